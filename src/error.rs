@@ -1,0 +1,112 @@
+//! One opaque error for all that can go wrong before or beside the delivery of points.
+
+use std::{error, fmt, io, time::Duration};
+
+/// What went wrong when a [`Monitor`](crate::Monitor) was started, reloaded, checked or flushed.
+///
+/// Opaque on purpose: match on the `is_*` predicates, print it for people. No message and no `Debug` output ever holds a
+/// token or a password.
+pub struct Error {
+    kind: Kind,
+    message: String,
+    source: Option<Box<dyn error::Error + Send + Sync>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Setting,
+    Io,
+    Runtime,
+    Server,
+    Closed,
+    Timeout,
+}
+
+impl Error {
+    /// A setting has a value that cannot work. The message names the key, the value and the remedy.
+    pub fn is_setting(&self) -> bool {
+        self.kind == Kind::Setting
+    }
+
+    /// A file or directory could not be used.
+    pub fn is_io(&self) -> bool {
+        self.kind == Kind::Io
+    }
+
+    /// There is no tokio runtime to spawn the flusher on.
+    pub fn is_runtime(&self) -> bool {
+        self.kind == Kind::Runtime
+    }
+
+    /// The server could not be reached or would not take points.
+    pub fn is_server(&self) -> bool {
+        self.kind == Kind::Server
+    }
+
+    /// The monitor is shut down.
+    pub fn is_closed(&self) -> bool {
+        self.kind == Kind::Closed
+    }
+
+    /// The time allowed was over before an answer came.
+    pub fn is_timeout(&self) -> bool {
+        self.kind == Kind::Timeout
+    }
+
+    /// `value` must not be a secret: it is printed.
+    pub(crate) fn setting(name: &str, value: impl fmt::Display, remedy: impl fmt::Display) -> Self {
+        Self::new(Kind::Setting, format!("setting `{name}` is `{value}`: {remedy}"))
+    }
+
+    /// A setting that is missing, or whose value must not be printed.
+    pub(crate) fn setting_without_value(name: &str, remedy: impl fmt::Display) -> Self {
+        Self::new(Kind::Setting, format!("setting `{name}`: {remedy}"))
+    }
+
+    pub(crate) fn io(what: impl fmt::Display, source: io::Error) -> Self {
+        Self::new(Kind::Io, format!("{what}: {source}")).with_source(source)
+    }
+
+    pub(crate) fn runtime(message: impl Into<String>) -> Self {
+        Self::new(Kind::Runtime, message.into())
+    }
+
+    pub(crate) fn server(message: impl Into<String>) -> Self {
+        Self::new(Kind::Server, message.into())
+    }
+
+    pub(crate) fn closed() -> Self {
+        Self::new(Kind::Closed, "the monitor is shut down and takes no more points".to_owned())
+    }
+
+    pub(crate) fn timeout(what: impl fmt::Display, after: Duration) -> Self {
+        Self::new(Kind::Timeout, format!("{what}: no answer within {after:?}"))
+    }
+
+    fn new(kind: Kind, message: String) -> Self {
+        Self { kind, message, source: None }
+    }
+
+    fn with_source(mut self, source: impl error::Error + Send + Sync + 'static) -> Self {
+        self.source = Some(Box::new(source));
+        self
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Error").field("kind", &self.kind).field("message", &self.message).finish()
+    }
+}
+
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn error::Error + 'static))
+    }
+}

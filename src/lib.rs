@@ -1,0 +1,32 @@
+//! Request monitoring for tower and axum.
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![allow(dead_code)]
+
+mod batch;
+mod buffer;
+mod clock;
+mod current;
+mod error;
+mod extract;
+mod flusher;
+pub mod licensing;
+mod line_protocol;
+mod middleware;
+mod monitor;
+mod point;
+mod secret;
+mod settings;
+mod sink;
+mod spool;
+mod stats;
+
+pub use batch::Batch;
+pub use error::Error;
+pub use point::{Field, Point, Tag, Timestamp, Value};
+pub use secret::Token;
+pub use settings::{
+    Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
+    Overflow, Settings, SpoolMode, SpoolSettings, Storage,
+};
+pub use sink::{Blocked, RejectReason, Sink, SinkFuture, WriteError, Written};
+pub use stats::DropReason;

@@ -1,0 +1,195 @@
+//! Where batches go: InfluxDB, files, memory, or whatever implements [`Sink`].
+
+use std::{error, fmt, future::Future, pin::Pin, time::Duration};
+
+use crate::Batch;
+
+/// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch, never on a request's path.
+pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A destination of points.
+///
+/// The flusher calls [`write`](Sink::write) for one batch after the other, and decides by the error what becomes of the
+/// batch. Writing a batch twice must be harmless, as it is in InfluxDB, where identical points are one point.
+///
+/// # Cancel safety
+///
+/// The future of `write` may be dropped at any await, at shutdown or when it takes longer than the flusher waits. The
+/// batch then counts as not written and is written again.
+pub trait Sink: Send + Sync + 'static {
+    /// Writes one batch. `Ok` means that the destination has taken all of its points.
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>>;
+
+    /// Asks whether the destination would take points, without writing any. Says yes by default.
+    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+        Box::pin(async { Ok(()) })
+    }
+
+    /// What the destination is called in logs and on the live page, without secrets.
+    fn describe(&self) -> String;
+
+    /// A text that tells one destination from another, hashed into the names of spooled files so that these are never sent
+    /// elsewhere. Defaults to [`describe`](Sink::describe).
+    fn target(&self) -> String {
+        self.describe()
+    }
+}
+
+/// A batch was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written {
+    /// Bytes that went out for it, compressed as they were sent.
+    pub wire_bytes: u64,
+}
+
+impl Written {
+    /// A batch that took this many bytes on its way.
+    pub fn new(wire_bytes: u64) -> Self {
+        Self { wire_bytes }
+    }
+}
+
+/// Why a batch was not taken, and by that what the flusher does next.
+#[derive(Clone, Debug)]
+pub struct WriteError {
+    pub(crate) kind: WriteErrorKind,
+    message: String,
+}
+
+/// The classes of outcomes; each has one way of being handled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum WriteErrorKind {
+    /// Nothing will be taken until somebody changes something: keep everything and probe slowly.
+    Blocked(Blocked),
+    /// The server asks for patience.
+    Throttled { retry_after: Option<Duration> },
+    /// Unreachable, reset, a server error: try again later.
+    Transient,
+    /// No answer in time; the batch may or may not be written.
+    Timeout,
+    /// The body is larger than the server takes: split.
+    TooLarge,
+    /// The server will not take some of these points, now or ever: find them.
+    Refused(Refused),
+}
+
+/// Who has to change something before points are taken again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Blocked {
+    /// Token, user or password are wrong, or may not write.
+    Authorization,
+    /// The bucket, database, organization or retention policy does not exist.
+    Target,
+    /// The address answers, but not as a server that takes points there.
+    Configuration,
+}
+
+/// What is known of a batch of which the server refused something.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// The server says that it has written the other points.
+    pub(crate) rest_written: bool,
+    /// The same body, sent again as it is, may meet another answer (1.x: a conflict inside one batch).
+    pub(crate) resend_first: bool,
+    /// Why, as one word for counters and logs.
+    pub(crate) reason: RejectReason,
+    /// Which of the points, as far as the server tells.
+    pub(crate) hint: Hint,
+}
+
+/// Why a point was refused by the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// The server could not parse the line.
+    Malformed,
+    /// The field has another type in the database.
+    FieldType,
+    /// Older than the bucket's retention.
+    Retention,
+    /// One line is larger than the server takes.
+    TooLarge,
+    /// A limit of the server: series, columns, tables.
+    Limit,
+    /// The server gave a reason that is none of these.
+    #[default]
+    Other,
+    /// Nearly all of a batch was bad, and the search for the good lines was given up.
+    Unisolated,
+}
+
+/// Which points of a batch the server objects to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Hint {
+    /// It does not say.
+    #[default]
+    Unknown,
+    /// These lines, counted from 0.
+    Lines(Vec<usize>),
+    /// The lines that read like this, as far as the server quotes them.
+    Quoted(Vec<String>),
+    /// Points of this measurement with this field.
+    Field { measurement: String, field: String },
+    /// Points older than this many nanoseconds since the epoch.
+    OlderThan(i64),
+}
+
+impl WriteError {
+    /// Nothing will be taken until somebody changes something. The batch is kept, and one small probe is sent now and then.
+    pub fn blocked(by: Blocked, message: impl Into<String>) -> Self {
+        Self::new(WriteErrorKind::Blocked(by), message)
+    }
+
+    /// The destination asks for patience; `retry_after` is how long, where it says so.
+    pub fn throttled(retry_after: Option<Duration>, message: impl Into<String>) -> Self {
+        Self::new(WriteErrorKind::Throttled { retry_after }, message)
+    }
+
+    /// Try again later, with growing pauses.
+    pub fn transient(message: impl Into<String>) -> Self {
+        Self::new(WriteErrorKind::Transient, message)
+    }
+
+    /// No answer in time: the batch may have been written, and will be written again.
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new(WriteErrorKind::Timeout, message)
+    }
+
+    /// The batch is larger than the destination takes. It is split; a single line that is too large is rejected.
+    pub fn too_large(message: impl Into<String>) -> Self {
+        Self::new(WriteErrorKind::TooLarge, message)
+    }
+
+    /// At least one point will never be taken, and nothing of the batch was written. The flusher finds the point by halves.
+    pub fn refused(message: impl Into<String>) -> Self {
+        Self::new(WriteErrorKind::Refused(Refused::default()), message)
+    }
+
+    /// The message must hold no secret and no line of the batch: it is logged, and shown on the live page. It is cut at 1 KiB.
+    pub(crate) fn new(kind: WriteErrorKind, message: impl Into<String>) -> Self {
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE {
+            let end = (0..=MAX_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or(0);
+            message.truncate(end);
+            message.push('…');
+        }
+        Self { kind, message }
+    }
+
+    /// What happened, in words.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+}
+
+impl fmt::Display for WriteError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.message)
+    }
+}
+
+impl error::Error for WriteError {}
+
+const MAX_MESSAGE: usize = 1024;

@@ -1,0 +1,64 @@
+//! What a monitor knows of itself: the ledger, the counters beside it, and the state of delivery.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub(crate) mod ledger;
+
+/// Why an accepted point was given up by us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum DropReason {
+    /// Memory was full, and newer points were kept instead.
+    BufferFull,
+    /// It waited in memory for longer than `max_retry_time`.
+    Expired,
+    /// The spool was full, in bytes or files, and newer points were kept instead.
+    SpoolFull,
+    /// It lay in the spool for longer than the spool's `max_age`.
+    SpoolExpired,
+    /// Shutdown ran out of time, and there was no spool to keep it.
+    Shutdown,
+    /// The flusher failed in the middle of handling it. This is a bug: please report it.
+    Internal,
+}
+
+/// A counter that any thread may raise.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Counters of what happens to points and values before they reach the buffer. Rarely written, so one line for all.
+#[derive(Debug, Default)]
+pub(crate) struct IntakeCounters {
+    /// Points that cannot be stored: no field left, an empty series, a time out of range, a line too long.
+    pub(crate) invalid: Counter,
+    /// Points not taken because memory was full.
+    pub(crate) refused_full: Counter,
+    /// Points not taken because the monitor was shut down.
+    pub(crate) refused_closed: Counter,
+    /// Names and values that were changed so that InfluxDB takes them.
+    pub(crate) sanitized: Counter,
+    /// Tags and fields that were cut to their greatest size.
+    pub(crate) truncated: Counter,
+    /// Extra tags and fields with a reserved or empty name, or with a value that cannot be stored.
+    pub(crate) refused_extras: Counter,
+    /// Extra tags and fields beyond the number that one point may have.
+    pub(crate) excess_extras: Counter,
+    /// Extra tags and fields that came after their request had ended.
+    pub(crate) late_extras: Counter,
+    /// Fields left out because the series has another type under that name.
+    pub(crate) type_conflicts: Counter,
+    /// Tag values replaced by the overflow value.
+    pub(crate) overflowed_tags: Counter,
+    /// `MonitoringData` taken where no monitored request was running.
+    pub(crate) detached: Counter,
+}
