@@ -1,0 +1,166 @@
+//! Reads the project's own source for `tests/tidy.rs`: just enough of Rust to know who imports whom.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// A text file of the project.
+pub(crate) struct File {
+    /// From the root of the project, with `/`.
+    pub(crate) path: String,
+    pub(crate) text: String,
+}
+
+impl File {
+    pub(crate) fn read(path: &str) -> Self {
+        let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        Self { path: path.to_owned(), text }
+    }
+
+    /// The code without comments, without the text of string literals, and without the test module at the end.
+    pub(crate) fn code(&self) -> String {
+        let text = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(&self.text);
+        strip(text)
+    }
+}
+
+/// Good enough for formatted Rust: line and block comments and string literals go, line breaks stay.
+fn strip(text: &str) -> String {
+    let bytes: Vec<char> = text.chars().collect();
+    let (mut code, mut at) = (String::with_capacity(text.len()), 0);
+    let starts = |at: usize, what: &str| {
+        what.chars().enumerate().all(|(offset, one)| bytes.get(at + offset) == Some(&one))
+    };
+    while at < bytes.len() {
+        if starts(at, "//") {
+            while at < bytes.len() && bytes[at] != '\n' {
+                at += 1;
+            }
+        } else if starts(at, "/*") {
+            while at < bytes.len() && !starts(at, "*/") {
+                at += 1;
+            }
+            at += 2;
+        } else if bytes[at] == '"' {
+            let hashes = code.chars().rev().take_while(|one| *one == '#').count();
+            let raw = code.trim_end_matches('#').ends_with('r');
+            at += 1;
+            let end: String =
+                std::iter::once('"').chain(std::iter::repeat_n('#', if raw { hashes } else { 0 })).collect();
+            while at < bytes.len() && !starts(at, &end) {
+                at += if bytes[at] == '\\' && !raw { 2 } else { 1 };
+            }
+            at += end.len();
+            code.push_str("\"\"");
+        } else if starts(at, "'\"'") || starts(at, "'\\\"'") {
+            at += if bytes[at + 1] == '\\' { 4 } else { 3 };
+        } else {
+            code.push(bytes[at]);
+            at += 1;
+        }
+    }
+    code
+}
+
+/// The paths after each `crate::`, groups taken apart: `crate::{a::B, C}` gives `a::B` and `C`.
+pub(crate) fn imports(code: &str) -> Vec<String> {
+    let mut paths = Vec::new();
+    for (at, _) in code.match_indices("crate::") {
+        if code[..at].ends_with('$') || code[..at].ends_with(|one: char| one.is_alphanumeric() || one == '_')
+        {
+            continue;
+        }
+        expand("", &code[at + "crate::".len()..], &mut paths);
+    }
+    paths
+}
+
+fn expand(prefix: &str, rest: &str, paths: &mut Vec<String>) {
+    let path: String =
+        rest.chars().take_while(|one| one.is_alphanumeric() || matches!(one, '_' | ':' | '*')).collect();
+    let after = &rest[path.len()..];
+    if !after.starts_with('{') {
+        paths.push(format!("{prefix}{path}"));
+        return;
+    }
+    let mut depth = 0;
+    let mut start = 1;
+    for (at, one) in after.char_indices() {
+        match one {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if (one == ',' && depth == 1) || depth == 0 {
+            let item = after[start..at].trim();
+            if !item.is_empty() {
+                expand(&format!("{prefix}{path}"), item, paths);
+            }
+            start = at + 1;
+        }
+        if depth == 0 {
+            return;
+        }
+    }
+}
+
+/// `Batch` to `batch`, from the `pub use` lines of lib.rs.
+pub(crate) fn reexported_names() -> BTreeMap<String, String> {
+    let code = File::read("src/lib.rs").code();
+    let mut names = BTreeMap::new();
+    for statement in code.split(';') {
+        let Some((_, path)) = statement.split_once("pub use ") else { continue };
+        let mut paths = Vec::new();
+        expand("", path.trim(), &mut paths);
+        for path in paths {
+            let (room, name) = path.rsplit_once("::").expect("lib.rs re-exports from rooms");
+            names.insert(name.to_owned(), room.to_owned());
+        }
+    }
+    names
+}
+
+/// `src/sink/file.rs` is in room `sink`; lib.rs is in none.
+pub(crate) fn room_of(path: &str) -> Option<String> {
+    let room = path.strip_prefix("src/")?.split('/').next()?.trim_end_matches(".rs");
+    (room != "lib").then(|| room.to_owned())
+}
+
+pub(crate) fn rust_files(folder: &str) -> Vec<File> {
+    text_files()
+        .into_iter()
+        .filter(|file| file.path.starts_with(&format!("{folder}/")) && file.path.ends_with(".rs"))
+        .collect()
+}
+
+pub(crate) fn text_files() -> Vec<File> {
+    let (mut folders, mut files) = (vec![root()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).expect("the project's folders are readable") {
+            let path = entry.expect("a readable entry").path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            // A folder, or in a worktree a file with a path of the machine.
+            if name == ".git" {
+                continue;
+            }
+            let skipped = ["target", "monitoring-data", "node_modules", "proptest-regressions"];
+            if path.is_dir() {
+                if !skipped.contains(&name.as_str()) {
+                    folders.push(path);
+                }
+            } else if let Ok(text) = fs::read_to_string(&path) {
+                let path =
+                    path.strip_prefix(root()).unwrap_or(Path::new("")).to_string_lossy().replace('\\', "/");
+                files.push(File { path, text });
+            }
+        }
+    }
+    files.sort_by(|one, other| one.path.cmp(&other.path));
+    files
+}
+
+pub(crate) fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
