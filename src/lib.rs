@@ -6,6 +6,7 @@ mod batch;
 mod buffer;
 mod clock;
 mod current;
+mod disk;
 mod error;
 mod extract;
 mod flusher;

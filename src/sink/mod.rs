@@ -4,6 +4,9 @@ use std::{error, fmt, future::Future, pin::Pin, time::Duration};
 
 use crate::Batch;
 
+pub(crate) mod file;
+pub(crate) mod rotation;
+
 /// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch, never on a request's path.
 pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 

@@ -1,0 +1,200 @@
+//! Files and directories that belong to this user alone, and the few operations on them that can fail half-way.
+//!
+//! All of them block: call them off the async threads.
+
+use std::{
+    fs::{self, DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+/// Creates the directory and its missing parents, open to this user only. One that exists is left as it is.
+pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Creates a file that must not exist yet, open to this user only. What is written goes to its end, also after a truncation.
+pub(crate) fn create_file(path: &Path) -> io::Result<File> {
+    #[cfg(test)]
+    faults::check(faults::Operation::Create, path)?;
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// `path` is the one under which the file was created.
+pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    #[cfg(test)]
+    if let Some((part, error)) = faults::cut_write(path, bytes) {
+        file.write_all(part)?;
+        return Err(error);
+    }
+    #[cfg(not(test))]
+    let _ = path;
+    file.write_all(bytes)
+}
+
+/// Returns when the names in this directory are durable.
+pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    faults::check(faults::Operation::Sync, path)?;
+    // Elsewhere a directory cannot be opened as a file, and renames are journaled.
+    #[cfg(unix)]
+    File::open(path)?.sync_all()?;
+    #[cfg(not(unix))]
+    let _ = path;
+    Ok(())
+}
+
+pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    faults::check(faults::Operation::Remove, path)?;
+    fs::remove_file(path)
+}
+
+/// Whether files can be created here: creates one and removes it.
+pub(crate) fn probe(directory: &Path) -> io::Result<()> {
+    let path = directory.join(format!(".probe-{:016x}", fastrand::u64(..)));
+    let file = create_file(&path)?;
+    let written = write_all(&file, &path, b"\n");
+    drop(file);
+    let removed = remove_file(&path);
+    written.and(removed)
+}
+
+/// The regular files of a directory, with their names and lengths; links, pipes and directories are not followed or opened.
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
+    let mut listed = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        // A file that vanishes meanwhile is no error: another process may have deleted it.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_file() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            listed.push(Listed { path: entry.path(), name, length: metadata.len() });
+        }
+    }
+    Ok(listed)
+}
+
+/// A regular file in a directory.
+#[derive(Debug)]
+pub(crate) struct Listed {
+    pub(crate) path: PathBuf,
+    pub(crate) name: String,
+    pub(crate) length: u64,
+}
+
+/// `20260603T101112Z`: UTC, so that names sort by time, without the hours that zones repeat or leave out.
+pub(crate) fn stamp(time: SystemTime) -> String {
+    let time = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    time.strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+/// Whether this is what [`stamp`] writes.
+pub(crate) fn is_stamp(text: &str) -> bool {
+    let pattern = b"00000000T000000Z";
+    text.len() == pattern.len()
+        && text.bytes().zip(pattern).all(|(byte, pattern)| match pattern {
+            b'0' => byte.is_ascii_digit(),
+            letter => byte == *letter,
+        })
+}
+
+/// Errors of disks that tests cannot have otherwise: they hold for everything below one directory.
+#[cfg(test)]
+pub(crate) mod faults {
+    use super::*;
+    use std::sync::{Mutex, PoisonError};
+
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub(crate) enum Operation {
+        Create,
+        /// Fails after this many bytes of each write.
+        Write(usize),
+        Sync,
+        Remove,
+        Rename,
+        Read,
+    }
+
+    /// The fault ends with this value.
+    #[derive(Debug)]
+    pub(crate) struct Fault(PathBuf, Operation);
+
+    impl Drop for Fault {
+        fn drop(&mut self) {
+            let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+            faults.retain(|(directory, operation, _)| (directory, operation) != (&self.0, &self.1));
+        }
+    }
+
+    /// `code` is the operating system's, such as 28 for a full disk.
+    pub(crate) fn inject(directory: &Path, operation: Operation, code: i32) -> Fault {
+        FAULTS.lock().expect("no panic under it").push((directory.to_owned(), operation, code));
+        Fault(directory.to_owned(), operation)
+    }
+
+    pub(super) fn cut_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<(&'a [u8], io::Error)> {
+        find(path, |operation| match operation {
+            Operation::Write(count) => Some(&bytes[..count.min(bytes.len())]),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn check(wanted: Operation, path: &Path) -> io::Result<()> {
+        match find(path, |operation| (operation == wanted).then_some(())) {
+            Some(((), error)) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn find<T>(path: &Path, select: impl Fn(Operation) -> Option<T>) -> Option<(T, io::Error)> {
+        let faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+        faults
+            .iter()
+            .filter(|(directory, _, _)| path.starts_with(directory))
+            .find_map(|(_, operation, code)| Some((select(*operation)?, io::Error::from_raw_os_error(*code))))
+    }
+
+    static FAULTS: Mutex<Vec<(PathBuf, Operation, i32)>> = Mutex::new(Vec::new());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn stamps_are_utc_and_known_again() {
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_481_472);
+        assert_eq!(stamp(time), "20260603T101112Z");
+        assert!(is_stamp(&stamp(time)) && is_stamp(&stamp(SystemTime::UNIX_EPOCH)));
+        for other in
+            ["", "20260603", "20260603T101112", "20260603t101112Z", "2026060xT101112Z", "20260603T101112ZZ"]
+        {
+            assert!(!is_stamp(other), "{other}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_created_is_private() {
+        use std::os::unix::fs::PermissionsExt;
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a/b");
+        create_directory(&path).expect("creates");
+        create_file(&path.join("file")).expect("creates");
+        let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(&directory.path().join("a"))), (0o700, 0o700));
+        assert_eq!(mode(&path.join("file")), 0o600);
+        assert!(create_file(&path.join("file")).is_err(), "never opens what is there");
+    }
+}
