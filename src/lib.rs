@@ -17,6 +17,7 @@ mod monitor;
 mod point;
 mod secret;
 mod settings;
+mod shard;
 mod sink;
 mod spool;
 mod stats;

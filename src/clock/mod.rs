@@ -1,0 +1,262 @@
+//! Unique stamps: nanoseconds of the epoch, no two alike within the process.
+//!
+//! InfluxDB keeps one point for each measurement, tag set and timestamp, so two requests that start in the same tick would
+//! silently become one. The upper 56 bits of a stamp are wall time in quanta of 256 ns. The low 8 bits, its residue, name the
+//! sequence that it comes from: 5 bits for the shard of the thread, 3 bits for the era, mixed with a random mask of the
+//! process so that replicas mostly differ. Each of these 256 sequences only ever rises, by compare-and-swap, and no two
+//! share a residue: **no duplicate is possible, whatever the clocks, the anchor and the scheduler do**. Everything else
+//! here serves only the error of a stamp, normally less than 300 ns.
+//!
+//! Wall time is an anchor (wall minus monotonic time) plus the monotonic time that the caller has read anyway. The first
+//! caller that finds the anchor a second old renews it; nothing runs while nobody asks. After a step of the system clock,
+//! stamps follow it within a second of traffic.
+//!
+//! A clock that was set back must not drag its sequences along until time has caught up. So each renewal takes the era
+//! with the highest mark that lies below the new time: after a step back one that was never used or was left earlier,
+//! otherwise nearly always the current one. Choosing the closest mark keeps the low ones for deeper steps; a clock that
+//! jumps to and fro needs two eras for ever. When no mark is low enough, the old anchor is kept.
+//!
+//! Not covered: a restart after a step back may repeat stamps of the process before (as likely as two requests in one
+//! quantum of 256 ns of one series, times 1/256), replicas without a tag `instance` likewise; points with explicit times;
+//! a machine that slept is behind until the anchor is renewed, within a second of traffic.
+
+use std::{
+    collections::hash_map::RandomState,
+    hash::{BuildHasher, Hasher},
+    sync::{
+        LazyLock,
+        atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crate::shard::{self, Padded};
+
+/// A unique stamp for a moment that the caller has just read: nanoseconds of the epoch.
+#[inline]
+pub(crate) fn stamp(now: Instant) -> i64 {
+    let clock = &*CLOCK;
+    clock.stamps.next(shard::shard(), clock.monotonic(now), || clock.read())
+}
+
+/// The generator of stamps, without clocks of its own: the caller brings the monotonic time, in nanoseconds from any fixed
+/// moment, and a way to read both clocks when the anchor must be renewed.
+#[derive(Debug)]
+pub(crate) struct Stamps {
+    /// Wall minus monotonic time, in nanoseconds; the lowest 3 bits are the era. One atomic, so that nobody can see the
+    /// offset of one era with the number of another.
+    anchor: AtomicI64,
+    /// Monotonic time from which on the anchor is stale.
+    renew_at: AtomicI64,
+    mask: i64,
+    warned: AtomicBool,
+    /// The last quantum given out, for each shard and era.
+    last: [Padded<[AtomicI64; ERAS]>; SHARDS],
+}
+
+/// Both clocks, read at the same moment, in nanoseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reading {
+    pub(crate) monotonic: i64,
+    pub(crate) wall: i64,
+}
+
+impl Stamps {
+    pub(crate) fn new(mask: u8, reading: Reading) -> Self {
+        let last = || Padded([const { AtomicI64::new(i64::MIN) }; ERAS]);
+        Self {
+            anchor: AtomicI64::new(reading.offset() & !ERA),
+            renew_at: AtomicI64::new(reading.monotonic.saturating_add(RENEW_AFTER)),
+            mask: mask.into(),
+            warned: AtomicBool::new(false),
+            last: std::array::from_fn(|_| last()),
+        }
+    }
+
+    /// The next stamp of this shard, as close to `monotonic` as can be. `read` is called when the anchor is stale.
+    #[inline]
+    pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
+        let due = self.renew_at.load(Relaxed);
+        let anchor =
+            if monotonic < due { self.anchor.load(Relaxed) } else { self.renew(due, monotonic, read) };
+        let era = anchor & ERA;
+        let candidate = (anchor & !ERA).wrapping_add(monotonic) & !RESIDUE;
+        let shard = shard % SHARDS;
+        let last = &self.last[shard].0[era as usize];
+        let mut seen = last.load(Relaxed);
+        loop {
+            let next = candidate.max(seen.wrapping_add(QUANTUM));
+            if next.wrapping_sub(candidate) > DRAG
+                && let Some(stamp) = self.elsewhere(shard, era, candidate)
+            {
+                return stamp;
+            }
+            match last.compare_exchange_weak(seen, next, Relaxed, Relaxed) {
+                Ok(_) => return next | self.residue(shard, era),
+                Err(newer) => seen = newer,
+            }
+        }
+    }
+
+    #[inline]
+    fn residue(&self, shard: usize, era: i64) -> i64 {
+        ((shard as i64) << ERA_BITS | era) ^ self.mask
+    }
+
+    /// A thread that was held up between reading the clock and coming here finds the sequence of its shard ahead of it, if
+    /// another thread uses the same shard. Rather than be milliseconds off it takes its stamp from a shard that is not.
+    #[cold]
+    fn elsewhere(&self, shard: usize, era: i64, candidate: i64) -> Option<i64> {
+        (1..SHARDS).map(|step| (shard + step) % SHARDS).find_map(|other| {
+            let last = &self.last[other].0[era as usize];
+            let seen = last.load(Relaxed);
+            let taken = seen < candidate && last.compare_exchange(seen, candidate, Relaxed, Relaxed).is_ok();
+            taken.then(|| candidate | self.residue(other, era))
+        })
+    }
+
+    /// Reads the clocks, unless another thread is just doing so, and returns the anchor to use.
+    #[cold]
+    fn renew(&self, due: i64, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
+        let anchor = self.anchor.load(Relaxed);
+        let next = monotonic.saturating_add(RENEW_AFTER);
+        if self.renew_at.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
+            return anchor;
+        }
+        // Before the clocks: otherwise stamps given out while this thread is held up would look like a clock set back.
+        let marks = self.marks();
+        let reading = read();
+        let current = anchor & ERA;
+        let offset = reading.offset();
+        let era = match best_era(&marks, current, reading.wall) {
+            Some(era) => era,
+            None if offset.saturating_sub(anchor) < -STEP => {
+                self.warn();
+                return anchor;
+            }
+            // Not set back, only ahead of itself: a load that nothing but a test of stamps can make.
+            None => current,
+        };
+        let renewed = offset & !ERA | era;
+        // If this fails, this thread was held up for a second and its reading is old.
+        self.anchor
+            .compare_exchange(anchor, renewed, Relaxed, Relaxed)
+            .map_or_else(|newer| newer, |_| renewed)
+    }
+
+    /// The highest quantum that each era has given out.
+    fn marks(&self) -> [i64; ERAS] {
+        let mut marks = [i64::MIN; ERAS];
+        for Padded(shard) in &self.last {
+            for (mark, last) in marks.iter_mut().zip(shard) {
+                *mark = last.load(Relaxed).max(*mark);
+            }
+        }
+        marks
+    }
+
+    fn warn(&self) {
+        if !self.warned.swap(true, Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                "the system clock was set back more often than unique timestamps can follow: points keep being recorded, \
+                 with the time of before the last step, until the clock has caught up; see to the clock (NTP) of this host"
+            );
+        }
+    }
+}
+
+impl Reading {
+    /// Kept away from the ends of the range, so that an absurd wall clock cannot overflow a stamp within 36 years of uptime.
+    fn offset(self) -> i64 {
+        self.wall.saturating_sub(self.monotonic).clamp(-FARTHEST, FARTHEST)
+    }
+}
+
+/// The era with the highest mark below `wall`. The current one may be a little ahead: clocks are also slewed and read with
+/// some noise, and an era for each such trifle would use them up.
+fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
+    (0..ERAS as i64)
+        .map(|era| (marks[era as usize], era == current, era))
+        .filter(|&(mark, is_current, _)| mark < if is_current { wall.saturating_add(STEP) } else { wall })
+        .max()
+        .map(|(_, _, era)| era)
+}
+
+/// The generator of the process with the system's clocks.
+struct Clock {
+    /// A little before the first use, so that the first caller's reading is not before it.
+    base: Instant,
+    stamps: Stamps,
+}
+
+impl Clock {
+    fn new() -> Self {
+        let now = Instant::now();
+        let base = now.checked_sub(Duration::from_secs(60)).unwrap_or(now);
+        let mask = RandomState::new().build_hasher().finish() as u8;
+        Self { base, stamps: Stamps::new(mask, read(base)) }
+    }
+
+    #[inline]
+    fn monotonic(&self, now: Instant) -> i64 {
+        nanoseconds(now.saturating_duration_since(self.base))
+    }
+
+    fn read(&self) -> Reading {
+        read(self.base)
+    }
+}
+
+/// A thread held up between the two clocks would put every stamp of the next second off, so the closest of a few tries
+/// counts.
+fn read(base: Instant) -> Reading {
+    let mut best = None;
+    for _ in 0..READ_TRIES {
+        let before = Instant::now();
+        let wall = SystemTime::now();
+        let gap = before.elapsed();
+        if best.is_none_or(|(least, _)| gap < least) {
+            let monotonic = nanoseconds(before.saturating_duration_since(base) + gap / 2);
+            best = Some((gap, Reading { monotonic, wall: unix_nanoseconds(wall) }));
+        }
+        if gap < READ_GAP {
+            break;
+        }
+    }
+    best.map_or(Reading { monotonic: 0, wall: 0 }, |(_, reading)| reading)
+}
+
+fn unix_nanoseconds(time: SystemTime) -> i64 {
+    let saturating = |duration: Duration| i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+    time.duration_since(UNIX_EPOCH).map_or_else(|before| -saturating(before.duration()), saturating)
+}
+
+#[inline]
+fn nanoseconds(duration: Duration) -> i64 {
+    // Enough for 292 years of uptime.
+    duration.as_nanos() as i64
+}
+
+static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
+
+const SHARDS: usize = 32;
+const ERA_BITS: u32 = 3;
+const ERAS: usize = 1 << ERA_BITS;
+const ERA: i64 = ERAS as i64 - 1;
+const QUANTUM: i64 = 256;
+const RESIDUE: i64 = QUANTUM - 1;
+
+const MICROSECOND: i64 = 1_000;
+const MILLISECOND: i64 = 1_000 * MICROSECOND;
+const RENEW_AFTER: i64 = 1_000 * MILLISECOND;
+/// From here on a clock ahead of its wall counts as set back.
+const STEP: i64 = MILLISECOND;
+/// A stamp later than this than its moment is looked for in another shard first.
+const DRAG: i64 = 2 * QUANTUM;
+const FARTHEST: i64 = i64::MAX - (1 << 60);
+const READ_TRIES: usize = 5;
+const READ_GAP: Duration = Duration::from_micros(1);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! A number for each thread, so that threads can keep out of each other's way, and the padding that makes it work.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+/// The calling thread's number, handed out round robin at its first use and kept for its life. Callers mask it to the
+/// number of places they have.
+#[inline]
+pub(crate) fn shard() -> usize {
+    // Const-initialised and without a destructor, so this is one load and also works while the thread is torn down.
+    let number = SHARD.with(Cell::get);
+    if number == UNSET { hand_out() } else { number as usize }
+}
+
+/// A value on cache lines of its own: two places that different threads write must not share one. 128 bytes, because
+/// processors fetch lines of 64 bytes in pairs, and some have lines of 128.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub(crate) struct Padded<T>(pub(crate) T);
+
+#[cold]
+fn hand_out() -> usize {
+    // After four thousand million threads one would get `UNSET` and ask again at its next use: harmless.
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    SHARD.with(|shard| shard.set(number));
+    number as usize
+}
+
+const UNSET: u32 = u32::MAX;
+
+static NEXT: AtomicU32 = AtomicU32::new(0);
+
+thread_local! {
+    static SHARD: Cell<u32> = const { Cell::new(UNSET) };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, thread};
+
+    use super::*;
+
+    #[test]
+    fn a_thread_keeps_its_number_and_shares_it_with_nobody() {
+        let threads: Vec<_> = (0..20).map(|_| thread::spawn(|| [shard(), shard(), shard()])).collect();
+        let mut seen = HashSet::new();
+        for thread in threads {
+            let [first, second, third] = thread.join().expect("the thread only asks for its number");
+            assert!(first == second && second == third);
+            assert!(seen.insert(first), "two threads have the number {first}");
+        }
+    }
+
+    #[test]
+    fn padded_values_share_no_line() {
+        let pair = [Padded(0u8), Padded(1u8)];
+        assert_eq!(size_of_val(&pair), 256);
+    }
+}
