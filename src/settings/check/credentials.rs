@@ -1,0 +1,110 @@
+//! Token, user and password: which of them are given, and whether a header can carry them. None is ever printed.
+
+use std::{fs::File, io::Read, path::Path};
+
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::super::{Api, Authorization, Client, InfluxSettings};
+use crate::{Error, Token};
+
+impl InfluxSettings {
+    /// The token as it is now: `token`, or what `token_file` holds at this moment, without white space around it. Empty when
+    /// neither is given. Called at start, and again when the server refuses the token, since secrets are rotated by
+    /// replacing the file.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is empty, or the token cannot stand in a header.
+    pub(crate) fn current_token(&self) -> Result<Token, Error> {
+        let Some(path) = &self.token_file else {
+            return self.check_token("token", &self.token).map(|()| self.token.clone());
+        };
+        let token = read_token(path).map_err(|error| {
+            let what = format!(
+                "setting `token_file` is `{}`, but must be a readable file that holds the token",
+                path.display()
+            );
+            Error::io(what, error)
+        })?;
+        if token.is_empty() {
+            return Err(Error::setting(
+                "token_file",
+                path.display(),
+                "the file is empty; write the token into it",
+            ));
+        }
+        self.check_token("token_file", &token)?;
+        Ok(token)
+    }
+
+    pub(super) fn check_credentials(&self) -> Result<(), Error> {
+        if self.token_file.is_some() && !self.token.is_empty() {
+            let remedy = "cannot stand beside `token`; leave one of them out";
+            return Err(Error::setting_without_value("token_file", remedy));
+        }
+        let token = self.current_token()?;
+        self.check_user(!token.is_empty())
+    }
+
+    fn check_token(&self, name: &str, token: &Token) -> Result<(), Error> {
+        let refuse = |remedy: &str| Err(Error::setting_without_value(name, remedy));
+        let text = token.expose();
+        if text.trim() != text {
+            return refuse("begins or ends with white space; cut it off");
+        }
+        if HeaderValue::from_str(text).is_err() {
+            return refuse(
+                "holds a line break or a character that is not ASCII, so no header can carry it; copy it anew",
+            );
+        }
+        let scheme = text.split_once(' ').map(|(scheme, _)| scheme.to_ascii_lowercase());
+        if matches!(scheme.as_deref(), Some("token" | "bearer" | "basic")) {
+            return refuse(
+                "begins with a scheme such as `Token`; write the token alone, the client adds the scheme",
+            );
+        }
+        Ok(())
+    }
+
+    fn check_user(&self, token: bool) -> Result<(), Error> {
+        let refuse = |name: &str, remedy: &str| Err(Error::setting_without_value(name, remedy));
+        let basic = self.authorization == Authorization::Basic;
+        if self.username.is_empty() {
+            if !self.password.is_empty() {
+                return refuse("password", "given without `username`; give both, or a `token`");
+            }
+            if basic {
+                return refuse(
+                    "username",
+                    "missing; `authorization = \"basic\"` needs `username` and `password`",
+                );
+            }
+            return Ok(());
+        }
+        if self.client == Client::Influxdb2 || (self.api != Api::V1 && !basic) {
+            let remedy = "used by `client = \"http\"` only, with `api = \"v1\"` or `authorization = \"basic\"`; set these, or \
+                          give a `token` instead";
+            return refuse("username", remedy);
+        }
+        if token {
+            return refuse("username", "cannot stand beside `token` or `token_file`; leave one of them out");
+        }
+        if self.username.contains(|letter: char| letter == ':' || letter.is_control()) {
+            return refuse(
+                "username",
+                "holds a colon or a control character, which no user's name can; copy it anew",
+            );
+        }
+        Ok(())
+    }
+}
+
+/// No more than a token can have, so that a path to something endless does not fill the memory.
+fn read_token(path: &Path) -> std::io::Result<Token> {
+    let mut content = Zeroizing::new(String::with_capacity(1024));
+    File::open(path)?.take(MAX_TOKEN_FILE).read_to_string(&mut content)?;
+    Ok(Token::new(content.trim()))
+}
+
+const MAX_TOKEN_FILE: u64 = 64 * 1024;

@@ -1,0 +1,153 @@
+//! The server: bucket, which client speaks which endpoint, headers and certificates.
+
+use std::{collections::HashSet, fs};
+
+use http::{HeaderName, HeaderValue, header};
+
+use super::{
+    super::{Api, Authorization, Client, InfluxSettings, value::shown},
+    HOUR, SHORTEST, durations,
+};
+use crate::Error;
+
+impl InfluxSettings {
+    pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_features()?;
+        self.checked_url()?;
+        if self.bucket.is_empty() {
+            let remedy = "missing; name the bucket, which InfluxDB 1.x and 3.x call the database";
+            return Err(Error::setting_without_value("bucket", remedy));
+        }
+        for (name, value) in [("bucket", &self.bucket), ("organization", &self.organization)] {
+            if value.chars().any(char::is_control) {
+                let remedy = "holds a line break or another control character; leave it out";
+                return Err(Error::setting(name, shown(value), remedy));
+            }
+        }
+        self.check_api()?;
+        self.check_credentials()?;
+        self.check_headers()?;
+        self.check_certificate_authority()?;
+        durations("connect_timeout", self.connect_timeout, SHORTEST, HOUR)?;
+        durations("timeout", self.timeout, SHORTEST, HOUR)
+    }
+
+    fn check_features(&self) -> Result<(), Error> {
+        if !cfg!(any(feature = "influxdb2", feature = "http")) {
+            let remedy = "needs a client; turn on feature `influxdb2` or `http` of the crate `tower-influx`, or write `file`";
+            return Err(Error::setting("storage", "influx", remedy));
+        }
+        let (compiled, name) = match self.client {
+            Client::Influxdb2 => (cfg!(feature = "influxdb2"), "influxdb2"),
+            Client::Http => (cfg!(feature = "http"), "http"),
+        };
+        if compiled {
+            return Ok(());
+        }
+        let remedy =
+            format!("turn on feature `{name}` of the crate `tower-influx`, or choose the other client");
+        Err(Error::setting("client", name, remedy))
+    }
+
+    /// What only one client or one endpoint has: given to another, it would be ignored without a word.
+    fn check_api(&self) -> Result<(), Error> {
+        let api = match self.api {
+            Api::V1 => "v1",
+            Api::V2 => "v2",
+            Api::V3 => "v3",
+        };
+        let http_only =
+            "only `client = \"http\"` (feature `http`) serves this; set it, or leave this key out";
+        if self.client == Client::Influxdb2 {
+            if self.api != Api::V2 {
+                return Err(Error::setting("api", api, http_only));
+            }
+            if self.authorization != Authorization::Token {
+                return Err(Error::setting("authorization", self.authorization.word(), http_only));
+            }
+            if !self.headers.is_empty() {
+                return Err(Error::setting_without_value("headers", http_only));
+            }
+            if self.certificate_authority.is_some() {
+                return Err(Error::setting_without_value("certificate_authority", http_only));
+            }
+        }
+        if self.api != Api::V1
+            && let Some(policy) = &self.retention_policy
+        {
+            let remedy =
+                format!("only `api = \"v1\"` has retention policies, and `api` is `{api}`; leave it out");
+            return Err(Error::setting("retention_policy", shown(policy), remedy));
+        }
+        if self.api != Api::V3 {
+            let remedy = format!("only `api = \"v3\"` knows it, and `api` is `{api}`; leave it out");
+            if !self.accept_partial {
+                return Err(Error::setting("accept_partial", false, remedy));
+            }
+            if self.no_sync {
+                return Err(Error::setting("no_sync", true, remedy));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_headers(&self) -> Result<(), Error> {
+        let mut names = HashSet::new();
+        for (name, value) in &self.headers {
+            let refuse =
+                |remedy: &str| Err(Error::setting_without_value(&format!("headers.{}", shown(name)), remedy));
+            let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+                return refuse("not a header's name; write letters, digits and dashes");
+            };
+            if parsed == header::AUTHORIZATION {
+                return refuse("made of `token`, or of `username` and `password`; write these");
+            }
+            if SET_BY_CLIENTS.contains(&parsed) {
+                return refuse("the client sets it for every request; leave it out");
+            }
+            if HeaderValue::from_str(value.expose()).is_err() {
+                return refuse("no header can carry this value; write one line of ASCII characters");
+            }
+            if !names.insert(parsed) {
+                return refuse("given twice in different case; leave one of them out");
+            }
+        }
+        Ok(())
+    }
+
+    fn check_certificate_authority(&self) -> Result<(), Error> {
+        let Some(path) = &self.certificate_authority else { return Ok(()) };
+        let content = fs::read(path).map_err(|error| {
+            let what = format!(
+                "setting `certificate_authority` is `{}`, but must be a readable file of PEM certificates",
+                path.display()
+            );
+            Error::io(what, error)
+        })?;
+        if content.windows(PEM.len()).any(|window| window == PEM) {
+            return Ok(());
+        }
+        let remedy = "the file holds no `-----BEGIN CERTIFICATE-----`; name a file of PEM certificates";
+        Err(Error::setting("certificate_authority", path.display(), remedy))
+    }
+}
+
+impl Authorization {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Token => "token",
+            Self::Bearer => "bearer",
+            Self::Basic => "basic",
+        }
+    }
+}
+
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
+const SET_BY_CLIENTS: [HeaderName; 6] = [
+    header::CONNECTION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_TYPE,
+    header::HOST,
+    header::TRANSFER_ENCODING,
+];

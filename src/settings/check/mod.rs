@@ -1,0 +1,201 @@
+//! Everything about settings that can be found wrong without the network, before the first point is lost to it.
+
+use std::{fs, path::Path, time::Duration};
+
+mod credentials;
+mod influx;
+mod names;
+mod url;
+
+pub(super) use url::printable_url;
+
+use super::{FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage, duration, size};
+use crate::Error;
+
+impl Settings {
+    /// Checks all that can be checked without the network: ranges, names, the URL, and files that must be readable.
+    ///
+    /// [`Monitor::start`](crate::Monitor::start) does the same; call this to check a configuration without starting
+    /// anything. With `enabled = false` nothing is checked, and of [`Storage`] only the part that is used.
+    ///
+    /// # Errors
+    ///
+    /// The first setting that cannot work, with its key, its value and what would be right. Secrets are never printed.
+    pub fn check(&self) -> Result<(), Error> {
+        if !self.enabled {
+            return Ok(());
+        }
+        names::check(self)?;
+        self.check_delivery()?;
+        self.limits.check()?;
+        self.licensing.check()?;
+        match self.storage {
+            Storage::Influx => self.influx.check()?,
+            Storage::File => self.file.check()?,
+        }
+        if let Some(spool) = &self.spool {
+            spool.check(self.batch_bytes)?;
+        }
+        self.check_directories()
+    }
+
+    fn check_delivery(&self) -> Result<(), Error> {
+        durations("flush_interval", self.flush_interval, SHORTEST, HOUR)?;
+        numbers("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)?;
+        sizes("batch_bytes", self.batch_bytes as u64, LONGEST_LINE, self.buffer_size as u64).map_err(
+            |error| if self.batch_bytes > self.buffer_size { self.batch_above_buffer() } else { error },
+        )?;
+        durations("retry_interval", self.retry_interval, SHORTEST, HOUR)?;
+        durations("max_retry_interval", self.max_retry_interval, SHORTEST, DAY)?;
+        durations("max_retry_time", self.max_retry_time, SHORTEST, YEAR)?;
+        ordered("retry_interval", self.retry_interval, "max_retry_interval", self.max_retry_interval)?;
+        ordered("max_retry_interval", self.max_retry_interval, "max_retry_time", self.max_retry_time)?;
+        numbers("max_in_flight", self.max_in_flight, 1, 16)
+    }
+
+    fn batch_above_buffer(&self) -> Error {
+        let batch = size::Shown(self.batch_bytes as u64);
+        let remedy = format!("memory must hold at least one batch, so write `batch_bytes` ({batch}) or more");
+        Error::setting("buffer_size", size::Shown(self.buffer_size as u64), remedy)
+    }
+
+    /// No two parts may take each other's files for their own.
+    fn check_directories(&self) -> Result<(), Error> {
+        let file = (self.storage == Storage::File).then_some(("directory", self.file.directory.as_path()));
+        let rejected = self.rejected_directory.as_deref().map(|directory| ("rejected_directory", directory));
+        let spool = self.spool.as_ref().map(|spool| ("spool.directory", spool.directory.as_path()));
+        let directories: Vec<_> = [file, rejected, spool].into_iter().flatten().collect();
+        for (index, (name, directory)) in directories.iter().enumerate() {
+            check_directory(name, directory)?;
+            for (other, same) in &directories[..index] {
+                if same == directory {
+                    let remedy = format!("`{other}` is the same directory; name another one");
+                    return Err(Error::setting(name, directory.display(), remedy));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FileSettings {
+    fn check(&self) -> Result<(), Error> {
+        sizes("max_file_size", self.max_file_size, LONGEST_LINE, u64::MAX)?;
+        if self.max_total_size < self.max_file_size {
+            let file = size::Shown(self.max_file_size);
+            let remedy = format!(
+                "all files together must hold at least one, so write `max_file_size` ({file}) or more"
+            );
+            return Err(Error::setting("max_total_size", size::Shown(self.max_total_size), remedy));
+        }
+        Ok(())
+    }
+}
+
+impl Limits {
+    fn check(&self) -> Result<(), Error> {
+        sizes("limits.tag_bytes", self.tag_bytes as u64, 64, 16 * KIB)?;
+        sizes("limits.field_bytes", self.field_bytes as u64, 64, 60 * KIB)?;
+        numbers("limits.extras", self.extras, 0, 1_000)?;
+        numbers("limits.tag_values", self.tag_values, 0, 1_000_000)
+    }
+}
+
+impl SpoolSettings {
+    fn check(&self, batch_bytes: usize) -> Result<(), Error> {
+        // A batch that does not fit would push all others out and then itself.
+        let least = (batch_bytes as u64).saturating_mul(2);
+        if self.max_size < least {
+            let remedy = format!("write twice `batch_bytes` ({}) or more", size::Shown(least));
+            return Err(Error::setting("spool.max_size", size::Shown(self.max_size), remedy));
+        }
+        numbers("spool.max_files", self.max_files, 1, 10_000_000)?;
+        durations("spool.max_age", self.max_age, Duration::from_secs(1), YEAR)
+    }
+}
+
+impl LicensingSettings {
+    fn check(&self) -> Result<(), Error> {
+        durations("licensing.timeout", self.timeout, SHORTEST, HOUR)?;
+        if !(0..=MAX_WARNING_DAYS).contains(&self.warning_days) {
+            let remedy = format!("write 0 to {MAX_WARNING_DAYS} days");
+            return Err(Error::setting("licensing.warning_days", self.warning_days, remedy));
+        }
+        let Some(name) = &self.time_zone else { return Ok(()) };
+        if jiff::tz::TimeZone::get(name).is_ok() {
+            return Ok(());
+        }
+        let remedy = if jiff::tz::db().is_definitively_empty() {
+            "this system has no time zones; install its package `tzdata`, or leave the key out"
+        } else {
+            "there is no such time zone; write an IANA name such as `Europe/Berlin` or `UTC`, or leave the key out"
+        };
+        Err(Error::setting("licensing.time_zone", super::value::shown(name), remedy))
+    }
+}
+
+/// A directory that is not there yet is made when it is needed. One that is there can be found unusable now.
+fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
+    if directory.as_os_str().is_empty() {
+        return Err(Error::setting_without_value(name, "empty; name a directory"));
+    }
+    // A file in the place of any part of the path is found by the nearest ancestor that exists.
+    let existing = directory.ancestors().find(|part| !part.as_os_str().is_empty() && part.exists());
+    let Some(existing) = existing else { return Ok(()) };
+    if !existing.is_dir() {
+        let remedy = format!("`{}` is not a directory; name another place", existing.display());
+        return Err(Error::setting(name, directory.display(), remedy));
+    }
+    if existing == directory {
+        fs::read_dir(directory).map_err(|error| {
+            let what =
+                format!("setting `{name}` is `{}`, but must be a readable directory", directory.display());
+            Error::io(what, error)
+        })?;
+    }
+    Ok(())
+}
+
+fn durations(name: &str, value: Duration, least: Duration, most: Duration) -> Result<(), Error> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    let remedy = format!("write {} to {}", duration::Shown(least), duration::Shown(most));
+    Err(Error::setting(name, duration::Shown(value), remedy))
+}
+
+fn sizes(name: &str, value: u64, least: u64, most: u64) -> Result<(), Error> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    let remedy = if most == u64::MAX {
+        format!("write {} or more", size::Shown(least))
+    } else {
+        format!("write {} to {}", size::Shown(least), size::Shown(most))
+    };
+    Err(Error::setting(name, size::Shown(value), remedy))
+}
+
+fn numbers(name: &str, value: usize, least: usize, most: usize) -> Result<(), Error> {
+    if value >= least && value <= most {
+        return Ok(());
+    }
+    Err(Error::setting(name, value, format!("write {least} to {most}")))
+}
+
+fn ordered(name: &str, value: Duration, greater: &str, bound: Duration) -> Result<(), Error> {
+    if value <= bound {
+        return Ok(());
+    }
+    let remedy = format!("must not be longer than `{greater}`, which is {}", duration::Shown(bound));
+    Err(Error::setting(name, duration::Shown(value), remedy))
+}
+
+const KIB: u64 = 1024;
+const LONGEST_LINE: u64 = 64 * KIB;
+const MAX_BATCH_SIZE: usize = 1_000_000;
+const MAX_WARNING_DAYS: i64 = 3_650;
+const SHORTEST: Duration = Duration::from_millis(10);
+const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+const YEAR: Duration = DAY.saturating_mul(365);

@@ -1,0 +1,127 @@
+//! Names and values that stand in every point, and routes that are filtered.
+
+use http::Method;
+
+use super::super::{FilterSettings, Settings, size, value::shown};
+use crate::{Error, point::schema};
+
+pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+    if settings.service.trim().is_empty() {
+        let remedy = "empty; name the service, for instance `service = \"shop\"`";
+        return Err(Error::setting_without_value("service", remedy));
+    }
+    check_value("service", &settings.service)?;
+    if let Some(instance) = &settings.instance {
+        check_value("instance", instance)?;
+    }
+    for (key, value) in &settings.tags {
+        check_key(key)?;
+        check_value(&format!("tags.{}", shown(key)), value)?;
+    }
+    check_together(settings)?;
+    settings.filter.check()
+}
+
+/// The values of tags that we write ourselves. The encoder would replace control characters and leave out empty ones; here
+/// it can still be put right.
+fn check_value(name: &str, value: &str) -> Result<(), Error> {
+    if value.is_empty() {
+        let remedy = "empty, which InfluxDB takes for no tag at all; give it a value or leave the key out";
+        return Err(Error::setting_without_value(name, remedy));
+    }
+    if value.len() > MAX_VALUE {
+        let remedy = format!("{} bytes long; write {MAX_VALUE} at most", value.len());
+        return Err(Error::setting(name, shown(value), remedy));
+    }
+    if value.chars().any(char::is_control) {
+        let remedy = "holds a line break or another control character, which no tag can; leave it out";
+        return Err(Error::setting(name, shown(value), remedy));
+    }
+    Ok(())
+}
+
+fn check_key(key: &str) -> Result<(), Error> {
+    let refuse = |remedy: &str| Err(Error::setting_without_value(&format!("tags.{}", shown(key)), remedy));
+    if key.is_empty() {
+        return refuse("the name is empty; give the tag a name");
+    }
+    if key.len() > MAX_KEY {
+        return refuse("the name has more than 256 bytes; write a shorter one");
+    }
+    if key.chars().any(char::is_control) {
+        return refuse("the name holds a control character; leave it out");
+    }
+    if schema::RESERVED_BY_INFLUXDB.contains(&key) {
+        return refuse("InfluxDB keeps this name for itself; choose another one");
+    }
+    match key {
+        schema::SERVICE => refuse("written anyway; give it as the key `service`, outside of `tags`"),
+        schema::INSTANCE => refuse("written anyway; give it as the key `instance`, outside of `tags`"),
+        _ if schema::RESERVED_BY_REQUESTS.contains(&key) || RESERVED_BY_LICENSING.contains(&key) => {
+            refuse("the points have a tag or field of this name already; choose another one")
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A line holds 64 KiB: what stands in every point must leave room for what a point is about.
+fn check_together(settings: &Settings) -> Result<(), Error> {
+    let tags: usize = settings.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+    if tags <= MAX_TOGETHER {
+        return Ok(());
+    }
+    let (tags, most) = (size::Shown(tags as u64), size::Shown(MAX_TOGETHER as u64));
+    let remedy = format!("names and values have {tags} together; write {most} at most");
+    Err(Error::setting_without_value("tags", remedy))
+}
+
+impl FilterSettings {
+    fn check(&self) -> Result<(), Error> {
+        let lists = [("filter.ignore", &self.ignore), ("filter.allow", &self.allow)];
+        for (name, list) in lists {
+            for (index, entry) in list.iter().enumerate() {
+                check_route(&format!("{name}[{index}]"), entry)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `METHOD:/template` or `/template`: whatever else it is, it would never match a request.
+fn check_route(name: &str, entry: &str) -> Result<(), Error> {
+    let refuse = |remedy: String| Err(Error::setting(name, shown(entry), remedy));
+    let (method, template) = match entry.split_once(':') {
+        Some((method, template)) if !entry.starts_with('/') => (Some(method), template),
+        _ => (None, entry),
+    };
+    if !template.starts_with('/')
+        || template.contains(|letter: char| letter.is_whitespace() || letter.is_control())
+    {
+        return refuse(
+            "write `METHOD:/template`, such as `GET:/items/{id}`, or `/template` for every method".to_owned(),
+        );
+    }
+    let Some(method) = method else { return Ok(()) };
+    let upper = method.to_ascii_uppercase();
+    if Method::from_bytes(method.as_bytes()).is_err() {
+        return refuse(format!(
+            "`{}` is not a method; write `GET:{}`, for instance",
+            shown(method),
+            shown(template)
+        ));
+    }
+    if method != upper {
+        return refuse(format!(
+            "methods are written in capital letters; write `{upper}:{}`",
+            shown(template)
+        ));
+    }
+    Ok(())
+}
+
+/// Fields of the licence's points: InfluxDB 3 takes no tag that has a field's name.
+const RESERVED_BY_LICENSING: [&str; 4] =
+    [schema::LICENSE_STATUS, schema::LICENSE_PERIOD_REST, "warnings", "errors"];
+const MAX_KEY: usize = 256;
+const MAX_VALUE: usize = 1024;
+const MAX_TOGETHER: usize = 16 * 1024;

@@ -1,0 +1,109 @@
+//! The address of the server: what the clients would panic on, drop silently or fail at with every write is refused here.
+
+use url::Url;
+
+use super::super::{Client, InfluxSettings, value::shown};
+use crate::Error;
+
+impl InfluxSettings {
+    /// The URL, once it is one that every write can use.
+    ///
+    /// # Errors
+    ///
+    /// A URL without scheme or host, with another scheme than `http` and `https`, with user, query or fragment, with a path
+    /// that the client cannot serve, or `https` without a feature for it.
+    pub(crate) fn checked_url(&self) -> Result<Url, Error> {
+        let refuse = |remedy: &str| refuse(&self.url, remedy);
+        if self.url.is_empty() {
+            return Err(refuse("empty; write `http://localhost:8086`, for instance"));
+        }
+        let Some(url) = Url::parse(&self.url).ok().filter(|url| SCHEMES.contains(&url.scheme())) else {
+            return Err(self.refuse_unparsed());
+        };
+        if !url.username().is_empty() || url.password().is_some() {
+            let remedy = "holds a user or a password, which would show in logs; write `token` or `token_file`, or \
+                          `username` and `password` with `client = \"http\"`";
+            return Err(refuse(remedy));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(refuse(
+                "no `?` and no `#` can stand here; bucket and credentials have keys of their own",
+            ));
+        }
+        if url.port() == Some(0) {
+            return Err(refuse("write a port from 1 to 65535"));
+        }
+        self.check_path(&url)?;
+        self.check_tls(&url)?;
+        Ok(url)
+    }
+
+    fn refuse_unparsed(&self) -> Error {
+        if !self.url.contains("://") {
+            let with_scheme = format!("http://{}", self.url);
+            if Url::parse(&with_scheme).is_ok() && is_printable(&self.url) {
+                let remedy = format!("no scheme; write `{}`", printable_url(&with_scheme));
+                return refuse(&self.url, &remedy);
+            }
+        }
+        match Url::parse(&self.url) {
+            Ok(_) => refuse(&self.url, "only `http://` and `https://` are spoken; write one of them"),
+            Err(error) => refuse(
+                &self.url,
+                &format!("not a URL ({error}); write `http://localhost:8086`, for instance"),
+            ),
+        }
+    }
+
+    fn check_path(&self, url: &Url) -> Result<(), Error> {
+        let path = url.path();
+        if let Some(endpoint) =
+            ENDPOINTS.into_iter().find(|endpoint| path.trim_end_matches('/').ends_with(endpoint))
+        {
+            return Err(refuse(&self.url, &format!("leave out `{endpoint}`; the client adds it")));
+        }
+        if path == "/" || self.client == Client::Http {
+            return Ok(());
+        }
+        let remedy = "client `influxdb2` drops the path and would write somewhere else; set `client = \"http\"` (feature \
+                      `http`), which serves base paths, or leave the path out";
+        Err(refuse(&self.url, remedy))
+    }
+
+    fn check_tls(&self, url: &Url) -> Result<(), Error> {
+        let spoken = match self.client {
+            Client::Influxdb2 => cfg!(any(feature = "native-tls", feature = "rustls-tls")),
+            Client::Http => cfg!(feature = "http"),
+        };
+        if url.scheme() != "https" || spoken {
+            return Ok(());
+        }
+        let remedy = "`https` needs a feature of the crate `tower-influx`; turn on `http` and set `client = \"http\"`, or \
+                      turn on `rustls-tls` or `native-tls`";
+        Err(refuse(&self.url, remedy))
+    }
+}
+
+fn refuse(url: &str, remedy: &str) -> Error {
+    Error::setting("url", printable_url(url), remedy)
+}
+
+/// A URL without what may be a secret: its query, its fragment, and all of it when it holds an `@`. Where user, password and
+/// host begin and end cannot be told in text that is not a URL.
+pub(in super::super) fn printable_url(url: &str) -> String {
+    if !is_printable(url) {
+        return "[redacted]".to_owned();
+    }
+    match url.find(['?', '#']) {
+        Some(end) => format!("{}…", shown(&url[..end])),
+        None => shown(url),
+    }
+}
+
+fn is_printable(url: &str) -> bool {
+    // `%40` is an `@` to whoever decodes it before he looks.
+    !url.contains('@') && !url.contains("%40")
+}
+
+const SCHEMES: [&str; 2] = ["http", "https"];
+const ENDPOINTS: [&str; 3] = ["/api/v2/write", "/api/v3/write_lp", "/write"];

@@ -1,0 +1,215 @@
+//! Section `[monitoring]` of a configuration in any format that serde reads: which key goes where, and its other names.
+//!
+//! What a value must be like is said here; whether it can work is said by `check`, since settings are also made in code.
+
+use std::net::Ipv6Addr;
+
+use serde::{Deserialize, Deserializer, de};
+
+use super::{
+    Api, Authorization, Client, FilterSettings, InfluxSettings, LicensingSettings, Limits, Overflow,
+    Settings, SpoolMode, SpoolSettings, Storage,
+    defaults::{HOST, PORT, SCHEME},
+    duration::duration,
+    node::Node,
+    section::{Given, Section},
+    size::size,
+    value::{path, secret, switch, table, text, texts, whole, word},
+};
+use crate::Error;
+
+impl<'de> Deserialize<'de> for Settings {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let settings = match Node::deserialize(deserializer)? {
+            Node::Table(entries) => read(&mut Section::new(entries)),
+            Node::Null => read(&mut Section::new(Vec::new())),
+            other => {
+                return Err(de::Error::custom(format!(
+                    "the monitoring's settings are {}: write a table of keys and values",
+                    other.kind()
+                )));
+            }
+        };
+        settings.map_err(de::Error::custom)
+    }
+}
+
+/// The whole section.
+pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
+    let mut settings = Settings::new("");
+    let named = section.read(&["service"], text, &mut settings.service)?;
+    section.read(&["enabled", "send_data_for_monitoring"], switch, &mut settings.enabled)?;
+    let stored = section.read(&["storage", "storage_type"], storage, &mut settings.storage)?;
+    section.read_optional(&["instance"], text, &mut settings.instance)?;
+    section.read(&["tags"], |given| table(given, text), &mut settings.tags)?;
+    section.read(&["request_id"], switch, &mut settings.request_id)?;
+    section.read(&["own_points"], switch, &mut settings.own_points)?;
+
+    section.read(&["flush_interval", "flushing_period"], duration, &mut settings.flush_interval)?;
+    section.read(&["batch_size"], whole, &mut settings.batch_size)?;
+    section.read(&["batch_bytes"], size, &mut settings.batch_bytes)?;
+    section.read(&["buffer_size"], size, &mut settings.buffer_size)?;
+    section.read(&["overflow"], overflow, &mut settings.overflow)?;
+    section.read(&["retry_interval"], duration, &mut settings.retry_interval)?;
+    section.read(&["max_retry_interval"], duration, &mut settings.max_retry_interval)?;
+    section.read(&["max_retry_time"], duration, &mut settings.max_retry_time)?;
+    section.read(&["max_in_flight"], whole, &mut settings.max_in_flight)?;
+    section.read_optional(&["rejected_directory"], path, &mut settings.rejected_directory)?;
+
+    section.read(&["directory"], path, &mut settings.file.directory)?;
+    section.read(&["max_file_size"], size, &mut settings.file.max_file_size)?;
+    section.read(&["max_total_size"], size, &mut settings.file.max_total_size)?;
+    let server = read_influx(section, &mut settings.influx)?;
+
+    if let Some(mut limits) = section.table(&["limits"])? {
+        read_limits(&mut limits, &mut settings.limits)?;
+        limits.finish()?;
+    }
+    if let Some(mut filter) = section.table(&["filter"])? {
+        read_filter(&mut filter, &mut settings.filter)?;
+        filter.finish()?;
+    }
+    if let Some(mut licensing) = section.table(&["licensing"])? {
+        read_licensing(&mut licensing, &mut settings.licensing)?;
+        licensing.finish()?;
+    }
+    if let Some(mut spool) = section.table(&["spool"])? {
+        settings.spool = Some(read_spool(&mut spool)?);
+        spool.finish()?;
+    }
+    section.finish()?;
+
+    if !stored && server {
+        // A server without the word `influx` beside it would otherwise be ignored, and points pile up in files.
+        settings.storage = Storage::Influx;
+    }
+    if !named && settings.enabled {
+        let remedy = "missing; name the service, for instance `service = \"shop\"`";
+        return Err(Error::setting_without_value("service", remedy));
+    }
+    Ok(settings)
+}
+
+/// The server, and whether one is named.
+pub(super) fn read_influx(section: &mut Section, influx: &mut InfluxSettings) -> Result<bool, Error> {
+    let server = read_address(section, influx)?;
+    section.read(&["organization", "org"], text, &mut influx.organization)?;
+    let bucket = section.read(&["bucket", "database"], text, &mut influx.bucket)?;
+    section.read(&["token"], secret, &mut influx.token)?;
+    section.read_optional(&["token_file"], path, &mut influx.token_file)?;
+    section.read(&["client"], client, &mut influx.client)?;
+    section.read(&["api"], api, &mut influx.api)?;
+    section.read(&["username"], text, &mut influx.username)?;
+    section.read(&["password"], secret, &mut influx.password)?;
+    section.read(&["authorization"], authorization, &mut influx.authorization)?;
+    section.read_optional(&["retention_policy"], text, &mut influx.retention_policy)?;
+    section.read(&["accept_partial"], switch, &mut influx.accept_partial)?;
+    section.read(&["no_sync"], switch, &mut influx.no_sync)?;
+    section.read(&["headers"], |given| table(given, secret), &mut influx.headers)?;
+    section.read_optional(&["certificate_authority"], path, &mut influx.certificate_authority)?;
+    section.read_optional(&["gzip"], switch, &mut influx.gzip)?;
+    section.read(&["connect_timeout"], duration, &mut influx.connect_timeout)?;
+    section.read(&["timeout"], duration, &mut influx.timeout)?;
+    Ok(server || bucket)
+}
+
+/// The URL, as one key or as the three of the reference, and whether an address is given.
+fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bool, Error> {
+    let url = section.read(&["url"], text, &mut influx.url)?;
+    let host_key = section.take(&["host"])?;
+    let port_key = section.take(&["port"])?;
+    let ssl_key = section.take(&["ssl", "use_ssl"])?;
+    let parts = [&host_key, &port_key, &ssl_key];
+    let Some(first) = parts.into_iter().flatten().next() else { return Ok(url) };
+    if url {
+        let remedy =
+            "cannot stand beside `url`, which holds the same; give `url` alone, or `host`, `port` and `ssl`";
+        return Err(Error::setting_without_value(&first.name, remedy));
+    }
+    let named = host_key.is_some();
+    let host = host_key.map_or_else(|| Ok(HOST.to_owned()), host)?;
+    let port = port_key.map_or(Ok(PORT), whole)?;
+    let scheme = if ssl_key.map_or(Ok(false), switch)? { "https" } else { SCHEME };
+    influx.url = format!("{scheme}://{host}:{port}");
+    Ok(named)
+}
+
+/// A name or an address, without anything around it.
+fn host(given: Given) -> Result<String, Error> {
+    let remedy =
+        "write the name or address of the server alone, such as `localhost`, or the whole of it as `url`";
+    let Given { name, node } = given;
+    let host = text(Given { name: name.clone(), node })?;
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return Ok(format!("[{host}]"));
+    }
+    let bracketed = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let bare = bracketed.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
+        || (!host.is_empty()
+            && !host.contains(|letter: char| ":/@?#[]\\".contains(letter) || letter.is_whitespace()));
+    // The value is not printed: with an `@` or a `?` it may hold a password.
+    if bare { Ok(host) } else { Err(Error::setting_without_value(&name, remedy)) }
+}
+
+pub(super) fn read_limits(section: &mut Section, limits: &mut Limits) -> Result<(), Error> {
+    section.read(&["tag_bytes"], size, &mut limits.tag_bytes)?;
+    section.read(&["field_bytes"], size, &mut limits.field_bytes)?;
+    section.read(&["extras"], whole, &mut limits.extras)?;
+    section.read(&["tag_values"], whole, &mut limits.tag_values)?;
+    Ok(())
+}
+
+pub(super) fn read_filter(section: &mut Section, filter: &mut FilterSettings) -> Result<(), Error> {
+    section.read(&["ignore"], texts, &mut filter.ignore)?;
+    section.read(&["allow"], texts, &mut filter.allow)?;
+    Ok(())
+}
+
+pub(super) fn read_licensing(section: &mut Section, licensing: &mut LicensingSettings) -> Result<(), Error> {
+    section.read_optional(&["time_zone"], text, &mut licensing.time_zone)?;
+    section.read(&["timeout"], duration, &mut licensing.timeout)?;
+    section.read(&["warning_days"], whole, &mut licensing.warning_days)?;
+    Ok(())
+}
+
+pub(super) fn read_spool(section: &mut Section) -> Result<SpoolSettings, Error> {
+    let mut spool = SpoolSettings::new("");
+    if !section.read(&["directory"], path, &mut spool.directory)? {
+        let remedy = "missing; name the directory where batches wait, or leave out the whole table `spool`";
+        return Err(Error::setting_without_value("spool.directory", remedy));
+    }
+    section.read(&["mode"], mode, &mut spool.mode)?;
+    section.read(&["max_size"], size, &mut spool.max_size)?;
+    section.read(&["max_files"], whole, &mut spool.max_files)?;
+    section.read(&["max_age"], duration, &mut spool.max_age)?;
+    Ok(spool)
+}
+
+fn storage(given: Given) -> Result<Storage, Error> {
+    if matches!(&given.node, Node::Text(text) if text.trim().eq_ignore_ascii_case("clickhouse")) {
+        return Err(given.refuse("points are not written to ClickHouse; write `influx` or `file`"));
+    }
+    word(given, &[("influx", Storage::Influx), ("file", Storage::File)])
+}
+
+fn overflow(given: Given) -> Result<Overflow, Error> {
+    word(given, &[("drop-oldest", Overflow::DropOldest), ("drop-newest", Overflow::DropNewest)])
+}
+
+fn client(given: Given) -> Result<Client, Error> {
+    word(given, &[("influxdb2", Client::Influxdb2), ("http", Client::Http)])
+}
+
+fn api(given: Given) -> Result<Api, Error> {
+    word(given, &[("v1", Api::V1), ("v2", Api::V2), ("v3", Api::V3)])
+}
+
+fn authorization(given: Given) -> Result<Authorization, Error> {
+    let words =
+        [("token", Authorization::Token), ("bearer", Authorization::Bearer), ("basic", Authorization::Basic)];
+    word(given, &words)
+}
+
+fn mode(given: Given) -> Result<SpoolMode, Error> {
+    word(given, &[("on-failure", SpoolMode::OnFailure), ("ahead", SpoolMode::Ahead)])
+}

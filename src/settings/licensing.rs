@@ -1,0 +1,23 @@
+//! When and how the licence is checked.
+
+use std::time::Duration;
+
+use super::defaults::{LICENSE_TIMEOUT, LICENSE_WARNING_DAYS};
+
+/// The licence check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LicensingSettings {
+    /// IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults to the system's.
+    pub time_zone: Option<String>,
+    /// How long a check may take before it counts as failed. Defaults to 30 seconds.
+    pub timeout: Duration,
+    /// Days before the end from which a licence file gives a warning. Defaults to 14.
+    pub warning_days: i64,
+}
+
+impl Default for LicensingSettings {
+    fn default() -> Self {
+        Self { time_zone: None, timeout: LICENSE_TIMEOUT, warning_days: LICENSE_WARNING_DAYS }
+    }
+}

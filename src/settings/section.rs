@@ -1,0 +1,121 @@
+//! One table of the configuration, read key by key: aliases, keys given twice, and keys that nobody knows.
+
+use super::{nearest::nearest, node::Node};
+use crate::Error;
+
+/// The names of one key: its own first, then its aliases.
+pub(super) type Names = &'static [&'static str];
+
+/// What is left of a table once each known key has been read from it is unknown.
+pub(super) struct Section {
+    /// What stands before a key in messages: empty or such as `spool.`.
+    prefix: String,
+    entries: Vec<(String, Node)>,
+    known: Vec<Names>,
+}
+
+/// A key as somebody wrote it, and its value.
+pub(super) struct Given {
+    pub(super) name: String,
+    pub(super) node: Node,
+}
+
+impl Section {
+    /// A whole configuration section.
+    pub(super) fn new(entries: Vec<(String, Node)>) -> Self {
+        Self { prefix: String::new(), entries, known: Vec::new() }
+    }
+
+    /// Puts the value of a key into its slot, and says whether there was one. Without the key the slot keeps its default.
+    pub(super) fn read<T>(
+        &mut self,
+        names: Names,
+        value: impl FnOnce(Given) -> Result<T, Error>,
+        slot: &mut T,
+    ) -> Result<bool, Error> {
+        let given = self.take(names)?;
+        let found = given.is_some();
+        if let Some(given) = given {
+            *slot = value(given)?;
+        }
+        Ok(found)
+    }
+
+    /// The same for a key that has no value of its own while it is not given.
+    pub(super) fn read_optional<T>(
+        &mut self,
+        names: Names,
+        value: impl FnOnce(Given) -> Result<T, Error>,
+        slot: &mut Option<T>,
+    ) -> Result<bool, Error> {
+        self.read(names, |given| value(given).map(Some), slot)
+    }
+
+    /// A table within the table.
+    pub(super) fn table(&mut self, names: Names) -> Result<Option<Self>, Error> {
+        let Some(given) = self.take(names)? else { return Ok(None) };
+        let prefix = format!("{}.", given.name);
+        Ok(Some(Self { prefix, entries: given.entries()?, known: Vec::new() }))
+    }
+
+    /// The key under any of its names, in any case. Two of them would leave it to chance which one counts.
+    pub(super) fn take(&mut self, names: Names) -> Result<Option<Given>, Error> {
+        self.known.push(names);
+        let mut given: Option<Given> = None;
+        while let Some(position) = self.entries.iter().position(|(key, _)| is_one_of(key, names)) {
+            let (key, node) = self.entries.remove(position);
+            let name = format!("{}{key}", self.prefix);
+            if let Some(first) = &given {
+                let remedy = if first.name == name {
+                    "given twice; leave one of them out".to_owned()
+                } else {
+                    format!("the same key as `{}`, which is given too; leave one of them out", first.name)
+                };
+                return Err(Error::setting_without_value(&name, remedy));
+            }
+            given = Some(Given { name, node });
+        }
+        Ok(given.filter(|given| !matches!(given.node, Node::Null)))
+    }
+
+    /// The end of the table. A key that nobody asked for is a mistake in writing, which would otherwise pass unnoticed until
+    /// the day the setting is needed. Its value is not printed: `tokn` holds a token.
+    pub(super) fn finish(&self) -> Result<(), Error> {
+        let Some((key, _)) = self.entries.first() else { return Ok(()) };
+        let name = format!("{}{key}", self.prefix);
+        let lower = key.to_ascii_lowercase();
+        if self.prefix.is_empty() && IS_FLAT.contains(&lower.as_str()) {
+            let remedy = "there is no such table; write its keys directly into the section";
+            return Err(Error::setting_without_value(&name, remedy));
+        }
+        let near = nearest(&lower, self.known.iter().copied().flatten().copied()).unwrap_or_default();
+        let remedy = format!("there is no such key; the nearest is `{}{near}`", self.prefix);
+        Err(Error::setting_without_value(&name, remedy))
+    }
+
+    /// Every key that was asked for.
+    #[cfg(test)]
+    pub(super) fn known(&self) -> &[Names] {
+        &self.known
+    }
+}
+
+impl Given {
+    /// The keys and values of a table.
+    pub(super) fn entries(self) -> Result<Vec<(String, Node)>, Error> {
+        match self.node {
+            Node::Table(entries) => Ok(entries),
+            other => {
+                let remedy = format!("found {}; write a table of keys and values", other.kind());
+                Err(Error::setting_without_value(&self.name, remedy))
+            }
+        }
+    }
+}
+
+fn is_one_of(key: &str, names: Names) -> bool {
+    names.iter().any(|name| name.eq_ignore_ascii_case(key))
+}
+
+/// Fields of `Settings` that are structs in code, but not tables in a file.
+const IS_FLAT: [&str; 3] = ["influx", "influxdb", "file"];

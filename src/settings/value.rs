@@ -1,0 +1,142 @@
+//! What a key's value may look like: text, numbers, switches, words, lists and tables.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{node::Node, section::Given};
+use crate::{Error, Token};
+
+impl Given {
+    /// The value cannot be used. Prints it, so it must not be a secret.
+    pub(super) fn refuse(&self, remedy: &str) -> Error {
+        let value = match &self.node {
+            Node::Boolean(value) => value.to_string(),
+            Node::Integer(value) => value.to_string(),
+            Node::Float(value) => value.to_string(),
+            Node::Text(value) => shown(value),
+            Node::Null | Node::List(_) | Node::Table(_) => return self.refuse_unseen(remedy),
+        };
+        Error::setting(&self.name, value, remedy)
+    }
+
+    /// The value cannot be used, and is not printed.
+    pub(super) fn refuse_unseen(&self, remedy: &str) -> Error {
+        Error::setting_without_value(&self.name, format!("found {}; {remedy}", self.node.kind()))
+    }
+}
+
+/// Text. A whole number is taken for it, since some readers of environments make numbers of all that looks like one.
+pub(super) fn text(given: Given) -> Result<String, Error> {
+    match given.node {
+        Node::Text(text) => Ok(text),
+        Node::Integer(number) => Ok(number.to_string()),
+        // Not as it was written: 1.10 would become 1.1, and yes would become true.
+        Node::Boolean(_) | Node::Float(_) => Err(given.refuse("write it in quotes, since it must be text")),
+        Node::Null | Node::List(_) | Node::Table(_) => Err(given.refuse("write text")),
+    }
+}
+
+/// Text that is never printed. Numbers are refused: `007` would have become 7, and be refused by the server much later.
+pub(super) fn secret(given: Given) -> Result<Token, Error> {
+    match given.node {
+        Node::Text(text) => Ok(Token::new(text)),
+        _ => Err(given.refuse_unseen("write it as text, in quotes")),
+    }
+}
+
+pub(super) fn path(given: Given) -> Result<PathBuf, Error> {
+    text(given).map(PathBuf::from)
+}
+
+/// True or false, also as 1 and 0, and as text, as environments have them.
+pub(super) fn switch(given: Given) -> Result<bool, Error> {
+    match &given.node {
+        Node::Boolean(value) => Some(*value),
+        Node::Integer(0) => Some(false),
+        Node::Integer(1) => Some(true),
+        Node::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" => Some(true),
+            "false" | "0" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
+    .ok_or_else(|| given.refuse("write `true` or `false`"))
+}
+
+/// A whole number, also as text.
+pub(super) fn whole<T: TryFrom<u64>>(given: Given) -> Result<T, Error> {
+    match &given.node {
+        Node::Integer(number) => u64::try_from(*number).ok(),
+        Node::Text(text) => digits(text.trim()),
+        _ => None,
+    }
+    .and_then(|number| T::try_from(number).ok())
+    .ok_or_else(|| given.refuse("write a whole number, 0 or more"))
+}
+
+/// One of a few words, in any case and with either dash.
+pub(super) fn word<T: Copy>(given: Given, words: &[(&str, T)]) -> Result<T, Error> {
+    let written = match &given.node {
+        Node::Text(text) => text.trim().to_ascii_lowercase().replace('_', "-"),
+        _ => String::new(),
+    };
+    if let Some((_, value)) = words.iter().find(|(word, _)| *word == written) {
+        return Ok(*value);
+    }
+    let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    Err(given.refuse(&format!("write {}", known.join(" or "))))
+}
+
+/// A list of texts, or one text with commas between them, as environments have it.
+pub(super) fn texts(given: Given) -> Result<Vec<String>, Error> {
+    let Given { name, node } = given;
+    match node {
+        Node::Text(text) => {
+            Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
+        }
+        Node::List(list) => list
+            .into_iter()
+            .enumerate()
+            .map(|(index, node)| text(Given { name: format!("{name}[{index}]"), node }))
+            .collect(),
+        node => Err(Given { name, node }.refuse("write a list of texts")),
+    }
+}
+
+/// A table whose keys are free. Nulls are left out.
+pub(super) fn table<T>(
+    given: Given,
+    value: impl Fn(Given) -> Result<T, Error>,
+) -> Result<BTreeMap<String, T>, Error> {
+    let table = given.name.clone();
+    let mut values = BTreeMap::new();
+    for (key, node) in given.entries()? {
+        if matches!(node, Node::Null) {
+            continue;
+        }
+        let name = format!("{table}.{key}");
+        if values.contains_key(&key) {
+            return Err(Error::setting_without_value(&name, "given twice; leave one of them out"));
+        }
+        let value = value(Given { name, node })?;
+        values.insert(key, value);
+    }
+    Ok(values)
+}
+
+/// A number of digits and nothing else: no sign, no point.
+pub(super) fn digits(text: &str) -> Option<u64> {
+    let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if all_digits { text.parse().ok() } else { None }
+}
+
+/// Text of any length and content, fit for one line of a message.
+pub(super) fn shown(text: &str) -> String {
+    let escaped = |part: &str| part.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
+    match text.char_indices().nth(MAX_SHOWN) {
+        Some((end, _)) => format!("{}…", escaped(&text[..end])),
+        None => escaped(text),
+    }
+}
+
+const MAX_SHOWN: usize = 100;
