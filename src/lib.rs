@@ -5,15 +5,11 @@
 mod batch;
 mod buffer;
 mod clock;
-mod current;
 mod disk;
 mod error;
-mod extract;
 mod flusher;
 pub mod licensing;
 mod line_protocol;
-mod middleware;
-mod monitor;
 mod point;
 mod secret;
 mod settings;

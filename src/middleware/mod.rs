@@ -1,1 +1,22 @@
-//! To come.
+//! The layer, its service, and what happens to a request in between.
+
+mod body;
+mod config;
+pub(crate) mod current;
+mod exchange;
+mod future;
+mod layer;
+mod outcome;
+mod route;
+mod service;
+
+pub(crate) use route::{OTHER_METHOD, Route, UNMATCHED};
+pub use {
+    body::ResponseBody,
+    future::{ResponseFuture, TrackBodyFuture},
+    layer::{MonitoringLayer, TrackBodyLayer},
+    outcome::{
+        BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, Outcome, StatusClassifier,
+    },
+    service::{MonitoringService, TrackBodyService},
+};

@@ -1,1 +1,205 @@
-//! To come.
+//! The handle that an application holds.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::broadcast;
+
+use crate::{
+    Batch, Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Stats, flusher::Flusher, intake::Intake,
+};
+
+mod builder;
+
+pub use builder::MonitorBuilder;
+
+/// Monitoring of one service: makes the layers, takes points, and holds the flusher task that delivers them.
+///
+/// Clones are handles to the same monitoring. Call [`shutdown`](Self::shutdown) before the process ends: it delivers what is
+/// left. If the last handle is dropped without it, a warning is logged and what is left goes to the spool, if there is
+/// one, or is lost and counted. Layers, services and running requests are handles, too.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use axum::{Router, routing::get};
+/// use tower_influx::{Monitor, Settings};
+///
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let monitor = Monitor::start(Settings::new("my-service"))?;
+/// let app = Router::new().route("/version", get(|| async { "1.0" })).layer(monitor.layer());
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+/// axum::serve(listener, app).await?;
+/// println!("{}", monitor.shutdown(Duration::from_secs(5)).await);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Monitor {
+    /// `None` for a disabled one.
+    inner: Option<Arc<Inner>>,
+}
+
+struct Inner {
+    intake: Arc<Intake>,
+    flusher: Flusher,
+    settings: Mutex<Settings>,
+}
+
+impl Monitor {
+    /// Checks the settings, makes the sink that they name and spawns the flusher on the current tokio runtime, of either
+    /// flavor.
+    ///
+    /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor and looks at nothing else.
+    /// The server need not be there: what is recorded waits for it. One probe is sent at once, and a server that would not
+    /// take points is logged.
+    ///
+    /// # Errors
+    ///
+    /// Everything that can be known without the network: a setting that cannot work ([`Error::is_setting`]), a file or
+    /// directory that cannot be used ([`Error::is_io`]), no tokio runtime ([`Error::is_runtime`]).
+    pub fn start(settings: Settings) -> Result<Self, Error> {
+        MonitorBuilder::new(settings).start()
+    }
+
+    /// As [`start`](Self::start), with a [`Sink`](crate::Sink) of the application's own.
+    pub fn builder(settings: Settings) -> MonitorBuilder {
+        MonitorBuilder::new(settings)
+    }
+
+    /// A monitor that records nothing. Its layers pass requests through at the cost of one look at an option.
+    pub fn disabled() -> Self {
+        Self { inner: None }
+    }
+
+    fn new(intake: Arc<Intake>, flusher: Flusher, settings: Settings) -> Self {
+        Self { inner: Some(Arc::new(Inner { intake, flusher, settings: Mutex::new(settings) })) }
+    }
+
+    /// Whether points are recorded at all.
+    pub fn is_enabled(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// A layer that records every request. Cheap: make as many as needed.
+    pub fn layer(&self) -> MonitoringLayer {
+        MonitoringLayer::new(self.inner.as_ref().map(|inner| Arc::clone(&inner.intake)))
+    }
+
+    /// Records a point of the application's own. Never waits; a point that cannot be stored is counted as
+    /// [invalid](Stats) and warned of once.
+    ///
+    /// The tags of the settings (`instance` and [`tags`](Settings::tags)) are added, where the point has none of that name.
+    pub fn record(&self, point: &dyn Point) {
+        if let Some(inner) = &self.inner {
+            inner.intake.record(point);
+        }
+    }
+
+    /// Sends now what has been recorded. Returns when every point accepted before the call was written, rejected, dropped,
+    /// spooled, or tried once.
+    ///
+    /// # Errors
+    ///
+    /// When the monitor is shut down ([`Error::is_closed`]), or its runtime is gone ([`Error::is_runtime`]). A write that
+    /// failed is no error: the report says so, and it will be tried again.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the flush goes on.
+    pub async fn flush(&self) -> Result<FlushReport, Error> {
+        match &self.inner {
+            Some(inner) => inner.flusher.flush().await,
+            None => Ok(FlushReport::default()),
+        }
+    }
+
+    /// Asks the destination whether it would take our points: is the server there, the token good, the bucket known?
+    ///
+    /// # Errors
+    ///
+    /// The destination's answer in words ([`Error::is_server`]).
+    pub async fn check(&self) -> Result<(), Error> {
+        match &self.inner {
+            Some(inner) => inner.flusher.check().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Changes how long points are collected before they are sent, while running.
+    ///
+    /// # Errors
+    ///
+    /// Outside of 10 ms to 1 hour ([`Error::is_setting`]).
+    pub fn set_flush_interval(&self, interval: Duration) -> Result<(), Error> {
+        let Some(inner) = &self.inner else { return Ok(()) };
+        let mut settings = inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = Settings { flush_interval: interval, ..settings.clone() };
+        changed.check()?;
+        inner.flusher.set_flush_interval(interval);
+        *settings = changed;
+        Ok(())
+    }
+
+    /// Changes the settings of delivery while running, without losing a point: server, token, bucket, storage, intervals,
+    /// bounds, spool. What waits is sent to the new destination, except what lies in the spool for the old one.
+    ///
+    /// # Errors
+    ///
+    /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
+    /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`, `filter`. Nothing has changed then.
+    pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
+        match &self.inner {
+            Some(inner) => builder::reload(inner, settings).await,
+            None if !settings.enabled => Ok(()),
+            None => Err(Error::setting("enabled", true, "a disabled monitor cannot be enabled: start another")),
+        }
+    }
+
+    /// Waits for running requests, sends what is left, and ends the flusher; what cannot be sent in time goes to the spool, if
+    /// there is one. Keeps its time. A second call returns the first one's report.
+    ///
+    /// Call it when the server has stopped taking requests: what ends later is counted as refused.
+    pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        match &self.inner {
+            Some(inner) => inner.flusher.shutdown(timeout).await,
+            None => ShutdownReport::default(),
+        }
+    }
+
+    /// The books and the state of delivery, now.
+    pub fn stats(&self) -> Stats {
+        match &self.inner {
+            Some(inner) => inner.flusher.stats(),
+            None => Stats::default(),
+        }
+    }
+
+    /// The name of the service; empty for a disabled monitor.
+    pub fn service(&self) -> String {
+        self.settings(|settings| settings.service.clone())
+    }
+
+    pub(crate) fn settings<R: Default>(&self, read: impl FnOnce(&Settings) -> R) -> R {
+        let Some(inner) = &self.inner else { return R::default() };
+        read(&inner.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The batches as they are sealed, for the live page.
+    pub(crate) fn batches(&self) -> Option<broadcast::Receiver<Batch>> {
+        self.inner.as_ref().map(|inner| inner.flusher.batches())
+    }
+}
+
+impl fmt::Debug for Monitor {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Monitor")
+            .field("enabled", &self.is_enabled())
+            .field("service", &self.service())
+            .finish_non_exhaustive()
+    }
+}

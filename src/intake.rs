@@ -1,0 +1,236 @@
+//! Where points come in: from the layer and from the application, into the buffer, as bytes.
+
+use std::{
+    cell::RefCell,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::{
+    ErrorCode, Point, RequestId, Settings,
+    buffer::{Buffer, Pushed},
+    clock,
+    field_types::FieldTypes,
+    filter::Filter,
+    line_protocol::{self, Added, BodyFields, Extras, RequestLine, RequestTemplate},
+    middleware::{Route, current::Contents},
+    point::schema::{ERROR_CODE, ERRORS, REQUESTS, ROUTE},
+    settings::Limits,
+    stats::{Counter, IntakeCounters},
+    tag_values::TagValues,
+};
+
+/// All that recording a point needs. It does not change while the monitor runs, so that a request takes no lock to read it.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) counters: Arc<IntakeCounters>,
+    pub(crate) limits: Limits,
+    template: RequestTemplate,
+    static_tags: Vec<(String, String)>,
+    filter: Option<Filter>,
+    types: FieldTypes,
+    values: TagValues,
+    unmatched: Unmatched,
+}
+
+/// A request that has ended.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) stamp: i64,
+    pub(crate) method: &'static str,
+    pub(crate) route: Route,
+    pub(crate) status: u16,
+    pub(crate) failed: bool,
+    pub(crate) execution_time: Duration,
+    pub(crate) request_id: &'a RequestId,
+    /// From the response's extensions.
+    pub(crate) error_code: Option<ErrorCode>,
+    /// From the classifier.
+    pub(crate) classified_error_code: Option<ErrorCode>,
+    pub(crate) body: Option<BodyFields>,
+}
+
+impl Intake {
+    pub(crate) fn new(settings: &Settings, buffer: Arc<Buffer>, counters: Arc<IntakeCounters>) -> Self {
+        let static_tags = settings.static_tags();
+        Self {
+            buffer,
+            counters,
+            limits: settings.limits,
+            template: RequestTemplate::new(&settings.service, &static_tags, settings.request_id),
+            static_tags,
+            filter: Filter::new(&settings.filter),
+            types: FieldTypes::default(),
+            values: TagValues::new(settings.limits.tag_values),
+            unmatched: Unmatched::default(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn request_started(&self, route: &Route) {
+        self.buffer.request_started();
+        self.unmatched.look(route);
+    }
+
+    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none.
+    #[inline]
+    pub(crate) fn record_request(&self, mut ended: Ended<'_>, contents: Option<&mut Contents>) {
+        let Some(contents) = contents else { return self.write_request(&ended, None) };
+        if let Some(route) = contents.route.clone() {
+            ended.route = route;
+        }
+        ended.error_code = ended.error_code.take().or_else(|| contents.error_code.clone());
+        if contents.is_last(self) {
+            self.write_request(&ended, Some(&mut contents.extras));
+            contents.seal();
+        } else {
+            // The monitor around this one has types and caps of its own: it must find the extras as they were.
+            self.write_request(&ended, Some(&mut contents.extras.clone()));
+        }
+    }
+
+    fn write_request(&self, ended: &Ended<'_>, mut extras: Option<&mut Extras>) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.records(ended.method, ended.route.as_str())) {
+            return self.buffer.request_ended();
+        }
+        with_scratch(|lines| {
+            let resource = match &ended.route {
+                Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
+                route => route.as_str(),
+            };
+            ended.request_id.with_text(|request_id| {
+                let line = RequestLine {
+                    stamp: ended.stamp,
+                    method: ended.method,
+                    resource,
+                    status_code: ended.status,
+                    request_id,
+                    execution_time: ended.execution_time,
+                    body: ended.body,
+                };
+                self.prepare(extras.as_deref_mut(), REQUESTS);
+                self.template.encode_request(lines, &line, extras.as_deref());
+                if ended.failed {
+                    self.prepare(extras.as_deref_mut(), ERRORS);
+                    self.write_error(lines, &line, ended, extras.as_deref());
+                }
+            });
+            self.push(lines, 1 + usize::from(ended.failed), true);
+        });
+    }
+
+    fn write_error(&self, lines: &mut Vec<u8>, line: &RequestLine<'_>, ended: &Ended<'_>, extras: Option<&Extras>) {
+        let mut status = itoa::Buffer::new();
+        let mut write = |code: &str| self.template.encode_error(lines, line, code, extras);
+        match ended.error_code.as_ref().or(ended.classified_error_code.as_ref()) {
+            None => write(status.format(ended.status)),
+            Some(code) => code.with_text(|code| match code {
+                "" => write(status.format(ended.status)),
+                code => write(self.values.admit(ERROR_CODE, code, &self.counters)),
+            }),
+        }
+    }
+
+    fn prepare(&self, extras: Option<&mut Extras>, series: &'static str) {
+        if let Some(extras) = extras
+            && !extras.is_empty()
+        {
+            extras.prepare(series, &self.types, &self.values, &self.counters);
+        }
+    }
+
+    /// Takes a point of the application's own.
+    pub(crate) fn record(&self, point: &dyn Point) {
+        with_scratch(|lines| {
+            let stamp = point.time().map_or_else(|| clock::stamp(Instant::now()), |time| time.as_nanos());
+            match line_protocol::encode_point(point, stamp, &self.static_tags, &self.limits, &self.types, &self.values, lines) {
+                Ok(changes) => {
+                    self.count_changes(&changes);
+                    self.push(lines, 1, false);
+                }
+                Err(invalid) => {
+                    self.counters.invalid.add(1);
+                    static WARNED: AtomicBool = AtomicBool::new(false);
+                    if !WARNED.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(
+                            target: "tower_influx",
+                            series = %point.series(),
+                            "a point of the application's own cannot be stored and is left out: {invalid}; \
+                             further ones are only counted, as `invalid`"
+                        );
+                    }
+                }
+            }
+        });
+    }
+
+    fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
+        match self.buffer.push(lines, points, ends_request) {
+            Pushed::Accepted => {}
+            Pushed::Full => self.counters.refused_full.add(points as u64),
+            Pushed::Closed => self.counters.refused_closed.add(points as u64),
+        }
+    }
+}
+
+/// Warns when a service's requests have no routes: the layer is then most likely in a place where no router was yet.
+#[derive(Debug, Default)]
+struct Unmatched {
+    any_matched: AtomicBool,
+    count: AtomicU64,
+}
+
+impl Unmatched {
+    #[inline]
+    fn look(&self, route: &Route) {
+        if self.any_matched.load(Ordering::Relaxed) {
+            return;
+        }
+        if !route.is_unmatched() {
+            return self.any_matched.store(true, Ordering::Relaxed);
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == UNMATCHED_BEFORE_WARNING {
+            tracing::warn!(
+                target: "tower_influx",
+                "the first {UNMATCHED_BEFORE_WARNING} requests all had no route, so their points cannot be told apart: with axum \
+                 add the layer by `Router::layer` after the routes, elsewhere name routes with `MonitoringLayer::route`"
+            );
+        }
+    }
+}
+
+/// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
+pub(crate) fn count_detached() {
+    DETACHED.add(1);
+    if DETACHED.count() == 1 {
+        tracing::warn!(
+            target: "tower_influx",
+            "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
+             outside of the layer, or in a spawned task; take it before the spawn, or use `MonitoringLayer::insert_data`"
+        );
+    }
+}
+
+pub(crate) static DETACHED: Counter = Counter::new();
+
+/// Lends the thread's own encoding space, empty.
+fn with_scratch(encode: impl FnOnce(&mut Vec<u8>)) {
+    thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+
+    let lent = SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut scratch| std::mem::take(&mut *scratch)));
+    // Taken out rather than borrowed: a log event while encoding may itself be handled in a monitored service.
+    let mut lines = lent.ok().and_then(Result::ok).unwrap_or_default();
+    lines.clear();
+    encode(&mut lines);
+    if lines.capacity() <= MAX_SCRATCH {
+        let _ = SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut scratch| *scratch = lines));
+    }
+}
+
+const UNMATCHED_BEFORE_WARNING: u64 = 100;
+/// A larger one was needed for huge extras, and is not kept.
+const MAX_SCRATCH: usize = 16 * 1024;

@@ -1,0 +1,80 @@
+//! What a layer was told, shared by all services and requests of it.
+
+use std::{fmt, sync::Arc};
+
+use http::{HeaderName, Request};
+
+use super::{
+    outcome::{BodyOutcome, Classification, Classifier, Outcome, StatusClassifier},
+    route::{Route, RouteFunction},
+};
+use crate::intake::Intake;
+
+/// Behind one `Arc`, since it is cloned for every request.
+#[derive(Clone)]
+pub(crate) struct LayerConfig {
+    /// `None` for a disabled monitor.
+    pub(crate) intake: Option<Arc<Intake>>,
+    pub(crate) request_id_header: HeaderName,
+    pub(crate) propagate_request_id: bool,
+    pub(crate) insert_data: bool,
+    /// `None` is [`StatusClassifier`], without a call through a table.
+    pub(crate) classifier: Option<Arc<dyn Classifier>>,
+    pub(crate) route: Option<RouteFunction>,
+}
+
+impl LayerConfig {
+    pub(crate) fn new(intake: Option<Arc<Intake>>) -> Self {
+        Self {
+            intake,
+            request_id_header: HeaderName::from_static("x-request-id"),
+            propagate_request_id: false,
+            insert_data: false,
+            classifier: None,
+            route: None,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn classify(&self, outcome: &Outcome<'_>) -> Classification {
+        match &self.classifier {
+            None => StatusClassifier.classify(outcome),
+            Some(classifier) => classifier.classify(outcome),
+        }
+    }
+
+    pub(crate) fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
+        match &self.classifier {
+            None => StatusClassifier.classify_body(head, body),
+            Some(classifier) => classifier.classify_body(head, body),
+        }
+    }
+
+    /// The request is taken apart for a route function, and put together again.
+    #[inline]
+    pub(crate) fn route<B>(&self, request: Request<B>) -> (Request<B>, Route) {
+        match &self.route {
+            None => {
+                let route = Route::matched(request.extensions());
+                (request, route)
+            }
+            Some(function) => {
+                let (parts, body) = request.into_parts();
+                let route = function(&parts).map_or(Route::Unmatched, Route::Named);
+                (Request::from_parts(parts, body), route)
+            }
+        }
+    }
+}
+
+impl fmt::Debug for LayerConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LayerConfig")
+            .field("enabled", &self.intake.is_some())
+            .field("request_id_header", &self.request_id_header)
+            .field("propagate_request_id", &self.propagate_request_id)
+            .field("insert_data", &self.insert_data)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,220 @@
+//! The exchange that a thread is working on right now, and the slot that holds what its handlers add.
+//!
+//! While the inner service runs, the layer puts what the extractor needs into a thread-local cell, and takes it back when
+//! the call or poll is over, also when it panics. Putting it into the request's extensions instead would cost every request
+//! two or three allocations, whether a handler asks for it or not.
+
+use std::{
+    cell::{Cell, RefCell},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{config::LayerConfig, route::Route};
+use crate::{
+    ErrorCode, RequestId, Value,
+    intake::Intake,
+    line_protocol::{Added, Extras},
+    settings::Limits,
+};
+
+/// What the extractor finds: whose request is running, and the slot of its extras once there is one.
+///
+/// Layers of different monitors share one slot: each has its own `Current`, with the same slot in it.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) config: Arc<LayerConfig>,
+    pub(crate) slot: Option<Arc<Slot>>,
+    pub(crate) request_id: RequestId,
+}
+
+thread_local! {
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    static SPARE: RefCell<Vec<Arc<Slot>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes `current` the thread's own, and returns what was there before.
+pub(crate) fn replace(current: Option<Current>) -> Option<Current> {
+    // A thread that is being torn down has no current exchange; what runs on it then is counted, without extras.
+    CURRENT.try_with(|cell| cell.replace(current)).unwrap_or_default()
+}
+
+/// Relates a new exchange to the one that this thread is working on, if any. True if that is this monitor's own: then the
+/// layer is an inner one, which only knows the route better. Of another monitor's it shares the slot.
+#[inline]
+pub(crate) fn join(new: &mut Current, intake: &Arc<Intake>, route: &Route) -> bool {
+    with(|outer| {
+        if outer.is_of(intake) {
+            if !route.is_unmatched() {
+                outer.slot().lock().refine(route.clone());
+            }
+            return true;
+        }
+        let slot = Arc::clone(outer.slot());
+        slot.lock().adopt(intake, &new.request_id);
+        new.slot = Some(slot);
+        false
+    })
+    .unwrap_or(false)
+}
+
+/// Looks at the thread's current exchange. Must not run foreign code, which could look as well and would find nothing.
+pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
+    let mut current = replace(None)?;
+    let result = look(&mut current);
+    replace(Some(current));
+    Some(result)
+}
+
+impl Current {
+    /// The slot, made on first use.
+    pub(crate) fn slot(&mut self) -> &Arc<Slot> {
+        let Self { config, slot, request_id } = self;
+        slot.get_or_insert_with(|| Slot::take(config.intake.clone(), request_id.clone()))
+    }
+
+    /// Takes the slot of data that a middleware outside put into the request's extensions.
+    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, slot: &Arc<Slot>) {
+        if self.slot.is_some() {
+            // An outer layer of another monitor has made a slot already: only what is in the data by now can join it.
+            return self.merge(slot);
+        }
+        slot.lock().adopt(intake, &self.request_id);
+        self.slot = Some(Arc::clone(slot));
+    }
+
+    /// Adds the contents of another slot to this exchange's own.
+    pub(crate) fn merge(&mut self, other: &Arc<Slot>) {
+        if self.slot.as_ref().is_some_and(|own| Arc::ptr_eq(own, other)) {
+            return;
+        }
+        // Never two slots locked at once: two requests that merge each other's data would wait for ever.
+        let (extras, error_code) = {
+            let other = other.lock();
+            (other.extras.clone(), other.error_code.clone())
+        };
+        let mut own = self.slot().lock();
+        own.add(|own, limits| own.merge(&extras, limits));
+        own.error_code = error_code.or(own.error_code.take());
+    }
+
+    /// Whether this exchange, or one around it that shares its slot, is of the given monitor.
+    pub(crate) fn is_of(&self, intake: &Arc<Intake>) -> bool {
+        self.config.intake.as_ref().is_some_and(|own| Arc::ptr_eq(own, intake))
+            || self.slot.as_ref().is_some_and(|slot| slot.lock().is_of(intake))
+    }
+}
+
+/// Where extras of one request are collected. Sealed when the request's points are written.
+#[derive(Debug)]
+pub(crate) struct Slot(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) extras: Extras,
+    pub(crate) error_code: Option<ErrorCode>,
+    /// A route found further inside, where more is known of it.
+    pub(crate) route: Option<Route>,
+    request_id: RequestId,
+    /// The monitors whose requests this is, outermost first. Empty for a slot that an application made.
+    owners: Vec<Arc<Intake>>,
+    sealed: bool,
+}
+
+impl Slot {
+    /// A spare slot or a new one.
+    pub(crate) fn take(intake: Option<Arc<Intake>>, request_id: RequestId) -> Arc<Self> {
+        let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
+        let slot = spare.unwrap_or_else(|| Arc::new(Self(Mutex::default())));
+        let mut contents = slot.lock();
+        contents.request_id = request_id;
+        contents.owners.extend(intake);
+        drop(contents);
+        slot
+    }
+
+    /// Puts a slot aside for the next request, if nobody else holds it.
+    pub(crate) fn put_back(mut slot: Arc<Self>) {
+        let Some(only) = Arc::get_mut(&mut slot) else { return };
+        let contents = only.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        contents.extras.clear();
+        contents.owners.clear();
+        contents.error_code = None;
+        contents.route = None;
+        contents.request_id = RequestId::default();
+        contents.sealed = false;
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MAX_SPARE {
+                spare.push(slot);
+            }
+        });
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
+        // Nothing under this lock leaves an entry half written, so a panic in between has broken nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    pub(crate) fn tag(&mut self, key: &'static str, value: Value<'_>) {
+        self.add(|extras, limits| extras.tag(key, value, limits));
+    }
+
+    pub(crate) fn field(&mut self, key: &'static str, value: Value<'_>) {
+        self.add(|extras, limits| extras.field(key, value, limits));
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        self.request_id.clone()
+    }
+
+    /// Takes the route that is known here, further inside: axum's matched paths only grow on the way in.
+    pub(crate) fn refine(&mut self, route: Route) {
+        self.route = Some(route);
+    }
+
+    /// Makes the slot this monitor's as well.
+    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: &RequestId) {
+        if self.owners.is_empty() {
+            self.request_id = request_id.clone();
+        }
+        if !self.is_of(intake) {
+            self.owners.push(Arc::clone(intake));
+        }
+    }
+
+    pub(crate) fn is_of(&self, intake: &Arc<Intake>) -> bool {
+        self.owners.iter().any(|owner| Arc::ptr_eq(owner, intake))
+    }
+
+    /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.
+    pub(crate) fn is_last(&self, intake: &Intake) -> bool {
+        self.owners.first().is_none_or(|owner| std::ptr::eq(&**owner, intake))
+    }
+
+    /// Ends the collecting. What comes later is counted as late.
+    pub(crate) fn seal(&mut self) {
+        self.sealed = true;
+    }
+
+    pub(crate) fn add(&mut self, add: impl FnOnce(&mut Extras, &Limits) -> Added) {
+        let owner = self.owners.first();
+        if self.sealed {
+            if let Some(owner) = owner {
+                owner.counters.late_extras.add(1);
+            }
+            return;
+        }
+        let added = match owner {
+            Some(owner) => add(&mut self.extras, &owner.limits),
+            None => add(&mut self.extras, &Limits::default()),
+        };
+        if let Some(owner) = owner {
+            owner.count_added(&added);
+        }
+    }
+}
+
+/// Spare slots a thread keeps: as many as one worker usually has under way with extras; beyond them one is allocated.
+const MAX_SPARE: usize = 64;

@@ -1,0 +1,199 @@
+//! One request on its way through the layer, from its start to its end, which is recorded exactly once.
+
+use std::{mem, sync::Arc, time::{Duration, Instant}};
+
+use http::{Extensions, Request, Response};
+
+use super::{
+    config::LayerConfig,
+    current::{self, Current, Slot},
+    outcome::{BodyOutcome, Classification, Ending, Outcome},
+    route::{Route, method_name},
+};
+use crate::{
+    ErrorCode, MonitoringData, RequestId, clock,
+    intake::Ended,
+    line_protocol::BodyFields,
+};
+
+/// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
+/// and a timeout outside of the layer, are seen.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// `Some` until the request's points are written. Lent to the thread while the inner service runs.
+    current: Option<Current>,
+    start: Instant,
+    stamp: i64,
+    method: &'static str,
+    route: Route,
+}
+
+impl Exchange {
+    /// Starts an exchange; `None` where nothing is to be recorded: the monitor is disabled, or an outer layer of the same
+    /// monitor has this request already, and only learns the better route.
+    #[inline]
+    pub(crate) fn start<B>(config: &Arc<LayerConfig>, request: Request<B>) -> (Request<B>, Option<Self>) {
+        let Some(intake) = &config.intake else { return (request, None) };
+        let start = Instant::now();
+        let (mut request, route) = config.route(request);
+        let request_id = RequestId::from_header(request.headers().get(&config.request_id_header));
+        let mut current = Current { config: Arc::clone(config), slot: None, request_id };
+        if current::join(&mut current, intake, &route) {
+            return (request, None);
+        }
+        if let Some(data) = request.extensions().get::<MonitoringData>() {
+            current.adopt(intake, &data.slot);
+        }
+        if config.insert_data {
+            let slot = Arc::clone(current.slot());
+            request.extensions_mut().insert(MonitoringData { slot });
+        }
+        intake.request_started(&route);
+        let (stamp, method) = (clock::stamp(start), method_name(request.method()));
+        (request, Some(Self { current: Some(current), start, stamp, method, route }))
+    }
+
+    /// Runs a piece of the inner service with this exchange as the thread's current one. If it panics, the request has ended.
+    #[inline]
+    pub(crate) fn enter<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let entered = Entered::new(self);
+        let result = run();
+        entered.leave();
+        result
+    }
+
+    /// As [`enter`](Self::enter), for a body, whose panic is not the end of a request but of a response.
+    pub(crate) fn enter_body<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let mut entered = Entered::new(self);
+        entered.left = true;
+        let result = run();
+        drop(entered);
+        result
+    }
+
+    /// The head of the response is there: judges it, and says whose id the response is to carry.
+    #[inline]
+    pub(crate) fn judge<B>(&mut self, response: &mut Response<B>) -> Option<Judged> {
+        let execution_time = self.start.elapsed();
+        let current = self.current.as_mut()?;
+        let outcome = Outcome::response(response.status(), response.headers(), response.extensions());
+        let classification = current.config.classify(&outcome);
+        let error_code = take_extensions(current, response.extensions());
+        if current.config.propagate_request_id
+            && !response.headers().contains_key(&current.config.request_id_header)
+            && let Some(id) = current.request_id.to_header()
+        {
+            let name = current.config.request_id_header.clone();
+            response.headers_mut().insert(name, id);
+        }
+        Some(Judged { classification, error_code, execution_time })
+    }
+
+    pub(crate) fn config(&self) -> Option<&LayerConfig> {
+        self.current.as_ref().map(|current| &*current.config)
+    }
+
+    /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
+    #[inline]
+    pub(crate) fn finish(&mut self, judged: Judged, body: Option<BodyFields>) {
+        let Some(Current { config, slot, request_id }) = self.current.take() else { return };
+        let Some(intake) = &config.intake else { return };
+        let ended = Ended {
+            stamp: self.stamp,
+            method: self.method,
+            route: mem::take(&mut self.route),
+            status: judged.classification.status.as_u16(),
+            failed: judged.classification.failed,
+            execution_time: judged.execution_time,
+            request_id: &request_id,
+            error_code: judged.error_code,
+            classified_error_code: judged.classification.error_code,
+            body,
+        };
+        match slot {
+            None => intake.record_request(ended, None),
+            Some(slot) => {
+                intake.record_request(ended, Some(&mut slot.lock()));
+                Slot::put_back(slot);
+            }
+        }
+    }
+
+    /// Ends the request with its body.
+    pub(crate) fn finish_body(&mut self, mut judged: Judged, body: &BodyOutcome<'_>, bytes: u64) {
+        let Some(current) = &self.current else { return };
+        judged.classification = current.config.classify_body(judged.classification, body);
+        let fields = BodyFields { response_time: self.start.elapsed(), bytes, end: body.ending.as_str() };
+        self.finish(judged, Some(fields));
+    }
+
+    /// Ends the request without a response.
+    #[cold]
+    pub(crate) fn finish_without_response(&mut self, ending: Ending) {
+        let execution_time = self.start.elapsed();
+        let Some(config) = self.config() else { return };
+        let classification = config.classify(&Outcome::without_response(ending));
+        self.finish(Judged { classification, error_code: None, execution_time }, None);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.current.is_some() {
+            self.finish_without_response(Ending::Cancelled);
+        }
+    }
+}
+
+/// What the head of a response means.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) classification: Classification,
+    /// The application's own.
+    pub(crate) error_code: Option<ErrorCode>,
+    execution_time: Duration,
+}
+
+/// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange as panicked:
+/// `std::thread::panicking` would be wrong in both directions, since a layer outside may catch the panic and drop us later,
+/// and since a panic elsewhere may drop us while unwinding.
+struct Entered<'a> {
+    exchange: &'a mut Exchange,
+    outer: Option<Current>,
+    left: bool,
+}
+
+impl<'a> Entered<'a> {
+    #[inline]
+    fn new(exchange: &'a mut Exchange) -> Self {
+        let outer = current::replace(exchange.current.take());
+        Self { exchange, outer, left: false }
+    }
+
+    #[inline]
+    fn leave(mut self) {
+        self.left = true;
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.exchange.current = current::replace(self.outer.take());
+        if !self.left {
+            self.exchange.finish_without_response(Ending::Panic);
+        }
+    }
+}
+
+/// The error code of the response, and what a handler put into its extensions instead of using the extractor.
+#[inline]
+fn take_extensions(current: &mut Current, extensions: &Extensions) -> Option<ErrorCode> {
+    if extensions.is_empty() {
+        return None;
+    }
+    if let Some(data) = extensions.get::<MonitoringData>() {
+        current.merge(&data.slot);
+    }
+    extensions.get::<ErrorCode>().cloned()
+}

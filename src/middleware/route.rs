@@ -1,0 +1,89 @@
+//! The route and method of a request, as the database may see them: never more than the application has.
+
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use http::{Method, request::Parts};
+
+/// What is known of the place a request went to.
+#[derive(Clone, Default)]
+pub(crate) enum Route {
+    /// Nothing, so it counts under one constant: its path is the client's choice and must never become a tag.
+    #[default]
+    Unmatched,
+    #[cfg(feature = "axum")]
+    Matched(axum::extract::MatchedPath),
+    /// From a route function of the application's own.
+    Named(Cow<'static, str>),
+}
+
+/// A function that names the route of a request, for services without axum.
+pub(crate) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
+
+impl Route {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Unmatched => UNMATCHED,
+            #[cfg(feature = "axum")]
+            Self::Matched(path) => path.as_str(),
+            Self::Named(name) => name,
+        }
+    }
+
+    /// The matched route that a router around the layer has found.
+    #[inline]
+    pub(crate) fn matched(extensions: &http::Extensions) -> Self {
+        #[cfg(feature = "axum")]
+        if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
+            return Self::Matched(path.clone());
+        }
+        let _ = extensions;
+        Self::Unmatched
+    }
+
+    pub(crate) fn is_unmatched(&self) -> bool {
+        matches!(self, Self::Unmatched)
+    }
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
+}
+
+/// A method of the standards as it is, anything else as one constant: a client may send any word as a method.
+#[inline]
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => OTHER_METHOD,
+    }
+}
+
+/// The resource of every request that no route is known for.
+pub(crate) const UNMATCHED: &str = "unmatched";
+/// The method of every request whose method is none of RFC 9110 and RFC 5789.
+pub(crate) const OTHER_METHOD: &str = "OTHER";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_methods_are_named() {
+        for known in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"] {
+            assert_eq!(method_name(&known.parse().expect("a method")), known);
+        }
+        for unknown in ["get", "PURGE", "PROPFIND", "X\u{21}Y"] {
+            assert_eq!(method_name(&unknown.parse().expect("a method")), "OTHER");
+        }
+    }
+}
