@@ -1,0 +1,95 @@
+//! A plain HTTP client for tests.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::time::{Instant, sleep, timeout};
+
+/// Keeps its connections open; clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Http {
+    client: Client<HttpConnector, Body>,
+}
+
+/// A response, read to its end.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
+    }
+}
+
+impl Http {
+    pub(crate) fn new() -> Self {
+        Self { client: Client::builder(TokioExecutor::new()).build_http() }
+    }
+
+    /// `Err` holds what went wrong before there was a whole response.
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Answer, String> {
+        let answer = async {
+            let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
+            let (head, body) = response.into_parts();
+            let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
+            Ok(Answer { status: head.status, headers: head.headers, body })
+        };
+        timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
+    }
+
+    pub(crate) async fn get(&self, url: &str) -> Result<Answer, String> {
+        self.send(Request::get(url).body(Body::empty()).expect("a valid request")).await
+    }
+
+    pub(crate) async fn post(
+        &self,
+        url: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Result<Answer, String> {
+        let mut request = Request::builder().method(Method::POST).uri(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        self.send(request.body(body.into()).expect("a valid request")).await
+    }
+
+    /// Asks again and again until the server answers with success, and fails the test if it does not.
+    pub(crate) async fn wait_for(&self, url: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.get(url).await;
+            if answer.as_ref().is_ok_and(|answer| answer.status.is_success()) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{url} is not ready after {PATIENCE:?}: {answer:?}");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// `name=value&…` with everything escaped that is not plainly harmless.
+pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+}
+
+/// The value of the header `Authorization` for a token of InfluxDB.
+pub(crate) fn token(token: &str) -> (&'static str, String) {
+    (header::AUTHORIZATION.as_str(), format!("Token {token}"))
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);

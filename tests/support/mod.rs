@@ -1,0 +1,12 @@
+//! What the tests share: real servers on free ports of 127.0.0.1, and clients that ask them what they hold.
+
+// A helper is written when its server is, and used when its tests are.
+#![allow(dead_code)]
+
+pub(crate) mod http;
+pub(crate) mod influx;
+pub(crate) mod influx2;
+pub(crate) mod live;
+pub(crate) mod nginx;
+pub(crate) mod process;
+pub(crate) mod victoria;
