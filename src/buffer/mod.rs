@@ -1,1 +1,279 @@
-//! To come.
+//! Where points wait for the flusher: encoded lines in sharded chunks, bounded by bytes.
+//!
+//! A push takes the lock of its thread's shard, copies the lines and adds to four counters; it never waits for anything
+//! else. A full chunk is sealed; the flusher takes chunks, open ones too, by swapping pointers shard by shard.
+//!
+//! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at most 32 shards, one for
+//! each core, so at most 2 MiB; a record longer than a chunk has one of its own length). Sealed chunks are bounded by the
+//! limit, by the memory they hold. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what `Buffer`
+//! itself is: 128 bytes a shard.
+//!
+//! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
+//! oldest chunk, or refuses what comes, without a look at the others.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+};
+
+use crate::{
+    settings::Overflow,
+    shard::{Padded, shard},
+    stats::ledger::{Books, Ledger},
+};
+
+mod chunk;
+mod shard;
+mod wake;
+
+pub(crate) use chunk::Chunk;
+
+use chunk::Pool;
+use shard::Shard;
+use wake::{WakeWhenAny, WatchedSum};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    shards: Box<[Padded<Place>]>,
+    limit: AtomicUsize,
+    drop_newest: AtomicBool,
+    any: WakeWhenAny,
+    pool: Pool,
+    /// The memory of all sealed chunks; written only when one is sealed, dropped or drained.
+    sealed: Padded<WatchedSum>,
+}
+
+/// What became of the lines of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Pushed {
+    Accepted,
+    /// Refused: memory is full, and the newest points are to go.
+    Full,
+    /// Refused: the buffer was closed.
+    Closed,
+}
+
+/// The buffer's side of the books, in points.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BufferBooks {
+    pub(crate) accepted: u64,
+    pub(crate) buffered: u64,
+    /// Because memory was full.
+    pub(crate) dropped: u64,
+}
+
+/// A shard on cache lines of its own.
+#[derive(Debug, Default)]
+struct Place {
+    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a push writes anyway.
+    started: AtomicU64,
+    shard: Mutex<Shard>,
+}
+
+impl Buffer {
+    pub(crate) fn new(limit_bytes: usize, overflow: Overflow) -> Self {
+        let cores = thread::available_parallelism().map_or(1, Into::into);
+        Self::with_shards(cores, limit_bytes, overflow)
+    }
+
+    fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
+        let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
+        let buffer = Self {
+            shards: (0..shards).map(|_| Padded::default()).collect(),
+            limit: AtomicUsize::default(),
+            drop_newest: AtomicBool::default(),
+            any: WakeWhenAny::default(),
+            pool: Pool::default(),
+            sealed: Padded(WatchedSum::new()),
+        };
+        buffer.set_limit(limit_bytes, overflow);
+        buffer
+    }
+
+    /// Holds from the next chunk that is sealed.
+    pub(crate) fn set_limit(&self, limit_bytes: usize, overflow: Overflow) {
+        self.limit.store(limit_bytes, Relaxed);
+        self.drop_newest.store(overflow == Overflow::DropNewest, Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn request_started(&self) {
+        self.place(0).started.fetch_add(1, Relaxed);
+    }
+
+    /// For a request that is not recorded. One that is ends with its push.
+    #[inline]
+    pub(crate) fn request_ended(&self) {
+        self.lock_own().finished += 1;
+    }
+
+    /// Requests started and not ended. Zero when none runs; a request may end on another thread than it started on.
+    pub(crate) fn running_requests(&self) -> u64 {
+        // All ends before all starts: the start of every end seen is then seen too, so the difference is never negative.
+        let finished: u64 = self.locked().map(|shard| shard.finished).sum();
+        let started: u64 = self.shards.iter().map(|Padded(place)| place.started.load(Relaxed)).sum();
+        started.saturating_sub(finished)
+    }
+
+    /// Takes whole lines, `points` of them, all or none: those of one request, or of one point of the application's own.
+    /// `ends_request` counts the end of the request too, whatever becomes of its lines.
+    #[inline]
+    pub(crate) fn push(&self, lines: &[u8], points: usize, ends_request: bool) -> Pushed {
+        let mut shard = self.lock_own();
+        shard.finished += u64::from(ends_request);
+        if shard.closed {
+            return Pushed::Closed;
+        }
+        let mut sealed = false;
+        if !shard.has_room(lines.len()) {
+            match self.make_room(&mut shard, lines.len()) {
+                Some(did_seal) => sealed = did_seal,
+                None => return Pushed::Full,
+            }
+        }
+        let first = shard.append(lines, points);
+        drop(shard);
+        // After the lock: waking a task costs more than all of the above.
+        if first {
+            self.any.wake();
+        }
+        if sealed {
+            self.sealed.0.wake();
+        }
+        Pushed::Accepted
+    }
+
+    /// Nothing is accepted any more once this has returned. What was accepted stays to be drained.
+    pub(crate) fn close(&self) {
+        self.locked().for_each(|mut shard| shard.closed = true);
+    }
+
+    /// Moves all that waits into `into`, oldest first within each shard, and into the ledger as in flight. Returns the
+    /// number of points.
+    pub(crate) fn drain(&self, ledger: &Ledger, into: &mut Vec<Chunk>) -> usize {
+        let before = into.len();
+        // Held over all shards: a snapshot sees a point here or there, never in both or in none.
+        let mut books = ledger.lock();
+        for Padded(place) in &self.shards {
+            let (sealed, open) = lock(&place.shard).take();
+            self.sealed.0.subtract(sealed.iter().map(Chunk::size).sum());
+            into.extend(sealed.into_iter().chain(open));
+        }
+        let points = into[before..].iter().map(|chunk| chunk.points).sum();
+        books.in_flight += points as u64;
+        drop(books);
+        for chunk in &into[before..] {
+            debug_assert_eq!(chunk.newlines(), chunk.points, "the books do not agree with the lines");
+        }
+        points
+    }
+
+    /// Takes back the memory of a drained chunk.
+    pub(crate) fn recycle(&self, chunk: Chunk) {
+        self.pool.give(chunk.bytes);
+    }
+
+    /// Both sides of the books, at one moment for each shard: they balance.
+    pub(crate) fn snapshot(&self, ledger: &Ledger) -> (Books, BufferBooks) {
+        let books = ledger.lock();
+        let sum = self.locked().fold(BufferBooks::default(), |sum, shard| BufferBooks {
+            accepted: sum.accepted + shard.accepted,
+            buffered: sum.buffered + shard.buffered,
+            dropped: sum.dropped + shard.dropped,
+        });
+        (books.clone(), sum)
+    }
+
+    /// Returns when anything waits to be drained. For one waiter at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any moment.
+    pub(crate) async fn wait_for_points(&self) {
+        self.any.wait(|| self.locked().any(|shard| shard.buffered > 0)).await;
+    }
+
+    /// Returns when sealed chunks hold at least `bytes`. For one waiter at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any moment.
+    pub(crate) async fn wait_until_full(&self, bytes: usize) {
+        self.sealed.0.wait(bytes).await;
+    }
+
+    /// The memory of all sealed chunks: what the limit bounds.
+    pub(crate) fn sealed_bytes(&self) -> usize {
+        self.sealed.0.get()
+    }
+
+    /// The memory of all sealed chunks and the lines in the open ones.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.sealed_bytes() + self.locked().map(|shard| shard.open_bytes()).sum::<usize>()
+    }
+
+    /// Seals the open chunk, if there is anything in it, and opens one with room for `needed` bytes. Returns whether a
+    /// chunk was sealed, `None` if memory is full and the newest points are to go.
+    #[cold]
+    fn make_room(&self, shard: &mut Shard, needed: usize) -> Option<bool> {
+        let sealed = shard.open_size();
+        if let Some(size) = sealed {
+            let limit = self.limit.load(Relaxed);
+            let mut total = self.sealed.0.add(size);
+            if total > limit && self.drop_newest.load(Relaxed) {
+                self.sealed.0.subtract(size);
+                return None;
+            }
+            shard.seal();
+            while total > limit
+                && let Some(chunk) = shard.drop_oldest()
+            {
+                total = self.sealed.0.subtract(chunk.size());
+                self.recycle(chunk);
+            }
+        }
+        let unused = shard.open(self.pool.take(needed));
+        self.pool.give(unused);
+        Some(sealed.is_some())
+    }
+
+    #[inline]
+    fn place(&self, step: usize) -> &Place {
+        &self.shards[(shard() + step) & (self.shards.len() - 1)].0
+    }
+
+    /// The lock of the thread's own shard, or of the next one while somebody else holds that: its holder may have been
+    /// suspended, and there are as many shards as can run at once.
+    #[inline]
+    fn lock_own(&self) -> MutexGuard<'_, Shard> {
+        for step in 0..2 {
+            match self.place(step).shard.try_lock() {
+                Ok(shard) => return shard,
+                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {}
+            }
+        }
+        lock(&self.place(0).shard)
+    }
+
+    /// Every shard, one after the other, never two at once.
+    fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|Padded(place)| lock(&place.shard))
+    }
+}
+
+/// The code under this lock panics only if it is wrong; the next request must not pay for that.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As many as the stamps tell apart.
+const MOST_SHARDS: usize = 32;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,60 @@
+//! Chunks, the pieces of memory that points wait in, and the pool that they come back to.
+
+use std::sync::{Mutex, PoisonError};
+
+/// Whole lines, in the order in which they were pushed.
+#[derive(Debug)]
+pub(crate) struct Chunk {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) points: usize,
+}
+
+impl Chunk {
+    /// What it takes of the memory bound: the memory it holds, not only the part in use.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// For checks in debug builds.
+    pub(super) fn newlines(&self) -> usize {
+        self.bytes.iter().filter(|byte| **byte == b'\n').count()
+    }
+}
+
+/// Used chunks, kept because fresh memory costs a page fault for every 4 KiB.
+#[derive(Debug, Default)]
+pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
+
+impl Pool {
+    /// Room for `needed` bytes: a chunk of the usual size, or one just large enough for a longer record.
+    pub(super) fn take(&self, needed: usize) -> Vec<u8> {
+        if needed > CHUNK_SIZE {
+            return Vec::with_capacity(needed);
+        }
+        let pooled = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        pooled.unwrap_or_else(|| Vec::with_capacity(CHUNK_SIZE))
+    }
+
+    /// Chunks of another size, and those beyond the bound, are freed.
+    pub(super) fn give(&self, mut bytes: Vec<u8>) {
+        if bytes.capacity() != CHUNK_SIZE {
+            return;
+        }
+        bytes.clear();
+        let mut pooled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if pooled.len() < POOL_CHUNKS {
+            pooled.push(bytes);
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// About 380 points of the usual length: small enough that an open chunk for each core is nothing, large enough that
+/// sealing one costs nothing.
+pub(super) const CHUNK_SIZE: usize = 64 * 1024;
+/// 1 MiB: a batch and some.
+pub(super) const POOL_CHUNKS: usize = 16;

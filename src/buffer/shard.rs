@@ -1,0 +1,77 @@
+//! One shard of the buffer: what its lock protects.
+
+use std::{collections::VecDeque, mem};
+
+use super::chunk::Chunk;
+
+/// `accepted = buffered + dropped + drained`, where drained is counted by the ledger.
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    /// Without memory until the first push, and again after each drain.
+    open: Vec<u8>,
+    open_points: usize,
+    sealed: VecDeque<Chunk>,
+    pub(super) accepted: u64,
+    pub(super) buffered: u64,
+    pub(super) dropped: u64,
+    /// Requests that ended on a thread of this shard, wherever they started.
+    pub(super) finished: u64,
+    pub(super) closed: bool,
+}
+
+impl Shard {
+    #[inline]
+    pub(super) fn has_room(&self, needed: usize) -> bool {
+        self.open.capacity() - self.open.len() >= needed
+    }
+
+    /// The caller has made sure of the room. Returns whether these are the shard's first points since it was drained.
+    #[inline]
+    pub(super) fn append(&mut self, lines: &[u8], points: usize) -> bool {
+        let first = self.buffered == 0;
+        self.open.extend_from_slice(lines);
+        self.open_points += points;
+        self.accepted += points as u64;
+        self.buffered += points as u64;
+        first
+    }
+
+    /// The memory of the open chunk, if there is anything in it to be sealed.
+    pub(super) fn open_size(&self) -> Option<usize> {
+        (!self.open.is_empty()).then(|| self.open.capacity())
+    }
+
+    pub(super) fn open_bytes(&self) -> usize {
+        self.open.len()
+    }
+
+    pub(super) fn seal(&mut self) {
+        let chunk = self.take_open();
+        self.sealed.push_back(chunk);
+    }
+
+    /// Puts memory for the next points in place of an open chunk that holds none; returns what was there.
+    pub(super) fn open(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        debug_assert!(self.open.is_empty(), "an open chunk with points must be sealed first");
+        mem::replace(&mut self.open, bytes)
+    }
+
+    /// Gives up the oldest sealed chunk; its points count as dropped.
+    pub(super) fn drop_oldest(&mut self) -> Option<Chunk> {
+        let chunk = self.sealed.pop_front()?;
+        self.buffered -= chunk.points as u64;
+        self.dropped += chunk.points as u64;
+        Some(chunk)
+    }
+
+    /// Takes everything: the sealed chunks, oldest first, and the open one, if it holds anything. Two pointers move.
+    pub(super) fn take(&mut self) -> (VecDeque<Chunk>, Option<Chunk>) {
+        self.buffered = 0;
+        let open = (!self.open.is_empty()).then(|| self.take_open());
+        (mem::take(&mut self.sealed), open)
+    }
+
+    fn take_open(&mut self) -> Chunk {
+        Chunk { bytes: mem::take(&mut self.open), points: mem::take(&mut self.open_points) }
+    }
+}
