@@ -21,6 +21,10 @@ impl File {
 
     /// The code without comments, without the text of string literals, and without the test module at the end.
     pub(crate) fn code(&self) -> String {
+        // A test module in a file of its own.
+        if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
+            return String::new();
+        }
         let text = self.text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(&self.text);
         strip(text)
     }
@@ -73,6 +77,10 @@ pub(crate) fn imports(code: &str) -> Vec<String> {
             continue;
         }
         expand("", &code[at + "crate::".len()..], &mut paths);
+    }
+    for path in &mut paths {
+        // `crate::room::{self, …}` imports the room.
+        *path = path.trim_end_matches("::self").to_owned();
     }
     paths
 }
