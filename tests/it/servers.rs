@@ -1,9 +1,10 @@
 //! What the servers themselves do: the facts that the other live tests stand on.
 
 use crate::support::{
+    certificates::{Authority, Validity},
     http::{Http, token},
     influx::Influx,
-    live::{self, INFLUXD, NGINX, VICTORIA_METRICS},
+    live::{self, INFLUXD, NGINX, OPENSSL, VICTORIA_METRICS},
     nginx::{Fault, Nginx, Options, STATUSES, Upstream},
     process::Process,
     victoria::Victoria,
@@ -198,4 +199,32 @@ async fn servers_die_with_the_test() {
     assert!(runs());
     drop(process);
     assert!(!runs(), "the process is gone, and has been waited for");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nginx_speaks_tls_with_a_certificate_of_the_test() {
+    if !live::ready("nginx_speaks_tls_with_a_certificate_of_the_test", &[NGINX, OPENSSL]) {
+        return;
+    }
+    let authority = Authority::new();
+    for (validity, trusted) in [(Validity::Valid, true), (Validity::Expired, false)] {
+        let certificate = authority.issue(&format!("{validity:?}"), "IP:127.0.0.1", validity);
+        let nginx = Nginx::start(Options {
+            upstream: Upstream::AsItIs(1),
+            token: TOKEN.to_owned(),
+            max_body_size: None,
+            certificate: Some((certificate.certificate, certificate.key)),
+        })
+        .await;
+        let output = std::process::Command::new(OPENSSL.path())
+            .args(["s_client", "-verify_return_error", "-verify_ip", "127.0.0.1", "-CAfile"])
+            .arg(authority.certificate())
+            .args(["-connect", &format!("127.0.0.1:{}", nginx.port())])
+            .stdin(std::process::Stdio::null())
+            .output()
+            .expect("openssl starts");
+        let text = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.success(), trusted, "{validity:?}: {text}");
+        assert!(trusted || text.contains("certificate has expired"), "{text}");
+    }
 }
