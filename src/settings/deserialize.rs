@@ -25,7 +25,7 @@ impl<'de> Deserialize<'de> for Settings {
             Node::Null => read(&mut Section::new(Vec::new())),
             other => {
                 return Err(de::Error::custom(format!(
-                    "the monitoring's settings are {}: write a table of keys and values",
+                    "the settings of the monitoring: found {}; write a table of keys and values",
                     other.kind()
                 )));
             }
@@ -128,7 +128,7 @@ fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bo
     }
     let named = host_key.is_some();
     let host = host_key.map_or_else(|| Ok(HOST.to_owned()), host)?;
-    let port = port_key.map_or(Ok(PORT), whole)?;
+    let port = port_key.map_or(Ok(PORT), port)?;
     let scheme = if ssl_key.map_or(Ok(false), switch)? { "https" } else { SCHEME };
     influx.url = format!("{scheme}://{host}:{port}");
     Ok(named)
@@ -136,8 +136,7 @@ fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bo
 
 /// A name or an address, without anything around it.
 fn host(given: Given) -> Result<String, Error> {
-    let remedy =
-        "write the name or address of the server alone, such as `localhost`, or the whole of it as `url`";
+    let remedy = "not a name or address alone; write one such as `localhost`, or the whole of it as `url`";
     let Given { name, node } = given;
     let host = text(Given { name: name.clone(), node })?;
     if host.parse::<Ipv6Addr>().is_ok() {
@@ -149,6 +148,13 @@ fn host(given: Given) -> Result<String, Error> {
             && !host.contains(|letter: char| ":/@?#[]\\".contains(letter) || letter.is_whitespace()));
     // The value is not printed: with an `@` or a `?` it may hold a password.
     if bare { Ok(host) } else { Err(Error::setting_without_value(&name, remedy)) }
+}
+
+/// As any number, but with the range that a port has.
+fn port(given: Given) -> Result<u16, Error> {
+    let Given { name, node } = given;
+    whole(Given { name: name.clone(), node: node.clone() })
+        .map_err(|_| Given { name, node }.refuse("write a whole number, 0 to 65535"))
 }
 
 pub(super) fn read_limits(section: &mut Section, limits: &mut Limits) -> Result<(), Error> {

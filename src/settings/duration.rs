@@ -37,9 +37,12 @@ pub(super) struct Shown(pub(super) Duration);
 impl fmt::Display for Shown {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanoseconds = self.0.as_nanos();
+        if nanoseconds == 0 {
+            return formatter.write_str("0s");
+        }
         let units = UNITS.iter().rev().filter(|(name, _)| !name.is_empty() && *name != "min");
         for (name, unit) in units {
-            if nanoseconds > 0 && nanoseconds.is_multiple_of(unit.as_nanos()) {
+            if nanoseconds.is_multiple_of(unit.as_nanos()) {
                 return write!(formatter, "{}{name}", nanoseconds / unit.as_nanos());
             }
         }
@@ -99,7 +102,7 @@ mod tests {
             let duration = parse(text).expect("a duration");
             assert_eq!(Shown(duration).to_string(), text);
         }
-        assert_eq!(Shown(Duration::ZERO).to_string(), "0ns");
+        assert_eq!(Shown(Duration::ZERO).to_string(), "0s");
         assert_eq!(Shown(Duration::from_micros(5)).to_string(), "5µs");
     }
 }

@@ -29,7 +29,7 @@ pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
 pub use spool::{SpoolMode, SpoolSettings};
 
-/// Everything about a deployment. What belongs to the code (classifier, route function, header name) is set on the layer.
+#[doc = include_str!("../../docs/settings.md")]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {

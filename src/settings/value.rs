@@ -30,7 +30,7 @@ pub(super) fn text(given: Given) -> Result<String, Error> {
         Node::Text(text) => Ok(text),
         Node::Integer(number) => Ok(number.to_string()),
         // Not as it was written: 1.10 would become 1.1, and yes would become true.
-        Node::Boolean(_) | Node::Float(_) => Err(given.refuse("write it in quotes, since it must be text")),
+        Node::Boolean(_) | Node::Float(_) => Err(given.refuse("it must be text; write it in quotes")),
         Node::Null | Node::List(_) | Node::Table(_) => Err(given.refuse("write text")),
     }
 }

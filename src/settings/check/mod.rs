@@ -55,7 +55,7 @@ impl Settings {
 
     fn batch_above_buffer(&self) -> Error {
         let batch = size::Shown(self.batch_bytes as u64);
-        let remedy = format!("memory must hold at least one batch, so write `batch_bytes` ({batch}) or more");
+        let remedy = format!("memory must hold at least one batch; write `batch_bytes` ({batch}) or more");
         Error::setting("buffer_size", size::Shown(self.buffer_size as u64), remedy)
     }
 
@@ -83,9 +83,8 @@ impl FileSettings {
         sizes("max_file_size", self.max_file_size, LONGEST_LINE, u64::MAX)?;
         if self.max_total_size < self.max_file_size {
             let file = size::Shown(self.max_file_size);
-            let remedy = format!(
-                "all files together must hold at least one, so write `max_file_size` ({file}) or more"
-            );
+            let remedy =
+                format!("all files together must hold at least one; write `max_file_size` ({file}) or more");
             return Err(Error::setting("max_total_size", size::Shown(self.max_total_size), remedy));
         }
         Ok(())
@@ -187,7 +186,7 @@ fn ordered(name: &str, value: Duration, greater: &str, bound: Duration) -> Resul
     if value <= bound {
         return Ok(());
     }
-    let remedy = format!("must not be longer than `{greater}`, which is {}", duration::Shown(bound));
+    let remedy = format!("cannot be longer than `{greater}`, which is {}", duration::Shown(bound));
     Err(Error::setting(name, duration::Shown(value), remedy))
 }
 

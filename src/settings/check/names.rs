@@ -2,7 +2,7 @@
 
 use http::Method;
 
-use super::super::{FilterSettings, Settings, size, value::shown};
+use super::super::{FilterSettings, Settings, value::shown};
 use crate::{Error, point::schema};
 
 pub(super) fn check(settings: &Settings) -> Result<(), Error> {
@@ -70,8 +70,7 @@ fn check_together(settings: &Settings) -> Result<(), Error> {
     if tags <= MAX_TOGETHER {
         return Ok(());
     }
-    let (tags, most) = (size::Shown(tags as u64), size::Shown(MAX_TOGETHER as u64));
-    let remedy = format!("names and values have {tags} together; write {most} at most");
+    let remedy = format!("names and values have {tags} bytes together; write {MAX_TOGETHER} at most");
     Err(Error::setting_without_value("tags", remedy))
 }
 

@@ -31,7 +31,7 @@ impl InfluxSettings {
             ));
         }
         if url.port() == Some(0) {
-            return Err(refuse("write a port from 1 to 65535"));
+            return Err(refuse("port 0 is no port; write one from 1 to 65535"));
         }
         self.check_path(&url)?;
         self.check_tls(&url)?;

@@ -1,0 +1,205 @@
+//! `docs/settings.md` says what the code does: every key, its other names, its default and how its value is written.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::{known, with};
+use crate::Settings;
+
+struct Row {
+    key: String,
+    value: String,
+    default: String,
+    others: BTreeSet<String>,
+}
+
+#[test]
+fn every_key_of_the_code_is_documented_and_the_other_way_round() {
+    let code: BTreeSet<(String, BTreeSet<String>)> = known()
+        .into_iter()
+        .map(|(key, names)| (key, names[1..].iter().map(|name| (*name).to_owned()).collect()))
+        .collect();
+    let documented: BTreeSet<_> = rows().into_iter().map(|row| (row.key, row.others)).collect();
+    let missing: Vec<_> = code.difference(&documented).collect();
+    let invented: Vec<_> = documented.difference(&code).collect();
+    assert!(
+        missing.is_empty() && invented.is_empty(),
+        "not documented: {missing:?}; not in the code: {invented:?}"
+    );
+}
+
+#[test]
+fn every_documented_default_is_the_codes() {
+    let mut compared = 0;
+    for Row { key, default, .. } in rows() {
+        match default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
+            Some(written) => {
+                // A text for everything, as an environment would have it.
+                let given = with(&key, json!(written)).unwrap_or_else(|error| panic!("{key}: {error}"));
+                assert_eq!(given, untouched(&key), "{key} defaults to {written}");
+            }
+            None => {
+                assert!(["none", "required"].contains(&default.as_str()), "{key}: {default}");
+                assert!(
+                    is_nothing(&key, &untouched(&key)),
+                    "{key} has a default, the documentation says {default}"
+                );
+            }
+        }
+        compared += 1;
+    }
+    assert_eq!(compared, known().len());
+}
+
+#[test]
+fn every_value_is_written_as_documented() {
+    for Row { key, value, .. } in rows() {
+        let accepts = |value| assert_eq!(with(&key, value).err(), None, "{key}");
+        let refuses = |wrong: Value| assert!(with(&key, wrong.clone()).is_err(), "{key} takes {wrong}");
+        match value.as_str() {
+            "text" => {
+                accepts(json!("localhost"));
+                refuses(json!(["a"]));
+            }
+            "path" => {
+                accepts(json!("relative/or/not"));
+                refuses(json!({}));
+            }
+            "switch" => {
+                for written in
+                    [json!(true), json!(false), json!(1), json!(0), json!("true"), json!("0"), json!("False")]
+                {
+                    accepts(written);
+                }
+                for wrong in [json!(2), json!("yes"), json!("5s"), json!([])] {
+                    refuses(wrong);
+                }
+            }
+            "number" => {
+                accepts(json!(7));
+                accepts(json!("7"));
+                for wrong in [json!(-1), json!(1.5), json!("1s"), json!("64KiB"), json!(true)] {
+                    refuses(wrong);
+                }
+            }
+            "duration" => {
+                for written in
+                    [json!(1), json!(0.5), json!("1"), json!("500ms"), json!("1s"), json!("2m"), json!("7d")]
+                {
+                    accepts(written);
+                }
+                for wrong in [json!(-1), json!(-0.5), json!("64KiB"), json!(true), json!("soon")] {
+                    refuses(wrong);
+                }
+            }
+            "size" => {
+                for written in [json!(65_536), json!("65536"), json!("64KiB"), json!("64MB"), json!("1.5GiB")]
+                {
+                    accepts(written);
+                }
+                for wrong in [json!(-1), json!(1.5), json!("1s"), json!("64M"), json!(true)] {
+                    refuses(wrong);
+                }
+            }
+            "list" => {
+                accepts(json!(["/a", "/b"]));
+                accepts(json!("/a, /b"));
+                refuses(json!({}));
+            }
+            "table" => {
+                accepts(json!({ "a": "b" }));
+                refuses(json!("a"));
+                refuses(json!({ "a": {} }));
+            }
+            words => {
+                let words: Vec<_> = words.split(", ").map(|word| word.trim_matches('`')).collect();
+                assert!(words.len() > 1, "{key}: {value} is no kind of value");
+                for word in &words {
+                    accepts(json!(word));
+                    accepts(json!(word.to_uppercase()));
+                    accepts(json!(word.replace('-', "_")));
+                }
+                let message = with(&key, json!("another")).expect_err("not one of the words");
+                assert!(words.iter().all(|word| message.contains(&format!("`{word}`"))), "{message}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_toml_snippet_is_a_section_that_passes_the_check() {
+    let snippets: Vec<_> =
+        DOCUMENT.split("```toml\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(snippets.len(), 4);
+    for snippet in snippets {
+        let document: toml::Table = toml::from_str(snippet).expect("TOML");
+        let section = document.get("monitoring").expect("the section");
+        let mut settings: Settings =
+            section.clone().try_into().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
+        settings.influx.token_file = None;
+        settings.check().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
+    }
+}
+
+/// What `with` makes without the key. A host names a server, but not where points go, since `with` says that.
+fn untouched(key: &str) -> Settings {
+    match key {
+        "service" => Settings::new(""),
+        _ if key.starts_with("spool.") => with("spool.mode", json!("on-failure")).expect("a spool"),
+        _ => with("enabled", json!(true)).expect("the least"),
+    }
+}
+
+/// Whether a setting holds nothing.
+fn is_nothing(key: &str, settings: &Settings) -> bool {
+    let influx = &settings.influx;
+    match key {
+        "service" => settings.service.is_empty(),
+        "instance" => settings.instance.is_none(),
+        "tags" => settings.tags.is_empty(),
+        "organization" => influx.organization.is_empty(),
+        "bucket" => influx.bucket.is_empty(),
+        "token" => influx.token.is_empty(),
+        "token_file" => influx.token_file.is_none(),
+        "username" => influx.username.is_empty(),
+        "password" => influx.password.is_empty(),
+        "retention_policy" => influx.retention_policy.is_none(),
+        "headers" => influx.headers.is_empty(),
+        "certificate_authority" => influx.certificate_authority.is_none(),
+        "gzip" => influx.gzip.is_none(),
+        "rejected_directory" => settings.rejected_directory.is_none(),
+        "spool.directory" => Settings::new("shop").spool.is_none(),
+        "filter.ignore" => settings.filter.ignore.is_empty(),
+        "filter.allow" => settings.filter.allow.is_empty(),
+        "licensing.time_zone" => settings.licensing.time_zone.is_none(),
+        _ => false,
+    }
+}
+
+/// The rows of all tables that have five columns and a key in the first.
+fn rows() -> Vec<Row> {
+    let rows: Vec<Row> = DOCUMENT
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [key, value, default, others, effect] = cells[..] else { panic!("not five columns: {line}") };
+            assert!(effect.ends_with('.'), "a sentence says the effect: {line}");
+            Row {
+                key: key.trim_matches('`').to_owned(),
+                value: value.to_owned(),
+                default: default.to_owned(),
+                others: others
+                    .split(", ")
+                    .filter(|o| !o.is_empty())
+                    .map(|o| o.trim_matches('`').to_owned())
+                    .collect(),
+            }
+        })
+        .collect();
+    assert!(!rows.is_empty());
+    rows
+}
+
+const DOCUMENT: &str = include_str!("../../../docs/settings.md");

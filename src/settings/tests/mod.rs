@@ -1,0 +1,86 @@
+//! Tests of the whole: text in, settings or messages out.
+
+mod documentation;
+mod keys;
+mod messages;
+mod secrets;
+mod server_messages;
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    FilterSettings, LicensingSettings, Limits, Settings,
+    deserialize::{read, read_filter, read_licensing, read_limits, read_spool},
+    node::Node,
+    section::{Names, Section},
+};
+
+fn parsed(text: &str) -> Settings {
+    toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// The message of a section, by the reader or at the latest by the check.
+fn refused(text: &str) -> String {
+    match toml::from_str::<Settings>(text) {
+        Ok(settings) => match settings.check() {
+            Ok(()) => panic!("nothing is wrong with: {text}"),
+            Err(error) => {
+                assert!(error.is_setting() || error.is_io());
+                error.to_string()
+            }
+        },
+        Err(error) => error.message().to_owned(),
+    }
+}
+
+fn assert_messages(start: &str, cases: &[(&str, &str)]) {
+    for (text, message) in cases {
+        assert_eq!(refused(&format!("{start}\n{text}")), *message, "{text}");
+    }
+}
+
+/// A key as the documentation writes it, such as `spool.mode`, put into a section that has all that is required.
+fn with(key: &str, value: Value) -> Result<Settings, String> {
+    let mut section = json!({ "service": "shop", "storage": "file" });
+    let (table, key) = key.split_once('.').map_or((None, key), |(table, key)| (Some(table), key));
+    let target: &mut Map<String, Value> = match table {
+        None => section.as_object_mut().expect("a table"),
+        Some(table) => {
+            let directory = json!({ "directory": "/var/lib/shop/spool" });
+            section[table] = if table.eq_ignore_ascii_case("spool") { directory } else { json!({}) };
+            section[table].as_object_mut().expect("a table")
+        }
+    };
+    let key_names = key.to_ascii_lowercase();
+    target.retain(|present, _| !key_names.starts_with(present.as_str()));
+    target.insert(key.to_owned(), value);
+    serde_json::from_value(section).map_err(|error| error.to_string())
+}
+
+/// Every key that the code knows, with its other names, as the documentation writes them.
+fn known() -> Vec<(String, Names)> {
+    let prefixed = |prefix: &'static str, section: &Section| -> Vec<(String, Names)> {
+        section.known().iter().map(|names| (format!("{prefix}{}", names[0]), *names)).collect()
+    };
+    let mut root = Section::new(vec![("service".to_owned(), Node::Text("shop".to_owned()))]);
+    read(&mut root).expect("the least that can be written");
+    let mut keys = prefixed("", &root);
+    keys.retain(|(key, _)| !TABLES.contains(&key.as_str()));
+
+    let mut spool = Section::new(vec![("directory".to_owned(), Node::Text("spool".to_owned()))]);
+    read_spool(&mut spool).expect("a directory is enough");
+    keys.extend(prefixed("spool.", &spool));
+    let mut limits = Section::new(Vec::new());
+    read_limits(&mut limits, &mut Limits::default()).expect("all have defaults");
+    keys.extend(prefixed("limits.", &limits));
+    let mut filter = Section::new(Vec::new());
+    read_filter(&mut filter, &mut FilterSettings::default()).expect("all have defaults");
+    keys.extend(prefixed("filter.", &filter));
+    let mut licensing = Section::new(Vec::new());
+    read_licensing(&mut licensing, &mut LicensingSettings::default()).expect("all have defaults");
+    keys.extend(prefixed("licensing.", &licensing));
+    keys
+}
+
+/// Tables with keys of their own, which the documentation has as headings.
+const TABLES: [&str; 4] = ["limits", "filter", "licensing", "spool"];

@@ -1,0 +1,132 @@
+//! Whatever stands in a section, reading and checking it neither panics nor prints a secret.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value, json};
+
+use super::known;
+use crate::Settings;
+
+const SECRET: &str = "hunter2hunter2";
+
+/// All that anybody gets to see of a section.
+fn output(section: &Value) -> String {
+    match serde_json::from_value::<Settings>(section.clone()) {
+        Ok(settings) => {
+            let checked = settings.check().map_err(|error| format!("{error} {error:?}"));
+            format!("{settings:?} {settings:#?} {checked:?} {:?}", settings.influx.checked_url())
+        }
+        Err(error) => format!("{error} {error:?}"),
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        "[0-9]{0,30}[.]?[0-9]{0,30} ?(ms|s|m|h|d|B|KiB|MB|TiB)?".prop_map(Value::from),
+        "(http|https|ftp)?(://)?[a-z:@/?#\\[\\]0-9]{0,20}".prop_map(Value::from),
+        "(GET|get|G T)?:?/?[a-z{}é\\n]{0,10}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        prop_oneof![
+            proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            proptest::collection::hash_map(any_key(), inner, 0..4)
+                .prop_map(|table| Value::Object(table.into_iter().collect())),
+        ]
+    })
+}
+
+/// Mostly keys that exist, in some case, so that values of every kind reach every reader.
+fn any_key() -> impl Strategy<Value = String> {
+    let names: Vec<String> =
+        known().iter().flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())).collect();
+    prop_oneof![
+        8 => proptest::sample::select(names.clone()),
+        2 => proptest::sample::select(names).prop_map(|name| name.to_uppercase()),
+        2 => proptest::sample::select(vec!["tags", "headers", "limits", "spool", "filter", "licensing"]).prop_map(str::to_owned),
+        1 => any::<String>(),
+    ]
+}
+
+fn any_section() -> impl Strategy<Value = Map<String, Value>> {
+    proptest::collection::hash_map(any_key(), any_value(), 0..8).prop_map(|table| table.into_iter().collect())
+}
+
+/// Where a secret may stand, and how it may be wrong there.
+fn with_secret() -> impl Strategy<Value = Map<String, Value>> {
+    let around =
+        (any::<String>(), any::<String>()).prop_map(|(before, after)| format!("{before}{SECRET}{after}"));
+    let value = around.prop_flat_map(|text| {
+        prop_oneof![
+            Just(json!(text)),
+            Just(json!([text])),
+            Just(json!({ "a": text })),
+            Just(json!({ "token": [text] })),
+        ]
+    });
+    let key =
+        proptest::sample::select(vec!["token", "TOKEN", "password", "tokn", "passwrd", "headers", "secret"]);
+    let user = ("(http|https|ftp|)", "(://|:/|:|//|)", "[a-z/?#@:]{0,5}", "[a-z/?#@:]{0,5}").prop_map(
+        |(scheme, slashes, before, after)| {
+            json!(format!("{scheme}{slashes}{before}:{SECRET}{after}@influxdb:8086"))
+        },
+    );
+    let query = "(http://a|localhost:8086|a)[/a-z]{0,4}[?#][a-z=&]{0,5}"
+        .prop_map(|start| json!(format!("{start}{SECRET}")));
+    prop_oneof![
+        (key, value).prop_map(|(key, value)| Map::from_iter([(key.to_owned(), value)])),
+        user.clone().prop_map(|url| Map::from_iter([("url".to_owned(), url)])),
+        user.prop_map(|host| Map::from_iter([("host".to_owned(), host)])),
+        query.prop_map(|url| Map::from_iter([("url".to_owned(), url)])),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn no_section_panics(section in any_section()) {
+        output(&Value::Object(section));
+    }
+
+    #[test]
+    fn no_section_that_is_read_whole_panics(mut section in any_section()) {
+        // Without the keys that end the reading early.
+        let names = known();
+        section.retain(|key, _| names.iter().any(|(_, names)| names[0] == key));
+        section.insert("service".to_owned(), json!("shop"));
+        output(&Value::Object(section));
+    }
+
+    #[test]
+    fn no_secret_is_printed(others in any_section(), secret in with_secret()) {
+        for start in [Map::new(), others] {
+            let mut section = start;
+            section.insert("service".to_owned(), json!("shop"));
+            section.insert("storage".to_owned(), json!("influx"));
+            section.extend(secret.clone());
+            let output = output(&Value::Object(section));
+            prop_assert!(!output.contains(SECRET), "{}", output);
+        }
+    }
+
+    #[test]
+    fn good_settings_with_secrets_print_none(token in "[!-~]{0,20}hunter2hunter2[!-~]{0,20}") {
+        let mut settings = Settings::new("shop");
+        settings.influx.token = token.as_str().into();
+        settings.influx.password = token.as_str().into();
+        settings.influx.headers.insert("X-A".to_owned(), token.as_str().into());
+        let output = format!("{settings:?}{settings:#?}");
+        prop_assert!(!output.contains(SECRET), "{}", output);
+    }
+}
+
+#[test]
+fn a_url_with_a_user_is_not_shown_before_it_is_checked_either() {
+    let mut settings = Settings::new("shop");
+    settings.influx.url = format!("http://me:{SECRET}@influxdb:8086");
+    assert!(!format!("{settings:?}").contains(SECRET));
+    assert!(format!("{settings:?}").contains("url: \"[redacted]\""));
+}
