@@ -79,6 +79,13 @@ impl Error {
         Self::new(Kind::Closed, "the monitor is shut down and takes no more points".to_owned())
     }
 
+    pub(crate) fn license_watch_ended() -> Self {
+        Self::new(
+            Kind::Closed,
+            "the licence watch is stopped, or its monitor shut down: nothing is checked".to_owned(),
+        )
+    }
+
     pub(crate) fn timeout(what: impl fmt::Display, after: Duration) -> Self {
         Self::new(Kind::Timeout, format!("{what}: no answer within {after:?}"))
     }

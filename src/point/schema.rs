@@ -18,6 +18,8 @@ pub(crate) const REQUEST_ID: &str = "request_id";
 
 pub(crate) const LICENSE_STATUS: &str = "license_status";
 pub(crate) const LICENSE_PERIOD_REST: &str = "license_period_rest";
+pub(crate) const LICENSE_WARNINGS: &str = "warnings";
+pub(crate) const LICENSE_ERRORS: &str = "errors";
 
 /// Keys that InfluxDB itself refuses or misreads: 1.x drops a point with a tag `time`, 2.x refuses the whole body.
 pub(crate) const RESERVED_BY_INFLUXDB: [&str; 4] = ["time", "_field", "_measurement", "__chunk_order"];

@@ -1,0 +1,113 @@
+//! [`Licensing`]: which check runs, where its midnight is, how long it may take.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{mpsc, watch},
+};
+
+use super::{
+    LicenseCheck, LicenseWatch,
+    schedule::{self, LONGEST_PAUSE, Schedule},
+    task::{Recorder, Task},
+    wall_clock::WallClock,
+};
+use crate::{Error, LicensingSettings};
+
+/// A licence check that is about to start: once at once, then each day at midnight.
+#[must_use = "nothing is checked before `spawn` or `spawn_checked`"]
+pub struct Licensing<C> {
+    check: C,
+    time_zone: Option<String>,
+    timeout: Option<Duration>,
+    clock: WallClock,
+    longest_pause: Duration,
+}
+
+impl<C: LicenseCheck> Licensing<C> {
+    /// Runs this check, with the time zone and the time-out of the monitor's settings.
+    pub fn new(check: C) -> Self {
+        Self {
+            check,
+            time_zone: None,
+            timeout: None,
+            clock: WallClock::system(),
+            longest_pause: LONGEST_PAUSE,
+        }
+    }
+
+    /// The IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults to the setting
+    /// `licensing.time_zone`, and that to the system's zone as it is at start.
+    pub fn time_zone(mut self, name: impl Into<String>) -> Self {
+        self.time_zone = Some(name.into());
+        self
+    }
+
+    /// How long a check may take before it counts as failed. Defaults to the setting `licensing.timeout`, and that to 30
+    /// seconds.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn clock(mut self, clock: WallClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    #[cfg(test)]
+    pub(crate) fn longest_pause(mut self, pause: Duration) -> Self {
+        self.longest_pause = pause;
+        self
+    }
+
+    pub(crate) fn spawn_with(
+        mut self,
+        settings: &LicensingSettings,
+        service: &str,
+        recorder: Arc<dyn Recorder>,
+    ) -> Result<LicenseWatch, Error> {
+        let zone = schedule::time_zone(self.time_zone.as_deref().or(settings.time_zone.as_deref()))?;
+        let timeout = self.timeout.unwrap_or(settings.timeout);
+        if timeout.is_zero() {
+            return Err(Error::setting(
+                "licensing.timeout",
+                "0",
+                "give the check some time, such as 30 seconds",
+            ));
+        }
+        let runtime = Handle::try_current().map_err(|_| {
+            Error::runtime("the licence check needs a tokio runtime: spawn it inside `#[tokio::main]` or `Runtime::block_on`")
+        })?;
+        self.check.configure(settings);
+        let (requests, receiver) = mpsc::channel(WAITING_REQUESTS);
+        let (sender, latest) = watch::channel(None);
+        let task = Task {
+            check: Arc::new(self.check),
+            service: service.into(),
+            recorder,
+            clock: self.clock,
+            schedule: Schedule::new(zone, self.longest_pause),
+            timeout,
+            requests: receiver,
+            latest: sender,
+        };
+        let task = runtime.spawn(task.run());
+        Ok(LicenseWatch::new(requests, latest, task.abort_handle()))
+    }
+}
+
+impl<C> fmt::Debug for Licensing<C> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Licensing")
+            .field("time_zone", &self.time_zone)
+            .field("timeout", &self.timeout)
+            .finish_non_exhaustive()
+    }
+}
+
+/// More who ask at once wait for room, then for a check.
+const WAITING_REQUESTS: usize = 64;

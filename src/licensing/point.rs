@@ -1,0 +1,89 @@
+//! [`LicensingPoint`]: the point of the series `licensing` that each check leaves.
+
+use std::{borrow::Cow, sync::Arc};
+
+use super::state::CheckedLicense;
+use crate::{Field, Point, Tag, Timestamp, Value, point::schema};
+
+/// The point of one licence check: series `licensing`, tags `service` and `license_status`, fields `license_period_rest`
+/// (integer), `warnings` and `errors` (strings, empty when there are none, several messages joined by `; `), and the tags
+/// and fields that the check added.
+///
+/// Where the check could not tell how many days are left, `license_period_rest` is 0, so that the field is there in every
+/// point; `license_status` is then `error` and `errors` says why.
+#[derive(Clone, Debug)]
+pub struct LicensingPoint {
+    service: Arc<str>,
+    license: Arc<CheckedLicense>,
+    stamp: Timestamp,
+}
+
+impl LicensingPoint {
+    /// The stamp must be unique, or the point would overwrite another.
+    pub(crate) fn new(service: Arc<str>, license: Arc<CheckedLicense>, stamp: Timestamp) -> Self {
+        Self { service, license, stamp }
+    }
+
+    /// The result of the check.
+    pub fn license(&self) -> &CheckedLicense {
+        &self.license
+    }
+
+    fn extra_tags(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.license.state().tags().filter(|(key, _)| !RESERVED.contains(key))
+    }
+
+    fn extra_fields(&self) -> impl Iterator<Item = (&str, &Value<'static>)> {
+        self.license.state().fields().filter(|(key, _)| !RESERVED.contains(key))
+    }
+}
+
+impl Point for LicensingPoint {
+    fn series(&self) -> Cow<'_, str> {
+        Cow::Borrowed(schema::LICENSING)
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        let mut tags = vec![
+            Tag::new(schema::SERVICE, &*self.service),
+            Tag::new(schema::LICENSE_STATUS, self.license.status().as_str()),
+        ];
+        tags.extend(self.extra_tags().map(|(key, value)| Tag::new(key, value)));
+        tags
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        let state = self.license.state();
+        let mut fields = vec![
+            Field::new(schema::LICENSE_PERIOD_REST, state.days_left().unwrap_or(0)),
+            Field::new(schema::LICENSE_WARNINGS, state.warnings().join(SEPARATOR)),
+            Field::new(schema::LICENSE_ERRORS, state.errors().join(SEPARATOR)),
+        ];
+        fields.extend(self.extra_fields().map(|(key, value)| Field::new(key, value.clone())));
+        fields
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        Some(self.stamp)
+    }
+}
+
+/// Names of extras that are left out of the point because the schema has them.
+pub(crate) fn reserved_extras(license: &CheckedLicense) -> impl Iterator<Item = &str> {
+    let state = license.state();
+    let names = state.tags().map(|(key, _)| key).chain(state.fields().map(|(key, _)| key));
+    names.filter(|key| RESERVED.contains(key))
+}
+
+/// No line break: VictoriaMetrics splits a line at one, even inside a string.
+const SEPARATOR: &str = "; ";
+
+/// Names that the schema gives to this series: an extra of the same name would overwrite what dashboards read.
+const RESERVED: [&str; 6] = [
+    schema::INSTANCE,
+    schema::SERVICE,
+    schema::LICENSE_STATUS,
+    schema::LICENSE_PERIOD_REST,
+    schema::LICENSE_WARNINGS,
+    schema::LICENSE_ERRORS,
+];

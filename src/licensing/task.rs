@@ -1,0 +1,162 @@
+//! The task behind a [`LicenseWatch`](super::LicenseWatch): asks the schedule, runs the check, records the point.
+
+use std::{
+    any::Any,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    task::JoinHandle,
+    time,
+};
+
+use super::{
+    BoxError, LicenseCheck, LicensingPoint, point,
+    schedule::Schedule,
+    state::{CheckedLicense, LicenseState, LicenseStatus},
+    wall_clock::WallClock,
+};
+use crate::clock;
+
+/// Somebody who waits for a check that begins after the question.
+pub(crate) type Request = oneshot::Sender<Arc<CheckedLicense>>;
+
+/// What becomes of the points, and when no more are taken.
+pub(crate) trait Recorder: Send + Sync + 'static {
+    fn record(&self, point: &LicensingPoint);
+
+    fn is_closed(&self) -> bool;
+}
+
+/// All that the task owns. It ends when the recorder is closed or nobody can ask for a check any more.
+pub(crate) struct Task<C> {
+    pub(crate) check: Arc<C>,
+    pub(crate) service: Arc<str>,
+    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) clock: WallClock,
+    pub(crate) schedule: Schedule,
+    pub(crate) timeout: Duration,
+    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) latest: watch::Sender<Option<Arc<CheckedLicense>>>,
+}
+
+impl<C: LicenseCheck> Task<C> {
+    pub(crate) async fn run(mut self) {
+        while !self.recorder.is_closed() {
+            let now = self.clock.now();
+            // Asked on every round and not only when the timer fires: requests in quick succession would put it off for ever.
+            if self.schedule.due(now) {
+                self.check(None).await;
+                continue;
+            }
+            tokio::select! {
+                request = self.requests.recv() => match request {
+                    Some(request) if !self.recorder.is_closed() => self.check(Some(request)).await,
+                    _ => return,
+                },
+                () = time::sleep(self.schedule.pause(now)) => {}
+            }
+        }
+    }
+
+    /// One check, for all who asked before it began: many requests at once cost one check, not many.
+    async fn check(&mut self, first: Option<Request>) {
+        let mut requests = Vec::from_iter(first);
+        while let Ok(request) = self.requests.try_recv() {
+            requests.push(request);
+        }
+        let checked_at = self.clock.now().into();
+        let state = outcome(&self.check, self.timeout).await;
+        let license = Arc::new(CheckedLicense::new(state, checked_at));
+        let stamp = clock::stamp(Instant::now()).into();
+        for key in point::reserved_extras(&license) {
+            tracing::warn!(
+                target: "tower_influx",
+                key,
+                "the licence check adds a tag or field of a name that the schema has: it is left out; choose another name"
+            );
+        }
+        self.recorder.record(&LicensingPoint::new(Arc::clone(&self.service), Arc::clone(&license), stamp));
+        let changed = self.latest.send_if_modified(|latest| {
+            let changed = latest.as_ref().is_none_or(|latest| latest.state() != license.state());
+            *latest = Some(Arc::clone(&license));
+            changed
+        });
+        if changed {
+            log(&license);
+        }
+        for request in requests {
+            // Who asked may have gone meanwhile.
+            let _ = request.send(Arc::clone(&license));
+        }
+    }
+}
+
+/// Runs the check in a task of its own, so that a panic ends that task and not the watch, and a check that never yields
+/// still times out where the runtime has another thread.
+async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> LicenseState {
+    let check = Arc::clone(check);
+    let mut running = AbortOnDrop(tokio::spawn(async move { check.check().await }));
+    match time::timeout(timeout, &mut running.0).await {
+        Ok(Ok(Ok(state))) => state,
+        Ok(Ok(Err(error))) => LicenseState::unknown(format!("the licence check failed: {}", chain(&error))),
+        Ok(Err(error)) => LicenseState::unknown(match error.try_into_panic() {
+            Ok(panic) => format!("the licence check panicked: {}", panic_message(&*panic)),
+            Err(_) => "the licence check was cancelled".to_owned(),
+        }),
+        Err(_) => LicenseState::unknown(format!("the licence check gave no answer within {timeout:?}")),
+    }
+}
+
+/// A check that times out, or whose watch is dropped, must not go on: each further one would pile up on it.
+struct AbortOnDrop<T>(JoinHandle<T>);
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn chain(error: &BoxError) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let message = error.to_string();
+        // Many errors print their source already.
+        if !text.contains(&message) {
+            text.push_str(": ");
+            text.push_str(&message);
+        }
+        source = error.source();
+    }
+    text
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message")
+}
+
+fn log(license: &CheckedLicense) {
+    let days_left = license.state().days_left();
+    match license.status() {
+        LicenseStatus::Ok => {
+            tracing::info!(target: "tower_influx", days_left, "the licence is in order");
+        }
+        LicenseStatus::Warning => tracing::warn!(
+            target: "tower_influx",
+            days_left,
+            warnings = license.state().warnings().join("; "),
+            "the licence check gave warnings, and the points of the series `licensing` say so; see that the licence is renewed"
+        ),
+        LicenseStatus::Error => tracing::error!(
+            target: "tower_influx",
+            days_left,
+            errors = license.state().errors().join("; "),
+            "the licence check gave errors, and the points of the series `licensing` say so; requests are recorded as always; \
+             replace the licence or mend the check"
+        ),
+    }
+}

@@ -1,0 +1,134 @@
+//! A watch under a clock of the test's own: tokio's paused time, plus jumps that only the wall clock makes.
+
+mod life;
+mod sleep;
+mod years;
+
+use std::{
+    future,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+use tokio::time::Instant;
+
+use super::{
+    LicenseCheck, LicenseState, LicenseWatch, Licensing, LicensingPoint, task::Recorder,
+    wall_clock::WallClock,
+};
+use crate::{Error, LicensingSettings};
+
+/// Keeps the points instead of sending them.
+#[derive(Default)]
+struct Points {
+    points: Mutex<Vec<LicensingPoint>>,
+    closed: AtomicBool,
+}
+
+impl Points {
+    fn all(&self) -> MutexGuard<'_, Vec<LicensingPoint>> {
+        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn count(&self) -> usize {
+        self.all().len()
+    }
+
+    fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// When the checks began, on the clocks of this zone.
+    fn local_times(&self, zone: &TimeZone) -> Vec<DateTime> {
+        let local = |point: &LicensingPoint| {
+            let checked_at =
+                Timestamp::try_from(point.license().checked_at()).expect("a test's time is in range");
+            zone.to_datetime(checked_at)
+        };
+        self.all().iter().map(local).collect()
+    }
+}
+
+impl Recorder for Points {
+    fn record(&self, point: &LicensingPoint) {
+        self.all().push(point.clone());
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+/// Wall time that runs with tokio's paused time and can be set.
+#[derive(Clone)]
+struct Clock {
+    start: Instant,
+    base: Arc<Mutex<Timestamp>>,
+}
+
+impl Clock {
+    fn at(local: &str, zone: &TimeZone) -> Self {
+        let local: DateTime = local.parse().expect("a civil date and time");
+        let base = zone.to_timestamp(local).expect("in range");
+        Self { start: Instant::now(), base: Arc::new(Mutex::new(base)) }
+    }
+
+    /// Sets the wall clock forward or back while timers know nothing of it, as `date --set` and sleep do.
+    fn jump(&self, seconds: i64) {
+        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        *base = base.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
+    }
+
+    fn now(&self) -> Timestamp {
+        let base = *self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        base.checked_add(self.start.elapsed()).expect("in range")
+    }
+
+    fn wall(&self) -> WallClock {
+        let clock = self.clone();
+        WallClock::new(move || clock.now())
+    }
+}
+
+fn settings(zone: &str) -> LicensingSettings {
+    LicensingSettings { time_zone: Some(zone.to_owned()), ..LicensingSettings::default() }
+}
+
+fn spawn(
+    check: impl LicenseCheck,
+    zone: &str,
+    clock: &Clock,
+    points: &Arc<Points>,
+) -> Result<LicenseWatch, Error> {
+    let recorder = Arc::clone(points);
+    Licensing::new(check).clock(clock.wall()).spawn_with(&settings(zone), "luna-licenses", recorder)
+}
+
+/// A check that finds all in order.
+fn fine() -> future::Ready<Result<LicenseState, Error>> {
+    future::ready(Ok(LicenseState::new(100)))
+}
+
+/// Lets time pass, and everything that is due in it happen.
+async fn pass(seconds: u64) {
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+}
+
+/// The zone, or `None` with a word on standard error where the system has no zone data: such a test proves nothing then.
+#[allow(clippy::print_stderr, reason = "a test that did not run has to say so")]
+fn zone(name: &str) -> Option<TimeZone> {
+    let zone = TimeZone::get(name).ok();
+    if zone.is_none() {
+        eprintln!("NOT RUN: no time zone data for {name}; install tzdata");
+        assert!(std::env::var_os("CI").is_none(), "continuous integration must have time zone data");
+    }
+    zone
+}
+
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * HOUR;
