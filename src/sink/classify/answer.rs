@@ -1,0 +1,210 @@
+//! What a server says in the body of its answer, read in every shape that servers use and however much of it arrived.
+
+/// The text of an answer, without its wrapping.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct ServerText {
+    /// The server's words: of JSON its messages, one a line; of a page its title; else the body as it is.
+    pub(super) text: String,
+    /// The lines that it names by number, counted from 0.
+    pub(super) lines: Vec<usize>,
+    /// Whether it is a page made for people, which no InfluxDB sends.
+    pub(super) page: bool,
+}
+
+impl ServerText {
+    /// Reads a body. Never fails: what is not understood is taken as text.
+    pub(super) fn read(body: &str) -> Self {
+        let body = body.trim();
+        if body.starts_with('{') {
+            Self::from_json(body)
+        } else if body.starts_with('<') {
+            Self { text: title(body).to_owned(), lines: Vec::new(), page: true }
+        } else {
+            // VictoriaMetrics begins with `remoteAddr: "…"; requestURI: …; `, which says nothing that we do not know.
+            let text = if body.starts_with("remoteAddr: ") { body.splitn(3, "; ").last() } else { None };
+            Self { text: text.unwrap_or(body).to_owned(), lines: Vec::new(), page: false }
+        }
+    }
+
+    /// InfluxDB 1.x says `error`, 2.x `message`, 3.x `error` and for each line `error_message` and `line_number`, its cloud
+    /// `message` and `line`. They are taken at any depth, so that a body cut in the middle still tells what it can.
+    fn from_json(body: &str) -> Self {
+        let mut messages: Vec<String> = Vec::new();
+        let mut lines = Vec::new();
+        for (key, value) in members(body) {
+            match (key.as_str(), value) {
+                ("error" | "message" | "error_message", Value::Text(text))
+                    if !text.is_empty() && !messages.contains(&text) && messages.len() < MAX_MESSAGES =>
+                {
+                    messages.push(text);
+                }
+                ("line_number" | "line", Value::Number(number)) => {
+                    // Servers count from 1. `original_line` stands beside it, but 3.x renders that anew, without the quotes
+                    // of strings, so that it matches none of ours.
+                    lines.extend(number.checked_sub(1));
+                }
+                _ => {}
+            }
+        }
+        Self { text: messages.join("\n"), lines, page: false }
+    }
+}
+
+enum Value {
+    Text(String),
+    Number(usize),
+}
+
+/// The members of all objects in a JSON text whose values are strings or whole numbers, in order. A text that is cut gives
+/// what came before the cut.
+///
+/// A strict parser would give nothing of a cut body, and then a refused line would look like any other error.
+fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
+    let mut rest = json;
+    std::iter::from_fn(move || {
+        loop {
+            rest = &rest[rest.find('"')? + 1..];
+            let (key, after) = string(rest);
+            rest = after.trim_start();
+            let Some(after) = rest.strip_prefix(':') else { continue };
+            rest = after.trim_start();
+            if let Some(after) = rest.strip_prefix('"') {
+                let (text, after) = string(after);
+                rest = after;
+                return Some((key, Value::Text(text)));
+            }
+            let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+            if let Ok(number) = rest[..end].parse() {
+                rest = &rest[end..];
+                return Some((key, Value::Number(number)));
+            }
+        }
+    })
+}
+
+/// Reads a JSON string whose opening quote is already read; gives it and what follows its closing quote.
+fn string(json: &str) -> (String, &str) {
+    let mut text = String::new();
+    let mut characters = json.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => match characters.next() {
+                Some('n') => text.push('\n'),
+                Some('t') => text.push('\t'),
+                Some('r') => text.push('\r'),
+                Some('b') => text.push('\u{8}'),
+                Some('f') => text.push('\u{c}'),
+                Some('u') => text.push(escaped(&mut characters)),
+                Some(other) => text.push(other),
+                None => break,
+            },
+            other => text.push(other),
+        }
+    }
+    (text, characters.as_str())
+}
+
+/// The character of `\u` and four digits, or of two such in a row where it takes a surrogate pair.
+fn escaped(characters: &mut std::str::Chars<'_>) -> char {
+    let first = four_digits(characters);
+    if !(0xd800..0xdc00).contains(&first) {
+        return char::from_u32(first).unwrap_or(char::REPLACEMENT_CHARACTER);
+    }
+    let mut ahead = characters.clone();
+    if (ahead.next(), ahead.next()) != (Some('\\'), Some('u')) {
+        return char::REPLACEMENT_CHARACTER;
+    }
+    let second = four_digits(&mut ahead);
+    if !(0xdc00..0xe000).contains(&second) {
+        return char::REPLACEMENT_CHARACTER;
+    }
+    *characters = ahead;
+    let code = 0x1_0000 + ((first - 0xd800) << 10) + (second - 0xdc00);
+    char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
+}
+
+fn four_digits(characters: &mut std::str::Chars<'_>) -> u32 {
+    let text = characters.as_str();
+    let digits = text.get(..4).filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    let Some(number) = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok()) else { return 0xfffd };
+    *characters = text[4..].chars();
+    number
+}
+
+/// The title of a page, such as `413 Request Entity Too Large`.
+fn title(page: &str) -> &str {
+    let start = page.find("<title>").map(|at| at + "<title>".len());
+    start.and_then(|start| page[start..].split('<').next()).map_or("", str::trim)
+}
+
+/// Messages kept of one answer: 2.x and 3.x may give one for each line.
+const MAX_MESSAGES: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read(body: &str) -> (String, Vec<usize>) {
+        let answer = ServerText::read(body);
+        (answer.text, answer.lines)
+    }
+
+    #[test]
+    fn each_kind_of_server_is_understood() {
+        let v1 = r#"{"error":"database not found: \"nope\""}"#;
+        assert_eq!(read(v1), ("database not found: \"nope\"".to_owned(), vec![]));
+        let v2 = r#"{"code":"not found","message":"bucket \"x\" not found"}"#;
+        assert_eq!(read(v2), ("bucket \"x\" not found".to_owned(), vec![]));
+        let v3 = r#"{"error":"partial write of line protocol occurred","data":[
+            {"error_message":"No fields were provided","line_number":2,"original_line":"m error=1"},
+            {"error_message":"No fields were provided","line_number":7,"original_line":"m"}]}"#;
+        let expected = "partial write of line protocol occurred\nNo fields were provided";
+        assert_eq!(read(v3), (expected.to_owned(), vec![1, 6]));
+        assert_eq!(read("404 page not found\n"), ("404 page not found".to_owned(), vec![]));
+        let nginx =
+            "<html>\r\n<head><title>413 Request Entity Too Large</title></head>\r\n<body></body></html>";
+        assert_eq!(read(nginx).0, "413 Request Entity Too Large");
+        let victoria = "remoteAddr: \"127.0.0.1:5\"; requestURI: /foo/write; unsupported path requested: \"/foo/write\"\n";
+        assert_eq!(read(victoria).0, "unsupported path requested: \"/foo/write\"");
+        assert!(ServerText::read(nginx).page && !ServerText::read(v1).page);
+    }
+
+    #[test]
+    fn a_cut_body_tells_what_it_can() {
+        let whole = r#"{"code":"invalid","message":"unable to parse 'm,t= v=1': missing tag value"}"#;
+        for end in 28..whole.len() {
+            assert!(whole.contains(&read(&whole[..end]).0), "cut at {end}");
+        }
+        assert_eq!(read(&whole[..50]).0, "unable to parse 'm,t=");
+    }
+
+    #[test]
+    fn a_quoted_line_cannot_pass_for_a_member() {
+        let body = r#"{"error":"unable to parse 'm,t=\",\"line_number\":9,\"error\":\"x': no"}"#;
+        assert_eq!(
+            read(body),
+            (r#"unable to parse 'm,t=","line_number":9,"error":"x': no"#.to_owned(), vec![])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn any_string_is_read_as_a_parser_would(message: String) {
+            let body = serde_json::json!({ "error": message }).to_string();
+            prop_assert_eq!(read(&body).0, message);
+        }
+
+        #[test]
+        fn any_body_is_survived(body in r#"[{\["\\:a-z0-9u,\}\]é<]{0,60}"#) {
+            ServerText::read(&body);
+        }
+    }
+
+    #[test]
+    fn escapes_beyond_ascii_are_read() {
+        assert_eq!(read(r#"{"error":"\u00e9 \ud83d\ude00 \ud83d \u12"}"#).0, "é 😀 \u{fffd} \u{fffd}12");
+    }
+}

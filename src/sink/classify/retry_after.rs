@@ -1,0 +1,50 @@
+//! The header `Retry-After`: seconds, or a date in any of HTTP's three forms.
+
+use std::time::{Duration, SystemTime};
+
+use jiff::{Timestamp, civil::DateTime, fmt::strtime, tz::TimeZone};
+
+/// How long the server asks to wait; none if it cannot be understood. A date in the past means not at all.
+pub(super) fn parse(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let wait = match text.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => SystemTime::from(date(text)?).duration_since(now).unwrap_or_default(),
+    };
+    Some(wait.min(LONGEST))
+}
+
+fn date(text: &str) -> Option<Timestamp> {
+    if let Ok(zoned) = jiff::fmt::rfc2822::parse(text) {
+        return Some(zoned.timestamp());
+    }
+    // Both are obsolete, but a recipient has to read them.
+    let time = OBSOLETE.iter().find_map(|form| strtime::parse(form, text).ok()?.to_datetime().ok());
+    time.and_then(|time: DateTime| Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp()))
+}
+
+const OBSOLETE: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+/// More would overflow clocks, and no server means it.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seconds_and_all_three_dates_are_read() {
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
+        let parse = |text| parse(text, now).map(|wait| wait.as_secs());
+        assert_eq!(parse("120"), Some(120));
+        assert_eq!(parse(" 0 "), Some(0));
+        assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
+        assert_eq!(parse("Sunday, 06-Nov-94 08:49:37 GMT"), Some(7));
+        assert_eq!(parse("Sun Nov  6 08:49:37 1994"), Some(7));
+        assert_eq!(parse("Sun, 06 Nov 1994 08:00:00 GMT"), Some(0));
+        assert_eq!(parse("18446744073709551615"), Some(86_400));
+        assert_eq!(parse("soon"), None);
+        assert_eq!(parse("-3"), None);
+        assert_eq!(parse("1.5"), None);
+        assert_eq!(parse(""), None);
+    }
+}
