@@ -1,10 +1,20 @@
 //! Where batches go: InfluxDB, files, memory, or whatever implements [`Sink`].
 
-use std::{error, fmt, future::Future, pin::Pin, time::Duration};
+use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use crate::Batch;
+use crate::{Batch, Client, Error, InfluxSettings};
 
+#[cfg(any(feature = "influxdb2", feature = "http"))]
+mod authorization;
+#[cfg(any(feature = "influxdb2", feature = "http"))]
+mod classify;
 pub(crate) mod file;
+#[cfg(any(feature = "influxdb2", feature = "http"))]
+mod gzip;
+#[cfg(any(feature = "influxdb2", feature = "http"))]
+mod influx;
+#[cfg(feature = "influxdb2")]
+mod influxdb2;
 pub(crate) mod rotation;
 
 /// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch, never on a request's path.
@@ -35,6 +45,21 @@ pub trait Sink: Send + Sync + 'static {
     /// elsewhere. Defaults to [`describe`](Sink::describe).
     fn target(&self) -> String {
         self.describe()
+    }
+}
+
+/// The sink that writes to the server of these settings, through the client that they choose.
+///
+/// # Errors
+///
+/// Settings that cannot work, a token file that cannot be read, or a client whose feature is off.
+pub(crate) fn influx(settings: &InfluxSettings) -> Result<Arc<dyn Sink>, Error> {
+    match settings.client {
+        #[cfg(feature = "influxdb2")]
+        Client::Influxdb2 => Ok(Arc::new(influx::InfluxSink::<self::influxdb2::Influxdb2>::new(settings)?)),
+        #[cfg(not(feature = "influxdb2"))]
+        Client::Influxdb2 => Err(without_feature("influxdb2")),
+        Client::Http => Err(without_feature("http")),
     }
 }
 
@@ -195,4 +220,13 @@ impl fmt::Display for WriteError {
 
 impl error::Error for WriteError {}
 
+fn without_feature(client: &str) -> Error {
+    let remedy =
+        format!("turn on feature `{client}` of the crate `tower-influx`, or choose the other client");
+    Error::setting("client", client, remedy)
+}
+
 const MAX_MESSAGE: usize = 1024;
+
+#[cfg(all(test, any(feature = "influxdb2", feature = "http")))]
+mod tests;

@@ -1,0 +1,105 @@
+//! Connections that are refused, break, hang, or lead to something else.
+
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpListener;
+
+use super::{
+    CONFIGURATION, Client, WriteErrorKind,
+    fault_server::{Blackhole, FaultServer, Step},
+    for_each_client, influx, kind, settings, sink, write,
+};
+
+for_each_client!(
+    connections_are_reused,
+    a_closed_idle_connection_costs_nothing,
+    a_refused_connection_is_tried_again,
+    an_unknown_host_is_tried_again,
+    a_connection_that_never_comes_about_is_tried_again,
+    broken_answers_are_tried_again,
+    silence_is_a_timeout,
+    what_is_not_http_blocks,
+    a_dropped_write_leaves_no_harm,
+);
+
+async fn connections_are_reused(client: Client) {
+    let server = FaultServer::scripted([]).await;
+    let sink = sink(client, &server.url());
+    for _ in 0..5 {
+        write(&sink, 1).await.expect("204");
+    }
+    assert_eq!((server.connections(), server.received().len()), (1, 5));
+}
+
+async fn a_closed_idle_connection_costs_nothing(client: Client) {
+    let step = Step::text(204, "").with_header("connection", "close");
+    let server = FaultServer::scripted([step]).await;
+    let sink = sink(client, &server.url());
+    write(&sink, 1).await.expect("204");
+    write(&sink, 1).await.expect("204 on a new connection");
+}
+
+async fn a_refused_connection_is_tried_again(client: Client) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound");
+    drop(listener);
+    let error = write(&sink(client, &format!("http://{address}")), 1).await.expect_err("nobody listens");
+    assert_eq!(error.kind, WriteErrorKind::Transient);
+    assert!(error.message().contains("cannot connect"), "{error}");
+    assert!(!error.message().contains("hunter2"), "{error}");
+}
+
+async fn an_unknown_host_is_tried_again(client: Client) {
+    let mut settings = settings(client, "http://no-such-host.invalid:8086");
+    // Where no resolver answers.
+    settings.connect_timeout = Duration::from_secs(1);
+    let error = write(&influx(&settings).expect("settings that work"), 1).await.expect_err("no such host");
+    assert_eq!(error.kind, WriteErrorKind::Transient, "{error}");
+}
+
+async fn a_connection_that_never_comes_about_is_tried_again(client: Client) {
+    let hole = Blackhole::open().await.expect("a full queue");
+    let mut settings = settings(client, &hole.url());
+    settings.connect_timeout = Duration::from_millis(200);
+    let begin = Instant::now();
+    let error = write(&influx(&settings).expect("settings that work"), 1).await.expect_err("a full queue");
+    // Not a timeout, after which the batch would be halved.
+    assert_eq!(error.kind, WriteErrorKind::Transient, "{error}");
+    assert!(begin.elapsed() < Duration::from_secs(20), "the connect timeout does not hold");
+}
+
+async fn broken_answers_are_tried_again(client: Client) {
+    let long = || Step::text(400, vec![b'x'; 1_000]);
+    for step in
+        [Step::Reset, Step::Close, long().reset_after_headers(), long().cut(), Step::text(500, "x").cut()]
+    {
+        let server = FaultServer::scripted([step.clone()]).await;
+        let sink = sink(client, &server.url());
+        let kind = kind(&sink, 1).await;
+        assert_eq!(kind, WriteErrorKind::Transient, "{step:?}");
+        write(&sink, 1).await.expect("the next one is taken");
+        assert_eq!(server.received().len(), 2, "nothing is repeated behind our back");
+    }
+}
+
+async fn silence_is_a_timeout(client: Client) {
+    let server = FaultServer::scripted([Step::Stall]).await;
+    let mut settings = settings(client, &server.url());
+    settings.timeout = Duration::from_millis(200);
+    let sink = influx(&settings).expect("settings that work");
+    assert_eq!(kind(&sink, 1).await, WriteErrorKind::Timeout);
+    write(&sink, 1).await.expect("the next one is taken");
+}
+
+async fn what_is_not_http_blocks(client: Client) {
+    let server = FaultServer::scripted([Step::Raw(b"220 mail.example ESMTP\r\n".to_vec())]).await;
+    assert_eq!(kind(&sink(client, &server.url()), 1).await, CONFIGURATION);
+}
+
+async fn a_dropped_write_leaves_no_harm(client: Client) {
+    let server = FaultServer::scripted([Step::Stall]).await;
+    let sink = sink(client, &server.url());
+    let dropped = tokio::time::timeout(Duration::from_millis(100), write(&sink, 1)).await;
+    assert!(dropped.is_err(), "the server answers nothing");
+    write(&sink, 1).await.expect("the next one is taken");
+}

@@ -1,0 +1,63 @@
+//! One suite for every client, against servers that fail in every way we know.
+
+mod answers;
+mod compression;
+mod connections;
+mod credentials;
+#[path = "../../../tests/support/fault_server.rs"]
+mod fault_server;
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+
+use super::{Blocked, Sink, WriteError, WriteErrorKind, Written, influx};
+use crate::{Batch, Client, InfluxSettings};
+
+/// Makes of an async function that takes a [`Client`] one test for each client.
+macro_rules! for_each_client {
+    ($($name:ident),* $(,)?) => {
+        #[cfg(feature = "influxdb2")]
+        mod influxdb2 {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Client::Influxdb2).await;
+            })*
+        }
+    };
+}
+use for_each_client;
+
+fn settings(client: Client, url: &str) -> InfluxSettings {
+    InfluxSettings {
+        url: url.to_owned(),
+        client,
+        organization: "o rg".to_owned(),
+        bucket: "b&cket".to_owned(),
+        token: "hunter2-secret".into(),
+        ..InfluxSettings::default()
+    }
+}
+
+fn sink(client: Client, url: &str) -> Arc<dyn Sink> {
+    influx(&settings(client, url)).expect("settings that work")
+}
+
+fn batch(lines: usize) -> Batch {
+    let text: String = (0..lines)
+        .map(|number| {
+            format!("requests,route=GET:/version execution_time=0.5,request_id=\"{number}\" {number}\n")
+        })
+        .collect();
+    Batch::new(Bytes::from(text), lines, 1, SystemTime::UNIX_EPOCH)
+}
+
+async fn write(sink: &Arc<dyn Sink>, lines: usize) -> Result<Written, WriteError> {
+    sink.write(&batch(lines)).await
+}
+
+async fn kind(sink: &Arc<dyn Sink>, lines: usize) -> WriteErrorKind {
+    write(sink, lines).await.expect_err("a server that fails").kind
+}
+
+const CONFIGURATION: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Configuration);

@@ -1,0 +1,295 @@
+//! An HTTP server that goes wrong on request, for tests of what sends to it.
+//!
+//! It speaks just enough HTTP/1.1 over plain TCP to send what a library would refuse to: answers that break off, resets,
+//! silence, and answers before the body has arrived.
+
+// Each of the binaries that include this file uses another part of it.
+#![allow(dead_code, unreachable_pub)]
+
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader},
+    net::{TcpListener, TcpSocket, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+/// A server that answers each request as it is told. It ends when dropped.
+pub struct FaultServer {
+    address: SocketAddr,
+    state: Arc<State>,
+    task: JoinHandle<()>,
+}
+
+/// What is done with one request.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A complete answer.
+    Answer(Answer),
+    /// The connection is reset after the request, before any byte of an answer.
+    Reset,
+    /// The connection is closed after the request, before any byte of an answer.
+    Close,
+    /// Status and headers promise a body, then the connection is reset.
+    ResetAfterHeaders(Answer),
+    /// Status, headers and half of the body, then the connection is closed.
+    CutBody(Answer),
+    /// No answer, the connection stays open.
+    Stall,
+    /// These bytes instead of an answer, then the connection is closed.
+    Raw(Vec<u8>),
+}
+
+/// A complete answer.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub struct Received {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// As it came over the wire.
+    pub body: Vec<u8>,
+}
+
+type Behaviour = Box<dyn FnMut(&Received) -> Step + Send>;
+
+struct State {
+    behaviour: Mutex<Behaviour>,
+    received: Mutex<Vec<Received>>,
+    connections: AtomicUsize,
+    /// A longer body is answered by 413 before it is read.
+    largest_body: AtomicUsize,
+}
+
+impl FaultServer {
+    /// Takes each step for one request, then answers 204.
+    pub async fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
+        let mut steps: VecDeque<Step> = steps.into_iter().collect();
+        Self::start(move |_| steps.pop_front().unwrap_or_else(|| Step::status(204))).await
+    }
+
+    /// Decides by the request.
+    pub async fn start(behaviour: impl FnMut(&Received) -> Step + Send + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound address");
+        let state = Arc::new(State {
+            behaviour: Mutex::new(Box::new(behaviour)),
+            received: Mutex::new(Vec::new()),
+            connections: AtomicUsize::new(0),
+            largest_body: AtomicUsize::new(usize::MAX),
+        });
+        let task = tokio::spawn(accept(listener, Arc::clone(&state)));
+        Self { address, state, task }
+    }
+
+    /// Answers 413 to longer bodies without reading them, as proxies do.
+    pub fn refuse_bodies_over(&self, bytes: usize) {
+        self.state.largest_body.store(bytes, Ordering::Relaxed);
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The requests so far, without those whose body was refused unread.
+    pub fn received(&self) -> Vec<Received> {
+        self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for FaultServer {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Step {
+    /// An answer with this status and no body.
+    pub fn status(status: u16) -> Self {
+        Self::text(status, "")
+    }
+
+    /// An answer with this status and body.
+    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::Answer(Answer { status, headers: Vec::new(), body: body.into() })
+    }
+
+    /// The same with a further header; only for [`Step::Answer`].
+    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+        if let Self::Answer(answer) = &mut self {
+            answer.headers.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// The answer of this step breaks off after its headers.
+    pub fn reset_after_headers(self) -> Self {
+        match self {
+            Self::Answer(answer) => Self::ResetAfterHeaders(answer),
+            other => other,
+        }
+    }
+
+    /// The answer of this step breaks off in its body.
+    pub fn cut(self) -> Self {
+        match self {
+            Self::Answer(answer) => Self::CutBody(answer),
+            other => other,
+        }
+    }
+}
+
+impl Received {
+    /// The first header of this name, which is given in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body, decompressed where the headers say that it is compressed.
+    pub fn lines(&self) -> String {
+        if self.header("content-encoding") != Some("gzip") {
+            return String::from_utf8_lossy(&self.body).into_owned();
+        }
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&self.body[..]).read_to_string(&mut text).expect("a gzip body");
+        text
+    }
+}
+
+/// An address at which connecting takes for ever: its queue is full, and what comes is dropped.
+pub struct Blackhole {
+    address: SocketAddr,
+    _listener: TcpListener,
+    _queued: Vec<TcpStream>,
+}
+
+impl Blackhole {
+    pub async fn open() -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        socket.bind(([127, 0, 0, 1], 0).into())?;
+        let listener = socket.listen(1)?;
+        let address = listener.local_addr()?;
+        let mut queued = Vec::new();
+        while let Ok(connected) =
+            tokio::time::timeout(Duration::from_millis(200), TcpStream::connect(address)).await
+        {
+            queued.push(connected?);
+        }
+        Ok(Self { address, _listener: listener, _queued: queued })
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+}
+
+async fn accept(listener: TcpListener, state: Arc<State>) {
+    // Dropped with this task, and with it every connection.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        state.connections.fetch_add(1, Ordering::Relaxed);
+        let state = Arc::clone(&state);
+        connections.spawn(async move {
+            // A client that goes away is what some tests are about.
+            let _ = serve(stream, &state).await;
+        });
+    }
+}
+
+async fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
+    let mut stream = BufReader::new(stream);
+    while let Some(mut request) = read_head(&mut stream).await? {
+        let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+        if length > state.largest_body.load(Ordering::Relaxed) {
+            let answer = Answer { status: 413, headers: Vec::new(), body: b"too large".to_vec() };
+            // Closed with the body unread, which resets the connection under the client's writes.
+            return stream.write_all(&head_and_body(&answer, &answer.body)).await;
+        }
+        request.body = vec![0; length];
+        stream.read_exact(&mut request.body).await?;
+        let step = state.behaviour.lock().unwrap_or_else(PoisonError::into_inner)(&request);
+        state.received.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        match step {
+            Step::Answer(answer) => stream.write_all(&head_and_body(&answer, &answer.body)).await?,
+            Step::Reset => return stream.get_ref().set_zero_linger(),
+            Step::Close => return Ok(()),
+            Step::ResetAfterHeaders(answer) => {
+                stream.write_all(&head_and_body(&answer, b"")).await?;
+                // Else the reset overtakes the headers.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                return stream.get_ref().set_zero_linger();
+            }
+            Step::CutBody(answer) => {
+                let half = &answer.body[..answer.body.len() / 2];
+                return stream.write_all(&head_and_body(&answer, half)).await;
+            }
+            Step::Stall => {
+                // Ends when the client gives up.
+                let mut rest = Vec::new();
+                stream.read_to_end(&mut rest).await?;
+                return Ok(());
+            }
+            Step::Raw(bytes) => return stream.write_all(&bytes).await,
+        }
+    }
+    Ok(())
+}
+
+async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Received>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line).await? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line).await?;
+        let Some((name, value)) = line.split_once(':') else { break };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    Ok(Some(Received { method, target, headers, body: Vec::new() }))
+}
+
+/// The headers promise the answer's whole body, whatever of it follows.
+fn head_and_body(answer: &Answer, body: &[u8]) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if answer.status != 204 {
+        head.push_str(&format!("content-length: {}\r\n", answer.body.len()));
+    }
+    head.push_str("\r\n");
+    let mut bytes = head.into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
