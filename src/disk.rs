@@ -41,6 +41,15 @@ pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Resul
     file.write_all(bytes)
 }
 
+/// Returns when what was written is on the disk. `path` is the one under which the file was created.
+pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    faults::check(faults::Operation::Sync, path)?;
+    #[cfg(not(test))]
+    let _ = path;
+    file.sync_data()
+}
+
 /// Returns when the names in this directory are durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(test)]
@@ -57,6 +66,13 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     faults::check(faults::Operation::Remove, path)?;
     fs::remove_file(path)
+}
+
+/// Moves within one file system. What has the new name already is replaced.
+pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    faults::check(faults::Operation::Rename, from)?;
+    fs::rename(from, to)
 }
 
 /// Whether files can be created here: creates one and removes it.

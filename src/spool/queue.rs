@@ -1,0 +1,184 @@
+//! Which batches lie on disk, in memory: by age for the bounds, by turns for sending.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::SystemTime,
+};
+
+/// A stored batch that was not acknowledged yet. Cloning is cheap; all clones are the same entry.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry(pub(super) Arc<Stored>);
+
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) path: PathBuf,
+    pub(super) points: usize,
+    pub(super) bytes: u64,
+    pub(super) created: SystemTime,
+    /// Unique within the process.
+    pub(super) number: u64,
+}
+
+impl Entry {
+    /// How many points the batch has.
+    pub(crate) fn points(&self) -> usize {
+        self.0.points
+    }
+
+    /// Bytes of its file.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.0.bytes
+    }
+
+    /// When it was sealed.
+    pub(crate) fn created(&self) -> SystemTime {
+        self.0.created
+    }
+
+    fn key(&self) -> Key {
+        (self.0.created, self.0.number)
+    }
+}
+
+/// About 300 bytes for each file.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    entries: BTreeMap<Key, State>,
+    /// Those that nobody has taken, by turns: what was given back comes after everything else, or one batch that always
+    /// fails would keep all others from being sent.
+    waiting: BTreeSet<(u32, Key)>,
+    bytes: u64,
+    points: u64,
+}
+
+/// The oldest first.
+type Key = (SystemTime, u64);
+
+#[derive(Debug)]
+struct State {
+    entry: Entry,
+    taken: bool,
+    /// How often it was given back.
+    turns: u32,
+    /// How often its file could not be read.
+    unreadable: u32,
+}
+
+impl Queue {
+    pub(super) fn insert(&mut self, stored: Stored, taken: bool) -> Entry {
+        let entry = Entry(Arc::new(stored));
+        self.bytes += entry.0.bytes;
+        self.points += entry.0.points as u64;
+        if !taken {
+            self.waiting.insert((0, entry.key()));
+        }
+        self.entries.insert(entry.key(), State { entry: entry.clone(), taken, turns: 0, unreadable: 0 });
+        entry
+    }
+
+    pub(super) fn take(&mut self) -> Option<Entry> {
+        let (_, key) = self.waiting.pop_first()?;
+        let state = self.entries.get_mut(&key)?;
+        state.taken = true;
+        Some(state.entry.clone())
+    }
+
+    pub(super) fn release(&mut self, entry: &Entry) {
+        if let Some(state) = self.entries.get_mut(&entry.key())
+            && state.taken
+        {
+            state.taken = false;
+            state.turns = state.turns.saturating_add(1);
+            self.waiting.insert((state.turns, entry.key()));
+        }
+    }
+
+    /// False if it is gone already.
+    pub(super) fn remove(&mut self, entry: &Entry) -> bool {
+        let Some(state) = self.entries.remove(&entry.key()) else { return false };
+        self.waiting.remove(&(state.turns, entry.key()));
+        self.bytes -= entry.0.bytes;
+        self.points -= entry.0.points as u64;
+        true
+    }
+
+    /// How often the file could not be read by now.
+    pub(super) fn count_unreadable(&mut self, entry: &Entry) -> u32 {
+        self.entries.get_mut(&entry.key()).map_or(0, |state| {
+            state.unreadable += 1;
+            state.unreadable
+        })
+    }
+
+    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is left alone: some of its
+    /// points may be in the books as written already.
+    pub(super) fn remove_oldest(&mut self, remove: impl FnOnce(&Self, &Entry) -> bool) -> Option<Entry> {
+        let entry = self.entries.values().find(|state| !state.taken)?.entry.clone();
+        (remove(self, &entry) && self.remove(&entry)).then_some(entry)
+    }
+
+    pub(super) fn files(&self) -> usize {
+        self.entries.len()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn points(&self) -> u64 {
+        self.points
+    }
+
+    pub(super) fn oldest(&self) -> Option<SystemTime> {
+        self.entries.first_key_value().map(|((created, _), _)| *created)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, UNIX_EPOCH};
+
+    fn stored(second: u64, number: u64) -> Stored {
+        let created = UNIX_EPOCH + Duration::from_secs(second);
+        Stored { path: PathBuf::new(), points: 2, bytes: 10, created, number }
+    }
+
+    fn numbers(queue: &mut Queue) -> Vec<u64> {
+        std::iter::from_fn(|| queue.take()).map(|entry| entry.0.number).collect()
+    }
+
+    #[test]
+    fn entries_are_taken_once_oldest_first_and_what_comes_back_waits_for_its_turn() {
+        let mut queue = Queue::default();
+        for (second, number) in [(3, 0), (1, 1), (2, 2), (1, 3)] {
+            queue.insert(stored(second, number), false);
+        }
+        queue.insert(stored(0, 4), true);
+        let first = queue.take().expect("four wait");
+        assert_eq!(first.0.number, 1);
+        queue.release(&first);
+        queue.release(&first);
+        assert_eq!(numbers(&mut queue), [3, 2, 0, 1]);
+        assert_eq!((queue.files(), queue.bytes(), queue.points()), (5, 50, 10));
+        assert!(queue.remove(&first) && !queue.remove(&first));
+        queue.release(&first);
+        assert_eq!((queue.files(), queue.take().is_none(), queue.oldest()), (4, true, Some(UNIX_EPOCH)));
+    }
+
+    #[test]
+    fn what_is_taken_does_not_go_for_room() {
+        let mut queue = Queue::default();
+        queue.insert(stored(1, 1), false);
+        queue.insert(stored(2, 2), false);
+        let taken = queue.take().expect("two wait");
+        assert_eq!(queue.remove_oldest(|_, _| true).map(|entry| entry.0.number), Some(2));
+        assert!(queue.remove_oldest(|_, _| true).is_none());
+        queue.release(&taken);
+        assert!(queue.remove_oldest(|_, _| false).is_none());
+        assert!(queue.remove_oldest(|queue, _| queue.files() == 1).is_some());
+        assert_eq!((queue.files(), queue.bytes(), queue.points(), queue.take().is_none()), (0, 0, 0, true));
+    }
+}
