@@ -231,8 +231,9 @@ fn names() {
                 "setting `filter.allow[0]` is `get:/items`: methods are written in capital letters; write `GET:/items`",
             ),
             (
-                "filter.allow = ['G T:/items']",
-                "setting `filter.allow[0]` is `G T:/items`: `G T` is not a method; write `GET:/items`, for instance",
+                "filter.allow = ['PURGE:/items']",
+                "setting `filter.allow[0]` is `PURGE:/items`: points have no such method; write one of GET, POST, PUT, DELETE, HEAD, \
+                 OPTIONS, PATCH, CONNECT, TRACE, OTHER, which stands for all others",
             ),
         ],
     );
