@@ -7,6 +7,8 @@ mod buffer;
 mod clock;
 mod disk;
 mod error;
+mod field_types;
+mod fingerprints;
 mod flusher;
 pub mod licensing;
 mod line_protocol;
@@ -17,10 +19,11 @@ mod shard;
 mod sink;
 mod spool;
 mod stats;
+mod tag_values;
 
 pub use batch::Batch;
 pub use error::Error;
-pub use point::{Field, Point, Tag, Timestamp, Value};
+pub use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
 pub use secret::Token;
 pub use settings::{
     Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
