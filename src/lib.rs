@@ -7,11 +7,15 @@ mod buffer;
 mod clock;
 mod disk;
 mod error;
+mod extract;
 mod field_types;
+mod filter;
 mod fingerprints;
 mod flusher;
+mod intake;
 pub mod licensing;
 mod line_protocol;
+mod middleware;
 mod point;
 mod secret;
 mod settings;
@@ -20,9 +24,16 @@ mod sink;
 mod spool;
 mod stats;
 mod tag_values;
+mod timer;
 
 pub use batch::Batch;
 pub use error::Error;
+pub use extract::{ErrorCode, MonitoringData, RequestId};
+pub use middleware::{
+    BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, MonitoringLayer,
+    MonitoringService, Outcome, ResponseBody, ResponseFuture, StatusClassifier, TrackBodyFuture,
+    TrackBodyLayer, TrackBodyService,
+};
 pub use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
 pub use secret::Token;
 pub use settings::{
@@ -31,3 +42,4 @@ pub use settings::{
 };
 pub use sink::{Blocked, RejectReason, Sink, SinkFuture, WriteError, Written};
 pub use stats::DropReason;
+pub use timer::{Timed, Timer};

@@ -29,6 +29,10 @@ pub enum DropReason {
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -37,6 +41,9 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor can be blamed for it.
+pub(crate) static DETACHED: Counter = Counter::new();
 
 /// Counters of what happens to points and values before they reach the buffer. Rarely written, so one line for all.
 #[derive(Debug, Default)]
@@ -61,6 +68,4 @@ pub(crate) struct IntakeCounters {
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,
-    /// `MonitoringData` taken where no monitored request was running.
-    pub(crate) detached: Counter,
 }
