@@ -29,8 +29,6 @@ pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
 pub use spool::{SpoolMode, SpoolSettings};
 
-use crate::point::schema::INSTANCE;
-
 #[doc = include_str!("../../docs/settings.md")]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -133,11 +131,5 @@ impl Settings {
             licensing: LicensingSettings::default(),
             own_points: false,
         }
-    }
-
-    /// The tags of every point beside those of its series: `instance`, where there is one, and `tags`.
-    pub(crate) fn static_tags(&self) -> Vec<(String, String)> {
-        let instance = self.instance.iter().map(|instance| (INSTANCE.to_owned(), instance.clone()));
-        instance.chain(self.tags.iter().map(|(key, value)| (key.clone(), value.clone()))).collect()
     }
 }
