@@ -24,7 +24,7 @@ use crate::{Error, LicensingSettings};
 
 /// Keeps the points instead of sending them.
 #[derive(Default)]
-struct Points {
+pub(crate) struct Points {
     points: Mutex<Vec<LicensingPoint>>,
     closed: AtomicBool,
 }
