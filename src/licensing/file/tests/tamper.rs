@@ -25,6 +25,18 @@ fn the_example_of_the_standard_is_verified() {
 }
 
 #[test]
+fn a_licence_of_another_library_is_read() {
+    // Issued by PyJWT 2 with a key in the form that OpenSSL 3.0 reads.
+    let key = PublicKey::from_pem(
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAW6vcbo7qgulyUPrJStrZ8/2WzOILTjM6e6YbXRue8pU=\n-----END PUBLIC KEY-----\n",
+    );
+    let token = "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJweSIsImF1ZCI6Imx1bmEtbGljZW5zZXMiLCJleHAiOjQxMDI0NDQ4MDB9.\
+                 mLi02n8WIenWrmaQuFWm96IG2mQdeKObkqt2371uC90hBXeNaASZnt1eZjGgIdOPrMamf9wC1hOkyxpPQTXDAg";
+    let license = License::verify(token.as_bytes(), &key.expect("a sound key")).expect("a good licence");
+    assert_eq!((license.subject.as_str(), license.expires.as_second()), ("py", 4_102_444_800));
+}
+
+#[test]
 fn each_byte_changed_to_each_other() {
     let token =
         issue(&json!({"sub": "Acme", "aud": "luna-licenses", "exp": 1_798_761_600, "limits": {"n": 1}}));
