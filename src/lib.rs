@@ -7,15 +7,9 @@ mod buffer;
 mod clock;
 mod disk;
 mod error;
-mod extract;
-mod field_types;
-mod filter;
-mod fingerprints;
 mod flusher;
-mod intake;
 pub mod licensing;
 mod line_protocol;
-mod middleware;
 mod point;
 mod secret;
 mod settings;
@@ -23,23 +17,17 @@ mod shard;
 mod sink;
 mod spool;
 mod stats;
-mod tag_values;
-mod timer;
 
 pub use batch::Batch;
 pub use error::Error;
-pub use extract::{ErrorCode, MonitoringData, RequestId};
-pub use middleware::{
-    BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, MonitoringLayer,
-    MonitoringService, Outcome, ResponseBody, ResponseFuture, StatusClassifier, TrackBodyFuture,
-    TrackBodyLayer, TrackBodyService,
-};
-pub use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
+pub use flusher::{FlushReport, ShutdownReport};
+pub use point::{Field, Point, Tag, Timestamp, Value};
 pub use secret::Token;
 pub use settings::{
     Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
     Overflow, Settings, SpoolMode, SpoolSettings, Storage,
 };
 pub use sink::{Blocked, RejectReason, Sink, SinkFuture, WriteError, Written};
-pub use stats::DropReason;
-pub use timer::{Timed, Timer};
+pub use stats::{
+    DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, State, Stats, Writes,
+};

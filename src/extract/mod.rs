@@ -3,14 +3,15 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    Value, intake,
-    middleware::current::{self, Slot},
+    Value,
+    current::{self, Slot},
+    intake,
     timer::{Timed, Timer},
 };
 
+mod request_id;
 #[cfg(feature = "axum")]
 mod axum;
-mod request_id;
 
 pub use request_id::RequestId;
 

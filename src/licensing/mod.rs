@@ -2,8 +2,6 @@
 
 mod builder;
 mod check;
-#[cfg(feature = "license-file")]
-mod file;
 mod point;
 mod schedule;
 mod state;
@@ -16,8 +14,6 @@ mod tests;
 
 pub use builder::Licensing;
 pub use check::{BoxError, LicenseCheck};
-#[cfg(feature = "license-file")]
-pub use file::{LicenseFile, PublicKey};
 pub use point::LicensingPoint;
 pub use state::{CheckedLicense, LicenseState, LicenseStatus};
 pub use watch::{LicenseChanges, LicenseWatch};

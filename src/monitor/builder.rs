@@ -57,17 +57,10 @@ impl MonitorBuilder {
         let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
         let ledger = Arc::new(Ledger::default());
         let counters = Arc::new(IntakeCounters::default());
+        let intake = Arc::new(Intake::new(&settings, Arc::clone(&buffer), Arc::clone(&counters)));
         let spool = open_spool(&settings, &*sink, &ledger)?;
-        let parts = FlusherParts {
-            buffer: Arc::clone(&buffer),
-            ledger,
-            intake: Arc::clone(&counters),
-            sink,
-            spool,
-            settings: (&settings).into(),
-        };
+        let parts = FlusherParts { buffer, ledger, intake: counters, sink, spool, settings: (&settings).into() };
         let flusher = Flusher::spawn(&runtime, parts);
-        let intake = Arc::new(Intake::new(&settings, buffer, counters, flusher.clone()));
         Ok(Monitor::new(intake, flusher, settings))
     }
 }

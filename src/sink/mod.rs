@@ -2,6 +2,8 @@
 
 use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
+use serde::Serialize;
+
 use crate::{Batch, Client, Error, InfluxSettings};
 
 #[cfg(any(feature = "influxdb2", feature = "http"))]
@@ -128,7 +130,8 @@ pub(crate) struct Refused {
 }
 
 /// Why a point was refused by the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RejectReason {
     /// The server could not parse the line.

@@ -39,36 +39,50 @@ impl Ledger {
     }
 }
 
+/// Where a point is before something final becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Counted as `in_flight`.
+    Memory,
+    /// Counted as `spooled`: it lies on disk, and stays counted there while a copy is being sent.
+    Spool,
+}
+
 impl Books {
-    pub(crate) fn write(&mut self, points: usize) {
-        self.in_flight -= points as u64;
+    /// Out of the buffer.
+    pub(crate) fn take_off(&mut self, points: usize) {
+        self.in_flight += points as u64;
+    }
+
+    pub(crate) fn write(&mut self, from: Place, points: usize) {
+        self.leave(from, points);
         self.written += points as u64;
     }
 
-    pub(crate) fn reject(&mut self, reason: RejectReason, points: usize) {
-        self.in_flight -= points as u64;
+    pub(crate) fn reject(&mut self, from: Place, reason: RejectReason, points: usize) {
+        self.leave(from, points);
         *self.rejected.entry(reason).or_default() += points as u64;
     }
 
     pub(crate) fn drop_in_flight(&mut self, reason: DropReason, points: usize) {
-        self.in_flight -= points as u64;
+        self.leave(Place::Memory, points);
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
     pub(crate) fn drop_spooled(&mut self, reason: DropReason, points: usize) {
-        self.spooled -= points as u64;
+        self.leave(Place::Spool, points);
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
     /// Memory to disk.
     pub(crate) fn spool(&mut self, points: usize) {
-        self.in_flight -= points as u64;
+        self.leave(Place::Memory, points);
         self.spooled += points as u64;
     }
 
-    /// Disk to memory, to be sent.
+    /// Disk to memory: the file is about to go, the points are not.
     pub(crate) fn unspool(&mut self, points: usize) {
-        self.spooled -= points as u64;
+        self.leave(Place::Spool, points);
         self.in_flight += points as u64;
     }
 
@@ -76,5 +90,49 @@ impl Books {
     pub(crate) fn recover(&mut self, points: usize) {
         self.recovered += points as u64;
         self.spooled += points as u64;
+    }
+
+    /// A gauge that wrapped would show as quintillions of points and hide the mistake that made it; at zero the books
+    /// merely stop balancing, which is what they are there to show.
+    fn leave(&mut self, from: Place, points: usize) {
+        let gauge = match from {
+            Place::Memory => &mut self.in_flight,
+            Place::Spool => &mut self.spooled,
+        };
+        debug_assert!(*gauge >= points as u64, "{points} points leave {from:?}, which holds {gauge}");
+        *gauge = gauge.saturating_sub(points as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_move_keeps_the_balance() {
+        let mut books = Books::default();
+        books.take_off(10);
+        books.recover(5);
+        books.spool(4);
+        books.write(Place::Memory, 2);
+        books.write(Place::Spool, 3);
+        books.reject(Place::Spool, RejectReason::Malformed, 1);
+        books.unspool(1);
+        books.drop_in_flight(DropReason::BufferFull, 1);
+        books.drop_spooled(DropReason::SpoolFull, 1);
+        let rejected: u64 = books.rejected.values().sum();
+        let dropped: u64 = books.dropped.values().sum();
+        assert_eq!(
+            10 + books.recovered,
+            books.written + rejected + dropped + books.in_flight + books.spooled
+        );
+        assert_eq!((books.in_flight, books.spooled, books.written, rejected, dropped), (4, 3, 5, 1, 2));
+    }
+
+    #[test]
+    #[should_panic(expected = "which holds")]
+    #[cfg(debug_assertions)]
+    fn a_move_of_more_than_there_is_does_not_pass_unseen() {
+        Books::default().write(Place::Memory, 1);
     }
 }

@@ -2,10 +2,25 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::Serialize;
+
 pub(crate) mod ledger;
 
+mod delivery;
+mod histogram;
+mod snapshot;
+mod state;
+
+pub use delivery::Writes;
+pub use histogram::Histogram;
+pub use snapshot::{DeliveryStats, IntakeStats, LedgerStats, SpoolStats, Stats};
+pub use state::State;
+
+pub(crate) use delivery::Delivery;
+
 /// Why an accepted point was given up by us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DropReason {
     /// Memory was full, and newer points were kept instead.
@@ -28,11 +43,26 @@ pub enum DropReason {
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
-impl Counter {
-    pub(crate) const fn new() -> Self {
-        Self(AtomicU64::new(0))
+impl IntakeCounters {
+    pub(crate) fn snapshot(&self, running_requests: u64) -> IntakeStats {
+        IntakeStats {
+            running_requests,
+            invalid: self.invalid.count(),
+            refused_full: self.refused_full.count(),
+            refused_closed: self.refused_closed.count(),
+            sanitized: self.sanitized.count(),
+            truncated: self.truncated.count(),
+            refused_extras: self.refused_extras.count(),
+            excess_extras: self.excess_extras.count(),
+            late_extras: self.late_extras.count(),
+            type_conflicts: self.type_conflicts.count(),
+            overflowed_tags: self.overflowed_tags.count(),
+            detached: self.detached.count(),
+        }
     }
+}
 
+impl Counter {
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -41,9 +71,6 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
-
-/// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor can be blamed for it.
-pub(crate) static DETACHED: Counter = Counter::new();
 
 /// Counters of what happens to points and values before they reach the buffer. Rarely written, so one line for all.
 #[derive(Debug, Default)]
@@ -68,4 +95,6 @@ pub(crate) struct IntakeCounters {
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,
+    /// `MonitoringData` taken where no monitored request was running.
+    pub(crate) detached: Counter,
 }

@@ -70,7 +70,7 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> O
                 if pushing.load(Ordering::SeqCst) <= draining_from {
                     let points = buffer.drain(&ledger, &mut chunks);
                     // Half of them are written at once: the other side of the books moves as well.
-                    ledger.lock().write(points / 2);
+                    ledger.lock().write(crate::stats::ledger::Place::Memory, points / 2);
                 }
                 thread::yield_now();
             }

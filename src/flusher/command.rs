@@ -1,0 +1,81 @@
+//! What the handle asks of the task.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{FlushReport, spool::Spool};
+
+use super::{
+    close::Closing,
+    settings::FlushSettings,
+    worker::{SinkHandle, Worker},
+};
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Flush(oneshot::Sender<FlushReport>),
+    Interval(Duration),
+    Reload {
+        sink: SinkHandle,
+        spool: Option<Arc<Spool>>,
+        settings: FlushSettings,
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody has found that the sink would take points.
+    TryNow,
+    Shutdown {
+        started: Instant,
+        timeout: Duration,
+    },
+}
+
+impl Worker {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Flush(reply) => self.flush(reply),
+            Command::Interval(interval) => self.set_interval(interval),
+            Command::Reload { sink, spool, settings, done } => {
+                self.reload(sink, spool, settings);
+                // Fails only if nobody waits for it any more.
+                let _ = done.send(());
+            }
+            Command::TryNow => self.try_now(),
+            Command::Shutdown { started, timeout } => {
+                if self.closing.is_none() {
+                    self.closing = Some(Closing::new(started, timeout, self.spool.is_some()));
+                }
+            }
+        }
+    }
+
+    /// What is on the wire ends as it began; everything else goes by the new settings. What lies in an old spool stays there
+    /// for the next process that is given its directory and target.
+    fn reload(&mut self, sink: SinkHandle, spool: Option<Arc<Spool>>, settings: FlushSettings) {
+        let same_spool = match (&self.spool, &spool) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same_spool {
+            for held in std::mem::take(&mut self.queue.loaded) {
+                self.back_to_spool(held);
+            }
+            self.retired.extend(self.spool.take());
+            (self.spool_rests_until, self.next_upkeep) = (None, None);
+        }
+        self.shared.replace(sink.clone(), spool.clone(), settings.write_timeout);
+        (self.sink, self.spool) = (sink, spool);
+        self.size_limit = None;
+        self.gate.configure(&settings);
+        let interval = settings.flush_interval;
+        self.settings = settings;
+        self.set_interval(interval);
+        self.try_now();
+    }
+
+    fn try_now(&mut self) {
+        self.gate.attempt();
+        self.resume();
+    }
+}

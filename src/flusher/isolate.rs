@@ -1,0 +1,364 @@
+//! The search for the lines that a server refuses: the others are written, each bad one is found and given up.
+//!
+//! Servers differ. Some refuse the whole batch for one bad line, some write the rest; some quote the line, some name a
+//! field, some say nothing. The search asks the same question each time, "would you take these?", and uses what the
+//! server tells to ask about fewer. It sends nothing itself: the worker asks it for the next piece and tells it the
+//! answer, so that fresh batches go in between and a pause, a shutdown or a reload finds every line in its place.
+
+use std::collections::VecDeque;
+
+use crate::{
+    Batch, RejectReason,
+    sink::{Hint, Refused},
+};
+
+use super::{
+    held::{Held, History, Origin},
+    suspects::select,
+};
+
+/// One batch under search.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) origin: Origin,
+    /// Of the whole batch.
+    pub(super) history: History,
+    pub(super) live: bool,
+    sequence: u64,
+    lines: usize,
+    items: VecDeque<Item>,
+    testing: Option<Test>,
+    /// Not refused but failing again and again while others succeed: a failure says less than a refusal, so it has to
+    /// come more than once.
+    by_failure: bool,
+    requests: usize,
+    written: usize,
+    rejected: usize,
+    reason: RejectReason,
+    review_at: usize,
+    /// Single lines taken from all over the batch and not answered yet, and whether one was taken by the server.
+    sample: Option<(usize, bool)>,
+    hopeless: bool,
+}
+
+#[derive(Debug)]
+enum Item {
+    /// Nobody knows.
+    Test(Test),
+    /// There is a bad line in it.
+    Split(Batch),
+}
+
+#[derive(Debug)]
+struct Test {
+    piece: Batch,
+    /// If the piece is good, the bad line is in here.
+    sibling: Option<Batch>,
+    sampled: bool,
+    history: History,
+}
+
+impl Search {
+    /// The server refused something of this batch.
+    pub(super) fn refused_batch(batch: &Batch, held: &Held, refused: &Refused) -> Self {
+        let mut search = Self::new(batch, held, refused.reason, false);
+        search.narrow(batch.clone(), refused);
+        search
+    }
+
+    /// The batch fails again and again while others do not.
+    pub(super) fn failing_batch(batch: &Batch, held: &Held) -> Self {
+        let mut search = Self::new(batch, held, RejectReason::Other, true);
+        search.items.push_back(Item::Split(batch.clone()));
+        search
+    }
+
+    fn new(batch: &Batch, held: &Held, reason: RejectReason, by_failure: bool) -> Self {
+        Self {
+            origin: held.origin.clone(),
+            history: held.history,
+            live: held.live,
+            sequence: batch.sequence(),
+            lines: batch.len(),
+            items: VecDeque::new(),
+            testing: None,
+            by_failure,
+            requests: 1,
+            written: 0,
+            rejected: 0,
+            reason,
+            review_at: REVIEW_BUDGETS * budget(batch.len()),
+            sample: None,
+            hopeless: false,
+        }
+    }
+
+    /// What to send next; it stays the search's own until its answer comes. `None` when nothing is left to find out.
+    pub(super) fn next(&mut self) -> Option<Batch> {
+        self.review();
+        let test = match self.items.pop_front()? {
+            Item::Test(test) => test,
+            Item::Split(batch) => match batch.split_at(batch.len() / 2) {
+                Some((piece, sibling)) => self.test(piece, Some(sibling)),
+                None => self.test(batch, None),
+            },
+        };
+        self.requests += 1;
+        Some(self.testing.insert(test).piece.clone())
+    }
+
+    /// The piece was written. Says how many points and bytes that are.
+    pub(super) fn passed(&mut self) -> (usize, usize) {
+        let Some(test) = self.testing.take() else { return (0, 0) };
+        self.written += test.piece.len();
+        self.sampled(test.sampled, true);
+        if let Some(sibling) = test.sibling {
+            // It needs no asking as a whole, but a line is only given up after it was refused alone.
+            if sibling.len() == 1 {
+                self.ask(sibling, None)
+            } else {
+                self.items.push_back(Item::Split(sibling))
+            }
+        }
+        (test.piece.len(), test.piece.bytes().len())
+    }
+
+    /// The piece was refused. Returns it if it is a single line, which is thereby found.
+    pub(super) fn refused(&mut self, refused: &Refused) -> Option<(Batch, RejectReason)> {
+        let test = self.testing.take()?;
+        self.reason = refused.reason;
+        self.sampled(test.sampled, false);
+        if let Some(sibling) = test.sibling {
+            self.ask(sibling, None);
+        }
+        if test.piece.len() == 1 {
+            self.rejected += 1;
+            return Some((test.piece, refused.reason));
+        }
+        self.narrow(test.piece, refused);
+        None
+    }
+
+    /// The server is not able to say: the piece is asked about again.
+    pub(super) fn interrupted(&mut self) {
+        if let Some(test) = self.testing.take() {
+            self.items.push_front(Item::Test(test));
+        }
+    }
+
+    /// The piece failed for a reason that may be its own. `successes` is how many writes have succeeded so far. Returns
+    /// it if it is a single line that kept failing between successes of others.
+    pub(super) fn failed(&mut self, successes: u64) -> Option<(Batch, RejectReason)> {
+        let mut test = self.testing.take()?;
+        test.history.fail(successes);
+        let evidence = if test.piece.len() > 1 { PIECE_EVIDENCE } else { LINE_EVIDENCE };
+        if test.history.beside_successes < evidence {
+            // The others first: if they pass, it is the piece; if they do not, it is the server.
+            self.items.push_back(Item::Test(test));
+            return None;
+        }
+        self.testing = Some(test);
+        self.refused(&Refused { reason: RejectReason::Other, hint: Hint::Unknown, ..Refused::default() })
+    }
+
+    /// Nothing is left to find out.
+    pub(super) fn is_done(&self) -> bool {
+        self.items.is_empty() && self.testing.is_none()
+    }
+
+    /// Nearly all of the batch is bad, and to find the few good lines would cost a request for each bad one.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.hopeless
+    }
+
+    /// Whether the points are only suspected because of failures.
+    pub(super) fn is_by_failure(&self) -> bool {
+        self.by_failure
+    }
+
+    /// The lines of which nothing is known yet, with what is being asked about.
+    pub(super) fn remaining(&self) -> impl Iterator<Item = &Batch> {
+        self.items
+            .iter()
+            .map(Item::batches)
+            .chain(self.testing.as_ref().map(Test::batches))
+            .flatten()
+            .flatten()
+    }
+
+    /// The same, to be disposed of otherwise: the search is over.
+    pub(super) fn take_remaining(&mut self) -> Vec<Batch> {
+        let rest = self.remaining().cloned().collect();
+        self.items.clear();
+        self.testing = None;
+        rest
+    }
+
+    /// The lines of which nothing is known yet, as batches of their own.
+    pub(super) fn into_pieces(mut self) -> Vec<Held> {
+        let rest = self.take_remaining();
+        rest.into_iter()
+            .map(|batch| Held::part(batch, self.origin.clone(), self.history, self.live))
+            .collect()
+    }
+
+    pub(super) fn remaining_points(&self) -> usize {
+        self.remaining().map(Batch::len).sum()
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + self.remaining().map(|batch| batch.bytes().len() + size_of::<Item>()).sum::<usize>()
+    }
+
+    #[cfg(test)]
+    pub(super) fn requests(&self) -> usize {
+        self.requests
+    }
+
+    /// Divides a refused piece into what the server's words point at and the rest.
+    fn narrow(&mut self, batch: Batch, refused: &Refused) {
+        let (suspects, rest) = select(&batch, &refused.hint);
+        match (suspects, rest) {
+            (Some(suspects), rest) => {
+                for piece in singles(&suspects) {
+                    self.ask(piece, None);
+                }
+                if suspects.len() > SINGLES {
+                    self.items.push_back(Item::Split(suspects));
+                }
+                // Last, so that it goes out first: it is the larger part, and most likely good.
+                if let Some(rest) = rest {
+                    self.ask(rest, None);
+                }
+            }
+            (None, _) => self.items.push_back(Item::Split(batch)),
+        }
+    }
+
+    fn ask(&mut self, piece: Batch, sibling: Option<Batch>) {
+        let test = self.test(piece, sibling);
+        self.items.push_front(Item::Test(test));
+    }
+
+    fn test(&self, piece: Batch, sibling: Option<Batch>) -> Test {
+        Test {
+            piece,
+            sibling,
+            sampled: false,
+            history: History::new(self.history.since, self.history.blocked_before),
+        }
+    }
+
+    /// After many requests with little to show, single lines from all over the batch tell whether to go on.
+    fn review(&mut self) {
+        let little = self.written * 20 < self.lines;
+        if self.by_failure || self.sample.is_some() || self.requests < self.review_at || !little {
+            return;
+        }
+        self.review_at = self.requests * 2;
+        let total = self.remaining_points();
+        if total <= SAMPLE {
+            return;
+        }
+        let mut taken = Vec::with_capacity(SAMPLE);
+        let mut seen = 0;
+        let mut picks = (0..SAMPLE).map(|part| {
+            let (from, to) = (part * total / SAMPLE, (part + 1) * total / SAMPLE);
+            fastrand::usize(from..to)
+        });
+        let mut pick = picks.next();
+        let batches: Vec<Batch> = self.items.drain(..).flat_map(Item::into_batches).collect();
+        for batch in batches {
+            let (chosen, others) = batch.partition(|_, _| {
+                let chosen = pick == Some(seen);
+                if chosen {
+                    pick = picks.next();
+                }
+                seen += 1;
+                chosen
+            });
+            taken.extend(chosen);
+            self.items.extend(others.map(|others| Item::Test(self.test(others, None))));
+        }
+        for chosen in taken {
+            for piece in lines(&chosen) {
+                let test = Test { sampled: true, ..self.test(piece, None) };
+                self.items.push_front(Item::Test(test));
+            }
+        }
+        self.sample = Some((SAMPLE, false));
+    }
+
+    fn sampled(&mut self, sampled: bool, good: bool) {
+        if let (true, Some((left, any))) = (sampled, &mut self.sample) {
+            *left -= 1;
+            *any |= good;
+            if *left == 0 {
+                self.hopeless = !*any;
+                self.sample = None;
+            }
+        }
+    }
+}
+
+impl Item {
+    fn batches(&self) -> [Option<&Batch>; 2] {
+        match self {
+            Self::Test(test) => test.batches(),
+            Self::Split(batch) => [Some(batch), None],
+        }
+    }
+
+    fn into_batches(self) -> impl Iterator<Item = Batch> {
+        let (first, second) = match self {
+            Self::Test(test) => (test.piece, test.sibling),
+            Self::Split(batch) => (batch, None),
+        };
+        [Some(first), second].into_iter().flatten()
+    }
+}
+
+impl Test {
+    fn batches(&self) -> [Option<&Batch>; 2] {
+        [Some(&self.piece), self.sibling.as_ref()]
+    }
+}
+
+/// Each line alone, if they are few.
+fn singles(suspects: &Batch) -> Vec<Batch> {
+    if suspects.len() > SINGLES { Vec::new() } else { lines(suspects) }
+}
+
+fn lines(batch: &Batch) -> Vec<Batch> {
+    let mut rest = Some(batch.clone());
+    std::iter::from_fn(|| {
+        let whole = rest.take()?;
+        match whole.split_at(1) {
+            Some((line, others)) => {
+                rest = Some(others);
+                Some(line)
+            }
+            None => Some(whole),
+        }
+    })
+    .collect()
+}
+
+/// Requests that finding one bad line among so many may take.
+pub(super) fn budget(lines: usize) -> usize {
+    2 * lines.next_power_of_two().trailing_zeros() as usize + 4
+}
+
+/// Suspects that are asked about one by one.
+const SINGLES: usize = 8;
+/// Single lines that decide whether a search goes on; with a twentieth of the lines good, one in thirty is stopped wrongly.
+const SAMPLE: usize = 64;
+/// Requests before the first review, in budgets of one bad line.
+const REVIEW_BUDGETS: usize = 4;
+const PIECE_EVIDENCE: u32 = 1;
+const LINE_EVIDENCE: u32 = 2;

@@ -1,0 +1,99 @@
+//! What a flush and a shutdown tell.
+
+use std::fmt;
+
+use serde::Serialize;
+
+/// What became of the points that were accepted before a flush was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct FlushReport {
+    /// Taken by the sink.
+    pub written: u64,
+    /// Refused for good by the server.
+    pub rejected: u64,
+    /// Given up by us.
+    pub dropped: u64,
+    /// Stored on disk, to be sent later.
+    pub spooled: u64,
+    /// Still in memory, to be sent later: the sink could not be reached, or would not take anything.
+    pub waiting: u64,
+}
+
+/// What became of all points of a monitor's life, at its end.
+///
+/// Displays as `accepted … written … rejected … dropped … spooled …`, followed by what else there is to say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Taken into the buffer.
+    pub accepted: u64,
+    /// Found in the spool, left there by an earlier process.
+    pub recovered: u64,
+    /// Taken by the sink.
+    pub written: u64,
+    /// Refused for good by the server.
+    pub rejected: u64,
+    /// Given up by us.
+    pub dropped: u64,
+    /// On disk, to be sent by the next process.
+    pub spooled: u64,
+    /// Requests that were still running when the time for them was over; their points are refused.
+    pub unfinished: u64,
+    /// Whether the shutdown kept within the time that it was given.
+    pub in_time: bool,
+}
+
+impl fmt::Display for FlushReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { written, rejected, dropped, spooled, waiting } = self;
+        write!(
+            formatter,
+            "written {written} rejected {rejected} dropped {dropped} spooled {spooled} waiting {waiting}"
+        )
+    }
+}
+
+impl fmt::Display for ShutdownReport {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accepted, recovered, written, rejected, dropped, spooled, unfinished, in_time } = self;
+        write!(
+            formatter,
+            "accepted {accepted} written {written} rejected {rejected} dropped {dropped} spooled {spooled}"
+        )?;
+        if *recovered > 0 {
+            write!(formatter, ", {recovered} recovered from an earlier run")?;
+        }
+        if *unfinished > 0 {
+            write!(formatter, ", {unfinished} requests unfinished")?;
+        }
+        if !in_time {
+            formatter.write_str(", not in time")?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_beginning_of_the_line_is_stable() {
+        let report = ShutdownReport {
+            accepted: 7,
+            written: 4,
+            rejected: 1,
+            dropped: 2,
+            in_time: true,
+            ..Default::default()
+        };
+        assert_eq!(report.to_string(), "accepted 7 written 4 rejected 1 dropped 2 spooled 0");
+        let report = ShutdownReport { recovered: 3, spooled: 3, unfinished: 1, in_time: false, ..report };
+        assert_eq!(
+            report.to_string(),
+            "accepted 7 written 4 rejected 1 dropped 2 spooled 3, 3 recovered from an earlier run, \
+             1 requests unfinished, not in time"
+        );
+    }
+}

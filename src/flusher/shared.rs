@@ -1,0 +1,155 @@
+//! What the handle and the task share.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::{
+    Batch, ShutdownReport, Sink, Stats,
+    buffer::Buffer,
+    spool::{Spool, SpoolCounts},
+    stats::{Delivery, DeliveryStats, IntakeCounters, LedgerStats, SpoolStats, ledger::Ledger},
+};
+
+use super::worker::SinkHandle;
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) intake: Arc<IntakeCounters>,
+    pub(super) delivery: Delivery,
+    pub(super) batches: broadcast::Sender<Batch>,
+    /// Set once, when all is over.
+    pub(super) report: watch::Sender<Option<Ended>>,
+    /// What a reload changes.
+    current: Mutex<Current>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    sink: SinkHandle,
+    spool: Option<Arc<Spool>>,
+    write_timeout: Duration,
+}
+
+/// How the flusher has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) report: ShutdownReport,
+    /// By a shutdown, and not because the runtime or the last handle was dropped.
+    pub(super) orderly: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        buffer: Arc<Buffer>,
+        ledger: Arc<Ledger>,
+        intake: Arc<IntakeCounters>,
+        sink: Arc<dyn Sink>,
+        spool: Option<Arc<Spool>>,
+        write_timeout: Duration,
+    ) -> Self {
+        let delivery = Delivery::default();
+        delivery.lock().sink = sink.describe();
+        let current = Mutex::new(Current { sink: SinkHandle(sink), spool, write_timeout });
+        let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
+        Self { buffer, ledger, intake, delivery, batches, report, current }
+    }
+
+    pub(super) fn replace(&self, sink: SinkHandle, spool: Option<Arc<Spool>>, write_timeout: Duration) {
+        self.delivery.lock().sink = sink.0.describe();
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Current { sink, spool, write_timeout };
+    }
+
+    pub(super) fn sink(&self) -> (SinkHandle, Duration) {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        (current.sink.clone(), current.write_timeout)
+    }
+
+    pub(super) fn spool(&self) -> Option<Arc<Spool>> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).spool.clone()
+    }
+
+    pub(super) fn ended(&self) -> Option<Ended> {
+        *self.report.borrow()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let (books, buffer) = self.buffer.snapshot(&self.ledger);
+        let mut dropped = books.dropped;
+        if buffer.dropped > 0 {
+            *dropped.entry(crate::DropReason::BufferFull).or_default() += buffer.dropped;
+        }
+        let ledger = LedgerStats {
+            accepted: buffer.accepted,
+            recovered: books.recovered,
+            written: books.written,
+            rejected: books.rejected,
+            dropped,
+            buffered: buffer.buffered,
+            in_flight: books.in_flight,
+            spooled: books.spooled,
+        };
+        let spool = self.spool();
+        Stats {
+            ledger,
+            intake: self.intake.snapshot(self.buffer.running_requests()),
+            delivery: self.delivery_stats(),
+            spool: spool.map(|spool| spool_stats(&spool.counts())),
+        }
+    }
+
+    /// From the books as they are now.
+    pub(super) fn shutdown_report(&self, unfinished: u64, in_time: bool) -> ShutdownReport {
+        let ledger = self.stats().ledger;
+        ShutdownReport {
+            accepted: ledger.accepted,
+            recovered: ledger.recovered,
+            written: ledger.written,
+            rejected: ledger.rejected_total(),
+            dropped: ledger.dropped_total(),
+            spooled: ledger.spooled,
+            unfinished,
+            in_time,
+        }
+    }
+
+    fn delivery_stats(&self) -> DeliveryStats {
+        let progress = self.delivery.lock().clone();
+        DeliveryStats {
+            state: progress.state,
+            backoff_until: progress.backoff_until,
+            oldest_age: progress.oldest_age(),
+            last_error: progress.last_error,
+            sink: progress.sink,
+            writes: progress.writes,
+            resent: progress.resent,
+            raw_bytes: progress.raw_bytes,
+            wire_bytes: progress.wire_bytes,
+            write_time: progress.write_time,
+            queue_time: progress.queue_time,
+            waiting_batches: progress.waiting_batches as u64,
+            memory: (progress.memory + self.buffer.buffered_bytes()) as u64,
+            restarts: progress.restarts,
+            server_reported_dropped: progress.server_reported_dropped,
+        }
+    }
+}
+
+fn spool_stats(counts: &SpoolCounts) -> SpoolStats {
+    SpoolStats {
+        files: counts.files as u64,
+        bytes: counts.bytes,
+        corrupt: counts.corrupt,
+        foreign: counts.foreign,
+        errors: counts.errors,
+        oldest_age: counts.oldest.and_then(|oldest| oldest.elapsed().ok()),
+    }
+}
+
+/// An observer that is slower than this many batches misses some.
+const OBSERVED_BATCHES: usize = 16;

@@ -1,0 +1,109 @@
+//! What the flusher tells of its work beside the ledger.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use serde::Serialize;
+
+use crate::sink::{Blocked, WriteError, WriteErrorKind};
+
+use super::{Histogram, State};
+
+/// Written by the flusher, read by snapshots. Taken a few times a batch, never by a request.
+#[derive(Debug, Default)]
+pub(crate) struct Delivery(Mutex<Progress>);
+
+/// The contents of a [`Delivery`].
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Progress {
+    pub(crate) state: State,
+    pub(crate) backoff_until: Option<SystemTime>,
+    pub(crate) last_error: Option<String>,
+    pub(crate) sink: String,
+    pub(crate) writes: Writes,
+    /// Points that were sent again.
+    pub(crate) resent: u64,
+    pub(crate) raw_bytes: u64,
+    pub(crate) wire_bytes: u64,
+    pub(crate) write_time: Histogram,
+    pub(crate) queue_time: Histogram,
+    /// Since when the oldest batch in memory has been waiting.
+    pub(crate) oldest: Option<Instant>,
+    pub(crate) waiting_batches: usize,
+    pub(crate) memory: usize,
+    /// Panics of the flusher itself.
+    pub(crate) restarts: u64,
+    pub(crate) server_reported_dropped: u64,
+}
+
+/// Writes by how they ended.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Writes {
+    /// All points were taken.
+    pub written: u64,
+    /// The server would not take some of the points.
+    pub refused: u64,
+    /// The body was larger than the server takes.
+    pub too_large: u64,
+    /// The server asked for patience.
+    pub throttled: u64,
+    /// Unreachable, reset, or an error of the server's own.
+    pub transient: u64,
+    /// No answer in time.
+    pub timeout: u64,
+    /// Token, user or password are wrong.
+    pub blocked_authorization: u64,
+    /// Bucket, database or organization do not exist.
+    pub blocked_target: u64,
+    /// No server that takes points is there.
+    pub blocked_configuration: u64,
+    /// By HTTP status, where the sink tells it.
+    pub by_status: BTreeMap<u16, u64>,
+}
+
+impl Delivery {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
+        // Nothing under this lock leaves the values half changed in a way that matters: they are told, not acted upon.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Progress {
+    /// How old the oldest waiting batch is.
+    pub(crate) fn oldest_age(&self) -> Option<Duration> {
+        self.oldest.map(|since| since.elapsed())
+    }
+}
+
+impl Writes {
+    pub(crate) fn count(&mut self, outcome: Result<(), &WriteError>) {
+        let counter = match outcome.map_err(|error| &error.kind) {
+            Ok(()) => &mut self.written,
+            Err(WriteErrorKind::Refused(_)) => &mut self.refused,
+            Err(WriteErrorKind::TooLarge) => &mut self.too_large,
+            Err(WriteErrorKind::Throttled { .. }) => &mut self.throttled,
+            Err(WriteErrorKind::Transient) => &mut self.transient,
+            Err(WriteErrorKind::Timeout) => &mut self.timeout,
+            Err(WriteErrorKind::Blocked(Blocked::Authorization)) => &mut self.blocked_authorization,
+            Err(WriteErrorKind::Blocked(Blocked::Target)) => &mut self.blocked_target,
+            Err(WriteErrorKind::Blocked(Blocked::Configuration)) => &mut self.blocked_configuration,
+        };
+        *counter += 1;
+    }
+
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        let blocked = self.blocked_authorization + self.blocked_target + self.blocked_configuration;
+        self.written
+            + self.refused
+            + self.too_large
+            + self.throttled
+            + self.transient
+            + self.timeout
+            + blocked
+    }
+}

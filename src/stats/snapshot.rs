@@ -1,0 +1,201 @@
+//! The public snapshot of all that a monitor knows of itself.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use serde::{Serialize, Serializer};
+
+use crate::{DropReason, RejectReason};
+
+use super::{Histogram, State, Writes};
+
+/// Where every point is, and how delivery is going: one moment's view. Durations serialize as seconds.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The books. They balance at every moment: see [`balances`](Self::balances).
+    #[serde(flatten)]
+    pub ledger: LedgerStats,
+    /// What happened to points and values before they were accepted.
+    pub intake: IntakeStats,
+    /// How delivery is going.
+    pub delivery: DeliveryStats,
+    /// What lies on disk, where there is a spool.
+    pub spool: Option<SpoolStats>,
+}
+
+/// The books, in points. Each is a counter of its own; none is computed from the others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct LedgerStats {
+    /// Taken into the buffer.
+    pub accepted: u64,
+    /// Found in the spool, left there by an earlier process.
+    pub recovered: u64,
+    /// Taken by the sink.
+    pub written: u64,
+    /// Refused for good by the server, by reason.
+    pub rejected: BTreeMap<RejectReason, u64>,
+    /// Given up by us, by reason.
+    pub dropped: BTreeMap<DropReason, u64>,
+    /// In the buffer now.
+    pub buffered: u64,
+    /// In batches in memory now: on the wire, or waiting.
+    pub in_flight: u64,
+    /// On disk now.
+    pub spooled: u64,
+}
+
+/// Counters of what happened before the buffer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct IntakeStats {
+    /// Requests that have started and not ended.
+    pub running_requests: u64,
+    /// Points that cannot be stored: no field left, an empty series, a time out of range, a line too long.
+    pub invalid: u64,
+    /// Points not taken because memory was full.
+    pub refused_full: u64,
+    /// Points not taken because the monitor was shut down.
+    pub refused_closed: u64,
+    /// Names and values that were changed so that InfluxDB takes them.
+    pub sanitized: u64,
+    /// Tags and fields that were cut to their greatest size.
+    pub truncated: u64,
+    /// Extra tags and fields with a reserved or empty name, or with a value that cannot be stored.
+    pub refused_extras: u64,
+    /// Extra tags and fields beyond the number that one point may have.
+    pub excess_extras: u64,
+    /// Extra tags and fields that came after their request had ended.
+    pub late_extras: u64,
+    /// Fields left out because the series has another type under that name.
+    pub type_conflicts: u64,
+    /// Tag values replaced by the overflow value.
+    pub overflowed_tags: u64,
+    /// `MonitoringData` taken where no monitored request was running.
+    pub detached: u64,
+}
+
+/// The state of delivery and what was done so far.
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct DeliveryStats {
+    /// How it is going.
+    pub state: State,
+    /// When the sink is tried again, in seconds since the epoch; `None` unless a pause is on.
+    #[serde(serialize_with = "seconds_since_epoch")]
+    pub backoff_until: Option<SystemTime>,
+    /// What went wrong last, at most 1 KiB, without secrets and without points.
+    pub last_error: Option<String>,
+    /// The sink, as it describes itself.
+    pub sink: String,
+    /// Writes by how they ended.
+    pub writes: Writes,
+    /// Points that were sent more than once, each time counted.
+    pub resent: u64,
+    /// Bytes of the lines that were written.
+    pub raw_bytes: u64,
+    /// Bytes that went out for them, as far as the sink tells.
+    pub wire_bytes: u64,
+    /// How long the sink took for a successful write.
+    pub write_time: Histogram,
+    /// How long a batch was in the flusher's hands before it was written.
+    pub queue_time: Histogram,
+    /// How long the oldest batch in memory has been waiting.
+    #[serde(serialize_with = "seconds")]
+    pub oldest_age: Option<Duration>,
+    /// Batches in memory, and those being sent.
+    pub waiting_batches: u64,
+    /// Bytes of these batches as they are held, and of the buffer.
+    pub memory: u64,
+    /// How often the flusher failed and was started again. Each is a bug: please report it.
+    pub restarts: u64,
+    /// What servers said they had dropped. Told only; the books do not use it.
+    pub server_reported_dropped: u64,
+}
+
+/// What lies on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct SpoolStats {
+    /// Files that wait, or are being sent.
+    pub files: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Files set aside since the start because they are damaged.
+    pub corrupt: u64,
+    /// Files that are left alone: for other targets, of newer versions, or with names that are not ours.
+    pub foreign: u64,
+    /// Operations on the disk that failed since the start.
+    pub errors: u64,
+    /// How long the oldest has been waiting.
+    #[serde(serialize_with = "seconds")]
+    pub oldest_age: Option<Duration>,
+}
+
+impl Stats {
+    /// Whether accepted + recovered = written + rejected + dropped + buffered + in flight + spooled. Always true, unless
+    /// there is a bug: please report it.
+    pub fn balances(&self) -> bool {
+        self.ledger.balances()
+    }
+
+    /// All points that were given to the monitoring: accepted, invalid and refused.
+    pub fn offered(&self) -> u64 {
+        let intake = &self.intake;
+        self.ledger.accepted + intake.invalid + intake.refused_full + intake.refused_closed
+    }
+}
+
+impl LedgerStats {
+    /// Refused for good by the server, for any reason.
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Given up by us, for any reason.
+    pub fn dropped_total(&self) -> u64 {
+        self.dropped.values().sum()
+    }
+
+    fn balances(&self) -> bool {
+        let gone = self.written + self.rejected_total() + self.dropped_total();
+        self.accepted + self.recovered == gone + self.buffered + self.in_flight + self.spooled
+    }
+}
+
+impl fmt::Display for Stats {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { ledger, delivery, .. } = self;
+        write!(
+            formatter,
+            "accepted {} written {} rejected {} dropped {} spooled {} buffered {} in flight {} recovered {} · {} · {}",
+            ledger.accepted,
+            ledger.written,
+            ledger.rejected_total(),
+            ledger.dropped_total(),
+            ledger.spooled,
+            ledger.buffered,
+            ledger.in_flight,
+            ledger.recovered,
+            delivery.sink,
+            delivery.state,
+        )?;
+        match &delivery.last_error {
+            Some(error) if delivery.state != State::Healthy => write!(formatter, " · {error}"),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn seconds<S: Serializer>(duration: &Option<Duration>, serializer: S) -> Result<S::Ok, S::Error> {
+    duration.map(|duration| duration.as_secs_f64()).serialize(serializer)
+}
+
+fn seconds_since_epoch<S: Serializer>(time: &Option<SystemTime>, serializer: S) -> Result<S::Ok, S::Error> {
+    let since = time.map(|time| time.duration_since(UNIX_EPOCH).unwrap_or_default());
+    seconds(&since, serializer)
+}

@@ -1,0 +1,54 @@
+//! The states of delivery.
+
+use std::fmt;
+
+use serde::{Serialize, Serializer};
+
+use crate::Blocked;
+
+/// How delivery is going. Serializes as the text that it displays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum State {
+    /// The sink takes points, or has not been tried yet.
+    #[default]
+    Healthy,
+    /// The last write failed: the next one waits.
+    Backoff,
+    /// Somebody has to change something first. Points are kept; the sink is asked now and then.
+    Blocked(Blocked),
+    /// The sink takes points, and what waited in the spool is being sent.
+    Draining,
+    /// The monitor is being shut down.
+    Closing,
+    /// The monitor is shut down.
+    Closed,
+}
+
+impl State {
+    /// One or two words.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Backoff => "backoff",
+            Self::Blocked(Blocked::Authorization) => "blocked: authorization",
+            Self::Blocked(Blocked::Target) => "blocked: target",
+            Self::Blocked(Blocked::Configuration) => "blocked: configuration",
+            Self::Draining => "draining",
+            Self::Closing => "closing",
+            Self::Closed => "closed",
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
