@@ -112,9 +112,10 @@ impl Buffer {
         self.lock_own().finished += 1;
     }
 
-    /// Requests started and not ended. Zero when none runs; a request may end on another thread than it started on.
+    /// Requests started and not ended, wherever they end. Never too few, so zero means that at one moment none ran; too
+    /// many by those that start and end while this looks at the shards.
     pub(crate) fn running_requests(&self) -> u64 {
-        // All ends before all starts: the start of every end seen is then seen too, so the difference is never negative.
+        // All ends before all starts: the start of every end seen is then seen too.
         let finished: u64 = self.locked().map(|shard| shard.finished).sum();
         let started: u64 = self.shards.iter().map(|Padded(place)| place.started.load(Relaxed)).sum();
         started.saturating_sub(finished)

@@ -60,7 +60,6 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> O
                 assert_balanced(&books, &buffer_books);
                 assert!((last..=most).contains(&buffer_books.accepted));
                 last = buffer_books.accepted;
-                assert!(buffer.running_requests() <= 8);
                 thread::yield_now();
             }
         });
