@@ -36,7 +36,8 @@ use crate::shard::{self, Padded};
 #[inline]
 pub(crate) fn stamp(now: Instant) -> i64 {
     let clock = &*CLOCK;
-    clock.stamps.next(shard::shard(), clock.monotonic(now), || clock.read())
+    let monotonic = clock.monotonic(now);
+    clock.stamps.next(shard::shard(), monotonic, || clock.read())
 }
 
 /// The generator of stamps, without clocks of its own: the caller brings the monotonic time, in nanoseconds from any fixed
@@ -77,11 +78,29 @@ impl Stamps {
     #[inline]
     pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
         let due = self.renew_at.load(Relaxed);
-        let anchor =
-            if monotonic < due { self.anchor.load(Relaxed) } else { self.renew(due, monotonic, read) };
-        let era = anchor & ERA;
+        if monotonic < due {
+            self.take(shard, self.anchor.load(Relaxed), monotonic)
+        } else {
+            self.renew_and_take(shard, due, monotonic, read)
+        }
+    }
+
+    /// The rare cases are calls in tail position, which spare the usual one the saving of registers.
+    #[inline]
+    fn take(&self, shard: usize, anchor: i64, monotonic: i64) -> i64 {
+        let (shard, era) = (shard % SHARDS, anchor & ERA);
         let candidate = (anchor & !ERA).wrapping_add(monotonic) & !RESIDUE;
-        let shard = shard % SHARDS;
+        let last = &self.last[shard].0[era as usize];
+        let seen = last.load(Relaxed);
+        if seen < candidate && last.compare_exchange(seen, candidate, Relaxed, Relaxed).is_ok() {
+            return candidate | self.residue(shard, era);
+        }
+        self.take_later(shard, era, candidate)
+    }
+
+    /// Another thread of this shard was in the same quantum, or is ahead.
+    #[cold]
+    fn take_later(&self, shard: usize, era: i64, candidate: i64) -> i64 {
         let last = &self.last[shard].0[era as usize];
         let mut seen = last.load(Relaxed);
         loop {
@@ -105,7 +124,6 @@ impl Stamps {
 
     /// A thread that was held up between reading the clock and coming here finds the sequence of its shard ahead of it, if
     /// another thread uses the same shard. Rather than be milliseconds off it takes its stamp from a shard that is not.
-    #[cold]
     fn elsewhere(&self, shard: usize, era: i64, candidate: i64) -> Option<i64> {
         (1..SHARDS).map(|step| (shard + step) % SHARDS).find_map(|other| {
             let last = &self.last[other].0[era as usize];
@@ -115,8 +133,13 @@ impl Stamps {
         })
     }
 
-    /// Reads the clocks, unless another thread is just doing so, and returns the anchor to use.
     #[cold]
+    fn renew_and_take(&self, shard: usize, due: i64, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
+        let anchor = self.renew(due, monotonic, read);
+        self.take(shard, anchor, monotonic)
+    }
+
+    /// Reads the clocks, unless another thread is just doing so, and returns the anchor to use.
     fn renew(&self, due: i64, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
         let anchor = self.anchor.load(Relaxed);
         let next = monotonic.saturating_add(RENEW_AFTER);
