@@ -79,6 +79,12 @@ impl Error {
         Self::new(Kind::Closed, "the monitor is shut down and takes no more points".to_owned())
     }
 
+    /// The key is printed nowhere: it may be a private one by mistake.
+    #[cfg(feature = "license-file")]
+    pub(crate) fn license_key(what: impl fmt::Display) -> Self {
+        Self::new(Kind::Setting, format!("the public key for licences cannot be used: {what}"))
+    }
+
     pub(crate) fn license_watch_ended() -> Self {
         Self::new(
             Kind::Closed,

@@ -1,7 +1,9 @@
 //! Where points come in: from the layer and from the application, into the buffer, as bytes.
 
 use std::{
+    any::Any,
     cell::RefCell,
+    fmt,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -15,26 +17,28 @@ use crate::{
     clock,
     field_types::FieldTypes,
     filter::Filter,
-    line_protocol::{self, Added, BodyFields, Extras, RequestLine, RequestTemplate},
+    line_protocol::{self, BodyFields, Changes, Extras, RequestLine, RequestTemplate, StaticTags},
     middleware::{Route, current::Contents},
-    point::schema::{ERROR_CODE, ERRORS, REQUESTS, ROUTE},
+    point::schema::{ERROR_CODE, ROUTE},
     settings::Limits,
-    stats::{Counter, IntakeCounters},
+    stats::{DETACHED, IntakeCounters},
     tag_values::TagValues,
 };
 
 /// All that recording a point needs. It does not change while the monitor runs, so that a request takes no lock to read it.
-#[derive(Debug)]
 pub(crate) struct Intake {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) counters: Arc<IntakeCounters>,
     pub(crate) limits: Limits,
     template: RequestTemplate,
-    static_tags: Vec<(String, String)>,
+    static_tags: StaticTags,
     filter: Option<Filter>,
     types: FieldTypes,
     values: TagValues,
     unmatched: Unmatched,
+    /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and service are gone.
+    #[expect(dead_code, reason = "held, never used: a path from a request to the flusher must not exist")]
+    keeps: Box<dyn Any + Send + Sync>,
 }
 
 /// A request that has ended.
@@ -55,18 +59,24 @@ pub(crate) struct Ended<'a> {
 }
 
 impl Intake {
-    pub(crate) fn new(settings: &Settings, buffer: Arc<Buffer>, counters: Arc<IntakeCounters>) -> Self {
-        let static_tags = settings.static_tags();
+    pub(crate) fn new(
+        settings: &Settings,
+        buffer: Arc<Buffer>,
+        counters: Arc<IntakeCounters>,
+        keeps: impl Any + Send + Sync,
+    ) -> Self {
+        let static_tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
         Self {
             buffer,
             counters,
             limits: settings.limits,
-            template: RequestTemplate::new(&settings.service, &static_tags, settings.request_id),
+            template: RequestTemplate::new(&static_tags, settings.request_id),
             static_tags,
             filter: Filter::new(&settings.filter),
             types: FieldTypes::default(),
             values: TagValues::new(settings.limits.tag_values),
             unmatched: Unmatched::default(),
+            keeps: Box::new(keeps),
         }
     }
 
@@ -112,34 +122,37 @@ impl Intake {
                     execution_time: ended.execution_time,
                     body: ended.body,
                 };
-                self.prepare(extras.as_deref_mut(), REQUESTS);
-                self.template.encode_request(lines, &line, extras.as_deref());
+                let mut changes = Changes::default();
+                if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
+                    changes += self.template.prepare(extras, &self.types, &self.values);
+                }
+                changes += self.template.encode_request(lines, &line, extras.as_deref());
                 if ended.failed {
-                    self.prepare(extras.as_deref_mut(), ERRORS);
-                    self.write_error(lines, &line, ended, extras.as_deref());
+                    changes += self.write_error(lines, &line, ended, extras.as_deref());
+                }
+                if !changes.is_empty() {
+                    changes.count(&self.counters);
                 }
             });
             self.push(lines, 1 + usize::from(ended.failed), true);
         });
     }
 
-    fn write_error(&self, lines: &mut Vec<u8>, line: &RequestLine<'_>, ended: &Ended<'_>, extras: Option<&Extras>) {
-        let mut status = itoa::Buffer::new();
-        let mut write = |code: &str| self.template.encode_error(lines, line, code, extras);
+    fn write_error(
+        &self,
+        lines: &mut Vec<u8>,
+        line: &RequestLine<'_>,
+        ended: &Ended<'_>,
+        extras: Option<&Extras>,
+    ) -> Changes {
         match ended.error_code.as_ref().or(ended.classified_error_code.as_ref()) {
-            None => write(status.format(ended.status)),
-            Some(code) => code.with_text(|code| match code {
-                "" => write(status.format(ended.status)),
-                code => write(self.values.admit(ERROR_CODE, code, &self.counters)),
+            // An empty error code becomes the status code.
+            None => self.template.encode_error(lines, line, "", extras),
+            Some(code) => code.with_text(|code| {
+                let code =
+                    if code.is_empty() { code } else { self.values.admit(ERROR_CODE, code, &self.counters) };
+                self.template.encode_error(lines, line, code, extras)
             }),
-        }
-    }
-
-    fn prepare(&self, extras: Option<&mut Extras>, series: &'static str) {
-        if let Some(extras) = extras
-            && !extras.is_empty()
-        {
-            extras.prepare(series, &self.types, &self.values, &self.counters);
         }
     }
 
@@ -147,9 +160,17 @@ impl Intake {
     pub(crate) fn record(&self, point: &dyn Point) {
         with_scratch(|lines| {
             let stamp = point.time().map_or_else(|| clock::stamp(Instant::now()), |time| time.as_nanos());
-            match line_protocol::encode_point(point, stamp, &self.static_tags, &self.limits, &self.types, &self.values, lines) {
+            match line_protocol::encode_point(
+                point,
+                stamp,
+                &self.static_tags,
+                &self.limits,
+                &self.types,
+                &self.values,
+                lines,
+            ) {
                 Ok(changes) => {
-                    self.count_changes(&changes);
+                    changes.count(&self.counters);
                     self.push(lines, 1, false);
                 }
                 Err(invalid) => {
@@ -174,6 +195,12 @@ impl Intake {
             Pushed::Full => self.counters.refused_full.add(points as u64),
             Pushed::Closed => self.counters.refused_closed.add(points as u64),
         }
+    }
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Intake").field("template", &self.template).finish_non_exhaustive()
     }
 }
 
@@ -215,13 +242,12 @@ pub(crate) fn count_detached() {
     }
 }
 
-pub(crate) static DETACHED: Counter = Counter::new();
-
 /// Lends the thread's own encoding space, empty.
 fn with_scratch(encode: impl FnOnce(&mut Vec<u8>)) {
     thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
 
-    let lent = SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut scratch| std::mem::take(&mut *scratch)));
+    let lent =
+        SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut scratch| std::mem::take(&mut *scratch)));
     // Taken out rather than borrowed: a log event while encoding may itself be handled in a monitored service.
     let mut lines = lent.ok().and_then(Result::ok).unwrap_or_default();
     lines.clear();

@@ -7,9 +7,16 @@ mod buffer;
 mod clock;
 mod disk;
 mod error;
+mod extract;
+mod field_types;
+mod filter;
+mod fingerprints;
 mod flusher;
+mod intake;
 pub mod licensing;
 mod line_protocol;
+mod middleware;
+mod monitor;
 mod point;
 mod secret;
 mod settings;
@@ -17,11 +24,20 @@ mod shard;
 mod sink;
 mod spool;
 mod stats;
+mod tag_values;
+mod timer;
 
 pub use batch::Batch;
 pub use error::Error;
+pub use extract::{ErrorCode, MonitoringData, RequestId};
 pub use flusher::{FlushReport, ShutdownReport};
-pub use point::{Field, Point, Tag, Timestamp, Value};
+pub use middleware::{
+    BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, MonitoringLayer,
+    MonitoringService, Outcome, ResponseBody, ResponseFuture, StatusClassifier, TrackBodyFuture,
+    TrackBodyLayer, TrackBodyService,
+};
+pub use monitor::{Monitor, MonitorBuilder};
+pub use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
 pub use secret::Token;
 pub use settings::{
     Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
@@ -31,3 +47,4 @@ pub use sink::{Blocked, RejectReason, Sink, SinkFuture, WriteError, Written};
 pub use stats::{
     DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, State, Stats, Writes,
 };
+pub use timer::{Timed, Timer};

@@ -2,15 +2,17 @@
 
 use std::fmt;
 
-use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-/// A token or password. `Debug` and `Display` print `[redacted]`; the memory is overwritten when the last clone goes.
+/// A token, a password or a header's value. `Debug` and `Display` print `[redacted]`, or `[none]` for an empty one; each
+/// clone's memory is overwritten when it is dropped.
+///
+/// It is not serializable on purpose: what is written out again is no secret any more.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// Wraps a secret.
+    /// Wraps a secret. Copies that the caller has made before are the caller's to forget.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(Zeroizing::new(secret.into()))
     }
@@ -40,19 +42,14 @@ impl From<&str> for Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("[redacted]")
+        // Whether there is one is no secret, and is what one wants to know when a server refuses it.
+        formatter.write_str(if self.is_empty() { "[none]" } else { "[redacted]" })
     }
 }
 
 impl fmt::Display for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("[redacted]")
-    }
-}
-
-impl<'de> Deserialize<'de> for Token {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer).map(Self::new)
+        fmt::Debug::fmt(self, formatter)
     }
 }
 
@@ -64,6 +61,8 @@ mod tests {
     fn a_token_is_never_printed() {
         let token = Token::new("hunter2");
         assert_eq!(format!("{token:?} {token}"), "[redacted] [redacted]");
+        assert_eq!(format!("{token:#?} {token:>20}"), "[redacted] [redacted]");
         assert_eq!(token.expose(), "hunter2");
+        assert_eq!(format!("{:?} {}", Token::default(), Token::new("")), "[none] [none]");
     }
 }

@@ -13,12 +13,13 @@ mod source;
 /// No room on the request's side (down to `intake`) reaches one that knows a network or a disk.
 const IMPORTS: &[(&str, &[&str])] = &[
     ("point", &[]),
-    ("line_protocol", &["point"]),
+    ("line_protocol", &["point", "field_types", "tag_values"]),
     ("batch", &[]),
     ("buffer", &["point", "line_protocol", "batch"]),
     ("filter", &["point"]),
-    ("field_types", &["point"]),
-    ("tag_values", &["point"]),
+    ("fingerprints", &[]),
+    ("field_types", &["point", "fingerprints"]),
+    ("tag_values", &["point", "fingerprints"]),
     ("timer", &["extract"]),
     ("extract", &["point", "buffer", "intake", "middleware", "timer"]),
     ("middleware", &["point", "buffer", "extract", "filter", "intake", "line_protocol"]),

@@ -16,8 +16,7 @@ impl<S: Sync> FromRequestParts<S> for MonitoringData {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let data =
-            parts.extensions.get::<Self>().cloned().unwrap_or_else(Self::current_or_detached);
+        let data = parts.extensions.get::<Self>().cloned().unwrap_or_else(Self::current_or_detached);
         if let Some(path) = parts.extensions.get::<MatchedPath>() {
             data.slot.lock().refine(Route::Matched(path.clone()));
         }

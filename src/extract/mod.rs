@@ -3,15 +3,14 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    Value,
-    current::{self, Slot},
-    intake,
+    Value, intake,
+    middleware::current::{self, Slot},
     timer::{Timed, Timer},
 };
 
-mod request_id;
 #[cfg(feature = "axum")]
 mod axum;
+mod request_id;
 
 pub use request_id::RequestId;
 

@@ -90,7 +90,9 @@ fn next_number() -> u64 {
     BLOCK
         .try_with(|block| {
             let next = match block.get() {
-                used_up if used_up % BLOCK_SIZE == 0 => NEXT_BLOCK.fetch_add(BLOCK_SIZE, Ordering::Relaxed) + 1,
+                used_up if used_up % BLOCK_SIZE == 0 => {
+                    NEXT_BLOCK.fetch_add(BLOCK_SIZE, Ordering::Relaxed) + 1
+                }
                 next => next,
             };
             // Block N holds N + 1 ..= N + BLOCK_SIZE; the last one leads to a multiple of the size, which takes a new block.
@@ -139,7 +141,10 @@ mod tests {
         let id = |bytes: &[u8]| {
             RequestId::from_header(Some(&HeaderValue::from_bytes(bytes).expect("a header value"))).to_string()
         };
-        assert_eq!(id(b"1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"), "1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f");
+        assert_eq!(
+            id(b"1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"),
+            "1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"
+        );
         assert_eq!(id(b"a b\tc\xff"), "abc");
         assert_eq!(id(&[b'x'; 129]), "x".repeat(128));
         assert_eq!(id(b"\xff\xfe").len(), LENGTH, "nothing visible: a new one");
@@ -151,7 +156,9 @@ mod tests {
         let ids: Vec<String> = thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|_| {
-                    scope.spawn(|| (0..5_000).map(|_| RequestId::from_header(None).to_string()).collect::<Vec<_>>())
+                    scope.spawn(|| {
+                        (0..5_000).map(|_| RequestId::from_header(None).to_string()).collect::<Vec<_>>()
+                    })
                 })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()

@@ -2,6 +2,8 @@
 
 mod builder;
 mod check;
+#[cfg(feature = "license-file")]
+mod file;
 mod point;
 mod schedule;
 mod state;
@@ -14,6 +16,8 @@ mod tests;
 
 pub use builder::Licensing;
 pub use check::{BoxError, LicenseCheck};
+#[cfg(feature = "license-file")]
+pub use file::{LicenseFile, PublicKey};
 pub use point::LicensingPoint;
 pub use state::{CheckedLicense, LicenseState, LicenseStatus};
 pub use watch::{LicenseChanges, LicenseWatch};

@@ -32,7 +32,8 @@ impl<B: Body> ResponseBody<B> {
     }
 
     pub(crate) fn new(inner: B, tracked: Option<(Exchange, Judged)>, bodiless: bool) -> Self {
-        let mut tracking = tracked.map(|(exchange, judged)| Tracking { exchange, judged: Some(judged), bytes: 0 });
+        let mut tracking =
+            tracked.map(|(exchange, judged)| Tracking { exchange, judged: Some(judged), bytes: 0 });
         // Such a body may never be polled: hyper asks first whether it has ended.
         if (bodiless || inner.is_end_stream())
             && let Some(mut tracking) = tracking.take()

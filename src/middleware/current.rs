@@ -13,7 +13,7 @@ use super::{config::LayerConfig, route::Route};
 use crate::{
     ErrorCode, RequestId, Value,
     intake::Intake,
-    line_protocol::{Added, Extras},
+    line_protocol::{Changes, Extras},
     settings::Limits,
 };
 
@@ -198,7 +198,7 @@ impl Contents {
         self.sealed = true;
     }
 
-    pub(crate) fn add(&mut self, add: impl FnOnce(&mut Extras, &Limits) -> Added) {
+    pub(crate) fn add(&mut self, add: impl FnOnce(&mut Extras, &Limits) -> Changes) {
         let owner = self.owners.first();
         if self.sealed {
             if let Some(owner) = owner {
@@ -211,7 +211,7 @@ impl Contents {
             None => add(&mut self.extras, &Limits::default()),
         };
         if let Some(owner) = owner {
-            owner.count_added(&added);
+            added.count(&owner.counters);
         }
     }
 }

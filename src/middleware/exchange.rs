@@ -1,6 +1,10 @@
 //! One request on its way through the layer, from its start to its end, which is recorded exactly once.
 
-use std::{mem, sync::Arc, time::{Duration, Instant}};
+use std::{
+    mem,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{Extensions, Request, Response};
 
@@ -10,11 +14,7 @@ use super::{
     outcome::{BodyOutcome, Classification, Ending, Outcome},
     route::{Route, method_name},
 };
-use crate::{
-    ErrorCode, MonitoringData, RequestId, clock,
-    intake::Ended,
-    line_protocol::BodyFields,
-};
+use crate::{ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields};
 
 /// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
 /// and a timeout outside of the layer, are seen.

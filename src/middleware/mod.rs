@@ -16,7 +16,8 @@ pub use {
     future::{ResponseFuture, TrackBodyFuture},
     layer::{MonitoringLayer, TrackBodyLayer},
     outcome::{
-        BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, Outcome, StatusClassifier,
+        BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, Outcome,
+        StatusClassifier,
     },
     service::{MonitoringService, TrackBodyService},
 };

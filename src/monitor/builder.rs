@@ -1,6 +1,9 @@
 //! The only place that puts the stages together: intake, buffer, flusher, sink, spool.
 
-use std::sync::{Arc, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, PoisonError},
+};
 
 use tokio::runtime::Handle;
 
@@ -10,13 +13,12 @@ use crate::{
     buffer::Buffer,
     flusher::{Flusher, FlusherParts},
     intake::Intake,
-    sink::{self, FileSink},
+    sink::{self, file::FileSink},
     spool::Spool,
     stats::{IntakeCounters, ledger::Ledger},
 };
 
 /// Makes a [`Monitor`]. See [`Monitor::builder`].
-#[derive(Debug)]
 #[must_use]
 pub struct MonitorBuilder {
     settings: Settings,
@@ -44,7 +46,7 @@ impl MonitorBuilder {
         if !settings.enabled {
             return Ok(Monitor::disabled());
         }
-        check(&settings, sink.is_some())?;
+        settings.check()?;
         let runtime = Handle::try_current().map_err(|_| {
             Error::runtime(
                 "Monitor::start was called outside of a tokio runtime, which its flusher needs: call it from an async function",
@@ -57,21 +59,80 @@ impl MonitorBuilder {
         let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
         let ledger = Arc::new(Ledger::default());
         let counters = Arc::new(IntakeCounters::default());
-        let intake = Arc::new(Intake::new(&settings, Arc::clone(&buffer), Arc::clone(&counters)));
         let spool = open_spool(&settings, &*sink, &ledger)?;
-        let parts = FlusherParts { buffer, ledger, intake: counters, sink, spool, settings: (&settings).into() };
+        let parts = FlusherParts {
+            buffer: Arc::clone(&buffer),
+            ledger,
+            intake: Arc::clone(&counters),
+            sink,
+            spool,
+            settings: (&settings).into(),
+        };
         let flusher = Flusher::spawn(&runtime, parts);
+        let intake = Arc::new(Intake::new(&settings, buffer, counters, flusher.clone()));
         Ok(Monitor::new(intake, flusher, settings))
     }
 }
 
+impl fmt::Debug for MonitorBuilder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sink = self.sink.as_ref().map(|sink| sink.describe());
+        formatter
+            .debug_struct("MonitorBuilder")
+            .field("settings", &self.settings)
+            .field("sink", &sink)
+            .finish()
+    }
+}
+
+/// Changes what delivery works with, and nothing if any of it cannot work.
 pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Error> {
     let old = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    check(&settings, false)?;
+    settings.check()?;
     refuse_fixed(&old, &settings)?;
     let sink = make_sink(&settings)?;
-    let spool = open_spool(&settings, &*sink, &inner.flusher.ledger())?;
+    let spool = match inner.flusher.spool() {
+        // The same place for the same destination: what waits there goes on waiting for it.
+        Some(spool) if old.spool == settings.spool && spool.is_for(&sink.target()) => Some(spool),
+        _ => open_spool(&settings, &*sink, &inner.flusher.ledger())?,
+    };
     inner.flusher.reload(sink, spool, (&settings).into()).await?;
     *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     Ok(())
+}
+
+/// Every request reads these, without a lock.
+fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
+    let refuse = |name: &str| {
+        Err(Error::setting_without_value(
+            name,
+            "it cannot change while the monitor runs: restart the service",
+        ))
+    };
+    match () {
+        () if new.enabled != old.enabled => refuse("enabled"),
+        () if new.service != old.service => refuse("service"),
+        () if new.instance != old.instance => refuse("instance"),
+        () if new.tags != old.tags => refuse("tags"),
+        () if new.request_id != old.request_id => refuse("request_id"),
+        () if new.limits != old.limits => refuse("limits"),
+        () if new.filter != old.filter => refuse("filter"),
+        () => Ok(()),
+    }
+}
+
+fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
+    match settings.storage {
+        Storage::Influx => sink::influx(&settings.influx),
+        Storage::File => Ok(Arc::new(FileSink::new(&settings.file)?)),
+    }
+}
+
+fn open_spool(
+    settings: &Settings,
+    sink: &dyn Sink,
+    ledger: &Arc<Ledger>,
+) -> Result<Option<Arc<Spool>>, Error> {
+    let Some(spool) = &settings.spool else { return Ok(None) };
+    Spool::open(spool, &sink.target(), Arc::clone(ledger)).map(|spool| Some(Arc::new(spool)))
 }

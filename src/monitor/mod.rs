@@ -9,7 +9,8 @@ use std::{
 use tokio::sync::broadcast;
 
 use crate::{
-    Batch, Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Stats, flusher::Flusher, intake::Intake,
+    Batch, Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Stats, flusher::Flusher,
+    intake::Intake,
 };
 
 mod builder;
@@ -155,7 +156,9 @@ impl Monitor {
         match &self.inner {
             Some(inner) => builder::reload(inner, settings).await,
             None if !settings.enabled => Ok(()),
-            None => Err(Error::setting("enabled", true, "a disabled monitor cannot be enabled: start another")),
+            None => {
+                Err(Error::setting("enabled", true, "a disabled monitor cannot be enabled: start another"))
+            }
         }
     }
 

@@ -5,12 +5,31 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-pub(crate) mod schema;
-mod value;
+use serde::Serialize;
 
+mod data;
+pub(crate) mod number;
+mod request;
+pub(crate) mod schema;
+mod serialize;
+pub(crate) mod value;
+
+pub use data::DataPoint;
+pub use request::{RequestErrorPoint, RequestPoint, route};
 pub use value::Value;
 
 /// One event to be stored: a series, tags, fields and a time.
+///
+/// Implement it for a type of the application's own, or use [`DataPoint`]. Whatever names and values hold, the point becomes
+/// exactly one point in the database; what InfluxDB cannot take is changed or left out, and counted. Of a name that comes
+/// twice, the last value counts; of one that is a tag and a field, the tag.
+///
+/// `dyn Point` implements [`serde::Serialize`], as a map of exactly `time` (nanoseconds, or none), `measurement`, `tags` (all
+/// text) and `fields` (typed).
+///
+/// # Cardinality
+///
+/// Each different set of tags is a series of its own in the database. Put what has no bound, such as an id, into a field.
 pub trait Point {
     /// The series the point belongs to, which InfluxDB calls the measurement.
     fn series(&self) -> Cow<'_, str>;
@@ -61,7 +80,10 @@ impl<'a> Field<'a> {
 }
 
 /// Nanoseconds since the Unix epoch, InfluxDB's finest precision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+///
+/// InfluxDB stores times from 1677 to 2262, which is all of `i64` but its two least values and its greatest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(transparent)]
 pub struct Timestamp(i64);
 
 impl Timestamp {

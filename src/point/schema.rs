@@ -1,5 +1,7 @@
 //! Every name that this crate itself writes, and every name that others must not use.
 
+use crate::point::value::FieldType;
+
 /// The series with one point for every request.
 pub(crate) const REQUESTS: &str = "requests";
 /// The series with one more point for every failed request.
@@ -16,14 +18,72 @@ pub(crate) const STATUS_CODE: &str = "status_code";
 pub(crate) const EXECUTION_TIME: &str = "execution_time";
 pub(crate) const REQUEST_ID: &str = "request_id";
 
+/// Bytes of the response's body that went out, where bodies are tracked.
+pub(crate) const BODY_BYTES: &str = "body_bytes";
+/// How the response's body ended, where bodies are tracked: one of the three words below.
+pub(crate) const BODY_END: &str = "body_end";
+/// Seconds from the start of the request to the end of its response's body, where bodies are tracked.
+pub(crate) const RESPONSE_TIME: &str = "response_time";
+
+/// The body was sent to its end.
+pub(crate) const BODY_COMPLETE: &str = "complete";
+/// The body itself failed.
+pub(crate) const BODY_ERROR: &str = "error";
+/// The body was given up before its end, mostly because the client went away.
+pub(crate) const BODY_DROPPED: &str = "dropped";
+
 pub(crate) const LICENSE_STATUS: &str = "license_status";
 pub(crate) const LICENSE_PERIOD_REST: &str = "license_period_rest";
 pub(crate) const LICENSE_WARNINGS: &str = "warnings";
 pub(crate) const LICENSE_ERRORS: &str = "errors";
 
+/// What a tag says instead of one more value, once it has as many different ones as `limits.tag_values` allows.
+pub(crate) const OVERFLOW: &str = "other";
+
 /// Keys that InfluxDB itself refuses or misreads: 1.x drops a point with a tag `time`, 2.x refuses the whole body.
 pub(crate) const RESERVED_BY_INFLUXDB: [&str; 4] = ["time", "_field", "_measurement", "__chunk_order"];
 
 /// Keys of `requests` and `errors` that handlers cannot set.
-pub(crate) const RESERVED_BY_REQUESTS: [&str; 7] =
-    [ERROR_CODE, INSTANCE, ROUTE, SERVICE, STATUS_CODE, EXECUTION_TIME, REQUEST_ID];
+pub(crate) const RESERVED_BY_REQUESTS: [&str; 10] = [
+    ERROR_CODE,
+    INSTANCE,
+    ROUTE,
+    SERVICE,
+    STATUS_CODE,
+    EXECUTION_TIME,
+    REQUEST_ID,
+    BODY_BYTES,
+    BODY_END,
+    RESPONSE_TIME,
+];
+
+/// What a column of a series is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Column {
+    Tag,
+    Field(FieldType),
+}
+
+/// Every column that this crate itself writes.
+pub(crate) const COLUMNS: [(&str, &str, Column); 20] = [
+    (REQUESTS, INSTANCE, Column::Tag),
+    (REQUESTS, ROUTE, Column::Tag),
+    (REQUESTS, SERVICE, Column::Tag),
+    (REQUESTS, STATUS_CODE, Column::Tag),
+    (REQUESTS, BODY_BYTES, Column::Field(FieldType::Integer)),
+    (REQUESTS, BODY_END, Column::Field(FieldType::String)),
+    (REQUESTS, RESPONSE_TIME, Column::Field(FieldType::Float)),
+    (REQUESTS, EXECUTION_TIME, Column::Field(FieldType::Float)),
+    (REQUESTS, REQUEST_ID, Column::Field(FieldType::String)),
+    (ERRORS, ERROR_CODE, Column::Tag),
+    (ERRORS, INSTANCE, Column::Tag),
+    (ERRORS, ROUTE, Column::Tag),
+    (ERRORS, SERVICE, Column::Tag),
+    (ERRORS, STATUS_CODE, Column::Tag),
+    (ERRORS, EXECUTION_TIME, Column::Field(FieldType::Float)),
+    (ERRORS, REQUEST_ID, Column::Field(FieldType::String)),
+    (LICENSING, LICENSE_STATUS, Column::Tag),
+    (LICENSING, LICENSE_PERIOD_REST, Column::Field(FieldType::Integer)),
+    (LICENSING, LICENSE_WARNINGS, Column::Field(FieldType::String)),
+    (LICENSING, LICENSE_ERRORS, Column::Field(FieldType::String)),
+];

@@ -1,8 +1,10 @@
 //! The typed value of a field.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt};
 
 use serde::{Serialize, Serializer};
+
+use crate::point::number;
 
 /// The value of a field, or of a tag, which stores it as text.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +22,81 @@ pub enum Value<'a> {
     Boolean(bool),
 }
 
+/// What a field is declared as in the database by its first value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FieldType {
+    Float,
+    Integer,
+    String,
+    Boolean,
+}
+
 impl Value<'_> {
+    /// The text, if it is text.
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::String(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is a float.
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Float(number) => Some(*number),
+            _ => None,
+        }
+    }
+
+    /// The number, if it is a signed integer, or an unsigned one that fits into one.
+    pub fn as_i64(&self) -> Option<i64> {
+        match self {
+            Self::Integer(number) => Some(*number),
+            Self::Unsigned(number) => i64::try_from(*number).ok(),
+            _ => None,
+        }
+    }
+
+    /// The truth, if it is a boolean.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Boolean(truth) => Some(*truth),
+            _ => None,
+        }
+    }
+
+    /// What a field is declared as by this value.
+    pub(crate) fn field_type(&self) -> FieldType {
+        match self {
+            Self::String(_) => FieldType::String,
+            Self::Float(_) => FieldType::Float,
+            Self::Integer(_) | Self::Unsigned(_) => FieldType::Integer,
+            Self::Boolean(_) => FieldType::Boolean,
+        }
+    }
+
+    /// The value as a tag holds it: as text.
+    pub(crate) fn into_text<'a>(self) -> Cow<'a, str>
+    where
+        Self: 'a,
+    {
+        match self {
+            Self::String(text) => text,
+            other => Cow::Owned(other.to_string()),
+        }
+    }
+
+    /// The same value, borrowing its text from this one.
+    pub(crate) fn borrow(&self) -> Value<'_> {
+        match self {
+            Self::String(text) => Value::String(Cow::Borrowed(text)),
+            Self::Float(number) => Value::Float(*number),
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Unsigned(number) => Value::Unsigned(*number),
+            Self::Boolean(truth) => Value::Boolean(*truth),
+        }
+    }
+
     /// The same value without borrowed parts.
     pub fn into_owned(self) -> Value<'static> {
         match self {
@@ -29,6 +105,36 @@ impl Value<'_> {
             Self::Integer(number) => Value::Integer(number),
             Self::Unsigned(number) => Value::Unsigned(number),
             Self::Boolean(truth) => Value::Boolean(truth),
+        }
+    }
+}
+
+impl fmt::Display for Value<'_> {
+    /// As a tag of this value reads: text as it is, numbers as line protocol writes them, without the type's mark.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(text) => formatter.pad(text),
+            Self::Float(number) if number.is_finite() => {
+                let mut digits = Vec::new();
+                number::float(&mut digits, *number);
+                formatter.pad(&String::from_utf8_lossy(&digits))
+            }
+            Self::Float(number) => fmt::Display::fmt(number, formatter),
+            Self::Integer(number) => fmt::Display::fmt(number, formatter),
+            Self::Unsigned(number) => fmt::Display::fmt(number, formatter),
+            Self::Boolean(truth) => fmt::Display::fmt(truth, formatter),
+        }
+    }
+}
+
+impl FieldType {
+    /// The word that InfluxDB's own messages use.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Float => "float",
+            Self::Integer => "integer",
+            Self::String => "string",
+            Self::Boolean => "boolean",
         }
     }
 }

@@ -191,6 +191,11 @@ impl Spool {
         Ok(spool)
     }
 
+    /// Whether what lies here waits for this destination.
+    pub(crate) fn is_for(&self, target: &str) -> bool {
+        self.target == format::hash(target)
+    }
+
     /// The entry that waits longest for its turn, oldest first. It is the caller's until it is released or acknowledged; its
     /// points stay `spooled` in the ledger.
     pub(crate) fn take_oldest(&self) -> Option<Entry> {

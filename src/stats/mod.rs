@@ -57,12 +57,16 @@ impl IntakeCounters {
             late_extras: self.late_extras.count(),
             type_conflicts: self.type_conflicts.count(),
             overflowed_tags: self.overflowed_tags.count(),
-            detached: self.detached.count(),
+            detached: DETACHED.count(),
         }
     }
 }
 
 impl Counter {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicU64::new(0))
+    }
+
     pub(crate) fn add(&self, count: u64) {
         self.0.fetch_add(count, Ordering::Relaxed);
     }
@@ -71,6 +75,9 @@ impl Counter {
         self.0.load(Ordering::Relaxed)
     }
 }
+
+/// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor can be blamed for it.
+pub(crate) static DETACHED: Counter = Counter::new();
 
 /// Counters of what happens to points and values before they reach the buffer. Rarely written, so one line for all.
 #[derive(Debug, Default)]
@@ -95,6 +102,4 @@ pub(crate) struct IntakeCounters {
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,
-    /// `MonitoringData` taken where no monitored request was running.
-    pub(crate) detached: Counter,
 }

@@ -1,145 +1,21 @@
-//! Checks that hang, panic and fail; the handle; the end of the task.
+//! The handle: checks on demand, word of changes, the end of the task; what is refused at start.
 
 use std::{
     future,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use jiff::tz::TimeZone;
 use tokio::time::timeout;
 
-use super::{Clock, DAY, MINUTE, Points, fine, pass, settings, spawn};
+use super::{DAY, MINUTE, clock, fine, pass, points, settings, spawn};
 use crate::{
-    Error, Point, Value,
-    licensing::{BoxError, LicenseCheck, LicenseState, LicenseStatus, Licensing},
+    Error,
+    licensing::{LicenseState, Licensing},
 };
-
-fn clock() -> Clock {
-    Clock::at("2026-05-04T12:00:00", &TimeZone::UTC)
-}
-
-fn points() -> Arc<Points> {
-    Arc::default()
-}
-
-/// Series, tags and fields of the last point.
-fn last(points: &Points) -> (String, Vec<(String, String)>, Vec<(String, Value<'static>)>) {
-    let points = points.all();
-    let point = points.last().expect("a point was recorded");
-    let tags = point.tags().into_iter().map(|tag| (tag.key.into_owned(), tag.value.into_owned())).collect();
-    let fields =
-        point.fields().into_iter().map(|field| (field.key.into_owned(), field.value.into_owned())).collect();
-    (point.series().into_owned(), tags, fields)
-}
-
-fn pair<V>(key: &str, value: impl Into<V>) -> (String, V) {
-    (key.to_owned(), value.into())
-}
-
-async fn state_of<C: LicenseCheck>(check: C) -> (LicenseState, Arc<Points>) {
-    let points = points();
-    let watch = spawn(check, "UTC", &clock(), &points).expect("settings are right");
-    watch.first().await.expect("the check at start ends");
-    let state = watch.latest().expect("there is a first result").state().clone();
-    pass(DAY).await;
-    assert_eq!(points.count(), 2, "the next day is checked whatever became of the first check");
-    (state, points)
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_point_has_the_schema_and_the_extras() {
-    let points = points();
-    let check = || async {
-        let state = LicenseState::new(-3).warning("a").warning("b").error("c");
-        Ok::<_, Error>(
-            state.tag("edition", "gold").field("seats", 12_i64).tag("service", "x").field("errors", "x"),
-        )
-    };
-    let watch = spawn(check, "UTC", &clock(), &points).expect("settings are right");
-    watch.first().await.expect("the check ends");
-    let (series, tags, fields) = last(&points);
-    assert_eq!(series, "licensing");
-    assert_eq!(
-        tags,
-        [pair("service", "luna-licenses"), pair("license_status", "error"), pair("edition", "gold")]
-    );
-    let expected: [(String, Value<'_>); 4] = [
-        pair("license_period_rest", -3_i64),
-        pair("warnings", "a; b"),
-        pair("errors", "c"),
-        pair("seats", 12_i64),
-    ];
-    assert_eq!(fields, expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn without_messages_the_strings_are_empty() {
-    let (_, points) = state_of(fine).await;
-    let expected: [(String, Value<'_>); 3] =
-        [pair("license_period_rest", 100_i64), pair("warnings", ""), pair("errors", "")];
-    assert_eq!(last(&points).2, expected);
-    assert_eq!(last(&points).1[1], pair("license_status", "ok"));
-}
-
-#[test]
-fn the_status_follows_from_the_messages() {
-    let state = LicenseState::new(-1);
-    assert_eq!(state.status(), LicenseStatus::Ok);
-    assert_eq!(state.clone().warning("w").status(), LicenseStatus::Warning);
-    assert_eq!(state.clone().error("e").status(), LicenseStatus::Error);
-    assert_eq!(state.error("e").warning("w").status(), LicenseStatus::Error);
-    assert_eq!(LicenseState::unknown("e").status(), LicenseStatus::Error);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_check_that_fails_is_an_error_point() {
-    let (state, points) =
-        state_of(|| future::ready(Err::<LicenseState, _>("the licence server is away"))).await;
-    assert_eq!(state, LicenseState::unknown("the licence check failed: the licence server is away"));
-    let expected: [(String, Value<'_>); 3] = [
-        pair("license_period_rest", 0_i64),
-        pair("warnings", ""),
-        pair("errors", "the licence check failed: the licence server is away"),
-    ];
-    assert_eq!(last(&points).2, expected);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_check_that_hangs_is_an_error_point() {
-    let (state, _) = state_of(future::pending::<Result<LicenseState, Error>>).await;
-    assert_eq!(state, LicenseState::unknown("the licence check gave no answer within 30s"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_check_that_panics_is_an_error_point() {
-    let panicking = || async {
-        if true {
-            panic!("no {}", "licence")
-        }
-        Ok::<_, Error>(LicenseState::new(1))
-    };
-    let (state, _) = state_of(panicking).await;
-    assert_eq!(state, LicenseState::unknown("the licence check panicked: no licence"));
-    // Before the first await, while the future is made.
-    let (state, _) = state_of(|| -> future::Ready<Result<LicenseState, Error>> { panic!("at once") }).await;
-    assert_eq!(state, LicenseState::unknown("the licence check panicked: at once"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_check_can_be_a_type() {
-    struct Seats;
-    impl LicenseCheck for Seats {
-        async fn check(&self) -> Result<LicenseState, BoxError> {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Ok(LicenseState::new("7".parse()?))
-        }
-    }
-    assert_eq!(state_of(Seats).await.0, LicenseState::new(7));
-}
 
 #[tokio::test(start_paused = true)]
 async fn a_check_on_demand_is_a_check_of_its_own() {
@@ -330,26 +206,4 @@ fn without_a_runtime_there_is_an_error_and_no_panic() {
     let licensing = Licensing::new(fine).time_zone("UTC");
     let error = licensing.spawn_with(&settings("UTC"), "s", points()).expect_err("no runtime");
     assert!(error.is_runtime(), "{error}");
-}
-
-#[test]
-fn a_check_that_blocks_its_thread_times_out_on_a_runtime_with_threads() {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build();
-    let runtime = runtime.expect("a runtime");
-    let over = Arc::new(AtomicBool::new(false));
-    let blocked = Arc::clone(&over);
-    let check = move || {
-        while !blocked.load(Ordering::SeqCst) {
-            std::thread::yield_now();
-        }
-        fine()
-    };
-    let points = points();
-    runtime.block_on(async {
-        let licensing = Licensing::new(check).timeout(Duration::from_millis(1));
-        let watch = licensing.spawn_with(&settings("UTC"), "s", points).expect("settings are right");
-        watch.first().await.expect("the time-out is a result");
-        assert_eq!(watch.latest().expect("there is one").status(), LicenseStatus::Error);
-    });
-    over.store(true, Ordering::SeqCst);
 }

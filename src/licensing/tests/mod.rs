@@ -1,11 +1,13 @@
 //! A watch under a clock of the test's own: tokio's paused time, plus jumps that only the wall clock makes.
 
 mod life;
+mod outcomes;
 mod sleep;
 mod years;
 
 use std::{
-    future,
+    env, future,
+    io::{self, Write},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -24,7 +26,7 @@ use crate::{Error, LicensingSettings};
 
 /// Keeps the points instead of sending them.
 #[derive(Default)]
-struct Points {
+pub(crate) struct Points {
     points: Mutex<Vec<LicensingPoint>>,
     closed: AtomicBool,
 }
@@ -108,6 +110,15 @@ fn spawn(
     Licensing::new(check).clock(clock.wall()).spawn_with(&settings(zone), "luna-licenses", recorder)
 }
 
+/// Noon of a day without anything special.
+fn clock() -> Clock {
+    Clock::at("2026-05-04T12:00:00", &TimeZone::UTC)
+}
+
+fn points() -> Arc<Points> {
+    Arc::default()
+}
+
 /// A check that finds all in order.
 fn fine() -> future::Ready<Result<LicenseState, Error>> {
     future::ready(Ok(LicenseState::new(100)))
@@ -119,12 +130,14 @@ async fn pass(seconds: u64) {
 }
 
 /// The zone, or `None` with a word on standard error where the system has no zone data: such a test proves nothing then.
-#[allow(clippy::print_stderr, reason = "a test that did not run has to say so")]
 fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {
-        eprintln!("NOT RUN: no time zone data for {name}; install tzdata");
-        assert!(std::env::var_os("CI").is_none(), "continuous integration must have time zone data");
+        // Past libtest, which keeps what passing tests print by macro to itself.
+        writeln!(io::stderr(), "NOT RUN: no time zone data for {name}; install tzdata")
+            .expect("stderr is open");
+        let required = env::var("TOWER_INFLUX_LIVE").is_ok_and(|value| value == "required");
+        assert!(!required, "no time zone data for {name}, and TOWER_INFLUX_LIVE=required");
     }
     zone
 }

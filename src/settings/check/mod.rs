@@ -94,7 +94,7 @@ impl FileSettings {
 impl Limits {
     fn check(&self) -> Result<(), Error> {
         sizes("limits.tag_bytes", self.tag_bytes as u64, 64, 16 * KIB)?;
-        sizes("limits.field_bytes", self.field_bytes as u64, 64, 60 * KIB)?;
+        sizes("limits.field_bytes", self.field_bytes as u64, 64, 20 * KIB)?;
         numbers("limits.extras", self.extras, 0, 1_000)?;
         numbers("limits.tag_values", self.tag_values, 0, 1_000_000)
     }

@@ -1,7 +1,5 @@
 //! Names and values that stand in every point, and routes that are filtered.
 
-use http::Method;
-
 use super::super::{FilterSettings, Settings, value::shown};
 use crate::{Error, point::schema};
 
@@ -57,7 +55,8 @@ fn check_key(key: &str) -> Result<(), Error> {
     match key {
         schema::SERVICE => refuse("written anyway; give it as the key `service`, outside of `tags`"),
         schema::INSTANCE => refuse("written anyway; give it as the key `instance`, outside of `tags`"),
-        _ if schema::RESERVED_BY_REQUESTS.contains(&key) || RESERVED_BY_LICENSING.contains(&key) => {
+        // Not only where it is a tag: InfluxDB 3 takes no tag that has a field's name.
+        _ if schema::COLUMNS.iter().any(|(_, column, _)| *column == key) => {
             refuse("the points have a tag or field of this name already; choose another one")
         }
         _ => Ok(()),
@@ -66,11 +65,16 @@ fn check_key(key: &str) -> Result<(), Error> {
 
 /// A line holds 64 KiB: what stands in every point must leave room for what a point is about.
 fn check_together(settings: &Settings) -> Result<(), Error> {
-    let tags: usize = settings.tags.iter().map(|(key, value)| key.len() + value.len()).sum();
+    let escapes = |text: &str| text.bytes().filter(|byte| b", =".contains(byte)).count();
+    let written = |text: &str| text.len() + escapes(text);
+    // A comma before the name, an equals sign after it.
+    let tags: usize = settings.tags.iter().map(|(key, value)| 2 + written(key) + written(value)).sum();
     if tags <= MAX_TOGETHER {
         return Ok(());
     }
-    let remedy = format!("names and values have {tags} bytes together; write {MAX_TOGETHER} at most");
+    let remedy = format!(
+        "names and values have {tags} bytes together as they are written to InfluxDB; write {MAX_TOGETHER} at most"
+    );
     Err(Error::setting_without_value("tags", remedy))
 }
 
@@ -86,41 +90,40 @@ impl FilterSettings {
     }
 }
 
-/// `METHOD:/template` or `/template`: whatever else it is, it would never match a request.
+/// `METHOD:/template` or `/template`: whatever else it is, it would never match a request, and nobody would know.
 fn check_route(name: &str, entry: &str) -> Result<(), Error> {
     let refuse = |remedy: String| Err(Error::setting(name, shown(entry), remedy));
     let (method, template) = match entry.split_once(':') {
-        Some((method, template)) if !entry.starts_with('/') => (Some(method), template),
+        Some((method, template)) if !method.contains('/') => (Some(method), template),
         _ => (None, entry),
     };
-    if !template.starts_with('/')
-        || template.contains(|letter: char| letter.is_whitespace() || letter.is_control())
-    {
-        return refuse(
-            "write `METHOD:/template`, such as `GET:/items/{id}`, or `/template` for every method".to_owned(),
-        );
+    let blank = |letter: char| letter.is_whitespace() || letter.is_control();
+    if template != UNMATCHED && (!template.starts_with('/') || template.contains(blank)) {
+        let remedy = "write `METHOD:/template`, such as `GET:/items/{id}`, or `/template` for every method";
+        return refuse(remedy.to_owned());
     }
     let Some(method) = method else { return Ok(()) };
-    let upper = method.to_ascii_uppercase();
-    if Method::from_bytes(method.as_bytes()).is_err() {
-        return refuse(format!(
-            "`{}` is not a method; write `GET:{}`, for instance",
-            shown(method),
-            shown(template)
-        ));
+    if METHODS.contains(&method) {
+        return Ok(());
     }
-    if method != upper {
+    let upper = method.to_ascii_uppercase();
+    if METHODS.contains(&upper.as_str()) {
         return refuse(format!(
             "methods are written in capital letters; write `{upper}:{}`",
             shown(template)
         ));
     }
-    Ok(())
+    let remedy = format!(
+        "points have no such method; write one of {}, which stands for all others",
+        METHODS.join(", ")
+    );
+    refuse(remedy)
 }
 
-/// Fields of the licence's points: InfluxDB 3 takes no tag that has a field's name.
-const RESERVED_BY_LICENSING: [&str; 4] =
-    [schema::LICENSE_STATUS, schema::LICENSE_PERIOD_REST, "warnings", "errors"];
+/// What requests without a route, and with a method of no standard, are counted under.
+const UNMATCHED: &str = "unmatched";
+const METHODS: [&str; 10] =
+    ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER"];
 const MAX_KEY: usize = 256;
 const MAX_VALUE: usize = 1024;
-const MAX_TOGETHER: usize = 16 * 1024;
+const MAX_TOGETHER: usize = 6 * 1024;

@@ -133,7 +133,7 @@ fn ranges() {
                 "setting `max_total_size` is `1MiB`: all files together must hold at least one; write `max_file_size` (64MiB) or more",
             ),
             ("limits.tag_bytes = 1", "setting `limits.tag_bytes` is `1`: write 64 to 16KiB"),
-            ("limits.field_bytes = '1MiB'", "setting `limits.field_bytes` is `1MiB`: write 64 to 60KiB"),
+            ("limits.field_bytes = '1MiB'", "setting `limits.field_bytes` is `1MiB`: write 64 to 20KiB"),
             ("limits.extras = 1001", "setting `limits.extras` is `1001`: write 0 to 1000"),
             ("limits.tag_values = 1000001", "setting `limits.tag_values` is `1000001`: write 0 to 1000000"),
             (
@@ -171,7 +171,7 @@ fn names() {
         format!("setting `service` is `{shown}`: 1025 bytes long; write 1024 at most")
     );
     let long_tags: String =
-        (0..17).map(|index| format!("tags.t{index} = '{}'\n", "x".repeat(1_000))).collect();
+        (0..7).map(|index| format!("tags.t{index} = '{}'\n", ", =".repeat(300))).collect();
     let control = "holds a line break or another control character, which no tag can; leave it out";
     let route = "write `METHOD:/template`, such as `GET:/items/{id}`, or `/template` for every method";
     assert_messages(
@@ -219,7 +219,10 @@ fn names() {
                 "tags.warnings = 'a'",
                 "setting `tags.warnings`: the points have a tag or field of this name already; choose another one",
             ),
-            (&long_tags, "setting `tags`: names and values have 17041 bytes together; write 16384 at most"),
+            (
+                &long_tags,
+                "setting `tags`: names and values have 12628 bytes together as they are written to InfluxDB; write 6144 at most",
+            ),
             ("filter.ignore = ['health']", &format!("setting `filter.ignore[0]` is `health`: {route}")),
             (
                 "filter.allow = ['/a', 'GET:items']",
@@ -231,8 +234,9 @@ fn names() {
                 "setting `filter.allow[0]` is `get:/items`: methods are written in capital letters; write `GET:/items`",
             ),
             (
-                "filter.allow = ['G T:/items']",
-                "setting `filter.allow[0]` is `G T:/items`: `G T` is not a method; write `GET:/items`, for instance",
+                "filter.allow = ['PURGE:/items']",
+                "setting `filter.allow[0]` is `PURGE:/items`: points have no such method; write one of GET, POST, PUT, DELETE, HEAD, \
+                 OPTIONS, PATCH, CONNECT, TRACE, OTHER, which stands for all others",
             ),
         ],
     );

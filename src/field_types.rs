@@ -1,0 +1,145 @@
+//! One field, one type: what InfluxDB declares a field as by its first value, it is for good.
+
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use crate::{
+    fingerprints::Fingerprints,
+    point::schema::{COLUMNS, Column, ERRORS, REQUESTS},
+    point::value::FieldType,
+};
+
+/// The types of all fields that one monitor has seen.
+///
+/// The first type of a series and field name wins. `requests` and `errors` share their names, since both get the extras of
+/// a request. Only points with extras, and points of the application's own, are checked.
+///
+/// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond pass unchecked, so that
+/// nothing is lost that the server would take. Looking up neither locks nor writes.
+#[derive(Debug)]
+pub(crate) struct FieldTypes {
+    names: Fingerprints,
+    hasher: RandomState,
+}
+
+/// What to do with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It has the type of its name.
+    Keep,
+    /// It is an integer where floats go: write it as one.
+    Widen,
+    /// It has another type: leave it out.
+    Conflict,
+}
+
+impl FieldTypes {
+    /// Compares a field with the first of its series and name; warns of a name's first conflict.
+    pub(crate) fn check(&self, series: &str, name: &[u8], given: FieldType) -> Verdict {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(if series == ERRORS { REQUESTS } else { series }.as_bytes());
+        // No series or name holds a line break once it is encoded.
+        hasher.write_u8(b'\n');
+        hasher.write(name);
+        let Some(entry) = self.names.find_or_insert(hasher.finish(), mark(given)) else {
+            return Verdict::Keep;
+        };
+        let first = entry.mark() & !WARNED;
+        if first == mark(given) {
+            Verdict::Keep
+        } else if first == mark(FieldType::Float) && given == FieldType::Integer {
+            Verdict::Widen
+        } else {
+            if entry.add_to_mark(WARNED) & WARNED == 0 {
+                tracing::warn!(
+                    target: "tower_influx",
+                    series,
+                    field = %String::from_utf8_lossy(name),
+                    first_type = name_of(first),
+                    this_type = given.name(),
+                    "a field came with a second type, which InfluxDB would refuse: it is left out of its points, which are \
+                     otherwise stored; give the field one type, or the second one another name (said once per field)"
+                );
+            }
+            Verdict::Conflict
+        }
+    }
+}
+
+impl Default for FieldTypes {
+    /// Knows the fields of this crate's own series from the start.
+    fn default() -> Self {
+        let types = Self { names: Fingerprints::new(LEVELS), hasher: RandomState::new() };
+        for (series, name, column) in COLUMNS {
+            if let Column::Field(field_type) = column {
+                types.check(series, name.as_bytes(), field_type);
+            }
+        }
+        types
+    }
+}
+
+fn mark(field_type: FieldType) -> u8 {
+    TYPES.iter().position(|candidate| *candidate == field_type).map_or(0, |at| at as u8) + 1
+}
+
+fn name_of(mark: u8) -> &'static str {
+    TYPES.get(usize::from(mark).wrapping_sub(1)).map_or("unknown", |field_type| field_type.name())
+}
+
+const TYPES: [FieldType; 4] = [FieldType::Float, FieldType::Integer, FieldType::String, FieldType::Boolean];
+
+/// The bit beside a type that says that its first conflict was warned of.
+const WARNED: u8 = 0b1000;
+
+const LEVELS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_type_wins() {
+        let types = FieldTypes::default();
+        for first in TYPES {
+            let name = first.name().as_bytes();
+            assert_eq!(types.check("jobs", name, first), Verdict::Keep);
+            for given in TYPES {
+                let expected = match (first, given) {
+                    _ if first == given => Verdict::Keep,
+                    (FieldType::Float, FieldType::Integer) => Verdict::Widen,
+                    _ => Verdict::Conflict,
+                };
+                assert_eq!(types.check("jobs", name, given), expected, "{given:?} after {first:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn series_are_kept_apart_but_requests_and_errors_are_one() {
+        let types = FieldTypes::default();
+        assert_eq!(types.check("a", b"bc", FieldType::Float), Verdict::Keep);
+        assert_eq!(types.check("ab", b"c", FieldType::String), Verdict::Keep);
+        assert_eq!(types.check(REQUESTS, b"size", FieldType::Integer), Verdict::Keep);
+        assert_eq!(types.check(ERRORS, b"size", FieldType::Float), Verdict::Conflict);
+    }
+
+    #[test]
+    fn fields_of_our_own_series_are_known_from_the_start() {
+        let types = FieldTypes::default();
+        assert_eq!(types.check(REQUESTS, b"execution_time", FieldType::Integer), Verdict::Widen);
+        assert_eq!(types.check(ERRORS, b"request_id", FieldType::Integer), Verdict::Conflict);
+        assert_eq!(types.check("licensing", b"license_period_rest", FieldType::Float), Verdict::Conflict);
+    }
+
+    #[test]
+    fn names_beyond_the_bound_pass_unchecked() {
+        let types = FieldTypes { names: Fingerprints::new(1), hasher: RandomState::new() };
+        let verdicts = |given| {
+            (0..1_000)
+                .filter(|n: &u32| types.check("s", &n.to_be_bytes(), given) == Verdict::Conflict)
+                .count()
+        };
+        assert_eq!(verdicts(FieldType::Float), 0);
+        assert_eq!(verdicts(FieldType::String), 64);
+    }
+}

@@ -1,0 +1,82 @@
+//! [`PublicKey`]: the key that licence files are verified with.
+
+use std::{fs, path::Path};
+
+use base64ct::{Base64, Base64UrlUnpadded, Encoding};
+use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
+
+use crate::Error;
+
+/// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is genuine: who can replace it can
+/// issue licences, so a key in the code is better than one in a file beside the licence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey(VerifyingKey);
+
+impl PublicKey {
+    /// A key as its 32 bytes.
+    ///
+    /// # Errors
+    ///
+    /// When they are no key that can be relied on ([`Error::is_setting`]).
+    pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, Error> {
+        let key = VerifyingKey::from_bytes(bytes)
+            .map_err(|_| Error::license_key("its bytes are no Ed25519 key"))?;
+        Self::checked(key)
+    }
+
+    /// A key as its 32 bytes in base64, of either alphabet, as in the member `x` of a JSON Web Key.
+    ///
+    /// # Errors
+    ///
+    /// When it is not such a text ([`Error::is_setting`]).
+    pub fn from_base64(text: &str) -> Result<Self, Error> {
+        let text = text.trim();
+        let bytes = Base64UrlUnpadded::decode_vec(text).or_else(|_| Base64::decode_vec(text));
+        let bytes = bytes.map_err(|_| Error::license_key("it is neither PEM nor base64"))?;
+        let bytes = <&[u8; 32]>::try_from(bytes.as_slice());
+        Self::from_bytes(bytes.map_err(|_| Error::license_key("an Ed25519 key in base64 has 32 bytes"))?)
+    }
+
+    /// A key as PEM, beginning with `-----BEGIN PUBLIC KEY-----`.
+    ///
+    /// # Errors
+    ///
+    /// When it is not PEM, another kind of key, or a private one ([`Error::is_setting`]).
+    pub fn from_pem(text: &str) -> Result<Self, Error> {
+        if text.contains("PRIVATE KEY-----") {
+            return Err(Error::license_key(
+                "this is a private key: it belongs to whoever issues the licences and to nobody else; use the public one",
+            ));
+        }
+        let key = VerifyingKey::from_public_key_pem(text.trim());
+        Self::checked(
+            key.map_err(|error| Error::license_key(format!("it is no Ed25519 key in PEM: {error}")))?,
+        )
+    }
+
+    /// A key in a file, as PEM or base64. Blocks; call it once, at start.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read ([`Error::is_io`]) or holds no key ([`Error::is_setting`]).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let text = fs::read_to_string(path).map_err(|error| {
+            Error::io(format_args!("the licence's public key in `{}`", path.display()), error)
+        })?;
+        if text.contains("-----BEGIN") { Self::from_pem(&text) } else { Self::from_base64(&text) }
+    }
+
+    /// Whether this key made this signature. Strict: every licence has one signature only, and no odd key or signature that
+    /// fits several licences is taken.
+    pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
+        self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
+    }
+
+    fn checked(key: VerifyingKey) -> Result<Self, Error> {
+        if key.is_weak() {
+            return Err(Error::license_key("it is a weak key, for which anybody can make signatures"));
+        }
+        Ok(Self(key))
+    }
+}

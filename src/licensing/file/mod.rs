@@ -1,0 +1,148 @@
+//! [`LicenseFile`]: the check of a signed licence file.
+
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use tokio::task;
+
+use self::token::License;
+use super::{BoxError, LicenseCheck, LicenseState, wall_clock::WallClock};
+use crate::LicensingSettings;
+
+mod key;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use key::PublicKey;
+
+/// A licence in a file: a JSON Web Token that is signed with Ed25519.
+///
+/// The file is read at every check, so that a licence is replaced by replacing the file. Use it as the check of
+/// [`Licensing`](super::Licensing). What is wrong with the licence is an error in the [`LicenseState`], each fault with a
+/// message of its own: missing, unreadable, malformed, signed by another algorithm, wrong signature, for another product, not
+/// yet valid, over. A licence that ends soon is a warning.
+///
+/// Beside the schema the point has the fields `license_subject` and `limit_` with its name for each limit of the licence.
+/// The signature is verified strictly; no algorithm but Ed25519 is known.
+#[derive(Clone, Debug)]
+pub struct LicenseFile {
+    path: PathBuf,
+    key: PublicKey,
+    product: String,
+    warning_days: Option<i64>,
+    clock: WallClock,
+}
+
+impl LicenseFile {
+    /// The licence at this path, which must be for this product and issued with the private half of this key.
+    pub fn new(path: impl Into<PathBuf>, key: PublicKey, product: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            key,
+            product: product.into(),
+            warning_days: None,
+            clock: WallClock::system(),
+        }
+    }
+
+    /// Days before the end from which there is a warning; 0 gives none. Defaults to the setting `licensing.warning_days`, and
+    /// that to 14.
+    #[must_use]
+    pub fn warning_days(mut self, days: i64) -> Self {
+        self.warning_days = Some(days);
+        self
+    }
+
+    #[cfg(test)]
+    fn clock(mut self, clock: WallClock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    fn state(&self, content: io::Result<Vec<u8>>) -> LicenseState {
+        let path = self.path.display();
+        let content = match content {
+            Ok(content) => content,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return LicenseState::unknown(format!("there is no licence file `{path}`"));
+            }
+            Err(error) => {
+                return LicenseState::unknown(format!("the licence file `{path}` cannot be read: {error}"));
+            }
+        };
+        // Around a licence that was sent by mail and saved by hand there may be line breaks; they are no part of it.
+        match License::verify(content.trim_ascii(), &self.key) {
+            Ok(license) => self.judge(license),
+            Err(fault) => LicenseState::unknown(format!("the licence file `{path}` {fault}")),
+        }
+    }
+
+    fn judge(&self, license: License) -> LicenseState {
+        if !license.products.contains(&self.product) {
+            return LicenseState::unknown(format!(
+                "the licence is for `{}`, not for `{}`",
+                license.products.join("`, `").escape_debug(),
+                self.product
+            ));
+        }
+        let now = self.clock.now();
+        let seconds_left = license.expires.as_second().saturating_sub(now.as_second());
+        let days_left = seconds_left.div_euclid(SECONDS_A_DAY);
+        let warning_days = self.warning_days.unwrap_or(LicensingSettings::default().warning_days);
+        let mut state = LicenseState::new(days_left).field("license_subject", license.subject);
+        if now >= license.expires {
+            state = state.error(format!("the licence is over since {}", license.expires));
+        } else if seconds_left <= warning_days.saturating_mul(SECONDS_A_DAY) {
+            state = state.warning(format!("the licence ends at {}, {}", license.expires, in_days(days_left)));
+        }
+        if let Some(not_before) = license.not_before.filter(|not_before| now < *not_before) {
+            state = state.error(format!("the licence is not valid before {not_before}"));
+        }
+        license
+            .limits
+            .into_iter()
+            .fold(state, |state, (name, limit)| state.field(format!("limit_{name}"), limit))
+    }
+}
+
+impl LicenseCheck for LicenseFile {
+    async fn check(&self) -> Result<LicenseState, BoxError> {
+        let path = self.path.clone();
+        let content = task::spawn_blocking(move || read(&path)).await?;
+        Ok(self.state(content))
+    }
+
+    fn configure(&mut self, settings: &LicensingSettings) {
+        self.warning_days.get_or_insert(settings.warning_days);
+    }
+}
+
+/// Reads a file of bounded size. Anything but a regular file is refused: a pipe would block the thread for good, and with it
+/// the end of the process.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    fs::File::open(path)?.take(MAX_FILE_SIZE + 1).read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE_SIZE {
+        return Err(io::Error::other(format!("it is larger than {MAX_FILE_SIZE} bytes")));
+    }
+    Ok(content)
+}
+
+fn in_days(days: i64) -> String {
+    match days {
+        0 => "within a day".to_owned(),
+        1 => "in 1 day".to_owned(),
+        days => format!("in {days} days"),
+    }
+}
+
+const SECONDS_A_DAY: i64 = 24 * 60 * 60;
+const MAX_FILE_SIZE: u64 = 64 * 1024;

@@ -1,0 +1,103 @@
+//! The line of a point of the application's own.
+
+use std::fmt;
+
+use crate::{
+    Limits, Point,
+    field_types::FieldTypes,
+    line_protocol::{
+        Changes, EARLIEST, LATEST, LINE_BYTES, NAME_BYTES, StaticTags,
+        entries::{Entries, Room},
+        escape::{self, Position},
+    },
+    tag_values::TagValues,
+};
+
+/// Why a point cannot be stored at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Invalid {
+    /// The series has no name.
+    EmptySeries,
+    /// No field is left that can be stored.
+    NoField,
+    /// The tags alone fill the line.
+    LineTooLong,
+    /// The time is outside of what InfluxDB stores.
+    TimeOutOfRange,
+}
+
+/// Appends the line of a point of the application's own. Static tags are added unless the point has a tag or field of the
+/// name. `stamp` is the point's own time, or a unique one.
+pub(crate) fn encode_point(
+    point: &dyn Point,
+    stamp: i64,
+    static_tags: &StaticTags,
+    limits: &Limits,
+    types: &FieldTypes,
+    values: &TagValues,
+    out: &mut Vec<u8>,
+) -> Result<Changes, Invalid> {
+    let series = point.series();
+    if series.is_empty() {
+        return Err(Invalid::EmptySeries);
+    }
+    if !(EARLIEST..=LATEST).contains(&stamp) {
+        return Err(Invalid::TimeOutOfRange);
+    }
+    let start = out.len();
+    let mut changes = Changes::default();
+    escape::text(out, &series, Position::Series, NAME_BYTES, &mut changes);
+
+    let taken = out.len() - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
+    let bytes = LINE_BYTES.saturating_sub(taken + STAMP_BYTES);
+    let room = Room { limits, count: usize::MAX, bytes, reserved: &[] };
+    let mut entries = Entries::default();
+    for tag in point.tags() {
+        changes += entries.tag(&tag.key, &tag.value.into(), room);
+    }
+    for field in point.fields() {
+        changes += entries.field(&field.key, &field.value, room);
+    }
+    changes += entries.settle(&series, types, values);
+    if !entries.has_fields() {
+        out.truncate(start);
+        return Err(if changes.excess > 0 { Invalid::LineTooLong } else { Invalid::NoField });
+    }
+
+    let mut tags = entries.tags();
+    for static_tag in static_tags.iter() {
+        while let Some(tag) = tags.before(static_tag.key()) {
+            out.push(b',');
+            out.extend_from_slice(tag);
+        }
+        if !entries.has(static_tag.key()) {
+            out.extend_from_slice(static_tag.text());
+        }
+    }
+    for tag in tags {
+        out.push(b',');
+        out.extend_from_slice(tag);
+    }
+    let mut separator = b' ';
+    for field in entries.fields() {
+        out.push(separator);
+        out.extend_from_slice(field);
+        separator = b',';
+    }
+    super::stamp(out, stamp);
+    Ok(changes)
+}
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::EmptySeries => "its series has no name",
+            Self::NoField => "it has no field that can be stored",
+            Self::LineTooLong => "its tags leave no room for a field",
+            Self::TimeOutOfRange => "its time is before 1677 or after 2262, which InfluxDB cannot store",
+        })
+    }
+}
+
+/// A space, the longest number and a line break.
+const STAMP_BYTES: usize = 22;

@@ -1,0 +1,153 @@
+//! The lines of a request, byte by byte.
+
+use super::*;
+use crate::Limits;
+
+fn template(instance: Option<&str>, further: &[(&str, &str)], request_id: bool) -> RequestTemplate {
+    let further = further.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+    RequestTemplate::new(&StaticTags::new("licenses", instance, &further), request_id)
+}
+
+fn line() -> RequestLine<'static> {
+    RequestLine {
+        stamp: 1_700_000_000_000_000_256,
+        method: "GET",
+        resource: "/items/{id}",
+        status_code: 404,
+        request_id: "4f2a-1",
+        execution_time: Duration::from_nanos(123_456),
+        body: None,
+    }
+}
+
+fn written(write: impl FnOnce(&mut Vec<u8>) -> Changes) -> String {
+    let mut out = b"before\n".to_vec();
+    assert_eq!(write(&mut out), Changes::default());
+    String::from_utf8(out).expect("UTF-8").strip_prefix("before\n").expect("appended").to_owned()
+}
+
+#[test]
+fn the_lines_of_a_request() {
+    let template = template(None, &[], true);
+    assert_eq!(
+        written(|out| template.encode_request(out, &line(), None)),
+        "requests,route=GET:/items/{id},service=licenses,status_code=404 \
+         execution_time=0.000123456,request_id=\"4f2a-1\" 1700000000000000256\n"
+    );
+    assert_eq!(
+        written(|out| template.encode_error(out, &line(), "11009", None)),
+        "errors,error_code=11009,route=GET:/items/{id},service=licenses,status_code=404 \
+         request_id=\"4f2a-1\" 1700000000000000256\n"
+    );
+}
+
+#[test]
+fn static_tags_stand_where_they_belong() {
+    let tags = [("cluster", "c"), ("fleet", "f"), ("sector", "s"), ("site", "t"), ("zone", "z")];
+    let template = template(Some("i"), &tags, true);
+    assert_eq!(
+        written(|out| template.encode_error(out, &line(), "1", None)),
+        "errors,cluster=c,error_code=1,fleet=f,instance=i,route=GET:/items/{id},sector=s,service=licenses,site=t,\
+         status_code=404,zone=z request_id=\"4f2a-1\" 1700000000000000256\n"
+    );
+}
+
+#[test]
+fn extras_stand_where_they_belong() {
+    let (mut extras, limits) = (Extras::default(), Limits::default());
+    for key in ["zz", "status", "a", "error_codf", "routf"] {
+        assert!(extras.tag(key, "x".into(), &limits).is_empty());
+    }
+    for key in ["zzz", "aa", "body_f", "ffff"] {
+        assert!(extras.field(key, 1.into(), &limits).is_empty());
+    }
+    let mut line = line();
+    line.body = Some(BodyFields { bytes: 5, end: "complete", response_time: Duration::from_secs(2) });
+    let template = template(None, &[("zone", "z")], true);
+    assert_eq!(
+        written(|out| template.encode_request(out, &line, Some(&extras))),
+        "requests,a=x,error_codf=x,route=GET:/items/{id},routf=x,service=licenses,status=x,status_code=404,zone=z,zz=x \
+         aa=1i,body_bytes=5i,body_end=\"complete\",body_f=1i,execution_time=0.000123456,ffff=1i,\
+         request_id=\"4f2a-1\",response_time=2.0,zzz=1i 1700000000000000256\n"
+    );
+    assert_eq!(
+        written(|out| template.encode_error(out, &line, "1", Some(&extras))),
+        "errors,a=x,error_code=1,error_codf=x,route=GET:/items/{id},routf=x,service=licenses,status=x,\
+         status_code=404,zone=z,zz=x aa=1i,body_f=1i,ffff=1i,request_id=\"4f2a-1\",zzz=1i 1700000000000000256\n"
+    );
+}
+
+#[test]
+fn without_request_ids_an_error_has_its_execution_time() {
+    let template = template(None, &[], false);
+    assert_eq!(
+        written(|out| template.encode_request(out, &line(), None)),
+        "requests,route=GET:/items/{id},service=licenses,status_code=404 \
+         execution_time=0.000123456 1700000000000000256\n"
+    );
+    assert_eq!(
+        written(|out| template.encode_error(out, &line(), "", None)),
+        "errors,error_code=404,route=GET:/items/{id},service=licenses,status_code=404 \
+         execution_time=0.000123456 1700000000000000256\n"
+    );
+}
+
+#[test]
+fn extras_give_way_to_static_tags_and_keep_to_types_and_values() {
+    let (mut extras, limits) = (Extras::default(), Limits::default());
+    let (types, values) = (FieldTypes::default(), TagValues::new(1));
+    let template = template(None, &[("zone", "z"), ("site", "t")], false);
+    let mut prepared = |tenant: &str, size: crate::Value<'_>| {
+        extras.clear();
+        extras.tag("zone", "mine".into(), &limits);
+        extras.field("site", 1.into(), &limits);
+        extras.tag("tenant", tenant.into(), &limits);
+        extras.field("size", size, &limits);
+        let changes = template.prepare(&mut extras, &types, &values);
+        let mut out = Vec::new();
+        template.encode_request(&mut out, &line(), Some(&extras));
+        (changes, String::from_utf8(out).expect("UTF-8"))
+    };
+    let ours = Changes { refused: 2, ..Changes::default() };
+    let text = |tenant: &str, size: &str| {
+        format!(
+            "requests,route=GET:/items/{{id}},service=licenses,site=t,status_code=404,tenant={tenant},zone=z \
+             execution_time=0.000123456{size} 1700000000000000256\n"
+        )
+    };
+    assert_eq!(prepared("acme", 1.5.into()), (ours, text("acme", ",size=1.5")));
+    assert_eq!(prepared("acme", 7.into()), (ours, text("acme", ",size=7")));
+    assert_eq!(prepared("b", 7.into()), (Changes { overflowed: 1, ..ours }, text("other", ",size=7")));
+    assert_eq!(prepared("acme", "x".into()), (Changes { conflicts: 1, ..ours }, text("acme", "")));
+}
+
+#[test]
+fn the_largest_request_fits_into_a_line() {
+    let bad = ",".repeat(30_000);
+    let further = (0..100).map(|number| (format!("{number}"), bad.clone())).collect();
+    let template = RequestTemplate::new(&StaticTags::new(&bad, Some(&bad), &further), true);
+    let limits = Limits { tag_bytes: usize::MAX, field_bytes: usize::MAX, extras: usize::MAX, tag_values: 1 };
+    let (mut extras, values) = (Extras::default(), TagValues::new(1));
+    let names: Vec<&'static str> =
+        (0..30_000).map(|number| &*Box::leak(format!("n{number}").into_boxed_str())).collect();
+    for name in &names {
+        extras.tag(name, "a".into(), &limits);
+    }
+    for name in &names {
+        values.admits(name.as_bytes(), b"first");
+    }
+    assert!(template.prepare(&mut extras, &FieldTypes::default(), &values).overflowed > 1_000);
+    let mut line = RequestLine { method: &bad, resource: &bad, request_id: &bad, ..line() };
+    line.body = Some(BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX });
+    line.execution_time = Duration::MAX;
+    for extras in [Some(&extras), None] {
+        let mut out = Vec::new();
+        template.encode_request(&mut out, &line, extras);
+        assert!(out.len() <= crate::line_protocol::LINE_BYTES, "{}", out.len());
+        assert!(crate::line_protocol::parse(&out).is_some());
+        out.clear();
+        template.encode_error(&mut out, &line, &bad, extras);
+        assert!(out.len() <= crate::line_protocol::LINE_BYTES, "{}", out.len());
+        assert!(crate::line_protocol::parse(&out).is_some());
+    }
+}

@@ -1,0 +1,119 @@
+//! The tags that every point of a monitor has: `service`, `instance` and those of the settings.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    line_protocol::{
+        Changes, NAME_BYTES, STANDARD_BYTES, STATIC_BYTES,
+        escape::{self, Position},
+    },
+    point::schema::{INSTANCE, RESERVED_BY_INFLUXDB, RESERVED_BY_REQUESTS, SERVICE},
+};
+
+/// Tags that are the same in every point, encoded once and sorted.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StaticTags {
+    tags: Vec<StaticTag>,
+}
+
+/// `,key=value` as it is written.
+#[derive(Clone, Debug)]
+pub(super) struct StaticTag {
+    text: Vec<u8>,
+    key_end: usize,
+}
+
+impl StaticTags {
+    /// The tag `service`, the tag `instance` where there is one, and further ones.
+    ///
+    /// Left out, with a warning, are further tags with the name of a standard tag or field, a name reserved by InfluxDB, or
+    /// beyond 6 KiB together; settings that were checked hold none of these. Empty values are left out silently.
+    pub(crate) fn new(service: &str, instance: Option<&str>, further: &BTreeMap<String, String>) -> Self {
+        let mut tags = Self::default();
+        let mut bytes = 0;
+        tags.add(SERVICE, service);
+        tags.add(INSTANCE, instance.unwrap_or_default());
+        for (key, value) in further {
+            let tag = StaticTag::new(key, value);
+            let is = |reserved: &&str| reserved.as_bytes() == tag.key();
+            let refused = key.is_empty()
+                || RESERVED_BY_REQUESTS.iter().any(is)
+                || RESERVED_BY_INFLUXDB.iter().any(is)
+                || bytes + tag.text.len() > STATIC_BYTES;
+            if refused {
+                tracing::warn!(
+                    target: "tower_influx",
+                    tag = %key,
+                    "a tag of the settings has a reserved name, or the tags are too long together: no point gets it; rename \
+                     or shorten it"
+                );
+            } else {
+                bytes += tag.text.len();
+                tags.add(key, value);
+            }
+        }
+        tags
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &StaticTag> {
+        self.tags.iter()
+    }
+
+    fn add(&mut self, key: &str, value: &str) {
+        let tag = StaticTag::new(key, value);
+        if !value.is_empty() {
+            match self.tags.binary_search_by(|other| other.key().cmp(tag.key())) {
+                Ok(at) => self.tags[at] = tag,
+                Err(at) => self.tags.insert(at, tag),
+            }
+        }
+    }
+}
+
+impl StaticTag {
+    fn new(key: &str, value: &str) -> Self {
+        let mut text = vec![b','];
+        let mut changes = Changes::default();
+        escape::text(&mut text, key, Position::TagKey, NAME_BYTES, &mut changes);
+        let key_end = text.len();
+        text.push(b'=');
+        escape::text(&mut text, value, Position::TagValue, STANDARD_BYTES, &mut changes);
+        Self { text, key_end }
+    }
+
+    pub(super) fn key(&self) -> &[u8] {
+        &self.text[1..self.key_end]
+    }
+
+    pub(super) fn text(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn texts(tags: &StaticTags) -> Vec<&str> {
+        tags.iter().map(|tag| std::str::from_utf8(tag.text()).expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn tags_are_sorted_and_standard_names_are_kept_free() {
+        let further = ["zone", "region", "route", "time", "execution_time", "a b"]
+            .map(|key| (key.into(), "x,y".into()));
+        let tags = StaticTags::new("licenses", Some("one"), &further.into());
+        assert_eq!(
+            texts(&tags),
+            [",a\\ b=x\\,y", ",instance=one", ",region=x\\,y", ",service=licenses", ",zone=x\\,y"]
+        );
+    }
+
+    #[test]
+    fn empty_values_and_what_is_too_long_are_left_out() {
+        let further = (0..30).map(|number| (format!("tag{number:02}"), "x".repeat(1_000)));
+        let tags = StaticTags::new("", None, &further.collect());
+        assert_eq!(tags.iter().count(), 6);
+        assert!(tags.iter().map(|tag| tag.text().len()).sum::<usize>() <= STATIC_BYTES);
+    }
+}

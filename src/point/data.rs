@@ -1,0 +1,181 @@
+//! A point that owns its parts: for points of the application's own, and as what is read back.
+
+use std::borrow::Cow;
+
+use serde::{Serialize, Serializer};
+
+use crate::point::{Field, Point, Tag, Timestamp, Value};
+
+/// A point that owns its parts.
+///
+/// It is the simplest [`Point`] to record, and what the memory sink hands to tests.
+///
+/// ```
+/// use tower_influx::{DataPoint, Value};
+///
+/// let point = DataPoint::new("jobs").with_tag("queue", "mail").with_field("seconds", 1.5).with_field("attempts", 2);
+/// assert_eq!(point.tag("queue"), Some("mail"));
+/// assert_eq!(point.field("seconds").and_then(Value::as_f64), Some(1.5));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataPoint {
+    series: String,
+    tags: Vec<(String, String)>,
+    fields: Vec<(String, Value<'static>)>,
+    time: Option<Timestamp>,
+}
+
+impl DataPoint {
+    /// A point of this series, without tags, fields and time.
+    pub fn new(series: impl Into<String>) -> Self {
+        Self { series: series.into(), tags: Vec::new(), fields: Vec::new(), time: None }
+    }
+
+    /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes text.
+    #[must_use]
+    pub fn with_tag<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
+        set(&mut self.tags, key.into(), value.into().into_text().into_owned());
+        self
+    }
+
+    /// The point with one more field. A field of the same name is replaced.
+    #[must_use]
+    pub fn with_field<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
+        set(&mut self.fields, key.into(), value.into().into_owned());
+        self
+    }
+
+    /// The point at this time, which is stored as it is. Without one, recording gives it a unique stamp.
+    #[must_use]
+    pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
+        self.time = Some(time.into());
+        self
+    }
+
+    /// The series, which InfluxDB calls the measurement.
+    pub fn series(&self) -> &str {
+        &self.series
+    }
+
+    /// The value of a tag.
+    pub fn tag(&self, key: &str) -> Option<&str> {
+        find(&self.tags, key).map(String::as_str)
+    }
+
+    /// The value of a field.
+    pub fn field(&self, key: &str) -> Option<&Value<'static>> {
+        find(&self.fields, key)
+    }
+
+    /// All tags, sorted by their names.
+    pub fn tags(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// All fields, sorted by their names.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'static>)> {
+        self.fields.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    /// The time, if the point has one.
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+}
+
+impl Point for DataPoint {
+    fn series(&self) -> Cow<'_, str> {
+        self.series.as_str().into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        self.tags.iter().map(|(key, value)| Tag::new(key, value)).collect()
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        self.fields.iter().map(|(key, value)| Field::new(key, value.borrow())).collect()
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.time
+    }
+}
+
+impl Serialize for DataPoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self as &dyn Point).serialize(serializer)
+    }
+}
+
+fn find<'a, T>(entries: &'a [(String, T)], key: &str) -> Option<&'a T> {
+    let at = entries.binary_search_by(|(other, _)| other.as_str().cmp(key)).ok()?;
+    Some(&entries[at].1)
+}
+
+fn set<T>(entries: &mut Vec<(String, T)>, key: String, value: T) {
+    match entries.binary_search_by(|(other, _)| other.cmp(&key)) {
+        Ok(at) => entries[at].1 = value,
+        Err(at) => entries.insert(at, (key, value)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn parts_are_read_back_sorted_and_the_last_value_counts() {
+        let point = DataPoint::new("jobs")
+            .with_tag("queue", "first")
+            .with_tag("attempt", 2)
+            .with_tag("queue", "mail")
+            .with_field("seconds", 1)
+            .with_field("seconds", 1.5)
+            .with_time(7);
+        assert_eq!(point.tags().collect::<Vec<_>>(), [("attempt", "2"), ("queue", "mail")]);
+        assert_eq!(point.fields().collect::<Vec<_>>(), [("seconds", &Value::Float(1.5))]);
+        assert_eq!((point.series(), point.time()), ("jobs", Some(7.into())));
+        assert_eq!((point.tag("none"), point.field("none")), (None, None));
+    }
+
+    #[test]
+    fn a_point_serializes_to_exactly_four_entries() {
+        let point = DataPoint::new("jobs")
+            .with_tag("load", 0.5)
+            .with_tag("empty", "")
+            .with_field("text", "a")
+            .with_field("float", 1.0)
+            .with_field("integer", -1)
+            .with_field("unsigned", u64::MAX)
+            .with_field("truth", true);
+        let expected = json!({
+            "time": null,
+            "measurement": "jobs",
+            "tags": {"load": "0.5"},
+            "fields": {"text": "a", "float": 1.0, "integer": -1, "unsigned": u64::MAX, "truth": true},
+        });
+        assert_eq!(serde_json::to_value(&point).expect("serializes"), expected);
+        let timed = serde_json::to_value(point.with_time(5)).expect("serializes");
+        assert_eq!(timed["time"], json!(5));
+    }
+
+    #[test]
+    fn a_name_that_comes_twice_is_one_entry() {
+        struct Twice;
+        impl Point for Twice {
+            fn series(&self) -> Cow<'_, str> {
+                "twice".into()
+            }
+            fn tags(&self) -> Vec<Tag<'_>> {
+                vec![Tag::new("a", "1"), Tag::new("a", "2")]
+            }
+            fn fields(&self) -> Vec<Field<'_>> {
+                vec![Field::new("b", 1), Field::new("b", 2)]
+            }
+        }
+        let text = serde_json::to_string(&Twice as &dyn Point).expect("serializes");
+        assert_eq!(text, r#"{"time":null,"measurement":"twice","tags":{"a":"2"},"fields":{"b":2}}"#);
+    }
+}

@@ -1,0 +1,309 @@
+//! The points of a request, for services that record requests by hand and for whoever wants them as values.
+
+use std::{borrow::Cow, time::Duration};
+
+use serde::{Serialize, Serializer};
+
+use crate::point::{
+    Field, Point, Tag, Timestamp, Value, number,
+    schema::{
+        ERROR_CODE, ERRORS, EXECUTION_TIME, INSTANCE, REQUEST_ID, REQUESTS, RESERVED_BY_REQUESTS, ROUTE,
+        SERVICE, STATUS_CODE,
+    },
+};
+
+/// A request, as [`MonitoringLayer`](crate::MonitoringLayer) records one for each that reaches it: series `requests`.
+///
+/// Tags: `service`, `route`, `status_code`. Fields: `request_id` where there is one, `execution_time` in seconds.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_influx::{Point, RequestPoint};
+///
+/// let point = RequestPoint::new("luna-licenses", "GET", "/items/{id}", 200, Duration::from_millis(3))
+///     .with_request_id("36a1b2c3")
+///     .with_tag("tenant", "acme")
+///     .with_field("size", 42);
+/// assert_eq!(point.tags()[0].value, "GET:/items/{id}");
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestPoint<'a> {
+    request: Request<'a>,
+}
+
+/// A request that failed, beside its [`RequestPoint`] and at the same time: series `errors`.
+///
+/// Tags: `service`, `route`, `status_code` and `error_code`, which is the status code where no other is given. Field:
+/// `request_id`. Since a point without any field cannot be stored, one without request id has `execution_time` instead, if it
+/// comes from [`RequestPoint::error`], or else an empty `request_id`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestErrorPoint<'a> {
+    request: Request<'a>,
+    error_code: Cow<'a, str>,
+}
+
+/// What both points of a request share.
+#[derive(Clone, Debug, PartialEq)]
+struct Request<'a> {
+    service: Cow<'a, str>,
+    method: Cow<'a, str>,
+    resource: Cow<'a, str>,
+    status_code: u16,
+    execution_time: Option<Duration>,
+    request_id: Cow<'a, str>,
+    time: Option<Timestamp>,
+    tags: Vec<Tag<'a>>,
+    fields: Vec<Field<'a>>,
+}
+
+/// The value of the tag `route`: `METHOD:/resource`, where the resource is a template such as `/items/{id}`, not a path.
+pub fn route(method: &str, resource: &str) -> String {
+    [method, ":", resource].concat()
+}
+
+impl<'a> RequestPoint<'a> {
+    /// A request that took `execution_time`.
+    pub fn new(
+        service: impl Into<Cow<'a, str>>,
+        method: impl Into<Cow<'a, str>>,
+        resource: impl Into<Cow<'a, str>>,
+        status_code: u16,
+        execution_time: Duration,
+    ) -> Self {
+        let mut request = Request::new(service.into(), method.into(), resource.into(), status_code);
+        request.execution_time = Some(execution_time);
+        Self { request }
+    }
+
+    /// The point with the field `request_id`; an empty one is none.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl Into<Cow<'a, str>>) -> Self {
+        self.request.request_id = request_id.into();
+        self
+    }
+
+    /// The point at this time, the start of the request. Without one, recording gives it a unique stamp.
+    #[must_use]
+    pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
+        self.request.time = Some(time.into());
+        self
+    }
+
+    /// The point with an additional tag, such as `instance`. The standard tags and fields keep their names to themselves.
+    #[must_use]
+    pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
+        self.request.tags.push(Tag::new(key, value.into().into_text()));
+        self
+    }
+
+    /// The point with an additional field.
+    #[must_use]
+    pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
+        self.request.fields.push(Field::new(key, value));
+        self
+    }
+
+    /// The point in `errors` that belongs to this one: the same request, with the application's own code of what went wrong.
+    pub fn error(&self, error_code: impl Into<Value<'a>>) -> RequestErrorPoint<'a> {
+        RequestErrorPoint { request: self.request.clone(), error_code: error_code.into().into_text() }
+    }
+}
+
+impl<'a> RequestErrorPoint<'a> {
+    /// A request that failed with the application's own `error_code`, such as 12012; an empty one is the status code.
+    pub fn new(
+        service: impl Into<Cow<'a, str>>,
+        method: impl Into<Cow<'a, str>>,
+        resource: impl Into<Cow<'a, str>>,
+        status_code: u16,
+        error_code: impl Into<Value<'a>>,
+    ) -> Self {
+        Self {
+            request: Request::new(service.into(), method.into(), resource.into(), status_code),
+            error_code: error_code.into().into_text(),
+        }
+    }
+
+    /// The point with the field `request_id`; an empty one is none.
+    #[must_use]
+    pub fn with_request_id(mut self, request_id: impl Into<Cow<'a, str>>) -> Self {
+        self.request.request_id = request_id.into();
+        self
+    }
+
+    /// The point at this time, which is to be that of its [`RequestPoint`].
+    #[must_use]
+    pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
+        self.request.time = Some(time.into());
+        self
+    }
+
+    /// The point with an additional tag, such as `instance`. The standard tags and fields keep their names to themselves.
+    #[must_use]
+    pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
+        self.request.tags.push(Tag::new(key, value.into().into_text()));
+        self
+    }
+
+    /// The point with an additional field.
+    #[must_use]
+    pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
+        self.request.fields.push(Field::new(key, value));
+        self
+    }
+}
+
+impl<'a> Request<'a> {
+    fn new(service: Cow<'a, str>, method: Cow<'a, str>, resource: Cow<'a, str>, status_code: u16) -> Self {
+        Self {
+            service,
+            method,
+            resource,
+            status_code,
+            execution_time: None,
+            request_id: Cow::Borrowed(""),
+            time: None,
+            tags: Vec::new(),
+            fields: Vec::new(),
+        }
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        let mut tags = vec![
+            Tag::new(ROUTE, route(&self.method, &self.resource)),
+            Tag::new(SERVICE, &*self.service),
+            Tag::new(STATUS_CODE, self.status_code.to_string()),
+        ];
+        let additional = self.tags.iter().filter(|tag| tag.key == INSTANCE || !is_standard(&tag.key));
+        tags.extend(additional.map(|tag| Tag::new(&*tag.key, &*tag.value)));
+        tags
+    }
+
+    fn fields(&self, series: &str) -> Vec<Field<'_>> {
+        let mut fields = Vec::new();
+        let has_request_id = !self.request_id.is_empty();
+        let execution_time = self.execution_time.filter(|_| series == REQUESTS || !has_request_id);
+        if let Some(execution_time) = execution_time {
+            fields.push(Field::new(EXECUTION_TIME, number::as_seconds(execution_time)));
+        }
+        if has_request_id || execution_time.is_none() {
+            fields.push(Field::new(REQUEST_ID, &*self.request_id));
+        }
+        let additional = self.fields.iter().filter(|field| !is_standard(&field.key));
+        fields.extend(additional.map(|field| Field::new(&*field.key, field.value.borrow())));
+        fields
+    }
+}
+
+impl Point for RequestPoint<'_> {
+    fn series(&self) -> Cow<'_, str> {
+        REQUESTS.into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        self.request.tags()
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        self.request.fields(REQUESTS)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.request.time
+    }
+}
+
+impl Point for RequestErrorPoint<'_> {
+    fn series(&self) -> Cow<'_, str> {
+        ERRORS.into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        let code = match &*self.error_code {
+            "" => Cow::Owned(self.request.status_code.to_string()),
+            code => Cow::Borrowed(code),
+        };
+        let mut tags = self.request.tags();
+        tags.insert(0, Tag::new(ERROR_CODE, code));
+        tags
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        self.request.fields(ERRORS)
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        self.request.time
+    }
+}
+
+impl Serialize for RequestPoint<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self as &dyn Point).serialize(serializer)
+    }
+}
+
+impl Serialize for RequestErrorPoint<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self as &dyn Point).serialize(serializer)
+    }
+}
+
+fn is_standard(key: &str) -> bool {
+    RESERVED_BY_REQUESTS.contains(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn point() -> RequestPoint<'static> {
+        RequestPoint::new("luna-licenses", "GET", "/items/{id}", 404, Duration::from_micros(1_500))
+            .with_request_id("abc")
+            .with_time(1_700_000_000_000_000_000)
+            .with_tag("tenant", 7)
+            .with_tag("instance", "one")
+            .with_tag("route", "not this one")
+            .with_field("size", 3)
+            .with_field("execution_time", 9.0)
+    }
+
+    #[test]
+    fn a_request_serializes_as_the_reference_converts_it() {
+        let expected = json!({
+            "time": 1_700_000_000_000_000_000_i64,
+            "measurement": "requests",
+            "tags": {
+                "service": "luna-licenses", "route": "GET:/items/{id}", "status_code": "404", "tenant": "7",
+                "instance": "one",
+            },
+            "fields": {"request_id": "abc", "execution_time": 0.0015, "size": 3},
+        });
+        assert_eq!(serde_json::to_value(point()).expect("serializes"), expected);
+    }
+
+    #[test]
+    fn an_error_has_its_code_and_no_execution_time() {
+        let expected = json!({
+            "time": 1_700_000_000_000_000_000_i64,
+            "measurement": "errors",
+            "tags": {
+                "service": "luna-licenses", "route": "GET:/items/{id}", "status_code": "404", "tenant": "7",
+                "error_code": "11009", "instance": "one",
+            },
+            "fields": {"request_id": "abc", "size": 3},
+        });
+        assert_eq!(serde_json::to_value(point().error(11009)).expect("serializes"), expected);
+    }
+
+    #[test]
+    fn an_error_without_code_or_request_id_still_has_a_code_and_a_field() {
+        let error = RequestErrorPoint::new("s", "GET", "/", 503, "");
+        assert_eq!(error.tags()[0], Tag::new("error_code", "503"));
+        assert_eq!(error.fields(), [Field::new("request_id", "")]);
+        let error = RequestPoint::new("s", "GET", "/", 503, Duration::from_secs(1)).error("");
+        assert_eq!(error.fields(), [Field::new("execution_time", 1.0)]);
+    }
+}

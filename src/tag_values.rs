@@ -1,0 +1,246 @@
+//! How many different values a tag may have: each one is a series of its own in the database, for ever.
+
+use std::{
+    hash::{BuildHasher, Hasher, RandomState},
+    hint,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+};
+
+use crate::{
+    fingerprints::{Entry, Fingerprints},
+    point::schema::OVERFLOW,
+    stats::IntakeCounters,
+};
+
+/// The different values that each tag of one monitor has had.
+///
+/// The first `limits.tag_values` of a key are admitted for as long as the process runs; every further one is to be replaced
+/// by the overflow value [`OVERFLOW`]. The keys are those of extra tags, of the application's own points and `error_code`.
+///
+/// Bounded: a value is a hash in a set that stops growing at the limit (37 KiB a key at the default limit, half a KiB while
+/// the values are few); 256 keys have a set each, all further keys share one more. No locks, and a bounded number of steps whatever the values are: the hash is
+/// keyed randomly, so that nobody outside can aim at one place.
+#[derive(Debug)]
+pub(crate) struct TagValues {
+    limit: usize,
+    hasher: RandomState,
+    keys: Box<[OnceLock<Box<Key>>]>,
+    shared: Key,
+}
+
+#[derive(Debug)]
+struct Key {
+    name: Box<[u8]>,
+    values: Fingerprints,
+    admitted: AtomicUsize,
+    warned: AtomicBool,
+}
+
+impl TagValues {
+    /// At most `limit` values a key; 0 is no bound.
+    pub(crate) fn new(limit: usize) -> Self {
+        let keys = if limit == 0 { 0 } else { KEYS };
+        Self {
+            limit,
+            hasher: RandomState::new(),
+            keys: (0..keys).map(|_| OnceLock::new()).collect(),
+            shared: Key::new(&[], limit),
+        }
+    }
+
+    /// The value, or [`OVERFLOW`] instead of it, counted: for the standard tags whose values are the application's choice.
+    pub(crate) fn admit<'v>(&self, key: &str, value: &'v str, counters: &IntakeCounters) -> &'v str {
+        if self.admits(key.as_bytes(), value.as_bytes()) {
+            return value;
+        }
+        counters.overflowed_tags.add(1);
+        OVERFLOW
+    }
+
+    /// Whether the tag may have this value; if not, it is to have [`OVERFLOW`]. Warns of a key's first refusal.
+    pub(crate) fn admits(&self, key: &[u8], value: &[u8]) -> bool {
+        if self.limit == 0 || value == OVERFLOW.as_bytes() {
+            return true;
+        }
+        let mut hasher = self.hasher.build_hasher();
+        let found = self.key(key);
+        if found.name.is_empty() {
+            hasher.write(key);
+            hasher.write_u8(b'=');
+        }
+        hasher.write(value);
+        let admitted = found.admits(hasher.finish(), self.limit);
+        if !admitted && !found.warned.load(Ordering::Relaxed) && !found.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                tag = %String::from_utf8_lossy(key),
+                limit = self.limit,
+                "a tag has had as many different values as `limits.tag_values` allows: points with further values are stored \
+                 with the value `{OVERFLOW}`; use a field for values without end, or raise the limit (said once per tag)"
+            );
+        }
+        admitted
+    }
+
+    fn key(&self, name: &[u8]) -> &Key {
+        // FNV-1a: names are few, short and the application's own.
+        let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        for step in 0..PROBES {
+            let place = &self.keys[(hash as usize).wrapping_add(step) % KEYS];
+            let key = place.get_or_init(|| Box::new(Key::new(name, self.limit)));
+            if *key.name == *name {
+                return key;
+            }
+        }
+        &self.shared
+    }
+}
+
+impl Key {
+    fn new(name: &[u8], limit: usize) -> Self {
+        // Enough that the last level is never more than a quarter full, so that no value lacks a place below the limit.
+        let levels = (1..12).find(|level| (64_usize << (3 * (level - 1))) / 4 >= limit).unwrap_or(12);
+        Self {
+            name: name.into(),
+            values: Fingerprints::new(levels),
+            admitted: AtomicUsize::new(0),
+            warned: AtomicBool::new(false),
+        }
+    }
+
+    fn admits(&self, hash: u64, limit: usize) -> bool {
+        if self.admitted.load(Ordering::Acquire) >= limit {
+            // Full: nothing is inserted any more, so that values without end leave no trace.
+            return self.values.find(hash).is_some_and(|entry| decision(&entry));
+        }
+        match self.values.find_or_insert(hash, UNDECIDED) {
+            Some(entry) if entry.inserted => {
+                let one_more = |count| (count < limit).then_some(count + 1);
+                let admitted =
+                    self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
+                entry.set_mark(if admitted { ADMITTED } else { REFUSED });
+                admitted
+            }
+            Some(entry) => decision(&entry),
+            None => false,
+        }
+    }
+}
+
+/// Another thread decides between its insertion and two steps later. If it was interrupted right there, this one point goes
+/// without the value rather than wait for it.
+fn decision(entry: &Entry<'_>) -> bool {
+    for _ in 0..SPINS {
+        match entry.mark() {
+            UNDECIDED => hint::spin_loop(),
+            mark => return mark == ADMITTED,
+        }
+    }
+    false
+}
+
+const UNDECIDED: u8 = 1;
+const ADMITTED: u8 = 2;
+const REFUSED: u8 = 3;
+
+/// Keys with a set of values each.
+const KEYS: usize = 256;
+/// Places where a key may be: most of a table of 256 would have to be taken before one goes to the shared set.
+const PROBES: usize = 32;
+const SPINS: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, thread};
+
+    use super::*;
+
+    fn admitted(values: &TagValues, range: std::ops::Range<u32>) -> HashSet<u32> {
+        range.filter(|number| values.admits(b"tenant", &number.to_be_bytes())).collect()
+    }
+
+    #[test]
+    fn the_first_values_pass_and_keep_passing() {
+        for limit in [1, 2, 7, 16, 17, 100, 1_000, 5_000] {
+            let values = TagValues::new(limit);
+            let first: HashSet<u32> = (0..limit as u32).collect();
+            assert_eq!(admitted(&values, 0..20_000), first, "limit {limit}");
+            assert_eq!(admitted(&values, 0..20_000), first, "limit {limit}, again");
+        }
+    }
+
+    #[test]
+    fn keys_are_apart_and_the_overflow_value_is_free() {
+        let values = TagValues::new(1);
+        assert!(values.admits(b"a", b"1") && !values.admits(b"a", b"2"));
+        assert!(values.admits(b"b", b"2") && !values.admits(b"b", b"1"));
+        assert!(values.admits(b"a", OVERFLOW.as_bytes()) && values.admits(b"c", OVERFLOW.as_bytes()));
+        assert!(values.admits(b"c", b"1"));
+        let counters = IntakeCounters::default();
+        assert_eq!(values.admit("c", "1", &counters), "1");
+        assert_eq!((values.admit("c", "2", &counters), counters.overflowed_tags.count()), ("other", 1));
+    }
+
+    #[test]
+    fn no_limit_admits_everything() {
+        let values = TagValues::new(0);
+        assert_eq!(admitted(&values, 0..10_000).len(), 10_000);
+        assert!(values.keys.is_empty());
+    }
+
+    #[test]
+    fn keys_beyond_the_bound_share_one_set() {
+        let values = TagValues::new(2);
+        for number in 0..10_000_u32 {
+            values.admits(&number.to_be_bytes(), b"value");
+        }
+        let taken = values.keys.iter().filter(|key| key.get().is_some()).count();
+        assert!(taken <= KEYS);
+        assert_eq!(values.shared.admitted.load(Ordering::Relaxed), 2);
+        let passing = (0..10_000_u32).filter(|number| values.admits(&number.to_be_bytes(), b"value")).count();
+        assert_eq!(passing, taken + 2);
+    }
+
+    #[test]
+    fn exactly_the_limit_passes_whoever_comes_at_once() {
+        for limit in [1, 50, 1_000] {
+            for round in 0..20 {
+                let values = TagValues::new(limit);
+                let seen: HashSet<u32> = thread::scope(|scope| {
+                    let threads: Vec<_> = (0..8)
+                        // Overlapping ranges: some values come from several threads at once, some from one only.
+                        .map(|thread| (thread * 300)..(thread * 300 + 3_000))
+                        .map(|range| scope.spawn(|| admitted(&values, range)))
+                        .collect();
+                    threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+                });
+                assert_eq!(seen.len(), limit, "limit {limit}, round {round}");
+                assert_eq!(admitted(&values, 0..10_000), seen, "limit {limit}, round {round}, afterwards");
+            }
+        }
+    }
+
+    #[test]
+    fn values_without_end_leave_no_trace() {
+        let values = TagValues::new(1_000);
+        admitted(&values, 0..1_000);
+        let slots = |key: &Key| format!("{:?}", key.values);
+        let before = slots(values.key(b"tenant"));
+        thread::scope(|scope| {
+            for thread in 0..4_u32 {
+                let values = &values;
+                scope.spawn(move || {
+                    assert!(
+                        admitted(values, 1_000 + thread * 250_000..1_000 + (thread + 1) * 250_000).is_empty()
+                    );
+                });
+            }
+        });
+        assert_eq!(slots(values.key(b"tenant")), before);
+    }
+}
