@@ -115,7 +115,9 @@ impl Entries {
             self.arena.extend_from_slice(&other.arena[entry.start..entry.end]);
             let key = start + (entry.key - entry.start);
             let copy = Entry { start, key, end: self.arena.len(), field_type: entry.field_type };
-            self.keep(copy, is_tag, true, room, &mut changes);
+            let mut kept = Changes::default();
+            self.keep(copy, is_tag, true, room, &mut kept);
+            changes += kept;
         }
         changes
     }
@@ -198,7 +200,13 @@ impl Entries {
         Cursor { arena: &self.arena, rest: &self.fields }
     }
 
-    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.arena.capacity()
+    }
+
+    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back. `changes` is what came of writing
+    /// it, which does not count where it is not kept.
     fn keep(&mut self, entry: Entry, is_tag: bool, stored: bool, room: Room<'_>, changes: &mut Changes) {
         let name = &self.arena[entry.start..entry.key];
         let is = |reserved: &&str| reserved.as_bytes() == name;

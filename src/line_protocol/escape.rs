@@ -18,6 +18,12 @@ pub(super) enum Position {
 pub(super) fn text(out: &mut Vec<u8>, text: &str, position: Position, limit: usize, changes: &mut Changes) {
     if text.len() <= limit && is_plain(text.as_bytes(), position) {
         out.extend_from_slice(text.as_bytes());
+    } else if position == Position::Series && text.starts_with('#') {
+        // The line would be a comment: answered with success and lost.
+        out.push(b'_');
+        let mut rest = Changes::default();
+        rewrite(out, text.chars(), position, limit.saturating_sub(1), &mut rest);
+        *changes += Changes { sanitized: 1, ..rest };
     } else {
         rewrite(out, text.chars(), position, limit, changes);
     }
@@ -36,26 +42,31 @@ pub(super) fn route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usiz
     }
 }
 
-/// Appends a string field's value with its quotes, of which at most `limit` bytes are kept.
+/// Appends a string field's value with its quotes, of which at most `limit` bytes are stored.
 pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Changes) {
     out.push(b'"');
-    let kept = cut(text, limit);
-    changes.truncated += u32::from(kept.len() < text.len());
-    if any(kept.as_bytes(), |byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r')) {
-        let mut sanitized = false;
-        for byte in kept.bytes() {
-            match byte {
-                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                // Two characters that read as what they stand for: a line break would end the point.
-                b'\n' => out.extend_from_slice(br"\\n"),
-                b'\r' => out.extend_from_slice(br"\\r"),
-                _ => out.push(byte),
+    if text.len() <= limit && !any(text.as_bytes(), |byte| matches!(byte, b'"' | b'\\' | b'\n' | b'\r')) {
+        out.extend_from_slice(text.as_bytes());
+    } else {
+        let (mut stored, mut sanitized) = (0, false);
+        for character in text.chars() {
+            let line_break = matches!(character, '\n' | '\r');
+            stored += if line_break { 2 } else { character.len_utf8() };
+            if stored > limit {
+                changes.truncated += 1;
+                break;
             }
-            sanitized |= matches!(byte, b'\n' | b'\r');
+            sanitized |= line_break;
+            match character {
+                '"' => out.extend_from_slice(br#"\""#),
+                '\\' => out.extend_from_slice(br"\\"),
+                // Two characters that read as what they stand for: a line break would end the point.
+                '\n' => out.extend_from_slice(br"\\n"),
+                '\r' => out.extend_from_slice(br"\\r"),
+                _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
+            }
         }
         changes.sanitized += u32::from(sanitized);
-    } else {
-        out.extend_from_slice(kept.as_bytes());
     }
     out.push(b'"');
 }
@@ -87,11 +98,6 @@ fn rewrite(
         })
         .peekable();
     let mut sanitized = false;
-    if position == Position::Series && characters.peek() == Some(&'#') {
-        // The line would be a comment: answered with success and lost.
-        sanitized = true;
-        out.push(b'_');
-    }
     let mut last = None;
     while let Some(character) = characters.next() {
         let next = characters.peek().copied();
@@ -114,15 +120,6 @@ fn rewrite(
     changes.truncated += u32::from(truncated);
 }
 
-/// At most the first `limit` bytes of a text, in whole characters.
-fn cut(text: &str, limit: usize) -> &str {
-    if text.len() <= limit {
-        return text;
-    }
-    let end = (0..=limit).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    &text[..end]
-}
-
 /// Whether any byte is suspicious. Whole blocks are folded without an early exit, which compiles to vector instructions.
 fn any(bytes: &[u8], suspicious: impl Fn(u8) -> bool) -> bool {
     let in_block = |block: &[u8; 16]| block.iter().fold(false, |found, byte| found | suspicious(*byte));
@@ -138,6 +135,111 @@ fn any(bytes: &[u8], suspicious: impl Fn(u8) -> bool) -> bool {
             let mut block = [b'a'; 16];
             block[..rest.len()].copy_from_slice(rest);
             in_block(&block)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(write: impl FnOnce(&mut Vec<u8>, &mut Changes)) -> (String, Changes) {
+        let (mut out, mut changes) = (Vec::new(), Changes::default());
+        write(&mut out, &mut changes);
+        (String::from_utf8(out).expect("UTF-8"), changes)
+    }
+
+    fn encoded(raw: &str, position: Position) -> (String, u32) {
+        let (out, changes) = written(|out, changes| text(out, raw, position, 1024, changes));
+        assert_eq!(changes.truncated, 0);
+        (out, changes.sanitized)
+    }
+
+    #[test]
+    fn what_becomes_of_names_and_tag_values() {
+        for (raw, name, sanitized) in [
+            ("GET:/items/{id}", "GET:/items/{id}", 0),
+            ("a b,c", r"a\ b\,c", 0),
+            ("a\"b\"", "a\"b\"", 0),
+            ("ünï😀", "ünï😀", 0),
+            ("a\nb\r\0\u{7f}\u{85}\u{9f}", "a_b_____", 1),
+            ("a\u{a0}b", "a\u{a0}b", 0),
+            (r"a\b", r"a\b", 0),
+            (r"a\", "a/", 1),
+            (r"a\\b", r"a/\b", 1),
+            (r"a\,b", r"a/\,b", 1),
+            (r"a\ b", r"a/\ b", 1),
+            ("a\\\"b", "a/\"b", 1),
+            ("a\\\nb", r"a\_b", 1),
+        ] {
+            for position in [Position::Series, Position::TagKey, Position::TagValue, Position::FieldKey] {
+                assert_eq!(encoded(raw, position), (name.to_owned(), sanitized), "{raw:?} as {position:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn where_positions_differ() {
+        assert_eq!(encoded("a=b", Position::Series), ("a=b".to_owned(), 0));
+        assert_eq!(encoded("a=b", Position::TagValue), (r"a\=b".to_owned(), 0));
+        assert_eq!(encoded(r"a\=b", Position::Series), ("a/=b".to_owned(), 1));
+        assert_eq!(encoded(r"a\=b", Position::FieldKey), (r"a/\=b".to_owned(), 1));
+        assert_eq!(encoded("#a", Position::Series), ("_#a".to_owned(), 1));
+        assert_eq!(encoded("#a", Position::TagKey), ("#a".to_owned(), 0));
+        assert_eq!(encoded("a::b:::c:d", Position::FieldKey), ("a__b___c:d".to_owned(), 1));
+        assert_eq!(encoded("a::b", Position::TagKey), ("a::b".to_owned(), 0));
+    }
+
+    #[test]
+    fn texts_are_cut_in_whole_characters_before_anything_else() {
+        let cut =
+            |raw: &str, limit| written(|out, changes| text(out, raw, Position::TagValue, limit, changes));
+        let truncated = Changes { truncated: 1, ..Changes::default() };
+        assert_eq!(cut("abc", 3), ("abc".to_owned(), Changes::default()));
+        assert_eq!(cut("abcd", 3), ("abc".to_owned(), truncated));
+        assert_eq!(cut("ab😀", 5), ("ab".to_owned(), truncated));
+        assert_eq!(cut(r"ab\c", 3), ("ab/".to_owned(), Changes { sanitized: 1, ..truncated }));
+        assert_eq!(cut("a", 0), (String::new(), truncated));
+    }
+
+    #[test]
+    fn what_becomes_of_strings() {
+        let encoded = |raw: &str, limit| written(|out, changes| string(out, raw, limit, changes));
+        let sanitized = Changes { sanitized: 1, ..Changes::default() };
+        let truncated = Changes { truncated: 1, ..Changes::default() };
+        assert_eq!(encoded("", 9), ("\"\"".to_owned(), Changes::default()));
+        assert_eq!(encoded("a=b, c\t\0é", 99), ("\"a=b, c\t\0é\"".to_owned(), Changes::default()));
+        assert_eq!(encoded(r#"a"b\"#, 9), (r#""a\"b\\""#.to_owned(), Changes::default()));
+        assert_eq!(encoded("a\nb\r", 9), (r#""a\\nb\\r""#.to_owned(), sanitized));
+        assert_eq!(encoded("a\nb", 2), ("\"a\"".to_owned(), truncated));
+        assert_eq!(encoded("éé", 3), ("\"é\"".to_owned(), truncated));
+    }
+
+    #[test]
+    fn a_route_is_written_as_its_text() {
+        for (method, resource) in
+            [("GET", "/items/{id}"), ("A\\", "/"), ("", ""), ("é,", " \n"), ("GET", "/😀\\")]
+        {
+            for limit in 0..12 {
+                let in_parts = written(|out, changes| route(out, method, resource, limit, changes));
+                let whole = [method, ":", resource].concat();
+                assert_eq!(
+                    in_parts,
+                    written(|out, changes| text(out, &whole, Position::TagValue, limit, changes))
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_byte_is_looked_at_wherever_it_stands() {
+        for length in 0..70 {
+            for at in 0..length {
+                let mut bytes = vec![b'a'; length];
+                bytes[at] = b',';
+                assert!(any(&bytes, |byte| byte == b','), "{at} of {length}");
+            }
+            assert!(!any(&vec![b'b'; length], |byte| byte == b','));
         }
     }
 }

@@ -49,3 +49,161 @@ impl Extras {
 fn room(limits: &Limits) -> Room<'_> {
     Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: &RESERVED_BY_REQUESTS }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OK: Changes =
+        Changes { sanitized: 0, truncated: 0, refused: 0, excess: 0, conflicts: 0, overflowed: 0 };
+    const REFUSED: Changes = Changes { refused: 1, ..OK };
+    const EXCESS: Changes = Changes { excess: 1, ..OK };
+
+    /// Tags, a space, fields, as they would stand in a line.
+    fn text(extras: &Extras) -> String {
+        let joined = |entries: Vec<&[u8]>| String::from_utf8(entries.join(&b',')).expect("UTF-8");
+        joined(extras.entries.tags().collect()) + " " + &joined(extras.entries.fields().collect())
+    }
+
+    #[test]
+    fn every_type_of_value_as_tag_and_as_field() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        let values: [(&str, Value<'_>); 6] = [
+            ("text", "a b".into()),
+            ("float", 0.5.into()),
+            ("integer", (-3).into()),
+            ("unsigned", 7_u64.into()),
+            ("truth", true.into()),
+            ("empty", "".into()),
+        ];
+        for (key, value) in values.clone() {
+            assert_eq!(extras.tag(key, value, &limits), if key == "empty" { REFUSED } else { OK });
+        }
+        let mut fields = Extras::default();
+        for (key, value) in values {
+            assert_eq!(fields.field(key, value, &limits), OK);
+        }
+        assert_eq!(text(&extras), r"float=0.5,integer=-3,text=a\ b,truth=true,unsigned=7 ");
+        assert_eq!(text(&fields), r#" empty="",float=0.5,integer=-3i,text="a b",truth=true,unsigned=7i"#);
+    }
+
+    #[test]
+    fn numbers_that_integers_of_the_database_cannot_hold_saturate() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        assert_eq!(extras.field("a", u64::MAX.into(), &limits), Changes { sanitized: 1, ..OK });
+        assert_eq!(extras.tag("b", u64::MAX.into(), &limits), OK);
+        assert_eq!(text(&extras), "b=18446744073709551615 a=9223372036854775807i");
+    }
+
+    #[test]
+    fn names_that_are_taken_and_numbers_that_are_none_are_refused() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        for key in
+            ["", "time", "_field", "_measurement", "__chunk_order", "route", "execution_time", "body_end"]
+        {
+            assert_eq!(extras.tag(key, 1.into(), &limits), REFUSED, "{key}");
+            assert_eq!(extras.field(key, 1.into(), &limits), REFUSED, "{key}");
+        }
+        // What becomes a reserved name is one.
+        assert_eq!(extras.field("error\ncode", 1.into(), &limits), REFUSED);
+        for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert_eq!(extras.tag("a", number.into(), &limits), REFUSED);
+            assert_eq!(extras.field("a", number.into(), &limits), REFUSED);
+        }
+        assert!(extras.is_empty());
+    }
+
+    #[test]
+    fn the_last_value_wins_unless_it_is_refused() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        for value in ["first", "a much longer second one", "3"] {
+            extras.tag("b", value.into(), &limits);
+            extras.field("c", value.into(), &limits);
+            extras.tag("a", value.into(), &limits);
+            assert_eq!(
+                text(&extras),
+                format!("a={},b={} c=\"{value}\"", value.replace(' ', "\\ "), value.replace(' ', "\\ "))
+            );
+        }
+        extras.field("c", 5.into(), &limits);
+        extras.field("c", f64::NAN.into(), &limits);
+        extras.tag("a", "".into(), &limits);
+        assert_eq!(text(&extras), "a=3,b=3 c=5i");
+    }
+
+    #[test]
+    fn a_tag_wins_over_a_field_of_its_name() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        extras.field("a", 1.into(), &limits);
+        extras.field("b", 2.into(), &limits);
+        assert_eq!(extras.tag("a", "x".into(), &limits), REFUSED);
+        assert_eq!(extras.field("a", 3.into(), &limits), REFUSED);
+        assert_eq!(text(&extras), "a=x b=2i");
+    }
+
+    #[test]
+    fn setting_one_key_for_ever_takes_no_more_room_than_once() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        let longest = "x".repeat(5_000);
+        extras.tag("before", "1".into(), &limits);
+        for round in 0..20_000 {
+            extras.field("a", longest[..round % 5_000].into(), &limits);
+            extras.tag("after", round.into(), &limits);
+        }
+        assert!(format!("{extras:?}").len() < 100_000, "the arena has grown");
+        assert_eq!(text(&extras), format!("after=19999,before=1 a=\"{}\"", &longest[..4_999]));
+    }
+
+    #[test]
+    fn beyond_the_number_of_extras_new_names_are_left_out() {
+        let (mut extras, limits) = (Extras::default(), Limits { extras: 2, ..Limits::default() });
+        assert_eq!(extras.tag("a", 1.into(), &limits), OK);
+        assert_eq!(extras.field("b", 1.into(), &limits), OK);
+        assert_eq!(extras.tag("c", 1.into(), &limits), EXCESS);
+        assert_eq!(extras.field("d", 1.into(), &limits), EXCESS);
+        assert_eq!(extras.field("b", 2.into(), &limits), OK);
+        assert_eq!(extras.tag("b", 3.into(), &limits), REFUSED);
+        assert_eq!(text(&extras), "a=1,b=3 ");
+    }
+
+    #[test]
+    fn values_are_cut_and_the_line_has_room_for_the_longest() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        let huge = "\"".repeat(70_000);
+        let unbounded = Limits { tag_bytes: usize::MAX, field_bytes: usize::MAX, ..limits };
+        assert_eq!(extras.field("a", huge.as_str().into(), &unbounded), Changes { truncated: 1, ..OK });
+        assert_eq!(text(&extras).len(), " a=\"\"".len() + 2 * 20 * 1024);
+        assert_eq!(extras.field("b", huge.as_str().into(), &limits), EXCESS);
+        assert_eq!(extras.field("a", huge.as_str().into(), &limits), Changes { truncated: 1, ..OK });
+        assert_eq!(extras.tag("b", huge.as_str().into(), &limits), Changes { truncated: 1, ..OK });
+        assert_eq!(text(&extras).len(), "b= a=\"\"".len() + 1024 + 2 * 16 * 1024);
+    }
+
+    #[test]
+    fn merging_is_setting_again() {
+        let (mut extras, mut other, limits) = (Extras::default(), Extras::default(), Limits::default());
+        extras.tag("a", "1".into(), &limits);
+        extras.field("b", 1.into(), &limits);
+        extras.tag("c", "1".into(), &limits);
+        other.tag("a", "2".into(), &limits);
+        other.tag("b", "2".into(), &limits);
+        other.field("c", 2.into(), &limits);
+        other.field("d", 2.into(), &limits);
+        assert_eq!(extras.merge(&other, &limits), Changes { refused: 2, ..OK });
+        assert_eq!(text(&extras), "a=2,b=2,c=1 d=2i");
+        let few = Limits { extras: 4, ..limits };
+        other.field("e", 2.into(), &limits);
+        assert_eq!(extras.merge(&other, &few), Changes { refused: 1, excess: 1, ..OK });
+    }
+
+    #[test]
+    fn clearing_keeps_little_memory() {
+        let (mut extras, limits) = (Extras::default(), Limits::default());
+        for key in ["a", "b", "c"] {
+            extras.field(key, "x".repeat(14_000).into(), &limits);
+        }
+        extras.clear();
+        assert!(extras.is_empty() && text(&extras) == " ");
+        assert!((1..=16 * 1024).contains(&extras.entries.capacity()), "{}", extras.entries.capacity());
+    }
+}

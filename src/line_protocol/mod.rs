@@ -28,6 +28,8 @@ mod escape;
 mod extras;
 mod own_point;
 mod parse;
+#[cfg(test)]
+mod properties;
 mod request;
 mod static_tags;
 

@@ -135,3 +135,112 @@ fn float(text: &str) -> Option<f64> {
         && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'-' | b'+' | b'e'));
     text.parse().ok().filter(|number: &f64| plausible && number.is_finite())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_line_of_every_type_is_read() {
+        let line = br#"a\ b=c,t2=\z,t\,1=x\=y f2=-1.5e-7,f3=0i,f4=-9223372036854775808i,f5=true,f6=7,f\ 1="q\"\\,= x" -5"#;
+        let point = DataPoint::new("a b=c")
+            .with_tag("t,1", "x=y")
+            .with_tag("t2", r"\z")
+            .with_field("f 1", r#"q"\,= x"#)
+            .with_field("f2", -1.5e-7)
+            .with_field("f3", 0)
+            .with_field("f4", i64::MIN)
+            .with_field("f5", true)
+            .with_field("f6", 7.0)
+            .with_time(-5);
+        assert_eq!(parse(line), Some(point.clone()));
+        assert_eq!(parse(&[&line[..], b"\n"].concat()), Some(point));
+    }
+
+    #[test]
+    fn anything_else_is_refused() {
+        for line in [
+            "",
+            "\n",
+            " ",
+            "a",
+            "a b",
+            "a b=1",
+            "a b=1 ",
+            "a b=1\n",
+            " b=1 1",
+            ",t=1 b=1 1",
+            "#a b=1 1",
+            "a b=1 1 ",
+            "a b=1 1\n\n",
+            "a  b=1 1",
+            "a b=1  1",
+            "a b=1,b=2 1",
+            "a c=1,b=2 1",
+            "a,t=1,t=2 b=1 1",
+            "a,u=1,t=2 b=1 1",
+            "a,t= b=1 1",
+            "a,t b=1 1",
+            "a,=1 b=1 1",
+            "a,b=1 b=1 1",
+            "a, b=1 1",
+            "a b=1, 1",
+            "a b= 1",
+            "a =1 1",
+            "a b=1u 1",
+            "a b=1I 1",
+            "a b=+1i 1",
+            "a b=01i 1",
+            "a b=-0i 1",
+            "a b=i 1",
+            "a b=9223372036854775808i 1",
+            "a b=.5 1",
+            "a b=5. 1",
+            "a b=-.5 1",
+            "a b=NaN 1",
+            "a b=inf 1",
+            "a b=1e999 1",
+            "a b=1e 1",
+            "a b=- 1",
+            "a b=t 1",
+            "a b=True 1",
+            "a b=\" 1",
+            "a b=\"x 1",
+            "a b=\"x\"y 1",
+            "a b=\"\\n\" 1",
+            "a b=\"\\\" 1",
+            "a b=\"x\ny\" 1",
+            "a b=\"x\ry\" 1",
+            "a\tc b=1 1",
+            "a,t=\u{1} b=1 1",
+            "a,t=\u{85} b=1 1",
+            "a b=1 +1",
+            "a b=1 1.0",
+            "a b=1 1i",
+            "a b=1 9223372036854775808",
+            "a b=1 1\r\n",
+            "a b=1 1\nc d=1 1",
+            "a\\ b=1 1",
+            "a,t=x\\ b=1 1",
+        ] {
+            assert_eq!(parse(line.as_bytes()), None, "{line:?}");
+        }
+        assert_eq!(parse(b"a b=\"\xff\" 1"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+            parse(&bytes);
+        }
+
+        #[test]
+        fn nothing_like_a_line_makes_it_panic(line in "[ab\\\\,= \"#\n:._t1ie+-]{0,40}") {
+            parse(line.as_bytes());
+            parse(format!("a {line} 1").as_bytes());
+            parse(format!("a b={line} 1").as_bytes());
+        }
+    }
+}

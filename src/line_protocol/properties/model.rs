@@ -1,0 +1,137 @@
+//! What the documentation says becomes of a point, written as plainly as it reads; and what InfluxData's parser makes of a line.
+
+use std::collections::BTreeMap;
+
+use influxdb_line_protocol::{FieldValue, parse_lines};
+
+use crate::{Limits, Point, Value, line_protocol::parse};
+
+/// A stored point.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Stored {
+    pub(super) series: String,
+    pub(super) tags: BTreeMap<String, String>,
+    pub(super) fields: BTreeMap<String, Value<'static>>,
+    pub(super) time: i64,
+}
+
+/// What is to be stored of a point; `None` where nothing can be.
+pub(super) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
+    let series = match &*point.series() {
+        comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
+        series => name(cut(series, 256), false),
+    };
+    let mut tags = BTreeMap::new();
+    for tag in point.tags() {
+        let key = name(cut(&tag.key, 256), false);
+        if !reserved(&key) && !tag.value.is_empty() {
+            tags.insert(key, name(cut(&tag.value, limits.tag_bytes), false));
+        }
+    }
+    let mut fields = BTreeMap::new();
+    for field in point.fields() {
+        let key = name(cut(&field.key, 256), true);
+        let value = match field.value {
+            Value::String(text) => Value::from(string(&text, limits.field_bytes)),
+            Value::Float(number) if !number.is_finite() => continue,
+            Value::Unsigned(number) => Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
+            other => other.into_owned(),
+        };
+        if !reserved(&key) && !tags.contains_key(&key) {
+            fields.insert(key, value);
+        }
+    }
+    (!series.is_empty() && !fields.is_empty()).then_some(Stored { series, tags, fields, time })
+}
+
+/// What InfluxData's parser reads in a line, which must hold exactly one point.
+pub(super) fn read_by_influxdata(line: &[u8]) -> Stored {
+    let text = std::str::from_utf8(line).expect("line protocol is UTF-8");
+    let mut lines = parse_lines(text);
+    let point = lines.next().expect("a point").unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert!(lines.next().is_none(), "more than one point: {text}");
+    let mut tags = BTreeMap::new();
+    for (key, value) in point.series.tag_set.into_iter().flatten() {
+        assert!(tags.insert(key.to_string(), value.to_string()).is_none(), "a tag twice: {text}");
+    }
+    let mut fields = BTreeMap::new();
+    for (key, value) in point.field_set {
+        let value = match value {
+            FieldValue::I64(number) => Value::Integer(number),
+            FieldValue::U64(number) => Value::Unsigned(number),
+            FieldValue::F64(number) => Value::Float(number),
+            FieldValue::String(text) => Value::from(text.to_string()),
+            FieldValue::Boolean(truth) => Value::Boolean(truth),
+        };
+        assert!(fields.insert(key.to_string(), value).is_none(), "a field twice: {text}");
+    }
+    Stored {
+        series: point.series.measurement.to_string(),
+        tags,
+        fields,
+        time: point.timestamp.expect("always a timestamp"),
+    }
+}
+
+/// What our own parser reads in a line.
+pub(super) fn read_by_us(line: &[u8]) -> Stored {
+    let point = parse(line).unwrap_or_else(|| panic!("not read: {}", String::from_utf8_lossy(line)));
+    Stored {
+        series: point.series().to_owned(),
+        tags: point.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
+        fields: point.fields().map(|(key, value)| (key.to_owned(), value.clone())).collect(),
+        time: point.time().expect("always a timestamp").as_nanos(),
+    }
+}
+
+/// What holds for the bytes of every line, whatever is in it.
+pub(super) fn assert_one_line(line: &[u8]) {
+    assert!(line.len() <= crate::line_protocol::LINE_BYTES, "{} bytes", line.len());
+    assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line break");
+    assert!(line.ends_with(b"\n") && !line.contains(&b'\r') && !line.starts_with(b"#"));
+}
+
+fn reserved(key: &str) -> bool {
+    matches!(key, "" | "time" | "_field" | "_measurement" | "__chunk_order")
+}
+
+/// A string without line breaks, of whole characters or what stands for them.
+pub(super) fn string(text: &str, limit: usize) -> String {
+    let mut kept = String::new();
+    for character in text.chars() {
+        let piece = match character {
+            '\n' => "\\n".to_owned(),
+            '\r' => "\\r".to_owned(),
+            other => other.to_string(),
+        };
+        if kept.len() + piece.len() > limit {
+            break;
+        }
+        kept += &piece;
+    }
+    kept
+}
+
+pub(super) fn cut(text: &str, limit: usize) -> &str {
+    let mut end = text.len().min(limit);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// A name or tag value without what no server may see.
+pub(super) fn name(text: &str, is_field: bool) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let at = |index: Option<usize>| index.and_then(|index| characters.get(index).copied());
+    let sanitized = |(index, character): (usize, &char)| {
+        let (before, after) = (at(index.checked_sub(1)), at(Some(index + 1)));
+        match character {
+            '\0'..='\x1f' | '\x7f'..='\u{9f}' => '_',
+            '\\' if after.is_none_or(|after| "\\,= \"".contains(after)) => '/',
+            ':' if is_field && (before == Some(':') || after == Some(':')) => '_',
+            other => *other,
+        }
+    };
+    characters.iter().enumerate().map(sanitized).collect()
+}

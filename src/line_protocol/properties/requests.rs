@@ -1,0 +1,199 @@
+//! The points of requests: the path of the layer, which copies constants, against the path of own points.
+
+use std::time::Duration;
+
+use proptest::{collection::vec, prelude::*, sample::select};
+
+use super::{
+    any_text, any_value,
+    model::{assert_one_line, cut, name, read_by_influxdata, read_by_us, string},
+};
+use crate::{
+    Limits, Point, RequestPoint, Value,
+    field_types::FieldTypes,
+    line_protocol::{Changes, Extras, RequestLine, RequestTemplate, StaticTags, encode_point},
+    tag_values::TagValues,
+};
+
+/// Keys as handlers might write them: few, so that they meet, around every standard name, and with all that is to be escaped.
+const KEYS: [&str; 20] = [
+    "a",
+    "db_time",
+    "f",
+    "ffff",
+    "request_idx",
+    "routf",
+    "servicf",
+    "statut",
+    "t",
+    "zzz",
+    "a b",
+    "a,b",
+    "a=b",
+    "a\\",
+    "x::y",
+    "new\nline",
+    "route",
+    "time",
+    "_field",
+    "",
+];
+
+#[derive(Clone, Debug)]
+struct Added {
+    is_tag: bool,
+    key: &'static str,
+    value: Value<'static>,
+}
+
+fn any_extras() -> impl Strategy<Value = Vec<Added>> {
+    let added = (any::<bool>(), select(&KEYS[..]), any_value());
+    vec(added.prop_map(|(is_tag, key, value)| Added { is_tag, key, value }), 0..12)
+}
+
+/// As long as an id can be on the request's path, which has no settings for it.
+fn short(text: String) -> String {
+    cut(&text, 512).to_owned()
+}
+
+fn extras_of(added: &[Added], limits: &Limits) -> Extras {
+    let mut extras = Extras::default();
+    for Added { is_tag, key, value } in added {
+        if *is_tag {
+            extras.tag(key, value.clone(), limits);
+        } else {
+            extras.field(key, value.clone(), limits);
+        }
+    }
+    extras
+}
+
+proptest! {
+    #[test]
+    fn both_paths_write_the_same_bytes(
+        service in any_text(),
+        method in any_text(),
+        resource in any_text(),
+        status_code: u16,
+        request_id in any_text().prop_map(short),
+        error_code in any_text(),
+        nanoseconds in 0..2_000_000_000_000_000_u64,
+        added in any_extras(),
+        static_tags in vec((select(&KEYS[..10]), any_text()), 0..3),
+    ) {
+        let limits = Limits::default();
+        let execution_time = Duration::from_nanos(nanoseconds);
+        let further = static_tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+        let static_tags = StaticTags::new(&service, None, &further);
+        let (types, values) = (FieldTypes::default(), TagValues::new(0));
+
+        let line = RequestLine {
+            stamp: 5,
+            method: &method,
+            resource: &resource,
+            status_code,
+            request_id: &request_id,
+            execution_time,
+            body: None,
+        };
+        let template = RequestTemplate::new(&static_tags, !request_id.is_empty());
+        let mut extras = extras_of(&added, &limits);
+        template.prepare(&mut extras, &types, &values);
+        let (mut request, mut error) = (Vec::new(), Vec::new());
+        template.encode_request(&mut request, &line, Some(&extras));
+        template.encode_error(&mut error, &line, &error_code, Some(&extras));
+
+        let mut point = RequestPoint::new(&service, &method, &resource, status_code, execution_time)
+            .with_request_id(&request_id);
+        for Added { is_tag, key, value } in &added {
+            // Static tags are not the handler's to set, but are an own point's.
+            if !further.contains_key(*key) || further[*key].is_empty() {
+                // `NaN` has a text, which a tag could hold, but a handler's number that is none is refused.
+                let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
+                point = match is_tag {
+                    true if is_number => point.with_tag(*key, value.clone()),
+                    true => point,
+                    false => point.with_field(*key, value.clone()),
+                };
+            }
+        }
+        let types = FieldTypes::default();
+        let mut generic = |point: &dyn Point| {
+            let mut out = Vec::new();
+            encode_point(point, 5, &static_tags, &limits, &types, &values, &mut out).expect("has fields");
+            out
+        };
+        for (line, point) in [(request, generic(&point)), (error, generic(&point.error(error_code.clone())))] {
+            assert_one_line(&line);
+            prop_assert_eq!(String::from_utf8_lossy(&line), String::from_utf8_lossy(&point));
+            prop_assert_eq!(read_by_us(&line), read_by_influxdata(&line));
+        }
+    }
+
+    #[test]
+    fn standard_tags_and_fields_always_survive(
+        service in any_text(),
+        method in any_text(),
+        resource in any_text(),
+        request_id in any_text(),
+        error_code in any_text(),
+        added in any_extras(),
+    ) {
+        let limits = Limits::default();
+        let template = RequestTemplate::new(&StaticTags::new(&service, None, &Default::default()), true);
+        let line = RequestLine {
+            stamp: i64::MAX,
+            method: &method,
+            resource: &resource,
+            status_code: 200,
+            request_id: &request_id,
+            execution_time: Duration::from_micros(1),
+            body: None,
+        };
+        let extras = extras_of(&added, &limits);
+        let (mut request, mut error) = (Vec::new(), Vec::new());
+        template.encode_request(&mut request, &line, Some(&extras));
+        template.encode_error(&mut error, &line, &error_code, Some(&extras));
+        let value = |text: &str| Some(name(cut(text, 1024), false)).filter(|text| !text.is_empty());
+        for (line, series) in [(request, "requests"), (error, "errors")] {
+            let stored = read_by_influxdata(&line);
+            prop_assert_eq!(&stored.series, series);
+            prop_assert_eq!(stored.tags.get("service").cloned(), value(&service));
+            prop_assert_eq!(stored.tags.get("route").cloned(), value(&format!("{method}:{resource}")));
+            prop_assert_eq!(&stored.tags["status_code"], "200");
+            prop_assert_eq!(&stored.fields["request_id"], &Value::from(string(&request_id, 1024)));
+            if series == "errors" {
+                let code = value(&error_code).unwrap_or_else(|| "200".to_owned());
+                prop_assert_eq!(&stored.tags["error_code"], &code);
+            } else {
+                prop_assert_eq!(&stored.fields["execution_time"], &Value::Float(0.000_001));
+            }
+        }
+    }
+
+    #[test]
+    fn setting_extras_in_pieces_is_setting_them_in_one(first in any_extras(), second in any_extras()) {
+        let limits = Limits { extras: usize::MAX, ..Limits::default() };
+        let mut merged = extras_of(&first, &limits);
+        let changes = merged.merge(&extras_of(&second, &limits), &limits);
+        let both: Vec<Added> = first.into_iter().chain(second).collect();
+        let at_once = extras_of(&both, &limits);
+        let line = |extras: &Extras| {
+            let template = RequestTemplate::new(&StaticTags::default(), false);
+            let line = RequestLine {
+                stamp: 0,
+                method: "",
+                resource: "",
+                status_code: 0,
+                request_id: "",
+                execution_time: Duration::ZERO,
+                body: None,
+            };
+            let mut out = Vec::new();
+            template.encode_request(&mut out, &line, Some(extras));
+            String::from_utf8(out).expect("UTF-8")
+        };
+        prop_assert_eq!(line(&merged), line(&at_once));
+        prop_assert_eq!(Changes { refused: changes.refused, ..Changes::default() }, changes);
+    }
+}
