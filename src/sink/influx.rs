@@ -164,20 +164,23 @@ impl<T: Transport> InfluxSink<T> {
     /// A connection with the token that is in `token_file` now, if that is another than the one refused.
     async fn renewed(&self, refused: &Connection<T>) -> Option<Arc<Connection<T>>> {
         self.settings.token_file.as_ref()?;
-        let settings = self.settings.clone();
-        // The file may be on a disk that is slow or away.
-        let read = tokio::task::spawn_blocking(move || settings.current_token()).await.ok()?;
-        let token = match read {
-            Ok(token) => token,
+        let (settings, url, old) = (self.settings.clone(), self.url.clone(), refused.token.clone());
+        // Files are read, of a disk that may be slow or away.
+        let read = tokio::task::spawn_blocking(move || {
+            let token = settings.current_token()?;
+            if token == old { Ok(None) } else { Connection::new(&settings, &url, token).map(Some) }
+        });
+        let connection = match read.await.ok()? {
+            Ok(connection) => connection?,
             Err(error) => {
-                warn!(target: "tower_influx", %error, "the server refuses the token, and it cannot be read again; points are kept");
+                warn!(
+                    target: "tower_influx",
+                    %error,
+                    "the server refuses the token, and another cannot be read; points are kept until it can"
+                );
                 return None;
             }
         };
-        if token == refused.token {
-            return None;
-        }
-        let connection = Connection::new(&self.settings, &self.url, token).ok()?;
         *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&connection);
         info!(target: "tower_influx", "`token_file` holds another token than the one refused; the write is repeated with it");
         Some(connection)

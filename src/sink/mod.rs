@@ -13,6 +13,8 @@ mod classify;
 pub(crate) mod file;
 #[cfg(any(feature = "influxdb2", feature = "http"))]
 mod gzip;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(any(feature = "influxdb2", feature = "http"))]
 mod influx;
 #[cfg(feature = "influxdb2")]
@@ -61,6 +63,9 @@ pub(crate) fn influx(settings: &InfluxSettings) -> Result<Arc<dyn Sink>, Error> 
         Client::Influxdb2 => Ok(Arc::new(influx::InfluxSink::<self::influxdb2::Influxdb2>::new(settings)?)),
         #[cfg(not(feature = "influxdb2"))]
         Client::Influxdb2 => Err(without_feature("influxdb2")),
+        #[cfg(feature = "http")]
+        Client::Http => Ok(Arc::new(influx::InfluxSink::<self::http::Http>::new(settings)?)),
+        #[cfg(not(feature = "http"))]
         Client::Http => Err(without_feature("http")),
     }
 }

@@ -3,9 +3,6 @@
 //! It speaks just enough HTTP/1.1 over plain TCP to send what a library would refuse to: answers that break off, resets,
 //! silence, and answers before the body has arrived.
 
-// Each of the binaries that include this file uses another part of it.
-#![allow(dead_code, unreachable_pub)]
-
 use std::{
     collections::VecDeque,
     io::{self, Read},
@@ -24,7 +21,7 @@ use tokio::{
 };
 
 /// A server that answers each request as it is told. It ends when dropped.
-pub struct FaultServer {
+pub(crate) struct FaultServer {
     address: SocketAddr,
     state: Arc<State>,
     task: JoinHandle<()>,
@@ -32,7 +29,7 @@ pub struct FaultServer {
 
 /// What is done with one request.
 #[derive(Clone, Debug)]
-pub enum Step {
+pub(crate) enum Step {
     /// A complete answer.
     Answer(Answer),
     /// The connection is reset after the request, before any byte of an answer.
@@ -51,22 +48,22 @@ pub enum Step {
 
 /// A complete answer.
 #[derive(Clone, Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 /// A request as it came.
 #[derive(Clone, Debug)]
-pub struct Received {
-    pub method: String,
+pub(crate) struct Received {
+    pub(crate) method: String,
     /// Path and query.
-    pub target: String,
+    pub(crate) target: String,
     /// Names in lower case.
-    pub headers: Vec<(String, String)>,
+    pub(crate) headers: Vec<(String, String)>,
     /// As it came over the wire.
-    pub body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 type Behaviour = Box<dyn FnMut(&Received) -> Step + Send>;
@@ -81,13 +78,13 @@ struct State {
 
 impl FaultServer {
     /// Takes each step for one request, then answers 204.
-    pub async fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
+    pub(crate) async fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
         let mut steps: VecDeque<Step> = steps.into_iter().collect();
         Self::start(move |_| steps.pop_front().unwrap_or_else(|| Step::status(204))).await
     }
 
     /// Decides by the request.
-    pub async fn start(behaviour: impl FnMut(&Received) -> Step + Send + 'static) -> Self {
+    pub(crate) async fn start(behaviour: impl FnMut(&Received) -> Step + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let state = Arc::new(State {
@@ -101,25 +98,25 @@ impl FaultServer {
     }
 
     /// Answers 413 to longer bodies without reading them, as proxies do.
-    pub fn refuse_bodies_over(&self, bytes: usize) {
+    pub(crate) fn refuse_bodies_over(&self, bytes: usize) {
         self.state.largest_body.store(bytes, Ordering::Relaxed);
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
     /// The requests so far, without those whose body was refused unread.
-    pub fn received(&self) -> Vec<Received> {
+    pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// How many connections were opened so far.
-    pub fn connections(&self) -> usize {
+    pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
 }
@@ -132,17 +129,17 @@ impl Drop for FaultServer {
 
 impl Step {
     /// An answer with this status and no body.
-    pub fn status(status: u16) -> Self {
+    pub(crate) fn status(status: u16) -> Self {
         Self::text(status, "")
     }
 
     /// An answer with this status and body.
-    pub fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::Answer(Answer { status, headers: Vec::new(), body: body.into() })
     }
 
     /// The same with a further header; only for [`Step::Answer`].
-    pub fn with_header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         if let Self::Answer(answer) = &mut self {
             answer.headers.push((name.to_owned(), value.to_owned()));
         }
@@ -150,7 +147,7 @@ impl Step {
     }
 
     /// The answer of this step breaks off after its headers.
-    pub fn reset_after_headers(self) -> Self {
+    pub(crate) fn reset_after_headers(self) -> Self {
         match self {
             Self::Answer(answer) => Self::ResetAfterHeaders(answer),
             other => other,
@@ -158,7 +155,7 @@ impl Step {
     }
 
     /// The answer of this step breaks off in its body.
-    pub fn cut(self) -> Self {
+    pub(crate) fn cut(self) -> Self {
         match self {
             Self::Answer(answer) => Self::CutBody(answer),
             other => other,
@@ -168,12 +165,12 @@ impl Step {
 
 impl Received {
     /// The first header of this name, which is given in lower case.
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
     /// The body, decompressed where the headers say that it is compressed.
-    pub fn lines(&self) -> String {
+    pub(crate) fn lines(&self) -> String {
         if self.header("content-encoding") != Some("gzip") {
             return String::from_utf8_lossy(&self.body).into_owned();
         }
@@ -184,14 +181,14 @@ impl Received {
 }
 
 /// An address at which connecting takes for ever: its queue is full, and what comes is dropped.
-pub struct Blackhole {
+pub(crate) struct Blackhole {
     address: SocketAddr,
     _listener: TcpListener,
     _queued: Vec<TcpStream>,
 }
 
 impl Blackhole {
-    pub async fn open() -> io::Result<Self> {
+    pub(crate) async fn open() -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(([127, 0, 0, 1], 0).into())?;
         let listener = socket.listen(1)?;
@@ -205,7 +202,7 @@ impl Blackhole {
         Ok(Self { address, _listener: listener, _queued: queued })
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub(crate) mod certificates;
+pub(crate) mod fault_server;
 pub(crate) mod http;
 pub(crate) mod influx;
 pub(crate) mod influx2;

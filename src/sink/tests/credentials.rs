@@ -71,24 +71,24 @@ async fn no_secret_is_ever_seen(client: Client) {
     let guard = tracing::subscriber::set_default(subscriber);
     let mut seen = String::new();
     let statuses = [200, 202, 301, 400, 401, 403, 404, 413, 422, 429, 500, 503];
-    let mut next = statuses.into_iter().cycle();
+    let mut next = 0;
     let server = FaultServer::start(move |request| {
         if request.body.len() > 10_000 {
             return Step::status(200);
         }
-        let padding = "x".repeat(request.target.len() % 7 + 380);
-        let status = next.next().unwrap_or(500);
-        Step::text(status, format!("{padding} {:?} {}", request.headers, request.target))
+        next += 1;
+        // Wherever a message is cut, in one of the answers the token lies across it.
+        let padding = "x".repeat(350 + next % 60);
+        let header = request.header("authorization").unwrap_or_default();
+        Step::text(statuses[next % statuses.len()], format!("{padding} {header} {:?}", request.headers))
     })
     .await;
     let settings = settings(client, &server.url());
     seen.push_str(&format!("{settings:?}"));
     let sink = influx(&settings).expect("settings that work");
-    for lines in [1, 100] {
-        for _ in statuses {
-            let error = write(&sink, lines).await.expect_err("a body is no yes");
-            seen.push_str(&format!("{error} {error:?}"));
-        }
+    for number in 0..120 {
+        let error = write(&sink, 1 + number % 100).await.expect_err("a body is no yes");
+        seen.push_str(&format!("{error} {error:?}"));
     }
     write(&sink, 1_000).await.expect("an odd yes, which is logged");
     drop(server);
@@ -99,7 +99,7 @@ async fn no_secret_is_ever_seen(client: Client) {
         "the test sees what is said"
     );
     seen.push_str(&log.text());
-    for part in ["hunter2", "nter2-sec", "2-secret"] {
+    for part in ["hunt", "nter2", "r2-s", "2-secret"] {
         assert!(!seen.contains(part), "{seen}");
     }
 }

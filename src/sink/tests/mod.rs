@@ -4,13 +4,20 @@ mod answers;
 mod compression;
 mod connections;
 mod credentials;
-#[path = "../../../tests/support/fault_server.rs"]
-mod fault_server;
+#[cfg(feature = "http")]
+mod http_only;
+mod live;
+mod proxies;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+#[cfg(feature = "http")]
+mod tls;
 
 use std::{sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 
+use self::support::fault_server;
 use super::{Blocked, Sink, WriteError, WriteErrorKind, Written, influx};
 use crate::{Batch, Client, InfluxSettings};
 
@@ -22,6 +29,14 @@ macro_rules! for_each_client {
             $(#[tokio::test]
             async fn $name() {
                 super::$name(super::Client::Influxdb2).await;
+            })*
+        }
+
+        #[cfg(feature = "http")]
+        mod http {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::Client::Http).await;
             })*
         }
     };
@@ -60,4 +75,6 @@ async fn kind(sink: &Arc<dyn Sink>, lines: usize) -> WriteErrorKind {
     write(sink, lines).await.expect_err("a server that fails").kind
 }
 
+const AUTHORIZATION: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Authorization);
+const TARGET: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Target);
 const CONFIGURATION: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Configuration);
