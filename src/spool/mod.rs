@@ -138,20 +138,10 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// A bound that cannot hold, or a directory that cannot be created, locked or written. A full disk is no error here: the
+    /// A directory that cannot be created, locked or written. A full disk is no error here: the
     /// spool is then off for its first minute.
     pub(crate) fn open(settings: &SpoolSettings, target: &str, ledger: Arc<Ledger>) -> Result<Self, Error> {
         let SpoolSettings { directory, max_size, max_files, max_age, mode: _ } = settings;
-        if *max_size < MIN_SIZE {
-            return Err(Error::setting(
-                "spool.max_size",
-                max_size,
-                format!("give at least {MIN_SIZE} bytes"),
-            ));
-        }
-        if *max_files == 0 {
-            return Err(Error::setting("spool.max_files", max_files, "give at least 1"));
-        }
         let unusable = |error: io::Error| {
             let remedy = match error.kind() {
                 io::ErrorKind::Unsupported => {
@@ -287,9 +277,6 @@ impl fmt::Debug for Spool {
         formatter.debug_struct("Spool").field("root", &self.root).field("counts", &self.counts()).finish()
     }
 }
-
-/// Below this not even one batch of the default size fits.
-const MIN_SIZE: u64 = 1024 * 1024;
 
 #[cfg(test)]
 mod tests;
