@@ -43,7 +43,7 @@ pub use settings::{
     Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
     Overflow, Settings, SpoolMode, SpoolSettings, Storage,
 };
-pub use sink::{Blocked, RejectReason, Sink, SinkFuture, WriteError, Written};
+pub use sink::{Blocked, MemorySink, RejectReason, Sink, SinkFuture, WriteError, Written};
 pub use stats::{
     DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, State, Stats, Writes,
 };

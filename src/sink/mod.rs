@@ -19,7 +19,10 @@ mod http;
 mod influx;
 #[cfg(feature = "influxdb2")]
 mod influxdb2;
-pub(crate) mod rotation;
+pub(crate) mod memory;
+mod rotation;
+
+pub use memory::MemorySink;
 
 /// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch, never on a request's path.
 pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
