@@ -20,6 +20,7 @@ mod influx;
 #[cfg(feature = "influxdb2")]
 mod influxdb2;
 pub(crate) mod memory;
+pub(crate) mod rejected;
 mod rotation;
 
 pub use memory::MemorySink;
