@@ -18,6 +18,10 @@ use crate::{
 /// A batch counts as written when the operating system has taken it: it survives the end of the process, however that
 /// comes, but not a power cut in the seconds before the system writes it to disk. A batch that fits only partly, as on a
 /// full disk, is cut off again and kept by the flusher.
+///
+/// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file as it is, and so does posting it to the write
+/// endpoint. `influx -import -precision ns -path FILE` of 1.x needs two lines before it, `# DML` and
+/// `# CONTEXT-DATABASE: NAME`, and the database to exist; tried with 1.6.7.
 #[derive(Debug)]
 pub(crate) struct FileSink {
     directory: PathBuf,
