@@ -48,7 +48,7 @@ mod tests {
         assert_eq!(between("buckt", "bucket"), 1);
         assert_eq!(between("buckett", "bucket"), 1);
         assert_eq!(between("bocket", "bucket"), 1);
-        assert_eq!(between("bcuket", "bucket"), 1);
+        assert_eq!(between("ubcket", "bucket"), 1);
         assert_eq!(between("kitten", "sitting"), 3);
         assert_eq!(between("größe", "grosse"), 3);
     }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use tower_influx::{SpoolStats, Stats};
+
 use crate::support::{
     influx::Influx,
     live::{self, INFLUXD},
@@ -70,6 +72,23 @@ async fn documented_retention_and_alerts_work_in_influxdb_1() {
         assert_eq!(series.len(), 1, "{name}: {result}");
         assert_eq!(series[0]["tags"]["service"], "shop", "{name}: {result}");
         assert_eq!(series[0]["values"][0][1].as_f64(), Some(value), "{name}: {result}");
+    }
+}
+
+#[test]
+fn the_documented_values_are_in_the_statistics() {
+    let mut stats = Stats::default();
+    stats.spool = Some(SpoolStats::default());
+    let json = serde_json::to_value(&stats).expect("statistics serialize");
+    let table = DOCUMENT.split("| alert | value | when |").nth(1).expect("the table of values");
+    let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    assert_eq!(rows.len(), 7);
+    for row in rows {
+        let values = row.split('|').nth(2).expect("three columns").split('`').skip(1).step_by(2);
+        for value in values.filter(|value| !value.starts_with("spool.max_")) {
+            let pointer = format!("/{}", value.replace('.', "/"));
+            assert!(json.pointer(&pointer).is_some(), "{value} is not in {json}");
+        }
     }
 }
 
