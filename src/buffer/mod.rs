@@ -154,6 +154,11 @@ impl Buffer {
         self.locked().for_each(|mut shard| shard.closed = true);
     }
 
+    /// Whether [`close`](Self::close) was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock_own().closed
+    }
+
     /// Moves all that waits into `into`, oldest first within each shard, and into the ledger as in flight. Returns the
     /// number of points.
     pub(crate) fn drain(&self, ledger: &Ledger, into: &mut Vec<Chunk>) -> usize {

@@ -1,4 +1,4 @@
-//! Licences: a check at start and each day at midnight, with a point in the series `licensing` for every one.
+#![doc = include_str!("../../docs/licensing.md")]
 
 mod builder;
 mod check;
@@ -20,4 +20,5 @@ pub use check::{BoxError, LicenseCheck};
 pub use file::{LicenseFile, PublicKey};
 pub use point::LicensingPoint;
 pub use state::{CheckedLicense, LicenseState, LicenseStatus};
+pub(crate) use task::Recorder;
 pub use watch::{LicenseChanges, LicenseWatch};

@@ -2,6 +2,8 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use serde::{Serialize, Serializer};
+
 use super::state::CheckedLicense;
 use crate::{Field, Point, Tag, Timestamp, Value, point::schema};
 
@@ -65,6 +67,13 @@ impl Point for LicensingPoint {
 
     fn time(&self) -> Option<Timestamp> {
         Some(self.stamp)
+    }
+}
+
+/// To `time`, `measurement`, `tags` and `fields`.
+impl Serialize for LicensingPoint {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self as &dyn Point).serialize(serializer)
     }
 }
 

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod builder;
+mod licensing;
 
 pub use builder::MonitorBuilder;
 

@@ -9,6 +9,8 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
+
 use super::{DAY, Points, clock, fine, pass, points, settings, spawn};
 use crate::{
     Error, Point, Value,
@@ -48,6 +50,48 @@ async fn without_messages_the_strings_are_empty() {
         [pair("license_period_rest", 100_i64), pair("warnings", ""), pair("errors", "")];
     assert_eq!(last(&points).2, expected);
     assert_eq!(last(&points).1[1], pair("license_status", "ok"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn point_and_result_serialize() {
+    let points = points();
+    let check = || async {
+        let state = LicenseState::new(3)
+            .warning("w")
+            .tag("edition", "gold")
+            .field("seats", 12_i64)
+            .field("errors", 1);
+        Ok::<_, Error>(state)
+    };
+    let watch = spawn(check, "UTC", &clock(), &points).expect("settings are right");
+    watch.first().await.expect("the check ends");
+    let point = points.all()[0].clone();
+    let time = point.time().expect("a stamp of its own").as_nanos();
+    let expected = json!({
+        "time": time,
+        "measurement": "licensing",
+        "tags": {"service": "luna-licenses", "license_status": "warning", "edition": "gold"},
+        "fields": {"license_period_rest": 3, "warnings": "w", "errors": "", "seats": 12},
+    });
+    assert_eq!(serde_json::to_value(&point).expect("plain values"), expected);
+    let expected = json!({
+        "license_status": "warning",
+        "license_period_rest": 3,
+        "warnings": ["w"],
+        "errors": [],
+        "tags": {"edition": "gold"},
+        "fields": {"seats": 12, "errors": 1},
+        "checked_at": 1_777_896_000,
+    });
+    assert_eq!(
+        serde_json::to_value(&*watch.latest().expect("there is one")).expect("plain values"),
+        expected
+    );
+    watch.check_now().await.expect("the watch runs");
+    assert!(
+        points.all()[1].time() > Some(time.into()),
+        "no point overwrites another, even at the same wall time"
+    );
 }
 
 #[test]
