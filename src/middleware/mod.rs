@@ -10,7 +10,7 @@ mod outcome;
 mod route;
 mod service;
 
-pub(crate) use route::{OTHER_METHOD, Route, UNMATCHED};
+pub(crate) use route::Route;
 pub use {
     body::ResponseBody,
     future::{ResponseFuture, TrackBodyFuture},

@@ -1,0 +1,380 @@
+//! One point for every ending of a request, over real sockets, against the driver's own books.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes},
+    extract::{Request, ws::WebSocketUpgrade},
+    http::{HeaderMap, Response, StatusCode, header},
+    response::{IntoResponse, Redirect},
+    routing::{any, get},
+};
+use futures_util::stream;
+use http_body::Frame;
+use http_body_util::{BodyExt, Empty, StreamBody};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    sync::Notify,
+};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use tower_influx::{DataPoint, MemorySink, Monitor, MonitoringLayer, Settings};
+
+/// A monitor that keeps its points, and what is needed to look at them.
+struct Watched {
+    monitor: Monitor,
+    sink: MemorySink,
+}
+
+impl Watched {
+    fn start() -> Self {
+        let sink = MemorySink::new();
+        let monitor = Monitor::builder(Settings::new("endings")).sink(sink.clone()).start();
+        Self { monitor: monitor.expect("settings are right"), sink }
+    }
+
+    fn layer(&self) -> MonitoringLayer {
+        self.monitor.layer()
+    }
+
+    /// Waits until no request runs, and returns `route status` of every request and `route status code` of every error.
+    async fn points(&self) -> (Vec<String>, Vec<String>) {
+        while self.monitor.stats().intake.running_requests > 0 {
+            tokio::task::yield_now().await;
+        }
+        self.monitor.flush().await.expect("the monitor runs");
+        let tag = |point: &DataPoint, key| point.tag(key).expect("the tag is always there").to_owned();
+        let mut requests: Vec<String> = self
+            .sink
+            .series("requests")
+            .iter()
+            .map(|point| format!("{} {}", tag(point, "route"), tag(point, "status_code")))
+            .collect();
+        let mut errors: Vec<String> = self
+            .sink
+            .series("errors")
+            .iter()
+            .map(|point| {
+                format!("{} {} {}", tag(point, "route"), tag(point, "status_code"), tag(point, "error_code"))
+            })
+            .collect();
+        requests.sort();
+        errors.sort();
+        let stats = self.monitor.stats();
+        assert!(stats.balances(), "{stats}");
+        (requests, errors)
+    }
+
+    async fn expect(&self, requests: &[&str], errors: &[&str]) {
+        let (found_requests, found_errors) = self.points().await;
+        assert_eq!(found_requests, requests, "points of requests");
+        assert_eq!(found_errors, errors, "points of errors");
+    }
+}
+
+async fn serve(app: Router) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("bound").to_string();
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    address
+}
+
+/// Sends one request over HTTP/1 and returns everything that came back until the server closed.
+async fn ask(address: &str, method: &str, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.expect("the server listens");
+    let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("the server reads");
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn every_kind_of_response_counts_once() {
+    let watched = Watched::start();
+    let app = Router::new()
+        .route("/ok", get(|| async { "ok" }))
+        .route("/nothing", get(|| async { StatusCode::NO_CONTENT }))
+        .route("/unmodified", get(|| async { StatusCode::NOT_MODIFIED }))
+        .route("/moved", get(|| async { Redirect::permanent("/ok") }))
+        .route("/missing", get(|| async { StatusCode::NOT_FOUND }))
+        .route("/broken", get(|| async { StatusCode::BAD_GATEWAY }))
+        .layer(watched.layer());
+    let address = serve(app).await;
+    for path in ["/ok", "/nothing", "/unmodified", "/moved", "/missing", "/broken", "/unknown"] {
+        assert!(ask(&address, "GET", path).await.starts_with("HTTP/1.1 "), "{path}");
+    }
+    ask(&address, "HEAD", "/ok").await;
+    ask(&address, "POST", "/ok").await;
+    watched
+        .expect(
+            &[
+                "GET:/broken 502",
+                "GET:/missing 404",
+                "GET:/moved 308",
+                "GET:/nothing 204",
+                "GET:/ok 200",
+                "GET:/unmodified 304",
+                "GET:unmatched 404",
+                "HEAD:/ok 200",
+                "POST:/ok 405",
+            ],
+            &["GET:/broken 502 502", "GET:/missing 404 404", "GET:unmatched 404 404", "POST:/ok 405 405"],
+        )
+        .await;
+}
+
+#[tokio::test]
+async fn an_unknown_method_is_one_constant() {
+    let watched = Watched::start();
+    let address = serve(Router::new().route("/any", any(|| async {})).layer(watched.layer())).await;
+    for method in ["PROPFIND", "X1", "X2", "PURGE"] {
+        ask(&address, method, "/any").await;
+    }
+    watched.expect(&["OTHER:/any 200"; 4], &[]).await;
+}
+
+#[tokio::test]
+async fn an_error_of_the_inner_service_counts() {
+    let watched = Watched::start();
+    let failing =
+        watched.layer().layer(service_fn(|_: Request| async { Err::<Response<Body>, _>("out of order") }));
+    let answer = failing.oneshot(Request::new(Body::empty())).await;
+    assert_eq!(answer.expect_err("the error passes through"), "out of order");
+    watched.expect(&["GET:unmatched 500"], &["GET:unmatched 500 service_error"]).await;
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_before_the_head_counts() {
+    let watched = Watched::start();
+    let reached = Arc::new(Notify::new());
+    let handler = {
+        let reached = Arc::clone(&reached);
+        move || async move {
+            reached.notify_one();
+            pending::<()>().await;
+        }
+    };
+    let address = serve(Router::new().route("/never", get(handler)).layer(watched.layer())).await;
+    let mut stream = TcpStream::connect(&address).await.expect("the server listens");
+    stream.write_all(b"GET /never HTTP/1.1\r\nhost: test\r\n\r\n").await.expect("the server reads");
+    reached.notified().await;
+    drop(stream);
+    watched.expect(&["GET:/never 499"], &["GET:/never 499 cancelled"]).await;
+}
+
+#[tokio::test]
+async fn a_timeout_outside_counts_as_cancelled_and_inside_as_its_response() {
+    let watched = Watched::start();
+    let timeout = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(20));
+    let slow = || Router::new().route("/slow", get(pending::<()>));
+    let outside = serve(slow().layer(watched.layer()).layer(timeout())).await;
+    assert!(ask(&outside, "GET", "/slow").await.starts_with("HTTP/1.1 504"));
+    let inside = serve(slow().layer(timeout()).layer(watched.layer())).await;
+    assert!(ask(&inside, "GET", "/slow").await.starts_with("HTTP/1.1 504"));
+    watched
+        .expect(&["GET:/slow 499", "GET:/slow 504"], &["GET:/slow 499 cancelled", "GET:/slow 504 504"])
+        .await;
+}
+
+#[tokio::test]
+async fn a_panic_counts_with_and_without_a_layer_that_catches_it() {
+    let watched = Watched::start();
+    let panicking = || Router::new().route("/panic", get(|| async { panic!("on purpose") as () }));
+    let bare = serve(panicking().layer(watched.layer())).await;
+    assert_eq!(ask(&bare, "GET", "/panic").await, "", "the connection is closed");
+    watched.expect(&["GET:/panic 500"], &["GET:/panic 500 panic"]).await;
+
+    watched.sink.clear();
+    let outside = serve(panicking().layer(watched.layer()).layer(CatchPanicLayer::new())).await;
+    assert!(ask(&outside, "GET", "/panic").await.starts_with("HTTP/1.1 500"));
+    watched.expect(&["GET:/panic 500"], &["GET:/panic 500 panic"]).await;
+
+    watched.sink.clear();
+    let inside = serve(panicking().layer(CatchPanicLayer::new()).layer(watched.layer())).await;
+    assert!(ask(&inside, "GET", "/panic").await.starts_with("HTTP/1.1 500"));
+    watched.expect(&["GET:/panic 500"], &["GET:/panic 500 500"]).await;
+}
+
+/// Dropped while another panic unwinds, a pending request is cancelled, not panicked.
+#[tokio::test]
+async fn a_neighbours_panic_is_not_this_requests() {
+    let watched = Watched::start();
+    let pending_service = watched
+        .layer()
+        .layer(service_fn(|_: Request| async { pending::<Result<Response<Body>, Infallible>>().await }));
+    let joined = tokio::spawn(async move {
+        let mut request = Box::pin(pending_service.oneshot(Request::new(Body::empty())));
+        let _ = futures_util::FutureExt::now_or_never(&mut request);
+        panic!("elsewhere");
+    });
+    assert!(joined.await.is_err());
+    watched.expect(&["GET:unmatched 499"], &["GET:unmatched 499 cancelled"]).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_counts_as_101() {
+    let watched = Watched::start();
+    let handler = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(|_| async {}) };
+    let address = serve(Router::new().route("/socket", any(handler)).layer(watched.layer())).await;
+    let mut stream = TcpStream::connect(&address).await.expect("the server listens");
+    stream
+        .write_all(
+            b"GET /socket HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+              sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n",
+        )
+        .await
+        .expect("the server reads");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 101");
+    watched.expect(&["GET:/socket 101"], &[]).await;
+}
+
+#[tokio::test]
+async fn http2_streams_count_one_by_one() {
+    let watched = Watched::start();
+    let app = Router::new()
+        .route("/ok", get(|| async { "ok" }))
+        .route("/never", get(pending::<()>))
+        .layer(watched.layer());
+    let address = serve(app).await;
+    let stream = TokioIo::new(TcpStream::connect(&address).await.expect("the server listens"));
+    let (mut client, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), stream).await.expect("HTTP/2");
+    let driver = tokio::spawn(connection);
+    let request = |path: &str| {
+        let uri = format!("http://{address}{path}");
+        Request::builder().uri(uri).body(Empty::<Bytes>::new()).expect("a valid request")
+    };
+    for _ in 0..3 {
+        let response = client.send_request(request("/ok")).await.expect("an answer");
+        response.into_body().collect().await.expect("a body");
+    }
+    let reset = client.send_request(request("/never"));
+    let running = async {
+        while watched.monitor.stats().intake.running_requests == 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = reset => panic!("it never answers"),
+        () = running => {}
+    }
+    // The stream is reset, the connection lives on.
+    let response = client.send_request(request("/ok")).await.expect("an answer");
+    response.into_body().collect().await.expect("a body");
+    watched
+        .expect(
+            &["GET:/never 499", "GET:/ok 200", "GET:/ok 200", "GET:/ok 200", "GET:/ok 200"],
+            &["GET:/never 499 cancelled"],
+        )
+        .await;
+    drop(client);
+    let _ = driver.await;
+}
+
+/// A body that ends as told.
+fn body(end: &'static str) -> Body {
+    let frame = |text: &'static str| Ok::<_, &'static str>(Frame::data(Bytes::from_static(text.as_bytes())));
+    let head = stream::iter([frame("12345"), frame("678")]);
+    let tail: stream::BoxStream<'static, _> = match end {
+        "complete" => Box::pin(stream::empty()),
+        "error" => Box::pin(stream::iter([Err("torn")])),
+        "panic" => Box::pin(stream::once(async { panic!("in the body") })),
+        "trailers" => Box::pin(stream::iter([Ok(Frame::trailers(HeaderMap::new()))])),
+        _ => Box::pin(stream::pending()),
+    };
+    Body::new(StreamBody::new(futures_util::StreamExt::chain(head, tail)))
+}
+
+#[tokio::test]
+async fn a_tracked_body_tells_how_it_ended() {
+    for (end, ending, failed) in [
+        ("complete", "complete", false),
+        ("trailers", "complete", false),
+        ("error", "error", true),
+        ("panic", "error", true),
+        ("endless", "dropped", false),
+    ] {
+        let watched = Watched::start();
+        let app = Router::new()
+            .route("/stream", get(move || async move { body(end) }))
+            .layer(watched.layer().track_body());
+        let address = serve(app).await;
+        let mut stream = TcpStream::connect(&address).await.expect("the server listens");
+        stream
+            .write_all(b"GET /stream HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
+            .await
+            .expect("the server reads");
+        let mut answer = Vec::new();
+        while !String::from_utf8_lossy(&answer).contains("678") {
+            // An error may close before all is read.
+            if stream.read_buf(&mut answer).await.unwrap_or(0) == 0 {
+                break;
+            }
+        }
+        drop(stream);
+        let errors: &[&str] = if failed { &["GET:/stream 200 body_error"] } else { &[] };
+        watched.expect(&["GET:/stream 200"], errors).await;
+        let point = &watched.sink.series("requests")[0];
+        assert_eq!(point.field("body_end"), Some(&ending.into()), "{end}: {point:?}");
+        assert_eq!(point.field("body_bytes"), Some(&8_i64.into()), "{end}: {point:?}");
+        assert!(
+            point.field("response_time").is_some() && point.field("execution_time").is_some(),
+            "{point:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_never_polled_still_ends() {
+    let watched = Watched::start();
+    let app = Router::new()
+        .route("/ok", get(|| async { "ok" }))
+        .route("/nothing", get(|| async { StatusCode::NO_CONTENT }))
+        .route(
+            "/unmodified",
+            get(|| async { (StatusCode::NOT_MODIFIED, [(header::ETAG, "\"1\"")]).into_response() }),
+        )
+        .layer(watched.layer().track_body());
+    let address = serve(app).await;
+    ask(&address, "HEAD", "/ok").await;
+    ask(&address, "GET", "/nothing").await;
+    ask(&address, "GET", "/unmodified").await;
+    watched.expect(&["GET:/nothing 204", "GET:/unmodified 304", "HEAD:/ok 200"], &[]).await;
+    for point in watched.sink.series("requests") {
+        assert_eq!(point.field("body_end"), Some(&"complete".into()), "{point:?}");
+    }
+}
+
+#[tokio::test]
+async fn requests_in_flight_are_known_at_any_moment() {
+    let watched = Watched::start();
+    let release = Arc::new(Notify::new());
+    let handler = {
+        let release = Arc::clone(&release);
+        move || async move { release.notified().await }
+    };
+    let app = Router::new().route("/wait", get(handler)).layer(watched.layer()).with_state(());
+    let running: Arc<Mutex<Vec<_>>> = Arc::default();
+    for expected in 1..=5 {
+        let request = Request::builder().uri("/wait").body(Body::empty()).expect("a valid request");
+        running.lock().expect("no panic").push(tokio::spawn(app.clone().oneshot(request)));
+        while watched.monitor.stats().intake.running_requests < expected {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(watched.monitor.stats().intake.running_requests, expected);
+    }
+    release.notify_waiters();
+    watched.expect(&["GET:/wait 200"; 5], &[]).await;
+    assert_eq!(watched.monitor.stats().intake.running_requests, 0);
+}
