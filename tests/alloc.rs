@@ -1,0 +1,113 @@
+//! What the layer allocates, counted: in a binary of its own, since the counting allocator is the process's.
+
+use std::{convert::Infallible, time::Duration};
+
+use axum::{Router, body::Body, http::StatusCode, routing::get};
+use http::{Request, Response};
+use tower::{Layer, Service, ServiceExt};
+use tower_influx::{ErrorCode, MemorySink, Monitor, MonitoringData, Settings};
+
+#[derive(Clone)]
+struct Nothing;
+
+#[derive(Clone)]
+struct NothingService<S>(S);
+
+impl<S> Layer<S> for Nothing {
+    type Service = NothingService<S>;
+
+    fn layer(&self, inner: S) -> NothingService<S> {
+        NothingService(inner)
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for NothingService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+/// The least allocations of one request: the buffer takes a new chunk now and then, which is no cost of the request's own.
+async fn allocations<S>(app: S, path: &str) -> u64
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
+{
+    let mut least = u64::MAX;
+    for _ in 0..200 {
+        let request = Request::builder().uri(path).body(Body::empty()).expect("a valid request");
+        let app = app.clone();
+        // Polled once: these handlers never wait, so no other task runs in between.
+        let mut response = Box::pin(app.oneshot(request));
+        let counted = allocation_counter::measure(|| {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            assert!(response.as_mut().poll(&mut context).is_ready(), "handlers here do not wait");
+        });
+        least = least.min(counted.count_total);
+    }
+    least
+}
+
+fn routes() -> Router {
+    Router::new()
+        .route("/plain", get(|| async { "plain" }))
+        .route("/items/{id}", get(|| async { "item" }))
+        .route("/method", get(|_: http::Method| async { "method" }))
+        .route("/taken", get(|_: MonitoringData| async { "taken" }))
+        .route(
+            "/tagged",
+            get(|data: MonitoringData| async move {
+                data.tag("tenant", "acme");
+                data.field("size", 7);
+                "tagged"
+            }),
+        )
+        .route("/failed", get(|| async { StatusCode::NOT_FOUND }))
+        .route("/coded", get(|| async { (StatusCode::NOT_FOUND, ErrorCode::from(11009)) }))
+}
+
+#[tokio::test]
+async fn the_layer_allocates_nothing_of_its_own() {
+    let monitor =
+        Monitor::builder(Settings::new("alloc")).sink(MemorySink::new()).start().expect("settings are right");
+    let nothing = routes().layer(Nothing).with_state(());
+    let monitored = routes().layer(monitor.layer()).with_state(());
+    for (path, like) in [
+        ("/plain", "/plain"),
+        ("/items/7", "/items/7"),
+        // Without a monitor the extractor makes data that goes nowhere: another extractor is the fair one.
+        ("/taken", "/method"),
+        ("/tagged", "/method"),
+        ("/failed", "/failed"),
+        ("/coded", "/coded"),
+    ] {
+        let without = allocations(nothing.clone(), like).await;
+        let with = allocations(monitored.clone(), path).await;
+        assert_eq!(with, without, "allocations of {path}, against {like} under a layer that does nothing");
+    }
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn a_disabled_monitor_allocates_nothing() {
+    let nothing = routes().layer(Nothing).with_state(());
+    let disabled = routes().layer(Monitor::disabled().layer()).with_state(());
+    assert_eq!(allocations(disabled, "/plain").await, allocations(nothing, "/plain").await);
+}
+
+#[tokio::test]
+async fn a_layer_costs_two_allocations_in_axum() {
+    let bare = allocations(routes().with_state(()), "/plain").await;
+    let nothing = allocations(routes().layer(Nothing).with_state(()), "/plain").await;
+    assert_eq!(nothing - bare, 2, "axum's own price of any layer has changed: say so in docs/performance.md");
+}
