@@ -10,8 +10,9 @@ use super::*;
 const ROOT: &str = "TOWER_INFLUX_TEST_SPOOL";
 const COUNT: &str = "TOWER_INFLUX_TEST_SPOOL_COUNT";
 
-/// Not a test by itself: what a child process does. It stores batches, and says after each how many there are.
+/// Stores batches, and says after each how many there are.
 #[tokio::test]
+#[ignore = "run as a child by the other tests of this file"]
 async fn child() {
     let (Ok(root), Ok(count)) = (std::env::var(ROOT), std::env::var(COUNT)) else { return };
     let mut fixture = Fixture::new(Path::new(&root));
@@ -37,7 +38,7 @@ impl Drop for Process {
 impl Process {
     fn spawn(root: &Path, count: u64) -> Self {
         let child = Command::new(std::env::current_exe().expect("has a path"))
-            .args(["--exact", "spool::tests::processes::child", "--nocapture", "--test-threads=1"])
+            .args(["--exact", "--ignored", "spool::tests::processes::child", "--nocapture"])
             .env(ROOT, root)
             .env(COUNT, count.to_string())
             .stdin(Stdio::piped())
@@ -136,7 +137,7 @@ async fn what_may_not_be_read_is_left_alone() {
     let output = {
         use std::os::unix::process::CommandExt;
         Command::new(std::env::current_exe().expect("has a path"))
-            .args(["--exact", "spool::tests::processes::reader", "--nocapture"])
+            .args(["--exact", "--ignored", "spool::tests::processes::reader", "--nocapture"])
             .env(ROOT, root.path())
             .uid(nobody)
             .output()
@@ -155,8 +156,9 @@ async fn what_may_not_be_read_is_left_alone() {
     }
 }
 
-/// Not a test by itself: opens the spool as another user.
+/// Opens the spool as another user.
 #[test]
+#[ignore = "run as a child by the other tests of this file"]
 fn reader() {
     let Ok(root) = std::env::var(ROOT) else { return };
     let fixture = Fixture::new(Path::new(&root));
