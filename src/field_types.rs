@@ -34,9 +34,9 @@ pub(crate) enum Verdict {
 
 impl FieldTypes {
     /// Compares a field with the first of its series and name; warns of a name's first conflict.
-    pub(crate) fn check(&self, series: &str, name: &[u8], given: FieldType) -> Verdict {
+    pub(crate) fn check(&self, series: &[u8], name: &[u8], given: FieldType) -> Verdict {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write(if series == ERRORS { REQUESTS } else { series }.as_bytes());
+        hasher.write(if series == ERRORS.as_bytes() { REQUESTS.as_bytes() } else { series });
         // No series or name holds a line break once it is encoded.
         hasher.write_u8(b'\n');
         hasher.write(name);
@@ -52,7 +52,7 @@ impl FieldTypes {
             if entry.add_to_mark(WARNED) & WARNED == 0 {
                 tracing::warn!(
                     target: "tower_influx",
-                    series,
+                    series = %String::from_utf8_lossy(series),
                     field = %String::from_utf8_lossy(name),
                     first_type = name_of(first),
                     this_type = given.name(),
@@ -71,7 +71,7 @@ impl Default for FieldTypes {
         let types = Self { names: Fingerprints::new(LEVELS), hasher: RandomState::new() };
         for (series, name, column) in COLUMNS {
             if let Column::Field(field_type) = column {
-                types.check(series, name.as_bytes(), field_type);
+                types.check(series.as_bytes(), name.as_bytes(), field_type);
             }
         }
         types
@@ -102,14 +102,14 @@ mod tests {
         let types = FieldTypes::default();
         for first in TYPES {
             let name = first.name().as_bytes();
-            assert_eq!(types.check("jobs", name, first), Verdict::Keep);
+            assert_eq!(types.check(b"jobs", name, first), Verdict::Keep);
             for given in TYPES {
                 let expected = match (first, given) {
                     _ if first == given => Verdict::Keep,
                     (FieldType::Float, FieldType::Integer) => Verdict::Widen,
                     _ => Verdict::Conflict,
                 };
-                assert_eq!(types.check("jobs", name, given), expected, "{given:?} after {first:?}");
+                assert_eq!(types.check(b"jobs", name, given), expected, "{given:?} after {first:?}");
             }
         }
     }
@@ -117,18 +117,18 @@ mod tests {
     #[test]
     fn series_are_kept_apart_but_requests_and_errors_are_one() {
         let types = FieldTypes::default();
-        assert_eq!(types.check("a", b"bc", FieldType::Float), Verdict::Keep);
-        assert_eq!(types.check("ab", b"c", FieldType::String), Verdict::Keep);
-        assert_eq!(types.check(REQUESTS, b"size", FieldType::Integer), Verdict::Keep);
-        assert_eq!(types.check(ERRORS, b"size", FieldType::Float), Verdict::Conflict);
+        assert_eq!(types.check(b"a", b"bc", FieldType::Float), Verdict::Keep);
+        assert_eq!(types.check(b"ab", b"c", FieldType::String), Verdict::Keep);
+        assert_eq!(types.check(REQUESTS.as_bytes(), b"size", FieldType::Integer), Verdict::Keep);
+        assert_eq!(types.check(ERRORS.as_bytes(), b"size", FieldType::Float), Verdict::Conflict);
     }
 
     #[test]
     fn fields_of_our_own_series_are_known_from_the_start() {
         let types = FieldTypes::default();
-        assert_eq!(types.check(REQUESTS, b"execution_time", FieldType::Integer), Verdict::Widen);
-        assert_eq!(types.check(ERRORS, b"request_id", FieldType::Integer), Verdict::Conflict);
-        assert_eq!(types.check("licensing", b"license_period_rest", FieldType::Float), Verdict::Conflict);
+        assert_eq!(types.check(REQUESTS.as_bytes(), b"execution_time", FieldType::Integer), Verdict::Widen);
+        assert_eq!(types.check(ERRORS.as_bytes(), b"request_id", FieldType::Integer), Verdict::Conflict);
+        assert_eq!(types.check(b"licensing", b"license_period_rest", FieldType::Float), Verdict::Conflict);
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
         let types = FieldTypes { names: Fingerprints::new(1), hasher: RandomState::new() };
         let verdicts = |given| {
             (0..1_000)
-                .filter(|n: &u32| types.check("s", &n.to_be_bytes(), given) == Verdict::Conflict)
+                .filter(|n: &u32| types.check(b"s", &n.to_be_bytes(), given) == Verdict::Conflict)
                 .count()
         };
         assert_eq!(verdicts(FieldType::Float), 0);

@@ -122,8 +122,9 @@ impl Entries {
         changes
     }
 
-    /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have.
-    pub(super) fn settle(&mut self, series: &str, types: &FieldTypes, values: &TagValues) -> Changes {
+    /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have. All names
+    /// are looked up as they are encoded: different ones may become one in the database.
+    pub(super) fn settle(&mut self, series: &[u8], types: &FieldTypes, values: &TagValues) -> Changes {
         let mut changes = Changes::default();
         for at in 0..self.tags.len() {
             let entry = self.tags[at];

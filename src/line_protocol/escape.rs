@@ -76,7 +76,7 @@ fn is_plain(bytes: &[u8], position: Position) -> bool {
     plain
         && match position {
             Position::Series => bytes.first() != Some(&b'#'),
-            Position::FieldKey => !bytes.contains(&b':'),
+            Position::FieldKey => !any(bytes, |byte| matches!(byte, b':' | b'"')),
             Position::TagKey | Position::TagValue => true,
         }
 }
@@ -105,6 +105,8 @@ fn rewrite(
             _ if character.is_control() => '_',
             // A server would take it for the escape of what follows, and some merge two backslashes into one.
             '\\' if matches!(next, None | Some('\\' | ',' | '=' | ' ' | '"')) => '/',
+            // VictoriaMetrics takes all up to the next quote for a string.
+            '"' if position == Position::FieldKey => '_',
             // InfluxDB 3 makes a family of columns of `family::name`.
             ':' if position == Position::FieldKey && (next == Some(':') || last == Some(':')) => '_',
             _ => character,
@@ -160,7 +162,6 @@ mod tests {
         for (raw, name, sanitized) in [
             ("GET:/items/{id}", "GET:/items/{id}", 0),
             ("a b,c", r"a\ b\,c", 0),
-            ("a\"b\"", "a\"b\"", 0),
             ("ünï😀", "ünï😀", 0),
             ("a\nb\r\0\u{7f}\u{85}\u{9f}", "a_b_____", 1),
             ("a\u{a0}b", "a\u{a0}b", 0),
@@ -169,7 +170,6 @@ mod tests {
             (r"a\\b", r"a/\b", 1),
             (r"a\,b", r"a/\,b", 1),
             (r"a\ b", r"a/\ b", 1),
-            ("a\\\"b", "a/\"b", 1),
             ("a\\\nb", r"a\_b", 1),
         ] {
             for position in [Position::Series, Position::TagKey, Position::TagValue, Position::FieldKey] {
@@ -187,6 +187,9 @@ mod tests {
         assert_eq!(encoded("#a", Position::Series), ("_#a".to_owned(), 1));
         assert_eq!(encoded("#a", Position::TagKey), ("#a".to_owned(), 0));
         assert_eq!(encoded("a::b:::c:d", Position::FieldKey), ("a__b___c:d".to_owned(), 1));
+        assert_eq!(encoded("a\"b\\\"", Position::FieldKey), ("a_b/_".to_owned(), 1));
+        assert_eq!(encoded("a\"b\\\"", Position::TagValue), ("a\"b/\"".to_owned(), 1));
+        assert_eq!(encoded("a\"b\"", Position::Series), ("a\"b\"".to_owned(), 0));
         assert_eq!(encoded("a::b", Position::TagKey), ("a::b".to_owned(), 0));
     }
 

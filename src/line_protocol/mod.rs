@@ -12,7 +12,8 @@
 //! - *Names and tag values*: control characters become `_`; a comma, a space and (but for the series) an equals sign are
 //!   escaped, nothing else is. A backslash stays where it cannot be read as an escape, which is anywhere but at the end and
 //!   before a backslash, comma, equals sign, space or quote; there it becomes `/`. A series that starts with `#` gets a `_`
-//!   before it; of a run of colons in a field's name, each becomes `_`.
+//!   before it; of a run of colons in a field's name each becomes `_`, and so does a quote there, where
+//!   VictoriaMetrics would begin a string.
 //! - *Tags* are sorted by their encoded names, each name once; empty ones are left out.
 //! - *Fields*, sorted likewise: floats are finite, with a digit on both sides of a point; integers end in `i`, unsigned ones
 //!   saturate; strings escape `"` and `\`, and hold `\n` and `\r` as two characters each instead of line breaks.

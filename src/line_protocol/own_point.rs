@@ -48,7 +48,8 @@ pub(crate) fn encode_point(
     let mut changes = Changes::default();
     escape::text(out, &series, Position::Series, NAME_BYTES, &mut changes);
 
-    let taken = out.len() - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
+    let series_end = out.len();
+    let taken = series_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
     let bytes = LINE_BYTES.saturating_sub(taken + STAMP_BYTES);
     let room = Room { limits, count: usize::MAX, bytes, reserved: &[] };
     let mut entries = Entries::default();
@@ -58,7 +59,7 @@ pub(crate) fn encode_point(
     for field in point.fields() {
         changes += entries.field(&field.key, &field.value, room);
     }
-    changes += entries.settle(&series, types, values);
+    changes += entries.settle(&out[start..series_end], types, values);
     if !entries.has_fields() {
         out.truncate(start);
         return Err(if changes.excess > 0 { Invalid::LineTooLong } else { Invalid::NoField });

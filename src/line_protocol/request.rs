@@ -82,7 +82,7 @@ impl RequestTemplate {
     /// values they may have.
     pub(crate) fn prepare(&self, extras: &mut Extras, types: &FieldTypes, values: &TagValues) -> Changes {
         let mut changes = extras.entries.refuse(self.static_tags.iter().map(|tag| tag.key()));
-        changes += extras.entries.settle(REQUESTS, types, values);
+        changes += extras.entries.settle(REQUESTS.as_bytes(), types, values);
         changes
     }
 

@@ -129,6 +129,7 @@ pub(super) fn name(text: &str, is_field: bool) -> String {
         match character {
             '\0'..='\x1f' | '\x7f'..='\u{9f}' => '_',
             '\\' if after.is_none_or(|after| "\\,= \"".contains(after)) => '/',
+            '"' if is_field => '_',
             ':' if is_field && (before == Some(':') || after == Some(':')) => '_',
             other => *other,
         }
