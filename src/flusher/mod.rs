@@ -34,7 +34,6 @@ mod settings;
 mod shared;
 mod state;
 mod supervise;
-mod suspects;
 mod wire;
 mod worker;
 

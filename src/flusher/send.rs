@@ -104,6 +104,10 @@ impl Worker {
                     return self.next_in_line(held);
                 }
                 if let Some(batch) = held.batch() {
+                    if batch.len() == 1 {
+                        self.reject(&batch, refused.reason, held.origin.place(), held.live);
+                        return self.let_go(held.origin);
+                    }
                     self.queue.searches.push_back(Search::refused_batch(&batch, &held, refused));
                 }
             }

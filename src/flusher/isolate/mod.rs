@@ -12,10 +12,14 @@ use crate::{
     sink::{Hint, Refused},
 };
 
-use super::{
-    held::{Held, History, Origin},
-    suspects::select,
-};
+use item::{Item, Test, lines};
+use suspects::select;
+
+use super::held::{Held, History, Origin};
+
+mod item;
+mod review;
+mod suspects;
 
 /// One batch under search.
 #[derive(Debug)]
@@ -35,27 +39,13 @@ pub(super) struct Search {
     written: usize,
     rejected: usize,
     reason: RejectReason,
+    /// Lines that the server's words pointed at, and that were bad, or were good.
+    hits: usize,
+    misses: usize,
     review_at: usize,
     /// Single lines taken from all over the batch and not answered yet, and whether one was taken by the server.
     sample: Option<(usize, bool)>,
     hopeless: bool,
-}
-
-#[derive(Debug)]
-enum Item {
-    /// Nobody knows.
-    Test(Test),
-    /// There is a bad line in it.
-    Split(Batch),
-}
-
-#[derive(Debug)]
-struct Test {
-    piece: Batch,
-    /// If the piece is good, the bad line is in here.
-    sibling: Option<Batch>,
-    sampled: bool,
-    history: History,
 }
 
 impl Search {
@@ -87,6 +77,8 @@ impl Search {
             written: 0,
             rejected: 0,
             reason,
+            hits: 0,
+            misses: 0,
             review_at: REVIEW_BUDGETS * budget(batch.len()),
             sample: None,
             hopeless: false,
@@ -111,6 +103,7 @@ impl Search {
     pub(super) fn passed(&mut self) -> (usize, usize) {
         let Some(test) = self.testing.take() else { return (0, 0) };
         self.written += test.piece.len();
+        self.misses += usize::from(test.pointed_at);
         self.sampled(test.sampled, true);
         if let Some(sibling) = test.sibling {
             // It needs no asking as a whole, but a line is only given up after it was refused alone.
@@ -132,6 +125,7 @@ impl Search {
             self.ask(sibling, None);
         }
         if test.piece.len() == 1 {
+            self.hits += usize::from(test.pointed_at);
             self.rejected += 1;
             return Some((test.piece, refused.reason));
         }
@@ -222,11 +216,14 @@ impl Search {
 
     /// Divides a refused piece into what the server's words point at and the rest.
     fn narrow(&mut self, batch: Batch, refused: &Refused) {
-        let (suspects, rest) = select(&batch, &refused.hint);
+        // Words that do not fit our lines would cost requests without end, two lines at a time.
+        let trusted = self.misses < 2 * self.hits + TRUST;
+        let (suspects, rest) = if trusted { select(&batch, &refused.hint) } else { (None, None) };
         match (suspects, rest) {
             (Some(suspects), rest) => {
                 for piece in singles(&suspects) {
-                    self.ask(piece, None);
+                    let test = Test { pointed_at: true, ..self.test(piece, None) };
+                    self.items.push_front(Item::Test(test));
                 }
                 if suspects.len() > SINGLES {
                     self.items.push_back(Item::Split(suspects));
@@ -250,103 +247,15 @@ impl Search {
             piece,
             sibling,
             sampled: false,
+            pointed_at: false,
             history: History::new(self.history.since, self.history.blocked_before),
         }
-    }
-
-    /// After many requests with little to show, single lines from all over the batch tell whether to go on.
-    fn review(&mut self) {
-        let little = self.written * 20 < self.lines;
-        if self.by_failure || self.sample.is_some() || self.requests < self.review_at || !little {
-            return;
-        }
-        self.review_at = self.requests * 2;
-        let total = self.remaining_points();
-        if total <= SAMPLE {
-            return;
-        }
-        let mut taken = Vec::with_capacity(SAMPLE);
-        let mut seen = 0;
-        let mut picks = (0..SAMPLE).map(|part| {
-            let (from, to) = (part * total / SAMPLE, (part + 1) * total / SAMPLE);
-            fastrand::usize(from..to)
-        });
-        let mut pick = picks.next();
-        let batches: Vec<Batch> = self.items.drain(..).flat_map(Item::into_batches).collect();
-        for batch in batches {
-            let (chosen, others) = batch.partition(|_, _| {
-                let chosen = pick == Some(seen);
-                if chosen {
-                    pick = picks.next();
-                }
-                seen += 1;
-                chosen
-            });
-            taken.extend(chosen);
-            self.items.extend(others.map(|others| Item::Test(self.test(others, None))));
-        }
-        for chosen in taken {
-            for piece in lines(&chosen) {
-                let test = Test { sampled: true, ..self.test(piece, None) };
-                self.items.push_front(Item::Test(test));
-            }
-        }
-        self.sample = Some((SAMPLE, false));
-    }
-
-    fn sampled(&mut self, sampled: bool, good: bool) {
-        if let (true, Some((left, any))) = (sampled, &mut self.sample) {
-            *left -= 1;
-            *any |= good;
-            if *left == 0 {
-                self.hopeless = !*any;
-                self.sample = None;
-            }
-        }
-    }
-}
-
-impl Item {
-    fn batches(&self) -> [Option<&Batch>; 2] {
-        match self {
-            Self::Test(test) => test.batches(),
-            Self::Split(batch) => [Some(batch), None],
-        }
-    }
-
-    fn into_batches(self) -> impl Iterator<Item = Batch> {
-        let (first, second) = match self {
-            Self::Test(test) => (test.piece, test.sibling),
-            Self::Split(batch) => (batch, None),
-        };
-        [Some(first), second].into_iter().flatten()
-    }
-}
-
-impl Test {
-    fn batches(&self) -> [Option<&Batch>; 2] {
-        [Some(&self.piece), self.sibling.as_ref()]
     }
 }
 
 /// Each line alone, if they are few.
 fn singles(suspects: &Batch) -> Vec<Batch> {
     if suspects.len() > SINGLES { Vec::new() } else { lines(suspects) }
-}
-
-fn lines(batch: &Batch) -> Vec<Batch> {
-    let mut rest = Some(batch.clone());
-    std::iter::from_fn(|| {
-        let whole = rest.take()?;
-        match whole.split_at(1) {
-            Some((line, others)) => {
-                rest = Some(others);
-                Some(line)
-            }
-            None => Some(whole),
-        }
-    })
-    .collect()
 }
 
 /// Requests that finding one bad line among so many may take.
@@ -356,9 +265,12 @@ pub(super) fn budget(lines: usize) -> usize {
 
 /// Suspects that are asked about one by one.
 const SINGLES: usize = 8;
-/// Single lines that decide whether a search goes on; with a twentieth of the lines good, one in thirty is stopped wrongly.
-const SAMPLE: usize = 64;
 /// Requests before the first review, in budgets of one bad line.
 const REVIEW_BUDGETS: usize = 4;
+/// Good lines that a server may point at before it is no longer believed.
+const TRUST: usize = 3;
 const PIECE_EVIDENCE: u32 = 1;
 const LINE_EVIDENCE: u32 = 2;
+
+#[cfg(test)]
+mod tests;
