@@ -8,7 +8,7 @@ use std::{
 use tokio::sync::{broadcast, watch};
 
 use crate::{
-    Batch, ShutdownReport, Sink, Stats,
+    Batch, DropReason, ShutdownReport, Sink, Stats,
     buffer::Buffer,
     spool::{Spool, SpoolCounts},
     stats::{Delivery, DeliveryStats, IntakeCounters, LedgerStats, SpoolStats, ledger::Ledger},
@@ -82,7 +82,7 @@ impl Shared {
         let (books, buffer) = self.buffer.snapshot(&self.ledger);
         let mut dropped = books.dropped;
         if buffer.dropped > 0 {
-            *dropped.entry(crate::DropReason::BufferFull).or_default() += buffer.dropped;
+            *dropped.entry(DropReason::BufferFull).or_default() += buffer.dropped;
         }
         let ledger = LedgerStats {
             accepted: buffer.accepted,

@@ -217,20 +217,20 @@ impl Search {
     /// Divides a refused piece into what the server's words point at and the rest.
     fn narrow(&mut self, batch: Batch, refused: &Refused) {
         // Words that do not fit our lines would cost requests without end, two lines at a time.
-        let trusted = self.misses < 2 * self.hits + TRUST;
+        let trusted = self.misses < self.hits + TRUST;
         let (suspects, rest) = if trusted { select(&batch, &refused.hint) } else { (None, None) };
         match (suspects, rest) {
             (Some(suspects), rest) => {
+                if let Some(rest) = rest {
+                    self.ask(rest, None);
+                }
+                // Before the rest: if they are good, the server's words are not believed when it refuses the rest, too.
                 for piece in singles(&suspects) {
                     let test = Test { pointed_at: true, ..self.test(piece, None) };
                     self.items.push_front(Item::Test(test));
                 }
                 if suspects.len() > SINGLES {
                     self.items.push_back(Item::Split(suspects));
-                }
-                // Last, so that it goes out first: it is the larger part, and most likely good.
-                if let Some(rest) = rest {
-                    self.ask(rest, None);
                 }
             }
             (None, _) => self.items.push_back(Item::Split(batch)),

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{Batch, sink::Hint};
+use crate::{Batch, line_protocol::parse, sink::Hint};
 
 /// The lines that the hint names, and the others. No suspects where it names none: then all are.
 pub(super) fn select(batch: &Batch, hint: &Hint) -> (Option<Batch>, Option<Batch>) {
@@ -33,13 +33,8 @@ fn quoted(batch: &Batch, quotes: &[String]) -> (Option<Batch>, Option<Batch>) {
     batch.partition(|_, line| found.contains(line) || beginnings.iter().any(|quote| line.starts_with(quote)))
 }
 
-/// By the text alone: a name with escaped characters is not found, and then the search goes by halves.
 fn has_field(line: &[u8], measurement: &str, field: &str) -> bool {
-    let Some(rest) = line.strip_prefix(measurement.as_bytes()) else { return false };
-    let wanted = [field.as_bytes(), b"="].concat();
-    let starts_name = |at: usize| at == 0 || matches!(rest[at - 1], b' ' | b',');
-    matches!(rest.first(), Some(b',' | b' '))
-        && rest.windows(wanted.len()).enumerate().any(|(at, text)| text == wanted && starts_name(at))
+    parse(line).is_some_and(|point| point.series() == measurement && point.field(field).is_some())
 }
 
 fn timestamp(line: &[u8]) -> Option<i64> {

@@ -124,13 +124,17 @@ const SERVERS: [Server; 8] =
 
 #[test]
 fn one_bad_line_is_found_at_every_place() {
-    for server in SERVERS {
+    for (number, server) in SERVERS.into_iter().enumerate() {
         for lines in [2, 3, 10, 100] {
             for place in 0..lines {
                 let ending = search(lines, &[place], server);
                 // A hint that points elsewhere costs what it takes to find that out.
-                let misled = if std::ptr::fn_addr_eq(server, wrong as Server) { 12 } else { 0 };
-                assert!(ending.requests <= budget(lines) + misled, "{} requests of {lines}", ending.requests);
+                let misled = if std::ptr::fn_addr_eq(server, wrong as Server) { 8 } else { 0 };
+                assert!(
+                    ending.requests <= budget(lines) + misled,
+                    "server {number}: {} requests",
+                    ending.requests
+                );
             }
         }
     }
