@@ -156,7 +156,8 @@ impl Worker {
     pub(super) fn bound_memory(&mut self) {
         let size = self.settings.buffer_size;
         if self.usable_spool().is_some() {
-            while self.queue.memory() > size / 2 {
+            // Long before anything would have to be dropped, since the disk may be slow, too.
+            while self.queue.memory() > size / 4 {
                 let Some(held) = self.queue.take_oldest() else { break };
                 match held.origin {
                     Origin::Memory => self.to_store.push_back(held),

@@ -44,10 +44,6 @@ impl Closing {
         Self { started, timeout, cutoff, phase, cut_off: false, unfinished: 0 }
     }
 
-    pub(super) fn is_storing(&self) -> bool {
-        self.phase == Phase::Storing
-    }
-
     pub(super) fn next_step(&self) -> Option<Instant> {
         match self.phase {
             Phase::Waiting { look } => Some(look.min(self.cutoff)),
@@ -93,8 +89,7 @@ impl Worker {
             }
             Phase::Storing => {}
         }
-        let storing = self.closing.as_ref().is_some_and(Closing::is_storing);
-        if storing && self.nothing_left() { self.finish() } else { false }
+        if self.sends_nothing_more() && self.nothing_left() { self.finish() } else { false }
     }
 
     /// Without the task's runtime or without a handle: at once, on this thread, without sending anything.
@@ -125,6 +120,11 @@ impl Worker {
             );
         }
         self.end(false, true);
+    }
+
+    /// The time for sending is over.
+    pub(super) fn sends_nothing_more(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.phase == Phase::Storing)
     }
 
     fn close_intake(&mut self) {

@@ -28,6 +28,8 @@ pub(super) enum Command {
         started: Instant,
         timeout: Duration,
     },
+    #[cfg(test)]
+    Panic,
 }
 
 impl Worker {
@@ -46,6 +48,8 @@ impl Worker {
                     self.closing = Some(Closing::new(started, timeout, self.spool.is_some()));
                 }
             }
+            #[cfg(test)]
+            Command::Panic => panic!("asked for by a test"),
         }
     }
 

@@ -58,7 +58,7 @@ impl Worker {
         match outcome {
             Outcome::Stored(spool, true, Ok(entry)) => {
                 held.origin = Origin::Spool(Arc::new(Backing { spool, entry }));
-                self.keep(held);
+                if self.sends_nothing_more() { self.back_to_spool(held) } else { self.keep(held) }
             }
             Outcome::Stored(_, false, Ok(_)) => self.tell_spooled(&held),
             outcome => {
@@ -160,12 +160,14 @@ impl Worker {
 
     fn sends_after_storing(&self, held: &Held) -> bool {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
-        let cut_short = self.closing.as_ref().is_some_and(|closing| closing.is_storing());
-        self.settings.spool_mode == SpoolMode::Ahead && !paused && !cut_short && !held.history.tried
+        self.settings.spool_mode == SpoolMode::Ahead
+            && !paused
+            && !self.sends_nothing_more()
+            && !held.history.tried
     }
 
     fn store_failed(&mut self, held: Held) {
-        if self.closing.as_ref().is_some_and(|closing| closing.is_storing()) {
+        if self.sends_nothing_more() {
             self.give_up(held, DropReason::Shutdown);
         } else {
             self.keep(held);

@@ -111,18 +111,17 @@ impl Flusher {
     /// the same time, returns the same report.
     pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let started = Instant::now();
-        let mut report = self.shared.report.subscribe();
         // Fails only if all is over; the report is there then.
         let _ = self.commands.send(Command::Shutdown { started, timeout });
         // The task keeps its time by itself; this is for a sink that blocks the task's thread.
         let too_late = self.runtime.spawn(sleep_until(started + timeout + PATIENCE));
         let waited = tokio::select! {
             biased;
-            ended = report.wait_for(Option::is_some) => ended.ok().and_then(|ended| *ended),
+            ended = self.shared.end() => Some(ended),
             timer = too_late => match timer {
                 Ok(()) => None,
                 // The runtime is gone, and the task was dropped with it, or is being dropped now.
-                Err(_) => self.shared.report.subscribe().wait_for(Option::is_some).await.ok().and_then(|ended| *ended),
+                Err(_) => Some(self.shared.end().await),
             },
         };
         waited.map_or_else(
@@ -170,6 +169,11 @@ impl Flusher {
 
     pub(crate) fn spool(&self) -> Option<Arc<Spool>> {
         self.shared.spool()
+    }
+
+    #[cfg(test)]
+    fn panic_in_the_loop(&self) {
+        self.command(Command::Panic).expect("the task runs");
     }
 
     fn command(&self, command: Command) -> Result<(), Error> {

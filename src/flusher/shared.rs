@@ -74,6 +74,19 @@ impl Shared {
         self.current.lock().unwrap_or_else(PoisonError::into_inner).spool.clone()
     }
 
+    /// Waits for the end.
+    pub(super) async fn end(&self) -> Ended {
+        let mut report = self.report.subscribe();
+        loop {
+            let ended = *report.borrow_and_update();
+            match ended {
+                Some(ended) => return ended,
+                // Never fails, as we hold the sender.
+                None => drop(report.changed().await),
+            }
+        }
+    }
+
     pub(super) fn ended(&self) -> Option<Ended> {
         *self.report.borrow()
     }

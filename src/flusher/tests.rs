@@ -6,6 +6,12 @@ use support::{Rig, lines};
 
 use crate::{Blocked, DropReason, WriteError, stats::State};
 
+mod closing;
+mod endings;
+mod memory;
+mod outage;
+mod poison;
+mod spooling;
 mod support;
 
 #[tokio::test(start_paused = true)]

@@ -78,6 +78,7 @@ pub(super) struct Timing {
     pub(super) random: fastrand::Rng,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 enum Event {
     Command(Option<Command>),
     Ended(Job, Outcome),
@@ -179,7 +180,7 @@ impl Worker {
         loop {
             let most =
                 self.settings.max_in_flight.max(if self.closing.is_some() { CLOSING_SLOTS } else { 1 });
-            if self.wire.sends() >= self.gate.slots(most) {
+            if self.wire.sends() >= self.gate.slots(most) || self.sends_nothing_more() {
                 return;
             }
             if let Position::Trial { blocked: Some(_) } = self.gate.position() {

@@ -145,6 +145,9 @@ impl Search {
     pub(super) fn failed(&mut self, successes: u64) -> Option<(Batch, RejectReason)> {
         let mut test = self.testing.take()?;
         test.history.fail(successes);
+        if let Some(sibling) = test.sibling.take() {
+            self.ask(sibling, None);
+        }
         let evidence = if test.piece.len() > 1 { PIECE_EVIDENCE } else { LINE_EVIDENCE };
         if test.history.beside_successes < evidence {
             // The others first: if they pass, it is the piece; if they do not, it is the server.

@@ -27,11 +27,13 @@ pub(super) struct Rig {
 
 /// A sink whose behaviour the test sets.
 pub(super) struct Script {
-    behaviour: Mutex<Box<dyn FnMut(&Batch) -> Answer + Send>>,
+    behaviour: Mutex<Behaviour>,
     probe: Mutex<Box<dyn FnMut() -> Result<(), WriteError> + Send>>,
     log: Mutex<Log>,
     books: OnceLock<(Arc<Buffer>, Arc<Ledger>)>,
 }
+
+type Behaviour = Box<dyn FnMut(&Batch) -> Answer + Send>;
 
 /// What a write does.
 pub(super) enum Answer {
@@ -226,6 +228,12 @@ pub(super) fn lines(range: Range<usize>) -> BTreeSet<String> {
 
 pub(super) fn line(number: usize) -> String {
     format!("requests,route=GET:/items/{{id}},service=test execution_time=0.25 {:019}\n", 1_000_000 + number)
+}
+
+/// Lines that do not compress.
+pub(super) fn noise(number: usize) -> String {
+    let noise: String = (0..400).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
+    format!("requests v=\"{noise}\" {number}\n")
 }
 
 /// The lines of a batch, with their line breaks.
