@@ -5,9 +5,14 @@
 //! them fail. An InfluxDB 2.x is tested where `TOWER_INFLUX_TEST_URL`, `…_ORGANIZATION`, `…_BUCKET` and `…_TOKEN` name one.
 
 mod endings;
+mod example;
+mod faults;
+mod hostile;
 mod labels;
 mod operations;
 mod servers;
+mod stored;
 #[path = "../support/mod.rs"]
 mod support;
+mod wrong;
 mod zz_summary;

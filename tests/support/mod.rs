@@ -4,11 +4,14 @@
 #![allow(dead_code)]
 
 pub(crate) mod certificates;
+pub(crate) mod child;
 pub(crate) mod fault_server;
 pub(crate) mod http;
 pub(crate) mod influx;
 pub(crate) mod influx2;
 pub(crate) mod live;
 pub(crate) mod nginx;
+pub(crate) mod numbered;
 pub(crate) mod process;
+pub(crate) mod service;
 pub(crate) mod victoria;

@@ -18,10 +18,16 @@ pub(crate) enum Fault {
     Close,
     /// Refuses every token.
     Unauthorized,
+    /// Redirects (301, 302, 307) to a page that answers 204.
+    Redirect(u16),
+    /// Answers 200 with a page, as captive portals do.
+    Portal,
 }
 
 /// Statuses that can be returned as a [`Fault`].
 pub(crate) const STATUSES: [u16; 9] = [400, 403, 404, 413, 429, 500, 502, 503, 504];
+
+const REDIRECTS: [u16; 3] = [301, 302, 307];
 
 /// Who is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,6 +107,11 @@ impl Nginx {
             }
             Fault::Close => "444".to_owned(),
             Fault::Unauthorized => "401".to_owned(),
+            Fault::Redirect(status) => {
+                assert!(REDIRECTS.contains(&status), "{status} is not in nginx.conf: add it to REDIRECTS");
+                status.to_string()
+            }
+            Fault::Portal => "portal".to_owned(),
         };
         fs::write(self.directory.path().join("faults").join(name), "").expect("a writable directory");
     }
@@ -192,6 +203,14 @@ fn configuration(options: &Options, port: u16, directory: &TempDir) -> String {
         .chain(&[444])
         .map(|status| format!("if (-f {folder}/faults/{status}) {{ return {status}; }}\n"))
         .collect();
+    let redirects: String = REDIRECTS
+        .iter()
+        .map(|status| {
+            format!(
+                "if (-f {folder}/faults/{status}) {{ return {status} $scheme://$http_host/elsewhere; }}\n"
+            )
+        })
+        .collect();
     let token = &options.token;
     let unauthorized = r#"return 401 '{"code":"unauthorized","message":"unauthorized access"}';"#;
     // One process that stays in the foreground. A fault is a file, so that it comes and goes without a reload, after which
@@ -218,6 +237,8 @@ http {{
         default_type application/json;
         location = /api/v2/write {{
             {faults}
+            {redirects}
+            if (-f {folder}/faults/portal) {{ return 200 '<html>Please log in.</html>'; }}
             if (-f {folder}/faults/401) {{ {unauthorized} }}
             if ($http_authorization != "Token {token}") {{ {unauthorized} }}
             {rewrite}
@@ -225,6 +246,7 @@ http {{
             proxy_http_version 1.1;
             proxy_set_header Connection "";
         }}
+        location = /elsewhere {{ return 204; }}
         location / {{ return 404; }}
     }}
 }}

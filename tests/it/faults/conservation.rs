@@ -1,0 +1,159 @@
+//! A minute of load with a fault every moment.
+
+use std::{collections::BTreeSet, env, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_influx::{Monitor, SpoolMode, SpoolSettings};
+
+use super::{Auditor, BUCKET, wait_for};
+use crate::{
+    stored::{influx_behind_nginx, settings},
+    support::{
+        influx::Influx,
+        live::{self, INFLUXD, NGINX},
+        nginx::{Fault, Nginx},
+        numbered::{difference, record, stored},
+    },
+};
+
+/// How much of the test is faults; a longer soak sets `TOWER_INFLUX_FAULT_SECONDS`.
+fn duration() -> Duration {
+    let seconds = env::var("TOWER_INFLUX_FAULT_SECONDS").ok().and_then(|text| text.parse().ok());
+    Duration::from_secs(seconds.unwrap_or(60))
+}
+
+/// Three monitors at once under the same faults: one that keeps in memory, one that spools on failure, one that spools ahead.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn after_a_minute_of_faults_everything_accepted_is_stored() {
+    if !live::ready("after_a_minute_of_faults_everything_accepted_is_stored", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (mut influx, mut nginx) = influx_behind_nginx().await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut settings = settings(&nginx.url());
+    // Faults are shorter than in life, and so are the patience and the pauses.
+    settings.influx.timeout = Duration::from_millis(700);
+    let series = ["memory", "on_failure", "ahead"];
+    let monitors: Vec<_> = series
+        .iter()
+        .map(|name| {
+            let mut settings = settings.clone();
+            settings.spool = match *name {
+                "memory" => None,
+                mode => {
+                    let mut spool = SpoolSettings::new(directory.path().join(mode));
+                    spool.mode = if mode == "ahead" { SpoolMode::Ahead } else { SpoolMode::OnFailure };
+                    Some(spool)
+                }
+            };
+            Monitor::start(settings).expect("the settings are good")
+        })
+        .collect();
+    let auditors: Vec<_> = monitors.iter().map(Auditor::watch).collect();
+
+    let end = Instant::now() + duration();
+    let producers: Vec<_> = monitors
+        .iter()
+        .zip(series)
+        .map(|(monitor, series)| tokio::spawn(produce(monitor.clone(), series, end)))
+        .collect();
+    let faults = break_everything(&mut influx, &mut nginx, end).await;
+
+    let mut recorded = Vec::new();
+    for producer in producers {
+        recorded.push(producer.await.expect("the producer ends"));
+    }
+    for auditor in auditors {
+        auditor.stop().await;
+    }
+    for ((monitor, series), recorded) in monitors.iter().zip(series).zip(recorded) {
+        let healed = Instant::now();
+        // Ends the pause, which after a row of 503 may be as long as a minute.
+        monitor.check().await.expect("all is well again");
+        wait_for(monitor, &format!("{series}: the end of the backlog"), Duration::from_secs(60), |stats| {
+            stats.ledger.buffered + stats.ledger.in_flight + stats.ledger.spooled == 0
+        })
+        .await;
+        let drained = healed.elapsed();
+        let report = monitor.shutdown(Duration::from_secs(10)).await;
+        let stats = monitor.stats();
+        let expected: BTreeSet<_> = (0..recorded).collect();
+        let found = stored(&influx, BUCKET, series).await;
+        live::say(&format!(
+            "{series}: recorded {recorded}, stored {}, {report}; {faults}; drained in {drained:?}, shut down in {:?}",
+            found.len(),
+            healed.elapsed()
+        ));
+        assert_eq!(report.accepted, recorded as u64, "nothing was refused: {stats:?}");
+        assert_eq!((report.rejected, report.dropped), (0, 0), "nothing was lost: {stats:?}");
+        assert_eq!(
+            report.written,
+            report.accepted + report.recovered,
+            "everything was written once the faults had stopped: {stats:?}"
+        );
+        assert!(found == expected, "{series}: {}; {stats:?}", difference(&expected, &found));
+        assert!(stats.balances(), "{stats:?}");
+    }
+}
+
+/// Records bursts of random size at random moments, about 1,000 points a second; returns how many.
+async fn produce(monitor: Monitor, series: &'static str, end: Instant) -> i64 {
+    let mut number = 0;
+    while Instant::now() < end {
+        let burst = fastrand::i64(1..40);
+        record(&monitor, series, number..number + burst);
+        number += burst;
+        sleep(Duration::from_millis(fastrand::u64(1..40))).await;
+    }
+    number
+}
+
+/// A random fault for a random time, one after the other. All is well when it returns.
+async fn break_everything(influx: &mut Influx, nginx: &mut Nginx, end: Instant) -> String {
+    let seed = env::var("TOWER_INFLUX_SEED").ok().and_then(|text| text.parse().ok());
+    let seed = seed.unwrap_or_else(|| fastrand::u64(..));
+    live::say(&format!("faults with TOWER_INFLUX_SEED={seed}"));
+    let mut random = fastrand::Rng::with_seed(seed);
+    let mut count = 0;
+    while Instant::now() < end {
+        let pause = Duration::from_millis(random.u64(200..1000));
+        match random.u32(..12) {
+            0 | 1 => {
+                influx.process().pause();
+                sleep(pause).await;
+                influx.process().resume();
+            }
+            2 => {
+                influx.kill();
+                sleep(pause).await;
+                influx.restart().await;
+            }
+            3 => {
+                nginx.stop();
+                sleep(pause).await;
+                nginx.resume_service().await;
+            }
+            4 => {
+                nginx.process().pause();
+                sleep(pause).await;
+                nginx.process().resume();
+            }
+            5 => broken(nginx, Fault::Close, pause).await,
+            6..=10 => {
+                let status = [429, 500, 502, 503, 504][random.usize(..5)];
+                broken(nginx, Fault::Status(status), pause).await;
+            }
+            // Nothing for a moment, so that something gets through.
+            _ => sleep(pause).await,
+        }
+        count += 1;
+        sleep(Duration::from_millis(random.u64(0..300))).await;
+    }
+    format!("{count} faults")
+}
+
+async fn broken(nginx: &Nginx, fault: Fault, pause: Duration) {
+    nginx.set_fault(fault);
+    sleep(pause).await;
+    nginx.heal();
+}

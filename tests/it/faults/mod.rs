@@ -1,0 +1,69 @@
+//! Delivery under faults, on real servers: after the faults stop, what is stored is what was accepted less what was counted
+//! as lost.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use tower_influx::{Monitor, Stats};
+
+mod closing;
+mod conservation;
+mod killed;
+mod outage;
+mod overload;
+mod refused;
+
+const BUCKET: &str = "monitoring";
+
+/// Looks at the books every 50 ms until it is stopped, and fails when they do not balance.
+struct Auditor {
+    stop: Arc<AtomicBool>,
+    task: JoinHandle<u64>,
+}
+
+impl Auditor {
+    fn watch(monitor: &Monitor) -> Self {
+        let (stop, monitor) = (Arc::new(AtomicBool::new(false)), monitor.clone());
+        let stopped = Arc::clone(&stop);
+        let task = tokio::spawn(async move {
+            let mut most_memory = 0;
+            while !stopped.load(Ordering::Relaxed) {
+                let stats = monitor.stats();
+                assert!(stats.balances(), "the books do not balance: {stats:?}");
+                most_memory = most_memory.max(stats.delivery.memory);
+                sleep(Duration::from_millis(50)).await;
+            }
+            most_memory
+        });
+        Self { stop, task }
+    }
+
+    /// Returns the most bytes that were held in memory.
+    async fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.task.await.expect("the books balanced at every look")
+    }
+}
+
+/// Waits until the monitor has reached something, or fails the test.
+async fn wait_for(monitor: &Monitor, what: &str, within: Duration, reached: impl Fn(&Stats) -> bool) {
+    let deadline = Instant::now() + within;
+    loop {
+        let stats = monitor.stats();
+        assert!(stats.balances(), "the books do not balance: {stats:?}");
+        if reached(&stats) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come within {within:?}: {stats:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}

@@ -1,0 +1,134 @@
+//! More than the server takes: memory stays within its bound, and what is given up is counted exactly.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use axum::body::Body;
+use http::Request;
+use tokio::time::{Instant, sleep};
+use tower::ServiceExt;
+use tower_influx::{DropReason, Monitor, Overflow};
+
+use super::{Auditor, BUCKET};
+use crate::{
+    stored::{influx_behind_nginx, settings},
+    support::{
+        live::{self, INFLUXD, NGINX},
+        numbered::{record, stored},
+        service::app,
+    },
+};
+
+const MIB: usize = 1024 * 1024;
+
+/// Threads that record as fast as they can, several times faster than InfluxDB writes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overload_is_counted_exactly() {
+    if !live::ready("an_overload_is_counted_exactly", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, nginx) = influx_behind_nginx().await;
+    for (overflow, series) in [(Overflow::DropOldest, "oldest"), (Overflow::DropNewest, "newest")] {
+        let mut settings = settings(&nginx.url());
+        settings.buffer_size = 2 * MIB;
+        settings.overflow = overflow;
+        let monitor = Monitor::start(settings).expect("the settings are good");
+        let auditor = Auditor::watch(&monitor);
+        let stop = Arc::new(AtomicBool::new(false));
+        let producers: Vec<_> = (0..2)
+            .map(|thread| {
+                let (monitor, stop) = (monitor.clone(), Arc::clone(&stop));
+                thread::spawn(move || {
+                    let mut number = thread * 1_000_000_000;
+                    while !stop.load(Ordering::Relaxed) {
+                        record(&monitor, series, number..number + 100);
+                        number += 100;
+                    }
+                    (number - thread * 1_000_000_000) as u64
+                })
+            })
+            .collect();
+        sleep(Duration::from_secs(5)).await;
+        stop.store(true, Ordering::Relaxed);
+        let recorded: u64 = producers.into_iter().map(|thread| thread.join().expect("it ends")).sum();
+        let report = monitor.shutdown(Duration::from_secs(30)).await;
+        let most_memory = auditor.stop().await;
+        let stats = monitor.stats();
+        let found = stored(&influx, BUCKET, series).await.len() as u64;
+        live::say(&format!(
+            "{overflow:?}: {recorded} recorded, {found} stored, {report}, {most_memory} bytes at most"
+        ));
+        assert_eq!(stats.offered(), recorded, "{stats:?}");
+        assert_eq!(report.accepted, report.written + report.dropped, "{stats:?}");
+        assert_eq!(
+            found, report.written,
+            "no write was ambiguous, so the server has what it took: {stats:?}"
+        );
+        let (refused, dropped) =
+            (stats.intake.refused_full, stats.ledger.dropped.get(&DropReason::BufferFull).copied());
+        match overflow {
+            Overflow::DropNewest => assert!(refused > 0 && dropped.is_none(), "{stats:?}"),
+            _ => assert!(refused == 0 && dropped == Some(report.dropped) && report.dropped > 0, "{stats:?}"),
+        }
+        // A batch that is being sealed is beside the bound for a moment.
+        assert!(most_memory <= 2 * MIB as u64 + 2 * MIB as u64, "{most_memory} bytes were held");
+    }
+}
+
+/// The server hangs while requests go on: they do not notice, and memory stays within its bound.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_hangs_is_not_felt_by_requests() {
+    if !live::ready("a_server_that_hangs_is_not_felt_by_requests", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (mut influx, nginx) = influx_behind_nginx().await;
+    let mut settings = settings(&nginx.url());
+    settings.buffer_size = MIB;
+    settings.influx.timeout = Duration::from_secs(1);
+    let monitor = Monitor::start(settings).expect("the settings are good");
+    let auditor = Auditor::watch(&monitor);
+    let app = app(&monitor).with_state(());
+    let mut slowest = Vec::new();
+    let mut requests = 0;
+    for hangs in [false, true] {
+        if hangs {
+            influx.process().pause();
+        }
+        let mut times = Vec::new();
+        let end = Instant::now() + Duration::from_secs(if hangs { 8 } else { 2 });
+        while Instant::now() < end {
+            let began = Instant::now();
+            let request = Request::get("/version").body(Body::empty()).expect("a valid request");
+            let response = app.clone().oneshot(request).await.expect("a router does not fail");
+            assert!(response.status().is_success());
+            times.push(began.elapsed());
+            requests += 1;
+            if requests % 50 == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        times.sort();
+        slowest.push(times[times.len() * 99 / 100]);
+    }
+    influx.process().resume();
+    let report = monitor.shutdown(Duration::from_secs(30)).await;
+    let most_memory = auditor.stop().await;
+    let stats = monitor.stats();
+    let found = influx.count(BUCKET, "requests", "execution_time").await;
+    live::say(&format!(
+        "a server that hangs: p99 of a request {:?} before, {:?} meanwhile; {report}, {found} stored, {most_memory} bytes at most",
+        slowest[0], slowest[1]
+    ));
+    assert_eq!(report.accepted, requests, "{stats:?}");
+    assert_eq!(report.accepted, report.written + report.dropped, "{stats:?}");
+    assert!(report.dropped > 0 && stats.ledger.dropped.contains_key(&DropReason::BufferFull), "{stats:?}");
+    // What was on the wire when the server hung may be stored although it was given up later.
+    assert!((report.written..=report.accepted).contains(&found), "{found} stored: {stats:?}");
+    assert!(most_memory <= 3 * MIB as u64, "{most_memory} bytes were held");
+}

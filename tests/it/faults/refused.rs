@@ -1,0 +1,148 @@
+//! Points that a real InfluxDB refuses: those are lost and counted, and no other.
+
+use std::{borrow::Cow, time::Duration};
+
+use tower_influx::{Field, Monitor, Point, RejectReason, Tag, Timestamp};
+
+use super::{Auditor, BUCKET};
+use crate::{
+    stored::{influx_behind_nginx, settings},
+    support::{
+        live::{self, INFLUXD, NGINX},
+        nginx::{Nginx, Options, Upstream},
+        numbered::{difference, record, stored},
+    },
+};
+
+/// A point with a value of a type that the server has otherwise.
+struct Conflicting {
+    number: i64,
+    time: i64,
+}
+
+impl Point for Conflicting {
+    fn series(&self) -> Cow<'_, str> {
+        "typed".into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        vec![Field::new("value", self.number as f64 + 0.5)]
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        Some(self.time.into())
+    }
+}
+
+/// The server has the field as an integer in each of three shards; each shard says `dropped=2`, the books say six.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_type_conflict_in_three_shards_costs_those_points_only() {
+    if !live::ready("a_type_conflict_in_three_shards_costs_those_points_only", &[INFLUXD, NGINX]) {
+        return;
+    }
+    const WEEK: i64 = 7 * 24 * 60 * 60 * 1_000_000_000;
+    const START: i64 = 1_700_000_000_000_000_000;
+    let (influx, nginx) = influx_behind_nginx().await;
+    let known: String = (0..3).map(|week| format!("typed value=1i {}\n", START + week * WEEK)).collect();
+    assert_eq!(influx.write(BUCKET, known).await.status, 204);
+    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let auditor = Auditor::watch(&monitor);
+    record(&monitor, "numbered", 0..500);
+    for week in 0..3 {
+        for number in 1..=2 {
+            monitor.record(&Conflicting { number, time: START + week * WEEK + number });
+        }
+    }
+    record(&monitor, "numbered", 500..1_000);
+    let report = monitor.shutdown(Duration::from_secs(30)).await;
+    auditor.stop().await;
+    let stats = monitor.stats();
+    assert_eq!((report.accepted, report.written, report.rejected), (1_006, 1_000, 6), "{stats:?}");
+    assert_eq!(stats.ledger.rejected.get(&RejectReason::FieldType), Some(&6), "{stats:?}");
+    let (expected, found) = ((0..1_000).collect(), stored(&influx, BUCKET, "numbered").await);
+    assert!(found == expected, "{}", difference(&expected, &found));
+    assert_eq!(influx.count(BUCKET, "typed", "value").await, 3);
+}
+
+/// Points that are older than the database keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn points_beyond_retention_cost_themselves_only() {
+    if !live::ready("points_beyond_retention_cost_themselves_only", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, nginx) = influx_behind_nginx().await;
+    influx
+        .query("", &format!("CREATE RETENTION POLICY short ON {BUCKET} DURATION 1h REPLICATION 1 DEFAULT"))
+        .await;
+    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    record(&monitor, "numbered", 0..100);
+    for number in 0..3 {
+        monitor.record(&Conflicting { number, time: 1_700_000_000_000_000_000 + number });
+    }
+    record(&monitor, "numbered", 100..200);
+    let report = monitor.shutdown(Duration::from_secs(30)).await;
+    let stats = monitor.stats();
+    assert_eq!((report.accepted, report.written, report.rejected), (203, 200, 3), "{stats:?}");
+    assert_eq!(stats.ledger.rejected.get(&RejectReason::Retention), Some(&3), "{stats:?}");
+    let (expected, found) = ((0..200).collect(), stored(&influx, BUCKET, "numbered").await);
+    assert!(found == expected, "{}", difference(&expected, &found));
+}
+
+/// A point whose line is longer than the proxy lets through.
+struct Large(i64);
+
+impl Point for Large {
+    fn series(&self) -> Cow<'_, str> {
+        "large".into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        Vec::new()
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        let text = |key, letter: &str| Field::new(key, letter.repeat(16 * 1024));
+        vec![text("one", "a"), text("two", "b"), text("three", "c"), Field::new("number", self.0)]
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_that_takes_32_kib_gets_pieces_of_32_kib() {
+    if !live::ready("a_proxy_that_takes_32_kib_gets_pieces_of_32_kib", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, whole) = influx_behind_nginx().await;
+    drop(whole);
+    let nginx = Nginx::start(Options {
+        upstream: Upstream::Influx(influx.port()),
+        token: "a-token".to_owned(),
+        max_body_size: Some("32k".to_owned()),
+        certificate: None,
+    })
+    .await;
+    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let auditor = Auditor::watch(&monitor);
+    for round in 0..10 {
+        record(&monitor, "numbered", round * 3_000..(round + 1) * 3_000);
+        if round == 3 {
+            monitor.record(&Large(7));
+        }
+        monitor.flush().await.expect("the monitor runs");
+    }
+    let report = monitor.shutdown(Duration::from_secs(30)).await;
+    auditor.stop().await;
+    let stats = monitor.stats();
+    assert_eq!((report.accepted, report.written, report.rejected), (30_001, 30_000, 1), "{stats:?}");
+    assert_eq!(stats.ledger.rejected.get(&RejectReason::TooLarge), Some(&1), "{stats:?}");
+    let (expected, found) = ((0..30_000).collect(), stored(&influx, BUCKET, "numbered").await);
+    assert!(found == expected, "{}", difference(&expected, &found));
+    // The limit is learnt: what is too large is found out a few times, not with every batch.
+    let log = nginx.log();
+    let refused = log.iter().filter(|one| one.status == 413).count();
+    live::say(&format!("32 KiB: {refused} bodies refused of {}", log.len()));
+    assert!(refused <= 24, "{refused} of {} bodies were too large", log.len());
+}

@@ -1,0 +1,128 @@
+//! A wrong port, token or bucket: the service answers as always, the state says so, and when it is put right nothing is lost.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use http::Request;
+use tokio::time::{Instant, sleep};
+use tower::ServiceExt;
+use tower_influx::{Blocked, Monitor, State, Token};
+
+use crate::{
+    stored::{influx_behind_nginx, settings},
+    support::{
+        live::{self, INFLUXD, NGINX},
+        nginx::Fault,
+        service::app,
+    },
+};
+
+const BUCKET: &str = "monitoring";
+const REQUESTS: u64 = 500;
+
+/// Requests whose answers do not depend on the monitoring.
+async fn use_service(monitor: &Monitor) {
+    let app = app(monitor).with_state(());
+    for _ in 0..REQUESTS {
+        let request = Request::get("/version").body(Body::empty()).expect("a valid request");
+        assert!(app.clone().oneshot(request).await.expect("a router does not fail").status().is_success());
+    }
+}
+
+async fn wait_for(monitor: &Monitor, what: &str, reached: impl Fn(&tower_influx::Stats) -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let stats = monitor.stats();
+        assert!(stats.balances(), "{stats}");
+        if reached(&stats) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{what} did not come: {stats:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_listens_and_later_somebody_does() {
+    if !live::ready("nobody_listens_and_later_somebody_does", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, mut nginx) = influx_behind_nginx().await;
+    nginx.stop();
+    let monitor =
+        Monitor::start(settings(&nginx.url())).expect("what only the network tells is no error at start");
+    assert!(monitor.check().await.expect_err("nobody listens").is_server());
+    use_service(&monitor).await;
+    wait_for(&monitor, "a pause", |stats| stats.delivery.state == State::Backoff).await;
+    let stats = monitor.stats();
+    assert!(stats.delivery.last_error.is_some_and(|text| !text.contains("a-token")), "the error is told");
+    assert_eq!((stats.ledger.written, stats.ledger.dropped_total()), (0, 0));
+    nginx.resume_service().await;
+    wait_for(&monitor, "delivery", |stats| stats.ledger.written == REQUESTS).await;
+    wait_for(&monitor, "health", |stats| stats.delivery.state == State::Healthy).await;
+    assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing() {
+    if !live::ready("a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing", &[INFLUXD, NGINX])
+    {
+        return;
+    }
+    let (influx, nginx) = influx_behind_nginx().await;
+    let right = settings(&nginx.url());
+    let mut wrong = right.clone();
+    wrong.influx.token = Token::from("wrong-and-secret");
+    let monitor = Monitor::start(wrong).expect("what only the network tells is no error at start");
+    let error = monitor.check().await.expect_err("the token is wrong");
+    assert!(error.is_server() && !format!("{error} {error:?}").contains("wrong-and-secret"), "{error}");
+    use_service(&monitor).await;
+    let blocked = State::Blocked(Blocked::Authorization);
+    wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
+    assert!(!format!("{:?}", monitor.stats()).contains("wrong-and-secret"));
+    let refused = nginx.log().iter().filter(|one| one.status == 401).count();
+    assert!(refused <= 4, "a blocked sink is asked seldom, not {refused} times");
+    monitor.reload(right).await.expect("the settings are good");
+    wait_for(&monitor, "delivery", |stats| stats.ledger.written == REQUESTS).await;
+    assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_refused_for_a_while_loses_nothing() {
+    if !live::ready("a_token_refused_for_a_while_loses_nothing", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, nginx) = influx_behind_nginx().await;
+    nginx.set_fault(Fault::Unauthorized);
+    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    use_service(&monitor).await;
+    let blocked = State::Blocked(Blocked::Authorization);
+    wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
+    nginx.heal();
+    // Asked to flush, it tries at once what it would else try within half a minute.
+    let report = monitor.flush().await.expect("the monitor runs");
+    assert_eq!((report.written, report.waiting), (REQUESTS, 0), "{report}");
+    assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_is_created_later_gets_everything() {
+    if !live::ready("a_bucket_that_is_created_later_gets_everything", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, nginx) = influx_behind_nginx().await;
+    let mut settings = settings(&nginx.url());
+    settings.influx.bucket = "later".to_owned();
+    let monitor = Monitor::start(settings).expect("what only the network tells is no error at start");
+    use_service(&monitor).await;
+    let blocked = State::Blocked(Blocked::Target);
+    wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
+    influx.create_database("later").await;
+    let report = monitor.flush().await.expect("the monitor runs");
+    assert_eq!((report.written, report.waiting), (REQUESTS, 0), "{report}");
+    assert_eq!(influx.count("later", "requests", "execution_time").await, REQUESTS);
+    monitor.shutdown(Duration::from_secs(5)).await;
+}

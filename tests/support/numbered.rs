@@ -1,0 +1,61 @@
+//! Points that are numbered, so that what a server holds can be compared with what was recorded, one by one.
+
+use std::{borrow::Cow, collections::BTreeSet};
+
+use tower_influx::{Field, Monitor, Point, Tag};
+
+use super::influx::Influx;
+
+/// The point of one number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Numbered {
+    pub(crate) series: &'static str,
+    pub(crate) number: i64,
+}
+
+impl Point for Numbered {
+    fn series(&self) -> Cow<'_, str> {
+        self.series.into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        vec![Tag::new("remainder", (self.number % 7).to_string())]
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        vec![Field::new("number", self.number), Field::new("text", "about as long as the id of a request is")]
+    }
+}
+
+/// Records one point for each number.
+pub(crate) fn record(monitor: &Monitor, series: &'static str, numbers: impl IntoIterator<Item = i64>) {
+    for number in numbers {
+        monitor.record(&Numbered { series, number });
+    }
+}
+
+/// The numbers that the server holds; a number that is there twice fails the test.
+pub(crate) async fn stored(influx: &Influx, database: &str, series: &str) -> BTreeSet<i64> {
+    let result = influx.query(database, &format!("SELECT \"number\" FROM \"{series}\"")).await;
+    let rows = result["series"][0]["values"].as_array().cloned().unwrap_or_default();
+    let numbers: Vec<_> = rows.iter().map(|row| row[1].as_i64().expect("a whole number")).collect();
+    let distinct: BTreeSet<_> = numbers.iter().copied().collect();
+    assert_eq!(distinct.len(), numbers.len(), "{series}: a point was stored twice");
+    distinct
+}
+
+/// Which numbers are missing or too many, in few words.
+pub(crate) fn difference(expected: &BTreeSet<i64>, found: &BTreeSet<i64>) -> String {
+    let missing: Vec<_> = expected.difference(found).collect();
+    let strange: Vec<_> = found.difference(expected).collect();
+    let some = |numbers: &[&i64]| {
+        numbers.iter().take(5).map(|number| number.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    format!(
+        "{} missing ({} …), {} strange ({} …)",
+        missing.len(),
+        some(&missing),
+        strange.len(),
+        some(&strange)
+    )
+}
