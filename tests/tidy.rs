@@ -140,10 +140,13 @@ fn files_are_short_and_say_what_is_inside() {
     let mut wrong = BTreeSet::new();
     for file in rust_files("src").into_iter().chain(rust_files("tests")) {
         let lines = file.text.lines().count();
-        if lines > 350 {
-            wrong.insert(format!("{}: {lines} lines, at most 350: split it by concept", file.path));
+        // Tables of cases may be longer.
+        let most = if file.path.starts_with("src/") { 350 } else { 400 };
+        if lines > most {
+            wrong.insert(format!("{}: {lines} lines, at most {most}: split it by concept", file.path));
         }
-        if !file.text.starts_with("//!") && file.path.starts_with("src/") {
+        let said = file.text.starts_with("//!") || file.text.starts_with("#![doc = include_str!(");
+        if !said && file.path.starts_with("src/") {
             wrong.insert(format!("{}: begin with a `//!` line that says what is inside", file.path));
         }
     }
