@@ -23,8 +23,18 @@ impl Worker {
     }
 
     /// The server will never take these lines.
-    pub(super) fn reject(&mut self, lines: &Batch, reason: RejectReason, place: Place, live: bool) {
+    pub(super) fn reject(
+        &mut self,
+        lines: &Batch,
+        reason: RejectReason,
+        place: Place,
+        live: bool,
+        said: &str,
+    ) {
         self.ledger.lock().reject(place, reason, lines.len());
+        if let Some(files) = &self.rejected {
+            files.write(lines, reason, said);
+        }
         self.tell_flushes(live, lines.sequence(), |report| report.rejected += lines.len() as u64);
         if let Some(others) = self.reject_log.speak() {
             let (points, measurement) = (lines.len(), measurement(lines));
@@ -86,7 +96,10 @@ impl Worker {
 
     pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent) {
         self.note_error(error);
-        self.shared.delivery.lock().writes.count(Err(error));
+        let mut progress = self.shared.delivery.lock();
+        progress.writes.count(Err(error));
+        progress.server_reported_dropped += error.reported_dropped;
+        drop(progress);
         match error.kind {
             // The sink answers: only these points are the trouble.
             WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.gate.succeed(),
@@ -131,7 +144,7 @@ impl Worker {
                 if search.is_by_failure() {
                     self.drop_points(lines.len(), lines.sequence(), search.live, DropReason::Expired);
                 } else {
-                    self.reject(&lines, RejectReason::Unisolated, search.origin.place(), search.live);
+                    self.reject(&lines, RejectReason::Unisolated, search.origin.place(), search.live, OLD);
                 }
             }
         }
@@ -244,3 +257,7 @@ fn remedy(reason: DropReason) -> &'static str {
         DropReason::Internal => "the flusher failed; this is a bug, please report it",
     }
 }
+
+/// What stands beside lines that nobody has refused one by one.
+const OLD: &str =
+    "among these lines are some that the server refuses; they waited too long to find out which";

@@ -1,6 +1,6 @@
 //! The end: by a shutdown, or because nobody is left who could ask for one.
 
-use tokio::time::{Duration, Instant};
+use tokio::time::{Duration, Instant, timeout_at};
 
 use crate::{DropReason, stats::State};
 
@@ -9,7 +9,7 @@ use super::{
     isolate::Search,
     retry::Position,
     shared::Ended,
-    wire::Job,
+    wire::{Job, Outcome},
     worker::Worker,
 };
 
@@ -196,6 +196,20 @@ impl Worker {
     }
 
     fn finish(&mut self) -> bool {
+        // Lines that were refused just now are on their way to their files.
+        let (rejected, end) = match (self.rejected.take(), &self.closing) {
+            (Some(rejected), Some(closing)) => (rejected, closing.started + closing.timeout),
+            _ => return self.finish_now(),
+        };
+        let work = async move {
+            let _ = timeout_at(end, rejected.finish()).await;
+            Outcome::Done
+        };
+        self.wire.start(Job::Acknowledge, Box::pin(work));
+        false
+    }
+
+    fn finish_now(&mut self) -> bool {
         let in_time =
             self.closing.as_ref().is_none_or(|closing| closing.started.elapsed() <= closing.timeout + GRACE);
         self.end(true, in_time);

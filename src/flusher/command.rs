@@ -4,12 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{FlushReport, spool::Spool};
+use crate::FlushReport;
 
 use super::{
     close::Closing,
     settings::FlushSettings,
-    worker::{SinkHandle, Worker},
+    worker::{Destination, Worker},
 };
 
 #[derive(Debug)]
@@ -17,8 +17,7 @@ pub(super) enum Command {
     Flush(oneshot::Sender<FlushReport>),
     Interval(Duration),
     Reload {
-        sink: SinkHandle,
-        spool: Option<Arc<Spool>>,
+        destination: Destination,
         settings: FlushSettings,
         done: oneshot::Sender<()>,
     },
@@ -37,8 +36,8 @@ impl Worker {
         match command {
             Command::Flush(reply) => self.flush(reply),
             Command::Interval(interval) => self.set_interval(interval),
-            Command::Reload { sink, spool, settings, done } => {
-                self.reload(sink, spool, settings);
+            Command::Reload { destination, settings, done } => {
+                self.reload(destination, settings);
                 // Fails only if nobody waits for it any more.
                 let _ = done.send(());
             }
@@ -53,9 +52,11 @@ impl Worker {
         }
     }
 
-    /// What is on the wire ends as it began; everything else goes by the new settings. What lies in an old spool stays there
-    /// for the next process that is given its directory and target.
-    fn reload(&mut self, sink: SinkHandle, spool: Option<Arc<Spool>>, settings: FlushSettings) {
+    /// What is on the wire ends as it began; everything else goes by the new settings. What lies in a spool for another
+    /// destination stays there for the next process, or reload, that goes there.
+    fn reload(&mut self, destination: Destination, settings: FlushSettings) {
+        self.shared.replace(&destination, settings.write_timeout);
+        let Destination { sink, spool, rejected } = destination;
         let same_spool = match (&self.spool, &spool) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
             (None, None) => true,
@@ -68,8 +69,8 @@ impl Worker {
             self.retired.extend(self.spool.take());
             (self.spool_rests_until, self.next_upkeep) = (None, None);
         }
-        self.shared.replace(sink.clone(), spool.clone(), settings.write_timeout);
-        (self.sink, self.spool) = (sink, spool);
+        self.target = sink.0.target();
+        (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
         self.size_limit = None;
         self.gate.configure(&settings);
         let interval = settings.flush_interval;

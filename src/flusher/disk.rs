@@ -75,7 +75,6 @@ impl Worker {
 
     /// Fetches the next stored batch, while the sink takes any.
     pub(super) fn start_load(&mut self) {
-        let Some(spool) = self.spool.clone().filter(|_| self.closing.is_none()) else { return };
         let paused =
             matches!(self.gate.position(), Position::Paused { .. } | Position::Trial { blocked: Some(_) });
         let loading = self.wire.jobs().any(|job| matches!(job, Job::Load));
@@ -83,10 +82,11 @@ impl Worker {
         // Others may pass those that have failed before.
         let more =
             ready == 0 || ready < LOADED && self.queue.loaded.iter().all(|held| held.history.failures > 0);
-        if paused || loading || !more {
+        if paused || loading || !more || self.closing.is_some() {
             return;
         }
-        let Some(entry) = spool.take_oldest() else { return };
+        let next = self.sources().find_map(|spool| Some((Arc::clone(spool), spool.take_oldest()?)));
+        let Some((spool, entry)) = next else { return };
         let work = async move {
             let loaded = spool.load(&entry).await;
             Outcome::Loaded(Backing { spool, entry }, loaded)
@@ -105,6 +105,16 @@ impl Worker {
             Err(LoadError::Lost) => {}
             Err(LoadError::Io(_)) => backing.spool.release(backing.entry),
         }
+    }
+
+    /// Whether anything lies on disk for this sink.
+    pub(super) fn something_stored(&self) -> bool {
+        self.sources().any(|spool| !spool.is_empty())
+    }
+
+    /// Spools whose batches are for this sink.
+    fn sources(&self) -> impl Iterator<Item = &Arc<Spool>> {
+        self.spool.iter().chain(self.retired.iter().filter(|spool| spool.is_for(&self.target)))
     }
 
     /// A failed batch that is also on disk.

@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     Batch, Error, Sink, Stats,
     buffer::Buffer,
+    sink::rejected::RejectedFiles,
     spool::Spool,
     stats::{IntakeCounters, ledger::Ledger},
 };
@@ -42,7 +43,7 @@ pub(crate) use settings::FlushSettings;
 
 use command::Command;
 use shared::Shared;
-use worker::{SinkHandle, Worker};
+use worker::{Destination, SinkHandle, Worker};
 
 /// Handle of the task. When the last clone goes without a shutdown, the task warns, stores what it can, and ends.
 #[derive(Clone, Debug)]
@@ -54,28 +55,27 @@ pub(crate) struct Flusher {
 }
 
 /// What a flusher works with.
-#[derive(Debug)]
-pub(crate) struct FlusherParts<S = Arc<dyn Sink>> {
+pub(crate) struct FlusherParts {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) ledger: Arc<Ledger>,
     pub(crate) intake: Arc<IntakeCounters>,
-    pub(crate) sink: S,
+    pub(crate) sink: Arc<dyn Sink>,
     pub(crate) spool: Option<Arc<Spool>>,
+    pub(crate) rejected: Option<Arc<RejectedFiles>>,
     pub(crate) settings: FlushSettings,
 }
 
 impl Flusher {
     /// Starts the task.
     pub(crate) fn spawn(runtime: &Handle, parts: FlusherParts) -> Self {
-        let FlusherParts { buffer, ledger, intake, sink, spool, settings } = parts;
-        let patience = settings.write_timeout;
-        let shared =
-            Arc::new(Shared::new(buffer, ledger, intake, Arc::clone(&sink), spool.clone(), patience));
+        let FlusherParts { buffer, ledger, intake, sink, spool, rejected, settings } = parts;
+        let destination = Destination { sink: SinkHandle(sink), spool, rejected };
+        let shared = Arc::new(Shared::new(buffer, ledger, intake, &destination, settings.write_timeout));
         let (commands, receiver) = mpsc::unbounded_channel();
         // Its clock is the runtime's, also where we are called from another one.
         let entered = runtime.enter();
         // Made before the task runs: a runtime that is dropped before that drops it, too.
-        let worker = Worker::new(Arc::clone(&shared), sink, spool, settings, receiver);
+        let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver);
         drop(entered);
         runtime.spawn(supervise::supervise(worker));
         Self { shared, commands, runtime: runtime.clone() }
@@ -94,16 +94,18 @@ impl Flusher {
         let _ = self.commands.send(Command::Interval(interval));
     }
 
-    /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool that is not among the new parts
-    /// stays on disk. To keep the spool, pass the one there is, from [`spool`](Self::spool).
+    /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool for another destination stays on
+    /// disk. To keep the spool, pass the one there is, from [`spool`](Self::spool).
     pub(crate) async fn reload(
         &self,
         sink: Arc<dyn Sink>,
         spool: Option<Arc<Spool>>,
+        rejected: Option<Arc<RejectedFiles>>,
         settings: FlushSettings,
     ) -> Result<(), Error> {
         let (done, wait) = oneshot::channel();
-        self.command(Command::Reload { sink: SinkHandle(sink), spool, settings, done })?;
+        let destination = Destination { sink: SinkHandle(sink), spool, rejected };
+        self.command(Command::Reload { destination, settings, done })?;
         wait.await.map_err(|_| self.ended())
     }
 

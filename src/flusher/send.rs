@@ -105,7 +105,7 @@ impl Worker {
                 }
                 if let Some(batch) = held.batch() {
                     if batch.len() == 1 {
-                        self.reject(&batch, refused.reason, held.origin.place(), held.live);
+                        self.reject(&batch, refused.reason, held.origin.place(), held.live, error.message());
                         return self.let_go(held.origin);
                     }
                     self.queue.searches.push_back(Search::refused_batch(&batch, &held, refused));
@@ -118,7 +118,13 @@ impl Worker {
                     self.split(&held, &batch, limit);
                 }
                 Some(batch) => {
-                    self.reject(&batch, RejectReason::TooLarge, held.origin.place(), held.live);
+                    self.reject(
+                        &batch,
+                        RejectReason::TooLarge,
+                        held.origin.place(),
+                        held.live,
+                        error.message(),
+                    );
                     self.let_go(held.origin);
                 }
                 None => self.give_up(held, DropReason::Internal),
@@ -135,7 +141,7 @@ impl Worker {
             }
             WriteErrorKind::Transient => {
                 held.history.fail(self.successes);
-                let alone = self.queue.is_empty() && self.spool.as_ref().is_none_or(|spool| spool.is_empty());
+                let alone = self.queue.is_empty() && !self.something_stored();
                 let suspicious = held.history.failures >= FAILURES_BEFORE_SEARCH
                     && (held.history.beside_successes > 0 || alone && held.points() > 1);
                 match held.batch() {
@@ -151,6 +157,7 @@ impl Worker {
 
     fn search_answered(&mut self, mut search: Search, answer: Result<Written, WriteError>, sent: Sent) {
         let place = search.origin.place();
+        let said = answer.as_ref().err().map(|error| error.message().to_owned()).unwrap_or_default();
         let found = match answer {
             Ok(written) => {
                 let (points, bytes) = search.passed();
@@ -176,12 +183,12 @@ impl Worker {
             }
         };
         if let Some((line, reason)) = found {
-            self.reject(&line, reason, place, search.live);
+            self.reject(&line, reason, place, search.live, &said);
         }
         if search.is_hopeless() {
             let rest: Vec<Batch> = search.take_remaining();
             for batch in rest {
-                self.reject(&batch, RejectReason::Unisolated, place, search.live);
+                self.reject(&batch, RejectReason::Unisolated, place, search.live, HOPELESS);
             }
         }
         if search.is_done() { self.finish_search(search) } else { self.queue.searches.push_back(search) }
@@ -291,6 +298,8 @@ fn checked(outcome: Outcome) -> Result<(), WriteError> {
     }
 }
 
+/// What stands beside lines that nobody has refused one by one.
+const HOPELESS: &str = "nearly all lines of a batch are refused; these were not asked about one by one";
 /// Batches that wait uncompressed beside those that can go at once.
 const PLAIN: usize = 2;
 const FAILURES_BEFORE_OTHERS: u32 = 3;

@@ -1,20 +1,20 @@
 //! What the handle and the task share.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use tokio::sync::{broadcast, watch};
 
 use crate::{
-    Batch, DropReason, ShutdownReport, Sink, Stats,
+    Batch, DropReason, ShutdownReport, Stats,
     buffer::Buffer,
     spool::{Spool, SpoolCounts},
     stats::{Delivery, DeliveryStats, IntakeCounters, LedgerStats, SpoolStats, ledger::Ledger},
 };
 
-use super::worker::SinkHandle;
+use super::worker::{Destination, SinkHandle};
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -31,8 +31,7 @@ pub(super) struct Shared {
 
 #[derive(Clone, Debug)]
 struct Current {
-    sink: SinkHandle,
-    spool: Option<Arc<Spool>>,
+    destination: Destination,
     write_timeout: Duration,
 }
 
@@ -49,29 +48,32 @@ impl Shared {
         buffer: Arc<Buffer>,
         ledger: Arc<Ledger>,
         intake: Arc<IntakeCounters>,
-        sink: Arc<dyn Sink>,
-        spool: Option<Arc<Spool>>,
+        destination: &Destination,
         write_timeout: Duration,
     ) -> Self {
         let delivery = Delivery::default();
-        delivery.lock().sink = sink.describe();
-        let current = Mutex::new(Current { sink: SinkHandle(sink), spool, write_timeout });
+        delivery.lock().sink = destination.sink.0.describe();
+        let current = Mutex::new(Current { destination: destination.clone(), write_timeout });
         let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
         Self { buffer, ledger, intake, delivery, batches, report, current }
     }
 
-    pub(super) fn replace(&self, sink: SinkHandle, spool: Option<Arc<Spool>>, write_timeout: Duration) {
-        self.delivery.lock().sink = sink.0.describe();
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Current { sink, spool, write_timeout };
+    pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration) {
+        self.delivery.lock().sink = destination.sink.0.describe();
+        *self.current() = Current { destination: destination.clone(), write_timeout };
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn sink(&self) -> (SinkHandle, Duration) {
-        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        (current.sink.clone(), current.write_timeout)
+        let current = self.current();
+        (current.destination.sink.clone(), current.write_timeout)
     }
 
     pub(super) fn spool(&self) -> Option<Arc<Spool>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner).spool.clone()
+        self.current().destination.spool.clone()
     }
 
     /// Waits for the end.

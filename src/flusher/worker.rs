@@ -7,7 +7,9 @@ use tokio::{
     time::{Duration, Instant, sleep_until},
 };
 
-use crate::{Overflow, Sink, buffer::Buffer, spool::Spool, stats::ledger::Ledger};
+use crate::{
+    Overflow, Sink, buffer::Buffer, sink::rejected::RejectedFiles, spool::Spool, stats::ledger::Ledger,
+};
 
 use super::{
     close::Closing,
@@ -31,8 +33,12 @@ pub(super) struct Worker {
     pub(super) buffer: Arc<Buffer>,
     pub(super) ledger: Arc<Ledger>,
     pub(super) sink: SinkHandle,
+    /// Its name for the spool.
+    pub(super) target: String,
+    /// Where refused lines go for people to see.
+    pub(super) rejected: Option<Arc<RejectedFiles>>,
     pub(super) spool: Option<Arc<Spool>>,
-    /// Spools of before a reload: what lies in them stays there, and nobody else may take their directories.
+    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest stays for another time.
     pub(super) retired: Vec<Arc<Spool>>,
     pub(super) settings: FlushSettings,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
@@ -60,6 +66,14 @@ pub(super) struct Worker {
     /// No handle is left to give commands, while a shutdown is under way.
     deaf: bool,
     pub(super) finished: bool,
+}
+
+/// Where points go: what a reload replaces as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) sink: SinkHandle,
+    pub(super) spool: Option<Arc<Spool>>,
+    pub(super) rejected: Option<Arc<RejectedFiles>>,
 }
 
 /// A sink that can be in a `Debug` struct.
@@ -92,18 +106,20 @@ enum Event {
 impl Worker {
     pub(super) fn new(
         shared: Arc<Shared>,
-        sink: Arc<dyn Sink>,
-        spool: Option<Arc<Spool>>,
+        destination: Destination,
         settings: FlushSettings,
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let mut random = fastrand::Rng::new();
+        let Destination { sink, spool, rejected } = destination;
         Self {
             buffer: Arc::clone(&shared.buffer),
             ledger: Arc::clone(&shared.ledger),
             shared,
-            sink: SinkHandle(sink),
+            target: sink.0.target(),
+            sink,
             spool,
+            rejected,
             retired: Vec::new(),
             commands,
             sealer: Sealer::default(),
@@ -274,7 +290,7 @@ impl Worker {
             || self.sealer.points() > 0
             || self.timing.deferred
             || self.timing.due.is_some()
-            || self.spool.as_ref().is_some_and(|spool| !spool.is_empty())
+            || self.something_stored()
     }
 
     /// With the newest points to go, a flusher whose hands are full leaves the rest in the buffer, which then refuses.

@@ -13,7 +13,7 @@ use crate::{
     buffer::Buffer,
     flusher::{Flusher, FlusherParts},
     intake::Intake,
-    sink::{self, file::FileSink},
+    sink::{self, file::FileSink, rejected::RejectedFiles},
     spool::Spool,
     stats::{IntakeCounters, ledger::Ledger},
 };
@@ -60,12 +60,14 @@ impl MonitorBuilder {
         let ledger = Arc::new(Ledger::default());
         let counters = Arc::new(IntakeCounters::default());
         let spool = open_spool(&settings, &*sink, &ledger)?;
+        let rejected = open_rejected(&settings)?;
         let parts = FlusherParts {
             buffer: Arc::clone(&buffer),
             ledger,
             intake: Arc::clone(&counters),
             sink,
             spool,
+            rejected,
             settings: (&settings).into(),
         };
         let flusher = Flusher::spawn(&runtime, parts);
@@ -96,7 +98,8 @@ pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Erro
         Some(spool) if old.spool == settings.spool && spool.is_for(&sink.target()) => Some(spool),
         _ => open_spool(&settings, &*sink, &inner.flusher.ledger())?,
     };
-    inner.flusher.reload(sink, spool, (&settings).into()).await?;
+    let rejected = open_rejected(&settings)?;
+    inner.flusher.reload(sink, spool, rejected, (&settings).into()).await?;
     *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     Ok(())
 }
@@ -119,6 +122,14 @@ fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
         () if new.filter != old.filter => refuse("filter"),
         () => Ok(()),
     }
+}
+
+fn open_rejected(settings: &Settings) -> Result<Option<Arc<RejectedFiles>>, Error> {
+    settings
+        .rejected_directory
+        .as_deref()
+        .map(|directory| RejectedFiles::new(directory).map(Arc::new))
+        .transpose()
 }
 
 fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {

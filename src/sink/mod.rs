@@ -94,6 +94,10 @@ impl Written {
 pub struct WriteError {
     pub(crate) kind: WriteErrorKind,
     message: String,
+    /// The HTTP status, where there was one.
+    pub(crate) status: Option<u16>,
+    /// How many points the server says it has dropped. Told in statistics only: servers count wrongly.
+    pub(crate) reported_dropped: u64,
 }
 
 /// The classes of outcomes; each has one way of being handled.
@@ -215,7 +219,11 @@ impl WriteError {
             message.truncate(end);
             message.push('…');
         }
-        Self { kind, message }
+        Self { kind, message, status: None, reported_dropped: 0 }
+    }
+
+    pub(crate) fn with_answer(self, status: Option<u16>, reported_dropped: u64) -> Self {
+        Self { status, reported_dropped, ..self }
     }
 
     /// What happened, in words.

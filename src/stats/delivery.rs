@@ -61,7 +61,7 @@ pub struct Writes {
     pub blocked_target: u64,
     /// No server that takes points is there.
     pub blocked_configuration: u64,
-    /// By HTTP status, where the sink tells it.
+    /// Those that failed, by HTTP status, where there was an answer.
     pub by_status: BTreeMap<u16, u64>,
 }
 
@@ -93,6 +93,9 @@ impl Writes {
             Err(WriteErrorKind::Blocked(Blocked::Configuration)) => &mut self.blocked_configuration,
         };
         *counter += 1;
+        if let Err(WriteError { status: Some(status), .. }) = outcome {
+            *self.by_status.entry(*status).or_default() += 1;
+        }
     }
 
     /// All of them.

@@ -112,7 +112,10 @@ async fn a_reload_in_an_outage_loses_nothing() {
     let other = super::support::Script::new(|_| Ok(()));
     let mut settings = crate::Settings::new("test");
     settings.flush_interval = Duration::from_millis(100);
-    rig.flusher.reload(std::sync::Arc::clone(&other) as _, None, (&settings).into()).await.expect("runs");
+    rig.flusher
+        .reload(std::sync::Arc::clone(&other) as _, None, None, (&settings).into())
+        .await
+        .expect("runs");
     sleep(Duration::from_secs(60)).await;
     assert_eq!(other.stored(), lines(0..20));
     rig.assert_ledger(20, 0, 0);

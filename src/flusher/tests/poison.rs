@@ -232,6 +232,27 @@ async fn poison_from_the_spool_is_found_too() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn refused_lines_go_to_their_directory_with_what_the_server_said() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_owned();
+    let rig = Rig::with(
+        move |settings| settings.rejected_directory = Some(path),
+        None,
+        server([line(3), line(30)].into(), Kind::RefusesWhole),
+    );
+    rig.push(0..100);
+    let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
+    assert_eq!((report.written, report.rejected), (98, 2));
+    let files = std::fs::read_dir(directory.path()).expect("lists").flatten();
+    let text: String = files.map(|file| std::fs::read_to_string(file.path()).expect("reads")).collect();
+    assert_eq!(text.lines().filter(|line| !line.starts_with('#')).count(), 2, "{text}");
+    assert!(
+        text.contains(&line(3)) && text.contains(&line(30)) && text.contains("400 Bad Request"),
+        "{text}"
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]

@@ -1,11 +1,13 @@
 //! Batches on disk while the sink is away, and after.
 
-use std::{fs, time::Duration};
+use std::{fs, sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::support::{Answer, Rig, line, lines, noise, small, text};
-use crate::{Batch, SpoolMode, SpoolSettings, WriteError, buffer::Pushed, stats::State};
+use super::support::{Answer, Rig, Script, line, lines, noise, small, text};
+use crate::{
+    Batch, Settings, Sink, SpoolMode, SpoolSettings, WriteError, buffer::Pushed, spool::Spool, stats::State,
+};
 
 #[tokio::test(start_paused = true)]
 async fn an_outage_goes_to_disk_and_comes_back() {
@@ -134,4 +136,33 @@ async fn a_disk_that_fails_leaves_points_in_memory() {
     rig.assert_ledger(10, 0, 0);
     fs::remove_file(directory.path()).expect("removes");
     fs::create_dir(directory.path()).expect("creates");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_leaves_what_is_stored_for_another_destination_and_sends_what_is_for_this_one() {
+    for (target, arrives) in [("script", true), ("another", false)] {
+        let (first, second) =
+            (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+        let rig = Rig::with(
+            |_| {},
+            Some((first.path(), SpoolMode::OnFailure)),
+            |_| Err(WriteError::transient("refused")),
+        );
+        rig.push(0..10);
+        sleep(Duration::from_secs(5)).await;
+        assert_eq!(rig.flusher.stats().ledger.spooled, 10);
+        let other = Script::named(target, |_| Ok(()));
+        let mut settings = Settings::new("test");
+        settings.spool = Some(SpoolSettings::new(second.path()));
+        let spool =
+            Spool::open(&SpoolSettings::new(second.path()), target, Arc::clone(&rig.ledger)).expect("opens");
+        let sink = Arc::clone(&other) as Arc<dyn Sink>;
+        rig.flusher.reload(sink, Some(Arc::new(spool)), None, (&settings).into()).await.expect("runs");
+        rig.push(10..20);
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(other.stored(), if arrives { lines(0..20) } else { lines(10..20) });
+        assert_eq!(rig.flusher.stats().ledger.spooled, if arrives { 0 } else { 10 });
+        let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
+        assert!(report.in_time && rig.flusher.stats().balances(), "{report}");
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
     Batch, Overflow, Settings, Sink, SinkFuture, WriteError, Written,
     buffer::{Buffer, Pushed},
     flusher::{Flusher, FlusherParts},
+    sink::rejected::RejectedFiles,
     spool::Spool,
     stats::{IntakeCounters, ledger::Ledger},
 };
@@ -27,6 +28,7 @@ pub(super) struct Rig {
 
 /// A sink whose behaviour the test sets.
 pub(super) struct Script {
+    name: &'static str,
     behaviour: Mutex<Behaviour>,
     probe: Mutex<Box<dyn FnMut() -> Result<(), WriteError> + Send>>,
     log: Mutex<Log>,
@@ -86,6 +88,9 @@ impl Rig {
                 intake: Arc::new(IntakeCounters::default()),
                 sink: Arc::clone(&sink) as Arc<dyn Sink>,
                 spool,
+                rejected: settings.rejected_directory.as_deref().map(|directory| {
+                    Arc::new(RejectedFiles::new(directory).expect("a directory that can be written"))
+                }),
                 settings: (&settings).into(),
             },
         );
@@ -115,8 +120,16 @@ impl Rig {
 }
 
 impl Script {
-    pub(super) fn new<A: Into<Answer>>(mut behaviour: impl FnMut(&Batch) -> A + Send + 'static) -> Arc<Self> {
+    pub(super) fn new<A: Into<Answer>>(behaviour: impl FnMut(&Batch) -> A + Send + 'static) -> Arc<Self> {
+        Self::named("script", behaviour)
+    }
+
+    pub(super) fn named<A: Into<Answer>>(
+        name: &'static str,
+        mut behaviour: impl FnMut(&Batch) -> A + Send + 'static,
+    ) -> Arc<Self> {
         Arc::new(Self {
+            name,
             behaviour: Mutex::new(Box::new(move |batch| behaviour(batch).into())),
             probe: Mutex::new(Box::new(|| Ok(()))),
             log: Mutex::default(),
@@ -205,7 +218,7 @@ impl Sink for Script {
     }
 
     fn describe(&self) -> String {
-        "script".to_owned()
+        self.name.to_owned()
     }
 }
 

@@ -71,7 +71,7 @@ pub(super) fn classify(answer: &Answer<'_>) -> Verdict {
     if answer.compressed && case.shows_compressed_bytes() {
         return Verdict::NotDecompressed;
     }
-    Verdict::Failed(case.error())
+    Verdict::Failed(case.error().with_answer(Some(status), case.reported_dropped()))
 }
 
 /// What a failure of the connection means; `text` is the error and its causes.
@@ -229,6 +229,13 @@ impl Case<'_> {
                 "no `/api/v3/write_lp` at this address: InfluxDB 1.x takes `api = \"v1\"`, 2.x takes `api = \"v2\"`"
             }
         }
+    }
+
+    /// What follows the last `dropped=`: servers that say it say it at the end, after what they quote.
+    fn reported_dropped(&self) -> u64 {
+        let count = self.words.rsplit_once("dropped=").map_or("", |(_, rest)| rest);
+        let end = count.find(|character: char| !character.is_ascii_digit()).unwrap_or(count.len());
+        count[..end].parse().unwrap_or(0)
     }
 
     fn says(&self, texts: &[&str]) -> bool {

@@ -139,3 +139,15 @@ fn what_a_client_chose_cannot_steer_the_class() {
         assert_eq!(refused(400, &body).reason, RejectReason::Malformed, "{words}");
     }
 }
+
+#[test]
+fn what_the_server_says_it_dropped_is_told() {
+    let told = |text: &str| {
+        let error = error(400, &v1(text));
+        (error.status, error.reported_dropped)
+    };
+    assert_eq!(told("partial write: points beyond retention policy dropped=12"), (Some(400), 12));
+    assert_eq!(told("partial write: unable to parse 'm v=\"dropped=9\" x': bad dropped=0"), (Some(400), 0));
+    assert_eq!(told("unable to parse 'dropped=9': bad"), (Some(400), 0));
+    assert_eq!(told("partial write: field type conflict dropped=99999999999999999999"), (Some(400), 0));
+}
