@@ -1,3 +1,5 @@
+//! Licences: a check at start and at each local midnight, and a point for every one.
+//!
 #![doc = include_str!("../../docs/licensing.md")]
 
 mod builder;

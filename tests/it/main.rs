@@ -9,6 +9,7 @@ mod example;
 mod faults;
 mod hostile;
 mod labels;
+mod licensing;
 mod operations;
 mod servers;
 mod stored;

@@ -130,7 +130,7 @@ async fn pass(seconds: u64) {
 }
 
 /// The zone, or `None` with a word on standard error where the system has no zone data: such a test proves nothing then.
-fn zone(name: &str) -> Option<TimeZone> {
+pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {
         // Past libtest, which keeps what passing tests print by macro to itself.

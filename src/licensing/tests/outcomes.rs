@@ -172,8 +172,10 @@ fn a_check_that_blocks_its_thread_times_out_on_a_runtime_with_threads() {
     over.store(true, Ordering::SeqCst);
 }
 
+type Pairs<V> = Vec<(String, V)>;
+
 /// Series, tags and fields of the last point.
-fn last(points: &Points) -> (String, Vec<(String, String)>, Vec<(String, Value<'static>)>) {
+fn last(points: &Points) -> (String, Pairs<String>, Pairs<Value<'static>>) {
     let points = points.all();
     let point = points.last().expect("a point was recorded");
     let tags = point.tags().into_iter().map(|tag| (tag.key.into_owned(), tag.value.into_owned())).collect();
