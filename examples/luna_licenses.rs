@@ -2,20 +2,45 @@
 //!
 //! `cargo run --example luna_licenses` needs nothing else: points go to line-protocol files under `monitoring-data`.
 //! `-- --config FILE` reads a TOML file with a section `[monitoring]`, for InfluxDB for instance; `-- --listen ADDRESS` listens
-//! elsewhere than on 127.0.0.1:5120. Environment variables `MONITORING_…` win over the file: `MONITORING_TOKEN=…`.
+//! elsewhere than on 127.0.0.1:5120; `-- --license FILE` looks for the licence there. Environment variables `MONITORING_…` win
+//! over the configuration: `MONITORING_TOKEN=…`.
+//!
+//! A licence for demonstrations is made at the first start. Replace it while the service runs, by one that is over for instance,
+//! and `/items` answers 403 until a good one is there:
+//!
+//! ```text
+//! cargo run --example issue_license -- --key monitoring-data/demonstration-key.pem --subject me --product luna-licenses \
+//!     --days -1 --out monitoring-data/license.jwt
+//! curl -X POST http://127.0.0.1:5120/licenses
+//! ```
 
-use std::{env, error::Error, fs, time::Duration};
+use std::{
+    env,
+    error::Error,
+    fs,
+    path::{self, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Json, Router,
-    extract::Path,
+    extract::{Path, Request, State},
     http::StatusCode,
+    middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
     routing::get,
 };
+use base64ct::{Base64UrlUnpadded, Encoding};
+use ed25519_dalek::{
+    Signer, SigningKey,
+    pkcs8::{EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding},
+};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, signal, time};
-use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
+use tower_influx::{
+    ErrorCode, Monitor, MonitoringData, Settings,
+    licensing::{LicenseFile, LicenseStatus, LicenseWatch, Licensing, PublicKey},
+};
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
@@ -26,11 +51,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let settings = read_settings(arguments.config.as_deref())?;
     let monitor = Monitor::start(settings)?;
 
+    let key = PublicKey::from_bytes(demonstration_key().verifying_key().as_bytes())?;
+    make_license_if_absent(&arguments.license)?;
+    let check = LicenseFile::new(&arguments.license, key, PRODUCT);
+    let license = Licensing::new(check).spawn_checked(&monitor).await?;
+
     let monitored = Router::new()
-        .route("/version", get(version))
         .route("/items/{id}", get(item))
+        .route_layer(from_fn_with_state(license.clone(), licensed))
+        .route("/licenses", get(license_state).post(check_license))
+        .route("/version", get(version))
         .route("/slow", get(slow))
         .fallback(no_such_route)
+        .with_state(license)
         .layer(monitor.layer()); // after the routes, so that it sees every one of them
     let stats = monitor.clone();
     let app =
@@ -66,6 +99,32 @@ async fn load(id: u32) -> Option<String> {
     (id != 0).then(|| "x".repeat(id as usize % 100))
 }
 
+/// What the latest check of the licence found.
+async fn license_state(State(license): State<LicenseWatch>) -> Response {
+    Json(license.latest().as_deref()).into_response()
+}
+
+/// Checks the licence now, for instance after its file was replaced.
+async fn check_license(State(license): State<LicenseWatch>) -> Result<Response, ApiError> {
+    match license.check_now().await {
+        Ok(license) => Ok(Json(&*license).into_response()),
+        Err(error) => {
+            Err(ApiError { status: StatusCode::SERVICE_UNAVAILABLE, code: 33001, detail: error.to_string() })
+        }
+    }
+}
+
+/// The service's own policy: no items without a licence that is in order.
+async fn licensed(State(license): State<LicenseWatch>, request: Request, next: Next) -> Response {
+    match license.latest() {
+        Some(license) if license.status() == LicenseStatus::Error => {
+            let detail = license.state().errors().join("; ");
+            ApiError { status: StatusCode::FORBIDDEN, code: 33002, detail }.into_response()
+        }
+        _ => next.run(request).await,
+    }
+}
+
 async fn slow() -> &'static str {
     time::sleep(Duration::from_secs(2)).await;
     "that took two seconds\n"
@@ -91,17 +150,23 @@ impl IntoResponse for ApiError {
 
 struct Arguments {
     config: Option<String>,
+    license: PathBuf,
     listen: String,
 }
 
 impl Arguments {
     fn parse() -> Result<Self, String> {
-        let mut arguments = Self { config: None, listen: "127.0.0.1:5120".to_owned() };
+        let mut arguments = Self {
+            config: None,
+            license: PathBuf::from("monitoring-data/license.jwt"),
+            listen: "127.0.0.1:5120".to_owned(),
+        };
         let mut given = env::args().skip(1);
         while let Some(name) = given.next() {
             let value = given.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"));
             match name.as_str() {
                 "--config" => arguments.config = Some(value?),
+                "--license" => arguments.license = PathBuf::from(value?),
                 "--listen" => arguments.listen = value?,
                 _ => return Err(format!("unknown argument {name}; {USAGE}")),
             }
@@ -110,7 +175,36 @@ impl Arguments {
     }
 }
 
-const USAGE: &str = "usage: luna_licenses [--config FILE] [--listen ADDRESS]";
+const USAGE: &str = "usage: luna_licenses [--config FILE] [--license FILE] [--listen ADDRESS]";
+
+/// For demonstrations only, since everybody can read it here. A vendor's key stays with the vendor, and a service has its public
+/// half: `PublicKey::from_pem(include_str!("vendor.pub.pem"))`.
+fn demonstration_key() -> SigningKey {
+    SigningKey::from_bytes(b"for demonstrations, by everybody")
+}
+
+/// A licence for a year, and the key that further ones are issued with.
+fn make_license_if_absent(path: &path::Path) -> Result<(), Box<dyn Error>> {
+    if path.exists() {
+        return Ok(());
+    }
+    let key = demonstration_key();
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
+    let claims =
+        json!({ "sub": "demonstration", "aud": PRODUCT, "nbf": now, "exp": now + 365 * 24 * 60 * 60 });
+    let encode = Base64UrlUnpadded::encode_string;
+    let message =
+        format!("{}.{}", encode(br#"{"alg":"EdDSA","typ":"JWT"}"#), encode(claims.to_string().as_bytes()));
+    let signature = encode(&key.sign(message.as_bytes()).to_bytes());
+    let directory = path.parent().unwrap_or(path::Path::new("."));
+    fs::create_dir_all(directory)?;
+    fs::write(path, format!("{message}.{signature}\n"))?;
+    let pem = KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_pem(LineEnding::LF)?;
+    fs::write(directory.join("demonstration-key.pem"), pem.as_bytes())?;
+    Ok(())
+}
+
+const PRODUCT: &str = "luna-licenses";
 
 /// Section `[monitoring]` of the file, with the environment on top.
 fn read_settings(config: Option<&str>) -> Result<Settings, Box<dyn Error>> {
@@ -137,6 +231,7 @@ fn greet(address: &str) {
     println!("luna-licenses listens on {address}. Type in another terminal:");
     println!("  curl {address}/items/7                 a request with extra tags and fields");
     println!("  curl {address}/items/0                 a failed one, with error code 11009");
+    println!("  curl {address}/licenses                the state of the licence");
     println!("  curl {address}/monitoring/stats        the books of the monitoring");
     println!(
         "Ctrl-C ends it; the points are then in monitoring-data/*.lp, unless a --config says otherwise."
