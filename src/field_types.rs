@@ -1,9 +1,9 @@
 //! One field, one type: what InfluxDB declares a field as by its first value, it is for good.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::hash::{BuildHasher, RandomState};
 
 use crate::{
-    fingerprints::Fingerprints,
+    fingerprints::{self, Fingerprints},
     point::schema::{COLUMNS, Column, ERRORS, REQUESTS},
     point::value::FieldType,
 };
@@ -18,7 +18,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct FieldTypes {
     names: Fingerprints,
-    hasher: RandomState,
+    /// The hash of the series `requests`: a random number.
+    requests: u64,
 }
 
 /// What to do with a field.
@@ -35,12 +36,13 @@ pub(crate) enum Verdict {
 impl FieldTypes {
     /// Compares a field with the first of its series and name; warns of a name's first conflict.
     pub(crate) fn check(&self, series: &[u8], name: &[u8], given: FieldType) -> Verdict {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write(if series == ERRORS.as_bytes() { REQUESTS.as_bytes() } else { series });
-        // No series or name holds a line break once it is encoded.
-        hasher.write_u8(b'\n');
-        hasher.write(name);
-        let Some(entry) = self.names.find_or_insert(hasher.finish(), mark(given)) else {
+        let series_hash = match series {
+            series if series == REQUESTS.as_bytes() || series == ERRORS.as_bytes() => self.requests,
+            series => fingerprints::hash_names(self.requests, series),
+        };
+        // The line break keeps them apart: no encoded name holds one.
+        let hash = fingerprints::hash_names(fingerprints::hash_names(series_hash, b"\n"), name);
+        let Some(entry) = self.names.find_or_insert(fingerprints::finish(hash), mark(given)) else {
             return Verdict::Keep;
         };
         let first = entry.mark() & !WARNED;
@@ -68,7 +70,8 @@ impl FieldTypes {
 impl Default for FieldTypes {
     /// Knows the fields of this crate's own series from the start.
     fn default() -> Self {
-        let types = Self { names: Fingerprints::new(LEVELS), hasher: RandomState::new() };
+        let types =
+            Self { names: Fingerprints::new(LEVELS), requests: RandomState::new().hash_one(REQUESTS) };
         for (series, name, column) in COLUMNS {
             if let Column::Field(field_type) = column {
                 types.check(series.as_bytes(), name.as_bytes(), field_type);
@@ -133,7 +136,8 @@ mod tests {
 
     #[test]
     fn names_beyond_the_bound_pass_unchecked() {
-        let types = FieldTypes { names: Fingerprints::new(1), hasher: RandomState::new() };
+        let types =
+            FieldTypes { names: Fingerprints::new(1), requests: RandomState::new().hash_one(REQUESTS) };
         let verdicts = |given| {
             (0..1_000)
                 .filter(|n: &u32| types.check(b"s", &n.to_be_bytes(), given) == Verdict::Conflict)

@@ -87,6 +87,20 @@ impl Entry<'_> {
     }
 }
 
+/// A hash of names, which are few, short and the application's own, so that nobody aims at collisions: FNV-1a, begun with the
+/// hash of what comes before.
+#[inline]
+pub(crate) fn hash_names(before: u64, name: &[u8]) -> u64 {
+    name.iter().fold(before, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Spreads the hash of names over all bits.
+#[inline]
+pub(crate) fn finish(hash: u64) -> u64 {
+    let hash = (hash ^ hash >> 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    hash ^ hash >> 29
+}
+
 fn make(level: usize) -> Box<[Group]> {
     (0..FIRST_LEVEL << (3 * level)).map(|_| Group::default()).collect()
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    fingerprints::{Entry, Fingerprints},
+    fingerprints::{self, Entry, Fingerprints},
     point::schema::OVERFLOW,
     stats::IntakeCounters,
 };
@@ -27,6 +27,8 @@ use crate::{
 pub(crate) struct TagValues {
     limit: usize,
     hasher: RandomState,
+    /// A random odd number.
+    odd: u64,
     keys: Box<[OnceLock<Box<Key>>]>,
     shared: Key,
 }
@@ -43,9 +45,11 @@ impl TagValues {
     /// At most `limit` values a key; 0 is no bound.
     pub(crate) fn new(limit: usize) -> Self {
         let keys = if limit == 0 { 0 } else { KEYS };
+        let hasher = RandomState::new();
         Self {
             limit,
-            hasher: RandomState::new(),
+            odd: hasher.hash_one(limit) | 1,
+            hasher,
             keys: (0..keys).map(|_| OnceLock::new()).collect(),
             shared: Key::new(&[], limit),
         }
@@ -65,14 +69,8 @@ impl TagValues {
         if self.limit == 0 || value == OVERFLOW.as_bytes() {
             return true;
         }
-        let mut hasher = self.hasher.build_hasher();
         let found = self.key(key);
-        if found.name.is_empty() {
-            hasher.write(key);
-            hasher.write_u8(b'=');
-        }
-        hasher.write(value);
-        let admitted = found.admits(hasher.finish(), self.limit);
+        let admitted = found.admits(self.hash(found, key, value), self.limit);
         if !admitted && !found.warned.load(Ordering::Relaxed) && !found.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "tower_influx",
@@ -85,11 +83,24 @@ impl TagValues {
         admitted
     }
 
+    fn hash(&self, found: &Key, key: &[u8], value: &[u8]) -> u64 {
+        if value.len() <= 7 && !found.is_shared() {
+            // Length and bytes are 59 bits; times an odd number, which only moves them about, they are a hash without
+            // collisions in the 60 bits that count.
+            let word = value.iter().fold(value.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+            return word.wrapping_mul(self.odd) << 4;
+        }
+        let mut hasher = self.hasher.build_hasher();
+        if found.is_shared() {
+            hasher.write(key);
+            hasher.write_u8(b'=');
+        }
+        hasher.write(value);
+        hasher.finish()
+    }
+
     fn key(&self, name: &[u8]) -> &Key {
-        // FNV-1a: names are few, short and the application's own.
-        let hash = name.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
+        let hash = fingerprints::hash_names(self.odd, name);
         for step in 0..PROBES {
             let place = &self.keys[(hash as usize).wrapping_add(step) % KEYS];
             let key = place.get_or_init(|| Box::new(Key::new(name, self.limit)));
@@ -111,6 +122,11 @@ impl Key {
             admitted: AtomicUsize::new(0),
             warned: AtomicBool::new(false),
         }
+    }
+
+    /// Whether this is the one for all keys beyond the bound, which has no name of its own.
+    fn is_shared(&self) -> bool {
+        self.name.is_empty()
     }
 
     fn admits(&self, hash: u64, limit: usize) -> bool {
@@ -161,7 +177,10 @@ mod tests {
     use super::*;
 
     fn admitted(values: &TagValues, range: std::ops::Range<u32>) -> HashSet<u32> {
-        range.filter(|number| values.admits(b"tenant", &number.to_be_bytes())).collect()
+        // Short ones are their own hash, longer ones are hashed.
+        let text =
+            |number: u32| if number % 2 == 0 { format!("{number}") } else { format!("tenant-{number}") };
+        range.filter(|number| values.admits(b"tenant", text(*number).as_bytes())).collect()
     }
 
     #[test]

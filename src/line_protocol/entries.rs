@@ -7,11 +7,7 @@ use crate::{
         Changes, NAME_BYTES, VALUE_BYTES,
         escape::{self, Position},
     },
-    point::{
-        number,
-        schema::{OVERFLOW, RESERVED_BY_INFLUXDB},
-        value::FieldType,
-    },
+    point::{number, schema::OVERFLOW, value::FieldType},
     tag_values::TagValues,
 };
 
@@ -43,8 +39,8 @@ pub(super) struct Room<'a> {
     pub(super) count: usize,
     /// Their bytes together, as they are written.
     pub(super) bytes: usize,
-    /// Names that cannot be used, beside those of InfluxDB.
-    pub(super) reserved: &'static [&'static str],
+    /// Whether a name, as it is encoded, cannot be used.
+    pub(super) reserved: fn(&[u8]) -> bool,
 }
 
 impl Entries {
@@ -138,6 +134,9 @@ impl Entries {
                 self.release(entry);
             }
         }
+        if self.fields.is_empty() {
+            return changes;
+        }
         let (arena, fields) = (&self.arena, &mut self.fields);
         fields.retain_mut(|entry| {
             match types.check(series, &arena[entry.start..entry.key], entry.field_type) {
@@ -210,13 +209,7 @@ impl Entries {
     /// it, which does not count where it is not kept.
     fn keep(&mut self, entry: Entry, is_tag: bool, stored: bool, room: Room<'_>, changes: &mut Changes) {
         let name = &self.arena[entry.start..entry.key];
-        let is = |reserved: &&str| reserved.as_bytes() == name;
-        if !stored
-            || name.is_empty()
-            || room.reserved.iter().any(is)
-            || RESERVED_BY_INFLUXDB.iter().any(is)
-            || !is_tag && self.find(true, name).is_ok()
-        {
+        if !stored || name.is_empty() || (room.reserved)(name) || !is_tag && self.find(true, name).is_ok() {
             *changes = Changes { refused: 1, ..Changes::default() };
             return self.arena.truncate(entry.start);
         }
@@ -240,6 +233,7 @@ impl Entries {
         }
         match place {
             Ok(at) => self.list(is_tag)[at] = entry,
+            Err(at) if at == self.list(is_tag).len() => self.list(is_tag).push(entry),
             Err(at) => self.list(is_tag).insert(at, entry),
         }
         if let Some(replaced) = replaced {
@@ -303,17 +297,20 @@ pub(super) struct Cursor<'a> {
 
 impl<'a> Cursor<'a> {
     /// The next entry, as it is written, if its name comes before `name`.
+    #[inline]
     pub(super) fn before(&mut self, name: &[u8]) -> Option<&'a [u8]> {
-        let (first, rest) = self.rest.split_first()?;
-        if self.arena[first.start..first.key] >= *name {
-            return None;
-        }
-        self.rest = rest;
-        Some(&self.arena[first.start..first.end])
+        if self.has_before(name) { self.next() } else { None }
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.rest.is_empty()
+    }
+
+    /// Whether there is an entry that belongs before `name`.
+    #[inline]
+    pub(super) fn has_before(&self, name: &[u8]) -> bool {
+        self.rest.first().is_some_and(|first| precedes(&self.arena[first.start..first.key], name))
     }
 }
 
@@ -324,6 +321,15 @@ impl<'a> Iterator for Cursor<'a> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;
         Some(&self.arena[first.start..first.end])
+    }
+}
+
+/// Whether a name comes before another. Most differ in their first byte, which costs no call.
+#[inline]
+fn precedes(name: &[u8], other: &[u8]) -> bool {
+    match (name.first(), other.first()) {
+        (Some(first), Some(other)) if first != other => first < other,
+        _ => name < other,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
         Changes, EXTRAS_BYTES,
         entries::{Entries, Room},
     },
-    point::schema::RESERVED_BY_REQUESTS,
+    point::schema,
 };
 
 /// Extra tags and fields of one request, encoded as they come: recycled, it allocates nothing once it is warm.
@@ -47,7 +47,7 @@ impl Extras {
 }
 
 fn room(limits: &Limits) -> Room<'_> {
-    Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: &RESERVED_BY_REQUESTS }
+    Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: schema::is_reserved }
 }
 
 #[cfg(test)]

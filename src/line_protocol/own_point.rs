@@ -10,6 +10,7 @@ use crate::{
         entries::{Entries, Room},
         escape::{self, Position},
     },
+    point::schema,
     tag_values::TagValues,
 };
 
@@ -51,7 +52,7 @@ pub(crate) fn encode_point(
     let series_end = out.len();
     let taken = series_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
     let bytes = LINE_BYTES.saturating_sub(taken + STAMP_BYTES);
-    let room = Room { limits, count: usize::MAX, bytes, reserved: &[] };
+    let room = Room { limits, count: usize::MAX, bytes, reserved: schema::is_reserved_by_influxdb };
     let mut entries = Entries::default();
     for tag in point.tags() {
         changes += entries.tag(&tag.key, &tag.value.into(), room);

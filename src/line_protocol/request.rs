@@ -32,7 +32,8 @@ pub(crate) struct RequestTemplate {
     status_code: Segment,
     /// From behind the status code: the static tags that remain.
     remaining: Segment,
-    static_tags: StaticTags,
+    /// Names of static tags that handlers would otherwise be free to use.
+    taken: Box<[Box<[u8]>]>,
     request_id: bool,
 }
 
@@ -71,7 +72,7 @@ impl RequestTemplate {
             errors_route: Segment::new("", static_tags, Some(ERROR_CODE), Some(ROUTE)),
             status_code: Segment::new("", static_tags, Some(ROUTE), Some(STATUS_CODE)),
             remaining: Segment::new("", static_tags, Some(STATUS_CODE), None),
-            static_tags: static_tags.clone(),
+            taken: static_tags.further_keys().map(Box::from).collect(),
             request_id,
         }
     }
@@ -81,7 +82,8 @@ impl RequestTemplate {
     /// Extras with the name of a static tag are left out, fields keep to the type of their name, and tags to the number of
     /// values they may have.
     pub(crate) fn prepare(&self, extras: &mut Extras, types: &FieldTypes, values: &TagValues) -> Changes {
-        let mut changes = extras.entries.refuse(self.static_tags.iter().map(|tag| tag.key()));
+        let taken = self.taken.iter().map(|key| &**key);
+        let mut changes = extras.entries.refuse(taken);
         changes += extras.entries.settle(REQUESTS.as_bytes(), types, values);
         changes
     }
@@ -139,7 +141,7 @@ impl RequestTemplate {
         let (mut tags, mut fields) = cursors(extras);
         self.errors.write(out, &mut tags);
         if error_code.is_empty() {
-            number::integer(out, request.status_code.into());
+            number::status_code(out, request.status_code);
         } else {
             escape::text(out, error_code, Position::TagValue, STANDARD_BYTES, &mut changes);
         }
@@ -160,6 +162,7 @@ impl RequestTemplate {
     }
 
     /// From the route's value to the last tag.
+    #[inline]
     fn route_and_status(
         &self,
         out: &mut Vec<u8>,
@@ -169,8 +172,10 @@ impl RequestTemplate {
     ) {
         escape::route(out, request.method, request.resource, STANDARD_BYTES, changes);
         self.status_code.write(out, tags);
-        number::integer(out, request.status_code.into());
-        self.remaining.write(out, tags);
+        number::status_code(out, request.status_code);
+        if !self.remaining.text.is_empty() {
+            self.remaining.write(out, tags);
+        }
         for tag in tags {
             out.push(b',');
             out.extend_from_slice(tag);
@@ -213,16 +218,26 @@ impl Segment {
         Self { text: text.into(), cuts: cuts.into() }
     }
 
+    #[inline]
     fn write(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
+        if tags.is_empty() {
+            out.extend_from_slice(&self.text);
+        } else {
+            self.write_with(out, tags);
+        }
+    }
+
+    fn write_with(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
+        if self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {
+            return out.extend_from_slice(&self.text);
+        }
         let mut from = 0;
-        if !tags.is_empty() {
-            for cut in &self.cuts {
-                while let Some(tag) = tags.before(&cut.name) {
-                    out.extend_from_slice(&self.text[from..cut.at]);
-                    out.push(b',');
-                    out.extend_from_slice(tag);
-                    from = cut.at;
-                }
+        for cut in &self.cuts {
+            while let Some(tag) = tags.before(&cut.name) {
+                out.extend_from_slice(&self.text[from..cut.at]);
+                out.push(b',');
+                out.extend_from_slice(tag);
+                from = cut.at;
             }
         }
         out.extend_from_slice(&self.text[from..]);
@@ -239,12 +254,17 @@ fn assign(out: &mut Vec<u8>, name: &str) {
 }
 
 /// A standard field follows, so each of these is followed by a comma.
+#[inline]
 fn extra_fields_before(out: &mut Vec<u8>, fields: &mut Cursor<'_>, name: &str) {
     if !fields.is_empty() {
-        while let Some(field) = fields.before(name.as_bytes()) {
-            out.extend_from_slice(field);
-            out.push(b',');
-        }
+        write_fields_before(out, fields, name);
+    }
+}
+
+fn write_fields_before(out: &mut Vec<u8>, fields: &mut Cursor<'_>, name: &str) {
+    while let Some(field) = fields.before(name.as_bytes()) {
+        out.extend_from_slice(field);
+        out.push(b',');
     }
 }
 

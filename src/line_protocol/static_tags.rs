@@ -7,7 +7,7 @@ use crate::{
         Changes, NAME_BYTES, STANDARD_BYTES, STATIC_BYTES,
         escape::{self, Position},
     },
-    point::schema::{INSTANCE, RESERVED_BY_INFLUXDB, RESERVED_BY_REQUESTS, SERVICE},
+    point::schema::{INSTANCE, SERVICE, is_reserved},
 };
 
 /// Tags that are the same in every point, encoded once and sorted.
@@ -35,11 +35,7 @@ impl StaticTags {
         tags.add(INSTANCE, instance.unwrap_or_default());
         for (key, value) in further {
             let tag = StaticTag::new(key, value);
-            let is = |reserved: &&str| reserved.as_bytes() == tag.key();
-            let refused = key.is_empty()
-                || RESERVED_BY_REQUESTS.iter().any(is)
-                || RESERVED_BY_INFLUXDB.iter().any(is)
-                || bytes + tag.text.len() > STATIC_BYTES;
+            let refused = key.is_empty() || is_reserved(tag.key()) || bytes + tag.text.len() > STATIC_BYTES;
             if refused {
                 tracing::warn!(
                     target: "tower_influx",
@@ -53,6 +49,11 @@ impl StaticTags {
             }
         }
         tags
+    }
+
+    /// The names that handlers could use if these tags did not have them.
+    pub(super) fn further_keys(&self) -> impl Iterator<Item = &[u8]> {
+        self.tags.iter().map(StaticTag::key).filter(|key| !is_reserved(key))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &StaticTag> {

@@ -27,6 +27,7 @@ pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
 }
 
 /// Appends a duration in seconds, as [`float`] writes [`as_seconds`] of it, without any arithmetic on floats.
+#[inline]
 pub(crate) fn seconds(out: &mut Vec<u8>, duration: Duration) {
     if duration.as_secs() < PLAIN_BELOW {
         decimal(out, duration.as_secs(), duration.subsec_nanos());
@@ -45,25 +46,30 @@ pub(crate) fn as_seconds(duration: Duration) -> f64 {
     }
 }
 
-fn decimal(out: &mut Vec<u8>, whole: u64, mut billionths: u32) {
+/// Appends the status code of a response: three digits, but for what is no status code.
+#[inline]
+pub(crate) fn status_code(out: &mut Vec<u8>, code: u16) {
+    if let 100..1000 = code {
+        let digit = |number: u16| b'0' + (number % 10) as u8;
+        out.extend_from_slice(&[digit(code / 100), digit(code / 10), digit(code)]);
+    } else {
+        integer(out, code.into());
+    }
+}
+
+#[inline]
+fn decimal(out: &mut Vec<u8>, whole: u64, billionths: u32) {
     if whole < 10 {
         out.push(b'0' + whole as u8);
     } else {
         out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
     }
-    let mut digits = *b".000000000";
-    let mut end = 2;
-    if billionths != 0 {
-        for at in (1..digits.len()).rev() {
-            let digit = (billionths % 10) as u8;
-            digits[at] += digit;
-            if digit != 0 && end <= at {
-                end = at + 1;
-            }
-            billionths /= 10;
-        }
-    }
-    out.extend_from_slice(&digits[..end]);
+    out.push(b'.');
+    // One digit more, so that leading zeros are written.
+    let mut digits = itoa::Buffer::new();
+    let digits = &digits.format(BILLION as u32 + billionths).as_bytes()[1..];
+    let zeros = digits.iter().skip(1).rev().take_while(|digit| **digit == b'0').count();
+    out.extend_from_slice(&digits[..digits.len() - zeros]);
 }
 
 const BILLION: u64 = 1_000_000_000;
@@ -113,6 +119,13 @@ mod tests {
             assert_eq!(written(|out| seconds(out, duration)), text);
         }
         assert!(written(|out| seconds(out, Duration::MAX)).parse::<f64>().expect("a float").is_finite());
+    }
+
+    #[test]
+    fn status_codes_have_three_digits_unless_they_are_none() {
+        for code in [0, 7, 99, 100, 204, 404, 999, 1000, u16::MAX] {
+            assert_eq!(written(|out| status_code(out, code)), code.to_string());
+        }
     }
 
     proptest! {

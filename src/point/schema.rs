@@ -57,6 +57,29 @@ pub(crate) const RESERVED_BY_REQUESTS: [&str; 10] = [
     RESPONSE_TIME,
 ];
 
+/// Whether InfluxDB keeps the key to itself. The list above, in the form that compiles to the fewest comparisons.
+pub(crate) fn is_reserved_by_influxdb(key: &[u8]) -> bool {
+    matches!(key, b"time" | b"_field" | b"_measurement" | b"__chunk_order")
+}
+
+/// Whether handlers cannot set the key: both lists above.
+pub(crate) fn is_reserved(key: &[u8]) -> bool {
+    let by_requests = matches!(
+        key,
+        b"error_code"
+            | b"instance"
+            | b"route"
+            | b"service"
+            | b"status_code"
+            | b"execution_time"
+            | b"request_id"
+            | b"body_bytes"
+            | b"body_end"
+            | b"response_time"
+    );
+    by_requests || is_reserved_by_influxdb(key)
+}
+
 /// What a column of a series is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
@@ -87,3 +110,25 @@ pub(crate) const COLUMNS: [(&str, &str, Column); 20] = [
     (LICENSING, LICENSE_WARNINGS, Column::Field(FieldType::String)),
     (LICENSING, LICENSE_ERRORS, Column::Field(FieldType::String)),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_the_reserved_keys_agree() {
+        let columns =
+            COLUMNS.iter().filter(|(series, ..)| [REQUESTS, ERRORS].contains(series)).map(|(_, key, _)| *key);
+        let keys: Vec<&str> = RESERVED_BY_REQUESTS.into_iter().chain(columns).collect();
+        for key in &keys {
+            assert!(RESERVED_BY_REQUESTS.contains(key) && is_reserved(key.as_bytes()), "{key}");
+            assert!(!is_reserved_by_influxdb(key.as_bytes()), "{key}");
+        }
+        for key in RESERVED_BY_INFLUXDB {
+            assert!(is_reserved_by_influxdb(key.as_bytes()) && is_reserved(key.as_bytes()), "{key}");
+        }
+        for key in ["", "times", "tim", "tenant", "Route"] {
+            assert!(!is_reserved(key.as_bytes()), "{key}");
+        }
+    }
+}

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     DataPoint, Limits, Point, Value,
     field_types::FieldTypes,
-    line_protocol::{Changes, EARLIEST, Invalid, LATEST, StaticTags, encode_point, parse},
+    line_protocol::{Changes, EARLIEST, LATEST, StaticTags, encode_point, own_point::Invalid, parse},
     tag_values::TagValues,
 };
 
