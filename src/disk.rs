@@ -41,6 +41,17 @@ pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Resul
     file.write_all(bytes)
 }
 
+/// An open file that may hold a lock, which ends with this value. Closing the file does not always end it: a child that another
+/// thread is just starting has a copy of it, until it runs its own program.
+#[derive(Debug)]
+pub(crate) struct Lockable(pub(crate) File);
+
+impl Drop for Lockable {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 /// Returns when what was written is on the disk. `path` is the one under which the file was created.
 pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(test)]
@@ -212,5 +223,19 @@ mod tests {
         assert_eq!((mode(&path), mode(&directory.path().join("a"))), (0o700, 0o700));
         assert_eq!(mode(&path.join("file")), 0o600);
         assert!(create_file(&path.join("file")).is_err(), "never opens what is there");
+    }
+    #[test]
+    fn a_lock_ends_with_its_owner_even_if_a_copy_of_the_file_is_open() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("lock");
+        let owner = Lockable(create_file(&path).expect("creates"));
+        owner.0.try_lock().expect("is free");
+        // As a child has it between fork and exec.
+        let copy = owner.0.try_clone().expect("copies");
+        let other = File::open(&path).expect("opens");
+        assert!(other.try_lock().is_err());
+        drop(owner);
+        other.try_lock().expect("is free again");
+        drop(copy);
     }
 }

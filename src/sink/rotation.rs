@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use crate::disk::{self, Listed};
+use crate::disk::{self, Listed, Lockable};
 
 #[derive(Debug)]
 pub(crate) struct RotatingFiles {
@@ -24,7 +24,7 @@ pub(crate) struct RotatingFiles {
 
 #[derive(Debug)]
 struct OpenFile {
-    file: File,
+    file: Lockable,
     path: PathBuf,
     /// The stamp of its creation.
     stamp: String,
@@ -53,7 +53,7 @@ impl RotatingFiles {
             Some(found) => found,
             None => (self.create(stamp, size)?, 0),
         };
-        match parts.iter().try_for_each(|part| disk::write_all(&open.file, &open.path, part)) {
+        match parts.iter().try_for_each(|part| disk::write_all(&open.file.0, &open.path, part)) {
             Ok(()) => {
                 self.open = Some(open);
                 Ok(())
@@ -62,7 +62,7 @@ impl RotatingFiles {
                 // Half a line left behind would swallow the first line of what is appended next.
                 if length == 0 {
                     let _ = disk::remove_file(&open.path);
-                } else if open.file.set_len(length).is_ok() {
+                } else if open.file.0.set_len(length).is_ok() {
                     self.open = Some(open);
                 } else {
                     tracing::warn!(
@@ -82,7 +82,7 @@ impl RotatingFiles {
     fn usable(&mut self, stamp: &str, size: u64) -> Option<(OpenFile, u64)> {
         let open = self.open.take()?;
         // Asked of the system each time, since somebody may have deleted or truncated the file meanwhile.
-        let length = open.file.metadata().ok()?.len();
+        let length = open.file.0.metadata().ok()?.len();
         if !same_file(&open) {
             return None;
         }
@@ -91,7 +91,7 @@ impl RotatingFiles {
         {
             return Some((open, length));
         }
-        if let Err(error) = open.file.sync_data() {
+        if let Err(error) = open.file.0.sync_data() {
             tracing::warn!(
                 target: "tower_influx",
                 file = %open.path.display(),
@@ -111,7 +111,7 @@ impl RotatingFiles {
                 Ok(file) => {
                     // Some file systems know no locks; there only the clock keeps others from deleting this file.
                     let _ = file.try_lock();
-                    return Ok(OpenFile { file, path, stamp });
+                    return Ok(OpenFile { file: Lockable(file), path, stamp });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
@@ -169,8 +169,8 @@ fn counted(file: &Listed) -> u64 {
 }
 
 fn delete_unless_in_use(path: &Path) -> bool {
-    let Ok(file) = File::open(path) else { return false };
-    if matches!(file.try_lock(), Err(TryLockError::WouldBlock)) {
+    let Ok(file) = File::open(path).map(Lockable) else { return false };
+    if matches!(file.0.try_lock(), Err(TryLockError::WouldBlock)) {
         return false;
     }
     disk::remove_file(path).is_ok()
@@ -182,7 +182,7 @@ fn same_file(open: &OpenFile) -> bool {
     #[cfg(unix)]
     {
         use std::os::unix::fs::MetadataExt;
-        open.file.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (named.dev(), named.ino()))
+        open.file.0.metadata().is_ok_and(|opened| (opened.dev(), opened.ino()) == (named.dev(), named.ino()))
     }
     #[cfg(not(unix))]
     named.is_file()

@@ -1,19 +1,19 @@
 //! The directories of the spool, one for each process, and who owns which.
 
 use std::{
-    fs::{self, File, OpenOptions, TryLockError},
+    fs::{self, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::disk;
+use crate::disk::{self, Lockable};
 
 /// The directory in which this process stores its batches. It is ours as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Home {
     directory: Arc<Path>,
-    _lock: File,
+    _lock: Lockable,
 }
 
 impl Home {
@@ -55,7 +55,7 @@ pub(super) struct Abandoned {
     pub(super) directory: PathBuf,
     /// Whether it holds batches for the same target as ours.
     pub(super) same_target: bool,
-    _lock: File,
+    _lock: Lockable,
 }
 
 /// The directories of dead processes, locked one after the other.
@@ -82,13 +82,13 @@ pub(super) fn abandoned(
 
 /// `None` if another process holds it. The lock file is never deleted: whoever has opened it already would then lock a file
 /// without a name, while others lock the next one.
-fn lock(directory: &Path) -> io::Result<Option<File>> {
+fn lock(directory: &Path) -> io::Result<Option<Lockable>> {
     let mut options = OpenOptions::new();
     options.create(true).truncate(false).write(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(directory.join(LOCK))?;
-    match file.try_lock() {
+    let file = Lockable(options.open(directory.join(LOCK))?);
+    match file.0.try_lock() {
         Ok(()) => Ok(Some(file)),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(error),
