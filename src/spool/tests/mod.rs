@@ -37,6 +37,10 @@ impl Fixture {
     /// A new process in the same directory, after this one has ended.
     fn restart(self) -> Self {
         let settings = self.settings.clone();
+        // Threads that still delete dropped files keep the spool open.
+        while Arc::strong_count(&self.spool) > 1 {
+            std::thread::yield_now();
+        }
         drop(self);
         Self::with(settings)
     }
