@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use tower_influx::{Monitor, Settings, Storage, Token};
+use tower_influx::{Api, Client, Monitor, Settings, Storage, Token};
 
 use crate::support::{
     influx::{Influx, Stored},
@@ -35,6 +35,35 @@ pub(crate) fn settings(url: &str) -> Settings {
     settings
 }
 
+/// The ways to one InfluxDB 1.x that must do the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// The `influxdb2` crate, through nginx, which makes version 2 of version 1.
+    Influxdb2,
+    /// Today's client, through nginx.
+    Http,
+    /// Today's client, straight to `/write`.
+    Direct,
+}
+
+impl Way {
+    pub(crate) const ALL: [Self; 3] = [Self::Influxdb2, Self::Http, Self::Direct];
+    /// Those on which nginx can stand.
+    pub(crate) const PROXIED: [Self; 2] = [Self::Influxdb2, Self::Http];
+
+    pub(crate) fn settings(self, influx: &Influx, nginx: &Nginx) -> Settings {
+        let mut settings = settings(&nginx.url());
+        settings.influx.client = if self == Self::Influxdb2 { Client::Influxdb2 } else { Client::Http };
+        if self == Self::Direct {
+            settings.influx.url = influx.url();
+            settings.influx.api = Api::V1;
+            settings.influx.token = Token::default();
+            settings.influx.organization = String::new();
+        }
+        settings
+    }
+}
+
 /// InfluxDB with the bucket's database, behind nginx.
 pub(crate) async fn influx_behind_nginx() -> (Influx, Nginx) {
     let influx = Influx::start().await;
@@ -57,8 +86,14 @@ async fn every_request_is_in_influxdb_with_its_tags_and_typed_fields() {
     if !live::ready("every_request_is_in_influxdb_with_its_tags_and_typed_fields", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::ALL {
+        every_request_is_stored(way).await;
+    }
+}
+
+async fn every_request_is_stored(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
-    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     monitor.check().await.expect("the server takes our points");
     let service = Service::start(&monitor).await;
     let plan = plan(1_000);

@@ -6,11 +6,12 @@ use axum::body::Body;
 use http::Request;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_influx::{Blocked, Monitor, State, Token};
+use tower_influx::{Api, Blocked, Client, Monitor, State, Token};
 
 use crate::{
-    stored::{influx_behind_nginx, settings},
+    stored::{Way, influx_behind_nginx},
     support::{
+        influx::{Influx, Options},
         live::{self, INFLUXD, NGINX},
         nginx::Fault,
         service::app,
@@ -47,10 +48,16 @@ async fn nobody_listens_and_later_somebody_does() {
     if !live::ready("nobody_listens_and_later_somebody_does", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::PROXIED {
+        nobody_listens_and_later_somebody_does_by(way).await;
+    }
+}
+
+async fn nobody_listens_and_later_somebody_does_by(way: Way) {
     let (influx, mut nginx) = influx_behind_nginx().await;
     nginx.stop();
-    let monitor =
-        Monitor::start(settings(&nginx.url())).expect("what only the network tells is no error at start");
+    let monitor = Monitor::start(way.settings(&influx, &nginx))
+        .expect("what only the network tells is no error at start");
     assert!(monitor.check().await.expect_err("nobody listens").is_server());
     use_service(&monitor).await;
     wait_for(&monitor, "a pause", |stats| stats.delivery.state == State::Backoff).await;
@@ -70,8 +77,14 @@ async fn a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing() {
     {
         return;
     }
+    for way in Way::PROXIED {
+        a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing_by(way).await;
+    }
+}
+
+async fn a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
-    let right = settings(&nginx.url());
+    let right = way.settings(&influx, &nginx);
     let mut wrong = right.clone();
     wrong.influx.token = Token::from("wrong-and-secret");
     let monitor = Monitor::start(wrong).expect("what only the network tells is no error at start");
@@ -94,9 +107,15 @@ async fn a_token_refused_for_a_while_loses_nothing() {
     if !live::ready("a_token_refused_for_a_while_loses_nothing", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::PROXIED {
+        a_token_refused_for_a_while_loses_nothing_by(way).await;
+    }
+}
+
+async fn a_token_refused_for_a_while_loses_nothing_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     nginx.set_fault(Fault::Unauthorized);
-    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     use_service(&monitor).await;
     let blocked = State::Blocked(Blocked::Authorization);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
@@ -113,8 +132,14 @@ async fn a_bucket_that_is_created_later_gets_everything() {
     if !live::ready("a_bucket_that_is_created_later_gets_everything", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::ALL {
+        a_bucket_that_is_created_later_gets_everything_by(way).await;
+    }
+}
+
+async fn a_bucket_that_is_created_later_gets_everything_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
-    let mut settings = settings(&nginx.url());
+    let mut settings = way.settings(&influx, &nginx);
     settings.influx.bucket = "later".to_owned();
     let monitor = Monitor::start(settings).expect("what only the network tells is no error at start");
     use_service(&monitor).await;
@@ -124,5 +149,51 @@ async fn a_bucket_that_is_created_later_gets_everything() {
     let report = monitor.flush().await.expect("the monitor runs");
     assert_eq!((report.written, report.waiting), (REQUESTS, 0), "{report}");
     assert_eq!(influx.count("later", "requests", "execution_time").await, REQUESTS);
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Answered with 500, which passes everywhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_retention_policy_that_is_created_later_gets_everything() {
+    if !live::ready("a_retention_policy_that_is_created_later_gets_everything", &[INFLUXD, NGINX]) {
+        return;
+    }
+    let (influx, nginx) = influx_behind_nginx().await;
+    let mut settings = Way::Direct.settings(&influx, &nginx);
+    settings.influx.retention_policy = Some("later".to_owned());
+    let monitor = Monitor::start(settings).expect("what only the network tells is no error at start");
+    use_service(&monitor).await;
+    let blocked = State::Blocked(Blocked::Target);
+    wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
+    influx
+        .query("", &format!("CREATE RETENTION POLICY later ON {BUCKET} DURATION INF REPLICATION 1 DEFAULT"))
+        .await;
+    let report = monitor.flush().await.expect("the monitor runs");
+    assert_eq!((report.written, report.waiting), (REQUESTS, 0), "{report}");
+    assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn version_1_wants_the_right_user_and_password() {
+    if !live::ready("version_1_wants_the_right_user_and_password", &[INFLUXD]) {
+        return;
+    }
+    let credentials = Some(("somebody".to_owned(), "a password, \"quoted\" & more".to_owned()));
+    let influx = Influx::start_with(Options { credentials: credentials.clone(), max_body_size: None }).await;
+    influx.create_database(BUCKET).await;
+    let mut settings = crate::stored::settings(&influx.url());
+    settings.influx.client = Client::Http;
+    settings.influx.api = Api::V1;
+    settings.influx.token = Token::default();
+    (settings.influx.username, settings.influx.password) = ("somebody".to_owned(), Token::from("wrong"));
+    let monitor = Monitor::start(settings.clone()).expect("what only the network tells is no error at start");
+    use_service(&monitor).await;
+    let blocked = State::Blocked(Blocked::Authorization);
+    wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
+    settings.influx.password = Token::from(credentials.expect("there are some").1);
+    monitor.reload(settings).await.expect("the settings are good");
+    wait_for(&monitor, "delivery", |stats| stats.ledger.written == REQUESTS).await;
+    assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
     monitor.shutdown(Duration::from_secs(5)).await;
 }

@@ -7,7 +7,7 @@ use tower_influx::{Monitor, SpoolMode, SpoolSettings};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{
-    stored::{influx_behind_nginx, settings},
+    stored::{Way, influx_behind_nginx},
     support::{
         influx::Influx,
         live::{self, INFLUXD, NGINX},
@@ -22,7 +22,8 @@ fn duration() -> Duration {
     Duration::from_secs(seconds.unwrap_or(60))
 }
 
-/// Three monitors at once under the same faults: one that keeps in memory, one that spools on failure, one that spools ahead.
+/// Four monitors at once under the same faults: two that keep in memory, one of them without nginx between, one that spools on
+/// failure, one that spools ahead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     if !live::ready("after_a_minute_of_faults_everything_accepted_is_stored", &[INFLUXD, NGINX]) {
@@ -30,16 +31,20 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     }
     let (mut influx, mut nginx) = influx_behind_nginx().await;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let mut settings = settings(&nginx.url());
-    // Faults are shorter than in life, and so are the patience and the pauses.
-    settings.influx.timeout = Duration::from_millis(700);
-    let series = ["memory", "on_failure", "ahead"];
+    let series = ["memory", "direct", "on_failure", "ahead"];
     let monitors: Vec<_> = series
         .iter()
         .map(|name| {
-            let mut settings = settings.clone();
+            let way = match *name {
+                "memory" => Way::Influxdb2,
+                "direct" => Way::Direct,
+                _ => Way::Http,
+            };
+            let mut settings = way.settings(&influx, &nginx);
+            // Faults are shorter than in life, and so is the patience.
+            settings.influx.timeout = Duration::from_millis(700);
             settings.spool = match *name {
-                "memory" => None,
+                "memory" | "direct" => None,
                 mode => {
                     let mut spool = SpoolSettings::new(directory.path().join(mode));
                     spool.mode = if mode == "ahead" { SpoolMode::Ahead } else { SpoolMode::OnFailure };

@@ -8,7 +8,7 @@ use tower_influx::{Monitor, Settings};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{
-    stored::{influx_behind_nginx, settings},
+    stored::{Way, influx_behind_nginx},
     support::{
         child::{self, Child},
         live::{self, INFLUXD, NGINX},
@@ -22,10 +22,16 @@ async fn the_database_is_killed_under_load_and_loses_nothing() {
     if !live::ready("the_database_is_killed_under_load_and_loses_nothing", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::ALL {
+        the_database_is_killed_under_load_and_loses_nothing_by(way).await;
+    }
+}
+
+async fn the_database_is_killed_under_load_and_loses_nothing_by(way: Way) {
     let (mut influx, nginx) = influx_behind_nginx().await;
-    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     let auditor = Auditor::watch(&monitor);
-    let (producer, end) = (monitor.clone(), Instant::now() + Duration::from_secs(6));
+    let (producer, end) = (monitor.clone(), Instant::now() + Duration::from_secs(4));
     let producing = tokio::spawn(async move {
         let mut number = 0;
         while Instant::now() < end {

@@ -6,7 +6,7 @@ use tower_influx::{Blocked, Monitor, State};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{
-    stored::{influx_behind_nginx, settings},
+    stored::{Way, influx_behind_nginx, settings},
     support::{
         live::{self, INFLUXD, NGINX},
         nginx::Fault,
@@ -22,11 +22,17 @@ async fn a_redirect_or_a_portal_has_written_nothing() {
     if !live::ready("a_redirect_or_a_portal_has_written_nothing", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::PROXIED {
+        nothing_is_written_elsewhere(way).await;
+    }
+}
+
+async fn nothing_is_written_elsewhere(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     let mut all = 0;
     for fault in [Fault::Redirect(301), Fault::Redirect(302), Fault::Redirect(307), Fault::Portal] {
         nginx.set_fault(fault);
-        let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+        let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
         let auditor = Auditor::watch(&monitor);
         record(&monitor, "numbered", all..all + 100);
         all += 100;
@@ -52,8 +58,14 @@ async fn every_status_that_passes_loses_nothing() {
     if !live::ready("every_status_that_passes_loses_nothing", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::PROXIED {
+        every_status_that_passes_loses_nothing_by(way).await;
+    }
+}
+
+async fn every_status_that_passes_loses_nothing_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
-    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     let auditor = Auditor::watch(&monitor);
     let faults = [429, 500, 502, 503, 504].map(Fault::Status);
     let mut all = 0;
@@ -104,8 +116,14 @@ async fn a_server_that_hangs_gets_everything_when_it_goes_on() {
     if !live::ready("a_server_that_hangs_gets_everything_when_it_goes_on", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::ALL {
+        a_server_that_hangs_gets_everything_when_it_goes_on_by(way).await;
+    }
+}
+
+async fn a_server_that_hangs_gets_everything_when_it_goes_on_by(way: Way) {
     let (mut influx, nginx) = influx_behind_nginx().await;
-    let mut settings = settings(&nginx.url());
+    let mut settings = way.settings(&influx, &nginx);
     settings.influx.timeout = Duration::from_millis(500);
     let monitor = Monitor::start(settings).expect("the settings are good");
     let auditor = Auditor::watch(&monitor);

@@ -1,6 +1,7 @@
 //! More than the server takes: memory stays within its bound, and what is given up is counted exactly.
 
 use std::{
+    env,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -13,9 +14,9 @@ use axum::body::Body;
 use http::Request;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_influx::{DropReason, Monitor, Overflow};
+use tower_influx::{DropReason, Monitor, Overflow, SpoolSettings};
 
-use super::{Auditor, BUCKET};
+use super::{Auditor, BUCKET, wait_for};
 use crate::{
     stored::{influx_behind_nginx, settings},
     support::{
@@ -131,4 +132,64 @@ async fn a_server_that_hangs_is_not_felt_by_requests() {
     // What was on the wire when the server hung may be stored although it was given up later.
     assert!((report.written..=report.accepted).contains(&found), "{found} stored: {stats:?}");
     assert!(most_memory <= 3 * MIB as u64, "{most_memory} bytes were held");
+}
+
+/// The database is away while 5,000 requests come in each second, with the spool on; `TOWER_INFLUX_OUTAGE_SECONDS=180` makes
+/// it three minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_with_the_spool_on_costs_no_point() {
+    if !live::ready("an_outage_with_the_spool_on_costs_no_point", &[INFLUXD, NGINX]) {
+        return;
+    }
+    const A_SECOND: u32 = 5_000;
+    const EACH_TICK: u32 = 50;
+    let seconds =
+        env::var("TOWER_INFLUX_OUTAGE_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(10);
+    let (mut influx, nginx) = influx_behind_nginx().await;
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut settings = settings(&nginx.url());
+    settings.spool = Some(SpoolSettings::new(directory.path()));
+    let monitor = Monitor::start(settings).expect("the settings are good");
+    let auditor = Auditor::watch(&monitor);
+    let app = app(&monitor).with_state(());
+    let (mut slowest, mut requests) = (Vec::new(), 0);
+    // The same load with and without the outage, to compare them.
+    for away in [false, true] {
+        if away {
+            influx.kill();
+        }
+        let mut times = Vec::new();
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) * EACH_TICK / A_SECOND);
+        for _ in 0..seconds * A_SECOND / EACH_TICK {
+            ticks.tick().await;
+            for _ in 0..EACH_TICK {
+                let began = Instant::now();
+                let request = Request::get("/version").body(Body::empty()).expect("a valid request");
+                let response = app.clone().oneshot(request).await.expect("a router does not fail");
+                assert!(response.status().is_success());
+                times.push(began.elapsed());
+            }
+        }
+        requests += times.len() as u64;
+        times.sort();
+        slowest.push(times[times.len() * 99 / 100]);
+    }
+    influx.restart().await;
+    let back = Instant::now();
+    monitor.check().await.expect("all is well again");
+    wait_for(&monitor, "the end of the backlog", Duration::from_secs(120), |stats| {
+        stats.ledger.buffered + stats.ledger.in_flight + stats.ledger.spooled == 0
+    })
+    .await;
+    live::say(&format!(
+        "{seconds} s of outage with the spool on: p99 of a request {:?} before, {:?} meanwhile; {requests} requests, \
+         caught up in {:?}, {} bytes at most in memory",
+        slowest[0],
+        slowest[1],
+        back.elapsed(),
+        auditor.stop().await
+    ));
+    let report = monitor.shutdown(Duration::from_secs(10)).await;
+    assert_eq!((report.accepted, report.written), (requests, requests), "{report}");
+    assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, requests);
 }

@@ -6,7 +6,7 @@ use tower_influx::{Field, Monitor, Point, RejectReason, Tag, Timestamp};
 
 use super::{Auditor, BUCKET};
 use crate::{
-    stored::{influx_behind_nginx, settings},
+    stored::{Way, influx_behind_nginx, settings},
     support::{
         live::{self, INFLUXD, NGINX},
         nginx::{Nginx, Options, Upstream},
@@ -44,12 +44,18 @@ async fn a_type_conflict_in_three_shards_costs_those_points_only() {
     if !live::ready("a_type_conflict_in_three_shards_costs_those_points_only", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::ALL {
+        a_type_conflict_in_three_shards_costs_those_points_only_by(way).await;
+    }
+}
+
+async fn a_type_conflict_in_three_shards_costs_those_points_only_by(way: Way) {
     const WEEK: i64 = 7 * 24 * 60 * 60 * 1_000_000_000;
     const START: i64 = 1_700_000_000_000_000_000;
     let (influx, nginx) = influx_behind_nginx().await;
     let known: String = (0..3).map(|week| format!("typed value=1i {}\n", START + week * WEEK)).collect();
     assert_eq!(influx.write(BUCKET, known).await.status, 204);
-    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     let auditor = Auditor::watch(&monitor);
     record(&monitor, "numbered", 0..500);
     for week in 0..3 {
@@ -74,11 +80,17 @@ async fn points_beyond_retention_cost_themselves_only() {
     if !live::ready("points_beyond_retention_cost_themselves_only", &[INFLUXD, NGINX]) {
         return;
     }
+    for way in Way::ALL {
+        points_beyond_retention_cost_themselves_only_by(way).await;
+    }
+}
+
+async fn points_beyond_retention_cost_themselves_only_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     influx
         .query("", &format!("CREATE RETENTION POLICY short ON {BUCKET} DURATION 1h REPLICATION 1 DEFAULT"))
         .await;
-    let monitor = Monitor::start(settings(&nginx.url())).expect("the settings are good");
+    let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     record(&monitor, "numbered", 0..100);
     for number in 0..3 {
         monitor.record(&Conflicting { number, time: 1_700_000_000_000_000_000 + number });
