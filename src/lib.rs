@@ -24,6 +24,7 @@ mod shard;
 mod sink;
 mod spool;
 mod stats;
+mod sync;
 mod tag_values;
 mod timer;
 

@@ -51,6 +51,7 @@ const LEAVES: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("settings", &["point::schema"]),
     ("shard", &[]),
+    ("sync", &[]),
     // The books count by the reasons that sinks give.
     ("stats", &["sink"]),
 ];

@@ -1,6 +1,6 @@
 //! Chunks, the pieces of memory that points wait in, and the pool that they come back to.
 
-use std::sync::{Mutex, PoisonError};
+use crate::sync::{Mutex, PoisonError};
 
 /// Whole lines, in the order in which they were pushed.
 #[derive(Debug)]

@@ -11,18 +11,16 @@
 //! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
 //! oldest chunk, or refuses what comes, without a look at the others.
 
-use std::{
-    sync::{
-        Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
-    },
-    thread,
-};
+use std::thread;
 
 use crate::{
     settings::Overflow,
     shard::{Padded, shard},
     stats::ledger::{Books, Ledger},
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 mod chunk;
@@ -81,7 +79,8 @@ impl Buffer {
         Self::with_shards(cores, limit_bytes, overflow)
     }
 
-    fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
+    /// For tests and models, which must not depend on the machine.
+    pub(crate) fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
         let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
         let buffer = Self {
             shards: (0..shards).map(|_| Padded::default()).collect(),

@@ -1,11 +1,13 @@
 //! How a push wakes the flusher: only when the flusher waits for it, and never in vain.
 
-use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{Relaxed, SeqCst},
+use crate::sync::{
+    Notify,
+    atomic::{
+        AtomicBool, AtomicUsize,
+        Ordering::{Relaxed, SeqCst},
+        fence,
+    },
 };
-
-use tokio::sync::Notify;
 
 /// Wakes one waiter when there is something at all.
 ///
@@ -21,7 +23,8 @@ impl WakeWhenAny {
     /// Called after a push that made a shard non-empty.
     #[inline]
     pub(super) fn wake(&self) {
-        if self.wanted.load(Relaxed) && self.wanted.swap(false, Relaxed) {
+        // Not a swap, which would write `false` even where the wish is gone and the next one may be on its way.
+        if self.wanted.load(Relaxed) && self.wanted.compare_exchange(true, false, Relaxed, Relaxed).is_ok() {
             self.notify.notify_one();
         }
     }
@@ -54,23 +57,26 @@ impl WatchedSum {
     }
 
     pub(super) fn get(&self) -> usize {
-        self.sum.load(SeqCst)
+        self.sum.load(Relaxed)
     }
 
     /// Returns the new sum.
     pub(super) fn add(&self, bytes: usize) -> usize {
-        self.sum.fetch_add(bytes, SeqCst) + bytes
+        self.sum.fetch_add(bytes, Relaxed) + bytes
     }
 
     /// Returns the new sum.
     pub(super) fn subtract(&self, bytes: usize) -> usize {
-        self.sum.fetch_sub(bytes, SeqCst) - bytes
+        self.sum.fetch_sub(bytes, Relaxed) - bytes
     }
 
-    /// Called after an addition. Sum and wish are two places without a lock: in one total order (`SeqCst`) either this
-    /// sees the wish or the waiter sees the sum.
+    /// Called after an addition.
     pub(super) fn wake(&self) {
-        if self.sum.load(SeqCst) >= self.wanted.load(SeqCst) && self.wanted.swap(NOBODY, SeqCst) != NOBODY {
+        // Sum and wish are two places without a lock. Each side writes its own and then reads the other's; with a fence
+        // between the two on both sides, at least one of them sees what the other wrote.
+        fence(SeqCst);
+        let wanted = self.wanted.load(Relaxed);
+        if wanted <= self.get() && self.wanted.compare_exchange(wanted, NOBODY, Relaxed, Relaxed).is_ok() {
             self.notify.notify_one();
         }
     }
@@ -78,9 +84,10 @@ impl WatchedSum {
     /// Returns when the sum is at least `bytes`.
     pub(super) async fn wait(&self, bytes: usize) {
         loop {
-            self.wanted.store(bytes, SeqCst);
+            self.wanted.store(bytes, Relaxed);
+            fence(SeqCst);
             if self.get() >= bytes {
-                self.wanted.store(NOBODY, SeqCst);
+                self.wanted.store(NOBODY, Relaxed);
                 return;
             }
             self.notify.notified().await;

@@ -6,12 +6,12 @@
 //! Everything else is here, under one lock that only the flusher, the spool and snapshots take. A drain holds this lock
 //! while it swaps the shards one by one, and so does a snapshot: no point is seen in both places or in none.
 
-use std::{
-    collections::BTreeMap,
+use std::collections::BTreeMap;
+
+use crate::{
+    DropReason, RejectReason,
     sync::{Mutex, MutexGuard, PoisonError},
 };
-
-use crate::{DropReason, RejectReason};
 
 /// The flusher's side of the books.
 #[derive(Debug, Default)]

@@ -1,0 +1,45 @@
+//! Loom's primitives under the names of `src/sync.rs`.
+
+pub(crate) use std::sync::{PoisonError, TryLockError};
+use std::{future::poll_fn, task::Poll, task::Waker};
+
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+
+/// What the buffer relies on in tokio's `Notify`: a permit that is kept when nobody waits, one waiter, and that what
+/// happened before the notification is seen after it. Tokio's own would work too, but loom could not see the latter.
+#[derive(Debug)]
+pub(crate) struct Notify(Mutex<(bool, Option<Waker>)>);
+
+impl Notify {
+    pub(crate) fn new() -> Self {
+        Self(Mutex::new((false, None)))
+    }
+
+    pub(crate) fn notify_one(&self) {
+        let mut state = self.0.lock().expect("nothing panics under this lock");
+        state.0 = true;
+        let waker = state.1.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    pub(crate) async fn notified(&self) {
+        poll_fn(|context| {
+            let mut state = self.0.lock().expect("nothing panics under this lock");
+            if std::mem::take(&mut state.0) {
+                return Poll::Ready(());
+            }
+            state.1 = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+impl Default for Notify {
+    fn default() -> Self {
+        Self::new()
+    }
+}

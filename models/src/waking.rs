@@ -1,0 +1,42 @@
+//! The flusher's waits. A wake-up that is lost leaves the model in a deadlock, which loom reports.
+
+use loom::{future::block_on, sync::Arc, thread};
+
+use crate::{buffer::Buffer, ledger::Ledger, settings::Overflow, shard};
+
+/// Two threads push one point each, to two shards; the flusher waits and drains until it has both.
+pub(crate) fn no_first_point_is_overlooked() {
+    let (buffer, ledger) =
+        (Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest)), Ledger::default());
+    for number in 0..2 {
+        let buffer = Arc::clone(&buffer);
+        thread::spawn(move || {
+            shard::take(number);
+            let _ = buffer.push(b"a\n", 1, false);
+        });
+    }
+    let mut points = 0;
+    while points < 2 {
+        block_on(buffer.wait_for_points());
+        let drained = buffer.drain(&ledger, &mut Vec::new());
+        assert!(drained > 0, "woken for nothing");
+        points += drained;
+    }
+}
+
+/// Two threads seal one chunk each; the flusher waits for both.
+pub(crate) fn no_full_buffer_is_overlooked() {
+    let buffer = Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest));
+    for number in 0..2 {
+        let buffer = Arc::clone(&buffer);
+        thread::spawn(move || {
+            shard::take(number);
+            let _ = buffer.push(&[b'\n'; CHUNK], CHUNK, false);
+            let _ = buffer.push(b"\n", 1, false);
+        });
+    }
+    block_on(buffer.wait_until_full(2 * CHUNK));
+    assert_eq!(buffer.sealed_bytes(), 2 * CHUNK);
+}
+
+const CHUNK: usize = 64 * 1024;
