@@ -107,7 +107,7 @@ impl<T: Transport> InfluxSink<T> {
     /// Sends compressed where that is wanted, and once more plain where the server did not decompress.
     async fn attempt(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let wanted = lines.len() >= gzip::MIN_BYTES && self.compresses_now();
-        let packed = if wanted { gzip::compress(lines.clone()).await } else { None };
+        let packed = if wanted { gzip::compress(lines).await } else { None };
         let Some(packed) = packed else { return self.plain(connection, lines).await };
         if let Some(written) = self.exchange(connection, packed, true).await? {
             return Ok(written);
