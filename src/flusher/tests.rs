@@ -7,7 +7,6 @@ use support::{Rig, lines};
 use crate::{Blocked, DropReason, WriteError, stats::State};
 
 mod closing;
-mod conservation;
 mod endings;
 mod memory;
 mod outage;

@@ -8,6 +8,7 @@ mod credentials;
 mod http_only;
 mod live;
 mod proxies;
+mod side_by_side;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 #[cfg(feature = "http")]
