@@ -53,6 +53,14 @@ impl Victoria {
         &mut self.process
     }
 
+    /// SIGTERM, and starts again on the same port and data. It acknowledges before its data is on disk, so that only an end
+    /// that it can prepare for loses nothing.
+    pub(crate) async fn restart(&mut self) {
+        self.process.terminate(Duration::from_secs(20)).await;
+        self.process = Self::spawn(&self.directory, self.port);
+        self.wait_until_ready().await;
+    }
+
     /// Writes line protocol as it is, to learn what the server says of it.
     pub(crate) async fn write(&self, lines: impl Into<Vec<u8>>) -> super::http::Answer {
         let url = format!("{}/api/v2/write?bucket=test&precision=ns", self.url());

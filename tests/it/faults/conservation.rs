@@ -1,6 +1,6 @@
 //! A minute of load with a fault every moment.
 
-use std::{collections::BTreeSet, env, time::Duration};
+use std::{collections::BTreeSet, env, fs, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tower_influx::{Monitor, SpoolMode, SpoolSettings};
@@ -120,7 +120,12 @@ async fn break_everything(influx: &mut Influx, nginx: &mut Nginx, end: Instant) 
     live::say(&format!("faults with TOWER_INFLUX_SEED={seed}"));
     let mut random = fastrand::Rng::with_seed(seed);
     let mut count = 0;
+    let mut next_look = Instant::now();
     while Instant::now() < end {
+        if Instant::now() >= next_look {
+            live::say(&format!("{:?} to go: {}", end - Instant::now(), resources()));
+            next_look += duration().max(Duration::from_secs(40)) / 4;
+        }
         let pause = Duration::from_millis(random.u64(200..1000));
         match random.u32(..12) {
             0 | 1 => {
@@ -161,4 +166,12 @@ async fn broken(nginx: &Nginx, fault: Fault, pause: Duration) {
     nginx.set_fault(fault);
     sleep(pause).await;
     nginx.heal();
+}
+
+/// What must stay flat in a soak.
+fn resources() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let resident = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();
+    let files = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
+    format!("{resident}, {files} open files")
 }

@@ -8,12 +8,13 @@ use tower_influx::{Monitor, Settings};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{
-    stored::{Way, influx_behind_nginx},
+    stored::{Way, influx_behind_nginx, settings},
     support::{
         child::{self, Child},
-        live::{self, INFLUXD, NGINX},
+        live::{self, INFLUXD, NGINX, VICTORIA_METRICS},
         nginx::Fault,
         numbered::{difference, record, stored},
+        victoria::Victoria,
     },
 };
 
@@ -53,6 +54,42 @@ async fn the_database_is_killed_under_load_and_loses_nothing_by(way: Way) {
     assert_eq!((report.accepted, report.written), (recorded as u64, recorded as u64), "{report}");
     let (expected, found) = ((0..recorded).collect(), stored(&influx, BUCKET, "numbered").await);
     assert!(found == expected, "{}", difference(&expected, &found));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn victoria_metrics_is_restarted_under_load_and_loses_nothing() {
+    if !live::ready("victoria_metrics_is_restarted_under_load_and_loses_nothing", &[VICTORIA_METRICS]) {
+        return;
+    }
+    let mut victoria = Victoria::start().await;
+    let monitor = Monitor::start(settings(&victoria.url())).expect("the settings are good");
+    let (producer, end) = (monitor.clone(), Instant::now() + Duration::from_secs(3));
+    let producing = tokio::spawn(async move {
+        let mut number = 0;
+        while Instant::now() < end {
+            record(&producer, "numbered", number..number + 20);
+            number += 20;
+            sleep(Duration::from_millis(5)).await;
+        }
+        number
+    });
+    while Instant::now() < end {
+        sleep(Duration::from_millis(fastrand::u64(100..800))).await;
+        victoria.restart().await;
+    }
+    let recorded = producing.await.expect("the producer ends");
+    let report = monitor.shutdown(Duration::from_secs(30)).await;
+    assert_eq!((report.accepted, report.written), (recorded as u64, recorded as u64), "{report}");
+    victoria.wait_for_count("numbered_number", recorded as usize).await;
+    let found: BTreeSet<_> = victoria
+        .export("numbered_number")
+        .await
+        .iter()
+        .flat_map(|series| series.samples.iter().map(|(_, value)| *value as i64))
+        .collect();
+    let expected = (0..recorded).collect();
+    assert!(found == expected, "{}", difference(&expected, &found));
+    assert_eq!(victoria.invalid_rows().await, 0);
 }
 
 /// What the child has to do: its settings and the numbers it begins with.
