@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_influx::{Api, Blocked, Client, Monitor, State, Token};
+use tower_influx::{Api, Blocked, Client, Monitor, Settings, SpoolSettings, State, Token};
 
 use crate::{
     stored::{Way, influx_behind_nginx},
@@ -196,4 +196,57 @@ async fn version_1_wants_the_right_user_and_password() {
     wait_for(&monitor, "delivery", |stats| stats.ledger.written == REQUESTS).await;
     assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
     monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+/// What can be known without the network is an error at start, which names the setting and what would be right.
+#[tokio::test]
+async fn what_needs_no_network_to_be_known_is_an_error_at_start() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = directory.path().join("a-file");
+    std::fs::write(&file, "").expect("a writable directory");
+    let influx = || crate::stored::settings("http://127.0.0.1:8086");
+    let changed = |change: fn(&mut Settings)| {
+        let mut settings = influx();
+        change(&mut settings);
+        settings
+    };
+    for (settings, names) in [
+        (changed(|settings| settings.influx.url = "localhost:8086".to_owned()), ["url", "http://"]),
+        (changed(|settings| settings.influx.url = "ftp://localhost".to_owned()), ["url", "http"]),
+        (changed(|settings| settings.influx.url = "http://me:secret@host".to_owned()), ["url", "username"]),
+        (changed(|settings| settings.influx.url = "https://host".to_owned()), ["https", "rustls-tls"]),
+        (changed(|settings| settings.influx.bucket = String::new()), ["bucket", "bucket"]),
+        (changed(|settings| settings.influx.token = Token::from("two\nlines")), ["token", "token"]),
+        (changed(|settings| settings.service = String::new()), ["service", "service"]),
+        (changed(|settings| settings.max_in_flight = 0), ["max_in_flight", "1"]),
+    ] {
+        let error = Monitor::start(settings.clone()).expect_err("these settings cannot work");
+        assert!(error.is_setting(), "{error}");
+        assert!(names.iter().all(|name| error.to_string().contains(name)), "{names:?}: {error}");
+        assert!(
+            !format!("{error} {error:?}").contains("secret") && !error.to_string().contains("two\n"),
+            "{error}"
+        );
+    }
+    // A file where a directory should be: nobody can write there, root neither.
+    let mut settings = Settings::new("service");
+    settings.file.directory = file.join("points");
+    let error = Monitor::start(settings).expect_err("there cannot be files");
+    assert!((error.is_io() || error.is_setting()) && error.to_string().contains("a-file"), "{error}");
+    let mut settings = influx();
+    settings.spool = Some(SpoolSettings::new(file.join("spool")));
+    let error = Monitor::start(settings).expect_err("there cannot be a spool");
+    assert!((error.is_io() || error.is_setting()) && error.to_string().contains("a-file"), "{error}");
+    let mut settings = influx();
+    settings.influx.token = Token::default();
+    settings.influx.token_file = Some(file.join("token"));
+    let error = Monitor::start(settings).expect_err("there is no token");
+    assert!(error.to_string().contains("token_file") && error.to_string().contains("a-file"), "{error}");
+}
+
+#[test]
+fn without_a_runtime_there_is_no_monitor() {
+    let error = Monitor::start(crate::stored::settings("http://127.0.0.1:8086")).expect_err("no runtime");
+    assert!(error.is_runtime(), "{error}");
+    assert!(Monitor::start(Settings::new("service")).expect_err("no runtime").is_runtime());
 }
