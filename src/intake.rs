@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    cell::RefCell,
+    cell::Cell,
     fmt,
     sync::{
         Arc,
@@ -112,7 +112,7 @@ impl Intake {
                 Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
                 route => route.as_str(),
             };
-            ended.request_id.with_text(|request_id| {
+            ended.request_id.with_bytes(|request_id| {
                 let line = RequestLine {
                     stamp: ended.stamp,
                     method: ended.method,
@@ -242,18 +242,17 @@ pub(crate) fn count_detached() {
     }
 }
 
-/// Lends the thread's own encoding space, empty.
+/// Lends the thread's own encoding space, empty. It is taken out rather than borrowed: a log event while encoding may itself be
+/// handled in a monitored service.
+#[inline]
 fn with_scratch(encode: impl FnOnce(&mut Vec<u8>)) {
-    thread_local!(static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) });
+    thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
-    let lent =
-        SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut scratch| std::mem::take(&mut *scratch)));
-    // Taken out rather than borrowed: a log event while encoding may itself be handled in a monitored service.
-    let mut lines = lent.ok().and_then(Result::ok).unwrap_or_default();
+    let mut lines = SCRATCH.try_with(Cell::take).unwrap_or_default();
     lines.clear();
     encode(&mut lines);
     if lines.capacity() <= MAX_SCRATCH {
-        let _ = SCRATCH.try_with(|scratch| scratch.try_borrow_mut().map(|mut scratch| *scratch = lines));
+        let _ = SCRATCH.try_with(|scratch| scratch.set(lines));
     }
 }
 

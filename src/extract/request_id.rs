@@ -53,16 +53,13 @@ impl RequestId {
         Self(Id::Given(next_number()))
     }
 
-    /// The id as text, without allocation.
-    pub(crate) fn with_text<R>(&self, read: impl FnOnce(&str) -> R) -> R {
+    /// The id as bytes, all of them visible ASCII, without allocation.
+    #[inline]
+    pub(crate) fn with_bytes<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
         match &self.0 {
-            Id::None => read(""),
-            Id::Given(number) => {
-                let text = text_of(*number);
-                // All bytes are hexadecimal digits and a dash.
-                read(str::from_utf8(&text).unwrap_or_default())
-            }
-            Id::Own(value) => read(value.to_str().unwrap_or_default()),
+            Id::None => read(b""),
+            Id::Given(number) => read(&text_of(*number)),
+            Id::Own(value) => read(value.as_bytes()),
         }
     }
 
@@ -78,7 +75,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.with_text(|text| formatter.write_str(text))
+        self.with_bytes(|bytes| formatter.write_str(str::from_utf8(bytes).unwrap_or_default()))
     }
 }
 

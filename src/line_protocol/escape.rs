@@ -59,12 +59,18 @@ fn rewrite_route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usize, 
 /// Appends a string field's value with its quotes, of which at most `limit` bytes are stored.
 #[inline]
 pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Changes) {
+    string_of_bytes(out, text.as_bytes(), limit, changes);
+}
+
+/// As [`string`], of bytes that are known to be a text.
+#[inline]
+pub(super) fn string_of_bytes(out: &mut Vec<u8>, text: &[u8], limit: usize, changes: &mut Changes) {
     out.push(b'"');
-    let found = text.bytes().fold(0, |found, byte| found | CLASSES[usize::from(byte)]);
+    let found = text.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)]);
     if text.len() <= limit && found & STRING == 0 {
-        out.extend_from_slice(text.as_bytes());
+        out.extend_from_slice(text);
     } else {
-        rewrite_string(out, text, limit, changes);
+        rewrite_string(out, &String::from_utf8_lossy(text), limit, changes);
     }
     out.push(b'"');
 }

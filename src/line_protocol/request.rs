@@ -46,8 +46,8 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) method: &'a str,
     pub(crate) resource: &'a str,
     pub(crate) status_code: u16,
-    /// Not used where the template leaves request ids out.
-    pub(crate) request_id: &'a str,
+    /// Text, as bytes. Not used where the template leaves request ids out.
+    pub(crate) request_id: &'a [u8],
     pub(crate) execution_time: Duration,
     /// Where the body was tracked.
     pub(crate) body: Option<BodyFields>,
@@ -117,7 +117,7 @@ impl RequestTemplate {
             out.push(b',');
             extra_fields_before(out, &mut fields, REQUEST_ID);
             assign(out, REQUEST_ID);
-            escape::string(out, request.request_id, STANDARD_BYTES, &mut changes);
+            escape::string_of_bytes(out, request.request_id, STANDARD_BYTES, &mut changes);
         }
         if let Some(body) = &request.body {
             out.push(b',');
@@ -151,7 +151,7 @@ impl RequestTemplate {
         if self.request_id {
             extra_fields_before(out, &mut fields, REQUEST_ID);
             assign(out, REQUEST_ID);
-            escape::string(out, request.request_id, STANDARD_BYTES, &mut changes);
+            escape::string_of_bytes(out, request.request_id, STANDARD_BYTES, &mut changes);
         } else {
             extra_fields_before(out, &mut fields, EXECUTION_TIME);
             assign(out, EXECUTION_TIME);

@@ -2,11 +2,11 @@
 
 use std::{fmt, sync::Arc};
 
-use http::{HeaderName, Request};
+use http::HeaderName;
 
 use super::{
     outcome::{BodyOutcome, Classification, Classifier, Outcome, StatusClassifier},
-    route::{Route, RouteFunction},
+    route::RouteFunction,
 };
 use crate::intake::Intake;
 
@@ -47,22 +47,6 @@ impl LayerConfig {
         match &self.classifier {
             None => StatusClassifier.classify_body(head, body),
             Some(classifier) => classifier.classify_body(head, body),
-        }
-    }
-
-    /// The request is taken apart for a route function, and put together again.
-    #[inline]
-    pub(crate) fn route<B>(&self, request: Request<B>) -> (Request<B>, Route) {
-        match &self.route {
-            None => {
-                let route = Route::matched(request.extensions());
-                (request, route)
-            }
-            Some(function) => {
-                let (parts, body) = request.into_parts();
-                let route = function(&parts).map_or(Route::Unmatched, Route::Named);
-                (Request::from_parts(parts, body), route)
-            }
         }
     }
 }

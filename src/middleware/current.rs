@@ -5,7 +5,7 @@
 //! two or three allocations, whether a handler asks for it or not.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -28,11 +28,12 @@ pub(crate) struct Current {
 }
 
 thread_local! {
-    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
+    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
     static SPARE: RefCell<Vec<Arc<Slot>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Makes `current` the thread's own, and returns what was there before.
+#[inline]
 pub(crate) fn replace(current: Option<Current>) -> Option<Current> {
     // A thread that is being torn down has no current exchange; what runs on it then is counted, without extras.
     CURRENT.try_with(|cell| cell.replace(current)).unwrap_or_default()
@@ -58,11 +59,9 @@ pub(crate) fn join(new: &mut Current, intake: &Arc<Intake>, route: &Route) -> bo
 }
 
 /// Looks at the thread's current exchange. Must not run foreign code, which could look as well and would find nothing.
+#[inline]
 pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
-    let mut current = replace(None)?;
-    let result = look(&mut current);
-    replace(Some(current));
-    Some(result)
+    CURRENT.try_with(|cell| cell.try_borrow_mut().ok()?.as_mut().map(look)).ok().flatten()
 }
 
 impl Current {

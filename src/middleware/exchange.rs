@@ -14,7 +14,11 @@ use super::{
     outcome::{BodyOutcome, Classification, Ending, Outcome},
     route::{Route, method_name},
 };
-use crate::{ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields};
+use crate::{
+    ErrorCode, MonitoringData, RequestId, clock,
+    intake::{Ended, Intake},
+    line_protocol::BodyFields,
+};
 
 /// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
 /// and a timeout outside of the layer, are seen.
@@ -29,17 +33,20 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Starts an exchange; `None` where nothing is to be recorded: the monitor is disabled, or an outer layer of the same
-    /// monitor has this request already, and only learns the better route.
+    /// Starts an exchange; `None` where an outer layer of the same monitor has this request already, and only learns the
+    /// better route.
     #[inline]
-    pub(crate) fn start<B>(config: &Arc<LayerConfig>, request: Request<B>) -> (Request<B>, Option<Self>) {
-        let Some(intake) = &config.intake else { return (request, None) };
+    pub(crate) fn start<B>(
+        config: &Arc<LayerConfig>,
+        intake: &Arc<Intake>,
+        route: Route,
+        request: &mut Request<B>,
+    ) -> Option<Self> {
         let start = Instant::now();
-        let (mut request, route) = config.route(request);
         let request_id = RequestId::from_header(request.headers().get(&config.request_id_header));
         let mut current = Current { config: Arc::clone(config), slot: None, request_id };
         if current::join(&mut current, intake, &route) {
-            return (request, None);
+            return None;
         }
         if let Some(data) = request.extensions().get::<MonitoringData>() {
             current.adopt(intake, &data.slot);
@@ -50,7 +57,7 @@ impl Exchange {
         }
         intake.request_started(&route);
         let (stamp, method) = (clock::stamp(start), method_name(request.method()));
-        (request, Some(Self { current: Some(current), start, stamp, method, route }))
+        Some(Self { current: Some(current), start, stamp, method, route })
     }
 
     /// Runs a piece of the inner service with this exchange as the thread's current one. If it panics, the request has ended.

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::{Method, request::Parts};
+use http::{Method, Request, request::Parts};
 
 /// What is known of the place a request went to.
 #[derive(Clone, Default)]
@@ -38,6 +38,14 @@ impl Route {
         }
         let _ = extensions;
         Self::Unmatched
+    }
+
+    /// What the application's own function says. The request is taken apart for it, and put together again.
+    #[cold]
+    pub(crate) fn named<B>(function: &RouteFunction, request: Request<B>) -> (Request<B>, Self) {
+        let (parts, body) = request.into_parts();
+        let route = function(&parts).map_or(Self::Unmatched, Self::Named);
+        (Request::from_parts(parts, body), route)
     }
 
     pub(crate) fn is_unmatched(&self) -> bool {

@@ -13,6 +13,7 @@ use super::{
     config::LayerConfig,
     exchange::Exchange,
     future::{ResponseFuture, TrackBodyFuture},
+    route::Route,
 };
 
 /// A service around another that records every request. Made by [`MonitoringLayer`](crate::MonitoringLayer).
@@ -82,11 +83,22 @@ where
 }
 
 #[inline]
-fn call<S, B>(inner: &mut S, config: &Arc<LayerConfig>, request: Request<B>) -> (Option<Exchange>, S::Future)
+fn call<S, B>(
+    inner: &mut S,
+    config: &Arc<LayerConfig>,
+    mut request: Request<B>,
+) -> (Option<Exchange>, S::Future)
 where
     S: Service<Request<B>>,
 {
-    let (request, mut exchange) = Exchange::start(config, request);
+    let Some(intake) = &config.intake else { return (None, inner.call(request)) };
+    let route;
+    match &config.route {
+        // Not moved, only looked at: a request is a few hundred bytes.
+        None => route = Route::matched(request.extensions()),
+        Some(function) => (request, route) = Route::named(function, request),
+    }
+    let mut exchange = Exchange::start(config, intake, route, &mut request);
     let future = match &mut exchange {
         Some(exchange) => exchange.enter(|| inner.call(request)),
         None => inner.call(request),

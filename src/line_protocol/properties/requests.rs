@@ -92,7 +92,7 @@ proptest! {
             method: &method,
             resource: &resource,
             status_code,
-            request_id: &request_id,
+            request_id: request_id.as_bytes(),
             execution_time,
             body: None,
         };
@@ -146,7 +146,7 @@ proptest! {
             method: &method,
             resource: &resource,
             status_code: 200,
-            request_id: &request_id,
+            request_id: request_id.as_bytes(),
             execution_time: Duration::from_micros(1),
             body: None,
         };
@@ -185,7 +185,7 @@ proptest! {
                 method: "",
                 resource: "",
                 status_code: 0,
-                request_id: "",
+                request_id: b"",
                 execution_time: Duration::ZERO,
                 body: None,
             };

@@ -14,7 +14,7 @@ fn line() -> RequestLine<'static> {
         method: "GET",
         resource: "/items/{id}",
         status_code: 404,
-        request_id: "4f2a-1",
+        request_id: b"4f2a-1",
         execution_time: Duration::from_nanos(123_456),
         body: None,
     }
@@ -137,7 +137,7 @@ fn the_largest_request_fits_into_a_line() {
         values.admits(name.as_bytes(), b"first");
     }
     assert!(template.prepare(&mut extras, &FieldTypes::default(), &values).overflowed > 1_000);
-    let mut line = RequestLine { method: &bad, resource: &bad, request_id: &bad, ..line() };
+    let mut line = RequestLine { method: &bad, resource: &bad, request_id: bad.as_bytes(), ..line() };
     line.body = Some(BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX });
     line.execution_time = Duration::MAX;
     for extras in [Some(&extras), None] {
