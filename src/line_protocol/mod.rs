@@ -24,6 +24,8 @@
 //! Every change is counted, in [`Changes`].
 
 mod changes;
+#[cfg(test)]
+mod documentation;
 mod entries;
 mod escape;
 mod extras;

@@ -88,16 +88,16 @@ pub(crate) enum Column {
 }
 
 /// Every column that this crate itself writes.
-pub(crate) const COLUMNS: [(&str, &str, Column); 20] = [
+pub(crate) const COLUMNS: [(&str, &str, Column); 22] = [
     (REQUESTS, INSTANCE, Column::Tag),
     (REQUESTS, ROUTE, Column::Tag),
     (REQUESTS, SERVICE, Column::Tag),
     (REQUESTS, STATUS_CODE, Column::Tag),
     (REQUESTS, BODY_BYTES, Column::Field(FieldType::Integer)),
     (REQUESTS, BODY_END, Column::Field(FieldType::String)),
-    (REQUESTS, RESPONSE_TIME, Column::Field(FieldType::Float)),
     (REQUESTS, EXECUTION_TIME, Column::Field(FieldType::Float)),
     (REQUESTS, REQUEST_ID, Column::Field(FieldType::String)),
+    (REQUESTS, RESPONSE_TIME, Column::Field(FieldType::Float)),
     (ERRORS, ERROR_CODE, Column::Tag),
     (ERRORS, INSTANCE, Column::Tag),
     (ERRORS, ROUTE, Column::Tag),
@@ -105,7 +105,9 @@ pub(crate) const COLUMNS: [(&str, &str, Column); 20] = [
     (ERRORS, STATUS_CODE, Column::Tag),
     (ERRORS, EXECUTION_TIME, Column::Field(FieldType::Float)),
     (ERRORS, REQUEST_ID, Column::Field(FieldType::String)),
+    (LICENSING, INSTANCE, Column::Tag),
     (LICENSING, LICENSE_STATUS, Column::Tag),
+    (LICENSING, SERVICE, Column::Tag),
     (LICENSING, LICENSE_PERIOD_REST, Column::Field(FieldType::Integer)),
     (LICENSING, LICENSE_WARNINGS, Column::Field(FieldType::String)),
     (LICENSING, LICENSE_ERRORS, Column::Field(FieldType::String)),
