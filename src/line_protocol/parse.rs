@@ -1,6 +1,6 @@
 //! The way back: a line that this crate wrote, as typed values.
 
-use std::str;
+use std::{iter, str};
 
 use crate::{DataPoint, Value};
 
@@ -56,33 +56,39 @@ struct Name<'a> {
 
 /// A name or tag value: all up to an unescaped comma or space, or, but for the series, equals sign.
 fn name<'a>(rest: &mut &'a str, place: Place) -> Option<Name<'a>> {
-    let escapable = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == Place::Other;
+    let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == Place::Other;
     let bytes = rest.as_bytes();
-    let mut escapes = 0;
-    let mut end = 0;
+    let (mut end, mut escaped, mut ascii) = (0, false, true);
     while let Some(&byte) = bytes.get(end) {
-        if escapable(byte) {
-            break;
-        }
-        if byte == b'\\' && bytes.get(end + 1).is_some_and(|next| escapable(*next)) {
-            escapes += 1;
-            end += 1;
+        match byte {
+            b'\\' if bytes.get(end + 1).is_some_and(|next| ends(*next)) => {
+                escaped = true;
+                end += 1;
+            }
+            b'\0'..=b'\x1f' | b'\x7f' => return None,
+            b'\x80'.. => ascii = false,
+            _ if ends(byte) => break,
+            _ => {}
         }
         end += 1;
     }
-    let raw = rest.get(..end)?;
-    if raw.is_empty() || raw.chars().any(char::is_control) {
+    let (raw, after) = rest.split_at_checked(end)?;
+    if raw.is_empty() || !ascii && raw.contains(char::is_control) {
         return None;
     }
-    *rest = &rest[end..];
-    let mut text = String::with_capacity(raw.len() - escapes);
-    let mut characters = raw.chars().peekable();
-    while let Some(character) = characters.next() {
-        let escaped =
-            characters.next_if(|next| character == '\\' && u8::try_from(*next).is_ok_and(escapable));
-        text.push(escaped.unwrap_or(character));
-    }
+    *rest = after;
+    let text = if escaped { unescaped(raw, ends) } else { raw.to_owned() };
     Some(Name { raw, text })
+}
+
+fn unescaped(raw: &str, ends: impl Fn(u8) -> bool) -> String {
+    let mut characters = raw.chars().peekable();
+    let next = || {
+        let character = characters.next()?;
+        let escaped = characters.next_if(|next| character == '\\' && u8::try_from(*next).is_ok_and(&ends));
+        Some(escaped.unwrap_or(character))
+    };
+    iter::from_fn(next).collect()
 }
 
 fn value(rest: &mut &str) -> Option<Value<'static>> {
@@ -104,19 +110,18 @@ fn value(rest: &mut &str) -> Option<Value<'static>> {
 
 fn string<'a>(text: &'a str, rest: &mut &'a str) -> Option<Value<'static>> {
     let mut value = String::new();
-    let mut characters = text.char_indices();
-    while let Some((at, character)) = characters.next() {
-        match character {
-            '"' => {
-                *rest = &text[at + 1..];
-                return Some(value.into());
-            }
-            '\\' => value.push(characters.next().filter(|(_, next)| matches!(next, '"' | '\\'))?.1),
-            '\n' | '\r' => return None,
-            _ => value.push(character),
+    let mut text = text;
+    loop {
+        let (plain, after) = text.split_at(text.find(['"', '\\', '\n', '\r'])?);
+        value.push_str(plain);
+        if let Some(after) = after.strip_prefix('"') {
+            *rest = after;
+            return Some(value.into());
         }
+        let escaped = after.strip_prefix('\\')?.chars().next().filter(|next| matches!(next, '"' | '\\'))?;
+        value.push(escaped);
+        text = &after[2..];
     }
-    None
 }
 
 /// Only the digits that we write: no plus sign, no leading zero.
