@@ -98,7 +98,22 @@ const LEVELS: usize = 4;
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        io::{Read, Seek},
+        sync::Arc,
+    };
+
     use super::*;
+
+    fn logged(run: impl FnOnce()) -> String {
+        let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let mut log = String::new();
+        let mut file = &*file;
+        file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
+        log
+    }
 
     #[test]
     fn the_first_type_wins() {
@@ -132,6 +147,22 @@ mod tests {
         assert_eq!(types.check(REQUESTS.as_bytes(), b"execution_time", FieldType::Integer), Verdict::Widen);
         assert_eq!(types.check(ERRORS.as_bytes(), b"request_id", FieldType::Integer), Verdict::Conflict);
         assert_eq!(types.check(b"licensing", b"license_period_rest", FieldType::Float), Verdict::Conflict);
+    }
+
+    #[test]
+    fn a_conflict_is_said_once_per_field_without_values() {
+        let types = FieldTypes::default();
+        let log = logged(|| {
+            for field in [&b"size"[..], b"si\\ ze"] {
+                types.check(b"jobs", field, FieldType::Integer);
+                for _ in 0..3 {
+                    types.check(b"jobs", field, FieldType::String);
+                    types.check(b"jobs", field, FieldType::Float);
+                }
+            }
+        });
+        assert_eq!(log.matches("WARN").count(), 2, "{log}");
+        assert!(log.contains(r#"series=jobs field=size first_type="integer" this_type="string""#), "{log}");
     }
 
     #[test]

@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn one_group_is_spread_over_many_above_it() {
         let set = Fingerprints::new(3);
-        let one_group = (0..).map(hash).filter(|hash| place(0, *hash) % FIRST_LEVEL == 0);
+        let one_group = (0..).map(hash).filter(|hash| place(0, *hash).is_multiple_of(FIRST_LEVEL));
         for hash in one_group.take(500) {
             assert!(set.find_or_insert(hash, 1).is_some());
         }

@@ -172,14 +172,30 @@ const SPINS: usize = 200;
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, thread};
+    use std::{
+        collections::HashSet,
+        io::{Read, Seek},
+        sync::Arc,
+        thread,
+    };
 
     use super::*;
 
+    fn logged(run: impl FnOnce()) -> String {
+        let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let mut log = String::new();
+        let mut file = &*file;
+        file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
+        log
+    }
+
     fn admitted(values: &TagValues, range: std::ops::Range<u32>) -> HashSet<u32> {
         // Short ones are their own hash, longer ones are hashed.
-        let text =
-            |number: u32| if number % 2 == 0 { format!("{number}") } else { format!("tenant-{number}") };
+        let text = |number: u32| {
+            if number.is_multiple_of(2) { format!("{number}") } else { format!("tenant-{number}") }
+        };
         range.filter(|number| values.admits(b"tenant", text(*number).as_bytes())).collect()
     }
 
@@ -203,6 +219,19 @@ mod tests {
         let counters = IntakeCounters::default();
         assert_eq!(values.admit("c", "1", &counters), "1");
         assert_eq!((values.admit("c", "2", &counters), counters.overflowed_tags.count()), ("other", 1));
+    }
+
+    #[test]
+    fn the_overflow_is_said_once_per_tag_without_values() {
+        let values = TagValues::new(1);
+        let log = logged(|| {
+            for number in 0..10 {
+                values.admits(b"tenant", format!("secret-{number}").as_bytes());
+                values.admits(b"host", format!("secret-{number}").as_bytes());
+            }
+        });
+        assert_eq!((log.matches("WARN").count(), log.matches("tag=tenant limit=1").count()), (2, 1), "{log}");
+        assert!(!log.contains("secret"), "{log}");
     }
 
     #[test]

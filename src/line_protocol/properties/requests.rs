@@ -118,7 +118,7 @@ proptest! {
             }
         }
         let types = FieldTypes::default();
-        let mut generic = |point: &dyn Point| {
+        let generic = |point: &dyn Point| {
             let mut out = Vec::new();
             encode_point(point, 5, &static_tags, &limits, &types, &values, &mut out).expect("has fields");
             out
