@@ -8,6 +8,7 @@ mod chaos;
 mod endings;
 mod example;
 mod faults;
+mod grpc;
 mod hostile;
 mod labels;
 mod licensing;
