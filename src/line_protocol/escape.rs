@@ -59,20 +59,26 @@ fn rewrite_route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usize, 
 /// Appends a string field's value with its quotes, of which at most `limit` bytes are stored.
 #[inline]
 pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Changes) {
-    string_of_bytes(out, text.as_bytes(), limit, changes);
-}
-
-/// As [`string`], of bytes that are known to be a text.
-#[inline]
-pub(super) fn string_of_bytes(out: &mut Vec<u8>, text: &[u8], limit: usize, changes: &mut Changes) {
     out.push(b'"');
-    let found = text.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)]);
-    if text.len() <= limit && found & STRING == 0 {
-        out.extend_from_slice(text);
+    if text.len() <= limit && classes(text.as_bytes()) & STRING == 0 {
+        out.extend_from_slice(text.as_bytes());
     } else {
-        rewrite_string(out, &String::from_utf8_lossy(text), limit, changes);
+        rewrite_string(out, text, limit, changes);
     }
     out.push(b'"');
+}
+
+/// As [`string`], for what is most likely ASCII. Bytes that are no text are replaced: one of them would make the batch
+/// unreadable.
+#[inline]
+pub(super) fn string_of_bytes(out: &mut Vec<u8>, bytes: &[u8], limit: usize, changes: &mut Changes) {
+    if bytes.len() <= limit && classes(bytes) & (STRING | NOT_ASCII) == 0 {
+        out.push(b'"');
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+    } else {
+        string(out, &String::from_utf8_lossy(bytes), limit, changes);
+    }
 }
 
 #[cold]
@@ -98,11 +104,17 @@ fn rewrite_string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Cha
     changes.sanitized += u32::from(sanitized);
 }
 
-/// Whether no byte needs a closer look. Every byte is looked up, without an early exit, which compiles to two instructions a
-/// byte: most texts are short and plain.
+/// What there is among the bytes. Every one is looked up, without an early exit, which compiles to two instructions a byte:
+/// most texts are short and plain.
+#[inline]
+fn classes(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)])
+}
+
+/// Whether no byte needs a closer look.
 #[inline]
 fn is_plain(bytes: &[u8], position: Position) -> bool {
-    let found = bytes.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)]);
+    let found = classes(bytes);
     let suspicious = match position {
         Position::FieldKey => NAME | FIELD_KEY,
         Position::Series | Position::TagKey | Position::TagValue => NAME,
@@ -164,6 +176,9 @@ static CLASSES: [u8; 256] = {
         if matches!(byte as u8, b'"' | b'\\' | b'\n' | b'\r') {
             class |= STRING;
         }
+        if byte >= 0x80 {
+            class |= NOT_ASCII;
+        }
         classes[byte] = class;
         byte += 1;
     }
@@ -176,6 +191,8 @@ const NAME: u8 = 1;
 const FIELD_KEY: u8 = 2;
 /// In the value of a string field.
 const STRING: u8 = 4;
+/// In bytes that are not known to be text.
+const NOT_ASCII: u8 = 8;
 
 #[cfg(test)]
 mod tests {
@@ -252,6 +269,15 @@ mod tests {
         assert_eq!(encoded("a\nb\r", 9), (r#""a\\nb\\r""#.to_owned(), sanitized));
         assert_eq!(encoded("a\nb", 2), ("\"a\"".to_owned(), truncated));
         assert_eq!(encoded("éé", 3), ("\"é\"".to_owned(), truncated));
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_become_text() {
+        let encoded = |raw: &[u8]| written(|out, changes| string_of_bytes(out, raw, 9, changes));
+        for text in ["a1-b2", "é,\"\\", "a\nb", "much too long"] {
+            assert_eq!(encoded(text.as_bytes()), written(|out, changes| string(out, text, 9, changes)));
+        }
+        assert_eq!(encoded(b"a\xff\xc3").0, "\"a\u{fffd}\u{fffd}\"");
     }
 
     #[test]
