@@ -14,6 +14,8 @@
 //! curl -X POST http://127.0.0.1:5120/licenses
 //! ```
 
+#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+
 use std::{
     env,
     error::Error,

@@ -1,6 +1,6 @@
 //! One opaque error for all that can go wrong before or beside the delivery of points.
 
-use std::{error, fmt, io, time::Duration};
+use std::{error, fmt, io};
 
 /// What went wrong when a [`Monitor`](crate::Monitor) was started, reloaded, checked or flushed.
 ///
@@ -19,7 +19,6 @@ enum Kind {
     Runtime,
     Server,
     Closed,
-    Timeout,
 }
 
 impl Error {
@@ -46,11 +45,6 @@ impl Error {
     /// The monitor is shut down.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
-    }
-
-    /// The time allowed was over before an answer came.
-    pub fn is_timeout(&self) -> bool {
-        self.kind == Kind::Timeout
     }
 
     /// `value` must not be a secret: it is printed.
@@ -90,10 +84,6 @@ impl Error {
             Kind::Closed,
             "the licence watch is stopped, or its monitor shut down: nothing is checked".to_owned(),
         )
-    }
-
-    pub(crate) fn timeout(what: impl fmt::Display, after: Duration) -> Self {
-        Self::new(Kind::Timeout, format!("{what}: no answer within {after:?}"))
     }
 
     fn new(kind: Kind, message: String) -> Self {

@@ -1,6 +1,16 @@
-//! Request monitoring for tower and axum.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![allow(dead_code)]
+// What one feature uses is dead without it; with all of them on nothing is.
+#![cfg_attr(
+    not(all(
+        feature = "axum",
+        feature = "http",
+        feature = "influxdb2",
+        feature = "license-file",
+        feature = "live"
+    )),
+    allow(dead_code)
+)]
 
 mod batch;
 mod buffer;

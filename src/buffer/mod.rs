@@ -170,7 +170,7 @@ impl Buffer {
             into.extend(sealed.into_iter().chain(open));
         }
         let points = into[before..].iter().map(|chunk| chunk.points).sum();
-        books.in_flight += points as u64;
+        books.take_off(points);
         drop(books);
         for chunk in &into[before..] {
             debug_assert_eq!(chunk.newlines(), chunk.points, "the books do not agree with the lines");

@@ -103,7 +103,10 @@ impl Worker {
             }
             // It has been counted and logged.
             Err(LoadError::Lost) => {}
-            Err(LoadError::Io(_)) => backing.spool.release(backing.entry),
+            Err(LoadError::Io(error)) => {
+                tracing::debug!(target: "tower_influx", "a stored batch cannot be read now and stays in the spool: {error}");
+                backing.spool.release(backing.entry);
+            }
         }
     }
 

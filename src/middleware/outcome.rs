@@ -4,7 +4,10 @@ use std::fmt;
 
 use http::{Extensions, HeaderMap, StatusCode};
 
-use crate::ErrorCode;
+use crate::{
+    ErrorCode,
+    point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED},
+};
 
 /// How a request left the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -224,9 +227,9 @@ impl BodyEnding {
     /// The value of the field that tells of it.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Complete => "complete",
-            Self::Error => "error",
-            Self::Dropped => "dropped",
+            Self::Complete => BODY_COMPLETE,
+            Self::Error => BODY_FAILED,
+            Self::Dropped => BODY_DROPPED,
         }
     }
 }

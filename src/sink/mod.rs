@@ -240,6 +240,7 @@ impl fmt::Display for WriteError {
 
 impl error::Error for WriteError {}
 
+#[cfg(not(all(feature = "influxdb2", feature = "http")))]
 fn without_feature(client: &str) -> Error {
     let remedy =
         format!("turn on feature `{client}` of the crate `tower-influx`, or choose the other client");

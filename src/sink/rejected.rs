@@ -94,6 +94,7 @@ impl RejectedFiles {
     }
 
     /// Rejected points that came into no file.
+    #[cfg(test)]
     pub(crate) fn lost(&self) -> u64 {
         self.shared.lost.count()
     }

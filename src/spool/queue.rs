@@ -27,11 +27,6 @@ impl Entry {
         self.0.points
     }
 
-    /// Bytes of its file.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.0.bytes
-    }
-
     /// When it was sealed.
     pub(crate) fn created(&self) -> SystemTime {
         self.0.created

@@ -179,8 +179,9 @@ async fn version_1_wants_the_right_user_and_password() {
     if !live::ready("version_1_wants_the_right_user_and_password", &[INFLUXD]) {
         return;
     }
-    let credentials = Some(("somebody".to_owned(), "a password, \"quoted\" & more".to_owned()));
-    let influx = Influx::start_with(Options { credentials: credentials.clone(), max_body_size: None }).await;
+    let password = "a password, \"quoted\" & more";
+    let credentials = Some(("somebody".to_owned(), password.to_owned()));
+    let influx = Influx::start_with(Options { credentials, max_body_size: None }).await;
     influx.create_database(BUCKET).await;
     let mut settings = crate::stored::settings(&influx.url());
     settings.influx.client = Client::Http;
@@ -191,7 +192,7 @@ async fn version_1_wants_the_right_user_and_password() {
     use_service(&monitor).await;
     let blocked = State::Blocked(Blocked::Authorization);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
-    settings.influx.password = Token::from(credentials.expect("there are some").1);
+    settings.influx.password = Token::from(password);
     monitor.reload(settings).await.expect("the settings are good");
     wait_for(&monitor, "delivery", |stats| stats.ledger.written == REQUESTS).await;
     assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
