@@ -12,6 +12,7 @@ mod grpc;
 mod hostile;
 mod labels;
 mod licensing;
+mod life;
 mod operations;
 mod servers;
 mod stored;
