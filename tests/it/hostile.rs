@@ -23,7 +23,7 @@ use crate::{
 const BUCKET: &str = "monitoring";
 
 /// What a client may have made a handler put into its tags and fields.
-fn hostile() -> Vec<String> {
+pub(crate) fn hostile() -> Vec<String> {
     let mut values: Vec<String> = [
         "",
         " ",
