@@ -64,6 +64,15 @@ impl Batch {
         Some((piece(self.bytes.slice(..end), count), piece(self.bytes.slice(end..), self.lines - count)))
     }
 
+    /// All lines of these pieces of one batch; `None` for no piece.
+    pub(crate) fn join(pieces: &[Self]) -> Option<Self> {
+        let first = pieces.first()?;
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
+        pieces.iter().for_each(|piece| bytes.extend_from_slice(&piece.bytes));
+        let lines = pieces.iter().map(Self::len).sum();
+        Some(Self { bytes: bytes.into(), lines, sequence: first.sequence, created: first.created })
+    }
+
     /// The lines for which `select` is true, and the others, each `None` where it would be empty.
     pub(crate) fn partition(
         &self,
@@ -103,6 +112,15 @@ mod tests {
         assert_eq!((&first.bytes()[..], first.len()), (&b"a\n"[..], 1));
         assert_eq!((&rest.bytes()[..], rest.len(), rest.sequence()), (&b"bb\nccc\n"[..], 2, 7));
         assert!(whole.split_at(0).is_none() && whole.split_at(3).is_none());
+    }
+
+    #[test]
+    fn pieces_are_joined_again() {
+        let whole = batch("a\nbb\nccc\n");
+        let (first, rest) = whole.split_at(2).expect("three lines split");
+        let joined = Batch::join(&[rest, first]).expect("two pieces");
+        assert_eq!((&joined.bytes()[..], joined.len(), joined.sequence()), (&b"ccc\na\nbb\n"[..], 3, 7));
+        assert!(Batch::join(&[]).is_none());
     }
 
     #[test]

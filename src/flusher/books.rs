@@ -187,7 +187,8 @@ impl Worker {
                 held = self.memory();
             }
         }
-        self.buffer.set_limit(size.saturating_sub(held).max(size / 4), self.settings.overflow);
+        let left = size.saturating_sub(held).max(size / 4).max(SMALLEST_BUFFER);
+        self.buffer.set_limit(left, self.settings.overflow);
     }
 
     /// Gives up the oldest batch that is not on the wire.
@@ -258,6 +259,8 @@ fn remedy(reason: DropReason) -> &'static str {
     }
 }
 
+/// With less than two chunks a buffer would drop what it has just sealed.
+const SMALLEST_BUFFER: usize = 128 * 1024;
 /// What stands beside lines that nobody has refused one by one.
 const OLD: &str =
     "among these lines are some that the server refuses; they waited too long to find out which";

@@ -29,11 +29,10 @@ impl Worker {
         self.usable_spool().is_some() && (paused || self.settings.spool_mode == SpoolMode::Ahead)
     }
 
-    /// One at a time: the disk gets no faster by two.
+    /// One at a time, since the disk gets hardly faster by two; at the end time is what counts.
     pub(super) fn start_store(&mut self) {
-        if self.wire.jobs().any(|job| matches!(job, Job::Store { .. })) {
-            return;
-        }
+        let most = if self.sends_nothing_more() { CLOSING_STORES } else { 1 };
+        let busy = self.wire.jobs().filter(|job| matches!(job, Job::Store { .. })).count();
         let Some(spool) = self.usable_spool().cloned() else {
             // It has gone meanwhile, by a failure or a reload.
             while let Some(held) = self.to_store.pop_front() {
@@ -41,17 +40,23 @@ impl Worker {
             }
             return;
         };
-        let Some(mut held) = self.to_store.pop_front() else { return };
-        let Some(batch) = held.batch() else { return self.give_up(held, DropReason::Internal) };
-        let sends_it_now = self.sends_after_storing(&held);
-        let work = async move {
-            let stored = match sends_it_now {
-                true => spool.store_taken(&batch).await,
-                false => spool.store(&batch).await,
+        for _ in busy..most {
+            let Some(mut held) = self.to_store.pop_front() else { return };
+            let spool = Arc::clone(&spool);
+            let Some(batch) = held.batch() else {
+                self.give_up(held, DropReason::Internal);
+                continue;
             };
-            Outcome::Stored(spool, sends_it_now, stored)
-        };
-        self.wire.start(Job::Store { held }, Box::pin(work));
+            let sends_it_now = self.sends_after_storing(&held);
+            let work = async move {
+                let stored = match sends_it_now {
+                    true => spool.store_taken(&batch).await,
+                    false => spool.store(&batch).await,
+                };
+                Outcome::Stored(spool, sends_it_now, stored)
+            };
+            self.wire.start(Job::Store { held }, Box::pin(work));
+        }
     }
 
     pub(super) fn stored(&mut self, mut held: Held, outcome: Outcome) {
@@ -194,5 +199,6 @@ impl Worker {
 
 /// Stored batches held in memory at once: one that can go, and others that could not.
 const LOADED: usize = 4;
+const CLOSING_STORES: usize = 4;
 const SPOOL_REST: Duration = Duration::from_secs(60);
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);

@@ -175,6 +175,10 @@ impl Worker {
                         ..Refused::default()
                     }),
                     WriteErrorKind::Transient => search.failed(self.successes),
+                    WriteErrorKind::Timeout => {
+                        search.timed_out();
+                        None
+                    }
                     _ => {
                         search.interrupted();
                         None

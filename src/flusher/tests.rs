@@ -7,6 +7,7 @@ use support::{Rig, lines};
 use crate::{Blocked, DropReason, WriteError, stats::State};
 
 mod closing;
+mod conservation;
 mod endings;
 mod memory;
 mod outage;

@@ -189,6 +189,10 @@ impl Worker {
 
     /// Starts whatever may be started now.
     pub(super) fn dispatch(&mut self) {
+        let paused = matches!(self.gate.position(), Position::Paused { .. });
+        if self.timing.deferred && !paused {
+            self.collect(true);
+        }
         self.expire();
         self.bound_memory();
         self.start_store();
@@ -224,13 +228,6 @@ impl Worker {
         }
     }
 
-    /// A pause is over: what was left in the buffer for its length is taken.
-    pub(super) fn resume(&mut self) {
-        if self.timing.deferred {
-            self.collect(true);
-        }
-    }
-
     pub(super) fn set_interval(&mut self, interval: Duration) {
         self.settings.flush_interval = interval;
         self.timing.next = Instant::now();
@@ -262,7 +259,6 @@ impl Worker {
             && until <= now
         {
             self.gate.attempt();
-            self.resume();
         }
         if self.timing.due.is_some_and(|due| due <= now) {
             let paused = matches!(self.gate.position(), Position::Paused { .. });

@@ -103,3 +103,6 @@ pub(crate) struct IntakeCounters {
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,
 }
+
+#[cfg(test)]
+mod tests;

@@ -136,8 +136,19 @@ impl Search {
     /// The server is not able to say: the piece is asked about again.
     pub(super) fn interrupted(&mut self) {
         if let Some(test) = self.testing.take() {
-            self.items.push_front(Item::Test(test));
+            self.items.push_back(Item::Test(test));
         }
+    }
+
+    /// No answer in time. A piece to which that happens again is halved, as a batch would be.
+    pub(super) fn timed_out(&mut self) {
+        let Some(mut test) = self.testing.take() else { return };
+        test.history.timeouts += 1;
+        if let Some(sibling) = test.sibling.take() {
+            self.ask(sibling, None);
+        }
+        let halve = test.history.timeouts > 1 && test.piece.len() > 1;
+        self.items.push_back(if halve { Item::Split(test.piece) } else { Item::Test(test) });
     }
 
     /// The piece failed for a reason that may be its own. `successes` is how many writes have succeeded so far. Returns
@@ -191,12 +202,10 @@ impl Search {
         rest
     }
 
-    /// The lines of which nothing is known yet, as batches of their own.
-    pub(super) fn into_pieces(mut self) -> Vec<Held> {
-        let rest = self.take_remaining();
-        rest.into_iter()
-            .map(|batch| Held::part(batch, self.origin.clone(), self.history, self.live))
-            .collect()
+    /// The lines of which nothing is known yet, as one batch: a file for each piece would take the disk too long at the end.
+    pub(super) fn into_rest(mut self) -> Option<Held> {
+        let rest = Batch::join(&self.take_remaining())?;
+        Some(Held::part(rest, self.origin, self.history, self.live))
     }
 
     pub(super) fn remaining_points(&self) -> usize {
@@ -272,8 +281,11 @@ const SINGLES: usize = 8;
 const REVIEW_BUDGETS: usize = 4;
 /// Good lines that a server may point at before it is no longer believed.
 const TRUST: usize = 3;
+/// Failures with successes of others between them, before a piece is divided: that costs nothing but requests.
 const PIECE_EVIDENCE: u32 = 1;
-const LINE_EVIDENCE: u32 = 2;
+/// The same before a line is given up. A server that fails every other time would fail a good line so often once in a
+/// thousand times.
+const LINE_EVIDENCE: u32 = 10;
 
 #[cfg(test)]
 mod tests;

@@ -202,8 +202,8 @@ fn an_interruption_loses_no_line() {
         search.interrupted();
         assert_eq!(search.remaining_points(), 100);
     }
-    let pieces = search.into_pieces();
-    assert_eq!(pieces.iter().map(Held::points).sum::<usize>(), 100);
+    let rest = search.into_rest().expect("nothing is known yet");
+    assert_eq!(rest.points(), 100);
 }
 
 #[test]
@@ -225,7 +225,7 @@ fn a_line_that_always_fails_is_found_only_while_others_succeed() {
         }
         // Something else always goes through meanwhile.
         successes += 1;
-        assert!(search.requests() < 200);
+        assert!(search.requests() < 250);
     }
     assert_eq!(found.len(), 1);
     assert_eq!(text(&found[0].0).collect::<Vec<_>>(), [bad]);

@@ -1,0 +1,64 @@
+//! The snapshot as people and machines read it.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::*;
+use crate::{Blocked, RejectReason};
+
+fn stats() -> Stats {
+    let mut stats = Stats::default();
+    stats.ledger.accepted = 20;
+    stats.ledger.recovered = 2;
+    stats.ledger.written = 9;
+    stats.ledger.rejected = [(RejectReason::FieldType, 1), (RejectReason::TooLarge, 2)].into();
+    stats.ledger.dropped = [(DropReason::BufferFull, 3)].into();
+    (stats.ledger.buffered, stats.ledger.in_flight, stats.ledger.spooled) = (1, 2, 4);
+    stats.intake.invalid = 5;
+    stats.delivery.state = State::Blocked(Blocked::Target);
+    stats.delivery.sink = "InfluxDB at http://localhost:8086, bucket `b`".to_owned();
+    stats.delivery.last_error = Some("404 Not Found".to_owned());
+    stats.delivery.backoff_until = UNIX_EPOCH.checked_add(Duration::from_millis(1_500));
+    stats.delivery.writes.by_status = [(404, 7)].into();
+    stats
+}
+
+#[test]
+fn the_books_balance_or_say_that_they_do_not() {
+    let mut stats = stats();
+    assert!(stats.balances());
+    assert_eq!((stats.ledger.rejected_total(), stats.ledger.dropped_total(), stats.offered()), (3, 3, 25));
+    stats.ledger.written += 1;
+    assert!(!stats.balances());
+}
+
+#[test]
+fn one_line_says_how_it_goes() {
+    assert_eq!(
+        stats().to_string(),
+        "accepted 20 written 9 rejected 3 dropped 3 spooled 4 buffered 1 in flight 2 recovered 2 · InfluxDB at \
+         http://localhost:8086, bucket `b` · blocked: target · 404 Not Found"
+    );
+}
+
+#[test]
+fn it_serializes_to_plain_json() {
+    let json = serde_json::to_value(stats()).expect("serializes");
+    assert_eq!(json["accepted"], 20);
+    assert_eq!(json["rejected"], serde_json::json!({ "field_type": 1, "too_large": 2 }));
+    assert_eq!(json["dropped"], serde_json::json!({ "buffer_full": 3 }));
+    assert_eq!(json["intake"]["invalid"], 5);
+    let delivery = &json["delivery"];
+    assert_eq!(delivery["state"], "blocked: target");
+    assert_eq!(delivery["backoff_until"], 1.5);
+    assert_eq!(delivery["writes"]["by_status"], serde_json::json!({ "404": 7 }));
+    assert_eq!(delivery["write_time"], serde_json::json!({ "count": 0, "p50": 0.0, "p99": 0.0, "max": 0.0 }));
+    assert_eq!(json["spool"], serde_json::Value::Null);
+}
+
+#[test]
+fn a_time_before_the_epoch_does_not_keep_anything_from_being_shown() {
+    let mut stats = stats();
+    stats.delivery.backoff_until = SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(1));
+    let json = serde_json::to_value(stats).expect("serializes");
+    assert_eq!(json["delivery"]["backoff_until"], 0.0);
+}
