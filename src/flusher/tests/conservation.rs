@@ -94,7 +94,7 @@ fn server(weather: Weather, poison: usize) -> impl FnMut(&Batch) -> Answer + Sen
             Weather::SmallBodies if batch.bytes().len() > 3_000 => {
                 Answer::Now(Err(WriteError::too_large("413")))
             }
-            Weather::Shaky if writes * 2_654_435_761_u64 >> 5 & 1 == 0 => {
+            Weather::Shaky if ((writes * 2_654_435_761_u64) >> 5).is_multiple_of(2) => {
                 Answer::Now(Err(WriteError::transient("500")))
             }
             Weather::LosingAnswers if fine.is_ok() => Answer::Partly(lines, WriteError::transient("reset")),
