@@ -28,7 +28,9 @@ pub(super) enum Command {
         timeout: Duration,
     },
     #[cfg(test)]
-    Panic,
+    Panic {
+        losing_a_batch: bool,
+    },
 }
 
 impl Worker {
@@ -48,7 +50,11 @@ impl Worker {
                 }
             }
             #[cfg(test)]
-            Command::Panic => std::panic::resume_unwind(Box::new("quietly, without the hook")),
+            Command::Panic { losing_a_batch } => {
+                let _lost = if losing_a_batch { self.queue.take_oldest() } else { None };
+                // Quietly, without the hook.
+                std::panic::resume_unwind(Box::new("asked for by a test"))
+            }
         }
     }
 

@@ -174,8 +174,8 @@ impl Flusher {
     }
 
     #[cfg(test)]
-    fn panic_in_the_loop(&self) {
-        self.command(Command::Panic).expect("the task runs");
+    fn panic_in_the_loop(&self, losing_a_batch: bool) {
+        self.command(Command::Panic { losing_a_batch }).expect("the task runs");
     }
 
     fn command(&self, command: Command) -> Result<(), Error> {

@@ -86,3 +86,58 @@ impl Queue {
 
 /// So many live batches in memory mean that the sink is slower than they come.
 const FALLING_BEHIND: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{Batch, flusher::held::History};
+
+    fn held(sequence: u64) -> Held {
+        let batch = Batch::new("x v=1 1\n".into(), 1, sequence, SystemTime::UNIX_EPOCH);
+        Held::live(batch, History::new(Instant::now(), Duration::ZERO))
+    }
+
+    fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
+        std::iter::from_fn(|| {
+            let Some(Next::Batch(held)) = queue.pick() else { return None };
+            refill(queue);
+            Some(held.sequence())
+        })
+        .take(20)
+        .collect()
+    }
+
+    #[test]
+    fn others_get_every_other_turn_at_most() {
+        let mut queue = Queue::default();
+        queue.fresh.extend([held(1), held(2)]);
+        queue.waiting.extend([held(11), held(12)]);
+        queue.loaded.extend([held(21)]);
+        let order = order(&mut queue, |_| {});
+        assert_eq!((order.len(), order[0], order[2]), (5, 1, 2), "{order:?}");
+        assert_eq!(order.iter().filter(|number| **number > 10).count(), 3);
+    }
+
+    #[test]
+    fn while_live_batches_pile_up_others_wait() {
+        let mut queue = Queue::default();
+        queue.fresh.extend([held(1), held(2), held(3)]);
+        queue.waiting.push_back(held(11));
+        let order = order(&mut queue, |queue| queue.fresh.push_back(held(4)));
+        assert!(!order.contains(&11), "{order:?}");
+    }
+
+    #[test]
+    fn the_oldest_is_the_one_sealed_first() {
+        let mut queue = Queue::default();
+        queue.fresh.extend([held(3), held(9)]);
+        queue.waiting.extend([held(7), held(2)]);
+        let oldest: Vec<u64> =
+            std::iter::from_fn(|| queue.take_oldest()).map(|held| held.sequence()).collect();
+        assert_eq!(oldest, [2, 3, 7, 9]);
+    }
+}

@@ -57,6 +57,7 @@ async fn blocked_keeps_everything_and_probes_slowly() {
     let rig = Rig::start(|_| Err(WriteError::blocked(Blocked::Authorization, "unauthorized access")));
     rig.sink.probe_says(|| Err(WriteError::blocked(Blocked::Authorization, "unauthorized access")));
     rig.push(0..10);
+    assert_eq!(rig.flusher.flush().await.expect("runs").waiting, 10);
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
     assert_eq!(rig.flusher.stats().delivery.state, State::Blocked(Blocked::Authorization));
     assert_eq!(rig.sink.requests(), 0, "nothing was sent where nothing is taken");

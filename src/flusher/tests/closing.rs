@@ -69,6 +69,22 @@ async fn with_a_spool_what_is_left_is_found_by_the_next_process() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn without_a_spool_it_is_tried_again_as_long_as_there_is_time() {
+    for outage in &OUTAGES[..3] {
+        let rig = Rig::start(outage);
+        rig.push(0..10);
+        // Long enough for the pauses to be longer than the shutdown.
+        sleep(Duration::from_secs(600)).await;
+        let (sink, flusher) = (Arc::clone(&rig.sink), rig.flusher.clone());
+        let shutdown = tokio::spawn(async move { flusher.shutdown(Duration::from_secs(5)).await });
+        sleep(Duration::from_secs(3)).await;
+        sink.behave(|_| Ok(()));
+        let report = shutdown.await.expect("no panic");
+        assert_eq!((report.written, report.in_time), (10, true), "{report}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn everything_is_sent_with_four_on_the_wire() {
     let rig = Rig::with(
         |settings| settings.batch_size = 10,

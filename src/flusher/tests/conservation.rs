@@ -135,7 +135,7 @@ async fn run(steps: Vec<Step>, poison: usize, in_flight: usize, mode: Option<Spo
                     .expect("runs");
             }
             Step::Check => rig.flusher.check().await.expect("says yes"),
-            Step::Panic => rig.flusher.panic_in_the_loop(),
+            Step::Panic => rig.flusher.panic_in_the_loop(false),
         }
         let stats = rig.flusher.stats();
         assert!(stats.balances(), "{stats}");

@@ -31,7 +31,7 @@ async fn a_panic_of_the_flusher_is_survived_and_counted() {
     rig.push(0..10);
     rig.flusher.flush().await.expect("runs");
     rig.push(10..20);
-    rig.flusher.panic_in_the_loop();
+    rig.flusher.panic_in_the_loop(false);
     sleep(Duration::from_secs(1)).await;
     assert_eq!(rig.flusher.stats().delivery.restarts, 1);
     rig.sink.behave(|_| Ok(()));
@@ -39,6 +39,22 @@ async fn a_panic_of_the_flusher_is_survived_and_counted() {
     assert_eq!(rig.sink.stored(), lines(0..20), "what was in its hands is still there");
     rig.assert_ledger(20, 0, 0);
     rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_panic_takes_with_it_is_counted() {
+    let rig = Rig::start(|_: &Batch| Answer::Now(Err(WriteError::transient("connection refused"))));
+    rig.push(0..10);
+    rig.flusher.flush().await.expect("runs");
+    rig.push(10..15);
+    rig.flusher.panic_in_the_loop(true);
+    sleep(Duration::from_secs(1)).await;
+    let stats = rig.flusher.stats();
+    assert!(stats.balances(), "{stats}");
+    assert_eq!(stats.ledger.dropped.get(&DropReason::Internal), Some(&10));
+    rig.sink.behave(|_| Ok(()));
+    sleep(Duration::from_secs(60)).await;
+    rig.assert_ledger(5, 0, 10);
 }
 
 fn runtime() -> tokio::runtime::Runtime {

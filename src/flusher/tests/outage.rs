@@ -74,6 +74,37 @@ async fn a_throttling_server_gets_the_time_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_a_pause_one_write_finds_out() {
+    let rig = Rig::with(
+        |settings| {
+            settings.max_in_flight = 4;
+            settings.batch_size = 10;
+        },
+        None,
+        |_| Answer::After(Duration::from_millis(1), Err(WriteError::transient("connection refused"))),
+    );
+    rig.push(0..200);
+    sleep(Duration::from_secs(300)).await;
+    let times = rig.sink.times();
+    let first = times.iter().filter(|time| **time == times[0]).count();
+    assert_eq!(first, 4, "four at once before anything is known");
+    let crowds = times[4..].windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!(times.len() > 15 && crowds == 0, "{crowds} of {} at once", times.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_does_not_wait_for_the_end_of_a_pause() {
+    let rig = Rig::start(|_| Err(WriteError::throttled(Some(Duration::from_secs(60)), "429")));
+    rig.push(0..10);
+    assert_eq!(rig.flusher.flush().await.expect("runs").waiting, 10);
+    rig.sink.behave(|_| Ok(()));
+    let asked = Instant::now();
+    rig.push(10..20);
+    assert_eq!(rig.flusher.flush().await.expect("runs").written, 20);
+    assert!(asked.elapsed() < Duration::from_millis(100));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_batch_that_times_out_twice_is_halved() {
     // More than 100 lines are too much for its time.
     let rig = Rig::start(|batch: &Batch| match batch.len() > 100 {
