@@ -114,14 +114,14 @@ impl Worker {
     /// What has waited in memory for too long goes. Time in which the sink was blocked does not count, since nothing but
     /// somebody's action could have ended it.
     pub(super) fn expire(&mut self) {
-        if self.next_expiry().is_none_or(|expiry| expiry > Instant::now()) {
+        let now = Instant::now();
+        if self.next_expiry().is_none_or(|expiry| expiry > now) {
             return;
         }
-        let now = Instant::now();
-        let limit = self.settings.max_retry_time;
-        let blocked = self.blocked_so_far();
+        let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
         let old = |origin: &Origin, history: &History| {
-            matches!(origin, Origin::Memory) && waited(history, now, blocked) >= limit
+            matches!(origin, Origin::Memory)
+                && expiry(history, limit, blocked).is_some_and(|expiry| expiry <= now)
         };
         let batches = [&mut self.queue.fresh, &mut self.queue.waiting];
         let expired: Vec<Held> = batches
@@ -158,11 +158,8 @@ impl Worker {
             self.queue.fresh.iter().chain(&self.queue.waiting).map(|held| (&held.origin, &held.history));
         let searched = self.queue.searches.iter().map(|search| (&search.origin, &search.history));
         let memory = held.chain(searched).filter(|(origin, _)| matches!(origin, Origin::Memory));
-        let blocked = self.blocked_so_far();
-        let expiry = |history: &History| {
-            history.since + self.settings.max_retry_time + blocked.saturating_sub(history.blocked_before)
-        };
-        memory.map(|(_, history)| expiry(history)).min()
+        let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
+        memory.filter_map(|(_, history)| expiry(history, limit, blocked)).min()
     }
 
     /// Keeps batches in memory and buffer together within the bound, and tells the buffer what is left for it.
@@ -218,9 +215,10 @@ impl Worker {
     }
 }
 
-fn waited(history: &History, now: Instant, blocked: Duration) -> Duration {
-    let blocked = blocked.saturating_sub(history.blocked_before);
-    now.saturating_duration_since(history.since).saturating_sub(blocked)
+/// When a batch has waited long enough, if the sink is not blocked again before.
+/// `None` is beyond what the clock can count.
+fn expiry(history: &History, limit: Duration, blocked: Duration) -> Option<Instant> {
+    history.since.checked_add(limit)?.checked_add(blocked.saturating_sub(history.blocked_before))
 }
 
 /// Of the first line: with the reason it tells where to look, and it is never a client's words.

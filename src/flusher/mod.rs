@@ -113,6 +113,8 @@ impl Flusher {
     /// the same time, returns the same report.
     pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let started = Instant::now();
+        // More than the clock can count is as good as for ever.
+        let timeout = timeout.min(LONGEST);
         // Fails only if all is over; the report is there then.
         let _ = self.commands.send(Command::Shutdown { started, timeout });
         // The task keeps its time by itself; this is for a sink that blocks the task's thread.
@@ -193,6 +195,7 @@ impl Flusher {
     }
 }
 
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How much longer than its own time a shutdown is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -54,8 +54,9 @@ async fn an_outage_loses_nothing_and_shows_as_backoff() {
 
 #[tokio::test(start_paused = true)]
 async fn blocked_keeps_everything_and_probes_slowly() {
-    let rig = Rig::start(|_| Err(WriteError::blocked(Blocked::Authorization, "unauthorized access")));
-    rig.sink.probe_says(|| Err(WriteError::blocked(Blocked::Authorization, "unauthorized access")));
+    let unauthorized = || WriteError::blocked(Blocked::Authorization, "unauthorized access");
+    let rig = Rig::with(|settings| settings.batch_size = 2, None, move |_| Err(unauthorized()));
+    rig.sink.probe_says(move || Err(unauthorized()));
     rig.push(0..10);
     assert_eq!(rig.flusher.flush().await.expect("runs").waiting, 10);
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;

@@ -118,6 +118,14 @@ async fn what_is_on_the_wire_at_the_end_counts_as_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_may_take_for_ever() {
+    let rig = Rig::start(|_| Answer::After(Duration::from_secs(30), Ok(())));
+    rig.push(0..10);
+    let report = rig.flusher.shutdown(Duration::MAX).await;
+    assert_eq!((report.written, report.in_time), (10, true), "{report}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn running_requests_are_waited_for() {
     let rig = Rig::start(|_| Ok(()));
     rig.buffer.request_started();
