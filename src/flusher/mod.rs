@@ -167,6 +167,10 @@ impl Flusher {
         self.shared.batches.subscribe()
     }
 
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.shared.ledger)
     }

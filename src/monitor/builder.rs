@@ -120,6 +120,7 @@ fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
         () if new.request_id != old.request_id => refuse("request_id"),
         () if new.limits != old.limits => refuse("limits"),
         () if new.filter != old.filter => refuse("filter"),
+        () if new.own_points != old.own_points => refuse("own_points"),
         () => Ok(()),
     }
 }

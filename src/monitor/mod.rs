@@ -6,15 +6,14 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::broadcast;
-
 use crate::{
-    Batch, Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Stats, flusher::Flusher,
+    Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Stats, flusher::Flusher,
     intake::Intake,
 };
 
 mod builder;
 mod licensing;
+mod own_points;
 
 pub use builder::MonitorBuilder;
 
@@ -78,7 +77,12 @@ impl Monitor {
     }
 
     fn new(intake: Arc<Intake>, flusher: Flusher, settings: Settings) -> Self {
-        Self { inner: Some(Arc::new(Inner { intake, flusher, settings: Mutex::new(settings) })) }
+        let own_points = settings.own_points;
+        let inner = Arc::new(Inner { intake, flusher, settings: Mutex::new(settings) });
+        if own_points {
+            own_points::spawn(inner.flusher.runtime(), &inner);
+        }
+        Self { inner: Some(inner) }
     }
 
     /// Whether points are recorded at all.
@@ -152,7 +156,8 @@ impl Monitor {
     /// # Errors
     ///
     /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
-    /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`, `filter`. Nothing has changed then.
+    /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`,
+    /// `filter`, `own_points`. Nothing has changed then.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => builder::reload(inner, settings).await,
@@ -192,9 +197,12 @@ impl Monitor {
         read(&inner.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The batches as they are sealed, for the live page.
-    pub(crate) fn batches(&self) -> Option<broadcast::Receiver<Batch>> {
-        self.inner.as_ref().map(|inner| inner.flusher.batches())
+    /// The batches as they are sealed, for the live page, and the runtime on which they can be read.
+    #[cfg(feature = "live")]
+    pub(crate) fn observe(
+        &self,
+    ) -> Option<(tokio::runtime::Handle, tokio::sync::broadcast::Receiver<crate::Batch>)> {
+        self.inner.as_ref().map(|inner| (inner.flusher.runtime().clone(), inner.flusher.batches()))
     }
 }
 

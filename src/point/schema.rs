@@ -8,6 +8,8 @@ pub(crate) const REQUESTS: &str = "requests";
 pub(crate) const ERRORS: &str = "errors";
 /// The series with one point for every licence check.
 pub(crate) const LICENSING: &str = "licensing";
+/// The series with the monitoring's points about itself, where the settings ask for them.
+pub(crate) const MONITORING: &str = "monitoring";
 
 pub(crate) const ERROR_CODE: &str = "error_code";
 pub(crate) const INSTANCE: &str = "instance";

@@ -1,0 +1,145 @@
+//! Points that the monitoring writes about itself, in the series `monitoring`, where the settings ask for them.
+
+use std::{
+    sync::{Arc, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{MissedTickBehavior, interval},
+};
+
+use super::Inner;
+use crate::{DataPoint, Stats, point::schema};
+
+/// Writes a point every [`PERIOD`] in which other points came, until the monitor is gone or shut down.
+pub(super) fn spawn(runtime: &Handle, inner: &Arc<Inner>) {
+    runtime.spawn(write(Arc::downgrade(inner)));
+}
+
+async fn write(inner: Weak<Inner>) {
+    let mut ticks = interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut told, mut own) = (0, 0);
+    loop {
+        ticks.tick().await;
+        // Held for no longer than this: the flusher must end, and spool what is left, when only this is left to use it.
+        let Some(inner) = inner.upgrade() else { return };
+        if inner.intake.buffer.is_closed() {
+            return;
+        }
+        let stats = inner.flusher.stats();
+        // Without the points of this kind: an idle service must not write one because of the one before.
+        let others = (stats.offered() + stats.ledger.recovered).saturating_sub(own);
+        if others != told {
+            let service = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).service.clone();
+            inner.intake.record(&point(&stats, &service));
+            (told, own) = (others, own + 1);
+        }
+    }
+}
+
+fn point(stats: &Stats, service: &str) -> DataPoint {
+    let Stats { ledger, intake, delivery, .. } = stats;
+    let seconds = |duration: Duration| duration.as_secs_f64();
+    DataPoint::new(schema::MONITORING)
+        .with_tag(schema::SERVICE, service)
+        .with_field("accepted", whole(ledger.accepted))
+        .with_field("recovered", whole(ledger.recovered))
+        .with_field("written", whole(ledger.written))
+        .with_field("rejected", whole(ledger.rejected_total()))
+        .with_field("dropped", whole(ledger.dropped_total()))
+        .with_field("buffered", whole(ledger.buffered))
+        .with_field("in_flight", whole(ledger.in_flight))
+        .with_field("spooled", whole(ledger.spooled))
+        .with_field("invalid", whole(intake.invalid))
+        .with_field("refused", whole(intake.refused_full + intake.refused_closed))
+        .with_field("running_requests", whole(intake.running_requests))
+        .with_field("state", delivery.state.as_str())
+        .with_field("memory", whole(delivery.memory))
+        .with_field("resent", whole(delivery.resent))
+        .with_field("oldest_age", delivery.oldest_age.map_or(0.0, seconds))
+        .with_field("write_time_p50", seconds(delivery.write_time.p50()))
+        .with_field("write_time_p99", seconds(delivery.write_time.p99()))
+        .with_field("queue_time_p50", seconds(delivery.queue_time.p50()))
+        .with_field("queue_time_p99", seconds(delivery.queue_time.p99()))
+}
+
+/// InfluxDB's integers have a sign.
+fn whole(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+const PERIOD: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+    use crate::{MemorySink, Monitor, Settings, Value};
+
+    fn monitor(own_points: bool) -> (Monitor, MemorySink) {
+        let sink = MemorySink::new();
+        let settings = Settings { own_points, ..Settings::new("shop") };
+        (Monitor::builder(settings).sink(sink.clone()).start().expect("starts"), sink)
+    }
+
+    async fn pass(periods: u32) {
+        for _ in 0..periods {
+            advance(PERIOD).await;
+            // Lets the tasks run.
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_point_tells_of_the_others_and_none_of_its_own_kind() {
+        let (monitor, sink) = monitor(true);
+        pass(5).await;
+        assert!(sink.is_empty(), "nothing has happened");
+        for _ in 0..3 {
+            monitor.record(&DataPoint::new("jobs").with_field("n", 1));
+        }
+        pass(50).await;
+        monitor.flush().await.expect("runs");
+        let own = sink.series(schema::MONITORING);
+        assert_eq!(own.len(), 1, "{own:?}");
+        assert_eq!(own[0].tag("service"), Some("shop"));
+        assert_eq!(own[0].field("accepted"), Some(&Value::Integer(3)));
+        assert_eq!(own[0].field("state"), Some(&Value::from("healthy")));
+
+        monitor.record(&DataPoint::new("jobs").with_field("n", 1));
+        pass(50).await;
+        monitor.flush().await.expect("runs");
+        let own = sink.series(schema::MONITORING);
+        assert_eq!(own.len(), 2, "{own:?}");
+        assert_eq!(
+            own[1].field("accepted"),
+            Some(&Value::Integer(5)),
+            "the first of its kind counts in the books"
+        );
+        assert!(monitor.stats().balances());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_off_unless_asked_for() {
+        let (monitor, sink) = monitor(false);
+        monitor.record(&DataPoint::new("jobs").with_field("n", 1));
+        pass(5).await;
+        monitor.flush().await.expect("runs");
+        assert_eq!((sink.len(), sink.series(schema::MONITORING).len()), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_keeps_no_monitor_alive() {
+        let (monitor, sink) = monitor(true);
+        monitor.record(&DataPoint::new("jobs").with_field("n", 1));
+        let inner = Arc::downgrade(monitor.inner.as_ref().expect("enabled"));
+        drop(monitor);
+        pass(2).await;
+        assert!(inner.upgrade().is_none());
+        drop(sink);
+    }
+}
