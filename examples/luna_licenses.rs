@@ -29,7 +29,7 @@ use axum::{
     extract::{Path, Request, State},
     http::StatusCode,
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Response},
+    response::{IntoResponse, Redirect, Response},
     routing::get,
 };
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -42,6 +42,7 @@ use tokio::{net::TcpListener, signal, time};
 use tower_influx::{
     ErrorCode, Monitor, MonitoringData, Settings,
     licensing::{LicenseFile, LicenseStatus, LicenseWatch, Licensing, PublicKey},
+    live::LivePage,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -58,6 +59,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let check = LicenseFile::new(&arguments.license, key, PRODUCT);
     let license = Licensing::new(check).spawn_checked(&monitor).await?;
 
+    let page = LivePage::new(&monitor).license(&license);
     let monitored = Router::new()
         .route("/items/{id}", get(item))
         .route_layer(from_fn_with_state(license.clone(), licensed))
@@ -67,9 +69,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .fallback(no_such_route)
         .with_state(license)
         .layer(monitor.layer()); // after the routes, so that it sees every one of them
-    let stats = monitor.clone();
-    let app =
-        Router::new().route("/monitoring/stats", get(async move || Json(stats.stats()))).merge(monitored);
+    // Outside of the layer: who looks at the page is no request of the service.
+    let app = Router::new()
+        .nest("/monitoring", page.router())
+        .route("/monitoring/", get(async || Redirect::permanent("/monitoring")))
+        .merge(monitored);
 
     let listener = TcpListener::bind(&arguments.listen).await.map_err(|error| {
         format!("cannot listen on {}: {error}; choose another by --listen", arguments.listen)
@@ -235,6 +239,7 @@ fn greet(address: &str) {
     println!("  curl {address}/items/0                 a failed one, with error code 11009");
     println!("  curl {address}/licenses                the state of the licence");
     println!("  curl {address}/monitoring/stats        the books of the monitoring");
+    println!("and open {address}/monitoring in a browser to see it all.");
     println!(
         "Ctrl-C ends it; the points are then in monitoring-data/*.lp, unless a --config says otherwise."
     );

@@ -25,6 +25,8 @@ mod flusher;
 mod intake;
 pub mod licensing;
 mod line_protocol;
+#[cfg(feature = "live")]
+pub mod live;
 mod middleware;
 mod monitor;
 mod point;

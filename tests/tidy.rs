@@ -41,7 +41,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("spool", &["batch", "disk"]),
     ("flusher", &["batch", "buffer", "disk", "sink", "spool", "line_protocol::parse"]),
     ("licensing", &["point", "monitor"]),
-    ("live", &["batch", "line_protocol::parse", "licensing", "monitor", "point"]),
+    ("live", &["batch", "disk", "line_protocol::parse", "licensing", "monitor", "point"]),
 ];
 
 /// Rooms that every other may import, and what they need themselves.

@@ -14,6 +14,7 @@ mod hostile;
 mod labels;
 mod licensing;
 mod life;
+mod live_page;
 mod operations;
 mod servers;
 mod stored;

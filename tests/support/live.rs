@@ -18,8 +18,9 @@ pub(crate) const VICTORIA_METRICS: Program =
     Program { name: "victoria-metrics", package: "victoria-metrics" };
 pub(crate) const NGINX: Program = Program { name: "nginx", package: "nginx-light" };
 pub(crate) const OPENSSL: Program = Program { name: "openssl", package: "openssl" };
+pub(crate) const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 
-pub(crate) const ALL: [Program; 4] = [INFLUXD, VICTORIA_METRICS, NGINX, OPENSSL];
+pub(crate) const ALL: [Program; 5] = [INFLUXD, VICTORIA_METRICS, NGINX, OPENSSL, CHROMIUM];
 
 impl Program {
     /// Where the program is, if it is installed.

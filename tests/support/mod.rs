@@ -3,6 +3,7 @@
 // A helper is written when its server is, and used when its tests are.
 #![allow(dead_code)]
 
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod child;
 pub(crate) mod fault_server;

@@ -1,0 +1,16 @@
+#![doc = include_str!("../../docs/live.md")]
+
+mod chart;
+mod history;
+mod latencies;
+mod model;
+mod observer;
+mod page;
+mod ring;
+mod router;
+mod scan;
+mod snapshot;
+mod window;
+mod words;
+
+pub use router::{LivePage, router};

@@ -1,0 +1,135 @@
+//! Feeds the model from the stream of batches, off the path of the requests.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    task::{self, AbortHandle},
+};
+
+use super::{history::History, model::Model, snapshot::Snapshot};
+use crate::{Batch, Monitor, licensing::LicenseWatch};
+
+/// What the handlers of the page share. Its task ends with it.
+#[derive(Debug)]
+pub(super) struct Observer {
+    pub(super) monitor: Monitor,
+    pub(super) license: Option<LicenseWatch>,
+    model: Arc<SharedModel>,
+    task: Option<AbortHandle>,
+}
+
+#[derive(Debug)]
+struct SharedModel(Mutex<Model>);
+
+impl Observer {
+    pub(super) fn start(monitor: Monitor, license: Option<LicenseWatch>) -> Self {
+        let model = Arc::new(SharedModel(Mutex::new(Model::new(now()))));
+        // Before the subscription: a line must not come by both ways.
+        let history = file_directory(&monitor).map(|directory| History::find(&directory));
+        let task = monitor.observe().map(|(runtime, batches)| {
+            if let Some(history) = history {
+                let (model, service) = (Arc::clone(&model), monitor.service());
+                runtime.spawn_blocking(move || read_history(history, &model, &service));
+            }
+            runtime.spawn(observe(batches, Arc::clone(&model))).abort_handle()
+        });
+        Self { monitor, license, model, task }
+    }
+
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let (stats, time) = (self.monitor.stats(), now());
+        let license = self.license.as_ref().and_then(LicenseWatch::latest);
+        let model = self.model.lock();
+        Snapshot {
+            stats,
+            service: self.monitor.service(),
+            time,
+            license: license.as_deref().cloned(),
+            last_10_minutes: model.last_10_minutes(time),
+            last_12_hours: model.last_12_hours(time),
+            latest_errors: model.latest_errors.iter().cloned().collect(),
+            observed: model.observed,
+        }
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        if let Some(task) = &self.task {
+            task.abort();
+        }
+    }
+}
+
+impl SharedModel {
+    fn lock(&self) -> MutexGuard<'_, Model> {
+        // Half a line counted is no reason to show nothing any more.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn observe(mut batches: broadcast::Receiver<Batch>, model: Arc<SharedModel>) {
+    loop {
+        let batch = match batches.recv().await {
+            Ok(batch) => batch,
+            Err(RecvError::Lagged(missed)) => {
+                model.lock().observed.missed_batches += missed;
+                continue;
+            }
+            Err(RecvError::Closed) => return,
+        };
+        let mut lines = batch.lines().peekable();
+        while lines.peek().is_some() {
+            {
+                let (mut model, now) = (model.lock(), now());
+                lines.by_ref().take(LINES_AT_ONCE).for_each(|line| model.observe(line, now));
+            }
+            // A full batch takes milliseconds: requests that wait for this thread go first.
+            task::yield_now().await;
+        }
+    }
+}
+
+fn read_history(history: History, model: &SharedModel, service: &str) {
+    let mut waiting = Vec::with_capacity(LINES_AT_ONCE);
+    let take = |lines: &mut Vec<Vec<u8>>| {
+        let (mut model, now) = (model.lock(), now());
+        lines.drain(..).for_each(|line| model.observe_from_file(&line, now, service));
+    };
+    let read = history.read(HISTORY_BYTES, |line| {
+        waiting.push(line.to_vec());
+        if waiting.len() == LINES_AT_ONCE {
+            take(&mut waiting);
+        }
+    });
+    take(&mut waiting);
+    if let Err(error) = read {
+        tracing::warn!(
+            target: "tower_influx",
+            %error,
+            "the live page shows less of the time before this start: a file of points could not be read; no point is lost"
+        );
+    }
+}
+
+/// Where the points go, if they go to files.
+fn file_directory(monitor: &Monitor) -> Option<std::path::PathBuf> {
+    let directory = monitor.settings(|settings| {
+        (settings.storage == crate::Storage::File).then(|| settings.file.directory.clone())
+    })?;
+    // A sink of the application's own takes the place of the one that the settings name.
+    (monitor.stats().delivery.sink == format!("files in {}", directory.display())).then_some(directory)
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// A few tens of microseconds.
+const LINES_AT_ONCE: usize = 256;
+/// About a hundred thousand points, read in less than a second.
+const HISTORY_BYTES: u64 = 16 * 1024 * 1024;

@@ -1,0 +1,355 @@
+//! The page: a snapshot in words and charts, put into the template.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+
+use super::{
+    chart::{self, Bars},
+    snapshot::{Figures, Route, Slot, Snapshot, Span},
+    words::{self, Level},
+};
+use crate::{Stats, licensing::LicenseStatus};
+
+/// What the reader has chosen by the links of the page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Choice {
+    hours: bool,
+    order: Order,
+    every_route: bool,
+    paused: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Order {
+    #[default]
+    Requests,
+    Failed,
+    Slowest,
+}
+
+impl Choice {
+    /// Words that are not ours are passed over.
+    pub(super) fn from_query(query: &str) -> Self {
+        let mut choice = Self::default();
+        for word in query.split('&') {
+            match word {
+                "hours" => choice.hours = true,
+                "failed" => choice.order = Order::Failed,
+                "slowest" => choice.order = Order::Slowest,
+                "all" => choice.every_route = true,
+                "paused" => choice.paused = true,
+                _ => {}
+            }
+        }
+        choice
+    }
+
+    fn link(self) -> String {
+        let order = match self.order {
+            Order::Requests => "",
+            Order::Failed => "failed",
+            Order::Slowest => "slowest",
+        };
+        let words =
+            [(self.hours, "hours"), (true, order), (self.every_route, "all"), (self.paused, "paused")];
+        let words: Vec<_> =
+            words.into_iter().filter(|(set, word)| *set && !word.is_empty()).map(|(_, word)| word).collect();
+        format!("?{}", words.join("&"))
+    }
+}
+
+pub(super) fn render(snapshot: &Snapshot, place: &str, choice: Choice) -> Result<String, askama::Error> {
+    let span = if choice.hours { &snapshot.last_12_hours } else { &snapshot.last_10_minutes };
+    let (level, state, meaning) = words::delivery(&snapshot.stats, snapshot.time);
+    let mut routes: Vec<_> = span.routes.iter().collect();
+    match choice.order {
+        Order::Requests => {}
+        Order::Failed => routes.sort_by_key(|route| std::cmp::Reverse(route.figures.failed)),
+        Order::Slowest => routes.sort_by(|left, right| {
+            right.figures.p95.unwrap_or(0.0).total_cmp(&left.figures.p95.unwrap_or(0.0))
+        }),
+    }
+    let shown = if choice.every_route { routes.len() } else { routes.len().min(ROUTES_SHOWN) };
+    let slowest = span.slots.iter().filter_map(|slot| slot.p95).fold(0.0, f64::max);
+    let time_top = chart::round_up(slowest);
+    let page = Page {
+        place,
+        service: &snapshot.service,
+        now: words::time_of_day(snapshot.time as f64),
+        level,
+        state,
+        meaning,
+        choice,
+        window: if choice.hours { "12 hours" } else { "10 minutes" },
+        observed_for: words::span(span.seconds),
+        all: &span.all,
+        running: snapshot.stats.intake.running_requests,
+        bars: Bars::new(span.slots.iter().map(|slot| (slot.requests, slot.failed)), true),
+        hints: span.slots.iter().map(|slot| hint(slot, span)).collect(),
+        slot_words: words::span(span.slot_seconds),
+        times: [
+            chart::line(span.slots.iter().map(|slot| slot.p50), time_top),
+            chart::line(span.slots.iter().map(|slot| slot.p95), time_top),
+        ],
+        time_top: words::seconds(time_top),
+        from: span.slots.first().map_or_else(String::new, |slot| words::hour_and_minute(slot.time)),
+        to: words::hour_and_minute(snapshot.time),
+        routes: routes[..shown].iter().map(|route| Row::new(route)).collect(),
+        hidden: routes.len() - shown,
+        snapshot,
+        facts: facts(&snapshot.stats),
+        license: snapshot.license.as_ref().map(License::new),
+    };
+    page.render()
+}
+
+#[derive(Template)]
+#[template(path = "live.html")]
+struct Page<'a> {
+    /// Where links start from.
+    place: &'a str,
+    service: &'a str,
+    now: String,
+    level: Level,
+    state: &'static str,
+    meaning: String,
+    choice: Choice,
+    window: &'static str,
+    observed_for: String,
+    all: &'a Figures,
+    running: u64,
+    bars: Bars,
+    /// What each bar stands for, in words.
+    hints: Vec<String>,
+    slot_words: String,
+    /// Paths of the median and of the 95th percentile.
+    times: [String; 2],
+    time_top: String,
+    from: String,
+    to: String,
+    routes: Vec<Row<'a>>,
+    hidden: usize,
+    snapshot: &'a Snapshot,
+    facts: Vec<(&'static str, String, Level)>,
+    license: Option<License>,
+}
+
+impl Page<'_> {
+    fn with_window(&self, hours: bool) -> String {
+        Choice { hours, ..self.choice }.link()
+    }
+
+    fn with_order(&self, order: &str) -> String {
+        Choice { order: Choice::from_query(order).order, ..self.choice }.link()
+    }
+
+    fn is_ordered_by(&self, order: &str) -> bool {
+        self.choice.order == Choice::from_query(order).order
+    }
+
+    fn with_every_route(&self, every_route: bool) -> String {
+        Choice { every_route, ..self.choice }.link()
+    }
+
+    fn with_pause(&self, paused: bool) -> String {
+        Choice { paused, ..self.choice }.link()
+    }
+
+    // askama passes references.
+
+    fn count(&self, number: &u64) -> String {
+        words::count(*number)
+    }
+
+    fn rate(&self, rate: &f64) -> String {
+        words::rate(*rate)
+    }
+
+    fn time(&self, seconds: &Option<f64>) -> String {
+        words::maybe_seconds(*seconds)
+    }
+
+    fn time_of_day(&self, seconds: &f64) -> String {
+        words::time_of_day(*seconds)
+    }
+
+    fn percent(&self, figures: &Figures) -> String {
+        words::percent(figures.failed_share())
+    }
+
+    fn failure_level(&self) -> Level {
+        failure_level(self.all.failed_share())
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let observed = &self.snapshot.observed;
+        let notes = [
+            (observed.from_files, "points are from the files of before the start"),
+            (
+                observed.missed_batches,
+                "batches came faster than this page could read them, and are missing here",
+            ),
+            (observed.unreadable, "lines could not be read, and are missing here"),
+            (observed.out_of_range, "points had times outside of the last 12 hours, and are missing here"),
+        ];
+        let notes = notes.into_iter().filter(|(number, _)| *number > 0);
+        notes.map(|(number, what)| format!("{} {what}.", words::count(number))).collect()
+    }
+}
+
+/// A line of the table of routes.
+struct Row<'a> {
+    method: &'a str,
+    resource: &'a str,
+    figures: &'a Figures,
+    bars: Bars,
+    level: Level,
+}
+
+impl<'a> Row<'a> {
+    fn new(route: &'a Route) -> Self {
+        let (method, resource) = route.route.split_once(':').unwrap_or(("", &route.route));
+        let slots = route.slots.iter().map(|slot| (u64::from(slot.requests), u64::from(slot.failed)));
+        Self {
+            method,
+            resource,
+            figures: &route.figures,
+            bars: Bars::new(slots, false),
+            level: failure_level(route.figures.failed_share()),
+        }
+    }
+}
+
+struct License {
+    level: Level,
+    status: &'static str,
+    days: Option<i64>,
+    checked: String,
+    messages: Vec<String>,
+}
+
+impl License {
+    fn new(license: &crate::licensing::CheckedLicense) -> Self {
+        let (level, status) = match license.status() {
+            LicenseStatus::Ok => (Level::Good, "in order"),
+            LicenseStatus::Warning => (Level::Warning, "needs attention"),
+            LicenseStatus::Error => (Level::Bad, "not valid"),
+        };
+        let since_epoch = license.checked_at().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let state = license.state();
+        Self {
+            level,
+            status,
+            days: state.days_left(),
+            checked: words::date(since_epoch.as_secs()),
+            messages: state.errors().iter().chain(state.warnings()).cloned().collect(),
+        }
+    }
+}
+
+fn failure_level(share: f64) -> Level {
+    match share {
+        ..=0.0 => Level::Good,
+        ..0.05 => Level::Warning,
+        _ => Level::Bad,
+    }
+}
+
+fn hint(slot: &Slot, span: &Span) -> String {
+    let time = match span.slot_seconds {
+        ..60 => words::time_of_day(slot.time as f64),
+        _ => words::hour_and_minute(slot.time),
+    };
+    match slot.requests {
+        0 => format!("{time}: no requests"),
+        requests => format!(
+            "{time}: {} requests, {} failed, half within {}, 95 % within {}",
+            words::count(requests),
+            words::count(slot.failed),
+            words::maybe_seconds(slot.p50),
+            words::maybe_seconds(slot.p95)
+        ),
+    }
+}
+
+/// Where the points are, and how their delivery is going.
+fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
+    let (ledger, delivery) = (&stats.ledger, &stats.delivery);
+    let worse = |number: u64, level| if number > 0 { level } else { Level::Unknown };
+    let losses = |reasons: BTreeMap<String, u64>, total: u64| {
+        let reasons: Vec<_> = reasons
+            .into_iter()
+            .map(|(reason, number)| format!("{reason} {}", words::count(number)))
+            .collect();
+        if reasons.is_empty() {
+            words::count(total)
+        } else {
+            format!("{} ({})", words::count(total), reasons.join(", "))
+        }
+    };
+    let in_memory = ledger.buffered + ledger.in_flight;
+    let age = delivery
+        .oldest_age
+        .map_or_else(String::new, |age| format!(", the oldest for {}", words::span(age.as_secs())));
+    let mut facts = vec![
+        ("Taken", words::count(ledger.accepted), Level::Unknown),
+        ("Stored", words::count(ledger.written), Level::Unknown),
+        (
+            "Waiting in memory",
+            format!("{}{age} · {}", words::count(in_memory), words::bytes(delivery.memory)),
+            Level::Unknown,
+        ),
+    ];
+    if let Some(spool) = &stats.spool {
+        let age = spool
+            .oldest_age
+            .map_or_else(String::new, |age| format!(", the oldest for {}", words::span(age.as_secs())));
+        let disk = format!("{}{age} · {}", words::count(ledger.spooled), words::bytes(spool.bytes));
+        facts.push(("Waiting on disk", disk, worse(ledger.spooled, Level::Warning)));
+        facts.push(("Recovered after a restart", words::count(ledger.recovered), Level::Unknown));
+    }
+    let named = |reasons: Vec<(String, u64)>| reasons.into_iter().collect::<BTreeMap<_, _>>();
+    let rejected = named(ledger.rejected.iter().map(|(reason, number)| (word(reason), *number)).collect());
+    let dropped = named(ledger.dropped.iter().map(|(reason, number)| (word(reason), *number)).collect());
+    let refused = stats.intake.refused_full + stats.intake.refused_closed;
+    facts.extend([
+        (
+            "Rejected by storage",
+            losses(rejected, ledger.rejected_total()),
+            worse(ledger.rejected_total(), Level::Bad),
+        ),
+        ("Given up", losses(dropped, ledger.dropped_total()), worse(ledger.dropped_total(), Level::Bad)),
+        (
+            "Not taken",
+            words::count(refused + stats.intake.invalid),
+            worse(refused + stats.intake.invalid, Level::Bad),
+        ),
+        (
+            "A write takes",
+            match delivery.write_time.count() {
+                0 => "–".to_owned(),
+                _ => format!(
+                    "up to {}, at most {}",
+                    words::seconds(delivery.write_time.p50().as_secs_f64()),
+                    words::seconds(delivery.write_time.max().as_secs_f64())
+                ),
+            },
+            Level::Unknown,
+        ),
+        ("Sent to", delivery.sink.clone(), Level::Unknown),
+    ]);
+    if let Some(error) = &delivery.last_error {
+        facts.push(("Last error", error.clone(), Level::Warning));
+    }
+    facts
+}
+
+/// `buffer_full` as `buffer full`.
+fn word(reason: &impl serde::Serialize) -> String {
+    let name =
+        serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(|name| name.replace('_', " ")));
+    name.unwrap_or_default()
+}
+
+const ROUTES_SHOWN: usize = 25;

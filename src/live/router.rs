@@ -1,0 +1,118 @@
+//! The router that an application nests.
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{NestedPath, RawQuery, State, rejection::NestedPathRejection},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+
+use super::{
+    observer::Observer,
+    page::{self, Choice},
+};
+use crate::{Monitor, licensing::LicenseWatch};
+
+/// The live page of this monitor, without a licence: [`LivePage::new`] and [`LivePage::router`] in one.
+pub fn router(monitor: &Monitor) -> Router {
+    LivePage::new(monitor).router()
+}
+
+/// Makes the router of the live page.
+///
+/// The router holds the monitor, as its layers do. Observing begins with [`router`](Self::router) and ends when the router
+/// and its clones are gone.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is served before `router`"]
+pub struct LivePage {
+    monitor: Monitor,
+    license: Option<LicenseWatch>,
+}
+
+impl LivePage {
+    /// The page of this monitor. One that is disabled gets an empty page.
+    pub fn new(monitor: &Monitor) -> Self {
+        Self { monitor: monitor.clone(), license: None }
+    }
+
+    /// Shows the latest result of this licence check as well. The page holds the watch, so the checks go on for as long as
+    /// the router lives.
+    pub fn license(mut self, watch: &LicenseWatch) -> Self {
+        self.license = Some(watch.clone());
+        self
+    }
+
+    /// The page at `/` and the same data as JSON at `/stats`.
+    ///
+    /// Nest it outside of the monitored part, behind the service's own authentication; axum then serves the page without a slash
+    /// at the end of its path. Make it before the server takes
+    /// requests: what was recorded before is not shown.
+    ///
+    /// Where points go to files, the list of these is read here, and up to 16 MiB of the newest in the background.
+    pub fn router(self) -> Router {
+        let observer = Arc::new(Observer::start(self.monitor, self.license));
+        Router::new()
+            .route("/", get(show_page))
+            .route("/stats", get(show_stats))
+            .route("/style.css", get(|| async { asset("text/css; charset=utf-8", STYLE) }))
+            .route("/icon.svg", get(|| async { asset("image/svg+xml", ICON) }))
+            .with_state(observer)
+    }
+}
+
+async fn show_page(
+    State(observer): State<Arc<Observer>>,
+    nested: Result<NestedPath, NestedPathRejection>,
+    RawQuery(query): RawQuery,
+) -> Response {
+    // The page is at `/monitoring`, without a slash at its end, and links start from there. They are relative, as a proxy may
+    // serve it under another path.
+    let place = nested.ok().and_then(|path| path.as_str().rsplit('/').next().map(|last| format!("{last}/")));
+    page(&observer, &place.unwrap_or_default(), query.as_deref())
+}
+
+fn page(observer: &Observer, place: &str, query: Option<&str>) -> Response {
+    match page::render(&observer.snapshot(), place, Choice::from_query(query.unwrap_or_default())) {
+        Ok(html) => secured([(header::CONTENT_TYPE, "text/html; charset=utf-8")], html),
+        Err(error) => failed(&error),
+    }
+}
+
+async fn show_stats(State(observer): State<Arc<Observer>>) -> Response {
+    match serde_json::to_string(&observer.snapshot()) {
+        Ok(json) => secured([(header::CONTENT_TYPE, "application/json")], json),
+        Err(error) => failed(&error),
+    }
+}
+
+fn asset(kind: &'static str, text: &'static str) -> Response {
+    secured([(header::CONTENT_TYPE, kind)], text)
+}
+
+fn secured(kind: [(header::HeaderName, &'static str); 1], body: impl IntoResponse) -> Response {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+    ];
+    (kind, headers, body).into_response()
+}
+
+fn failed(error: &dyn std::error::Error) -> Response {
+    tracing::error!(
+        target: "tower_influx",
+        %error,
+        "the live page could not be drawn; no point is concerned. This is a bug: please report it"
+    );
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
+/// No script at all, and nothing from elsewhere.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
+                      frame-ancestors 'none'";
+const STYLE: &str = include_str!("page.css");
+const ICON: &str = include_str!("icon.svg");
