@@ -9,6 +9,7 @@ mod chaos;
 mod endings;
 mod example;
 mod faults;
+mod grafana;
 mod grpc;
 mod hostile;
 mod labels;
