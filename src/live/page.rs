@@ -330,7 +330,7 @@ fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
             match delivery.write_time.count() {
                 0 => "–".to_owned(),
                 _ => format!(
-                    "up to {}, at most {}",
+                    "half within {}, the longest {}",
                     words::seconds(delivery.write_time.p50().as_secs_f64()),
                     words::seconds(delivery.write_time.max().as_secs_f64())
                 ),
