@@ -142,4 +142,28 @@ mod tests {
         assert!(inner.upgrade().is_none());
         drop(sink);
     }
+
+    #[test]
+    fn every_field_is_documented_with_its_type_and_no_other() {
+        let document = include_str!("../../docs/schema.md");
+        let section = document.split("\n## ").find(|section| section.starts_with("`monitoring`"));
+        let rows = section.expect("a section").lines().filter(|line| line.starts_with("| field |"));
+        let documented: Vec<_> = rows
+            .map(|row| {
+                let cells: Vec<_> = row.split('|').map(str::trim).collect();
+                (cells[2].trim_matches('`').to_owned(), cells[3].to_owned())
+            })
+            .collect();
+        let point = point(&Stats::default(), "shop");
+        let written = point.fields().map(|(key, value)| {
+            let kind = match value {
+                Value::Integer(_) => "integer",
+                Value::Float(_) => "float",
+                Value::String(_) => "string",
+                other => panic!("{key}: {other:?}"),
+            };
+            (key.to_owned(), kind.to_owned())
+        });
+        assert_eq!(documented, written.collect::<Vec<_>>());
+    }
 }
