@@ -128,7 +128,12 @@ async fn nginx_makes_a_second_version_of_the_first() {
     assert_eq!(influx.count("a bucket", "m", "f").await, 1);
     assert_eq!(http.post(&url, &headers, "m f=1i 4").await.expect("an answer").status, 204);
     assert_eq!(influx.count("a bucket", "m", "f").await, 2);
-    assert_eq!(nginx.log().iter().filter(|one| one.status == 204).count(), 2);
+    // It writes its log after it has answered.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(5);
+    while nginx.log().iter().filter(|one| one.status == 204).count() != 2 {
+        assert!(std::time::Instant::now() < deadline, "{:?}", nginx.log());
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -159,7 +159,7 @@ impl Nginx {
         self.process.as_mut().expect("nginx runs")
     }
 
-    /// Every write that nginx has answered so far.
+    /// Every write that nginx has answered so far. The last ones may come a moment after their answer.
     pub(crate) fn log(&self) -> Vec<Logged> {
         let text = fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default();
         text.lines()
