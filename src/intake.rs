@@ -233,7 +233,8 @@ impl Unmatched {
 /// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
 pub(crate) fn count_detached() {
     DETACHED.add(1);
-    if DETACHED.count() == 1 {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !DISABLED.load(Ordering::Relaxed) && !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             target: "tower_influx",
             "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
@@ -241,6 +242,13 @@ pub(crate) fn count_detached() {
         );
     }
 }
+
+/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked for, and no warning is due.
+pub(crate) fn note_disabled() {
+    DISABLED.store(true, Ordering::Relaxed);
+}
+
+static DISABLED: AtomicBool = AtomicBool::new(false);
 
 /// Lends the thread's own encoding space, empty. It is taken out rather than borrowed: a log event while encoding may itself be
 /// handled in a monitored service.

@@ -120,7 +120,8 @@ impl Worker {
         if stored + lost > 0 {
             tracing::warn!(
                 target: "tower_influx", spooled = stored, dropped = lost,
-                "{why}: what was left has gone to the spool, if there is one, and is lost otherwise;                  call `shutdown` before the process ends"
+                "{why}: what was left has gone to the spool, if there is one, and is lost otherwise; \
+                 call `shutdown` before the process ends"
             );
         }
         self.end(false, true);

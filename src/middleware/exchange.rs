@@ -61,7 +61,8 @@ impl Exchange {
     }
 
     /// Runs a piece of the inner service with this exchange as the thread's current one. If it panics, the request has ended.
-    #[inline]
+    // Always: what it returns is the inner future, often hundreds of bytes, or a response.
+    #[inline(always)]
     pub(crate) fn enter<R>(&mut self, run: impl FnOnce() -> R) -> R {
         let entered = Entered::new(self);
         let result = run();

@@ -10,7 +10,7 @@ use super::{
     outcome::Classifier,
     service::{MonitoringService, TrackBodyService},
 };
-use crate::intake::Intake;
+use crate::intake::{self, Intake};
 
 /// Records every request that reaches it, however it ends: with a response, an error, a panic, or not at all.
 ///
@@ -31,6 +31,9 @@ pub struct MonitoringLayer {
 
 impl MonitoringLayer {
     pub(crate) fn new(intake: Option<Arc<Intake>>) -> Self {
+        if intake.is_none() {
+            intake::note_disabled();
+        }
         Self { config: Arc::new(LayerConfig::new(intake)) }
     }
 

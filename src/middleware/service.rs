@@ -82,7 +82,8 @@ where
     }
 }
 
-#[inline]
+/// Into its callers, or the inner future, often hundreds of bytes, would be moved once more.
+#[inline(always)]
 fn call<S, B>(
     inner: &mut S,
     config: &Arc<LayerConfig>,

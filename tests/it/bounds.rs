@@ -162,7 +162,7 @@ async fn two_hundred_thousand_requests_are_as_many_points() {
     let (monitor, sink) = start();
     let answer = |number: usize| {
         let mut response = Response::new(Body::empty());
-        if number % 4 == 0 {
+        if number.is_multiple_of(4) {
             *response.status_mut() = StatusCode::BAD_REQUEST;
         }
         response

@@ -1,0 +1,157 @@
+//! What the benches share: the same small axum service behind every peer, and ways to measure it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::IntoResponse, routing::get};
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use tokio::runtime::Runtime;
+use tower::{Layer, Service, ServiceExt};
+use tower_influx::{
+    Batch, ErrorCode, Monitor, MonitoringData, Settings, Sink, SinkFuture, WriteError, Written,
+};
+
+#[cfg(feature = "peers")]
+pub mod peers;
+
+/// One row of a table.
+pub struct Variant {
+    pub name: &'static str,
+    /// The path that is asked for.
+    pub path: &'static str,
+    pub app: Router,
+}
+
+/// The routes that every variant serves.
+pub fn routes() -> Router {
+    Router::new()
+        .route("/version", get(|| async { "0.1.0" }))
+        .route("/items/{id}", get(|| async { "item" }))
+        .route("/extractor", get(|_: MonitoringData| async { "0.1.0" }))
+        .route(
+            "/tag",
+            get(|data: MonitoringData| async move {
+                data.tag("tenant", "acme");
+                "0.1.0"
+            }),
+        )
+        .route(
+            "/extras",
+            get(|data: MonitoringData| async move {
+                data.tag("tenant", "acme");
+                data.field("size", 7);
+                data.field("share", 0.25);
+                "0.1.0"
+            }),
+        )
+        .route("/error", get(|| async { StatusCode::NOT_FOUND.into_response() }))
+        .route("/code", get(|| async { (StatusCode::NOT_FOUND, ErrorCode::from(11009)) }))
+}
+
+/// A monitor whose points go nowhere, with its own runtime for the flusher.
+pub fn monitor(runtime: &Runtime) -> Monitor {
+    let _entered = runtime.enter();
+    Monitor::builder(Settings::new("bench")).sink(Discard::default()).start().expect("settings are right")
+}
+
+/// Takes everything, keeps a count.
+#[derive(Clone, Default)]
+pub struct Discard(pub Arc<std::sync::atomic::AtomicU64>);
+
+impl Sink for Discard {
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        self.0.fetch_add(batch.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        Box::pin(async { Ok(Written::new(0)) })
+    }
+
+    fn describe(&self) -> String {
+        "nowhere".to_owned()
+    }
+}
+
+/// One request, with the headers that curl sends, to the last byte of its body.
+pub fn request(app: &Router, path: &'static str) {
+    let request = Request::builder()
+        .uri(path)
+        .header("host", "127.0.0.1:5120")
+        .header("user-agent", "curl/8.5.0")
+        .header("accept", "*/*")
+        .body(Body::empty())
+        .expect("a valid request");
+    let app = app.clone();
+    let whole = async move {
+        let response = app.oneshot(request).await.expect("axum never fails");
+        response.into_body().collect().await.expect("the body is there").to_bytes()
+    };
+    let mut whole = std::pin::pin!(whole);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match whole.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(body) => drop(std::hint::black_box(body)),
+        std::task::Poll::Pending => unreachable!("these handlers never wait"),
+    }
+}
+
+/// The rows without peers: bare first, then nothing, then ours.
+pub fn variants(monitor: &Monitor, disabled: &Monitor) -> Vec<Variant> {
+    let variant = |name, path, router: Router| Variant { name, path, app: router.with_state(()) };
+    let ours = || routes().layer(monitor.layer());
+    vec![
+        variant("bare", "/version", routes()),
+        variant("a layer that does nothing", "/version", routes().layer(Nothing)),
+        variant("tower-influx, default", "/version", ours()),
+        variant("tower-influx, extractor unused", "/extractor", ours()),
+        variant("tower-influx, one tag", "/tag", ours()),
+        variant("tower-influx, a tag and two fields", "/extras", ours()),
+        variant("tower-influx, failed", "/error", ours()),
+        variant("tower-influx, failed with a code", "/code", ours()),
+        variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
+        variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
+    ]
+}
+
+/// A layer that does nothing: axum's own price of any layer.
+#[derive(Clone)]
+pub struct Nothing;
+
+impl<S> Layer<S> for Nothing {
+    type Service = NothingService<S>;
+
+    fn layer(&self, inner: S) -> NothingService<S> {
+        NothingService(inner)
+    }
+}
+
+#[derive(Clone)]
+pub struct NothingService<S>(S);
+
+impl<S, R> Service<R> for NothingService<S>
+where
+    S: Service<R>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, context: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), S::Error>> {
+        self.0.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.call(request)
+    }
+}
+
+/// The middle of some numbers.
+pub fn median(numbers: &mut [f64]) -> f64 {
+    numbers.sort_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+/// Time for one run of `count` requests.
+pub fn time(variant: &Variant, count: u32) -> Duration {
+    let start = std::time::Instant::now();
+    for _ in 0..count {
+        request(&variant.app, variant.path);
+    }
+    start.elapsed()
+}
