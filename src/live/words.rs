@@ -69,8 +69,8 @@ pub(super) fn span(seconds: u64) -> String {
     };
     match seconds {
         ..60 => format!("{seconds} s"),
-        ..3600 => two(seconds / 60, "min", seconds % 60, "s"),
-        ..172_800 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
+        60..3600 => two(seconds / 60, "min", seconds % 60, "s"),
+        3600..172_800 => two(seconds / 3600, "h", seconds % 3600 / 60, "min"),
         _ => format!("{} days", seconds / 86_400),
     }
 }

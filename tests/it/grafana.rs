@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::support::{
     influx::Influx,
+    influx2::Influx2,
     live::{self, INFLUXD},
 };
 
@@ -102,6 +103,24 @@ async fn every_influxql_query_returns_the_driven_numbers() {
         assert_eq!(title, *expected);
         let result = influx.query("monitoring", &filled_in(query, start)).await;
         assert_number(&result, title, tag, column, *number);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_flux_query_runs() {
+    let Some(influx) = Influx2::from_environment("every_flux_query_runs") else { return };
+    let (dashboard, alerts): (Value, Value) = (
+        serde_json::from_str(FLUX_DASHBOARD).expect("JSON"),
+        serde_json::from_str(FLUX_ALERTS).expect("JSON"),
+    );
+    for (_, query) in queries(&dashboard).into_iter().chain(rules(&alerts)) {
+        let query = query.replace("${service:regex}", ".*").replace("${route:regex}", ".*");
+        let variables = format!(
+            "option v = {{defaultBucket: {:?}, timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 1m}}",
+            influx.bucket
+        );
+        // Fails the test if the server refuses it.
+        influx.query(&format!("{variables}\n{query}")).await;
     }
 }
 
