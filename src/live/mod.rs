@@ -1,6 +1,7 @@
 #![doc = include_str!("../../docs/live.md")]
 
 mod chart;
+mod facts;
 mod history;
 mod latencies;
 mod model;

@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::{history::History, model::Model, snapshot::Snapshot};
-use crate::{Batch, Monitor, licensing::LicenseWatch};
+use crate::{Batch, Monitor, Storage, licensing::LicenseWatch};
 
 /// What the handlers of the page share. Its task ends with it.
 #[derive(Debug)]
@@ -118,9 +118,8 @@ fn read_history(history: History, model: &SharedModel, service: &str) {
 
 /// Where the points go, if they go to files.
 fn file_directory(monitor: &Monitor) -> Option<std::path::PathBuf> {
-    let directory = monitor.settings(|settings| {
-        (settings.storage == crate::Storage::File).then(|| settings.file.directory.clone())
-    })?;
+    let directory = monitor
+        .settings(|settings| (settings.storage == Storage::File).then(|| settings.file.directory.clone()))?;
     // A sink of the application's own takes the place of the one that the settings name.
     (monitor.stats().delivery.sink == format!("files in {}", directory.display())).then_some(directory)
 }

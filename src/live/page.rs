@@ -1,15 +1,14 @@
 //! The page: a snapshot in words and charts, put into the template.
 
-use std::collections::BTreeMap;
-
 use askama::Template;
 
 use super::{
     chart::{self, Bars},
+    facts::facts,
     snapshot::{Figures, Route, Slot, Snapshot, Span},
     words::{self, Level},
 };
-use crate::{Stats, licensing::LicenseStatus};
+use crate::licensing::LicenseStatus;
 
 /// What the reader has chosen by the links of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -271,85 +270,6 @@ fn hint(slot: &Slot, span: &Span) -> String {
             words::maybe_seconds(slot.p95)
         ),
     }
-}
-
-/// Where the points are, and how their delivery is going.
-fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
-    let (ledger, delivery) = (&stats.ledger, &stats.delivery);
-    let worse = |number: u64, level| if number > 0 { level } else { Level::Unknown };
-    let losses = |reasons: BTreeMap<String, u64>, total: u64| {
-        let reasons: Vec<_> = reasons
-            .into_iter()
-            .map(|(reason, number)| format!("{reason} {}", words::count(number)))
-            .collect();
-        if reasons.is_empty() {
-            words::count(total)
-        } else {
-            format!("{} ({})", words::count(total), reasons.join(", "))
-        }
-    };
-    let in_memory = ledger.buffered + ledger.in_flight;
-    let age = delivery
-        .oldest_age
-        .map_or_else(String::new, |age| format!(", the oldest for {}", words::span(age.as_secs())));
-    let mut facts = vec![
-        ("Taken", words::count(ledger.accepted), Level::Unknown),
-        ("Stored", words::count(ledger.written), Level::Unknown),
-        (
-            "Waiting in memory",
-            format!("{}{age} · {}", words::count(in_memory), words::bytes(delivery.memory)),
-            Level::Unknown,
-        ),
-    ];
-    if let Some(spool) = &stats.spool {
-        let age = spool
-            .oldest_age
-            .map_or_else(String::new, |age| format!(", the oldest for {}", words::span(age.as_secs())));
-        let disk = format!("{}{age} · {}", words::count(ledger.spooled), words::bytes(spool.bytes));
-        facts.push(("Waiting on disk", disk, worse(ledger.spooled, Level::Warning)));
-        facts.push(("Recovered after a restart", words::count(ledger.recovered), Level::Unknown));
-    }
-    let named = |reasons: Vec<(String, u64)>| reasons.into_iter().collect::<BTreeMap<_, _>>();
-    let rejected = named(ledger.rejected.iter().map(|(reason, number)| (word(reason), *number)).collect());
-    let dropped = named(ledger.dropped.iter().map(|(reason, number)| (word(reason), *number)).collect());
-    let refused = stats.intake.refused_full + stats.intake.refused_closed;
-    facts.extend([
-        (
-            "Rejected by storage",
-            losses(rejected, ledger.rejected_total()),
-            worse(ledger.rejected_total(), Level::Bad),
-        ),
-        ("Given up", losses(dropped, ledger.dropped_total()), worse(ledger.dropped_total(), Level::Bad)),
-        (
-            "Not taken",
-            words::count(refused + stats.intake.invalid),
-            worse(refused + stats.intake.invalid, Level::Bad),
-        ),
-        (
-            "A write takes",
-            match delivery.write_time.count() {
-                0 => "–".to_owned(),
-                _ => format!(
-                    "half within {}, the longest {}",
-                    words::seconds(delivery.write_time.p50().as_secs_f64()),
-                    words::seconds(delivery.write_time.max().as_secs_f64())
-                ),
-            },
-            Level::Unknown,
-        ),
-        ("Sent to", delivery.sink.clone(), Level::Unknown),
-    ]);
-    if let Some(error) = &delivery.last_error {
-        facts.push(("Last error", error.clone(), Level::Warning));
-    }
-    facts
-}
-
-/// `buffer_full` as `buffer full`.
-fn word(reason: &impl serde::Serialize) -> String {
-    let name =
-        serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(|name| name.replace('_', " ")));
-    name.unwrap_or_default()
 }
 
 const ROUTES_SHOWN: usize = 25;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{Blocked, State, Stats};
+use crate::{State, Stats};
 
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {
@@ -151,21 +151,24 @@ pub(super) fn delivery(stats: &Stats, now: u64) -> (Level, &'static str, String)
             "Storage does not answer",
             format!("{kept} and are sent when it is back; {retry}."),
         ),
-        State::Blocked(Blocked::Authorization) => (
-            Level::Bad,
-            "Storage refuses us",
-            format!("{kept}, but somebody has to check the token or the user; {retry}."),
-        ),
-        State::Blocked(Blocked::Target) => (
-            Level::Bad,
-            "The database or bucket is missing",
-            format!("{kept}, but somebody has to create it or correct its name; {retry}."),
-        ),
-        State::Blocked(_) => (
-            Level::Bad,
-            "Storage cannot be used",
-            format!("{kept}, but somebody has to check the settings; {retry}."),
-        ),
+        // The reasons are types of the sinks, which this room does not know.
+        State::Blocked(_) => match delivery.state.as_str() {
+            "blocked: authorization" => (
+                Level::Bad,
+                "Storage refuses us",
+                format!("{kept}, but somebody has to check the token or the user; {retry}."),
+            ),
+            "blocked: target" => (
+                Level::Bad,
+                "The database or bucket is missing",
+                format!("{kept}, but somebody has to create it or correct its name; {retry}."),
+            ),
+            _ => (
+                Level::Bad,
+                "Storage cannot be used",
+                format!("{kept}, but somebody has to check the settings; {retry}."),
+            ),
+        },
         State::Draining => {
             (Level::Good, "Catching up", "Storage is back, and what waited on disk is being sent.".to_owned())
         }
@@ -203,5 +206,24 @@ mod tests {
             ("12:03:05".to_owned(), "12:03".to_owned(), "1970-01-01 00:00".to_owned())
         );
         assert_eq!(time_of_day(1e300), "?");
+    }
+
+    #[test]
+    fn every_state_has_words_and_a_level() {
+        let told = |state| {
+            let mut stats = Stats::default();
+            stats.delivery.sink = "files".to_owned();
+            stats.delivery.writes.transient = 1;
+            stats.delivery.state = state;
+            let (level, word, _) = delivery(&stats, 0);
+            (level, word)
+        };
+        use crate::Blocked;
+        assert_eq!(told(State::Healthy), (Level::Good, "Points are being stored"));
+        assert_eq!(told(State::Backoff), (Level::Warning, "Storage does not answer"));
+        assert_eq!(told(State::Blocked(Blocked::Authorization)), (Level::Bad, "Storage refuses us"));
+        assert_eq!(told(State::Blocked(Blocked::Target)), (Level::Bad, "The database or bucket is missing"));
+        assert_eq!(told(State::Blocked(Blocked::Configuration)), (Level::Bad, "Storage cannot be used"));
+        assert_eq!(delivery(&Stats::default(), 0).1, "Monitoring is off");
     }
 }
