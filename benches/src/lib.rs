@@ -106,6 +106,9 @@ pub fn variants(monitor: &Monitor, disabled: &Monitor) -> Vec<Variant> {
         variant("tower-influx, failed with a code", "/code", ours()),
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
+        // What the rows of failures are to be held against.
+        variant("bare, failed", "/error", routes()),
+        variant("bare, failed with a code", "/code", routes()),
     ]
 }
 
