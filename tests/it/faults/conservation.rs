@@ -75,7 +75,7 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
         let healed = Instant::now();
         // Ends the pause, which after a row of 503 may be as long as a minute.
         monitor.check().await.expect("all is well again");
-        wait_for(monitor, &format!("{series}: the end of the backlog"), Duration::from_secs(60), |stats| {
+        wait_for(monitor, &format!("{series}: the end of the backlog"), PATIENCE + duration(), |stats| {
             stats.ledger.buffered + stats.ledger.in_flight + stats.ledger.spooled == 0
         })
         .await;
@@ -175,3 +175,5 @@ fn resources() -> String {
     let files = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
     format!("{resident}, {files} open files")
 }
+
+const PATIENCE: Duration = Duration::from_secs(60);
