@@ -14,13 +14,14 @@
 //! curl -X POST http://127.0.0.1:5120/licenses
 //! ```
 
-#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
 use std::{
     env,
     error::Error,
     fs,
     path::{self, PathBuf},
+    process::ExitCode,
     time::{Duration, SystemTime},
 };
 
@@ -47,7 +48,17 @@ use tower_influx::{
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("luna_licenses: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let arguments = Arguments::parse()?;
