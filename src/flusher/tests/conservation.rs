@@ -165,3 +165,43 @@ proptest! {
         runtime.block_on(run(steps, poison, in_flight, mode));
     }
 }
+
+/// On real threads: the books balance at every snapshot, in whatever moment it is taken.
+#[test]
+fn snapshots_balance_while_everything_moves() {
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("builds");
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut writes = 0_u32;
+    let rig = runtime.block_on(async {
+        let spool = Some((directory.path(), SpoolMode::OnFailure));
+        let change = |settings: &mut crate::Settings| {
+            settings.flush_interval = Duration::from_millis(2);
+            settings.retry_interval = Duration::from_millis(1);
+            settings.max_retry_interval = Duration::from_millis(2);
+            settings.batch_size = 500;
+            settings.max_in_flight = 3;
+        };
+        Rig::with(change, spool, move |_: &Batch| {
+            writes += 1;
+            if writes.is_multiple_of(7) { Err(WriteError::transient("reset")) } else { Ok(()) }
+        })
+    });
+    const EACH: usize = 20_000;
+    std::thread::scope(|scope| {
+        let producers: Vec<_> = (0..3)
+            .map(|number| {
+                let rig = &rig;
+                scope.spawn(move || rig.push(number * EACH..(number + 1) * EACH))
+            })
+            .collect();
+        while producers.iter().any(|producer| !producer.is_finished()) {
+            let stats = rig.flusher.stats();
+            assert!(stats.balances(), "{stats}");
+        }
+    });
+    let report = runtime.block_on(rig.flusher.shutdown(Duration::from_secs(60)));
+    assert_eq!(report.accepted, 3 * EACH as u64);
+    assert_eq!(report.written + report.spooled, report.accepted, "{report}");
+    assert!(rig.sink.stored().len() as u64 >= report.written);
+    assert!(rig.flusher.stats().balances());
+}
