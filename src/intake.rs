@@ -12,12 +12,13 @@ use std::{
 };
 
 use crate::{
-    ErrorCode, Point, RequestId, Settings,
+    ErrorCode, Point, Settings,
     buffer::{Buffer, Pushed},
     clock,
+    extract::request_id,
     field_types::FieldTypes,
     filter::Filter,
-    line_protocol::{self, BodyFields, Changes, Extras, RequestLine, RequestTemplate, StaticTags},
+    line_protocol::{self, BodyFields, Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags},
     middleware::{Route, current::Contents},
     point::schema::{ERROR_CODE, ROUTE},
     settings::Limits,
@@ -42,19 +43,18 @@ pub(crate) struct Intake {
 }
 
 /// A request that has ended.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Ended<'a> {
     pub(crate) stamp: i64,
     pub(crate) method: &'static str,
-    pub(crate) route: Route,
+    pub(crate) route: &'a Route,
     pub(crate) status: u16,
     pub(crate) failed: bool,
     pub(crate) execution_time: Duration,
-    pub(crate) request_id: &'a RequestId,
     /// From the response's extensions.
-    pub(crate) error_code: Option<ErrorCode>,
+    pub(crate) error_code: Option<&'a ErrorCode>,
     /// From the classifier.
-    pub(crate) classified_error_code: Option<ErrorCode>,
+    pub(crate) classified_error_code: Option<&'a ErrorCode>,
     pub(crate) body: Option<BodyFields>,
 }
 
@@ -86,56 +86,68 @@ impl Intake {
         self.unmatched.look(route);
     }
 
-    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none.
-    #[inline]
-    pub(crate) fn record_request(&self, mut ended: Ended<'_>, contents: Option<&mut Contents>) {
-        let Some(contents) = contents else { return self.write_request(&ended, None) };
-        if let Some(route) = contents.route.clone() {
-            ended.route = route;
-        }
-        ended.error_code = ended.error_code.take().or_else(|| contents.error_code.clone());
-        if contents.is_last(self) {
-            self.write_request(&ended, Some(&mut contents.extras));
-            contents.seal();
+    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none. `number` is that of
+    /// the id it was given.
+    pub(crate) fn record_request(&self, ended: &Ended<'_>, number: u64) {
+        let id = Id::Given(request_id::text_of(number));
+        let error_code = ended.error_code.or(ended.classified_error_code);
+        self.write_request(&Ended { error_code, ..*ended }, id, None);
+    }
+
+    /// As [`record_request`](Self::record_request), with what its slot holds.
+    pub(crate) fn record_request_with(&self, ended: &Ended<'_>, contents: &mut Contents) {
+        let is_last = contents.is_last(self);
+        let Contents { extras, error_code, route, request_id: id, .. } = contents;
+        let ended = Ended {
+            route: route.as_ref().unwrap_or(ended.route),
+            error_code: ended.error_code.or(error_code.as_ref()).or(ended.classified_error_code),
+            ..*ended
+        };
+        let id = id.number().map_or(Id::Own(id.own()), |number| Id::Given(request_id::text_of(number)));
+        if is_last {
+            self.write_request(&ended, id, Some(extras));
         } else {
             // The monitor around this one has types and caps of its own: it must find the extras as they were.
-            self.write_request(&ended, Some(&mut contents.extras.clone()));
+            self.write_request(&ended, id, Some(&mut extras.clone()));
+        }
+        if is_last {
+            contents.seal();
         }
     }
 
-    fn write_request(&self, ended: &Ended<'_>, mut extras: Option<&mut Extras>) {
+    /// Inlined once for requests without extras, where all that looks for them is then left out.
+    #[inline(always)]
+    fn write_request(&self, ended: &Ended<'_>, request_id: Id<'_>, mut extras: Option<&mut Extras>) {
         if self.filter.as_ref().is_some_and(|filter| !filter.records(ended.method, ended.route.as_str())) {
             return self.buffer.request_ended();
         }
-        with_scratch(|lines| {
-            let resource = match &ended.route {
-                Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
-                route => route.as_str(),
-            };
-            ended.request_id.with_bytes(|request_id| {
-                let line = RequestLine {
-                    stamp: ended.stamp,
-                    method: ended.method,
-                    resource,
-                    status_code: ended.status,
-                    request_id,
-                    execution_time: ended.execution_time,
-                    body: ended.body,
-                };
-                let mut changes = Changes::default();
-                if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
-                    changes += self.template.prepare(extras, &self.types, &self.values);
-                }
-                changes += self.template.encode_request(lines, &line, extras.as_deref());
-                if ended.failed {
-                    changes += self.write_error(lines, &line, ended, extras.as_deref());
-                }
-                if !changes.is_empty() {
-                    changes.count(&self.counters);
-                }
-            });
-            self.push(lines, 1 + usize::from(ended.failed), true);
-        });
+        let mut lines = take_scratch();
+        let resource = match ended.route {
+            Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
+            route => route.as_str(),
+        };
+        let line = RequestLine {
+            stamp: ended.stamp,
+            method: ended.method,
+            resource,
+            status_code: ended.status,
+            request_id,
+            execution_time: ended.execution_time,
+            body: ended.body,
+        };
+        let mut changes = Changes::default();
+        if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
+            changes += self.template.prepare(extras, &self.types, &self.values);
+        }
+        self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
+        if ended.failed {
+            self.write_error(&mut lines, &line, ended, extras.as_deref(), &mut changes);
+        }
+        if !changes.is_empty() {
+            changes.count(&self.counters);
+        }
+        self.push(&lines, 1 + usize::from(ended.failed), true);
+        keep_scratch(lines);
     }
 
     fn write_error(
@@ -144,49 +156,50 @@ impl Intake {
         line: &RequestLine<'_>,
         ended: &Ended<'_>,
         extras: Option<&Extras>,
-    ) -> Changes {
-        match ended.error_code.as_ref().or(ended.classified_error_code.as_ref()) {
+        changes: &mut Changes,
+    ) {
+        match ended.error_code {
             // An empty error code becomes the status code.
-            None => self.template.encode_error(lines, line, "", extras),
+            None => self.template.encode_error(lines, line, "", extras, changes),
             Some(code) => code.with_text(|code| {
                 let code =
                     if code.is_empty() { code } else { self.values.admit(ERROR_CODE, code, &self.counters) };
-                self.template.encode_error(lines, line, code, extras)
+                self.template.encode_error(lines, line, code, extras, changes);
             }),
         }
     }
 
     /// Takes a point of the application's own.
     pub(crate) fn record(&self, point: &dyn Point) {
-        with_scratch(|lines| {
-            let stamp = point.time().map_or_else(|| clock::stamp(Instant::now()), |time| time.as_nanos());
-            match line_protocol::encode_point(
-                point,
-                stamp,
-                &self.static_tags,
-                &self.limits,
-                &self.types,
-                &self.values,
-                lines,
-            ) {
-                Ok(changes) => {
-                    changes.count(&self.counters);
-                    self.push(lines, 1, false);
-                }
-                Err(invalid) => {
-                    self.counters.invalid.add(1);
-                    static WARNED: AtomicBool = AtomicBool::new(false);
-                    if !WARNED.swap(true, Ordering::Relaxed) {
-                        tracing::warn!(
-                            target: "tower_influx",
-                            series = %point.series(),
-                            "a point of the application's own cannot be stored and is left out: {invalid}; \
-                             further ones are only counted, as `invalid`"
-                        );
-                    }
+        let mut lines = take_scratch();
+        let stamp = point.time().map_or_else(|| clock::stamp(Instant::now()), |time| time.as_nanos());
+        match line_protocol::encode_point(
+            point,
+            stamp,
+            &self.static_tags,
+            &self.limits,
+            &self.types,
+            &self.values,
+            &mut lines,
+        ) {
+            Ok(changes) => {
+                changes.count(&self.counters);
+                self.push(&lines, 1, false);
+            }
+            Err(invalid) => {
+                self.counters.invalid.add(1);
+                static WARNED: AtomicBool = AtomicBool::new(false);
+                if !WARNED.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        target: "tower_influx",
+                        series = %point.series(),
+                        "a point of the application's own cannot be stored and is left out: {invalid}; \
+                         further ones are only counted, as `invalid`"
+                    );
                 }
             }
-        });
+        }
+        keep_scratch(lines);
     }
 
     fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
@@ -250,15 +263,19 @@ pub(crate) fn note_disabled() {
 
 static DISABLED: AtomicBool = AtomicBool::new(false);
 
-/// Lends the thread's own encoding space, empty. It is taken out rather than borrowed: a log event while encoding may itself be
-/// handled in a monitored service.
-#[inline]
-fn with_scratch(encode: impl FnOnce(&mut Vec<u8>)) {
-    thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
+/// The thread's own space to encode in, empty. Taken rather than borrowed: a log event while encoding may itself be handled in a
+/// monitored service.
+#[inline]
+fn take_scratch() -> Vec<u8> {
     let mut lines = SCRATCH.try_with(Cell::take).unwrap_or_default();
     lines.clear();
-    encode(&mut lines);
+    lines
+}
+
+#[inline]
+fn keep_scratch(lines: Vec<u8>) {
     if lines.capacity() <= MAX_SCRATCH {
         let _ = SCRATCH.try_with(|scratch| scratch.set(lines));
     }

@@ -27,6 +27,7 @@ pub fn routes() -> Router {
     Router::new()
         .route("/version", get(|| async { "0.1.0" }))
         .route("/items/{id}", get(|| async { "item" }))
+        .route("/nothing", get(|_: NoExtractor| async { "0.1.0" }))
         .route("/extractor", get(|_: MonitoringData| async { "0.1.0" }))
         .route(
             "/tag",
@@ -106,10 +107,22 @@ pub fn variants(monitor: &Monitor, disabled: &Monitor) -> Vec<Variant> {
         variant("tower-influx, failed with a code", "/code", ours()),
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
-        // What the rows of failures are to be held against.
+        // What the rows of extractors and failures are to be held against.
+        variant("bare, an extractor that does nothing", "/nothing", routes()),
         variant("bare, failed", "/error", routes()),
         variant("bare, failed with a code", "/code", routes()),
     ]
+}
+
+/// An extractor that does nothing: axum's own price of any extractor.
+struct NoExtractor;
+
+impl<S: Sync> axum::extract::FromRequestParts<S> for NoExtractor {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(_: &mut http::request::Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self)
+    }
 }
 
 /// A layer that does nothing: axum's own price of any layer.

@@ -10,7 +10,7 @@ use crate::{
 
 #[cfg(feature = "axum")]
 mod axum;
-mod request_id;
+pub(crate) mod request_id;
 
 pub use request_id::RequestId;
 

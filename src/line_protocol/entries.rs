@@ -200,6 +200,11 @@ impl Entries {
         Cursor { arena: &self.arena, rest: &self.fields }
     }
 
+    /// Tags and fields.
+    pub(super) fn cursors(&self) -> (Cursor<'_>, Cursor<'_>) {
+        (self.tags(), self.fields())
+    }
+
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
         self.arena.capacity()
@@ -289,13 +294,15 @@ impl Entries {
 }
 
 /// Entries in their order, of which those are taken that belong before the next name of the line.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Cursor<'a> {
     arena: &'a [u8],
     rest: &'a [Entry],
 }
 
 impl<'a> Cursor<'a> {
+    pub(super) const EMPTY: Self = Self { arena: &[], rest: &[] };
+
     /// The next entry, as it is written, if its name comes before `name`.
     #[inline]
     pub(super) fn before(&mut self, name: &[u8]) -> Option<&'a [u8]> {
@@ -317,6 +324,7 @@ impl<'a> Cursor<'a> {
 impl<'a> Iterator for Cursor<'a> {
     type Item = &'a [u8];
 
+    #[inline]
     fn next(&mut self) -> Option<&'a [u8]> {
         let (first, rest) = self.rest.split_first()?;
         self.rest = rest;

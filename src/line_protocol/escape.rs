@@ -37,11 +37,17 @@ fn rewrite_text(out: &mut Vec<u8>, text: &str, position: Position, limit: usize,
     }
 }
 
-/// Appends a route, as [`text`] would append `method:resource`, without that text being made.
+/// Appends a route, as [`text`] would append `method:resource`, without that text being made. `method` is a plain word.
 #[inline]
-pub(super) fn route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usize, changes: &mut Changes) {
-    let plain = |text: &str| is_plain(text.as_bytes(), Position::TagValue);
-    if method.len() + resource.len() < limit && plain(method) && plain(resource) {
+pub(super) fn route(
+    out: &mut Vec<u8>,
+    method: &'static str,
+    resource: &str,
+    limit: usize,
+    changes: &mut Changes,
+) {
+    debug_assert!(is_plain(method.as_bytes(), Position::TagValue), "{method} is no method of the standards");
+    if method.len() + resource.len() < limit && is_plain(resource.as_bytes(), Position::TagValue) {
         out.extend_from_slice(method.as_bytes());
         out.push(b':');
         out.extend_from_slice(resource.as_bytes());
@@ -70,7 +76,6 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut 
 
 /// As [`string`], for what is most likely ASCII. Bytes that are no text are replaced: one of them would make the batch
 /// unreadable.
-#[inline]
 pub(super) fn string_of_bytes(out: &mut Vec<u8>, bytes: &[u8], limit: usize, changes: &mut Changes) {
     if bytes.len() <= limit && classes(bytes) & (STRING | NOT_ASCII) == 0 {
         out.push(b'"');
@@ -282,9 +287,7 @@ mod tests {
 
     #[test]
     fn a_route_is_written_as_its_text() {
-        for (method, resource) in
-            [("GET", "/items/{id}"), ("A\\", "/"), ("", ""), ("é,", " \n"), ("GET", "/😀\\")]
-        {
+        for (method, resource) in [("GET", "/items/{id}"), ("", ""), ("OTHER", " \n"), ("GET", "/😀\\")] {
             for limit in 0..12 {
                 let in_parts = written(|out, changes| route(out, method, resource, limit, changes));
                 let whole = [method, ":", resource].concat();

@@ -40,16 +40,15 @@ pub(crate) use changes::Changes;
 pub(crate) use extras::Extras;
 pub(crate) use own_point::encode_point;
 pub(crate) use parse::parse;
-pub(crate) use request::{BodyFields, RequestLine, RequestTemplate};
+pub(crate) use request::{BodyFields, Id, RequestLine, RequestTemplate};
 pub(crate) use static_tags::StaticTags;
 
 use crate::point::number;
 
 /// Appends a space, the timestamp and the end of the line.
+#[inline]
 fn stamp(out: &mut Vec<u8>, stamp: i64) {
-    out.push(b' ');
-    number::integer(out, stamp.clamp(EARLIEST, LATEST));
-    out.push(b'\n');
+    number::timestamp(out, stamp.clamp(EARLIEST, LATEST));
 }
 
 /// The longest line: InfluxDB bounds a series, its tags and a field's name together by as much.

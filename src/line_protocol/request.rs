@@ -1,6 +1,6 @@
 //! The lines of a request: written on its own path, so from constants that were encoded once.
 
-use std::time::Duration;
+use std::{mem, time::Duration};
 
 use crate::{
     field_types::FieldTypes,
@@ -12,12 +12,19 @@ use crate::{
     point::{
         number,
         schema::{
-            BODY_BYTES, BODY_END, ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, RESPONSE_TIME,
-            ROUTE, STATUS_CODE,
+            BODY_BYTES, BODY_END, ERROR_CODE, ERRORS, EXECUTION_TIME, GIVEN_ID_BYTES, REQUEST_ID, REQUESTS,
+            RESPONSE_TIME, ROUTE, STATUS_CODE,
         },
     },
     tag_values::TagValues,
 };
+
+/// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or two.
+macro_rules! assignment {
+    ($name:expr) => {
+        const { assignment::<{ $name.len() + 2 }>($name) }
+    };
+}
 
 /// Constants of one monitor, encoded once: the request path only copies them.
 #[derive(Debug)]
@@ -42,15 +49,25 @@ pub(crate) struct RequestTemplate {
 pub(crate) struct RequestLine<'a> {
     /// Nanoseconds since the epoch, unique.
     pub(crate) stamp: i64,
-    /// With `resource` the raw text of the route, such as `GET` and `/items/{id}`.
-    pub(crate) method: &'a str,
+    /// One of the constants of the methods, which need no look.
+    pub(crate) method: &'static str,
+    /// The raw text of the route behind the method, such as `/items/{id}`.
     pub(crate) resource: &'a str,
     pub(crate) status_code: u16,
-    /// Text, as bytes. Not used where the template leaves request ids out.
-    pub(crate) request_id: &'a [u8],
+    /// Not used where the template leaves request ids out.
+    pub(crate) request_id: Id<'a>,
     pub(crate) execution_time: Duration,
     /// Where the body was tracked.
     pub(crate) body: Option<BodyFields>,
+}
+
+/// The text of a request's id, as bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Id<'a> {
+    /// Brought by the request, so it may hold anything.
+    Own(&'a [u8]),
+    /// Made by this crate: letters, digits and dashes, which need no look.
+    Given([u8; GIVEN_ID_BYTES]),
 }
 
 /// What became of the response's body.
@@ -89,44 +106,18 @@ impl RequestTemplate {
     }
 
     /// Appends the request's line in `requests`. Allocates nothing beyond the growth of `out`.
+    #[inline(always)]
     pub(crate) fn encode_request(
         &self,
         out: &mut Vec<u8>,
         request: &RequestLine<'_>,
         extras: Option<&Extras>,
-    ) -> Changes {
-        let mut changes = Changes::default();
-        let (mut tags, mut fields) = cursors(extras);
-        self.requests.write(out, &mut tags);
-        self.route_and_status(out, request, &mut tags, &mut changes);
-        out.push(b' ');
-        if let Some(body) = &request.body {
-            extra_fields_before(out, &mut fields, BODY_BYTES);
-            assign(out, BODY_BYTES);
-            number::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
-            out.extend_from_slice(b"i,");
-            extra_fields_before(out, &mut fields, BODY_END);
-            assign(out, BODY_END);
-            escape::string(out, body.end, STANDARD_BYTES, &mut changes);
-            out.push(b',');
+        changes: &mut Changes,
+    ) {
+        match extras {
+            None => self.request(out, request, changes, (Cursor::EMPTY, Cursor::EMPTY)),
+            Some(extras) => self.request(out, request, changes, extras.entries.cursors()),
         }
-        extra_fields_before(out, &mut fields, EXECUTION_TIME);
-        assign(out, EXECUTION_TIME);
-        number::seconds(out, request.execution_time);
-        if self.request_id {
-            out.push(b',');
-            extra_fields_before(out, &mut fields, REQUEST_ID);
-            assign(out, REQUEST_ID);
-            escape::string_of_bytes(out, request.request_id, STANDARD_BYTES, &mut changes);
-        }
-        if let Some(body) = &request.body {
-            out.push(b',');
-            extra_fields_before(out, &mut fields, RESPONSE_TIME);
-            assign(out, RESPONSE_TIME);
-            number::seconds(out, body.response_time);
-        }
-        end(out, fields, request.stamp);
-        changes
     }
 
     /// Appends the line in `errors` of a request that failed. An empty error code becomes the status code.
@@ -136,33 +127,77 @@ impl RequestTemplate {
         request: &RequestLine<'_>,
         error_code: &str,
         extras: Option<&Extras>,
-    ) -> Changes {
-        let mut changes = Changes::default();
-        let (mut tags, mut fields) = cursors(extras);
+        changes: &mut Changes,
+    ) {
+        match extras {
+            None => self.error(out, request, error_code, changes, (Cursor::EMPTY, Cursor::EMPTY)),
+            Some(extras) => self.error(out, request, error_code, changes, extras.entries.cursors()),
+        }
+    }
+
+    /// Inlined once for requests without extras, where all that asks for them is then left out.
+    #[inline(always)]
+    fn request(
+        &self,
+        out: &mut Vec<u8>,
+        request: &RequestLine<'_>,
+        changes: &mut Changes,
+        (mut tags, fields): (Cursor<'_>, Cursor<'_>),
+    ) {
+        self.requests.write(out, &mut tags);
+        self.route_and_status(out, request, &mut tags, changes);
+        let mut fields = Fields { extras: fields, separator: b' ' };
+        if let Some(body) = &request.body {
+            fields.assign(out, assignment!(BODY_BYTES));
+            number::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
+            out.push(b'i');
+            fields.assign(out, assignment!(BODY_END));
+            escape::string(out, body.end, STANDARD_BYTES, changes);
+        }
+        fields.assign(out, assignment!(EXECUTION_TIME));
+        number::seconds(out, request.execution_time);
+        if self.request_id {
+            fields.assign(out, assignment!(REQUEST_ID));
+            request.request_id.write(out, changes);
+        }
+        if let Some(body) = &request.body {
+            fields.assign(out, assignment!(RESPONSE_TIME));
+            number::seconds(out, body.response_time);
+        }
+        fields.end(out, request.stamp);
+    }
+
+    /// Inlined once without extras, too.
+    #[inline(always)]
+    fn error(
+        &self,
+        out: &mut Vec<u8>,
+        request: &RequestLine<'_>,
+        error_code: &str,
+        changes: &mut Changes,
+        (mut tags, fields): (Cursor<'_>, Cursor<'_>),
+    ) {
         self.errors.write(out, &mut tags);
         if error_code.is_empty() {
             number::status_code(out, request.status_code);
         } else {
-            escape::text(out, error_code, Position::TagValue, STANDARD_BYTES, &mut changes);
+            escape::text(out, error_code, Position::TagValue, STANDARD_BYTES, changes);
         }
         self.errors_route.write(out, &mut tags);
-        self.route_and_status(out, request, &mut tags, &mut changes);
-        out.push(b' ');
+        self.route_and_status(out, request, &mut tags, changes);
+        let mut fields = Fields { extras: fields, separator: b' ' };
         if self.request_id {
-            extra_fields_before(out, &mut fields, REQUEST_ID);
-            assign(out, REQUEST_ID);
-            escape::string_of_bytes(out, request.request_id, STANDARD_BYTES, &mut changes);
+            fields.assign(out, assignment!(REQUEST_ID));
+            request.request_id.write(out, changes);
         } else {
-            extra_fields_before(out, &mut fields, EXECUTION_TIME);
-            assign(out, EXECUTION_TIME);
+            fields.assign(out, assignment!(EXECUTION_TIME));
             number::seconds(out, request.execution_time);
         }
-        end(out, fields, request.stamp);
-        changes
+        fields.end(out, request.stamp);
     }
 
     /// From the route's value to the last tag.
-    #[inline]
+    #[inline(always)]
     fn route_and_status(
         &self,
         out: &mut Vec<u8>,
@@ -179,6 +214,20 @@ impl RequestTemplate {
         for tag in tags {
             out.push(b',');
             out.extend_from_slice(tag);
+        }
+    }
+}
+
+impl Id<'_> {
+    #[inline(always)]
+    fn write(self, out: &mut Vec<u8>, changes: &mut Changes) {
+        match self {
+            Self::Own(bytes) => escape::string_of_bytes(out, bytes, STANDARD_BYTES, changes),
+            Self::Given(text) => {
+                let mut quoted = [b'"'; GIVEN_ID_BYTES + 2];
+                quoted[1..=GIVEN_ID_BYTES].copy_from_slice(&text);
+                out.extend_from_slice(&quoted);
+            }
         }
     }
 }
@@ -213,12 +262,13 @@ impl Segment {
         if let Some(before) = before {
             cuts.push(Cut { name: before.as_bytes().into(), at: text.len() });
             text.push(b',');
-            assign(&mut text, before);
+            text.extend_from_slice(before.as_bytes());
+            text.push(b'=');
         }
         Self { text: text.into(), cuts: cuts.into() }
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
         if tags.is_empty() {
             out.extend_from_slice(&self.text);
@@ -227,6 +277,7 @@ impl Segment {
         }
     }
 
+    #[inline(never)]
     fn write_with(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
         if self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {
             return out.extend_from_slice(&self.text);
@@ -244,37 +295,51 @@ impl Segment {
     }
 }
 
-fn cursors(extras: Option<&Extras>) -> (Cursor<'_>, Cursor<'_>) {
-    extras.map(|extras| (extras.entries.tags(), extras.entries.fields())).unwrap_or_default()
+/// The fields of a line, in the order of their names: the standard ones as they are assigned, extra ones in between.
+struct Fields<'a> {
+    extras: Cursor<'a>,
+    /// A space before the first field, then commas.
+    separator: u8,
 }
 
-fn assign(out: &mut Vec<u8>, name: &str) {
-    out.extend_from_slice(name.as_bytes());
-    out.push(b'=');
-}
+impl Fields<'_> {
+    /// The extra fields that come before a standard one, and all of that one but its value.
+    #[inline(always)]
+    fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {
+        if !self.extras.is_empty() {
+            self.write_before(out, &text[1..N - 1]);
+        }
+        text[0] = mem::replace(&mut self.separator, b',');
+        out.extend_from_slice(&text);
+    }
 
-/// A standard field follows, so each of these is followed by a comma.
-#[inline]
-fn extra_fields_before(out: &mut Vec<u8>, fields: &mut Cursor<'_>, name: &str) {
-    if !fields.is_empty() {
-        write_fields_before(out, fields, name);
+    fn write_before(&mut self, out: &mut Vec<u8>, name: &[u8]) {
+        while let Some(field) = self.extras.before(name) {
+            out.push(mem::replace(&mut self.separator, b','));
+            out.extend_from_slice(field);
+        }
+    }
+
+    /// The remaining fields, all behind a standard one, and the timestamp.
+    #[inline(always)]
+    fn end(self, out: &mut Vec<u8>, stamp: i64) {
+        for field in self.extras {
+            out.push(b',');
+            out.extend_from_slice(field);
+        }
+        super::stamp(out, stamp);
     }
 }
 
-fn write_fields_before(out: &mut Vec<u8>, fields: &mut Cursor<'_>, name: &str) {
-    while let Some(field) = fields.before(name.as_bytes()) {
-        out.extend_from_slice(field);
-        out.push(b',');
+const fn assignment<const N: usize>(name: &str) -> [u8; N] {
+    let mut text = [b'='; N];
+    text[0] = b',';
+    let mut at = 0;
+    while at < name.len() {
+        text[1 + at] = name.as_bytes()[at];
+        at += 1;
     }
-}
-
-/// The remaining fields and the timestamp.
-fn end(out: &mut Vec<u8>, fields: Cursor<'_>, stamp: i64) {
-    for field in fields {
-        out.push(b',');
-        out.extend_from_slice(field);
-    }
-    super::stamp(out, stamp);
+    text
 }
 
 #[cfg(test)]

@@ -97,7 +97,9 @@ impl Tracking {
     /// Polls the body as part of its request. A panic counts as a failed body.
     fn poll<R>(&mut self, poll: impl FnOnce() -> R) -> R {
         let mut polling = Polling { tracking: self, returned: false };
-        let result = polling.tracking.exchange.enter_body(poll);
+        let entered = polling.tracking.exchange.enter_body();
+        let result = poll();
+        drop(entered);
         polling.returned = true;
         result
     }

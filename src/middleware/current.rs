@@ -5,9 +5,11 @@
 //! two or three allocations, whether a handler asks for it or not.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use http::HeaderValue;
 
 use super::{config::LayerConfig, route::Route};
 use crate::{
@@ -20,23 +22,26 @@ use crate::{
 /// What the extractor finds: whose request is running, and the slot of its extras once there is one.
 ///
 /// Layers of different monitors share one slot: each has its own `Current`, with the same slot in it.
+///
+/// It moves to the thread and back for each poll, so it is small: an id that the request brought is in the slot.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) config: Arc<LayerConfig>,
     pub(crate) slot: Option<Arc<Slot>>,
-    pub(crate) request_id: RequestId,
+    /// The number of the id that was given to this request. What a slot says comes first.
+    pub(crate) number: u64,
 }
 
 thread_local! {
-    static CURRENT: RefCell<Option<Current>> = const { RefCell::new(None) };
+    static CURRENT: Cell<Option<Current>> = const { Cell::new(None) };
     static SPARE: RefCell<Vec<Arc<Slot>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes `current` the thread's own, and returns what was there before.
+/// Makes `current` the thread's own, and puts what was that before in its place.
 #[inline]
-pub(crate) fn replace(current: Option<Current>) -> Option<Current> {
+pub(crate) fn swap(current: &mut Option<Current>) {
     // A thread that is being torn down has no current exchange; what runs on it then is counted, without extras.
-    CURRENT.try_with(|cell| cell.replace(current)).unwrap_or_default()
+    let _ = CURRENT.try_with(|cell| cell.swap(Cell::from_mut(current)));
 }
 
 /// Relates a new exchange to the one that this thread is working on, if any. True if that is this monitor's own: then the
@@ -51,7 +56,7 @@ pub(crate) fn join(new: &mut Current, intake: &Arc<Intake>, route: &Route) -> bo
             return true;
         }
         let slot = Arc::clone(outer.slot());
-        slot.lock().adopt(intake, &new.request_id);
+        slot.lock().share(intake);
         new.slot = Some(slot);
         false
     })
@@ -61,14 +66,29 @@ pub(crate) fn join(new: &mut Current, intake: &Arc<Intake>, route: &Route) -> bo
 /// Looks at the thread's current exchange. Must not run foreign code, which could look as well and would find nothing.
 #[inline]
 pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
-    CURRENT.try_with(|cell| cell.try_borrow_mut().ok()?.as_mut().map(look)).ok().flatten()
+    CURRENT
+        .try_with(|cell| {
+            let mut current = cell.take()?;
+            let result = look(&mut current);
+            cell.set(Some(current));
+            Some(result)
+        })
+        .ok()
+        .flatten()
 }
 
 impl Current {
     /// The slot, made on first use.
     pub(crate) fn slot(&mut self) -> &Arc<Slot> {
-        let Self { config, slot, request_id } = self;
-        slot.get_or_insert_with(|| Slot::take(config.intake.clone(), request_id.clone()))
+        let Self { config, slot, number } = self;
+        slot.get_or_insert_with(|| Slot::take(config.intake.clone(), RequestId::given(*number)))
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        match &self.slot {
+            Some(slot) => slot.lock().request_id(),
+            None => RequestId::given(self.number),
+        }
     }
 
     /// Takes the slot of data that a middleware outside put into the request's extensions.
@@ -77,8 +97,18 @@ impl Current {
             // An outer layer of another monitor has made a slot already: only what is in the data by now can join it.
             return self.merge(slot);
         }
-        slot.lock().adopt(intake, &self.request_id);
+        slot.lock().adopt(intake, RequestId::given(self.number));
         self.slot = Some(Arc::clone(slot));
+    }
+
+    /// Takes the id that the request brought, if it can be one. It goes into the slot.
+    #[inline(never)]
+    pub(crate) fn take_id(&mut self, header: &HeaderValue) {
+        let Some(intake) = &self.config.intake else { return };
+        let intake = Arc::clone(intake);
+        if let Some(id) = RequestId::from_header(header) {
+            self.slot().lock().take_id(&intake, id);
+        }
     }
 
     /// Adds the contents of another slot to this exchange's own.
@@ -113,7 +143,7 @@ pub(crate) struct Contents {
     pub(crate) error_code: Option<ErrorCode>,
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
-    request_id: RequestId,
+    pub(crate) request_id: RequestId,
     /// The monitors whose requests this is, outermost first. Empty for a slot that an application made.
     owners: Vec<Arc<Intake>>,
     sealed: bool,
@@ -173,11 +203,23 @@ impl Contents {
         self.route = Some(route);
     }
 
-    /// Makes the slot this monitor's as well.
-    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: &RequestId) {
+    /// Makes the slot this request's, unless it is another monitor's already, which has given it the request's id.
+    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: RequestId) {
         if self.owners.is_empty() {
-            self.request_id = request_id.clone();
+            self.request_id = request_id;
         }
+        self.share(intake);
+    }
+
+    /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.
+    pub(crate) fn take_id(&mut self, intake: &Intake, id: RequestId) {
+        if self.owners.first().is_some_and(|owner| std::ptr::eq(&**owner, intake)) {
+            self.request_id = id;
+        }
+    }
+
+    /// Makes the slot this monitor's as well.
+    pub(crate) fn share(&mut self, intake: &Arc<Intake>) {
         if !self.is_of(intake) {
             self.owners.push(Arc::clone(intake));
         }

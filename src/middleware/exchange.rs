@@ -1,7 +1,6 @@
 //! One request on its way through the layer, from its start to its end, which is recorded exactly once.
 
 use std::{
-    mem,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,11 +13,7 @@ use super::{
     outcome::{BodyOutcome, Classification, Ending, Outcome},
     route::{Route, method_name},
 };
-use crate::{
-    ErrorCode, MonitoringData, RequestId, clock,
-    intake::{Ended, Intake},
-    line_protocol::BodyFields,
-};
+use crate::{ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields};
 
 /// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
 /// and a timeout outside of the layer, are seen.
@@ -33,23 +28,26 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Starts an exchange; `None` where an outer layer of the same monitor has this request already, and only learns the
-    /// better route.
+    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the same monitor has this request
+    /// already, and only learns the better route.
     #[inline]
-    pub(crate) fn start<B>(
-        config: &Arc<LayerConfig>,
-        intake: &Arc<Intake>,
-        route: Route,
-        request: &mut Request<B>,
-    ) -> Option<Self> {
+    pub(crate) fn start<B>(config: &Arc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
+        let intake = config.intake.as_ref()?;
         let start = Instant::now();
-        let request_id = RequestId::from_header(request.headers().get(&config.request_id_header));
-        let mut current = Current { config: Arc::clone(config), slot: None, request_id };
+        let route = match &config.route {
+            None => Route::matched(request.extensions()),
+            Some(function) => Route::named(function, request),
+        };
+        let mut current =
+            Current { config: Arc::clone(config), slot: None, number: RequestId::next_number() };
         if current::join(&mut current, intake, &route) {
             return None;
         }
         if let Some(data) = request.extensions().get::<MonitoringData>() {
             current.adopt(intake, &data.slot);
+        }
+        if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
+            current.take_id(header);
         }
         if config.insert_data {
             let slot = Arc::clone(current.slot());
@@ -60,23 +58,19 @@ impl Exchange {
         Some(Self { current: Some(current), start, stamp, method, route })
     }
 
-    /// Runs a piece of the inner service with this exchange as the thread's current one. If it panics, the request has ended.
-    // Always: what it returns is the inner future, often hundreds of bytes, or a response.
-    #[inline(always)]
-    pub(crate) fn enter<R>(&mut self, run: impl FnOnce() -> R) -> R {
-        let entered = Entered::new(self);
-        let result = run();
-        entered.leave();
-        result
+    /// Makes this exchange the thread's current one until the guard is told to [`leave`](Entered::leave). Dropped instead, by
+    /// a panic, it ends the request.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Entered<'_> {
+        current::swap(&mut self.current);
+        Entered { exchange: self, left: false }
     }
 
     /// As [`enter`](Self::enter), for a body, whose panic is not the end of a request but of a response.
-    pub(crate) fn enter_body<R>(&mut self, run: impl FnOnce() -> R) -> R {
-        let mut entered = Entered::new(self);
+    pub(crate) fn enter_body(&mut self) -> Entered<'_> {
+        let mut entered = self.enter();
         entered.left = true;
-        let result = run();
-        drop(entered);
-        result
+        entered
     }
 
     /// The head of the response is there: judges it, and says whose id the response is to carry.
@@ -89,7 +83,7 @@ impl Exchange {
         let error_code = take_extensions(current, response.extensions());
         if current.config.propagate_request_id
             && !response.headers().contains_key(&current.config.request_id_header)
-            && let Some(id) = current.request_id.to_header()
+            && let Some(id) = current.request_id().to_header()
         {
             let name = current.config.request_id_header.clone();
             response.headers_mut().insert(name, id);
@@ -103,25 +97,24 @@ impl Exchange {
 
     /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
     #[inline]
-    pub(crate) fn finish(&mut self, judged: Judged, body: Option<BodyFields>) {
-        let Some(Current { config, slot, request_id }) = self.current.take() else { return };
+    pub(crate) fn finish(&mut self, judged: &Judged, body: Option<BodyFields>) {
+        let Some(Current { config, slot, number }) = self.current.take() else { return };
         let Some(intake) = &config.intake else { return };
         let ended = Ended {
             stamp: self.stamp,
             method: self.method,
-            route: mem::take(&mut self.route),
+            route: &self.route,
             status: judged.classification.status.as_u16(),
             failed: judged.classification.failed,
             execution_time: judged.execution_time,
-            request_id: &request_id,
-            error_code: judged.error_code,
-            classified_error_code: judged.classification.error_code,
+            error_code: judged.error_code.as_ref(),
+            classified_error_code: judged.classification.error_code.as_ref(),
             body,
         };
         match slot {
-            None => intake.record_request(ended, None),
+            None => intake.record_request(&ended, number),
             Some(slot) => {
-                intake.record_request(ended, Some(&mut slot.lock()));
+                intake.record_request_with(&ended, &mut slot.lock());
                 Slot::put_back(slot);
             }
         }
@@ -132,7 +125,7 @@ impl Exchange {
         let Some(current) = &self.current else { return };
         judged.classification = current.config.classify_body(judged.classification, body);
         let fields = BodyFields { response_time: self.start.elapsed(), bytes, end: body.ending.as_str() };
-        self.finish(judged, Some(fields));
+        self.finish(&judged, Some(fields));
     }
 
     /// Ends the request without a response.
@@ -141,7 +134,7 @@ impl Exchange {
         let execution_time = self.start.elapsed();
         let Some(config) = self.config() else { return };
         let classification = config.classify(&Outcome::without_response(ending));
-        self.finish(Judged { classification, error_code: None, execution_time }, None);
+        self.finish(&Judged { classification, error_code: None, execution_time }, None);
     }
 }
 
@@ -165,21 +158,15 @@ pub(crate) struct Judged {
 /// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange as panicked:
 /// `std::thread::panicking` would be wrong in both directions, since a layer outside may catch the panic and drop us later,
 /// and since a panic elsewhere may drop us while unwinding.
-struct Entered<'a> {
+pub(crate) struct Entered<'a> {
+    /// Holds what was current before, nearly always nothing, until that is put back.
     exchange: &'a mut Exchange,
-    outer: Option<Current>,
     left: bool,
 }
 
-impl<'a> Entered<'a> {
+impl Entered<'_> {
     #[inline]
-    fn new(exchange: &'a mut Exchange) -> Self {
-        let outer = current::replace(exchange.current.take());
-        Self { exchange, outer, left: false }
-    }
-
-    #[inline]
-    fn leave(mut self) {
+    pub(crate) fn leave(mut self) {
         self.left = true;
     }
 }
@@ -187,7 +174,7 @@ impl<'a> Entered<'a> {
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        self.exchange.current = current::replace(self.outer.take());
+        current::swap(&mut self.exchange.current);
         if !self.left {
             self.exchange.finish_without_response(Ending::Panic);
         }

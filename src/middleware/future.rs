@@ -41,16 +41,18 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let Some(exchange) = this.exchange else { return this.inner.poll(context) };
-        let mut result = ready!(exchange.enter(|| this.inner.poll(context)));
+        let entered = exchange.enter();
+        let polled = this.inner.poll(context);
+        entered.leave();
+        let mut result = ready!(polled);
         match &mut result {
             Ok(response) => {
                 if let Some(judged) = exchange.judge(response) {
-                    exchange.finish(judged, None);
+                    exchange.finish(&judged, None);
                 }
             }
             Err(_) => exchange.finish_without_response(Ending::ServiceError),
         }
-        *this.exchange = None;
         Poll::Ready(result)
     }
 }
@@ -70,7 +72,8 @@ pin_project! {
 }
 
 impl<F> TrackBodyFuture<F> {
-    pub(crate) fn new(inner: F, exchange: Option<Exchange>, head_only: bool) -> Self {
+    pub(crate) fn new(response: ResponseFuture<F>, head_only: bool) -> Self {
+        let ResponseFuture { inner, exchange } = response;
         Self { inner, exchange, head_only }
     }
 }
@@ -87,7 +90,10 @@ where
         let Some(exchange) = this.exchange else {
             return this.inner.poll(context).map_ok(|response| response.map(ResponseBody::untracked));
         };
-        let result = ready!(exchange.enter(|| this.inner.poll(context)));
+        let entered = exchange.enter();
+        let polled = this.inner.poll(context);
+        entered.leave();
+        let result = ready!(polled);
         let exchange = this.exchange.take();
         Poll::Ready(match result {
             Ok(mut response) => {

@@ -1,6 +1,6 @@
 //! The route and method of a request, as the database may see them: never more than the application has.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, mem, sync::Arc};
 
 use http::{Method, Request, request::Parts};
 
@@ -40,17 +40,27 @@ impl Route {
         Self::Unmatched
     }
 
-    /// What the application's own function says. The request is taken apart for it, and put together again.
+    /// What the application's own function says. It is lent all of the request but its body.
     #[cold]
-    pub(crate) fn named<B>(function: &RouteFunction, request: Request<B>) -> (Request<B>, Self) {
-        let (parts, body) = request.into_parts();
+    pub(crate) fn named<B>(function: &RouteFunction, request: &mut Request<B>) -> Self {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        swap(&mut parts, request);
         let route = function(&parts).map_or(Self::Unmatched, Self::Named);
-        (Request::from_parts(parts, body), route)
+        swap(&mut parts, request);
+        route
     }
 
     pub(crate) fn is_unmatched(&self) -> bool {
         matches!(self, Self::Unmatched)
     }
+}
+
+fn swap<B>(parts: &mut Parts, request: &mut Request<B>) {
+    mem::swap(&mut parts.method, request.method_mut());
+    mem::swap(&mut parts.uri, request.uri_mut());
+    mem::swap(&mut parts.version, request.version_mut());
+    mem::swap(&mut parts.headers, request.headers_mut());
+    mem::swap(&mut parts.extensions, request.extensions_mut());
 }
 
 impl fmt::Debug for Route {

@@ -13,7 +13,6 @@ use super::{
     config::LayerConfig,
     exchange::Exchange,
     future::{ResponseFuture, TrackBodyFuture},
-    route::Route,
 };
 
 /// A service around another that records every request. Made by [`MonitoringLayer`](crate::MonitoringLayer).
@@ -42,9 +41,17 @@ where
         self.inner.poll_ready(context)
     }
 
+    // Without closures and helpers that take the request or return the future: both are hundreds of bytes, and each would be
+    // copied once more.
     #[inline]
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (exchange, future) = call(&mut self.inner, &self.config, request);
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut exchange = Exchange::start(&self.config, &mut request);
+        let Some(running) = &mut exchange else {
+            return ResponseFuture::new(self.inner.call(request), exchange);
+        };
+        let entered = running.enter();
+        let future = self.inner.call(request);
+        entered.leave();
         ResponseFuture::new(future, exchange)
     }
 }
@@ -52,13 +59,12 @@ where
 /// As [`MonitoringService`], and follows the body. Made by [`TrackBodyLayer`](crate::TrackBodyLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodyService<S> {
-    inner: S,
-    config: Arc<LayerConfig>,
+    monitored: MonitoringService<S>,
 }
 
 impl<S> TrackBodyService<S> {
     pub(crate) fn new(inner: S, config: Arc<LayerConfig>) -> Self {
-        Self { inner, config }
+        Self { monitored: MonitoringService::new(inner, config) }
     }
 }
 
@@ -72,37 +78,11 @@ where
     type Future = TrackBodyFuture<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.inner.poll_ready(context)
+        self.monitored.poll_ready(context)
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let head_only = request.method() == http::Method::HEAD;
-        let (exchange, future) = call(&mut self.inner, &self.config, request);
-        TrackBodyFuture::new(future, exchange, head_only)
+        TrackBodyFuture::new(self.monitored.call(request), head_only)
     }
-}
-
-/// Into its callers, or the inner future, often hundreds of bytes, would be moved once more.
-#[inline(always)]
-fn call<S, B>(
-    inner: &mut S,
-    config: &Arc<LayerConfig>,
-    mut request: Request<B>,
-) -> (Option<Exchange>, S::Future)
-where
-    S: Service<Request<B>>,
-{
-    let Some(intake) = &config.intake else { return (None, inner.call(request)) };
-    let route;
-    match &config.route {
-        // Not moved, only looked at: a request is a few hundred bytes.
-        None => route = Route::matched(request.extensions()),
-        Some(function) => (request, route) = Route::named(function, request),
-    }
-    let mut exchange = Exchange::start(config, intake, route, &mut request);
-    let future = match &mut exchange {
-        Some(exchange) => exchange.enter(|| inner.call(request)),
-        None => inner.call(request),
-    };
-    (exchange, future)
 }

@@ -50,28 +50,72 @@ pub(crate) fn as_seconds(duration: Duration) -> f64 {
 #[inline]
 pub(crate) fn status_code(out: &mut Vec<u8>, code: u16) {
     if let 100..1000 = code {
-        let digit = |number: u16| b'0' + (number % 10) as u8;
-        out.extend_from_slice(&[digit(code / 100), digit(code / 10), digit(code)]);
+        out.extend_from_slice(&three_digits(code));
     } else {
         integer(out, code.into());
     }
 }
 
+/// Appends a space, a timestamp in nanoseconds and the end of the line. Timestamps of the years 2001 to 2262 have 19 digits.
 #[inline]
-fn decimal(out: &mut Vec<u8>, whole: u64, billionths: u32) {
-    if whole < 10 {
-        out.push(b'0' + whole as u8);
-    } else {
-        out.extend_from_slice(itoa::Buffer::new().format(whole).as_bytes());
+pub(crate) fn timestamp(out: &mut Vec<u8>, stamp: i64) {
+    if stamp < 10_i64.pow(18) {
+        return short_timestamp(out, stamp);
     }
-    out.push(b'.');
-    // One digit more, so that leading zeros are written.
-    let mut digits = itoa::Buffer::new();
-    let digits = &digits.format(BILLION as u32 + billionths).as_bytes()[1..];
-    let zeros = digits.iter().skip(1).rev().take_while(|digit| **digit == b'0').count();
-    out.extend_from_slice(&digits[..digits.len() - zeros]);
+    let stamp = stamp.cast_unsigned();
+    let (upper, lower) = (stamp / HUNDRED_MILLION, (stamp % HUNDRED_MILLION) as u32);
+    let (first, middle) = ((upper / HUNDRED_MILLION) as u16, (upper % HUNDRED_MILLION) as u32);
+    let mut digits = *b" 0000000000000000000\n";
+    digits[1..4].copy_from_slice(&three_digits(first));
+    digits[4..12].copy_from_slice(&eight_digits(middle));
+    digits[12..20].copy_from_slice(&eight_digits(lower));
+    out.extend_from_slice(&digits);
 }
 
+#[cold]
+fn short_timestamp(out: &mut Vec<u8>, stamp: i64) {
+    out.push(b' ');
+    integer(out, stamp);
+    out.push(b'\n');
+}
+
+#[inline]
+fn decimal(out: &mut Vec<u8>, whole: u64, billionths: u32) {
+    let mut digits = [b'.'; 11];
+    digits[2] = b'0' + (billionths / HUNDRED_MILLION as u32) as u8;
+    digits[3..].copy_from_slice(&eight_digits(billionths % HUNDRED_MILLION as u32));
+    let end = digits.len() - digits[3..].iter().rev().take_while(|digit| **digit == b'0').count();
+    let start = out.len();
+    if whole < 10 {
+        digits[0] = b'0' + whole as u8;
+        out.extend_from_slice(&digits);
+        out.truncate(start + end);
+    } else {
+        integer(out, whole.cast_signed());
+        out.extend_from_slice(&digits[1..end]);
+    }
+}
+
+#[inline]
+fn three_digits(number: u16) -> [u8; 3] {
+    let digit = |number: u16| b'0' + (number % 10) as u8;
+    [digit(number / 100), digit(number / 10), digit(number)]
+}
+
+/// All eight digits of a number below a hundred million at once: halved into four, two and one digits a lane, with the
+/// divisions by 100 and 10 as multiplications, exact for what a lane can hold.
+#[inline]
+fn eight_digits(number: u32) -> [u8; 8] {
+    let number = u64::from(number);
+    let fours = number / 10_000 | (number % 10_000) << 32;
+    let hundreds = (fours * 10_486 >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | (fours - 100 * hundreds) << 16;
+    let tens = (twos * 103 >> 10) & 0x0f_000f_000f_000f;
+    let ones = tens | (twos - 10 * tens) << 8;
+    (ones | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
+}
+
+const HUNDRED_MILLION: u64 = 100_000_000;
 const BILLION: u64 = 1_000_000_000;
 
 /// Seconds below which a whole number of billionths has at most 15 digits, which a float holds exactly enough.
@@ -128,7 +172,35 @@ mod tests {
         }
     }
 
+    #[test]
+    fn timestamps_are_whole_numbers() {
+        for stamp in [
+            i64::MIN + 2,
+            -1,
+            0,
+            10_i64.pow(18) - 1,
+            10_i64.pow(18),
+            1_700_000_000_000_000_000,
+            1_799_999_999_999_999_999,
+            i64::MAX - 1,
+        ] {
+            assert_eq!(written(|out| timestamp(out, stamp)), format!(" {stamp}\n"));
+        }
+    }
+
+    #[test]
+    fn every_lane_of_eight_digits_is_exact() {
+        for number in (0..10_000).flat_map(|number| [number, number * 10_000, number * 10_001]) {
+            assert_eq!(eight_digits(number), *format!("{number:08}").as_bytes());
+        }
+    }
+
     proptest! {
+        #[test]
+        fn any_timestamp_is_a_whole_number(stamp: i64) {
+            prop_assert_eq!(written(|out| timestamp(out, stamp)), format!(" {stamp}\n"));
+        }
+
         #[test]
         fn any_finite_float_reads_back(bits: u64) {
             let number = f64::from_bits(bits);

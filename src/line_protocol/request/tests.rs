@@ -14,15 +14,16 @@ fn line() -> RequestLine<'static> {
         method: "GET",
         resource: "/items/{id}",
         status_code: 404,
-        request_id: b"4f2a-1",
+        request_id: Id::Given(*b"4f2a00000000-00000000a1"),
         execution_time: Duration::from_nanos(123_456),
         body: None,
     }
 }
 
-fn written(write: impl FnOnce(&mut Vec<u8>) -> Changes) -> String {
-    let mut out = b"before\n".to_vec();
-    assert_eq!(write(&mut out), Changes::default());
+fn written(write: impl FnOnce(&mut Vec<u8>, &mut Changes)) -> String {
+    let (mut out, mut changes) = (b"before\n".to_vec(), Changes::default());
+    write(&mut out, &mut changes);
+    assert_eq!(changes, Changes::default());
     String::from_utf8(out).expect("UTF-8").strip_prefix("before\n").expect("appended").to_owned()
 }
 
@@ -30,14 +31,14 @@ fn written(write: impl FnOnce(&mut Vec<u8>) -> Changes) -> String {
 fn the_lines_of_a_request() {
     let template = template(None, &[], true);
     assert_eq!(
-        written(|out| template.encode_request(out, &line(), None)),
+        written(|out, changes| template.encode_request(out, &line(), None, changes)),
         "requests,route=GET:/items/{id},service=licenses,status_code=404 \
-         execution_time=0.000123456,request_id=\"4f2a-1\" 1700000000000000256\n"
+         execution_time=0.000123456,request_id=\"4f2a00000000-00000000a1\" 1700000000000000256\n"
     );
     assert_eq!(
-        written(|out| template.encode_error(out, &line(), "11009", None)),
+        written(|out, changes| template.encode_error(out, &line(), "11009", None, changes)),
         "errors,error_code=11009,route=GET:/items/{id},service=licenses,status_code=404 \
-         request_id=\"4f2a-1\" 1700000000000000256\n"
+         request_id=\"4f2a00000000-00000000a1\" 1700000000000000256\n"
     );
 }
 
@@ -46,9 +47,9 @@ fn static_tags_stand_where_they_belong() {
     let tags = [("cluster", "c"), ("fleet", "f"), ("sector", "s"), ("site", "t"), ("zone", "z")];
     let template = template(Some("i"), &tags, true);
     assert_eq!(
-        written(|out| template.encode_error(out, &line(), "1", None)),
+        written(|out, changes| template.encode_error(out, &line(), "1", None, changes)),
         "errors,cluster=c,error_code=1,fleet=f,instance=i,route=GET:/items/{id},sector=s,service=licenses,site=t,\
-         status_code=404,zone=z request_id=\"4f2a-1\" 1700000000000000256\n"
+         status_code=404,zone=z request_id=\"4f2a00000000-00000000a1\" 1700000000000000256\n"
     );
 }
 
@@ -65,15 +66,15 @@ fn extras_stand_where_they_belong() {
     line.body = Some(BodyFields { bytes: 5, end: "complete", response_time: Duration::from_secs(2) });
     let template = template(None, &[("zone", "z")], true);
     assert_eq!(
-        written(|out| template.encode_request(out, &line, Some(&extras))),
+        written(|out, changes| template.encode_request(out, &line, Some(&extras), changes)),
         "requests,a=x,error_codf=x,route=GET:/items/{id},routf=x,service=licenses,status=x,status_code=404,zone=z,zz=x \
          aa=1i,body_bytes=5i,body_end=\"complete\",body_f=1i,execution_time=0.000123456,ffff=1i,\
-         request_id=\"4f2a-1\",response_time=2.0,zzz=1i 1700000000000000256\n"
+         request_id=\"4f2a00000000-00000000a1\",response_time=2.0,zzz=1i 1700000000000000256\n"
     );
     assert_eq!(
-        written(|out| template.encode_error(out, &line, "1", Some(&extras))),
+        written(|out, changes| template.encode_error(out, &line, "1", Some(&extras), changes)),
         "errors,a=x,error_code=1,error_codf=x,route=GET:/items/{id},routf=x,service=licenses,status=x,\
-         status_code=404,zone=z,zz=x aa=1i,body_f=1i,ffff=1i,request_id=\"4f2a-1\",zzz=1i 1700000000000000256\n"
+         status_code=404,zone=z,zz=x aa=1i,body_f=1i,ffff=1i,request_id=\"4f2a00000000-00000000a1\",zzz=1i 1700000000000000256\n"
     );
 }
 
@@ -81,12 +82,12 @@ fn extras_stand_where_they_belong() {
 fn without_request_ids_an_error_has_its_execution_time() {
     let template = template(None, &[], false);
     assert_eq!(
-        written(|out| template.encode_request(out, &line(), None)),
+        written(|out, changes| template.encode_request(out, &line(), None, changes)),
         "requests,route=GET:/items/{id},service=licenses,status_code=404 \
          execution_time=0.000123456 1700000000000000256\n"
     );
     assert_eq!(
-        written(|out| template.encode_error(out, &line(), "", None)),
+        written(|out, changes| template.encode_error(out, &line(), "", None, changes)),
         "errors,error_code=404,route=GET:/items/{id},service=licenses,status_code=404 \
          execution_time=0.000123456 1700000000000000256\n"
     );
@@ -105,7 +106,7 @@ fn extras_give_way_to_static_tags_and_keep_to_types_and_values() {
         extras.field("size", size, &limits);
         let changes = template.prepare(&mut extras, &types, &values);
         let mut out = Vec::new();
-        template.encode_request(&mut out, &line(), Some(&extras));
+        template.encode_request(&mut out, &line(), Some(&extras), &mut Changes::default());
         (changes, String::from_utf8(out).expect("UTF-8"))
     };
     let ours = Changes { refused: 2, ..Changes::default() };
@@ -137,16 +138,16 @@ fn the_largest_request_fits_into_a_line() {
         values.admits(name.as_bytes(), b"first");
     }
     assert!(template.prepare(&mut extras, &FieldTypes::default(), &values).overflowed > 1_000);
-    let mut line = RequestLine { method: &bad, resource: &bad, request_id: bad.as_bytes(), ..line() };
+    let mut line = RequestLine { resource: &bad, request_id: Id::Own(bad.as_bytes()), ..line() };
     line.body = Some(BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX });
     line.execution_time = Duration::MAX;
     for extras in [Some(&extras), None] {
         let mut out = Vec::new();
-        template.encode_request(&mut out, &line, extras);
+        template.encode_request(&mut out, &line, extras, &mut Changes::default());
         assert!(out.len() <= crate::line_protocol::LINE_BYTES, "{}", out.len());
         assert!(crate::line_protocol::parse(&out).is_some());
         out.clear();
-        template.encode_error(&mut out, &line, &bad, extras);
+        template.encode_error(&mut out, &line, &bad, extras, &mut Changes::default());
         assert!(out.len() <= crate::line_protocol::LINE_BYTES, "{}", out.len());
         assert!(crate::line_protocol::parse(&out).is_some());
     }
