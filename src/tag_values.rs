@@ -99,6 +99,7 @@ impl TagValues {
         hasher.finish()
     }
 
+    #[inline]
     fn key(&self, name: &[u8]) -> &Key {
         let hash = fingerprints::hash_names(self.odd, name);
         for step in 0..PROBES {

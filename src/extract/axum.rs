@@ -1,6 +1,6 @@
 //! The extractor and the response part of axum.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, sync::Arc};
 
 use axum::extract::MatchedPath;
 use axum_core::{
@@ -10,14 +10,26 @@ use axum_core::{
 use http::request::Parts;
 
 use super::{ErrorCode, MonitoringData};
-use crate::middleware::Route;
+use crate::{
+    intake,
+    middleware::{Route, current},
+};
 
 impl<S: Sync> FromRequestParts<S> for MonitoringData {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let data = parts.extensions.get::<Self>().cloned().unwrap_or_else(Self::current_or_detached);
-        if let Some(path) = parts.extensions.get::<MatchedPath>() {
+        let route = parts.extensions.get::<MatchedPath>();
+        if let Some(data) = current::with(|current| {
+            if let Some(path) = route.filter(|path| current.route_address != path.as_str().as_ptr().addr()) {
+                current.slot().lock().refine(Route::Matched(path.clone()));
+            }
+            Self { slot: Arc::clone(current.slot()) }
+        }) {
+            return Ok(data);
+        }
+        let data = parts.extensions.get::<Self>().cloned().unwrap_or_else(detached);
+        if let Some(path) = route {
             data.slot.lock().refine(Route::Matched(path.clone()));
         }
         Ok(data)
@@ -28,7 +40,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for MonitoringData {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(parts.extensions.get::<Self>().cloned().or_else(Self::current))
+        Ok(Self::current().or_else(|| parts.extensions.get::<Self>().cloned()))
     }
 }
 
@@ -56,4 +68,11 @@ impl IntoResponseParts for MonitoringData {
         parts.extensions_mut().insert(self);
         Ok(parts)
     }
+}
+
+/// Data that goes nowhere, since no monitored request is there.
+#[cold]
+fn detached() -> MonitoringData {
+    intake::count_detached();
+    MonitoringData::new()
 }

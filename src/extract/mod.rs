@@ -3,7 +3,7 @@
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
-    Value, intake,
+    Value,
     middleware::current::{self, Slot},
     timer::{Timed, Timer},
 };
@@ -70,11 +70,13 @@ impl MonitoringData {
     }
 
     /// Adds a tag: indexed, stored as text.
+    #[inline]
     pub fn tag<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         self.slot.lock().tag(key, value.into());
     }
 
     /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name wins.
+    #[inline]
     pub fn field<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         self.slot.lock().field(key, value.into());
     }
@@ -97,14 +99,6 @@ impl MonitoringData {
     /// The id of this request: the one it came with, or the one it was given. Empty for data that belongs to no request.
     pub fn request_id(&self) -> RequestId {
         self.slot.lock().request_id()
-    }
-
-    /// The data of the current request, or data that goes nowhere.
-    pub(crate) fn current_or_detached() -> Self {
-        Self::current().unwrap_or_else(|| {
-            intake::count_detached();
-            Self::new()
-        })
     }
 }
 

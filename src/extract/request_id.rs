@@ -130,11 +130,11 @@ pub(crate) fn text_of(number: u64) -> [u8; LENGTH] {
 #[inline]
 fn hexadecimal(number: u32) -> [u8; 8] {
     let number = u64::from(number);
-    let fours = (number | number << 16) & 0x0000_ffff_0000_ffff;
-    let twos = (fours | fours << 8) & 0x00ff_00ff_00ff_00ff;
-    let ones = (twos | twos << 4) & 0x0f0f_0f0f_0f0f_0f0f;
+    let fours = (number | (number << 16)) & 0x0000_ffff_0000_ffff;
+    let twos = (fours | (fours << 8)) & 0x00ff_00ff_00ff_00ff;
+    let ones = (twos | (twos << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
     // 1 in each byte that holds 10 or more, and so is a letter.
-    let letters = (ones + u64::from_ne_bytes([6; 8])) >> 4 & u64::from_ne_bytes([1; 8]);
+    let letters = ((ones + u64::from_ne_bytes([6; 8])) >> 4) & u64::from_ne_bytes([1; 8]);
     (ones + u64::from_ne_bytes([b'0'; 8]) + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 

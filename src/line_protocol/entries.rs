@@ -5,6 +5,7 @@ use crate::{
     field_types::{FieldTypes, Verdict},
     line_protocol::{
         Changes, NAME_BYTES, VALUE_BYTES,
+        cursor::{Cursor, precedes},
         escape::{self, Position},
     },
     point::{number, schema::OVERFLOW, value::FieldType},
@@ -25,9 +26,9 @@ pub(super) struct Entries {
 /// Where one `key=value` is, and the type of a field's value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
-    start: usize,
-    key: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) key: usize,
+    pub(super) end: usize,
     field_type: FieldType,
 }
 
@@ -193,11 +194,11 @@ impl Entries {
     }
 
     pub(super) fn tags(&self) -> Cursor<'_> {
-        Cursor { arena: &self.arena, rest: &self.tags }
+        Cursor::new(&self.arena, &self.tags)
     }
 
     pub(super) fn fields(&self) -> Cursor<'_> {
-        Cursor { arena: &self.arena, rest: &self.fields }
+        Cursor::new(&self.arena, &self.fields)
     }
 
     /// Tags and fields.
@@ -247,8 +248,19 @@ impl Entries {
     }
 
     /// Where an entry is in its list, or belongs. The order is that of encoded names, as InfluxDB sorts them.
+    #[inline]
     fn find(&self, is_tag: bool, name: &[u8]) -> Result<usize, usize> {
         let list = if is_tag { &self.tags } else { &self.fields };
+        // Most requests add one or two.
+        match list.last() {
+            None => Err(0),
+            Some(last) if precedes(&self.arena[last.start..last.key], name) => Err(list.len()),
+            Some(_) => self.search(list, name),
+        }
+    }
+
+    #[inline(never)]
+    fn search(&self, list: &[Entry], name: &[u8]) -> Result<usize, usize> {
         list.binary_search_by(|entry| self.arena[entry.start..entry.key].cmp(name))
     }
 
@@ -290,54 +302,6 @@ impl Entries {
     fn boolean(&mut self, truth: bool) -> bool {
         self.arena.extend_from_slice(if truth { b"true" } else { b"false" });
         true
-    }
-}
-
-/// Entries in their order, of which those are taken that belong before the next name of the line.
-#[derive(Debug)]
-pub(super) struct Cursor<'a> {
-    arena: &'a [u8],
-    rest: &'a [Entry],
-}
-
-impl<'a> Cursor<'a> {
-    pub(super) const EMPTY: Self = Self { arena: &[], rest: &[] };
-
-    /// The next entry, as it is written, if its name comes before `name`.
-    #[inline]
-    pub(super) fn before(&mut self, name: &[u8]) -> Option<&'a [u8]> {
-        if self.has_before(name) { self.next() } else { None }
-    }
-
-    #[inline]
-    pub(super) fn is_empty(&self) -> bool {
-        self.rest.is_empty()
-    }
-
-    /// Whether there is an entry that belongs before `name`.
-    #[inline]
-    pub(super) fn has_before(&self, name: &[u8]) -> bool {
-        self.rest.first().is_some_and(|first| precedes(&self.arena[first.start..first.key], name))
-    }
-}
-
-impl<'a> Iterator for Cursor<'a> {
-    type Item = &'a [u8];
-
-    #[inline]
-    fn next(&mut self) -> Option<&'a [u8]> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(&self.arena[first.start..first.end])
-    }
-}
-
-/// Whether a name comes before another. Most differ in their first byte, which costs no call.
-#[inline]
-fn precedes(name: &[u8], other: &[u8]) -> bool {
-    match (name.first(), other.first()) {
-        (Some(first), Some(other)) if first != other => first < other,
-        _ => name < other,
     }
 }
 

@@ -24,6 +24,7 @@
 //! Every change is counted, in [`Changes`].
 
 mod changes;
+mod cursor;
 #[cfg(test)]
 mod documentation;
 mod entries;

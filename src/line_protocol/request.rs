@@ -6,7 +6,7 @@ use crate::{
     field_types::FieldTypes,
     line_protocol::{
         Changes, Extras, STANDARD_BYTES, StaticTags,
-        entries::Cursor,
+        cursor::Cursor,
         escape::{self, Position},
     },
     point::{
@@ -270,7 +270,7 @@ impl Segment {
 
     #[inline(always)]
     fn write(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
-        if tags.is_empty() {
+        if tags.is_empty() || self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {
             out.extend_from_slice(&self.text);
         } else {
             self.write_with(out, tags);
@@ -279,9 +279,6 @@ impl Segment {
 
     #[inline(never)]
     fn write_with(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
-        if self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {
-            return out.extend_from_slice(&self.text);
-        }
         let mut from = 0;
         for cut in &self.cuts {
             while let Some(tag) = tags.before(&cut.name) {

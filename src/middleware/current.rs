@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
@@ -30,6 +31,8 @@ pub(crate) struct Current {
     pub(crate) slot: Option<Arc<Slot>>,
     /// The number of the id that was given to this request. What a slot says comes first.
     pub(crate) number: u64,
+    /// See [`Route::address`].
+    pub(crate) route_address: usize,
 }
 
 thread_local! {
@@ -80,7 +83,7 @@ pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
 impl Current {
     /// The slot, made on first use.
     pub(crate) fn slot(&mut self) -> &Arc<Slot> {
-        let Self { config, slot, number } = self;
+        let Self { config, slot, number, .. } = self;
         slot.get_or_insert_with(|| Slot::take(config.intake.clone(), RequestId::given(*number)))
     }
 
@@ -144,8 +147,10 @@ pub(crate) struct Contents {
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
-    /// The monitors whose requests this is, outermost first. Empty for a slot that an application made.
-    owners: Vec<Arc<Intake>>,
+    /// The outermost monitor whose request this is. `None` for a slot that an application made.
+    owner: Option<Arc<Intake>>,
+    /// The other monitors whose requests this is.
+    more_owners: Vec<Arc<Intake>>,
     sealed: bool,
 }
 
@@ -156,7 +161,7 @@ impl Slot {
         let slot = spare.unwrap_or_else(|| Arc::new(Self(Mutex::default())));
         let mut contents = slot.lock();
         contents.request_id = request_id;
-        contents.owners.extend(intake);
+        contents.owner = intake;
         drop(contents);
         slot
     }
@@ -166,7 +171,8 @@ impl Slot {
         let Some(only) = Arc::get_mut(&mut slot) else { return };
         let contents = only.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         contents.extras.clear();
-        contents.owners.clear();
+        contents.owner = None;
+        contents.more_owners.clear();
         contents.error_code = None;
         contents.route = None;
         contents.request_id = RequestId::default();
@@ -205,7 +211,7 @@ impl Contents {
 
     /// Makes the slot this request's, unless it is another monitor's already, which has given it the request's id.
     pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: RequestId) {
-        if self.owners.is_empty() {
+        if self.owner.is_none() {
             self.request_id = request_id;
         }
         self.share(intake);
@@ -213,25 +219,27 @@ impl Contents {
 
     /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.
     pub(crate) fn take_id(&mut self, intake: &Intake, id: RequestId) {
-        if self.owners.first().is_some_and(|owner| std::ptr::eq(&**owner, intake)) {
+        if self.owner.as_ref().is_some_and(|owner| ptr::eq(&**owner, intake)) {
             self.request_id = id;
         }
     }
 
     /// Makes the slot this monitor's as well.
     pub(crate) fn share(&mut self, intake: &Arc<Intake>) {
-        if !self.is_of(intake) {
-            self.owners.push(Arc::clone(intake));
+        if self.owner.is_none() {
+            self.owner = Some(Arc::clone(intake));
+        } else if !self.is_of(intake) {
+            self.more_owners.push(Arc::clone(intake));
         }
     }
 
     pub(crate) fn is_of(&self, intake: &Arc<Intake>) -> bool {
-        self.owners.iter().any(|owner| Arc::ptr_eq(owner, intake))
+        self.owner.iter().chain(&self.more_owners).any(|owner| Arc::ptr_eq(owner, intake))
     }
 
     /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.
     pub(crate) fn is_last(&self, intake: &Intake) -> bool {
-        self.owners.first().is_none_or(|owner| std::ptr::eq(&**owner, intake))
+        self.owner.as_ref().is_none_or(|owner| ptr::eq(&**owner, intake))
     }
 
     /// Ends the collecting. What comes later is counted as late.
@@ -239,20 +247,26 @@ impl Contents {
         self.sealed = true;
     }
 
+    #[inline]
     pub(crate) fn add(&mut self, add: impl FnOnce(&mut Extras, &Limits) -> Changes) {
-        let owner = self.owners.first();
-        if self.sealed {
-            if let Some(owner) = owner {
-                owner.counters.late_extras.add(1);
+        let Self { extras, owner, sealed: false, .. } = self else { return self.count_late() };
+        match owner {
+            Some(owner) => {
+                let changes = add(extras, &owner.limits);
+                if !changes.is_empty() {
+                    changes.count(&owner.counters);
+                }
             }
-            return;
+            None => {
+                add(extras, &Limits::default());
+            }
         }
-        let added = match owner {
-            Some(owner) => add(&mut self.extras, &owner.limits),
-            None => add(&mut self.extras, &Limits::default()),
-        };
-        if let Some(owner) = owner {
-            added.count(&owner.counters);
+    }
+
+    #[cold]
+    fn count_late(&self) {
+        if let Some(owner) = &self.owner {
+            owner.counters.late_extras.add(1);
         }
     }
 }

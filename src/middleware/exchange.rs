@@ -38,8 +38,12 @@ impl Exchange {
             None => Route::matched(request.extensions()),
             Some(function) => Route::named(function, request),
         };
-        let mut current =
-            Current { config: Arc::clone(config), slot: None, number: RequestId::next_number() };
+        let mut current = Current {
+            config: Arc::clone(config),
+            slot: None,
+            number: RequestId::next_number(),
+            route_address: route.address(),
+        };
         if current::join(&mut current, intake, &route) {
             return None;
         }
@@ -98,7 +102,7 @@ impl Exchange {
     /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
     #[inline]
     pub(crate) fn finish(&mut self, judged: &Judged, body: Option<BodyFields>) {
-        let Some(Current { config, slot, number }) = self.current.take() else { return };
+        let Some(Current { config, slot, number, .. }) = self.current.take() else { return };
         let Some(intake) = &config.intake else { return };
         let ended = Ended {
             stamp: self.stamp,

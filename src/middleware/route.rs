@@ -50,6 +50,16 @@ impl Route {
         route
     }
 
+    /// Where the text of a matched route is, to tell it from the longer one that a router further inside may find; 0 for others.
+    #[inline]
+    pub(crate) fn address(&self) -> usize {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Matched(path) => path.as_str().as_ptr().addr(),
+            Self::Unmatched | Self::Named(_) => 0,
+        }
+    }
+
     pub(crate) fn is_unmatched(&self) -> bool {
         matches!(self, Self::Unmatched)
     }

@@ -107,11 +107,11 @@ fn three_digits(number: u16) -> [u8; 3] {
 #[inline]
 fn eight_digits(number: u32) -> [u8; 8] {
     let number = u64::from(number);
-    let fours = number / 10_000 | (number % 10_000) << 32;
-    let hundreds = (fours * 10_486 >> 20) & 0x7f_0000_007f;
-    let twos = hundreds | (fours - 100 * hundreds) << 16;
-    let tens = (twos * 103 >> 10) & 0x0f_000f_000f_000f;
-    let ones = tens | (twos - 10 * tens) << 8;
+    let fours = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
+    let twos = hundreds | ((fours - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x0f_000f_000f_000f;
+    let ones = tens | ((twos - 10 * tens) << 8);
     (ones | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
 }
 

@@ -1,0 +1,55 @@
+//! Encoded tags or fields, taken one by one where a line has room for them.
+
+use crate::line_protocol::entries::Entry;
+
+/// Entries in their order, of which those are taken that belong before the next name of the line.
+#[derive(Debug)]
+pub(super) struct Cursor<'a> {
+    arena: &'a [u8],
+    rest: &'a [Entry],
+}
+
+impl<'a> Cursor<'a> {
+    pub(super) const EMPTY: Self = Self::new(&[], &[]);
+
+    pub(super) const fn new(arena: &'a [u8], rest: &'a [Entry]) -> Self {
+        Self { arena, rest }
+    }
+
+    /// The next entry, as it is written, if its name comes before `name`.
+    #[inline]
+    pub(super) fn before(&mut self, name: &[u8]) -> Option<&'a [u8]> {
+        if self.has_before(name) { self.next() } else { None }
+    }
+
+    #[inline]
+    pub(super) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// Whether there is an entry that belongs before `name`.
+    #[inline]
+    pub(super) fn has_before(&self, name: &[u8]) -> bool {
+        self.rest.first().is_some_and(|first| precedes(&self.arena[first.start..first.key], name))
+    }
+}
+
+impl<'a> Iterator for Cursor<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let (first, rest) = self.rest.split_first()?;
+        self.rest = rest;
+        Some(&self.arena[first.start..first.end])
+    }
+}
+
+/// Whether a name comes before another. Most differ in their first byte, which costs no call.
+#[inline]
+pub(super) fn precedes(name: &[u8], other: &[u8]) -> bool {
+    match (name.first(), other.first()) {
+        (Some(first), Some(other)) if first != other => first < other,
+        _ => name < other,
+    }
+}
