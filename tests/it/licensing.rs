@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    fs,
     path::Path,
     process::Command,
     sync::{
@@ -21,6 +21,7 @@ use tower_influx::{
 };
 
 use crate::support::{
+    example::program,
     influx::Influx,
     live::{self, INFLUXD, NGINX},
     nginx::{Nginx, Upstream},
@@ -99,16 +100,7 @@ async fn a_disabled_monitor_checks_and_records_nothing() {
 
 #[tokio::test]
 async fn the_example_issues_licences_that_are_taken() {
-    let test = env::current_exe().expect("a program");
-    let folder = test.parent().and_then(Path::parent).expect("target/debug/deps");
-    let example = folder.join("examples").join(format!("issue_license{}", env::consts::EXE_SUFFIX));
-    if !example.exists() {
-        assert!(!live::required(), "{} is not built: run `cargo build --examples`", example.display());
-        live::say(
-            "NOT RUN: the_example_issues_licences_that_are_taken: `cargo test` alone builds the examples",
-        );
-        return;
-    }
+    let example = program("issue_license");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let issue = |arguments: &str| {
         let mut command = Command::new(&example);

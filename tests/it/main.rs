@@ -7,7 +7,7 @@
 mod bounds;
 mod chaos;
 mod endings;
-mod example;
+mod examples;
 mod faults;
 mod grafana;
 mod grpc;

@@ -72,7 +72,8 @@ pub(crate) async fn influx_behind_nginx() -> (Influx, Nginx) {
     (influx, nginx)
 }
 
-fn counts(points: &[Stored]) -> Counts {
+/// By the tags that tell of an ending.
+pub(crate) fn counts(points: &[Stored]) -> Counts {
     let mut counts = Counts::new();
     for point in points {
         let key = ["route", "status_code", "error_code"].map(|tag| point.tag(tag).to_owned());

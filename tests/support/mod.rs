@@ -6,6 +6,7 @@
 pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod child;
+pub(crate) mod example;
 pub(crate) mod fault_server;
 pub(crate) mod http;
 pub(crate) mod influx;
