@@ -1,3 +1,43 @@
 //! Every example, as a stranger runs it: a process that is asked over the network and ended by SIGTERM.
 
+use std::{fs, path::Path};
+
+mod custom_sink;
+mod grpc;
 mod luna_licenses;
+mod outage;
+mod own_points;
+mod services;
+// Its tests are what it shows, so they run here too.
+#[allow(dead_code, reason = "its `main` is run as a process")]
+#[path = "../../../examples/testing.rs"]
+mod testing;
+
+#[test]
+fn every_example_is_tested_and_told_of() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    let files = |folder: &str| {
+        let entries = fs::read_dir(root.join(folder)).expect("a folder of the project");
+        entries.map(|entry| entry.expect("a readable entry").path()).collect::<Vec<_>>()
+    };
+    let tests: String = files("tests/it/examples")
+        .iter()
+        .chain(&[root.join("tests/it/licensing.rs")])
+        .map(|file| text(file))
+        .collect();
+    let readme = text(&root.join("README.md"));
+    for file in files("examples") {
+        let name = file.file_stem().and_then(|stem| stem.to_str()).expect("a name");
+        assert!(tests.contains(&format!("\"{name}\"")), "no test runs the example `{name}`");
+        assert!(
+            readme.contains(&format!("examples/{name}.rs")),
+            "the README does not tell of the example `{name}`"
+        );
+        let says = text(&file);
+        assert!(
+            says.starts_with("//! ") && says.contains(&format!("cargo run --example {name}")),
+            "`{name}` does not say how to run it"
+        );
+    }
+}

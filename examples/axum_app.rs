@@ -1,0 +1,229 @@
+//! An axum application as it goes to production: state, nested routers, the extractor, an error type with codes, settings from
+//! a file and the environment, a log, and a graceful end.
+//!
+//! Run `cargo run --example axum_app`; it says what to ask it. Look at the points in `monitoring-data/*.lp`: tag `customer` and
+//! field `stock_time` are the handlers' own, and what failed has a second line, in `errors`, with the code of `AppError`.
+//!
+//! `-- FILE` reads the configuration from a TOML file instead of [`CONFIGURATION`]. Variables `APP__…` win over both: two
+//! underscores step into a section, and names are in capitals, so `APP__LISTEN=127.0.0.1:0` is `listen`, and
+//! `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` is `directory` in `[monitoring.spool]`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
+
+use std::{
+    collections::BTreeMap,
+    env,
+    error::Error,
+    fs, io,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{net::TcpListener, signal};
+use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
+
+/// What counts where no file is given. A health check is asked all day and says nothing, so it is left out.
+const CONFIGURATION: &str = r#"
+listen = "127.0.0.1:3000"
+
+[monitoring]
+service = "axum_app"
+filter.ignore = ["GET:/health"]
+"#;
+
+#[derive(Deserialize)]
+struct Configuration {
+    listen: String,
+    monitoring: Settings,
+}
+
+#[derive(Clone)]
+struct App {
+    stock: Stock,
+    monitor: Monitor,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("axum_app: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
+    // The monitoring logs through `tracing`: without a subscriber nobody hears that the database is away.
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let configuration = read_configuration(env::args().nth(1))?;
+    let listener = TcpListener::bind(&configuration.listen)
+        .await
+        .map_err(|error| format!("cannot listen on {}: {error}", configuration.listen))?;
+    let monitor = Monitor::start(configuration.monitoring)?;
+    let app = App { stock: Stock::default(), monitor: monitor.clone() };
+
+    let items = Router::new().route("/", get(list)).route("/{id}", get(item).put(deliver));
+    let router = Router::new()
+        .nest("/api/items", items)
+        .route("/api/orders", post(order))
+        .route("/health", get(async || "well\n"))
+        .route("/stats", get(stats))
+        .fallback(async || AppError::NoSuchRoute)
+        .with_state(app)
+        .layer(monitor.layer()); // last, so that it sees every route and the fallback
+
+    let address = format!("http://{}", listener.local_addr()?);
+    println!("listening on {address}, try in another terminal:");
+    println!("  curl {address}/api/items/1");
+    println!("  curl {address}/api/items/99         fails with code 2001");
+    println!(
+        "  curl {address}/api/orders -H 'content-type: application/json' -d '{{\"customer\":\"acme\",\"item\":1,\"count\":2}}'"
+    );
+    println!("  curl {address}/stats                the books of the monitoring");
+    axum::serve(listener, router).with_graceful_shutdown(asked_to_stop()).await?;
+    println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
+    Ok(())
+}
+
+async fn list(State(app): State<App>) -> Json<BTreeMap<u32, u32>> {
+    Json(app.stock.all())
+}
+
+async fn item(
+    State(app): State<App>,
+    Path(id): Path<u32>,
+    data: MonitoringData,
+) -> Result<Json<u32>, AppError> {
+    let count = data.time("stock_time", app.stock.count(id)).await.ok_or(AppError::NoSuchItem(id))?;
+    data.field("stock", count);
+    Ok(Json(count))
+}
+
+async fn deliver(State(app): State<App>, Path(id): Path<u32>, Json(count): Json<u32>) -> StatusCode {
+    app.stock.add(id, count);
+    StatusCode::NO_CONTENT
+}
+
+#[derive(Deserialize)]
+struct Order {
+    customer: String,
+    item: u32,
+    count: u32,
+}
+
+async fn order(
+    State(app): State<App>,
+    data: MonitoringData,
+    Json(order): Json<Order>,
+) -> Result<StatusCode, AppError> {
+    // A tag: there are as many series as customers. Beyond the limit `tag_values` all others share one.
+    data.tag("customer", &order.customer);
+    app.stock.take(order.item, order.count)?;
+    Ok(StatusCode::CREATED)
+}
+
+async fn stats(State(app): State<App>) -> impl IntoResponse {
+    Json(app.monitor.stats())
+}
+
+/// What can go wrong, each with a code that clients and dashboards know.
+#[derive(Debug)]
+enum AppError {
+    NoSuchRoute,
+    NoSuchItem(u32),
+    OutOfStock { left: u32 },
+}
+
+impl IntoResponse for AppError {
+    fn into_response(self) -> Response {
+        let (status, code, detail) = match self {
+            Self::NoSuchRoute => (StatusCode::NOT_FOUND, 1001, "no such route".to_owned()),
+            Self::NoSuchItem(id) => (StatusCode::NOT_FOUND, 2001, format!("no item {id}")),
+            Self::OutOfStock { left } => (StatusCode::CONFLICT, 2002, format!("only {left} left")),
+        };
+        // The code goes into the response's extensions, where the layer finds it; the client reads it from the body.
+        (status, ErrorCode::from(code), Json(json!({ "code": code, "detail": detail }))).into_response()
+    }
+}
+
+/// Stands for a database.
+#[derive(Clone)]
+struct Stock(Arc<Mutex<BTreeMap<u32, u32>>>);
+
+impl Default for Stock {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new((1..=10).map(|id| (id, 3)).collect())))
+    }
+}
+
+impl Stock {
+    fn all(&self) -> BTreeMap<u32, u32> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    async fn count(&self, item: u32) -> Option<u32> {
+        self.all().get(&item).copied()
+    }
+
+    fn add(&self, item: u32, count: u32) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(item).or_default() += count;
+    }
+
+    fn take(&self, item: u32, count: u32) -> Result<(), AppError> {
+        let mut stock = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = stock.get_mut(&item).ok_or(AppError::NoSuchItem(item))?;
+        *left = left.checked_sub(count).ok_or(AppError::OutOfStock { left: *left })?;
+        Ok(())
+    }
+}
+
+/// The file, with the environment on top.
+fn read_configuration(file: Option<String>) -> Result<Configuration, Box<dyn Error>> {
+    let text = match file {
+        Some(file) => fs::read_to_string(&file).map_err(|error| format!("cannot read {file}: {error}"))?,
+        None => CONFIGURATION.to_owned(),
+    };
+    let mut table: toml::Table = text.parse()?;
+    // Not `env::vars`, which panics where any variable of the machine is no Unicode.
+    for (name, value) in env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
+        let Some(path) = name.strip_prefix("APP__") else { continue };
+        let value = value.into_string().map_err(|_| format!("the value of {name} is no Unicode"))?;
+        let path = path.to_lowercase();
+        let (sections, key) = path.rsplit_once("__").map_or((None, &*path), |(rest, key)| (Some(rest), key));
+        let mut section = &mut table;
+        for step in sections.into_iter().flat_map(|sections| sections.split("__")) {
+            let inner = section.entry(step).or_insert_with(|| toml::Table::new().into());
+            section = inner.as_table_mut().ok_or_else(|| format!("{name}: `{step}` is no section"))?;
+        }
+        // Text is enough: the settings read numbers, switches, durations and lists from it.
+        section.insert(key.to_owned(), value.into());
+    }
+    Ok(table.try_into()?)
+}
+
+/// Ctrl-C, or the SIGTERM that ends a container.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
+        signal.expect("signals can be waited for").recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

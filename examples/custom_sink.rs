@@ -1,0 +1,123 @@
+//! A sink of your own: batches as lines over TCP, as Telegraf's `socket_listener` and many a pipeline take them.
+//!
+//! Run `cargo run --example custom_sink`; it says how to receive the points, and what to ask it. Look at what the receiver
+//! prints, then stop the receiver, go on asking, and start it again: nothing is lost. End the example while the receiver is
+//! away, and the last line counts what is dropped, as there is no spool here.
+//!
+//! `-- RECEIVER ADDRESS` sends to and listens at other addresses than 127.0.0.1:8094 and 127.0.0.1:3000.
+
+#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+
+use std::{env, error::Error, io, time::Duration};
+
+use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+    signal, time,
+};
+use tower_influx::{Batch, Blocked, Monitor, Settings, Sink, SinkFuture, WriteError, Written};
+
+/// Writes each batch over a connection of its own.
+struct TcpSink {
+    receiver: String,
+    timeout: Duration,
+}
+
+impl TcpSink {
+    async fn send(&self, batch: &Batch) -> io::Result<()> {
+        let mut connection = TcpStream::connect(&self.receiver).await?;
+        connection.write_all(batch.bytes()).await?;
+        connection.shutdown().await?;
+        // That the kernel has taken the bytes says nothing of the receiver. It closes its side when it has read to our
+        // end; if it dies before, the connection is reset, which is an error here.
+        let mut answer = Vec::new();
+        connection.take(1024).read_to_end(&mut answer).await?;
+        Ok(())
+    }
+}
+
+impl Sink for TcpSink {
+    /// The flusher may drop this future midway, and then writes the whole batch again. So may half a batch be on its way:
+    /// a connection that is kept for the next one would glue two halves together.
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        Box::pin(async move {
+            match time::timeout(self.timeout, self.send(batch)).await {
+                Ok(Ok(())) => Ok(Written::new(batch.bytes().len() as u64)),
+                Ok(Err(error)) => Err(self.classify(&error)),
+                // Not transient: perhaps all of it was read.
+                Err(_) => Err(WriteError::timeout(format!("{} has not read it in time", self.receiver))),
+            }
+        })
+    }
+
+    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+        Box::pin(async move {
+            match time::timeout(self.timeout, TcpStream::connect(&self.receiver)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(self.classify(&error)),
+                Err(_) => Err(WriteError::timeout(format!("{} does not answer", self.receiver))),
+            }
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("tcp://{}", self.receiver)
+    }
+}
+
+impl TcpSink {
+    /// What can pass is transient, and the batch is tried again. Only what somebody has to change is blocked.
+    fn classify(&self, error: &io::Error) -> WriteError {
+        let message = format!("cannot write to {}: {error}", self.receiver);
+        match error.kind() {
+            io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied => {
+                WriteError::blocked(Blocked::Configuration, message)
+            }
+            io::ErrorKind::TimedOut => WriteError::timeout(message),
+            _ => WriteError::transient(message),
+        }
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let mut arguments = env::args().skip(1);
+    let receiver = arguments.next().unwrap_or_else(|| "127.0.0.1:8094".to_owned());
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+
+    let mut settings = Settings::new("custom_sink");
+    settings.max_retry_interval = Duration::from_secs(2);
+    let sink = TcpSink { receiver: receiver.clone(), timeout: Duration::from_secs(10) };
+    let monitor = Monitor::builder(settings).sink(sink).start()?;
+    let app = Router::new().route("/items/{id}", get(item)).layer(monitor.layer());
+    let listener = TcpListener::bind(address).await?;
+
+    let (host, port) = receiver.rsplit_once(':').unwrap_or((&receiver, "8094"));
+    println!("listening on http://{}. Type in two other terminals:", listener.local_addr()?);
+    println!("  socat -u TCP-LISTEN:{port},bind={host},fork,reuseaddr STDOUT");
+    println!("  curl http://{}/items/[0-9]", listener.local_addr()?);
+    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
+    Ok(())
+}
+
+async fn item(Path(id): Path<u32>) -> Result<String, StatusCode> {
+    if id == 0 { Err(StatusCode::NOT_FOUND) } else { Ok(format!("item {id}\n")) }
+}
+
+/// Ctrl-C, or the SIGTERM that ends a container.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
+        signal.expect("signals can be waited for").recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

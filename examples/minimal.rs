@@ -1,0 +1,42 @@
+//! The least that a monitored axum service needs.
+//!
+//! Run `cargo run --example minimal`, ask it by `curl http://127.0.0.1:3000/hello/world`, and end it with Ctrl-C. Its last line
+//! says what became of the points; they are in `monitoring-data/*.lp`, one line each. `-- ADDRESS` listens elsewhere.
+
+#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+
+use std::{env, error::Error, time::Duration};
+
+use axum::{Router, extract::Path, routing::get};
+use tokio::{net::TcpListener, signal};
+use tower_influx::{Monitor, Settings};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let monitor = Monitor::start(Settings::new("minimal"))?;
+    let app = Router::new().route("/hello/{name}", get(hello)).layer(monitor.layer());
+    let listener = TcpListener::bind(env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
+    Ok(())
+}
+
+async fn hello(Path(name): Path<String>) -> String {
+    format!("hello {name}\n")
+}
+
+/// Ctrl-C, or the SIGTERM that ends a container. Without it the points of the last second would be lost.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
+        signal.expect("signals can be waited for").recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

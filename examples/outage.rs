@@ -1,0 +1,137 @@
+//! A database that comes and goes, and what becomes of the points meanwhile.
+//!
+//! Run `cargo run --example outage`; it asks its own service twenty times a second, and prints the books of the monitoring once a
+//! second. It says how to start a database: stop that, watch `spooled` rise, start it again, watch `spooled` fall, and end
+//! the example with Ctrl-C while the database is away to see the next run find (`recovered`) what this one has left.
+//!
+//! `-- URL` writes to another server than `http://127.0.0.1:8086`. What waits is in `monitoring-data/outage`.
+
+#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+
+use std::{env, error::Error, io, time::Duration};
+
+use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use http::Request;
+use http_body_util::Empty;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use tokio::{
+    net::TcpListener,
+    signal,
+    sync::watch,
+    time::{self, MissedTickBehavior},
+};
+use tower_influx::{Api, Monitor, Settings, SpoolSettings, Stats, Storage};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    tracing_subscriber::fmt().with_writer(io::stderr).init();
+    let url = env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8086".to_owned());
+    let monitor = Monitor::start(settings(&url))?;
+    let app = Router::new().route("/items/{id}", get(item)).layer(monitor.layer());
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let service = listener.local_addr()?;
+    greet(&url);
+
+    let (stop, stopped) = watch::channel(false);
+    let traffic = tokio::spawn(ask(format!("http://{service}/items/"), stopped.clone()));
+    let books = tokio::spawn(print_books(monitor.clone(), stopped.clone()));
+    let server = axum::serve(listener, app).with_graceful_shutdown(has_stopped(stopped));
+    let server = tokio::spawn(server.into_future());
+    asked_to_stop().await;
+    stop.send(true)?;
+    traffic.await?;
+    books.await?;
+    server.await??;
+    println!("{}", line(&monitor.stats()));
+    println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
+    Ok(())
+}
+
+fn settings(url: &str) -> Settings {
+    let mut settings = Settings::new("outage");
+    settings.storage = Storage::Influx;
+    settings.influx.url = url.to_owned();
+    settings.influx.bucket = "monitoring".to_owned();
+    // `/write`, which Debian's InfluxDB 1 and VictoriaMetrics both have. Leave both lines out for InfluxDB 2.
+    settings.influx.client = tower_influx::Client::Http;
+    settings.influx.api = Api::V1;
+    settings.spool = Some(SpoolSettings::new("monitoring-data/outage"));
+    // A half minute, the default, is long for somebody who watches.
+    settings.max_retry_interval = Duration::from_secs(2);
+    settings
+}
+
+fn greet(url: &str) {
+    let address = url.trim_start_matches("http://");
+    println!("Writes to {url}. Start a database there, in another terminal, one of these two:");
+    println!("  victoria-metrics -httpListenAddr={address} -storageDataPath=/tmp/victoria-metrics");
+    println!("  influxd, and once: curl {url}/query --data-urlencode 'q=CREATE DATABASE monitoring'");
+    println!("Stop it (Ctrl-C there), start it again, and watch. Ctrl-C here ends this.");
+    println!("{:>9} {:>9} {:>9} {:>9} {:>9}  state", "accepted", "written", "memory", "spooled", "lost");
+}
+
+async fn print_books(monitor: Monitor, stopped: watch::Receiver<bool>) {
+    let mut seconds = time::interval(Duration::from_secs(1));
+    while !*stopped.borrow() {
+        seconds.tick().await;
+        println!("{}", line(&monitor.stats()));
+    }
+}
+
+fn line(stats: &Stats) -> String {
+    let books = &stats.ledger;
+    let recovered = match books.recovered {
+        0 => String::new(),
+        count => format!(", {count} recovered from an earlier run"),
+    };
+    format!(
+        "{:>9} {:>9} {:>9} {:>9} {:>9}  {}{recovered}",
+        books.accepted,
+        books.written,
+        books.buffered + books.in_flight,
+        books.spooled,
+        books.dropped_total() + books.rejected_total(),
+        stats.delivery.state,
+    )
+}
+
+async fn item(Path(id): Path<u32>) -> Result<String, StatusCode> {
+    if id == 0 { Err(StatusCode::NOT_FOUND) } else { Ok(format!("item {id}\n")) }
+}
+
+/// One request in ten fails, and has a second point.
+async fn ask(url: String, stopped: watch::Receiver<bool>) {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Empty<axum::body::Bytes>>();
+    let mut ticks = time::interval(Duration::from_millis(50));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    for number in 0_u32.. {
+        ticks.tick().await;
+        if *stopped.borrow() {
+            break;
+        }
+        let request = Request::get(format!("{url}{}", number % 10)).body(Empty::new());
+        let Ok(request) = request else { break };
+        if let Err(error) = client.request(request).await {
+            println!("a request failed: {error}");
+        }
+    }
+}
+
+async fn has_stopped(mut stopped: watch::Receiver<bool>) {
+    let _ = stopped.wait_for(|stopped| *stopped).await;
+}
+
+/// Ctrl-C, or the SIGTERM that ends a container.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
+        signal.expect("signals can be waited for").recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}

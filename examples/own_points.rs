@@ -1,0 +1,123 @@
+//! Points of a background job, beside those of requests or without any: the `Point` trait for a type of your own, `DataPoint`
+//! where none is worth its name.
+//!
+//! `cargo run --example own_points -- FOLDER SECONDS` measures a folder again and again; without arguments the current one
+//! every 5 seconds. End it with Ctrl-C and look at `monitoring-data/*.lp`: series `folders` has one point for each time, with
+//! files and bytes; series `failures` one for each time that went wrong. Name a folder that does not exist to see one.
+
+#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+
+use std::{
+    borrow::Cow,
+    env,
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use tokio::{signal, task::JoinHandle, time};
+use tower_influx::{DataPoint, Field, Monitor, Point, Settings, Tag};
+
+/// What one run has found.
+struct Measurement {
+    folder: String,
+    files: u64,
+    bytes: u64,
+    took: Duration,
+}
+
+/// Without `time`, a point gets the moment of recording, made unique: no two runs overwrite each other.
+impl Point for Measurement {
+    fn series(&self) -> Cow<'_, str> {
+        "folders".into()
+    }
+
+    /// What queries group by. Each distinct value is a series in the database: few folders, never the files in them.
+    fn tags(&self) -> Vec<Tag<'_>> {
+        vec![Tag::new("folder", &self.folder)]
+    }
+
+    /// What is counted. A field keeps the type of its first value.
+    fn fields(&self) -> Vec<Field<'_>> {
+        vec![
+            Field::new("files", self.files),
+            Field::new("bytes", self.bytes),
+            Field::new("seconds", self.took.as_secs_f64()),
+        ]
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| ".".to_owned()));
+    let every = Duration::from_secs_f64(arguments.next().map_or(Ok(5.0), |seconds| seconds.parse())?);
+
+    let monitor = Monitor::start(Settings::new("own_points"))?;
+    let job =
+        tokio::spawn(measure_again_and_again(monitor.clone(), folder, every.max(Duration::from_millis(1))));
+    asked_to_stop().await;
+    // The job first: what it records after the shutdown would be refused, and counted.
+    stop(job).await;
+    println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
+    Ok(())
+}
+
+async fn measure_again_and_again(monitor: Monitor, folder: PathBuf, every: Duration) {
+    let name = folder.display().to_string();
+    let mut ticks = time::interval(every);
+    loop {
+        ticks.tick().await;
+        let began = Instant::now();
+        let job = folder.clone();
+        match tokio::task::spawn_blocking(move || measure(&job)).await {
+            Ok(Ok((files, bytes))) => {
+                monitor.record(&Measurement { folder: name.clone(), files, bytes, took: began.elapsed() });
+                println!("{name}: {files} files of {bytes} bytes");
+            }
+            Ok(Err(error)) => {
+                // The kind is one of a few words and may be a tag; the message may hold anything, so it is a field.
+                let point = DataPoint::new("failures")
+                    .with_tag("job", "folders")
+                    .with_tag("kind", format!("{:?}", error.kind()))
+                    .with_field("message", error.to_string());
+                monitor.record(&point);
+                println!("{name}: {error}");
+            }
+            Err(panicked) => println!("{name}: {panicked}"),
+        }
+    }
+}
+
+fn measure(folder: &Path) -> io::Result<(u64, u64)> {
+    let (mut files, mut bytes) = (0, 0);
+    for entry in fs::read_dir(folder)? {
+        let about = entry?.metadata()?;
+        if about.is_file() {
+            files += 1;
+            bytes += about.len();
+        }
+    }
+    Ok((files, bytes))
+}
+
+async fn stop(job: JoinHandle<()>) {
+    job.abort();
+    let _ = job.await;
+}
+
+/// Ctrl-C, or the SIGTERM that ends a container.
+async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
+        signal.expect("signals can be waited for").recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
