@@ -43,8 +43,9 @@ impl MonitoringLayer {
         self.with(|config| config.classifier = Some(Arc::new(classifier)))
     }
 
-    /// Names the route of a request, where axum's matched path is not there to do so. `None` counts under the constant of
-    /// requests without a route. Defaults to axum's `MatchedPath`, with feature `axum`.
+    /// Names the route of a request for which there is no matched path of axum, with feature `axum`: in a service without axum,
+    /// around a whole router, or below `nest_service`. A request with a matched path has that as its route, and the function
+    /// is not asked. `None` counts under the constant of requests without a route, which is the default.
     ///
     /// # Cardinality
     ///

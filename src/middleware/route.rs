@@ -40,9 +40,14 @@ impl Route {
         Self::Unmatched
     }
 
-    /// What the application's own function says. It is lent all of the request but its body.
+    /// The matched route, else what the application's own function says. It is lent all of the request but its body.
     #[cold]
     pub(crate) fn named<B>(function: &RouteFunction, request: &mut Request<B>) -> Self {
+        // A function for a few paths, such as those below a nested service, must not take the others' routes away.
+        let matched = Self::matched(request.extensions());
+        if !matched.is_unmatched() {
+            return matched;
+        }
         let (mut parts, ()) = Request::new(()).into_parts();
         swap(&mut parts, request);
         let route = function(&parts).map_or(Self::Unmatched, Self::Named);
