@@ -31,9 +31,15 @@ impl<B: Body> ResponseBody<B> {
         Self { inner, tracking: None }
     }
 
-    pub(crate) fn new(inner: B, tracked: Option<(Exchange, Judged)>, bodiless: bool) -> Self {
+    /// `length` is what the head of the response has promised, if it did.
+    pub(crate) fn new(
+        inner: B,
+        tracked: Option<(Exchange, Judged)>,
+        bodiless: bool,
+        length: Option<u64>,
+    ) -> Self {
         let mut tracking =
-            tracked.map(|(exchange, judged)| Tracking { exchange, judged: Some(judged), bytes: 0 });
+            tracked.map(|(exchange, judged)| Tracking { exchange, judged: Some(judged), bytes: 0, length });
         // Such a body may never be polled: hyper asks first whether it has ended.
         if (bodiless || inner.is_end_stream())
             && let Some(mut tracking) = tracking.take()
@@ -85,12 +91,16 @@ impl<B: Body> Body for ResponseBody<B> {
 }
 
 /// The exchange of a body under way. Dropped before its end, it records the body as dropped.
+///
+/// A server asks for no more than the length that the head has promised, so a body that does not know its own end, such as a
+/// file that is read piece by piece, is dropped by it without having ended. All of it was handed over nevertheless.
 #[derive(Debug)]
 struct Tracking {
     exchange: Exchange,
     /// `Some` until the end.
     judged: Option<Judged>,
     bytes: u64,
+    length: Option<u64>,
 }
 
 impl Tracking {
@@ -112,7 +122,8 @@ impl Tracking {
 
 impl Drop for Tracking {
     fn drop(&mut self) {
-        self.finish(BodyEnding::Dropped, None);
+        let ending = if self.length == Some(self.bytes) { BodyEnding::Complete } else { BodyEnding::Dropped };
+        self.finish(ending, None);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Response, StatusCode};
+use http::{Response, StatusCode, header::CONTENT_LENGTH};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
@@ -105,7 +105,9 @@ where
                 let bodiless = *this.head_only
                     || response.status().is_informational()
                     || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-                Ok(response.map(|body| ResponseBody::new(body, tracked, bodiless)))
+                let length = response.headers().get(CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                Ok(response.map(|body| ResponseBody::new(body, tracked, bodiless, length)))
             }
             Err(error) => {
                 if let Some(mut exchange) = exchange {
