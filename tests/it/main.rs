@@ -19,6 +19,7 @@ mod live_page;
 mod operations;
 mod servers;
 mod stored;
+mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
 mod wrong;
