@@ -236,8 +236,10 @@ fn read_settings(config: Option<&str>) -> Result<Settings, Box<dyn Error>> {
         None => toml::Table::new(),
     };
     monitoring.entry("service").or_insert_with(|| "luna-licenses".into());
-    for (name, value) in env::vars() {
+    // Not `env::vars`, which panics where any variable of the machine is no Unicode.
+    for (name, value) in env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
         if let Some(key) = name.strip_prefix("MONITORING_") {
+            let value = value.into_string().map_err(|_| format!("the value of {name} is no Unicode"))?;
             monitoring.insert(key.to_lowercase(), value.into());
         }
     }

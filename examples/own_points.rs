@@ -52,11 +52,11 @@ impl Point for Measurement {
 async fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = env::args().skip(1);
     let folder = PathBuf::from(arguments.next().unwrap_or_else(|| ".".to_owned()));
-    let every = Duration::from_secs_f64(arguments.next().map_or(Ok(5.0), |seconds| seconds.parse())?);
+    let seconds = arguments.next().map_or(Ok(5.0), |seconds| seconds.parse())?;
+    let every = Duration::try_from_secs_f64(seconds)?.max(Duration::from_millis(1));
 
     let monitor = Monitor::start(Settings::new("own_points"))?;
-    let job =
-        tokio::spawn(measure_again_and_again(monitor.clone(), folder, every.max(Duration::from_millis(1))));
+    let job = tokio::spawn(measure_again_and_again(monitor.clone(), folder, every));
     asked_to_stop().await;
     // The job first: what it records after the shutdown would be refused, and counted.
     stop(job).await;
