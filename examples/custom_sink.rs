@@ -97,7 +97,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (host, port) = receiver.rsplit_once(':').unwrap_or((&receiver, "8094"));
     println!("listening on http://{}. Type in two other terminals:", listener.local_addr()?);
     println!("  socat -u TCP-LISTEN:{port},bind={host},fork,reuseaddr STDOUT");
-    println!("  curl http://{}/items/[0-9]", listener.local_addr()?);
+    println!("  curl 'http://{}/items/[0-9]'", listener.local_addr()?);
     axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())

@@ -66,6 +66,7 @@ fn greet(url: &str) {
     println!("Writes to {url}. Start a database there, in another terminal, one of these two:");
     println!("  victoria-metrics -httpListenAddr={address} -storageDataPath=/tmp/victoria-metrics");
     println!("  influxd, and once: curl {url}/query --data-urlencode 'q=CREATE DATABASE monitoring'");
+    println!("    (without that database it says `blocked: target`, and looks again after half a minute)");
     println!("Stop it (Ctrl-C there), start it again, and watch. Ctrl-C here ends this.");
     println!("{:>9} {:>9} {:>9} {:>9} {:>9}  state", "accepted", "written", "memory", "spooled", "lost");
 }
