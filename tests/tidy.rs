@@ -17,6 +17,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("batch", &[]),
     ("buffer", &["point", "line_protocol", "batch"]),
     ("filter", &["point"]),
+    ("docs", &[]),
     ("fingerprints", &[]),
     ("field_types", &["point", "fingerprints"]),
     ("tag_values", &["point", "fingerprints"]),

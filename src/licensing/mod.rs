@@ -1,5 +1,6 @@
 //! Licences: a check at start and at each local midnight, and a point for every one.
 //!
+#![doc = include_str!("../docs/links.md")]
 #![doc = include_str!("../../docs/licensing.md")]
 
 mod builder;

@@ -29,6 +29,7 @@ pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
 pub use spool::{SpoolMode, SpoolSettings};
 
+#[doc = include_str!("../docs/links.md")]
 #[doc = include_str!("../../docs/settings.md")]
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]

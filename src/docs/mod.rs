@@ -1,0 +1,28 @@
+//! The pages for those who run a service, query its points or come from another crate. In the documentation only: no
+//! program sees this module.
+//!
+//! The settings are explained at [`Settings`](crate::Settings), the licence check in [`licensing`](crate::licensing).
+//
+// The files of `docs/` link to each other as files. `links.md` comes first in every page, and of two definitions of a link
+// the first one counts, so that the same pages link to each other here.
+
+macro_rules! pages {
+    ($($name:ident = $file:literal,)*) => {$(
+        #[cfg_attr(feature = "live", doc = include_str!("with_live.md"))]
+        #[cfg_attr(not(feature = "live"), doc = include_str!("without_live.md"))]
+        #[doc = include_str!("links.md")]
+        #[doc = include_str!(concat!("../../docs/", $file))]
+        pub mod $name {}
+    )*};
+}
+
+pages! {
+    comparison = "comparison.md",
+    delivery = "delivery.md",
+    design = "DESIGN.md",
+    http_client = "http-client.md",
+    operations = "operations.md",
+    performance = "performance.md",
+    requests = "requests.md",
+    schema = "schema.md",
+}

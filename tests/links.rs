@@ -1,0 +1,165 @@
+//! The pages link to each other as files, and on docs.rs as items: every link leads somewhere in both.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use base64ct::{Base64, Encoding};
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let mut wrong = BTreeSet::new();
+    for page in pages() {
+        let text = read(&page);
+        let folder = page.parent().expect("a folder");
+        for target in inline_targets(&text).into_iter().chain(definitions(&text).into_values()) {
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((&target, ""));
+            let file = if file.is_empty() { page.clone() } else { folder.join(file) };
+            if !root().join(&file).exists() {
+                wrong.insert(format!("{}: {target} is not there", page.display()));
+            } else if !anchor.is_empty() && !anchors(&read(&file)).contains(anchor) {
+                wrong.insert(format!("{}: {target} is no heading", page.display()));
+            }
+        }
+    }
+    report(wrong);
+}
+
+#[test]
+fn links_by_a_label_are_defined() {
+    let mut wrong = BTreeSet::new();
+    for page in pages() {
+        let text = read(&page);
+        let defined = definitions(&text);
+        for label in labels(&text) {
+            if !defined.contains_key(&label) {
+                wrong.insert(format!("{}: [{label}] is not defined at its end", page.display()));
+            }
+        }
+    }
+    report(wrong);
+}
+
+/// Inline links to files cannot be led elsewhere on docs.rs, where there are no files.
+#[test]
+fn links_to_files_are_led_to_items_on_docs_rs() {
+    let mut instead = definitions(&read(Path::new("src/docs/links.md")));
+    instead.extend(definitions(&read(Path::new("src/docs/with_live.md"))));
+    assert!(
+        definitions(&read(Path::new("src/docs/without_live.md")))
+            .keys()
+            .all(|label| instead.contains_key(label))
+    );
+    let mut wrong = BTreeSet::new();
+    for page in pages().into_iter().filter(|page| !page.starts_with("docs/grafana")) {
+        let text = read(&page);
+        for target in inline_targets(&text) {
+            if !target.contains("://") && !target.starts_with('#') {
+                wrong.insert(format!(
+                    "{}: ({target}): write [{target}], and define it at the end of the page and in src/docs/links.md",
+                    page.display()
+                ));
+            }
+        }
+        for (label, target) in definitions(&text) {
+            let image = label == "docs/live.png";
+            if !target.contains("://") && !instead.contains_key(&label) && !image {
+                wrong.insert(format!("src/docs/links.md does not define [{label}] of {}", page.display()));
+            }
+        }
+    }
+    report(wrong);
+}
+
+/// docs.rs serves no image of a crate, so it is in the page itself.
+#[test]
+fn the_screenshot_is_the_same_on_docs_rs() {
+    let text = read(Path::new("src/docs/live.png.md"));
+    let (label, url) = text.trim().split_once(": ").expect("a definition");
+    assert_eq!(label, "[docs/live.png]");
+    let image = url.strip_prefix("data:image/png;base64,").expect("an image");
+    assert!(
+        Base64::decode_vec(image).ok() == fs::read(root().join("docs/live.png")).ok(),
+        "src/docs/live.png.md is not docs/live.png: write it anew, in Base64"
+    );
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn pages() -> Vec<PathBuf> {
+    let mut pages = vec![PathBuf::from("README.md"), PathBuf::from("docs/grafana/README.md")];
+    for entry in fs::read_dir(root().join("docs")).expect("docs/") {
+        let name = PathBuf::from("docs").join(entry.expect("an entry").file_name());
+        if name.extension().is_some_and(|extension| extension == "md") {
+            pages.push(name);
+        }
+    }
+    assert!(pages.len() > 10);
+    pages
+}
+
+/// The text without code.
+fn prose(text: &str) -> String {
+    let without_blocks: String = text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
+    without_blocks.split('`').step_by(2).collect::<Vec<_>>().join("code")
+}
+
+/// `](target)`.
+fn inline_targets(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
+}
+
+/// `[label]` and `[text][label]` without a target.
+fn labels(text: &str) -> BTreeSet<String> {
+    let body: Vec<_> = text.lines().filter(|line| definition(line).is_none()).collect();
+    let body = body.join("\n");
+    let mut labels = BTreeSet::new();
+    let without_blocks: String = body.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
+    for (at, _) in without_blocks.match_indices('[') {
+        let Some((label, rest)) = without_blocks[at + 1..].split_once(']') else { continue };
+        let code = label.matches('`').count() % 2 == 1;
+        if !rest.starts_with(['(', '[']) && label.contains(".md") && !code {
+            labels.insert(label.to_owned());
+        }
+    }
+    labels
+}
+
+fn definitions(text: &str) -> BTreeMap<String, String> {
+    text.lines().filter_map(definition).collect()
+}
+
+fn definition(line: &str) -> Option<(String, String)> {
+    let (label, target) = line.strip_prefix('[')?.split_once("]: ")?;
+    Some((label.to_owned(), target.to_owned()))
+}
+
+/// Headings as GitHub and rustdoc name them.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let headings = text.split("\n```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
+    let slug = |heading: &str| {
+        let kept = heading.trim_start_matches('#').trim().to_lowercase();
+        kept.chars()
+            .filter(|one| one.is_alphanumeric() || " -_".contains(*one))
+            .collect::<String>()
+            .replace(' ', "-")
+    };
+    headings.map(slug).collect()
+}
+
+fn report(wrong: BTreeSet<String>) {
+    let list: Vec<_> = wrong.into_iter().collect();
+    assert!(list.is_empty(), "\n{}\n", list.join("\n"));
+}
