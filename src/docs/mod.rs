@@ -21,6 +21,7 @@ pages! {
     delivery = "delivery.md",
     design = "DESIGN.md",
     http_client = "http-client.md",
+    migrating = "migrating.md",
     operations = "operations.md",
     performance = "performance.md",
     requests = "requests.md",

@@ -33,7 +33,8 @@ pub use builder::MonitorBuilder;
 /// let monitor = Monitor::start(Settings::new("my-service"))?;
 /// let app = Router::new().route("/version", get(|| async { "1.0" })).layer(monitor.layer());
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
-/// axum::serve(listener, app).await?;
+/// let stop = async { _ = tokio::signal::ctrl_c().await };
+/// axum::serve(listener, app).with_graceful_shutdown(stop).await?;
 /// println!("{}", monitor.shutdown(Duration::from_secs(5)).await);
 /// # Ok(())
 /// # }
@@ -98,7 +99,8 @@ impl Monitor {
     /// Records a point of the application's own. Never waits; a point that cannot be stored is counted as
     /// [invalid](Stats) and warned of once.
     ///
-    /// The tags of the settings (`instance` and [`tags`](Settings::tags)) are added, where the point has none of that name.
+    /// The tags of the settings (`service`, `instance` and [`tags`](Settings::tags)) are added, where the point has no tag or
+    /// field of that name.
     pub fn record(&self, point: &dyn Point) {
         if let Some(inner) = &self.inner {
             inner.intake.record(point);

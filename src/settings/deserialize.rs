@@ -37,7 +37,7 @@ impl<'de> Deserialize<'de> for Settings {
 /// The whole section.
 pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     let mut settings = Settings::new("");
-    let named = section.read(&["service"], text, &mut settings.service)?;
+    section.read(&["service"], text, &mut settings.service)?;
     section.read(&["enabled", "send_data_for_monitoring"], switch, &mut settings.enabled)?;
     let stored = section.read(&["storage", "storage_type"], storage, &mut settings.storage)?;
     section.read_optional(&["instance"], text, &mut settings.instance)?;
@@ -82,10 +82,6 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     if !stored && server {
         // A server without the word `influx` beside it would otherwise be ignored, and points pile up in files.
         settings.storage = Storage::Influx;
-    }
-    if !named && settings.enabled {
-        let remedy = "missing; name the service, for instance `service = \"shop\"`";
-        return Err(Error::setting_without_value("service", remedy));
     }
     Ok(settings)
 }

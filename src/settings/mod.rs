@@ -34,7 +34,7 @@ pub use spool::{SpoolMode, SpoolSettings};
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Value of the tag `service` of every request's points. Required.
+    /// Value of the tag `service` of every point that has none of its own. Required, in the section or in code.
     pub service: String,
     /// Whether anything is recorded at all. Defaults to true. The reference calls it `send_data_for_monitoring`.
     pub enabled: bool,

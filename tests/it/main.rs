@@ -16,6 +16,7 @@ mod labels;
 mod licensing;
 mod life;
 mod live_page;
+mod migrating;
 mod operations;
 mod servers;
 mod stored;

@@ -5,7 +5,7 @@ use crate::{Error, point::schema};
 
 pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     if settings.service.trim().is_empty() {
-        let remedy = "empty; name the service, for instance `service = \"shop\"`";
+        let remedy = "missing or empty; name the service, for instance `service = \"shop\"`";
         return Err(Error::setting_without_value("service", remedy));
     }
     check_value("service", &settings.service)?;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{known, with};
-use crate::Settings;
+use crate::{Settings, Storage};
 
 struct Row {
     key: String,
@@ -139,6 +139,29 @@ fn every_toml_snippet_is_a_section_that_passes_the_check() {
             section.clone().try_into().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
         settings.influx.token_file = None;
         settings.check().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
+    }
+}
+
+#[test]
+fn a_section_of_the_luna_services_is_accepted_as_it_is() {
+    let page = include_str!("../../../docs/migrating.md");
+    let json = page.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a section");
+    let document: Value = serde_json::from_str(json).expect("JSON");
+    let section = document["monitoring"].as_object().expect("a table").clone();
+    let lower: serde_json::Map<String, Value> =
+        section.iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect();
+    for section in [section, lower] {
+        let mut settings: Settings = serde_json::from_value(section.into()).expect("every key has a meaning");
+        assert!(settings.check().is_err_and(|error| error.to_string().contains("`service`")));
+        settings.service = "luna-licenses".to_owned();
+        settings.check().expect("what was not in the section is the name");
+        let mut expected = Settings::new("luna-licenses");
+        expected.storage = Storage::Influx;
+        expected.influx.url = "http://127.0.0.1:8086".to_owned();
+        expected.influx.organization = "luna".to_owned();
+        expected.influx.bucket = "luna_monitoring".to_owned();
+        expected.influx.token = "written-by-a-secret-store".into();
+        assert_eq!(settings, expected);
     }
 }
 

@@ -7,7 +7,7 @@ use crate::{Client, Settings, Storage};
 fn keys() {
     assert_eq!(
         refused(""),
-        "setting `service`: missing; name the service, for instance `service = \"shop\"`"
+        "setting `service`: missing or empty; name the service, for instance `service = \"shop\"`"
     );
     assert_messages(
         "service = 'shop'",
@@ -162,7 +162,7 @@ fn ranges() {
 fn names() {
     assert_eq!(
         refused("service = ' '"),
-        "setting `service`: empty; name the service, for instance `service = \"shop\"`"
+        "setting `service`: missing or empty; name the service, for instance `service = \"shop\"`"
     );
     let long = "x".repeat(1_025);
     let shown = format!("{}…", "x".repeat(100));
