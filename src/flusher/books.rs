@@ -41,7 +41,7 @@ impl Worker {
             tracing::warn!(
                 target: "tower_influx", points, measurement, ?reason, others,
                 "the server refuses these points for good; they are counted as rejected and the others are written: \
-                 see `last_error` in the statistics for what it says"
+                 see `last_error` in the statistics for what it says, and set `rejected_directory` to keep such lines"
             );
         }
     }

@@ -291,14 +291,14 @@ fn written(outcome: Outcome) -> Result<Written, WriteError> {
     match outcome {
         Outcome::Written(result) => result,
         // What it says may quote a point, so it is not repeated; the panic hook has printed it.
-        _ => Err(WriteError::transient("the sink panicked")),
+        _ => Err(WriteError::transient("the sink panicked; the batch is kept and tried again")),
     }
 }
 
 fn checked(outcome: Outcome) -> Result<(), WriteError> {
     match outcome {
         Outcome::Checked(result) => result,
-        _ => Err(WriteError::transient("the sink panicked")),
+        _ => Err(WriteError::transient("the sink panicked while it was asked")),
     }
 }
 

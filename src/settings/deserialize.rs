@@ -150,7 +150,7 @@ fn host(given: Given) -> Result<String, Error> {
 fn port(given: Given) -> Result<u16, Error> {
     let Given { name, node } = given;
     whole(Given { name: name.clone(), node: node.clone() })
-        .map_err(|_| Given { name, node }.refuse("write a whole number, 0 to 65535"))
+        .map_err(|_| Given { name, node }.refuse("write a whole number, 1 to 65535"))
 }
 
 pub(super) fn read_limits(section: &mut Section, limits: &mut Limits) -> Result<(), Error> {

@@ -127,7 +127,7 @@ impl<T: Transport> InfluxSink<T> {
     async fn plain(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let written = self.exchange(connection, lines.clone(), false).await?;
         written
-            .ok_or_else(|| WriteError::transient("the server speaks of compression, but the body was plain"))
+            .ok_or_else(|| WriteError::transient("the server says that it cannot decompress a body that was plain: look at what stands before it"))
     }
 
     /// Sends one body. `None` means that the server did not decompress it.
@@ -176,7 +176,7 @@ impl<T: Transport> InfluxSink<T> {
                 warn!(
                     target: "tower_influx",
                     %error,
-                    "the server refuses the token, and another cannot be read; points are kept until it can"
+                    "the server refuses the token, and another cannot be read; points are kept until it can; mend `token_file`"
                 );
                 return None;
             }

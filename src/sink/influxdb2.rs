@@ -93,9 +93,11 @@ fn client(
     }
     // The token goes into the headers above: the crate would send it unmarked, so that it shows in debug output. The address
     // was parsed, else this would panic.
-    ClientBuilder::with_builder(builder, url.as_str(), settings.organization.as_str(), "")
-        .build()
-        .map_err(|error| Error::setting("client", "influxdb2", with_causes(&error)))
+    ClientBuilder::with_builder(builder, url.as_str(), settings.organization.as_str(), "").build().map_err(
+        |error| {
+            Error::setting("client", "influxdb2", format_args!("it cannot be made: {}", with_causes(&error)))
+        },
+    )
 }
 
 /// An error of the connection. A body that is cut hides its status here, so that too is only tried again.

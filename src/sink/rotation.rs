@@ -96,7 +96,8 @@ impl RotatingFiles {
                 target: "tower_influx",
                 file = %open.path.display(),
                 %error,
-                "a finished file may be incomplete on disk: points already counted as written may be missing from it"
+                "a finished file may be incomplete on disk: points already counted as written may be missing from it; \
+                 look after the disk"
             );
         }
         None
@@ -140,7 +141,8 @@ impl RotatingFiles {
                 directory = %self.directory.display(),
                 files = deleted,
                 bytes = before - total,
-                "deleted the oldest files to stay under the bound: raise it to keep more"
+                "deleted the oldest files to stay under the bound, and their points with them: raise `max_total_size` to keep more \
+                 of `directory`; `rejected_directory` has 256 MiB"
             );
         }
         Ok(())

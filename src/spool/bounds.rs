@@ -31,7 +31,8 @@ impl Spool {
                 target: "tower_influx",
                 directory = %self.root.display(),
                 points = dropped.iter().map(Entry::points).sum::<usize>(),
-                "points waited in the spool for longer than `spool.max_age` and are dropped"
+                "points waited in the spool for longer than `spool.max_age` and are dropped; bring the server back, or raise \
+                 the bound, though not above what the database keeps"
             );
         }
         dropped

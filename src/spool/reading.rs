@@ -119,7 +119,8 @@ impl Spool {
                 target: "tower_influx",
                 file = %entry.0.path.display(),
                 points = entry.points(),
-                "a spooled file was deleted or replaced by somebody: its points are lost"
+                "a spooled file was deleted or replaced by somebody: its points are lost and counted as `spool_corrupt`; \
+                 keep other programs out of the directory"
             ),
         }
         let mut state = self.state();

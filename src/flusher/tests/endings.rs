@@ -22,7 +22,10 @@ async fn a_panic_in_the_sink_costs_nothing() {
     rig.assert_ledger(10, 0, 0);
     let stats = rig.flusher.stats();
     assert_eq!((stats.delivery.restarts, stats.delivery.writes.transient), (0, 3));
-    assert_eq!(stats.delivery.last_error.as_deref(), Some("the sink panicked"));
+    assert_eq!(
+        stats.delivery.last_error.as_deref(),
+        Some("the sink panicked; the batch is kept and tried again")
+    );
 }
 
 #[tokio::test(start_paused = true)]

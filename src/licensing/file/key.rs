@@ -62,7 +62,10 @@ impl PublicKey {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let text = fs::read_to_string(path).map_err(|error| {
-            Error::io(format_args!("the licence's public key in `{}`", path.display()), error)
+            Error::io(
+                format_args!("the public key for licences cannot be read from `{}`", path.display()),
+                error,
+            )
         })?;
         if text.contains("-----BEGIN") { Self::from_pem(&text) } else { Self::from_base64(&text) }
     }

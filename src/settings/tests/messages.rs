@@ -65,7 +65,7 @@ fn values() {
             ("batch_size = -1", "setting `batch_size` is `-1`: write a whole number, 0 or more"),
             ("batch_size = 1.5", "setting `batch_size` is `1.5`: write a whole number, 0 or more"),
             ("batch_size = []", "setting `batch_size`: found a list; write a whole number, 0 or more"),
-            ("port = 65536", "setting `port` is `65536`: write a whole number, 0 to 65535"),
+            ("port = 65536", "setting `port` is `65536`: write a whole number, 1 to 65535"),
             (
                 "flush_interval = '1y'",
                 "setting `flush_interval` is `1y`: write a number of seconds, or a number with its unit, such as `500ms`, `1s`, `2m`, `1h` or `7d`",

@@ -40,8 +40,9 @@ impl Transport for Http {
         if influx::is_this_host(url) {
             builder = builder.no_proxy();
         }
-        let client =
-            builder.build().map_err(|error| Error::setting("client", "http", with_causes(&error)))?;
+        let client = builder.build().map_err(|error| {
+            Error::setting("client", "http", format_args!("it cannot be made: {}", with_causes(&error)))
+        })?;
         Ok(Self { client, endpoint: endpoint::of(settings, url) })
     }
 
@@ -71,8 +72,9 @@ fn headers(settings: &InfluxSettings, authorization: Option<&Token>) -> Result<H
     }
     for (name, value) in &settings.headers {
         let setting = format!("headers.{name}");
-        let name = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| Error::setting_without_value(&setting, "not a header's name"))?;
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            Error::setting_without_value(&setting, "not a header's name; write letters, digits and dashes")
+        })?;
         headers.insert(name, secret_value(&setting, value)?);
     }
     Ok(headers)

@@ -36,12 +36,17 @@ pub(super) fn configuration(settings: &InfluxSettings, url: &Url) -> Result<Clie
         CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| Error::setting("client", "http", with_causes(&error)))?;
+        .map_err(|error| {
+            Error::setting("client", "http", format_args!("it cannot be made: {}", with_causes(&error)))
+        })?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Error> {
-    let refuse = |why: String| Error::setting("certificate_authority", file.display(), why);
+    let refuse = |why: String| {
+        let remedy = format!("{why}; name a file of PEM certificates");
+        Error::setting("certificate_authority", file.display(), remedy)
+    };
     let certificates = CertificateDer::pem_file_iter(file).map_err(|error| refuse(with_causes(&error)))?;
     let mut added = 0;
     for certificate in certificates {
@@ -50,7 +55,7 @@ fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Error> {
         added += 1;
     }
     if added == 0 {
-        return Err(refuse("the file holds no certificate; name a file of PEM certificates".to_owned()));
+        return Err(refuse("the file holds no certificate".to_owned()));
     }
     Ok(())
 }

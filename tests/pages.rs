@@ -1,4 +1,5 @@
-//! The pages link to each other as files, and on docs.rs as items: every link leads somewhere in both.
+//! The pages link to each other as files, and on docs.rs as items: every link leads somewhere in both. And whoever is woken by
+//! a line of the log finds it in them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -87,6 +88,47 @@ fn the_screenshot_is_the_same_on_docs_rs() {
         Base64::decode_vec(image).ok() == fs::read(root().join("docs/live.png")).ok(),
         "src/docs/live.png.md is not docs/live.png: write it anew, in Base64"
     );
+}
+
+#[test]
+fn every_line_of_the_log_is_explained() {
+    let page = read(Path::new("docs/delivery.md"));
+    let (_, log) = page.split_once("\n## The log\n").expect("the chapter");
+    let cells = log.lines().filter_map(|line| line.strip_prefix('|')?.split('|').nth(1)).map(str::trim);
+    let explained: Vec<&str> =
+        cells.flat_map(|cell| cell.split("; ")).map(|one| one.trim_matches('`')).collect();
+    let said = |message: &str| {
+        explained.iter().any(|beginning| message.replace('`', "").starts_with(&beginning.replace('`', "")))
+    };
+    let (mut wrong, mut messages) = (BTreeSet::new(), 0);
+    for (file, message) in source_files(&root().join("src")).iter().flat_map(|file| log_lines(file)) {
+        messages += 1;
+        if !message.starts_with('{') && !said(&message.replace("{UNMATCHED_BEFORE_WARNING}", "100")) {
+            wrong.insert(format!("{file}: docs/delivery.md does not explain: {message}"));
+        }
+    }
+    assert!(messages > 40, "only {messages} lines were found: adjust this test");
+    report(wrong);
+}
+
+fn source_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let (folders, files): (Vec<_>, Vec<_>) = entries.partition(|path| path.is_dir());
+    let rust = files.into_iter().filter(|file| file.extension().is_some_and(|extension| extension == "rs"));
+    rust.chain(folders.iter().flat_map(|folder| source_files(folder))).collect()
+}
+
+/// The messages of a file's events: the first text after the target that is not a field's.
+fn log_lines(file: &Path) -> Vec<(String, String)> {
+    let text = fs::read_to_string(file).expect("readable").replace("\\\n", "\n");
+    let mut lines = Vec::new();
+    for part in text.split("target: \"tower_influx\"").skip(1) {
+        let message = part.split('"').skip(1).step_by(2).find(|one| one.contains(' ') && one.len() > 20);
+        let message = message.unwrap_or_else(|| panic!("{}: an event without a message", file.display()));
+        let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
+        lines.push((file.display().to_string(), message));
+    }
+    lines
 }
 
 fn root() -> PathBuf {
