@@ -30,7 +30,8 @@ impl MonitorBuilder {
         Self { settings, sink: None }
     }
 
-    /// Sends the points to this sink, whatever [`storage`](Settings::storage) says.
+    /// Sends the points to this sink, whatever [`storage`](Settings::storage) says, also after a
+    /// [reload](Monitor::reload).
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sink = Some(Arc::new(sink));
         self
@@ -52,8 +53,9 @@ impl MonitorBuilder {
                 "Monitor::start was called outside of a tokio runtime, which its flusher needs: call it from an async function",
             )
         })?;
-        let sink = match sink {
-            Some(sink) => sink,
+        let own_sink = sink;
+        let sink = match &own_sink {
+            Some(sink) => Arc::clone(sink),
             None => make_sink(&settings)?,
         };
         let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
@@ -72,7 +74,7 @@ impl MonitorBuilder {
         };
         let flusher = Flusher::spawn(&runtime, parts);
         let intake = Arc::new(Intake::new(&settings, buffer, counters, flusher.clone()));
-        Ok(Monitor::new(intake, flusher, settings))
+        Ok(Monitor::new(intake, flusher, settings, own_sink))
     }
 }
 
@@ -92,7 +94,10 @@ pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Erro
     let old = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
     settings.check()?;
     refuse_fixed(&old, &settings)?;
-    let sink = make_sink(&settings)?;
+    let sink = match &inner.own_sink {
+        Some(sink) => Arc::clone(sink),
+        None => make_sink(&settings)?,
+    };
     let spool = match inner.flusher.spool() {
         // The same place for the same destination: what waits there goes on waiting for it.
         Some(spool) if old.spool == settings.spool && spool.is_for(&sink.target()) => Some(spool),

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Stats, flusher::Flusher,
-    intake::Intake,
+    Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Sink, Stats, flusher::Flusher,
+    intake::Intake, settings::check_flush_interval,
 };
 
 mod builder;
@@ -49,6 +49,8 @@ struct Inner {
     intake: Arc<Intake>,
     flusher: Flusher,
     settings: Mutex<Settings>,
+    /// The application's own, which no settings replace.
+    own_sink: Option<Arc<dyn Sink>>,
 }
 
 impl Monitor {
@@ -77,9 +79,14 @@ impl Monitor {
         Self { inner: None }
     }
 
-    fn new(intake: Arc<Intake>, flusher: Flusher, settings: Settings) -> Self {
+    fn new(
+        intake: Arc<Intake>,
+        flusher: Flusher,
+        settings: Settings,
+        own_sink: Option<Arc<dyn Sink>>,
+    ) -> Self {
         let own_points = settings.own_points;
-        let inner = Arc::new(Inner { intake, flusher, settings: Mutex::new(settings) });
+        let inner = Arc::new(Inner { intake, flusher, settings: Mutex::new(settings), own_sink });
         if own_points {
             own_points::spawn(inner.flusher.runtime(), &inner);
         }
@@ -129,7 +136,8 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// The destination's answer in words ([`Error::is_server`]).
+    /// The destination's answer in words ([`Error::is_server`]), also when there is none in time. When the runtime of the
+    /// monitor is gone, [`Error::is_runtime`].
     pub async fn check(&self) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => inner.flusher.check().await,
@@ -141,19 +149,21 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// Outside of 10 ms to 1 hour ([`Error::is_setting`]).
+    /// Outside of 10 ms to 1 hour ([`Error::is_setting`]); nothing has changed then.
     pub fn set_flush_interval(&self, interval: Duration) -> Result<(), Error> {
         let Some(inner) = &self.inner else { return Ok(()) };
+        check_flush_interval(interval)?;
         let mut settings = inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = Settings { flush_interval: interval, ..settings.clone() };
-        changed.check()?;
         inner.flusher.set_flush_interval(interval);
-        *settings = changed;
+        settings.flush_interval = interval;
         Ok(())
     }
 
     /// Changes the settings of delivery while running, without losing a point: server, token, bucket, storage, intervals,
-    /// bounds, spool. What waits is sent to the new destination, except what lies in the spool for the old one.
+    /// bounds, spool. What waits is sent to the new destination, except what lies in the spool for the old one. A sink that
+    /// was given to the [builder](Self::builder) stays.
+    ///
+    /// Blocks for as long as it takes to read a token file and to make a directory.
     ///
     /// # Errors
     ///
@@ -173,7 +183,12 @@ impl Monitor {
     /// Waits for running requests, sends what is left, and ends the flusher; what cannot be sent in time goes to the spool, if
     /// there is one. Keeps its time. A second call returns the first one's report.
     ///
-    /// Call it when the server has stopped taking requests: what ends later is counted as refused.
+    /// Call it when the server has stopped taking requests: what ends later is counted as refused. 5 seconds suit most
+    /// services; an orchestrator has to wait longer than that before it kills the process.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the shutdown goes on.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         match &self.inner {
             Some(inner) => inner.flusher.shutdown(timeout).await,

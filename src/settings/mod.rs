@@ -19,6 +19,7 @@ mod spool;
 mod tests;
 mod value;
 
+pub(crate) use check::check_flush_interval;
 use defaults::{
     BATCH_BYTES, BATCH_SIZE, BUFFER_SIZE, FLUSH_INTERVAL, MAX_IN_FLIGHT, MAX_RETRY_INTERVAL, MAX_RETRY_TIME,
     RETRY_INTERVAL,

@@ -17,6 +17,7 @@ use tokio::{sync::Notify, task::JoinHandle};
 use tower::ServiceExt;
 use tower_influx::{
     DataPoint, ErrorCode, MemorySink, Monitor, MonitoringData, Settings, ShutdownReport, SpoolSettings,
+    Storage,
 };
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
@@ -277,4 +278,38 @@ impl<'a> MakeWriter<'a> for Text {
     fn make_writer(&'a self) -> Self {
         self.clone()
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_leaves_a_sink_of_the_applications_own_where_it_is() {
+    let settings = Settings::new("life");
+    let (monitor, sink) = start(settings.clone());
+    monitor.record(&DataPoint::new("jobs").with_field("number", 1));
+    monitor.reload(settings).await.expect("nothing is new");
+    monitor.record(&DataPoint::new("jobs").with_field("number", 2));
+    monitor.flush().await.expect("runs");
+    assert_eq!(sink.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interval_is_changed_whatever_has_become_of_other_settings() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let token = directory.path().join("token");
+    std::fs::write(&token, "hunter2").expect("writes");
+    let mut settings = Settings::new("life");
+    settings.storage = Storage::Influx;
+    settings.influx.bucket = "monitoring".to_owned();
+    settings.influx.token_file = Some(token.clone());
+    let (monitor, sink) = start(settings);
+    std::fs::remove_file(token).expect("is there");
+
+    let refused = monitor.set_flush_interval(Duration::from_millis(1)).expect_err("too short");
+    assert!(refused.is_setting() && refused.to_string().contains("`flush_interval` is `1ms`"), "{refused}");
+    monitor.set_flush_interval(Duration::from_secs(60)).expect("the interval alone is looked at");
+    monitor.flush().await.expect("the flusher has heard of it");
+    monitor.record(&DataPoint::new("jobs").with_field("number", 1));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert!(sink.is_empty(), "collected for a minute now");
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(sink.len(), 1);
 }

@@ -40,7 +40,7 @@ impl Settings {
     }
 
     fn check_delivery(&self) -> Result<(), Error> {
-        durations("flush_interval", self.flush_interval, SHORTEST, HOUR)?;
+        check_flush_interval(self.flush_interval)?;
         numbers("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)?;
         sizes("batch_bytes", self.batch_bytes as u64, LONGEST_LINE, self.buffer_size as u64).map_err(
             |error| if self.batch_bytes > self.buffer_size { self.batch_above_buffer() } else { error },
@@ -153,6 +153,11 @@ fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
         })?;
     }
     Ok(())
+}
+
+/// The one setting that has a setter of its own.
+pub(crate) fn check_flush_interval(interval: Duration) -> Result<(), Error> {
+    durations("flush_interval", interval, SHORTEST, HOUR)
 }
 
 fn durations(name: &str, value: Duration, least: Duration, most: Duration) -> Result<(), Error> {
