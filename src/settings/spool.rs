@@ -27,7 +27,7 @@ pub enum SpoolMode {
     /// When they could not be written: a crash loses what is in memory.
     #[default]
     OnFailure,
-    /// Before they are sent: a crash loses at most one flush interval.
+    /// Before they are sent: a crash loses what came since the last batch was stored.
     Ahead,
 }
 

@@ -9,6 +9,23 @@ use crate::{Batch, DataPoint, Sink, SinkFuture, WriteError, Written, line_protoc
 /// All clones share the points: give one to the monitor and keep another. Points arrive with the next flush, so flush the
 /// monitor before looking. Nothing is ever dropped: what a long-running service writes here grows until
 /// [`clear`](Self::clear).
+///
+/// ```
+/// use tower_influx::{DataPoint, MemorySink, Monitor, Settings};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_influx::Error> {
+/// let sink = MemorySink::new();
+/// let monitor = Monitor::builder(Settings::new("my-service")).sink(sink.clone()).start()?;
+/// monitor.record(&DataPoint::new("jobs").with_tag("queue", "mail").with_field("attempts", 2));
+///
+/// monitor.flush().await?;
+/// let jobs = sink.series("jobs");
+/// assert_eq!(jobs.len(), 1);
+/// assert_eq!(jobs[0].tag("queue"), Some("mail"));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemorySink {
     batches: Arc<Mutex<Vec<Batch>>>,

@@ -37,6 +37,40 @@ pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 ///
 /// The future of `write` may be dropped at any await, at shutdown or when it takes longer than the flusher waits. The
 /// batch then counts as not written and is written again.
+///
+/// # Panics
+///
+/// One that panics costs no point: the batch is tried again. One that blocks its thread holds up the flusher, and requests
+/// never.
+///
+/// ```
+/// use tower_influx::{Batch, Monitor, Settings, Sink, SinkFuture, WriteError, Written};
+///
+/// /// Hands the lines to whatever listens on a channel.
+/// struct Channel(tokio::sync::mpsc::Sender<String>);
+///
+/// impl Sink for Channel {
+///     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+///         Box::pin(async move {
+///             let text = String::from_utf8_lossy(batch.bytes()).into_owned();
+///             self.0.send(text).await.map_err(|_| WriteError::transient("nobody listens"))?;
+///             Ok(Written::new(batch.bytes().len() as u64))
+///         })
+///     }
+///
+///     fn describe(&self) -> String {
+///         "a channel".to_owned()
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), tower_influx::Error> {
+/// # let (sender, _receiver) = tokio::sync::mpsc::channel(1);
+/// let monitor = Monitor::builder(Settings::new("my-service")).sink(Channel(sender)).start()?;
+/// # drop(monitor);
+/// # Ok(())
+/// # }
+/// ```
 pub trait Sink: Send + Sync + 'static {
     /// Writes one batch. `Ok` means that the destination has taken all of its points.
     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>>;
