@@ -90,6 +90,36 @@ fn the_screenshot_is_the_same_on_docs_rs() {
     );
 }
 
+/// `Monitor::shutdown` and the like, wherever a page names one of ours.
+#[test]
+fn items_that_pages_name_exist() {
+    let list = root().join(".ci/public-api.txt");
+    // Not in the package.
+    let Ok(list) = fs::read_to_string(list) else { return };
+    let words = list.split(|one: char| !(one.is_alphanumeric() || one == '_' || one == ':'));
+    let public: BTreeSet<&str> = words.map(|word| word.trim_end_matches(':')).collect();
+    let (mut wrong, mut named) = (BTreeSet::new(), 0);
+    for page in pages() {
+        let text: String = read(&page).split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
+        for code in text.split('`').skip(1).step_by(2) {
+            let path = code.split(['(', ' ']).next().unwrap_or(code);
+            let Some((type_name, item)) = path.split_once("::") else { continue };
+            let full = |room: &str| format!("tower_influx::{room}{type_name}");
+            let Some(ours) =
+                ["", "licensing::", "live::"].map(full).into_iter().find(|one| public.contains(one.as_str()))
+            else {
+                continue;
+            };
+            named += 1;
+            if !public.contains(format!("{ours}::{item}").as_str()) {
+                wrong.insert(format!("{}: there is no `{path}`", page.display()));
+            }
+        }
+    }
+    assert!(named > 25, "only {named} were found: adjust this test");
+    report(wrong);
+}
+
 #[test]
 fn every_line_of_the_log_is_explained() {
     let page = read(Path::new("docs/delivery.md"));

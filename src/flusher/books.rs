@@ -39,7 +39,7 @@ impl Worker {
         if let Some(others) = self.reject_log.speak() {
             let (points, measurement) = (lines.len(), measurement(lines));
             tracing::warn!(
-                target: "tower_influx", points, measurement, ?reason, others,
+                target: "tower_influx", points, measurement, %reason, others,
                 "the server refuses these points for good; they are counted as rejected and the others are written: \
                  see `last_error` in the statistics for what it says, and set `rejected_directory` to keep such lines"
             );
@@ -60,7 +60,7 @@ impl Worker {
         self.tell_flushes(live, sequence, |report| report.dropped += points as u64);
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(
-                target: "tower_influx", points, ?reason, others,
+                target: "tower_influx", points, %reason, others,
                 "points are lost and counted as dropped: {}", remedy(reason)
             );
         }

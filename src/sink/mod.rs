@@ -198,6 +198,27 @@ pub enum RejectReason {
     Unisolated,
 }
 
+impl RejectReason {
+    /// One word, the same as in the statistics as data and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::FieldType => "field_type",
+            Self::Retention => "retention",
+            Self::TooLarge => "too_large",
+            Self::Limit => "limit",
+            Self::Other => "other",
+            Self::Unisolated => "unisolated",
+        }
+    }
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
 /// Which points of a batch the server objects to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Hint {

@@ -122,7 +122,7 @@ fn comment(now: SystemTime, lines: &Batch, reason: RejectReason, message: &str) 
         .map(|character| if character.is_control() { ' ' } else { character })
         .take(MAX_MESSAGE)
         .collect();
-    format!("# {stamp} rejected points={points} reason={reason:?} {message}\n")
+    format!("# {stamp} rejected points={points} reason={reason} {message}\n")
 }
 
 const PREFIX: &str = "rejected";
@@ -160,7 +160,7 @@ mod tests {
         let text = stored(directory.path());
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(lines.len(), 5, "{text}");
-        assert!(lines[0].ends_with("Z rejected points=1 reason=FieldType conflict b v=2 2  "), "{text}");
+        assert!(lines[0].ends_with("Z rejected points=1 reason=field_type conflict b v=2 2  "), "{text}");
         assert_eq!(lines[1], "a v=1 1");
         assert!(lines[2].starts_with("# ") && lines[2].chars().count() < 300);
         assert_eq!(lines[3..], ["c v=3 3", "d v=4 4"]);

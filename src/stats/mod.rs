@@ -1,6 +1,9 @@
 //! What a monitor knows of itself: the ledger, the counters beside it, and the state of delivery.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use serde::Serialize;
 
@@ -37,6 +40,27 @@ pub enum DropReason {
     Shutdown,
     /// The flusher failed in the middle of handling it. This is a bug: please report it.
     Internal,
+}
+
+impl DropReason {
+    /// One word, the same as in the statistics as data and in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::BufferFull => "buffer_full",
+            Self::Expired => "expired",
+            Self::SpoolFull => "spool_full",
+            Self::SpoolExpired => "spool_expired",
+            Self::SpoolCorrupt => "spool_corrupt",
+            Self::Shutdown => "shutdown",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for DropReason {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
 }
 
 /// A counter that any thread may raise.

@@ -27,7 +27,7 @@ pub enum State {
 
 impl State {
     /// One or two words.
-    pub fn as_str(&self) -> &'static str {
+    pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
             Self::Backoff => "backoff",

@@ -62,3 +62,35 @@ fn a_time_before_the_epoch_does_not_keep_anything_from_being_shown() {
     let json = serde_json::to_value(stats).expect("serializes");
     assert_eq!(json["delivery"]["backoff_until"], 0.0);
 }
+
+#[test]
+fn reasons_are_called_alike_in_code_in_data_and_in_the_documentation() {
+    let page = include_str!("../../docs/delivery.md");
+    let dropped = [
+        DropReason::BufferFull,
+        DropReason::Expired,
+        DropReason::SpoolFull,
+        DropReason::SpoolExpired,
+        DropReason::SpoolCorrupt,
+        DropReason::Shutdown,
+        DropReason::Internal,
+    ];
+    let rejected = [
+        RejectReason::Malformed,
+        RejectReason::FieldType,
+        RejectReason::Retention,
+        RejectReason::TooLarge,
+        RejectReason::Limit,
+        RejectReason::Other,
+        RejectReason::Unisolated,
+    ];
+    for reason in dropped {
+        assert_eq!(serde_json::to_value(reason).expect("serializes"), reason.to_string());
+        assert!(page.contains(&format!("| `dropped.{reason}` |")), "{reason}");
+    }
+    for reason in rejected {
+        assert_eq!(serde_json::to_value(reason).expect("serializes"), reason.to_string());
+        assert!(page.contains(&format!("| `rejected.{reason}` |")), "{reason}");
+    }
+    assert_eq!(page.matches("| `dropped.").count() + page.matches("| `rejected.").count(), 14);
+}
