@@ -22,7 +22,8 @@ use crate::intake::{self, Intake};
 ///
 /// # Cost
 ///
-/// Cloning it and adding it to a service copy a pointer. See `docs/performance.md` for what a request pays.
+/// Cloning it and adding it to a service copy a pointer. See [performance](crate::docs::performance) for what a request
+/// pays.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MonitoringLayer {

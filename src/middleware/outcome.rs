@@ -136,6 +136,18 @@ impl Classification {
 /// # Cardinality
 ///
 /// Status and error code become tags. Error codes are capped like the values of every other tag.
+///
+/// ```
+/// use http::StatusCode;
+/// use tower_influx::{Classification, Classifier, Outcome, StatusClassifier};
+///
+/// # let monitor = tower_influx::Monitor::disabled();
+/// // What was not found is an answer here, and no failure.
+/// let layer = monitor.layer().classifier(|outcome: &Outcome<'_>| match outcome.status() {
+///     status @ StatusCode::NOT_FOUND => Classification::success(status),
+///     _ => StatusClassifier.classify(outcome),
+/// });
+/// ```
 pub trait Classifier: Send + Sync + 'static {
     /// Judges the head of the response, or its absence.
     fn classify(&self, outcome: &Outcome<'_>) -> Classification;
