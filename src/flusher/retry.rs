@@ -18,6 +18,8 @@ pub(super) struct Gate {
     epoch: u64,
     first: Duration,
     cap: Duration,
+    /// Of the pauses that a throttling server gets.
+    throttle_cap: Duration,
     random: fastrand::Rng,
 }
 
@@ -35,11 +37,13 @@ pub(super) enum Position {
 impl Gate {
     pub(super) fn new(settings: &FlushSettings, random: fastrand::Rng) -> Self {
         let (first, cap) = (settings.retry_interval, settings.max_retry_interval);
-        Self { position: Position::Open, failures: 0, epoch: 0, first, cap, random }
+        let throttle_cap = throttle_cap(cap);
+        Self { position: Position::Open, failures: 0, epoch: 0, first, cap, throttle_cap, random }
     }
 
     pub(super) fn configure(&mut self, settings: &FlushSettings) {
         (self.first, self.cap) = (settings.retry_interval, settings.max_retry_interval);
+        self.throttle_cap = throttle_cap(self.cap);
     }
 
     pub(super) fn position(&self) -> Position {
@@ -125,7 +129,7 @@ impl Gate {
                 let asked = asked.clamp(THROTTLE_FLOOR, RETRY_AFTER_CAP);
                 asked + asked.mul_f64(self.random.f64() * 0.1)
             }
-            None => self.random_up_to(self.first, THROTTLE_CAP).max(THROTTLE_FLOOR),
+            None => self.random_up_to(self.first, self.throttle_cap).max(THROTTLE_FLOOR),
         }
     }
 
@@ -134,6 +138,11 @@ impl Gate {
         let limit = first.saturating_mul(1 << self.failures.min(20)).min(cap);
         limit.mul_f64(self.random.f64())
     }
+}
+
+/// A server that asks for patience gets twice what one that fails gets: it is there, and each try is work for it.
+fn throttle_cap(cap: Duration) -> Duration {
+    cap.saturating_mul(2).max(THROTTLE_FLOOR)
 }
 
 /// 30 s, 60 s, 120 s, 240 s, then 5 minutes.
@@ -149,6 +158,5 @@ pub(super) fn jitter(duration: Duration, random: &mut fastrand::Rng) -> Duration
 const PROBE_FIRST: Duration = Duration::from_secs(30);
 const PROBE_CAP: Duration = Duration::from_secs(5 * 60);
 const THROTTLE_FLOOR: Duration = Duration::from_secs(1);
-const THROTTLE_CAP: Duration = Duration::from_secs(60);
 /// A proxy that says a day has been misconfigured.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(5 * 60);

@@ -74,6 +74,26 @@ async fn a_throttling_server_gets_the_time_it_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_throttling_server_that_names_no_time_gets_twice_the_longest_pause() {
+    for (longest, most) in [(100, 1_000), (2_000, 4_000), (30_000, 60_000)] {
+        let (longest, most) = (Duration::from_millis(longest), Duration::from_millis(most));
+        let rig = Rig::with(
+            |settings| {
+                settings.retry_interval = Duration::from_millis(50);
+                settings.max_retry_interval = longest;
+            },
+            None,
+            |_| Err(WriteError::throttled(None, "429 Too Many Requests")),
+        );
+        rig.push(0..1);
+        sleep(Duration::from_secs(3_000)).await;
+        let gaps = gaps(&rig.sink.times());
+        assert!(gaps.iter().all(|gap| *gap <= most + Duration::from_millis(1)), "{longest:?}: {gaps:?}");
+        assert!(gaps.iter().any(|gap| *gap > most * 3 / 4), "{longest:?}: {gaps:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_pause_one_write_finds_out() {
     let rig = Rig::with(
         |settings| {
