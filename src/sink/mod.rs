@@ -166,8 +166,6 @@ pub enum Blocked {
 /// What is known of a batch of which the server refused something.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Refused {
-    /// The server says that it has written the other points.
-    pub(crate) rest_written: bool,
     /// The same body, sent again as it is, may meet another answer (1.x: a conflict inside one batch).
     pub(crate) resend_first: bool,
     /// Why, as one word for counters and logs.

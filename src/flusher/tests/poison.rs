@@ -30,7 +30,6 @@ fn server(bad: BTreeSet<String>, kind: Kind) -> impl FnMut(&Batch) -> Answer + S
         }
         let quotes = bad.iter().map(|line| line.trim_end().to_owned()).collect();
         let refused = Refused {
-            rest_written: kind == Kind::WritesTheRest,
             reason: RejectReason::Malformed,
             hint: if kind == Kind::RefusesWhole { Hint::Unknown } else { Hint::Quoted(quotes) },
             ..Refused::default()

@@ -160,10 +160,9 @@ impl Case<'_> {
     }
 
     fn refused(&self) -> WriteError {
-        let partial = self.says(&["partial write"]);
         let refused = Refused {
-            rest_written: partial,
-            resend_first: !partial && self.says(&["field type conflict"]),
+            // A partial write has gone past this trap already.
+            resend_first: !self.says(&["partial write"]) && self.says(&["field type conflict"]),
             reason: self.reason(),
             hint: self.hint(),
         };

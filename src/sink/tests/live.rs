@@ -164,11 +164,11 @@ mod version_1 {
         let malformed = refused("m f=1 1\nm,t= f=2 2\nm f=3 3\n").await;
         let hint = Hint::Quoted(vec!["m,t= f=2 2".to_owned()]);
         let reason = RejectReason::Malformed;
-        assert_eq!(malformed, Refused { rest_written: true, resend_first: false, reason, hint });
+        assert_eq!(malformed, Refused { resend_first: false, reason, hint });
         let conflict = refused("m f=4i 4\nm f=5 5\n").await;
         let hint = Hint::Field { measurement: "m".to_owned(), field: "f".to_owned() };
         let reason = RejectReason::FieldType;
-        assert_eq!(conflict, Refused { rest_written: true, resend_first: false, reason, hint });
+        assert_eq!(conflict, Refused { resend_first: false, reason, hint });
         assert_eq!(database.count("test", "m", "f").await, 3);
 
         database.create_database("fresh").await;
@@ -177,11 +177,13 @@ mod version_1 {
         let WriteErrorKind::Refused(first) = fresh.write(&body).await.expect_err("two types").kind else {
             panic!("two types in the first body of a shard are refused");
         };
-        assert!(first.resend_first && !first.rest_written, "{first:?}");
+        assert!(first.resend_first, "{first:?}");
+        assert_eq!(database.count("fresh", "n", "f").await, 0, "nothing of that shard is written");
         let WriteErrorKind::Refused(second) = fresh.write(&body).await.expect_err("two types").kind else {
             panic!("and again");
         };
-        assert!(!second.resend_first && second.rest_written, "{second:?}");
+        assert!(!second.resend_first, "{second:?}");
+        assert_eq!(database.count("fresh", "n", "f").await, 1);
 
         let policy = "CREATE RETENTION POLICY \"short\" ON \"test\" DURATION 1h REPLICATION 1";
         database.query("", policy).await;
@@ -190,7 +192,7 @@ mod version_1 {
         else {
             panic!("points of 1970 are refused");
         };
-        assert_eq!((old.rest_written, old.reason), (true, RejectReason::Retention));
+        assert_eq!(old.reason, RejectReason::Retention);
     }
 
     #[tokio::test(flavor = "multi_thread")]

@@ -17,7 +17,6 @@ fn bad_lines_of_1_and_2_are_quoted() {
     assert_eq!(
         refused(400, &partial),
         Refused {
-            rest_written: true,
             resend_first: false,
             reason: RejectReason::Malformed,
             hint: Hint::Quoted(vec!["m,t= v=1".to_owned(), "m2".to_owned()]),
@@ -39,25 +38,19 @@ fn type_conflicts_name_measurement_and_field() {
     let conflict = "field type conflict: input field \"f\" on measurement \"m\" is type integer, already exists as type float";
     let hint = Hint::Field { measurement: "m".to_owned(), field: "f".to_owned() };
     let reason = RejectReason::FieldType;
-    let rest = Refused { rest_written: true, resend_first: false, reason, hint: hint.clone() };
+    let rest = Refused { resend_first: false, reason, hint: hint.clone() };
     assert_eq!(refused(400, &v1(&format!("partial write: {conflict} dropped=3"))), rest);
     let text = format!("failure writing points to database: partial write: {conflict} dropped=3");
     assert_eq!(refused(422, &v2("unprocessable entity", &text)), rest);
     // 1.x, a conflict within the batch on a field that is new: nothing is written, and sent again it is partial.
-    assert_eq!(
-        refused(400, &v1(conflict)),
-        Refused { rest_written: false, resend_first: true, reason, hint }
-    );
+    assert_eq!(refused(400, &v1(conflict)), Refused { resend_first: true, reason, hint });
 }
 
 #[test]
 fn retention_tells_the_bound_where_it_can() {
     let v1 = v1("partial write: points beyond retention policy dropped=1");
     let reason = RejectReason::Retention;
-    assert_eq!(
-        refused(400, &v1),
-        Refused { rest_written: true, reason, hint: Hint::Unknown, ..Refused::default() }
-    );
+    assert_eq!(refused(400, &v1), Refused { reason, hint: Hint::Unknown, ..Refused::default() });
     let v2 = v2(
         "unprocessable entity",
         "failure writing points to database: partial write: dropped 1 points outside retention policy of duration \
@@ -67,7 +60,7 @@ fn retention_tells_the_bound_where_it_can() {
     );
     assert_eq!(
         refused(422, &v2),
-        Refused { rest_written: true, reason, hint: Hint::OlderThan(1_500_000_000), ..Refused::default() }
+        Refused { reason, hint: Hint::OlderThan(1_500_000_000), ..Refused::default() }
     );
 }
 
@@ -75,12 +68,7 @@ fn retention_tells_the_bound_where_it_can() {
 fn version_3_numbers_the_lines() {
     let data = r#"[{"error_message":"invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::string","line_number":3,"original_line":"m v=secret"}]"#;
     let partial = format!(r#"{{"error":"partial write of line protocol occurred","data":{data}}}"#);
-    let lines = Refused {
-        rest_written: true,
-        resend_first: false,
-        reason: RejectReason::FieldType,
-        hint: Hint::Lines(vec![2]),
-    };
+    let lines = Refused { resend_first: false, reason: RejectReason::FieldType, hint: Hint::Lines(vec![2]) };
     assert_eq!(refused(400, &partial), lines);
     assert!(!error(400, &partial).message().contains("secret"));
     for text in ["parsing failed for write_lp endpoint", "line protocol parsing error"] {
