@@ -61,6 +61,8 @@ pub(super) struct History {
     pub(super) successes_seen: u64,
     /// Tries without an answer since the last time it was halved.
     pub(super) timeouts: u32,
+    /// Connections in a row that broke under it.
+    pub(super) breaks: u32,
     /// It was sent at least once.
     pub(super) tried: bool,
     /// It was sent at least once since a flush was asked for.
@@ -78,6 +80,7 @@ impl History {
             beside_successes: 0,
             successes_seen: 0,
             timeouts: 0,
+            breaks: 0,
             tried: false,
             tried_since_flush: false,
             resent_as_it_was: false,
@@ -91,6 +94,12 @@ impl History {
         }
         self.failures += 1;
         self.successes_seen = successes;
+    }
+
+    /// A connection broke under it. Whether so many have in a row that a body of this size may be the reason.
+    pub(super) fn break_off(&mut self, bytes: usize) -> bool {
+        self.breaks += 1;
+        self.breaks >= BREAKS_BEFORE_HALVING && bytes >= LARGE_BODY
     }
 }
 
@@ -186,3 +195,7 @@ impl Held {
         Self { body: Body::Plain(batch), origin, history, live }
     }
 }
+
+const BREAKS_BEFORE_HALVING: u32 = 3;
+/// A smaller body is taken in by the systems on the way before anybody can hang up on it, so its answer arrives.
+const LARGE_BODY: usize = 64 * 1024;

@@ -97,6 +97,13 @@ impl Worker {
 
     fn write_failed(&mut self, mut held: Held, error: WriteError, sent: Sent) {
         self.count_failure(&error, sent);
+        let hung_up_on = match error.kind {
+            WriteErrorKind::Broken => held.history.break_off(held.raw_bytes()),
+            _ => {
+                held.history.breaks = 0;
+                false
+            }
+        };
         match &error.kind {
             WriteErrorKind::Refused(refused) => {
                 if refused.resend_first && !held.history.resent_as_it_was {
@@ -139,7 +146,14 @@ impl Worker {
                     _ => self.put_back(held),
                 }
             }
-            WriteErrorKind::Transient => {
+            WriteErrorKind::Broken if hung_up_on && held.points() > 1 => {
+                held.history.breaks = 0;
+                match held.batch() {
+                    Some(batch) => self.split(&held, &batch, batch.bytes().len() / 2),
+                    None => self.give_up(held, DropReason::Internal),
+                }
+            }
+            WriteErrorKind::Transient | WriteErrorKind::Broken => {
                 held.history.fail(self.successes);
                 let alone = self.queue.is_empty() && !self.something_stored();
                 let suspicious = held.history.failures >= FAILURES_BEFORE_SEARCH
@@ -175,6 +189,7 @@ impl Worker {
                         ..Refused::default()
                     }),
                     WriteErrorKind::Transient => search.failed(self.successes),
+                    WriteErrorKind::Broken => search.broke(self.successes),
                     WriteErrorKind::Timeout => {
                         search.timed_out();
                         None

@@ -141,8 +141,11 @@ pub(crate) enum WriteErrorKind {
     Blocked(Blocked),
     /// The server asks for patience.
     Throttled { retry_after: Option<Duration> },
-    /// Unreachable, reset, a server error: try again later.
+    /// Unreachable, a server error: try again later.
     Transient,
+    /// The connection ended while the body or its answer was under way: try again later. Somebody on the way may have
+    /// hung up on a body that is too large for them, and the answer that says so was lost with the connection.
+    Broken,
     /// No answer in time; the batch may or may not be written.
     Timeout,
     /// The body is larger than the server takes: split.

@@ -86,7 +86,7 @@ impl Writes {
             Err(WriteErrorKind::Refused(_)) => &mut self.refused,
             Err(WriteErrorKind::TooLarge) => &mut self.too_large,
             Err(WriteErrorKind::Throttled { .. }) => &mut self.throttled,
-            Err(WriteErrorKind::Transient) => &mut self.transient,
+            Err(WriteErrorKind::Transient | WriteErrorKind::Broken) => &mut self.transient,
             Err(WriteErrorKind::Timeout) => &mut self.timeout,
             Err(WriteErrorKind::Blocked(Blocked::Authorization)) => &mut self.blocked_authorization,
             Err(WriteErrorKind::Blocked(Blocked::Target)) => &mut self.blocked_target,

@@ -151,6 +151,21 @@ impl Search {
         self.items.push_back(if halve { Item::Split(test.piece) } else { Item::Test(test) });
     }
 
+    /// The connection broke under the piece. A large one to which that happens again and again is halved, as a batch
+    /// would be; else it has failed.
+    pub(super) fn broke(&mut self, successes: u64) -> Option<(Batch, RejectReason)> {
+        let test = self.testing.as_mut()?;
+        if test.piece.len() == 1 || !test.history.break_off(test.piece.bytes().len()) {
+            return self.failed(successes);
+        }
+        let test = self.testing.take()?;
+        if let Some(sibling) = test.sibling {
+            self.ask(sibling, None);
+        }
+        self.items.push_back(Item::Split(test.piece));
+        None
+    }
+
     /// The piece failed for a reason that may be its own. `successes` is how many writes have succeeded so far. Returns
     /// it if it is a single line that kept failing between successes of others.
     pub(super) fn failed(&mut self, successes: u64) -> Option<(Batch, RejectReason)> {

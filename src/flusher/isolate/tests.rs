@@ -211,6 +211,23 @@ fn an_interruption_loses_no_line() {
 }
 
 #[test]
+fn a_large_piece_whose_connection_breaks_again_and_again_is_halved() {
+    let whole = batch(8_000);
+    let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    let mut search = Search::refused_batch(&whole, &held, &Refused::default());
+    let mut written = 0;
+    while let Some(piece) = search.next() {
+        if piece.bytes().len() > 100_000 {
+            assert!(search.broke(0).is_none());
+        } else {
+            written += search.passed().0;
+        }
+        assert!(search.requests() < 100, "{written} written");
+    }
+    assert_eq!(written, 8_000);
+}
+
+#[test]
 fn a_line_that_always_fails_is_found_only_while_others_succeed() {
     let whole = batch(64);
     let bad = line(17);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::support::{Answer, Rig, lines};
-use crate::{Batch, Blocked, DropReason, WriteError, stats::State};
+use crate::{Batch, Blocked, DropReason, WriteError, sink::WriteErrorKind, stats::State};
 
 fn gaps(times: &[Instant]) -> Vec<Duration> {
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -135,6 +135,45 @@ async fn a_batch_that_times_out_twice_is_halved() {
     sleep(Duration::from_secs(600)).await;
     rig.assert_ledger(800, 0, 0);
     assert!(rig.sink.requests() <= 2 + 4 + 8 + 8, "{:?}", rig.sink.sizes());
+}
+
+fn broken() -> WriteError {
+    WriteError::new(WriteErrorKind::Broken, "the connection broke: reset by peer")
+}
+
+/// A server that hangs up on what is too large for it, before its answer can arrive.
+#[tokio::test(start_paused = true)]
+async fn a_large_body_whose_connection_breaks_three_times_is_halved() {
+    let rig = Rig::start(|batch: &Batch| match batch.bytes().len() > 100_000 {
+        true => Err(broken()),
+        false => Ok(()),
+    });
+    rig.push(0..3_000);
+    sleep(Duration::from_secs(600)).await;
+    rig.assert_ledger(3_000, 0, 0);
+    let sizes = rig.sink.sizes();
+    assert_eq!(sizes[..3], [3_000; 3], "nothing is known after two");
+    let most = |size: usize, tries: usize| assert!(sizes.iter().filter(|one| **one > size).count() <= tries);
+    most(2_000, 3);
+    most(1_000, 3 + 2 * 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn neither_a_small_body_nor_one_that_met_something_else_between_is_halved() {
+    let rig = Rig::start(|_| Err(broken()));
+    rig.push(0..100);
+    sleep(Duration::from_secs(600)).await;
+    let tries = rig.sink.requests();
+    assert!(tries > 4 && rig.sink.sizes()[..tries.min(4)].iter().all(|size| *size == 100));
+    let mut tries = 0;
+    let rig = Rig::start(move |_| {
+        tries += 1;
+        Err(if tries % 3 == 0 { WriteError::throttled(None, "503") } else { broken() })
+    });
+    rig.push(0..3_000);
+    sleep(Duration::from_secs(600)).await;
+    // With the fifth failure the search for a line that is at fault begins.
+    assert_eq!(rig.sink.sizes()[..6], [3_000; 6]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -91,7 +91,7 @@ pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
         // Nothing was sent, so nothing is ambiguous, even if it took too long.
         Phase::Connecting => WriteError::transient(format!("cannot connect: {}", brief(text))),
         Phase::TimedOut => WriteError::timeout(format!("no answer in time: {}", brief(text))),
-        _ => WriteError::transient(format!("the connection broke: {}", brief(text))),
+        _ => WriteError::new(WriteErrorKind::Broken, format!("the connection broke: {}", brief(text))),
     }
 }
 

@@ -76,7 +76,7 @@ async fn broken_answers_are_tried_again(client: Client) {
         let server = FaultServer::scripted([step.clone()]).await;
         let sink = sink(client, &server.url());
         let kind = kind(&sink, 1).await;
-        assert_eq!(kind, WriteErrorKind::Transient, "{step:?}");
+        assert_eq!(kind, WriteErrorKind::Broken, "{step:?}");
         write(&sink, 1).await.expect("the next one is taken");
         assert_eq!(server.received().len(), 2, "nothing is repeated behind our back");
     }

@@ -55,7 +55,7 @@ async fn points_arrive_behind_nginx(client: Client) {
     nginx.set_fault(Fault::Unauthorized);
     assert_eq!(kind(&sink, 1).await, AUTHORIZATION);
     nginx.set_fault(Fault::Close);
-    assert_eq!(kind(&sink, 1).await, WriteErrorKind::Transient);
+    assert_eq!(kind(&sink, 1).await, WriteErrorKind::Broken);
     nginx.heal();
     nginx.stop();
     assert_eq!(kind(&sink, 1).await, WriteErrorKind::Transient);

@@ -218,10 +218,7 @@ fn failures_of_the_connection_are_told_apart() {
     assert_eq!(kind("dns error: failed to lookup address", Phase::Connecting), WriteErrorKind::Transient);
     assert_eq!(kind("operation timed out", Phase::Connecting), WriteErrorKind::Transient);
     assert_eq!(kind("operation timed out", Phase::TimedOut), WriteErrorKind::Timeout);
-    assert_eq!(
-        kind("connection closed before message completed", Phase::Exchanging),
-        WriteErrorKind::Transient
-    );
+    assert_eq!(kind("connection closed before message completed", Phase::Exchanging), WriteErrorKind::Broken);
     assert_eq!(kind("invalid peer certificate: UnknownIssuer", Phase::Connecting), configuration);
     assert_eq!(kind("error:0A000086:certificate verify failed", Phase::Connecting), configuration);
     assert_eq!(kind("received corrupt message of type InvalidContentType", Phase::Connecting), configuration);
