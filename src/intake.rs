@@ -13,7 +13,7 @@ use std::{
 
 use crate::{
     ErrorCode, Point, Settings,
-    buffer::{Buffer, Pushed},
+    buffer::Buffer,
     clock,
     extract::request_id,
     field_types::FieldTypes,
@@ -187,7 +187,7 @@ impl Intake {
                 self.push(&lines, 1, false);
             }
             Err(invalid) => {
-                self.counters.invalid.add(1);
+                self.buffer.refuse_invalid();
                 static WARNED: AtomicBool = AtomicBool::new(false);
                 if !WARNED.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
@@ -203,11 +203,8 @@ impl Intake {
     }
 
     fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
-        match self.buffer.push(lines, points, ends_request) {
-            Pushed::Accepted => {}
-            Pushed::Full => self.counters.refused_full.add(points as u64),
-            Pushed::Closed => self.counters.refused_closed.add(points as u64),
-        }
+        // Accepted or not: the buffer has counted it.
+        let _ = self.buffer.push(lines, points, ends_request);
     }
 }
 

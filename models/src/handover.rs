@@ -119,5 +119,6 @@ fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
 }
 
 fn assert_balanced((books, buffer): (Books, BufferBooks)) {
+    assert_eq!(buffer.offered, buffer.accepted + buffer.refused_full + buffer.refused_closed);
     assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight);
 }

@@ -6,7 +6,7 @@
 //! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at most 32 shards, one for
 //! each core, so at most 2 MiB; a record longer than a chunk has one of its own length). Sealed chunks are bounded by the
 //! limit, by the memory they hold. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what `Buffer`
-//! itself is: 128 bytes a shard.
+//! itself is: 160 bytes a shard.
 //!
 //! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
 //! oldest chunk, or refuses what comes, without a look at the others.
@@ -56,9 +56,15 @@ pub(crate) enum Pushed {
     Closed,
 }
 
-/// The buffer's side of the books, in points.
+/// The buffer's side of the books, in points: `offered = accepted + invalid + refused_full + refused_closed`, and what
+/// became of the accepted ones so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BufferBooks {
+    pub(crate) offered: u64,
+    /// Cannot be stored at all.
+    pub(crate) invalid: u64,
+    pub(crate) refused_full: u64,
+    pub(crate) refused_closed: u64,
     pub(crate) accepted: u64,
     pub(crate) buffered: u64,
     /// Because memory was full.
@@ -126,14 +132,19 @@ impl Buffer {
     pub(crate) fn push(&self, lines: &[u8], points: usize, ends_request: bool) -> Pushed {
         let mut shard = self.lock_own();
         shard.finished += u64::from(ends_request);
+        shard.offered += points as u64;
         if shard.closed {
+            shard.lost.refused_closed += points as u64;
             return Pushed::Closed;
         }
         let mut sealed = false;
         if !shard.has_room(lines.len()) {
             match self.make_room(&mut shard, lines.len()) {
                 Some(did_seal) => sealed = did_seal,
-                None => return Pushed::Full,
+                None => {
+                    shard.lost.refused_full += points as u64;
+                    return Pushed::Full;
+                }
             }
         }
         let first = shard.append(lines, points);
@@ -146,6 +157,13 @@ impl Buffer {
             self.sealed.0.wake();
         }
         Pushed::Accepted
+    }
+
+    /// Counts a point that cannot be stored. Here, because it was offered: at every moment both counters know of it, or none.
+    pub(crate) fn refuse_invalid(&self) {
+        let mut shard = self.lock_own();
+        shard.offered += 1;
+        shard.lost.invalid += 1;
     }
 
     /// Nothing is accepted any more once this has returned. What was accepted stays to be drained.
@@ -187,9 +205,13 @@ impl Buffer {
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> (Books, BufferBooks) {
         let books = ledger.lock();
         let sum = self.locked().fold(BufferBooks::default(), |sum, shard| BufferBooks {
+            offered: sum.offered + shard.offered,
+            invalid: sum.invalid + shard.lost.invalid,
+            refused_full: sum.refused_full + shard.lost.refused_full,
+            refused_closed: sum.refused_closed + shard.lost.refused_closed,
             accepted: sum.accepted + shard.accepted,
             buffered: sum.buffered + shard.buffered,
-            dropped: sum.dropped + shard.dropped,
+            dropped: sum.dropped + shard.lost.dropped,
         });
         (books.clone(), sum)
     }

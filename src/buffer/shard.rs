@@ -4,19 +4,32 @@ use std::{collections::VecDeque, mem};
 
 use super::chunk::Chunk;
 
-/// `accepted = buffered + dropped + drained`, where drained is counted by the ledger.
+/// `offered = accepted + invalid + refused`, and `accepted = buffered + dropped + drained`, where drained is counted by the
+/// ledger.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     /// Without memory until the first push, and again after each drain.
     open: Vec<u8>,
     open_points: usize,
     sealed: VecDeque<Chunk>,
+    pub(super) offered: u64,
     pub(super) accepted: u64,
     pub(super) buffered: u64,
-    pub(super) dropped: u64,
     /// Requests that ended on a thread of this shard, wherever they started.
     pub(super) finished: u64,
     pub(super) closed: bool,
+    /// Apart, so that the counters of every push stay within the cache lines of the lock.
+    pub(super) lost: Box<Lost>,
+}
+
+/// Points that are not to be written, by why.
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    pub(super) invalid: u64,
+    pub(super) refused_full: u64,
+    pub(super) refused_closed: u64,
+    /// Accepted before.
+    pub(super) dropped: u64,
 }
 
 impl Shard {
@@ -60,7 +73,7 @@ impl Shard {
     pub(super) fn drop_oldest(&mut self) -> Option<Chunk> {
         let chunk = self.sealed.pop_front()?;
         self.buffered -= chunk.points as u64;
-        self.dropped += chunk.points as u64;
+        self.lost.dropped += chunk.points as u64;
         Some(chunk)
     }
 

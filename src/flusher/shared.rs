@@ -11,7 +11,7 @@ use crate::{
     Batch, DropReason, ShutdownReport, Stats,
     buffer::Buffer,
     spool::{Spool, SpoolCounts},
-    stats::{Delivery, DeliveryStats, IntakeCounters, LedgerStats, SpoolStats, ledger::Ledger},
+    stats::{Delivery, DeliveryStats, IntakeCounters, IntakeStats, LedgerStats, SpoolStats, ledger::Ledger},
 };
 
 use super::worker::{Destination, SinkHandle};
@@ -100,6 +100,7 @@ impl Shared {
             *dropped.entry(DropReason::BufferFull).or_default() += buffer.dropped;
         }
         let ledger = LedgerStats {
+            offered: buffer.offered,
             accepted: buffer.accepted,
             recovered: books.recovered,
             written: books.written,
@@ -109,10 +110,17 @@ impl Shared {
             in_flight: books.in_flight,
             spooled: books.spooled,
         };
+        let intake = IntakeStats {
+            running_requests: self.buffer.running_requests(),
+            invalid: buffer.invalid,
+            refused_full: buffer.refused_full,
+            refused_closed: buffer.refused_closed,
+            ..self.intake.snapshot()
+        };
         let spool = self.spool();
         Stats {
             ledger,
-            intake: self.intake.snapshot(self.buffer.running_requests()),
+            intake,
             delivery: self.delivery_stats(),
             spool: spool.map(|spool| spool_stats(&spool.counts())),
         }

@@ -31,7 +31,7 @@ async fn write(inner: Weak<Inner>) {
         }
         let stats = inner.flusher.stats();
         // Without the points of this kind: an idle service must not write one because of the one before.
-        let others = (stats.offered() + stats.ledger.recovered).saturating_sub(own);
+        let others = (stats.ledger.offered + stats.ledger.recovered).saturating_sub(own);
         if others != told {
             let service = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).service.clone();
             inner.intake.record(&point(&stats, &service));

@@ -68,12 +68,9 @@ impl fmt::Display for DropReason {
 pub(crate) struct Counter(AtomicU64);
 
 impl IntakeCounters {
-    pub(crate) fn snapshot(&self, running_requests: u64) -> IntakeStats {
+    /// Without what the buffer counts.
+    pub(crate) fn snapshot(&self) -> IntakeStats {
         IntakeStats {
-            running_requests,
-            invalid: self.invalid.count(),
-            refused_full: self.refused_full.count(),
-            refused_closed: self.refused_closed.count(),
             sanitized: self.sanitized.count(),
             truncated: self.truncated.count(),
             refused_extras: self.refused_extras.count(),
@@ -82,6 +79,7 @@ impl IntakeCounters {
             type_conflicts: self.type_conflicts.count(),
             overflowed_tags: self.overflowed_tags.count(),
             detached: DETACHED.count(),
+            ..IntakeStats::default()
         }
     }
 }
@@ -103,15 +101,9 @@ impl Counter {
 /// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor can be blamed for it.
 pub(crate) static DETACHED: Counter = Counter::new();
 
-/// Counters of what happens to points and values before they reach the buffer. Rarely written, so one line for all.
+/// Counters of what happens to values before they reach the buffer. Rarely written, so one line for all.
 #[derive(Debug, Default)]
 pub(crate) struct IntakeCounters {
-    /// Points that cannot be stored: no field left, an empty series, a time out of range, a line too long.
-    pub(crate) invalid: Counter,
-    /// Points not taken because memory was full.
-    pub(crate) refused_full: Counter,
-    /// Points not taken because the monitor was shut down.
-    pub(crate) refused_closed: Counter,
     /// Names and values that were changed so that InfluxDB takes them.
     pub(crate) sanitized: Counter,
     /// Tags and fields that were cut to their greatest size.

@@ -31,6 +31,8 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LedgerStats {
+    /// Given to the monitoring, whether they were taken or not.
+    pub offered: u64,
     /// Taken into the buffer.
     pub accepted: u64,
     /// Found in the spool, left there by an earlier process.
@@ -137,16 +139,12 @@ pub struct SpoolStats {
 }
 
 impl Stats {
-    /// Whether accepted + recovered = written + rejected + dropped + buffered + in flight + spooled. Always true, unless
-    /// there is a bug: please report it.
+    /// Whether offered = accepted + invalid + refused, and accepted + recovered = written + rejected + dropped + buffered + in
+    /// flight + spooled. Always true, unless there is a bug: please report it.
     pub fn balances(&self) -> bool {
-        self.ledger.balances()
-    }
-
-    /// All points that were given to the monitoring: accepted, invalid and refused.
-    pub fn offered(&self) -> u64 {
-        let intake = &self.intake;
-        self.ledger.accepted + intake.invalid + intake.refused_full + intake.refused_closed
+        let IntakeStats { invalid, refused_full, refused_closed, .. } = self.intake;
+        self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed
+            && self.ledger.balances()
     }
 }
 

@@ -88,7 +88,7 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> O
     assert_eq!(buffer_books.buffered, 0);
     assert_eq!(buffer.running_requests(), 0);
     assert_eq!(buffer.sealed_bytes(), 0);
-    assert_eq!(buffer_books.accepted, done.accepted);
+    assert_eq!((buffer_books.accepted, buffer_books.refused_full), (done.accepted, done.full));
     for chunk in &chunks {
         assert_pairs_are_together(chunk);
     }

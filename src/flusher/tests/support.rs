@@ -173,6 +173,8 @@ impl Script {
     fn assert_balance(&self) {
         let Some((buffer, ledger)) = self.books.get() else { return };
         let (books, intake) = buffer.snapshot(ledger);
+        let refused = intake.refused_full + intake.refused_closed;
+        assert_eq!(intake.offered, intake.accepted + intake.invalid + refused, "{intake:?}");
         let (rejected, dropped): (u64, u64) = (books.rejected.values().sum(), books.dropped.values().sum());
         let gone = books.written + rejected + dropped + intake.dropped;
         let here = intake.buffered + books.in_flight + books.spooled;

@@ -65,7 +65,7 @@ async fn an_overload_is_counted_exactly() {
         live::say(&format!(
             "{overflow:?}: {recorded} recorded, {found} stored, {report}, {most_memory} bytes at most"
         ));
-        assert_eq!(stats.offered(), recorded, "{stats:?}");
+        assert_eq!(stats.ledger.offered, recorded, "{stats:?}");
         assert_eq!(report.accepted, report.written + report.dropped, "{stats:?}");
         assert_eq!(
             found, report.written,

@@ -72,7 +72,11 @@ async fn run(tracked: bool) {
     let stats = monitor.stats();
     assert!(stats.balances(), "{stats}");
     let all = (requests.len() + errors.len() + found.len()) as u64;
-    assert_eq!((stats.ledger.accepted, stats.ledger.written, stats.offered()), (all, all, all), "{stats}");
+    assert_eq!(
+        (stats.ledger.accepted, stats.ledger.written, stats.ledger.offered),
+        (all, all, all),
+        "{stats}"
+    );
     let intake = stats.intake;
     let left_out = intake.late_extras + intake.refused_extras + intake.excess_extras + intake.type_conflicts;
     assert_eq!((left_out, intake.sanitized, intake.truncated), (0, 0, 0), "{intake:?}");
