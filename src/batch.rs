@@ -64,6 +64,11 @@ impl Batch {
         Some((piece(self.bytes.slice(..end), count), piece(self.bytes.slice(end..), self.lines - count)))
     }
 
+    /// The same lines in memory of their own: a piece keeps that of the whole batch.
+    pub(crate) fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self.clone() }
+    }
+
     /// All lines of these pieces of one batch; `None` for no piece.
     pub(crate) fn join(pieces: &[Self]) -> Option<Self> {
         let first = pieces.first()?;

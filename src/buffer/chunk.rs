@@ -11,7 +11,7 @@ pub(crate) struct Chunk {
 
 impl Chunk {
     /// What it takes of the memory bound: the memory it holds, not only the part in use.
-    pub(super) fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         self.bytes.capacity()
     }
 

@@ -5,7 +5,7 @@
 //!
 //! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at most 32 shards, one for
 //! each core, so at most 2 MiB; a record longer than a chunk has one of its own length). Sealed chunks are bounded by the
-//! limit, by the memory they hold. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what `Buffer`
+//! limit, by the memory they hold, together with what the flusher holds. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what `Buffer`
 //! itself is: 160 bytes a shard.
 //!
 //! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
@@ -19,7 +19,11 @@ use crate::{
     stats::ledger::{Books, Ledger},
     sync::{
         Mutex, MutexGuard, PoisonError, TryLockError,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
     },
 };
 
@@ -29,7 +33,7 @@ mod wake;
 
 pub(crate) use chunk::Chunk;
 
-use chunk::Pool;
+use chunk::{CHUNK_SIZE, Pool};
 use shard::Shard;
 use wake::{WakeWhenAny, WatchedSum};
 
@@ -38,6 +42,9 @@ use wake::{WakeWhenAny, WatchedSum};
 pub(crate) struct Buffer {
     shards: Box<[Padded<Place>]>,
     limit: AtomicUsize,
+    /// What the flusher holds: it counts in the limit, so that a drain leaves no room for as much again before the limit
+    /// could be lowered.
+    held: AtomicUsize,
     drop_newest: AtomicBool,
     any: WakeWhenAny,
     pool: Pool,
@@ -65,6 +72,8 @@ pub(crate) struct BufferBooks {
     pub(crate) invalid: u64,
     pub(crate) refused_full: u64,
     pub(crate) refused_closed: u64,
+    /// In memory, with what the flusher holds.
+    pub(crate) bytes: usize,
     pub(crate) accepted: u64,
     pub(crate) buffered: u64,
     /// Because memory was full.
@@ -91,6 +100,7 @@ impl Buffer {
         let buffer = Self {
             shards: (0..shards).map(|_| Padded::default()).collect(),
             limit: AtomicUsize::default(),
+            held: AtomicUsize::default(),
             drop_newest: AtomicBool::default(),
             any: WakeWhenAny::default(),
             pool: Pool::default(),
@@ -104,6 +114,13 @@ impl Buffer {
     pub(crate) fn set_limit(&self, limit_bytes: usize, overflow: Overflow) {
         self.limit.store(limit_bytes, Relaxed);
         self.drop_newest.store(overflow == Overflow::DropNewest, Relaxed);
+    }
+
+    /// How many bytes the flusher holds; what is drained is added by itself. To be called by who drains only.
+    pub(crate) fn set_held(&self, bytes: usize) {
+        self.held.store(bytes, Relaxed);
+        // Held bytes and sealed ones are two places without a lock: whoever raises one looks at the other afterwards.
+        fence(SeqCst);
     }
 
     #[inline]
@@ -184,6 +201,8 @@ impl Buffer {
         let mut books = ledger.lock();
         for Padded(place) in &self.shards {
             let (sealed, open) = lock(&place.shard).take();
+            let taken: usize = sealed.iter().chain(&open).map(Chunk::size).sum();
+            self.held.fetch_add(taken, Relaxed);
             self.sealed.0.subtract(sealed.iter().map(Chunk::size).sum());
             into.extend(sealed.into_iter().chain(open));
         }
@@ -204,15 +223,19 @@ impl Buffer {
     /// Both sides of the books, at one moment for each shard: they balance.
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> (Books, BufferBooks) {
         let books = ledger.lock();
-        let sum = self.locked().fold(BufferBooks::default(), |sum, shard| BufferBooks {
+        // Before the open chunks, or one that is sealed meanwhile would count twice.
+        let sealed = BufferBooks { bytes: self.sealed_bytes(), ..BufferBooks::default() };
+        let mut sum = self.locked().fold(sealed, |sum, shard| BufferBooks {
             offered: sum.offered + shard.offered,
             invalid: sum.invalid + shard.lost.invalid,
             refused_full: sum.refused_full + shard.lost.refused_full,
             refused_closed: sum.refused_closed + shard.lost.refused_closed,
+            bytes: sum.bytes + shard.open_bytes(),
             accepted: sum.accepted + shard.accepted,
             buffered: sum.buffered + shard.buffered,
             dropped: sum.dropped + shard.lost.dropped,
         });
+        sum.bytes += self.held.load(Relaxed);
         (books.clone(), sum)
     }
 
@@ -234,7 +257,7 @@ impl Buffer {
         self.sealed.0.wait(bytes).await;
     }
 
-    /// The memory of all sealed chunks: what the limit bounds.
+    /// The memory of all sealed chunks: what the limit bounds, together with what the flusher holds.
     pub(crate) fn sealed_bytes(&self) -> usize {
         self.sealed.0.get()
     }
@@ -242,6 +265,16 @@ impl Buffer {
     /// The memory of all sealed chunks and the lines in the open ones.
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.sealed_bytes() + self.locked().map(|shard| shard.open_bytes()).sum::<usize>()
+    }
+
+    /// What open chunks can take: one of the usual size for each shard.
+    pub(crate) fn most_open_bytes(&self) -> usize {
+        self.shards.len() * CHUNK_SIZE
+    }
+
+    /// Of a chunk of the usual size.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        CHUNK_SIZE
     }
 
     /// Seals the open chunk, if there is anything in it, and opens one with room for `needed` bytes. Returns whether a
@@ -252,12 +285,14 @@ impl Buffer {
         if let Some(size) = sealed {
             let limit = self.limit.load(Relaxed);
             let mut total = self.sealed.0.add(size);
-            if total > limit && self.drop_newest.load(Relaxed) {
+            fence(SeqCst);
+            let held = self.held.load(Relaxed);
+            if total + held > limit && self.drop_newest.load(Relaxed) {
                 self.sealed.0.subtract(size);
                 return None;
             }
             shard.seal();
-            while total > limit
+            while total + held > limit
                 && let Some(chunk) = shard.drop_oldest()
             {
                 total = self.sealed.0.subtract(chunk.size());

@@ -175,6 +175,27 @@ fn the_newest_points_are_refused_when_memory_is_full() {
 }
 
 #[test]
+fn what_the_flusher_holds_counts_in_the_limit() {
+    let limit = 4 * CHUNK_SIZE;
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let (buffer, ledger) = (Buffer::with_shards(1, limit, overflow), Ledger::default());
+        let fill = || (0..10).filter(|_| push(&buffer, CHUNK_SIZE) == Pushed::Accepted).count();
+        fill();
+        assert_eq!(buffer.sealed_bytes(), limit);
+        let chunks = drained(&buffer, &ledger);
+        assert_eq!(chunks.len(), 5);
+        // The open chunk was beside the limit, and there may be one again.
+        fill();
+        assert_eq!(buffer.sealed_bytes(), 0, "a drain leaves no room for as much again");
+        assert_eq!(buffer.snapshot(&ledger).1.bytes, 6 * CHUNK_SIZE);
+        buffer.set_held(2 * CHUNK_SIZE);
+        fill();
+        assert_eq!(buffer.sealed_bytes(), 2 * CHUNK_SIZE);
+        assert_eq!(buffer.snapshot(&ledger).1.bytes, 5 * CHUNK_SIZE);
+    }
+}
+
+#[test]
 fn the_limit_can_be_changed_while_running() {
     let (buffer, ledger) = (Buffer::with_shards(1, 2 * CHUNK_SIZE, Overflow::DropNewest), Ledger::default());
     while push(&buffer, CHUNK_SIZE) == Pushed::Accepted {}

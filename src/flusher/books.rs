@@ -5,8 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    Batch, DropReason, Overflow, RejectReason, WriteError, Written, sink::WriteErrorKind,
-    stats::ledger::Place,
+    Batch, DropReason, RejectReason, WriteError, Written, sink::WriteErrorKind, stats::ledger::Place,
 };
 
 use super::{
@@ -162,47 +161,6 @@ impl Worker {
         memory.filter_map(|(_, history)| expiry(history, limit, blocked)).min()
     }
 
-    /// Keeps batches in memory and buffer together within the bound, and tells the buffer what is left for it.
-    pub(super) fn bound_memory(&mut self) {
-        let size = self.settings.buffer_size;
-        if self.usable_spool().is_some() {
-            // Long before anything would have to be dropped, since the disk may be slow, too.
-            while self.queue.memory() > size / 4 {
-                let Some(held) = self.queue.take_oldest() else { break };
-                match held.origin {
-                    Origin::Memory => self.to_store.push_back(held),
-                    Origin::Spool(_) => self.back_to_spool(held),
-                }
-            }
-        }
-        let mut held = self.memory();
-        if self.settings.overflow == Overflow::DropOldest {
-            while held > self.waiting_limit() || held + self.buffer.sealed_bytes() > size {
-                if !self.evict() {
-                    break;
-                }
-                held = self.memory();
-            }
-        }
-        let left = size.saturating_sub(held).max(size / 4).max(SMALLEST_BUFFER);
-        self.buffer.set_limit(left, self.settings.overflow);
-    }
-
-    /// Gives up the oldest batch that is not on the wire.
-    fn evict(&mut self) -> bool {
-        if let Some(held) = self.queue.take_oldest().or_else(|| self.to_store.pop_front()) {
-            self.give_up(held, DropReason::BufferFull);
-            return true;
-        }
-        let memory = |search: &Search| matches!(search.origin, Origin::Memory);
-        let Some(index) = self.queue.searches.iter().position(memory) else { return false };
-        let Some(mut search) = self.queue.searches.remove(index) else { return false };
-        for lines in search.take_remaining() {
-            self.drop_points(lines.len(), lines.sequence(), search.live, DropReason::BufferFull);
-        }
-        true
-    }
-
     pub(super) fn blocked_so_far(&self) -> Duration {
         self.blocked_total + self.blocked_since.map(|since| since.elapsed()).unwrap_or_default()
     }
@@ -257,8 +215,6 @@ fn remedy(reason: DropReason) -> &'static str {
     }
 }
 
-/// With less than two chunks a buffer would drop what it has just sealed.
-const SMALLEST_BUFFER: usize = 128 * 1024;
 /// What stands beside lines that nobody has refused one by one.
 const OLD: &str =
     "among these lines are some that the server refuses; they waited too long to find out which";

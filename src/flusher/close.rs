@@ -134,7 +134,7 @@ impl Worker {
 
     fn close_intake(&mut self) {
         self.buffer.close();
-        self.wire.cancel(|job| matches!(job, Job::Load | Job::Adopt));
+        self.wire.cancel(|job| matches!(job, Job::Load { .. } | Job::Adopt));
         for held in std::mem::take(&mut self.queue.loaded) {
             self.back_to_spool(held);
         }
@@ -172,7 +172,7 @@ impl Worker {
             match job {
                 Job::Write { held, .. } | Job::Store { held } | Job::Pack { held } => self.queue.wait(held),
                 Job::Search { search, .. } => self.queue.searches.push_back(search),
-                Job::Probe { .. } | Job::Load | Job::Acknowledge | Job::Adopt => {}
+                Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Adopt => {}
             }
         }
     }

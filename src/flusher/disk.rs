@@ -82,12 +82,16 @@ impl Worker {
     pub(super) fn start_load(&mut self) {
         let paused =
             matches!(self.gate.position(), Position::Paused { .. } | Position::Trial { blocked: Some(_) });
-        let loading = self.wire.jobs().any(|job| matches!(job, Job::Load));
+        let loading = self.wire.jobs().any(|job| matches!(job, Job::Load { .. }));
         let ready = self.queue.loaded.len();
         // Others may pass those that have failed before.
         let more =
             ready == 0 || ready < LOADED && self.queue.loaded.iter().all(|held| held.history.failures > 0);
-        if paused || loading || !more || self.closing.is_some() {
+        if paused || loading || !more || self.closing.is_some() || !self.something_stored() {
+            return;
+        }
+        let bytes = self.settings.batch_bytes;
+        if !self.reserve(bytes) && self.batches_in_hand() > 0 {
             return;
         }
         let next = self.sources().find_map(|spool| Some((Arc::clone(spool), spool.take_oldest()?)));
@@ -96,7 +100,7 @@ impl Worker {
             let loaded = spool.load(&entry).await;
             Outcome::Loaded(Backing { spool, entry }, loaded)
         };
-        self.wire.start(Job::Load, Box::pin(work));
+        self.wire.start(Job::Load { bytes }, Box::pin(work));
     }
 
     pub(super) fn loaded(&mut self, outcome: Outcome) {

@@ -153,6 +153,22 @@ impl Held {
             }
     }
 
+    /// Of that, the lines that are there a second time, unpacked.
+    pub(super) fn unpacked(&self) -> usize {
+        match &self.body {
+            Body::Both(batch, _) => batch.bytes().len(),
+            Body::Plain(_) | Body::Packed(_) => 0,
+        }
+    }
+
+    /// What it will take more when its lines are needed.
+    pub(super) fn bytes_to_unpack(&self) -> usize {
+        match &self.body {
+            Body::Packed(packed) => packed.raw_bytes(),
+            Body::Plain(_) | Body::Both(..) => 0,
+        }
+    }
+
     pub(super) fn sequence(&self) -> u64 {
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => batch.sequence(),
@@ -186,9 +202,9 @@ impl Held {
         self.body = Body::Packed(packed);
     }
 
-    /// A part of this batch: same origin, same past.
-    pub(super) fn piece(&self, batch: Batch) -> Self {
-        Self::part(batch, self.origin.clone(), self.history, self.live)
+    /// A part of this batch, in memory of its own: same origin, same past.
+    pub(super) fn piece(&self, batch: &Batch) -> Self {
+        Self::part(batch.detached(), self.origin.clone(), self.history, self.live)
     }
 
     pub(super) fn part(batch: Batch, origin: Origin, history: History, live: bool) -> Self {

@@ -25,6 +25,7 @@ mod flush;
 mod held;
 mod isolate;
 mod log;
+mod memory;
 mod packed;
 mod queue;
 mod report;

@@ -56,6 +56,16 @@ impl Queue {
         self.waiting.push_back(held);
     }
 
+    /// Not now.
+    pub(super) fn put_back(&mut self, held: Held) {
+        self.waiting.push_front(held);
+    }
+
+    /// Whether [`take_oldest`](Self::take_oldest) would find one.
+    pub(super) fn has_any_in_memory(&self) -> bool {
+        !(self.waiting.is_empty() && self.fresh.is_empty())
+    }
+
     /// Takes the oldest batch that is only in memory.
     pub(super) fn take_oldest(&mut self) -> Option<Held> {
         let oldest = |queue: &VecDeque<Held>| {

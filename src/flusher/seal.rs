@@ -17,6 +17,8 @@ pub(super) struct Sealer {
     /// Bytes of the first chunk that are in a batch already.
     used: usize,
     bytes: usize,
+    /// What the chunks take, with the parts of them that are in a batch already or were never used.
+    memory: usize,
     points: usize,
     sequence: u64,
     /// Handed to the buffer to be filled: kept, so that no drain allocates.
@@ -34,6 +36,7 @@ impl Sealer {
             }
             self.bytes += chunk.bytes.len();
             self.points += chunk.points;
+            self.memory += chunk.size();
             self.chunks.push_back(chunk);
         }
     }
@@ -42,8 +45,8 @@ impl Sealer {
         self.points
     }
 
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
+    pub(super) fn memory(&self) -> usize {
+        self.memory
     }
 
     /// The number of the batch sealed last.
@@ -72,6 +75,7 @@ impl Sealer {
         {
             let chunk = self.chunks.pop_front()?;
             (self.bytes, self.points) = (self.bytes - chunk.bytes.len(), self.points - chunk.points);
+            self.memory -= chunk.size();
             return Some(self.batch(chunk.bytes.into(), chunk.points));
         }
         let mut lines = Vec::with_capacity(self.bytes.min(max_bytes));
@@ -98,6 +102,7 @@ impl Sealer {
             }
             self.used = 0;
             if let Some(chunk) = self.chunks.pop_front() {
+                self.memory -= chunk.size();
                 buffer.recycle(chunk);
             }
         }

@@ -90,7 +90,7 @@ impl Worker {
                 self.queue.wait(held);
             }
             (Job::Store { held }, outcome) => self.stored(held, outcome),
-            (Job::Load, outcome) => self.loaded(outcome),
+            (Job::Load { .. }, outcome) => self.loaded(outcome),
             (Job::Acknowledge | Job::Adopt, _) => {}
         }
     }
@@ -260,11 +260,11 @@ impl Worker {
             let lines = whole_lines(rest.bytes(), usize::MAX, limit).1.max(1);
             match rest.split_at(lines) {
                 Some((piece, others)) => {
-                    pieces.push(held.piece(piece));
+                    pieces.push(held.piece(&piece));
                     rest = others;
                 }
                 None => {
-                    pieces.push(held.piece(rest));
+                    pieces.push(held.piece(&rest));
                     break;
                 }
             }

@@ -121,7 +121,7 @@ impl Shared {
         Stats {
             ledger,
             intake,
-            delivery: self.delivery_stats(),
+            delivery: self.delivery_stats(buffer.bytes),
             spool: spool.map(|spool| spool_stats(&spool.counts())),
         }
     }
@@ -141,7 +141,7 @@ impl Shared {
         }
     }
 
-    fn delivery_stats(&self) -> DeliveryStats {
+    fn delivery_stats(&self, bytes: usize) -> DeliveryStats {
         let progress = self.delivery.lock().clone();
         DeliveryStats {
             state: progress.state,
@@ -156,7 +156,7 @@ impl Shared {
             write_time: progress.write_time,
             queue_time: progress.queue_time,
             waiting_batches: progress.waiting_batches as u64,
-            memory: (progress.memory + self.buffer.buffered_bytes()) as u64,
+            memory: (bytes + progress.unpacked) as u64,
             restarts: progress.restarts,
             server_reported_dropped: progress.server_reported_dropped,
         }

@@ -14,12 +14,13 @@ impl Worker {
         let now = Instant::now();
         let state = self.state();
         let oldest = self.queue.batches().filter(|held| held.live).map(|held| held.history.since).min();
-        let memory = self.memory();
+        let unpacked = self.unpacked();
+        self.tell_buffer();
         let waiting = self.batches_in_hand();
         let mut progress = self.shared.delivery.lock();
         let before = std::mem::replace(&mut progress.state, state);
         progress.oldest = oldest.map(Instant::into_std);
-        (progress.memory, progress.waiting_batches) = (memory, waiting);
+        (progress.unpacked, progress.waiting_batches) = (unpacked, waiting);
         progress.backoff_until = match self.gate.position() {
             Position::Paused { until, .. } => Some(SystemTime::now() + until.saturating_duration_since(now)),
             _ => None,
@@ -53,7 +54,7 @@ impl Worker {
             Position::Open => {
                 let from_disk = !self.queue.loaded.is_empty()
                     || self.wire.jobs().any(|job| match job {
-                        Job::Load => true,
+                        Job::Load { .. } => true,
                         Job::Write { held, .. } => !held.live,
                         _ => false,
                     });

@@ -40,12 +40,27 @@ pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 /// Who waits for the outcome. The points are here and not in the work, which therefore can be dropped at any time.
 #[derive(Debug)]
 pub(super) enum Job {
-    Write { held: Held, sent: Sent },
-    Search { search: Search, sent: Sent },
-    Probe { sent: Sent },
-    Store { held: Held },
-    Pack { held: Held },
-    Load,
+    Write {
+        held: Held,
+        sent: Sent,
+    },
+    Search {
+        search: Search,
+        sent: Sent,
+    },
+    Probe {
+        sent: Sent,
+    },
+    Store {
+        held: Held,
+    },
+    Pack {
+        held: Held,
+    },
+    /// Of so many bytes, as far as one can know before.
+    Load {
+        bytes: usize,
+    },
     Acknowledge,
     Adopt,
 }
@@ -129,6 +144,7 @@ impl Job {
     pub(super) fn memory(&self) -> usize {
         match self {
             Self::Search { search, .. } => search.memory(),
+            Self::Load { bytes } => *bytes,
             _ => self.held().map_or(0, Held::memory),
         }
     }

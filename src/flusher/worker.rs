@@ -7,9 +7,7 @@ use tokio::{
     time::{Duration, Instant, sleep_until},
 };
 
-use crate::{
-    Overflow, Sink, buffer::Buffer, sink::rejected::RejectedFiles, spool::Spool, stats::ledger::Ledger,
-};
+use crate::{Sink, buffer::Buffer, sink::rejected::RejectedFiles, spool::Spool, stats::ledger::Ledger};
 
 use super::{
     close::Closing,
@@ -87,7 +85,8 @@ pub(super) struct Timing {
     due: Option<Instant>,
     /// The end of the current interval.
     next: Instant,
-    /// There are points, but as nothing can be sent they stay where they are until a batch is full or the pause is over.
+    /// There are points, but as nothing can be sent, or there is no room, they stay where they are until a batch is full, the
+    /// pause is over, or there is room.
     deferred: bool,
     pub(super) random: fastrand::Rng,
 }
@@ -208,6 +207,10 @@ impl Worker {
                 return;
             }
             match self.queue.pick() {
+                // One is always sent, for which room is set aside.
+                Some(Next::Batch(held)) if self.wire.sends() > 0 && !self.reserve(held.bytes_to_unpack()) => {
+                    return self.queue.put_back(held);
+                }
                 Some(Next::Batch(held)) => self.start_write(held),
                 Some(Next::Search(search)) => self.start_search(search),
                 None => return,
@@ -217,13 +220,22 @@ impl Worker {
 
     /// Takes what is in the buffer, and makes batches of it: full ones, or of everything.
     pub(super) fn collect(&mut self, all: bool) {
-        self.sealer.drain(&self.buffer, &self.ledger);
+        let room = self.make_room();
+        if room {
+            self.sealer.drain(&self.buffer, &self.ledger);
+        }
         let (lines, bytes) = (self.settings.batch_size, self.batch_bytes());
         while let Some(batch) = self.sealer.seal(lines, bytes, all, &self.buffer) {
             self.admit(batch);
         }
-        if all {
+        self.tell_buffer();
+        if all && room {
             self.timing.collected(self.settings.flush_interval);
+            self.number_flushes();
+        } else if all {
+            self.timing.defer();
+        }
+        if all {
             self.tend_spool();
         }
     }
@@ -241,15 +253,6 @@ impl Worker {
         self.settings.batch_bytes.min(self.size_limit.unwrap_or(usize::MAX))
     }
 
-    /// Bytes of points in the flusher's hands.
-    pub(super) fn memory(&self) -> usize {
-        let wire = self.wire.jobs().map(Job::memory).sum::<usize>();
-        self.sealer.bytes()
-            + self.queue.memory()
-            + wire
-            + self.to_store.iter().map(Held::memory).sum::<usize>()
-    }
-
     fn tick(&mut self) {
         let now = Instant::now();
         if let Some(closing) = &mut self.closing {
@@ -264,7 +267,7 @@ impl Worker {
             let paused = matches!(self.gate.position(), Position::Paused { .. });
             if paused && self.usable_spool().is_none() {
                 // Sealing now would make a small batch each second for as long as the outage lasts.
-                (self.timing.due, self.timing.deferred) = (None, true);
+                self.timing.defer();
             } else {
                 self.collect(true);
             }
@@ -288,16 +291,6 @@ impl Worker {
             || self.timing.due.is_some()
             || self.something_stored()
     }
-
-    /// With the newest points to go, a flusher whose hands are full leaves the rest in the buffer, which then refuses.
-    fn may_drain(&self) -> bool {
-        self.settings.overflow != Overflow::DropNewest || self.memory() < self.waiting_limit()
-    }
-
-    /// Leaves a quarter of the memory for the buffer.
-    pub(super) fn waiting_limit(&self) -> usize {
-        self.settings.buffer_size - self.settings.buffer_size / 4
-    }
 }
 
 impl Timing {
@@ -313,6 +306,14 @@ impl Timing {
             self.next = now + interval.mul_f64(self.random.f64());
         }
         self.due = Some(self.next);
+    }
+
+    pub(super) fn is_deferred(&self) -> bool {
+        self.deferred
+    }
+
+    fn defer(&mut self) {
+        (self.due, self.deferred) = (None, true);
     }
 
     fn collected(&mut self, interval: Duration) {

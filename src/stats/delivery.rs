@@ -33,7 +33,8 @@ pub(crate) struct Progress {
     /// Since when the oldest batch in memory has been waiting.
     pub(crate) oldest: Option<Instant>,
     pub(crate) waiting_batches: usize,
-    pub(crate) memory: usize,
+    /// Bytes of lines in memory twice, as they are being sent.
+    pub(crate) unpacked: usize,
     /// Panics of the flusher itself.
     pub(crate) restarts: u64,
     pub(crate) server_reported_dropped: u64,

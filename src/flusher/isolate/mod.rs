@@ -30,6 +30,8 @@ pub(super) struct Search {
     pub(super) live: bool,
     sequence: u64,
     lines: usize,
+    /// Of the whole batch: its pieces share them, and the last one keeps them all.
+    bytes: usize,
     items: VecDeque<Item>,
     testing: Option<Test>,
     /// Not refused but failing again and again while others succeed: a failure says less than a refusal, so it has to
@@ -70,6 +72,7 @@ impl Search {
             live: held.live,
             sequence: batch.sequence(),
             lines: batch.len(),
+            bytes: batch.bytes().len(),
             items: VecDeque::new(),
             testing: None,
             by_failure,
@@ -232,8 +235,7 @@ impl Search {
     }
 
     pub(super) fn memory(&self) -> usize {
-        size_of::<Self>()
-            + self.remaining().map(|batch| batch.bytes().len() + size_of::<Item>()).sum::<usize>()
+        size_of::<Self>() + self.bytes + self.items.len() * size_of::<Item>()
     }
 
     #[cfg(test)]

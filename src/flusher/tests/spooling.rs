@@ -64,6 +64,26 @@ async fn ahead_stores_before_it_sends() {
     rig.assert_ledger(10, 0, 0);
 }
 
+/// A pause may begin between the sync and the write.
+#[tokio::test(start_paused = true)]
+async fn a_flush_knows_what_is_on_disk_although_it_is_in_memory_too() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let settings = |settings: &mut Settings| settings.batch_size = 10;
+    let rig = Rig::with(settings, Some((directory.path(), SpoolMode::Ahead)), |_: &Batch| {
+        Answer::After(Duration::from_millis(1), Err(WriteError::throttled(None, "503")))
+    });
+    for round in 0..20 {
+        rig.push(round * 40..round * 40 + 40);
+        let report = rig.flusher.flush().await.expect("runs");
+        assert_eq!((report.written, report.waiting), (0, 0), "{report}");
+        assert!(report.spooled >= 40, "with those of before: {report}");
+        sleep(Duration::from_millis(300)).await;
+    }
+    rig.sink.behave(|_| Ok(()));
+    sleep(Duration::from_secs(200)).await;
+    rig.assert_ledger(800, 0, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn live_batches_go_before_stored_ones() {
     let directory = tempfile::tempdir().expect("a directory");
