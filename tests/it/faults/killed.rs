@@ -1,6 +1,16 @@
 //! Kill -9, of the database and of ourselves.
 
-use std::{collections::BTreeSet, fs, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::time::{Instant, sleep};
@@ -104,71 +114,124 @@ fn script(directory: &Path, url: &str, first: i64) -> serde_json::Value {
             "bucket": BUCKET,
             "organization": "organization",
             "token": "a-token",
-            "flush_interval": "20ms",
+            "flush_interval": "30ms",
             "retry_interval": "20ms",
             "max_retry_interval": "100ms",
-            "spool": { "directory": directory.join("spool"), "mode": "ahead" },
+            "spool": { "directory": directory.parent().expect("a lane's directory").join("spool"), "mode": "ahead" },
         },
     })
 }
 
-/// The child: records as fast as it is asked to, and writes down the last number that a flush has made durable.
+/// The child: records without a pause of note, while another thread asks for flushes and writes down up to which number each
+/// has made durable. So it can be killed at any moment of a drain, a sync, a write or a recovery.
 pub(crate) async fn produce(script: serde_json::Value) {
     let settings: Settings =
         serde_json::from_value(script["monitoring"].clone()).expect("the settings are good");
     let progress = script["progress"].as_str().expect("a path");
+    let first = script["first"].as_i64().expect("a number");
     let monitor = Monitor::start(settings).expect("no state of the spool keeps a service from starting");
-    let mut number = script["first"].as_i64().expect("a number");
+    let recorded = Arc::new(AtomicI64::new(first));
+    let (producer, number) = (monitor.clone(), Arc::clone(&recorded));
+    thread::spawn(move || {
+        loop {
+            let (from, burst) = (number.load(Ordering::SeqCst), fastrand::i64(1..25));
+            record(&producer, "numbered", from..from + burst);
+            number.store(from + burst, Ordering::SeqCst);
+            thread::sleep(Duration::from_millis(fastrand::u64(0..6)));
+        }
+    });
     // Ended from outside, or by itself if nobody does.
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {
-        let burst = fastrand::i64(1..60);
-        record(&monitor, "numbered", number..number + burst);
-        number += burst;
-        if fastrand::bool() {
-            let report = monitor.flush().await.expect("the monitor runs");
-            if report.waiting == 0 {
-                // Written or fsynced, all of it. A process that is killed does not lose what it has written to a file.
-                fs::write(format!("{progress}.new"), number.to_string()).expect("a writable directory");
-                fs::rename(format!("{progress}.new"), progress).expect("a writable directory");
-            }
-        } else {
-            sleep(Duration::from_millis(fastrand::u64(0..5))).await;
-        }
+        let up_to = recorded.load(Ordering::SeqCst);
+        let report = monitor.flush().await.expect("the monitor runs");
+        assert_eq!((report.waiting, report.dropped, report.rejected), (0, 0, 0), "{report}");
+        // Written or fsynced, all of it. A process that is killed does not lose what it has written to a file.
+        fs::write(format!("{progress}.new"), up_to.to_string()).expect("a writable directory");
+        fs::rename(format!("{progress}.new"), progress).expect("a writable directory");
+        // Longer than an interval at times, so that not every sync is one that was asked for.
+        sleep(Duration::from_millis(fastrand::u64(0..40))).await;
     }
 }
 
-/// With the spool ahead: what a flush has reported is there in the end, however often the process was killed.
+/// What became of one lane's children.
+#[derive(Default)]
+struct Killed {
+    durable: BTreeSet<i64>,
+    /// Children that had made something durable when they died.
+    rounds: usize,
+    flushes: usize,
+}
+
+/// One child after the other, each killed at a random moment: mostly after some flushes, sometimes while it starts.
+async fn kill_in_a_row(lane: i64, rounds: i64, directory: PathBuf, url: String) -> Killed {
+    fs::create_dir(&directory).expect("a writable directory");
+    let progress = directory.join("progress");
+    let mut killed = Killed::default();
+    for round in 0..rounds {
+        let first = (lane * rounds + round) * NUMBERS;
+        let _ = fs::remove_file(&progress);
+        let mut child = Child::start("faults::killed::child", script(&directory, &url, first), &directory);
+        let durable =
+            || fs::read_to_string(&progress).ok().map(|text| text.parse::<i64>().expect("a number"));
+        if round % 8 == 7 {
+            sleep(Duration::from_millis(fastrand::u64(0..150))).await;
+        } else {
+            let patience = Instant::now() + Duration::from_secs(20);
+            while durable().is_none_or(|up_to| up_to <= first) {
+                child.assert_running();
+                assert!(Instant::now() < patience, "the child of round {round} has made nothing durable");
+                sleep(Duration::from_millis(2)).await;
+            }
+            let mut last = durable();
+            let end = Instant::now() + Duration::from_millis(fastrand::u64(0..300));
+            while Instant::now() < end {
+                killed.flushes += usize::from(durable() != last);
+                last = durable();
+                sleep(Duration::from_millis(2)).await;
+            }
+        }
+        child.assert_running();
+        child.kill();
+        if let Some(up_to) = durable() {
+            killed.durable.extend(first..up_to);
+            killed.rounds += usize::from(up_to > first);
+        }
+    }
+    killed
+}
+
+/// With the spool ahead: at most what was accepted since the last completed fsync is lost, however often the process was
+/// killed. Four at a time share one spool, so that each start also finds what another one has left.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_two_hundred_times_with_the_spool_ahead() {
     if !live::ready("killed_two_hundred_times_with_the_spool_ahead", &[INFLUXD, NGINX]) {
         return;
     }
-    const ROUNDS: i64 = 200;
-    const NUMBERS: i64 = 1_000_000;
+    const LANES: i64 = 4;
+    const ROUNDS: i64 = 50;
     let (influx, nginx) = influx_behind_nginx().await;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let progress = directory.path().join("progress");
-    let mut durable = BTreeSet::new();
-    for round in 0..ROUNDS {
-        // Without a server in most rounds, so that there is something to recover.
-        match round % 4 {
-            0 => nginx.heal(),
-            _ => nginx.set_fault(Fault::Status(503)),
-        }
-        let first = round * NUMBERS;
-        let _ = fs::remove_file(&progress);
-        let script = script(directory.path(), &nginx.url(), first);
-        let mut child = Child::start("faults::killed::child", script, directory.path());
-        sleep(Duration::from_millis(fastrand::u64(30..250))).await;
-        child.assert_running();
-        child.kill();
-        if let Ok(text) = fs::read_to_string(&progress) {
-            durable.extend(first..text.parse::<i64>().expect("a number"));
-        }
+    let lanes: Vec<_> = (0..LANES)
+        .map(|lane| {
+            let (directory, url) = (directory.path().join(format!("lane-{lane}")), nginx.url());
+            tokio::spawn(kill_in_a_row(lane, ROUNDS, directory, url))
+        })
+        .collect();
+    // Without a server more than half of the time, so that there is something to recover.
+    while lanes.iter().any(|lane| !lane.is_finished()) {
+        nginx.set_fault(Fault::Status(503));
+        sleep(Duration::from_millis(fastrand::u64(200..1_000))).await;
+        nginx.heal();
+        sleep(Duration::from_millis(fastrand::u64(100..700))).await;
     }
-    nginx.heal();
-    let script = script(directory.path(), &nginx.url(), 0);
+    let mut all = Killed::default();
+    for lane in lanes {
+        let Killed { durable, rounds, flushes } = lane.await.expect("no start fails");
+        all.durable.extend(durable);
+        (all.rounds, all.flushes) = (all.rounds + rounds, all.flushes + flushes);
+    }
+    let script = script(&directory.path().join("last"), &nginx.url(), 0);
     let settings: Settings =
         serde_json::from_value(script["monitoring"].clone()).expect("the settings are good");
     let monitor = Monitor::start(settings).expect("no state of the spool keeps a service from starting");
@@ -178,19 +241,26 @@ async fn killed_two_hundred_times_with_the_spool_ahead() {
     .await;
     let stats = monitor.stats();
     monitor.shutdown(Duration::from_secs(5)).await;
+    // Fails where a number is there twice.
     let found = stored(&influx, BUCKET, "numbered").await;
     live::say(&format!(
-        "killed {ROUNDS} times: {} points durable, {} stored, {} recovered by the last start",
-        durable.len(),
+        "killed {} times, {} of them after {} syncs: {} points durable, {} stored, {} recovered by the last start",
+        LANES * ROUNDS,
+        all.rounds,
+        all.rounds + all.flushes,
+        all.durable.len(),
         found.len(),
         stats.ledger.recovered
     ));
-    let lost: BTreeSet<_> = durable.difference(&found).copied().collect();
-    assert!(lost.is_empty(), "{} points were lost after a flush had reported them: {lost:?}", lost.len());
-    assert!(durable.len() > 1_000, "the test recorded something");
+    let lost: BTreeSet<_> = all.durable.difference(&found).copied().collect();
+    assert!(lost.is_empty(), "{} points were lost after they had been synced: {lost:?}", lost.len());
+    assert!(all.durable.len() > 20_000 && all.rounds > 150, "the rounds were too short to mean anything");
     assert_eq!(stats.ledger.dropped_total() + stats.ledger.rejected_total(), 0, "{stats:?}");
     assert_eq!(stats.spool.map(|spool| spool.corrupt), Some(0));
 }
+
+/// What one child can record at most.
+const NUMBERS: i64 = 1_000_000;
 
 /// Run by [`Child`] in a process of its own.
 #[test]
