@@ -208,7 +208,7 @@ impl Case<'_> {
             // A proxy that takes the header away makes the server quote the bytes; none of our lines holds a control character.
             400 if self.says(PASSING_FAULT_OF_V3) => false,
             400 => {
-                self.says(&["gzip", "unexpected EOF", "utf8", "utf-8", "UTF-8"])
+                self.says(&["gzip", "flate", "unexpected EOF", "utf8", "utf-8", "UTF-8"])
                     || quotes::quoted_lines(&self.said.text).iter().any(|line| line.contains('\u{1f}'))
             }
             // 2.x says no more than this of a body that is not gzip.

@@ -1,16 +1,23 @@
 //! Compressed bodies, and servers that do not understand them.
 
+use std::{
+    io::{Read, Write},
+    sync::Arc,
+};
+
+use flate2::{Compression, read::GzDecoder, write::GzEncoder};
+
 use super::{
     Client, Sink, WriteErrorKind, batch,
     fault_server::{FaultServer, Step},
     for_each_client, influx, kind, settings, write,
 };
-use std::sync::Arc;
 
 for_each_client!(
     only_bodies_worth_it_are_compressed,
     towards_this_host_nothing_is_compressed_unless_told,
     a_refused_encoding_falls_back_to_plain_for_a_while,
+    a_proxy_that_spoils_compressed_bodies_costs_nothing,
     another_trouble_does_not_turn_compression_off,
 );
 
@@ -44,16 +51,62 @@ async fn towards_this_host_nothing_is_compressed_unless_told(client: Client) {
 }
 
 async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: Client) {
-    let stripped = r#"{"error":"unable to parse '\u001f\ufffd\b': missing fields"}"#;
-    for step in
-        [Step::text(400, r#"{"error":"gzip: invalid header"}"#), Step::text(400, stripped), Step::status(415)]
-    {
+    // InfluxDB 1.6.7: the header was taken away, or somebody has compressed once more.
+    let stripped = r#"{"error":"unable to parse '\u001f\ufffd\u0008\u0000h\ufffd': missing fields"}"#;
+    // Bytes were changed, or lost.
+    let damaged = [
+        "gzip: invalid header",
+        "gzip: invalid checksum",
+        "flate: corrupt input before offset 5",
+        "unexpected EOF",
+    ];
+    let damaged = damaged.map(|text| Step::text(400, format!(r#"{{"error":"{text}"}}"#)));
+    for step in damaged.into_iter().chain([Step::text(400, stripped), Step::status(415)]) {
         let server = FaultServer::scripted([step]).await;
         let sink = compressing(client, &server.url());
         write(&sink, 100).await.expect("the plain body is taken");
         write(&sink, 100).await.expect("and so is the next");
         assert_eq!(encodings(&server), [true, false, false]);
         assert!(server.received().iter().all(|request| request.lines().as_bytes() == batch(100).bytes()));
+    }
+}
+
+/// A real gzip reader behind one that takes the header away, damages a byte, or compresses once more.
+async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: Client) {
+    fn damaged(body: &[u8]) -> Vec<u8> {
+        let mut damaged = body.to_vec();
+        let checksum = damaged.len() - 6;
+        damaged[checksum] ^= 1;
+        damaged
+    }
+    fn twice(body: &[u8]) -> Vec<u8> {
+        let mut again = GzEncoder::new(Vec::new(), Compression::fast());
+        again.write_all(body).expect("memory takes all");
+        again.finish().expect("memory takes all")
+    }
+    let without_header = None;
+    for spoil in [without_header, Some(damaged as fn(&[u8]) -> Vec<u8>), Some(twice)] {
+        let server = FaultServer::start(move |request| {
+            if request.header("content-encoding") != Some("gzip") {
+                return Step::status(204);
+            }
+            let mut lines = Vec::new();
+            let read = match spoil {
+                None => (&request.body[..]).read_to_end(&mut lines),
+                Some(spoil) => GzDecoder::new(&spoil(&request.body)[..]).read_to_end(&mut lines),
+            };
+            let lines = String::from_utf8_lossy(&lines);
+            let said = match read {
+                Ok(_) => format!("unable to parse '{lines}': missing fields"),
+                Err(_) => "gzip: invalid checksum".to_owned(),
+            };
+            Step::text(400, serde_json::json!({ "error": said }).to_string())
+        })
+        .await;
+        let sink = compressing(client, &server.url());
+        write(&sink, 100).await.expect("the plain body is taken");
+        write(&sink, 100).await.expect("and so is the next");
+        assert_eq!(encodings(&server), [true, false, false]);
     }
 }
 

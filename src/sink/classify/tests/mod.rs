@@ -165,6 +165,8 @@ fn overload_asks_for_patience() {
 fn a_body_that_was_not_decompressed_is_told_apart() {
     for (status, body) in [
         (400, v1("gzip: invalid header")),
+        (400, v1("gzip: invalid checksum")),
+        (400, v1("flate: corrupt input before offset 17")),
         (400, v1("unexpected EOF")),
         (400, v1("unable to parse '\u{1f}\u{fffd}\u{8}': missing fields")),
         (400, v2("invalid", "unable to parse '\u{1f}\u{fffd}\u{8}\u{0}': missing fields")),
