@@ -146,7 +146,7 @@ fn one_bad_line_is_found_at_every_place() {
 
 #[test]
 fn one_in_a_thousand_costs_about_twenty_requests() {
-    let most = (0..1000).step_by(7).map(|place| search(1000, &[place], silent).requests).max();
+    let most = (0..1000).map(|place| search(1000, &[place], silent).requests).max();
     assert!(most.is_some_and(|most| most <= 24), "{most:?}");
     for exact in [quoting as Server, numbering, first_only] {
         assert_eq!(search(1000, &[500], exact).requests, 3, "the batch, the rest, the line");

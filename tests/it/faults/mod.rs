@@ -16,6 +16,7 @@ use tokio::{
 use tower_influx::{Monitor, Stats};
 
 mod closing;
+mod connections;
 mod conservation;
 mod killed;
 mod outage;

@@ -1,6 +1,6 @@
 //! Points that a real InfluxDB refuses: those are lost and counted, and no other.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use tower_influx::{Field, Monitor, Point, RejectReason, Tag, Timestamp};
 
@@ -72,6 +72,57 @@ async fn a_type_conflict_in_three_shards_costs_those_points_only_by(way: Way) {
     let (expected, found) = ((0..1_000).collect(), stored(&influx, BUCKET, "numbered").await);
     assert!(found == expected, "{}", difference(&expected, &found));
     assert_eq!(influx.count(BUCKET, "typed", "value").await, 3);
+}
+
+/// None, one at the ends and somewhere, two, ten, all: those are lost, and what that costs is bounded.
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_points_cost_themselves_only_however_many() {
+    if !live::ready("refused_points_cost_themselves_only_however_many", &[INFLUXD, NGINX]) {
+        return;
+    }
+    for way in Way::PROXIED {
+        refused_points_cost_themselves_only_by(way).await;
+    }
+}
+
+async fn refused_points_cost_themselves_only_by(way: Way) {
+    const EACH: i64 = 1_000;
+    let (influx, nginx) = influx_behind_nginx().await;
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
+    let now = now.as_nanos() as i64;
+    assert_eq!(influx.write(BUCKET, format!("typed value=1i {now}\n")).await.status, 204);
+    let anywhere = fastrand::i64(1..EACH - 1);
+    let ten = (0..10).map(|number| number * 97 + 5).collect();
+    let rounds: [Vec<i64>; 7] =
+        [vec![], vec![0], vec![EACH - 1], vec![anywhere], vec![0, anywhere], ten, (0..EACH).collect()];
+    let mut expected = BTreeSet::new();
+    for (round, bad) in rounds.into_iter().enumerate() {
+        let mut settings = way.settings(&influx, &nginx);
+        // So that one flush is one batch.
+        settings.flush_interval = Duration::from_secs(600);
+        let monitor = Monitor::start(settings).expect("the settings are good");
+        let first = round as i64 * EACH;
+        for number in 0..EACH {
+            if bad.contains(&number) {
+                monitor.record(&Conflicting { number, time: now + 1 + first + number });
+            } else {
+                record(&monitor, "numbered", [first + number]);
+                expected.insert(first + number);
+            }
+        }
+        let report = monitor.shutdown(Duration::from_secs(60)).await;
+        let stats = monitor.stats();
+        let (good, count) = ((EACH - bad.len() as i64) as u64, bad.len() as u64);
+        assert_eq!((report.written, report.rejected), (good, count), "round {round}: {stats:?}");
+        assert!(stats.balances(), "{stats:?}");
+        let writes = stats.delivery.writes.total();
+        // A budget for each, and for nearly all the price of giving up.
+        let most = if bad.len() < 100 { 1 + 24 * count } else { 300 };
+        assert!(writes <= most, "round {round}: {writes} writes for {count} points of {EACH}");
+    }
+    let found = stored(&influx, BUCKET, "numbered").await;
+    assert!(found == expected, "{}", difference(&expected, &found));
+    assert_eq!(influx.count(BUCKET, "typed", "value").await, 1);
 }
 
 /// Points that are older than the database keeps.
