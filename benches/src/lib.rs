@@ -1,6 +1,6 @@
 //! What the benches share: the same small axum service behind every peer, and ways to measure it.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get};
 use http::{Request, StatusCode};
@@ -11,8 +11,11 @@ use tower_influx::{
     Batch, ErrorCode, Monitor, MonitoringData, Settings, Sink, SinkFuture, WriteError, Written,
 };
 
+pub mod books;
+pub mod measure;
 #[cfg(feature = "peers")]
 pub mod peers;
+pub mod server;
 
 /// One row of a table.
 pub struct Variant {
@@ -49,10 +52,15 @@ pub fn routes() -> Router {
         .route("/code", get(|| async { (StatusCode::NOT_FOUND, ErrorCode::from(11009)) }))
 }
 
-/// A monitor whose points go nowhere, with its own runtime for the flusher.
+/// A monitor whose points go nowhere, with its flusher on this runtime.
 pub fn monitor(runtime: &Runtime) -> Monitor {
+    monitor_to(runtime, Discard::default())
+}
+
+/// A monitor whose points go to this sink, with its flusher on this runtime.
+pub fn monitor_to(runtime: &Runtime, sink: impl Sink) -> Monitor {
     let _entered = runtime.enter();
-    Monitor::builder(Settings::new("bench")).sink(Discard::default()).start().expect("settings are right")
+    Monitor::builder(Settings::new("bench")).sink(sink).start().expect("settings are right")
 }
 
 /// Takes everything, keeps a count.
@@ -155,19 +163,4 @@ where
     fn call(&mut self, request: R) -> S::Future {
         self.0.call(request)
     }
-}
-
-/// The middle of some numbers.
-pub fn median(numbers: &mut [f64]) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    numbers[numbers.len() / 2]
-}
-
-/// Time for one run of `count` requests.
-pub fn time(variant: &Variant, count: u32) -> Duration {
-    let start = std::time::Instant::now();
-    for _ in 0..count {
-        request(&variant.app, variant.path);
-    }
-    start.elapsed()
 }

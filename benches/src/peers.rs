@@ -2,7 +2,12 @@
 
 use std::{sync::OnceLock, time::Instant};
 
-use axum::{Router, extract::{MatchedPath, Request}, middleware::{Next, from_fn}, response::Response};
+use axum::{
+    Router,
+    extract::{MatchedPath, Request},
+    middleware::{Next, from_fn},
+    response::Response,
+};
 use axum_otel_metrics::HttpMetricsLayerBuilder;
 use axum_prometheus::PrometheusMetricLayer;
 use influxdb2::models::DataPoint;
@@ -27,7 +32,9 @@ impl Peers {
             opentelemetry::global::set_meter_provider(provider.build());
             let reader = opentelemetry_sdk_for_axum_otel_metrics::metrics::ManualReader::builder().build();
             let provider = opentelemetry_sdk_for_axum_otel_metrics::metrics::SdkMeterProvider::builder();
-            opentelemetry_for_axum_otel_metrics::global::set_meter_provider(provider.with_reader(reader).build());
+            opentelemetry_for_axum_otel_metrics::global::set_meter_provider(
+                provider.with_reader(reader).build(),
+            );
         });
         let (points, mut received) = mpsc::channel::<DataPoint>(1 << 16);
         runtime.spawn(async move {
@@ -46,7 +53,7 @@ impl Peers {
     pub fn variants(&self) -> Vec<Variant> {
         let variant = |name, router: Router| Variant { name, path: "/version", app: router.with_state(()) };
         vec![
-            variant("`middleware::from_fn` that does nothing", self.from_fn()),
+            variant("`middleware::from_fn` that does nothing", self.nothing_by_from_fn()),
             variant("tower-http `TraceLayer`, no subscriber", self.trace()),
             variant("axum-otel-metrics", self.axum_otel_metrics()),
             variant("axum-prometheus", self.axum_prometheus()),
@@ -55,7 +62,7 @@ impl Peers {
         ]
     }
 
-    fn from_fn(&self) -> Router {
+    fn nothing_by_from_fn(&self) -> Router {
         routes().layer(from_fn(|request: Request, next: Next| next.run(request)))
     }
 
@@ -64,8 +71,10 @@ impl Peers {
     }
 
     fn axum_prometheus(&self) -> Router {
-        static LAYER: OnceLock<(PrometheusMetricLayer<'static>, axum_prometheus::metrics_exporter_prometheus::PrometheusHandle)> =
-            OnceLock::new();
+        static LAYER: OnceLock<(
+            PrometheusMetricLayer<'static>,
+            axum_prometheus::metrics_exporter_prometheus::PrometheusHandle,
+        )> = OnceLock::new();
         let _entered = self.runtime.enter();
         routes().layer(LAYER.get_or_init(PrometheusMetricLayer::pair).0.clone())
     }

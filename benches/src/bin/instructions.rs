@@ -3,9 +3,9 @@
 //! `cargo run --release --bin instructions` prints the table; with `--check` it compares with `instructions.txt` beside the
 //! manifest and fails where a row has become dearer by more than 5 %; with `--write` it renews that file.
 
-use std::{collections::BTreeMap, env, fs, process::Command};
+use std::{collections::BTreeMap, env, fs};
 
-use tower_influx_benches::{Variant, monitor, request, variants};
+use tower_influx_benches::{Variant, measure::callgrind, monitor, request, variants};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -24,7 +24,8 @@ fn main() {
     };
     match arguments.first().map(String::as_str) {
         Some("--write") => {
-            let lines: Vec<String> = added(&counted).iter().map(|(name, count)| format!("{name}: {count}\n")).collect();
+            let lines: Vec<String> =
+                added(&counted).iter().map(|(name, count)| format!("{name}: {count}\n")).collect();
             fs::write(file, lines.concat()).expect("the baseline can be written");
         }
         Some("--check") => check(&fs::read_to_string(file).expect("the baseline is there"), &added(&counted)),
@@ -39,32 +40,25 @@ fn check(baseline: &str, added: &BTreeMap<String, i64>) {
         let before: i64 = before.parse().expect("a number");
         let now = *added.get(name).unwrap_or_else(|| panic!("no row {name}; renew the baseline by --write"));
         if (now - before) * 20 > before {
-            eprintln!("{name}: {now} instructions above bare, {before} in the baseline: more than 5 % dearer");
+            eprintln!(
+                "{name}: {now} instructions above bare, {before} in the baseline: more than 5 % dearer"
+            );
             failed = true;
         }
     }
-    assert!(!failed, "requests have become dearer; make them cheaper, or renew the baseline by --write and say why");
+    assert!(
+        !failed,
+        "requests have become dearer; make them cheaper, or renew the baseline by --write and say why"
+    );
     println!("\nwithin 5 % of the baseline");
 }
 
 fn count_all() -> Vec<(&'static str, i64)> {
     let names = with_variants(|variants| variants.iter().map(|variant| variant.name).collect::<Vec<_>>());
-    let count = |(number, name)| (name, valgrind(number) / i64::from(COUNT));
+    let count = |(number, name): (usize, _)| {
+        (name, callgrind(&[number.to_string(), COUNT.to_string()]) / i64::from(COUNT))
+    };
     names.into_iter().enumerate().map(count).collect()
-}
-
-/// Counts inside of [`counted`] alone: starting up, and what other threads do meanwhile, is not a request's cost.
-fn valgrind(variant: usize) -> i64 {
-    let this = env::current_exe().expect("a path");
-    let output = Command::new("valgrind")
-        .args(["--tool=callgrind", "--callgrind-out-file=/dev/null", "--collect-atstart=no", "--toggle-collect=*counted*"])
-        .arg(this)
-        .args([variant.to_string(), COUNT.to_string()])
-        .output()
-        .expect("valgrind is installed");
-    let text = String::from_utf8_lossy(&output.stderr);
-    let collected = text.lines().find_map(|line| line.split_once("Collected :")).expect("callgrind's count");
-    collected.1.trim().parse().expect("a number")
 }
 
 fn child(variant: usize, count: u32) {

@@ -2,11 +2,19 @@
 //!
 //! `cargo run --release --bin request [-- THREADS]` in this folder.
 
-use tower_influx_benches::{Variant, median, monitor, time, variants};
+use tower_influx_benches::{
+    Variant, books,
+    measure::{median, time},
+    monitor, variants,
+};
 
 fn main() {
     let threads: usize = std::env::args().nth(1).map_or(1, |text| text.parse().expect("a number of threads"));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let (ours, disabled) = (monitor(&runtime), tower_influx::Monitor::disabled());
     #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
     let mut variants = variants(&ours, &disabled);
@@ -41,14 +49,14 @@ fn main() {
         );
     }
     println!("\nbare: {:.0} ns, {bare_allocations} allocations a request", median(&mut bare.clone()));
-    let report = runtime.block_on(ours.shutdown(std::time::Duration::from_secs(10)));
-    println!("our books: {report}");
+    books::close(&runtime, &ours, None);
 }
 
-/// Nanoseconds of one request, as each thread sees it.
+/// Nanoseconds of processor time of one request, of what each thread has used.
 fn on_threads(variant: &Variant, threads: usize) -> f64 {
     let total: f64 = std::thread::scope(|scope| {
-        let running: Vec<_> = (0..threads).map(|_| scope.spawn(|| time(variant, COUNT).as_nanos() as f64)).collect();
+        let running: Vec<_> =
+            (0..threads).map(|_| scope.spawn(|| time(variant, COUNT).as_nanos() as f64)).collect();
         running.into_iter().map(|thread| thread.join().expect("no panic")).sum()
     });
     total / (threads as f64 * f64::from(COUNT))
@@ -56,7 +64,9 @@ fn on_threads(variant: &Variant, threads: usize) -> f64 {
 
 /// The least of some, since buffers take new chunks now and then.
 fn allocations(variant: &Variant) -> i64 {
-    let one = || allocation_counter::measure(|| tower_influx_benches::request(&variant.app, variant.path)).count_total;
+    let one = || {
+        allocation_counter::measure(|| tower_influx_benches::request(&variant.app, variant.path)).count_total
+    };
     (0..100).map(|_| one()).min().unwrap_or_default() as i64
 }
 
