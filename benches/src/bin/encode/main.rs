@@ -1,0 +1,145 @@
+//! What the line of one request costs to write: ours, and with the encoders that others offer.
+//!
+//! `cargo run --release --bin encode` in this folder. Every row writes the very same line; that is checked first. Our encoder
+//! is not public, so its sources are built into this program, as `models/` does with the buffer's: the rows `encoder alone` are
+//! what the layer calls, and nothing else. The rows of `Monitor::record` go the public way of an application's own points,
+//! with the unique stamp and the push into the buffer.
+
+use std::env;
+
+use tower_influx_benches::measure::{callgrind, grouped, median, thread_time};
+
+use ours::Recorded;
+
+// Parts of what the included files offer are not used.
+#[allow(dead_code)]
+#[path = "../../../../src/field_types.rs"]
+mod field_types;
+#[allow(dead_code)]
+#[path = "../../../../src/fingerprints.rs"]
+mod fingerprints;
+#[allow(dead_code, unused_imports)]
+#[path = "../../../../src/line_protocol/mod.rs"]
+mod line_protocol;
+#[cfg(feature = "peers")]
+mod others;
+mod ours;
+#[allow(dead_code, unused_imports)]
+#[path = "../../../../src/point/mod.rs"]
+mod point;
+mod stand_in;
+#[allow(dead_code)]
+#[path = "../../../../src/tag_values.rs"]
+mod tag_values;
+
+#[allow(unused_imports, reason = "by these names the included files know each other")]
+use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value};
+use stand_in::{Limits, stats};
+
+/// One way of writing the line.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// Appends the line, or records the point.
+    pub(crate) write: Box<dyn FnMut(&mut Vec<u8>)>,
+}
+
+fn main() {
+    let arguments: Vec<String> = env::args().skip(1).collect();
+    let recorded = Recorded::new();
+    let mut rows = rows(&recorded);
+    if let [row] = &arguments[..] {
+        let row: usize = row.parse().expect("a number");
+        repeat(&mut rows[row].write, WARM_UP);
+        counted(&mut rows[row].write);
+        return recorded.close();
+    }
+    compare(&mut rows);
+
+    let mut times = vec![Vec::new(); rows.len()];
+    for _ in 0..=ROUNDS {
+        for (row, times) in rows.iter_mut().zip(&mut times) {
+            let start = thread_time();
+            repeat(&mut row.write, TIMED);
+            times.push((thread_time() - start).as_nanos() as f64 / f64::from(TIMED));
+            recorded.flush();
+        }
+    }
+    println!(
+        "a line of {} bytes, {ROUNDS} rounds of {}, medians of the processor time\n",
+        LINE.len(),
+        grouped(TIMED.into())
+    );
+    println!(
+        "| the line of a request by | ns | × ours | allocations | instructions |\n|---|--:|--:|--:|--:|"
+    );
+    let ours = times[0].clone();
+    for (index, (row, times)) in rows.iter_mut().zip(&times).enumerate() {
+        // The first round fills caches.
+        let mut ratios: Vec<f64> = times.iter().zip(&ours).skip(1).map(|(time, ours)| time / ours).collect();
+        let instructions = callgrind(&[index.to_string()]) / i64::from(COUNT);
+        println!(
+            "| {} | {:.0} | {:.1} | {} | {} |",
+            row.name,
+            median(&mut times[1..].to_vec()),
+            median(&mut ratios),
+            allocations(&mut row.write),
+            grouped(instructions as f64)
+        );
+    }
+    recorded.close();
+}
+
+fn rows(recorded: &Recorded) -> Vec<Row> {
+    let mut rows = ours::rows(recorded);
+    #[cfg(feature = "peers")]
+    rows.extend(others::rows());
+    rows
+}
+
+/// Whoever writes less has an easy life.
+fn compare(rows: &mut [Row]) {
+    for row in rows {
+        let mut out = Vec::new();
+        (row.write)(&mut out);
+        if !row.name.contains("record") {
+            assert_eq!(String::from_utf8(out).as_deref(), Ok(LINE), "{}", row.name);
+        }
+    }
+}
+
+/// As the buffer does it: the space is there, and it is used again.
+fn repeat(write: &mut dyn FnMut(&mut Vec<u8>), count: u32) {
+    let mut out = Vec::with_capacity(1024);
+    for _ in 0..count {
+        out.clear();
+        write(&mut out);
+        std::hint::black_box(&out);
+    }
+}
+
+#[inline(never)]
+fn counted(write: &mut dyn FnMut(&mut Vec<u8>)) {
+    repeat(write, COUNT);
+}
+
+/// The least of some, since buffers take new chunks now and then.
+fn allocations(write: &mut dyn FnMut(&mut Vec<u8>)) -> u64 {
+    let mut out = Vec::with_capacity(1024);
+    let one = || {
+        out.clear();
+        allocation_counter::measure(|| write(&mut out)).count_total
+    };
+    std::iter::repeat_with(one).take(100).min().unwrap_or_default()
+}
+
+/// What every row writes, but for the stamp and the number of those that are recorded.
+pub(crate) const LINE: &str = "requests,route=GET:/items/{id},service=bench,status_code=200 \
+                               execution_time=0.000123456,request_id=\"3fa81c0d92be-1e240\" 1700000000123456789\n";
+pub(crate) const NANOSECONDS: u64 = 123_456;
+pub(crate) const REQUEST_ID: &str = "3fa81c0d92be-1e240";
+pub(crate) const STAMP: i64 = 1_700_000_000_123_456_789;
+
+const ROUNDS: usize = 15;
+const TIMED: u32 = 50_000;
+const WARM_UP: u32 = 100;
+const COUNT: u32 = 1_000;
