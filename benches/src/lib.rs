@@ -12,6 +12,7 @@ use tower_influx::{
 };
 
 pub mod books;
+pub mod influx;
 pub mod measure;
 #[cfg(feature = "peers")]
 pub mod peers;

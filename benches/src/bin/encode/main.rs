@@ -39,9 +39,11 @@ use stand_in::{Limits, stats};
 /// One way of writing the line.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
-    /// Appends the line, or records the point.
-    pub(crate) write: Box<dyn FnMut(&mut Vec<u8>)>,
+    pub(crate) write: Box<Write>,
 }
+
+/// Appends the line, or records the point.
+pub(crate) type Write = dyn FnMut(&mut Vec<u8>);
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -90,6 +92,7 @@ fn main() {
 }
 
 fn rows(recorded: &Recorded) -> Vec<Row> {
+    #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
     let mut rows = ours::rows(recorded);
     #[cfg(feature = "peers")]
     rows.extend(others::rows());
@@ -108,7 +111,7 @@ fn compare(rows: &mut [Row]) {
 }
 
 /// As the buffer does it: the space is there, and it is used again.
-fn repeat(write: &mut dyn FnMut(&mut Vec<u8>), count: u32) {
+fn repeat(write: &mut Write, count: u32) {
     let mut out = Vec::with_capacity(1024);
     for _ in 0..count {
         out.clear();
@@ -118,12 +121,12 @@ fn repeat(write: &mut dyn FnMut(&mut Vec<u8>), count: u32) {
 }
 
 #[inline(never)]
-fn counted(write: &mut dyn FnMut(&mut Vec<u8>)) {
+fn counted(write: &mut Write) {
     repeat(write, COUNT);
 }
 
 /// The least of some, since buffers take new chunks now and then.
-fn allocations(write: &mut dyn FnMut(&mut Vec<u8>)) -> u64 {
+fn allocations(write: &mut Write) -> u64 {
     let mut out = Vec::with_capacity(1024);
     let one = || {
         out.clear();
