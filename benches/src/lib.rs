@@ -1,6 +1,9 @@
 //! What the benches share: the same small axum service behind every peer, and ways to measure it.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get};
 use http::{Request, StatusCode};
@@ -49,6 +52,13 @@ pub fn routes() -> Router {
                 "0.1.0"
             }),
         )
+        .route(
+            "/capped",
+            get(|data: MonitoringData| async move {
+                data.tag("number", CALLS.fetch_add(1, Ordering::Relaxed));
+                "0.1.0"
+            }),
+        )
         .route("/error", get(|| async { StatusCode::NOT_FOUND.into_response() }))
         .route("/code", get(|| async { (StatusCode::NOT_FOUND, ErrorCode::from(11009)) }))
 }
@@ -66,11 +76,11 @@ pub fn monitor_to(runtime: &Runtime, sink: impl Sink) -> Monitor {
 
 /// Takes everything, keeps a count.
 #[derive(Clone, Default)]
-pub struct Discard(pub Arc<std::sync::atomic::AtomicU64>);
+pub struct Discard(pub Arc<AtomicU64>);
 
 impl Sink for Discard {
     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
-        self.0.fetch_add(batch.len() as u64, std::sync::atomic::Ordering::Relaxed);
+        self.0.fetch_add(batch.len() as u64, Ordering::Relaxed);
         Box::pin(async { Ok(Written::new(0)) })
     }
 
@@ -112,6 +122,7 @@ pub fn variants(monitor: &Monitor, disabled: &Monitor) -> Vec<Variant> {
         variant("tower-influx, extractor unused", "/extractor", ours()),
         variant("tower-influx, one tag", "/tag", ours()),
         variant("tower-influx, a tag and two fields", "/extras", ours()),
+        variant("tower-influx, a tag beyond its number of values", "/capped", ours()),
         variant("tower-influx, failed", "/error", ours()),
         variant("tower-influx, failed with a code", "/code", ours()),
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
@@ -165,3 +176,6 @@ where
         self.0.call(request)
     }
 }
+
+/// Of the route whose tag never has the same value twice.
+static CALLS: AtomicU64 = AtomicU64::new(0);

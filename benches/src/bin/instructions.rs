@@ -5,7 +5,7 @@
 
 use std::{collections::BTreeMap, env, fs};
 
-use tower_influx_benches::{Variant, measure::callgrind, monitor, request, variants};
+use tower_influx_benches::{Variant, books, measure::callgrind, monitor, request, variants};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -79,7 +79,7 @@ fn counted(variant: &Variant, count: u32) {
 }
 
 fn with_variants<R>(run: impl FnOnce(&[Variant]) -> R) -> R {
-    // Nothing but the requests: a runtime that is never polled, so that the flusher takes no part.
+    // Nothing but the requests: a runtime that is only polled at the end, so that the flusher takes no part.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let (ours, disabled) = (monitor(&runtime), tower_influx::Monitor::disabled());
     #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
@@ -87,10 +87,10 @@ fn with_variants<R>(run: impl FnOnce(&[Variant]) -> R) -> R {
     #[cfg(feature = "peers")]
     variants.extend(tower_influx_benches::peers::Peers::new(&runtime).variants());
     let result = run(&variants);
-    // Ended at once: what shutting down costs is not what requests cost.
-    std::mem::forget((ours, runtime));
+    books::close(&runtime, &ours, None);
     result
 }
 
-const WARM_UP: u32 = 500;
+/// More than a tag may have values by default.
+const WARM_UP: u32 = 1_500;
 const COUNT: u32 = 1_000;
