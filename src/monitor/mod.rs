@@ -192,7 +192,7 @@ impl Monitor {
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         match &self.inner {
             Some(inner) => inner.flusher.shutdown(timeout).await,
-            None => ShutdownReport::default(),
+            None => ShutdownReport { in_time: true, ..ShutdownReport::default() },
         }
     }
 
