@@ -8,7 +8,7 @@ use tower_influx_benches::{books, monitor};
 
 use crate::{
     NANOSECONDS, REQUEST_ID, Row, STAMP,
-    line_protocol::{RequestLine, RequestTemplate, StaticTags},
+    line_protocol::{Changes, Id, RequestLine, RequestTemplate, StaticTags},
 };
 
 /// A monitor that takes what is recorded, and how many that were.
@@ -45,22 +45,10 @@ impl Recorded {
 }
 
 pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
-    let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
-    let layer = move |out: &mut Vec<u8>| {
-        let line = RequestLine {
-            stamp: black_box(STAMP),
-            method: black_box("GET"),
-            resource: black_box("/items/{id}"),
-            status_code: black_box(200),
-            request_id: black_box(REQUEST_ID).as_bytes(),
-            execution_time: black_box(Duration::from_nanos(NANOSECONDS)),
-            body: None,
-        };
-        let changes = template.encode_request(out, &line, None);
-        assert!(changes.is_empty());
-    };
+    let given = REQUEST_ID.as_bytes().try_into().expect("as long as those that the layer makes");
     vec![
-        Row { name: "tower-influx, the layer's encoder alone", write: Box::new(layer) },
+        layer("tower-influx, the layer's encoder alone", Id::Given(given)),
+        layer("the same, the request has brought its id", Id::Own(REQUEST_ID.as_bytes())),
         recorded.row("tower-influx, `Monitor::record` of a `RequestPoint`", |record| {
             let time = black_box(Duration::from_nanos(NANOSECONDS));
             let point = tower_influx::RequestPoint::new("bench", "GET", "/items/{id}", black_box(200), time);
@@ -76,4 +64,24 @@ pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
             record(&point);
         }),
     ]
+}
+
+/// What the layer does for a request, but for the clock, the stamp and the buffer.
+fn layer(name: &'static str, request_id: Id<'static>) -> Row {
+    let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
+    let write = move |out: &mut Vec<u8>| {
+        let line = RequestLine {
+            stamp: black_box(STAMP),
+            method: black_box("GET"),
+            resource: black_box("/items/{id}"),
+            status_code: black_box(200),
+            request_id: black_box(request_id),
+            execution_time: black_box(Duration::from_nanos(NANOSECONDS)),
+            body: None,
+        };
+        let mut changes = Changes::default();
+        template.encode_request(out, &line, None, &mut changes);
+        assert!(changes.is_empty());
+    };
+    Row { name, write: Box::new(write) }
 }
