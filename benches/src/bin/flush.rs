@@ -120,6 +120,7 @@ fn beside_requests(name: &str) {
         of(|row| row.1) * 1e9 / points
     );
     books::close(&runtime, &monitor, Some(TOTAL));
+    eprintln!("a line has {} bytes", monitor.stats().delivery.raw_bytes / TOTAL);
 }
 
 /// A runtime that works only while it is asked to, on this thread.

@@ -1,6 +1,6 @@
 //! The memory that a monitor holds, and how often it wakes up when nothing happens.
 //!
-//! `cargo run --release --bin memory` in this folder; takes a good minute. Each row is a process of its own, so that none
+//! `cargo run --release --bin memory` in this folder; takes two minutes. Each row is a process of its own, so that none
 //! inherits another's memory. The heap is what was asked for and not yet given back, of all threads; RSS is the kernel's count,
 //! with the program itself and whatever the allocator keeps.
 
@@ -29,7 +29,7 @@ fn main() {
         }
         other => panic!("no arguments are expected, not {other:?}"),
     }
-    // They wait for a minute, and what the others do meanwhile wakes none of them.
+    // They wait for two minutes, and what the others do meanwhile wakes none of them.
     let idle: Vec<Child> = (0..idle::ROWS.len()).map(|row| start("idle", row)).collect();
     println!("| state | heap, KiB | its peak | RSS, KiB | its peak |\n|---|--:|--:|--:|--:|");
     for (row, (name, _)) in states::ROWS.iter().enumerate() {
