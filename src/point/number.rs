@@ -67,8 +67,8 @@ pub(crate) fn timestamp(out: &mut Vec<u8>, stamp: i64) {
     let (first, middle) = ((upper / HUNDRED_MILLION) as u16, (upper % HUNDRED_MILLION) as u32);
     let mut digits = *b" 0000000000000000000\n";
     digits[1..4].copy_from_slice(&three_digits(first));
-    digits[4..12].copy_from_slice(&eight_digits(middle));
-    digits[12..20].copy_from_slice(&eight_digits(lower));
+    digits[4..12].copy_from_slice(&text_of_lanes(eight_lanes(middle)));
+    digits[12..20].copy_from_slice(&text_of_lanes(eight_lanes(lower)));
     out.extend_from_slice(&digits);
 }
 
@@ -83,8 +83,10 @@ fn short_timestamp(out: &mut Vec<u8>, stamp: i64) {
 fn decimal(out: &mut Vec<u8>, whole: u64, billionths: u32) {
     let mut digits = [b'.'; 11];
     digits[2] = b'0' + (billionths / HUNDRED_MILLION as u32) as u8;
-    digits[3..].copy_from_slice(&eight_digits(billionths % HUNDRED_MILLION as u32));
-    let end = digits.len() - digits[3..].iter().rev().take_while(|digit| **digit == b'0').count();
+    let lanes = eight_lanes(billionths % HUNDRED_MILLION as u32);
+    digits[3..].copy_from_slice(&text_of_lanes(lanes));
+    // The last digit is in the highest lane.
+    let end = digits.len() - lanes.leading_zeros() as usize / 8;
     let start = out.len();
     if whole < 10 {
         digits[0] = b'0' + whole as u8;
@@ -102,17 +104,21 @@ fn three_digits(number: u16) -> [u8; 3] {
     [digit(number / 100), digit(number / 10), digit(number)]
 }
 
-/// All eight digits of a number below a hundred million at once: halved into four, two and one digits a lane, with the
-/// divisions by 100 and 10 as multiplications, exact for what a lane can hold.
+/// All eight digits of a number below a hundred million at once, one in each lane of eight bits, the first in the lowest: halved
+/// into four, two and one digits a lane, with the divisions by 100 and 10 as multiplications, exact for what a lane can hold.
 #[inline]
-fn eight_digits(number: u32) -> [u8; 8] {
+fn eight_lanes(number: u32) -> u64 {
     let number = u64::from(number);
     let fours = (number / 10_000) | ((number % 10_000) << 32);
     let hundreds = ((fours * 10_486) >> 20) & 0x7f_0000_007f;
     let twos = hundreds | ((fours - 100 * hundreds) << 16);
     let tens = ((twos * 103) >> 10) & 0x0f_000f_000f_000f;
-    let ones = tens | ((twos - 10 * tens) << 8);
-    (ones | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
+    tens | ((twos - 10 * tens) << 8)
+}
+
+#[inline]
+fn text_of_lanes(lanes: u64) -> [u8; 8] {
+    (lanes | u64::from_ne_bytes([b'0'; 8])).to_le_bytes()
 }
 
 const HUNDRED_MILLION: u64 = 100_000_000;
@@ -191,7 +197,7 @@ mod tests {
     #[test]
     fn every_lane_of_eight_digits_is_exact() {
         for number in (0..10_000).flat_map(|number| [number, number * 10_000, number * 10_001]) {
-            assert_eq!(eight_digits(number), *format!("{number:08}").as_bytes());
+            assert_eq!(text_of_lanes(eight_lanes(number)), *format!("{number:08}").as_bytes());
         }
     }
 
