@@ -1,0 +1,92 @@
+//! Points of the application's own: any point is one line with the documented values, for InfluxData's parser and for ours.
+
+use std::borrow::Cow;
+
+use arbitrary::{Arbitrary, Unstructured};
+
+use super::values::{AnyValue, Text};
+use crate::{
+    Field, Limits, Point, Tag,
+    field_types::FieldTypes,
+    line_protocol::{Changes, EARLIEST, LATEST, StaticTags, encode_point, parse},
+    model::{assert_one_line, expected, read_by_influxdata, read_by_us},
+    tag_values::TagValues,
+};
+
+#[derive(Arbitrary, Debug)]
+struct Input {
+    point: AnyPoint,
+    time: i64,
+    service: Text,
+    zone: Text,
+    small: bool,
+}
+
+#[derive(Arbitrary, Debug)]
+struct AnyPoint {
+    series: Text,
+    tags: Vec<(Text, Text)>,
+    fields: Vec<(Text, AnyValue)>,
+}
+
+pub fn own_points(bytes: &[u8]) {
+    let Ok(Input { point, time, service, zone, small }) = Input::arbitrary(&mut Unstructured::new(bytes))
+    else {
+        return;
+    };
+    let limits = match small {
+        true => Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0 },
+        false => Limits::default(),
+    };
+    let expected = expected(&point, time, &limits).filter(|_| (EARLIEST..=LATEST).contains(&time));
+    match encoded(&point, time, &StaticTags::default(), &limits) {
+        Some((line, changes)) => {
+            assert_one_line(&line);
+            let stored = read_by_influxdata(&line);
+            assert_eq!(stored, read_by_us(&line));
+            // What has no room in one line is left out, which the model does not know of.
+            if changes.excess == 0 {
+                assert_eq!(Some(stored), expected);
+            }
+            let again = parse(&line).expect("read before");
+            let again = encoded(&again, time, &StaticTags::default(), &Limits::default());
+            assert_eq!(again, Some((line, Changes::default())));
+        }
+        None => assert!(expected.is_none() || point.tags.len() > 2, "refused for nothing"),
+    }
+    let further = [("zone".to_owned(), zone.text())].into();
+    let static_tags = StaticTags::new(&service.text(), None, &further);
+    if let Some((line, _)) = encoded(&point, time, &static_tags, &limits) {
+        assert_one_line(&line);
+        assert_eq!(read_by_influxdata(&line), read_by_us(&line));
+    }
+}
+
+fn encoded(
+    point: &dyn Point,
+    time: i64,
+    static_tags: &StaticTags,
+    limits: &Limits,
+) -> Option<(Vec<u8>, Changes)> {
+    let mut out = b"before\n".to_vec();
+    let (types, values) = (FieldTypes::default(), TagValues::new(0));
+    let result = encode_point(point, time, static_tags, limits, &types, &values, &mut out);
+    let line = out.split_off(b"before\n".len());
+    assert_eq!(out, b"before\n");
+    assert_eq!(line.is_empty(), result.is_err(), "a refused point leaves nothing behind");
+    result.ok().map(|changes| (line, changes))
+}
+
+impl Point for AnyPoint {
+    fn series(&self) -> Cow<'_, str> {
+        self.series.text().into()
+    }
+
+    fn tags(&self) -> Vec<Tag<'_>> {
+        self.tags.iter().map(|(key, value)| Tag::new(key.text(), value.text())).collect()
+    }
+
+    fn fields(&self) -> Vec<Field<'_>> {
+        self.fields.iter().map(|(key, value)| Field::new(key.text(), value.value())).collect()
+    }
+}

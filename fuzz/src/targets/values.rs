@@ -1,0 +1,48 @@
+//! Texts and values as fuzzed points hold them.
+
+use std::fmt;
+
+use arbitrary::Arbitrary;
+
+use crate::Value;
+
+/// A text, now and then a long one: no fuzzer finds kilobytes byte by byte.
+#[derive(Arbitrary)]
+pub(super) struct Text {
+    piece: String,
+    times: u8,
+}
+
+impl Text {
+    pub(super) fn text(&self) -> String {
+        let times = usize::from(self.times);
+        self.piece.repeat(if times < 192 { 1 } else { (times - 191) * 8 })
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.text().fmt(formatter)
+    }
+}
+
+#[derive(Arbitrary, Debug)]
+pub(super) enum AnyValue {
+    Text(Text),
+    Float(f64),
+    Integer(i64),
+    Unsigned(u64),
+    Boolean(bool),
+}
+
+impl AnyValue {
+    pub(super) fn value(&self) -> Value<'static> {
+        match self {
+            Self::Text(text) => Value::from(text.text()),
+            Self::Float(number) => Value::Float(*number),
+            Self::Integer(number) => Value::Integer(*number),
+            Self::Unsigned(number) => Value::Unsigned(*number),
+            Self::Boolean(truth) => Value::Boolean(*truth),
+        }
+    }
+}
