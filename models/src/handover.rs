@@ -110,7 +110,7 @@ fn drain_in_a_thread(buffer: &Arc<Buffer>, ledger: &Arc<Ledger>) -> thread::Join
     thread::spawn(move || drain(&buffer, &ledger))
 }
 
-fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
+pub(crate) fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
     let mut chunks = Vec::new();
     buffer.drain(ledger, &mut chunks);
     let text = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
@@ -118,7 +118,7 @@ fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-fn assert_balanced((books, buffer): (Books, BufferBooks)) {
+pub(crate) fn assert_balanced((books, buffer): (Books, BufferBooks)) {
     assert_eq!(buffer.offered, buffer.accepted + buffer.refused_full + buffer.refused_closed);
     assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight);
 }

@@ -1,4 +1,4 @@
-//! The buffer's hand-over, wake-ups and close, and the ledger's snapshot, under every order of steps in which no thread is
+//! The buffer's hand-over, wake-ups and shutdown, and the ledger's snapshot, under every order of steps in which no thread is
 //! interrupted more than a few times; what weakly ordered memory may show instead of the newest value included.
 
 use std::{
@@ -14,6 +14,7 @@ mod buffer;
 mod handover;
 #[path = "../../src/stats/ledger.rs"]
 mod ledger;
+mod shutdown;
 mod sync;
 mod waking;
 
@@ -43,6 +44,11 @@ const MODELS: &[(&str, Model)] = &[
     ),
     ("closing is final", handover::closing_is_final),
     ("running requests are never too few", handover::running_requests_are_never_too_few),
+    (
+        "a shutdown without time refuses only what it reports",
+        shutdown::a_shutdown_without_time_refuses_only_what_it_reports,
+    ),
+    ("a shutdown that waits refuses nothing", shutdown::a_shutdown_that_waits_refuses_nothing),
     ("no first point is overlooked", waking::no_first_point_is_overlooked),
     ("no full buffer is overlooked", waking::no_full_buffer_is_overlooked),
 ];

@@ -1,0 +1,65 @@
+//! The end of intake as the flusher's shutdown goes about it: look for running requests, close, drain what was accepted.
+
+use loom::{sync::Arc, thread};
+
+use crate::{
+    buffer::{Buffer, Pushed},
+    handover::{assert_balanced, drain},
+    ledger::Ledger,
+    settings::Overflow,
+    shard,
+};
+
+/// With no time to wait for them, running requests may be refused, but each of these was reported as unfinished.
+pub(crate) fn a_shutdown_without_time_refuses_only_what_it_reports() {
+    let (buffer, ledger) = start();
+    let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));
+    let unfinished = buffer.running_requests();
+    buffer.close();
+    let drained = drain(&buffer, &ledger).len() as u64;
+    assert_balanced(buffer.snapshot(&ledger));
+    let refused =
+        requests.into_iter().map(|request| request.join().expect("ending does not panic")).sum::<u64>();
+    assert!(refused <= unfinished, "{refused} requests were refused, {unfinished} reported as unfinished");
+    assert_over(&buffer, &ledger, drained, refused);
+}
+
+/// Once a look has found no request running, the close refuses none that had started before.
+pub(crate) fn a_shutdown_that_waits_refuses_nothing() {
+    let (buffer, ledger) = start();
+    let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));
+    while buffer.running_requests() > 0 {
+        thread::yield_now();
+    }
+    buffer.close();
+    let drained = drain(&buffer, &ledger).len() as u64;
+    for request in requests {
+        assert_eq!(request.join().expect("ending does not panic"), 0, "refused");
+    }
+    assert_over(&buffer, &ledger, drained, 0);
+}
+
+/// Two requests are running.
+fn start() -> (Arc<Buffer>, Ledger) {
+    let buffer = Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest));
+    for _ in 0..2 {
+        buffer.request_started();
+    }
+    (buffer, Ledger::default())
+}
+
+/// How many requests were refused: 1 or 0.
+fn end_in_a_thread(buffer: &Arc<Buffer>, number: usize) -> thread::JoinHandle<u64> {
+    let buffer = Arc::clone(buffer);
+    thread::spawn(move || {
+        shard::take(number);
+        u64::from(buffer.push(b"a\n", 1, true) == Pushed::Closed)
+    })
+}
+
+fn assert_over(buffer: &Buffer, ledger: &Ledger, drained: u64, refused: u64) {
+    let (books, buffered) = buffer.snapshot(ledger);
+    assert_eq!((buffered.accepted, buffered.buffered, books.in_flight), (drained, 0, drained));
+    assert_eq!(buffered.refused_closed, refused);
+    assert_eq!((drained + refused, buffer.running_requests()), (2, 0));
+}
