@@ -6,6 +6,7 @@
 
 mod bounds;
 mod chaos;
+mod documents;
 mod endings;
 mod examples;
 mod faults;

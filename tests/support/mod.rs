@@ -16,4 +16,5 @@ pub(crate) mod nginx;
 pub(crate) mod numbered;
 pub(crate) mod process;
 pub(crate) mod service;
+pub(crate) mod source;
 pub(crate) mod victoria;

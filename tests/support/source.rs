@@ -153,7 +153,8 @@ pub(crate) fn text_files() -> Vec<File> {
             if name == ".git" {
                 continue;
             }
-            let skipped = ["target", "monitoring-data", "node_modules", "proptest-regressions"];
+            let skipped =
+                ["artifacts", "corpus", "monitoring-data", "node_modules", "proptest-regressions", "target"];
             if path.is_dir() {
                 if !skipped.contains(&name.as_str()) {
                     folders.push(path);
