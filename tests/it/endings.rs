@@ -26,59 +26,8 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
-use tower_influx::{DataPoint, MemorySink, Monitor, MonitoringLayer, Settings};
 
-/// A monitor that keeps its points, and what is needed to look at them.
-struct Watched {
-    monitor: Monitor,
-    sink: MemorySink,
-}
-
-impl Watched {
-    fn start() -> Self {
-        let sink = MemorySink::new();
-        let monitor = Monitor::builder(Settings::new("endings")).sink(sink.clone()).start();
-        Self { monitor: monitor.expect("settings are right"), sink }
-    }
-
-    fn layer(&self) -> MonitoringLayer {
-        self.monitor.layer()
-    }
-
-    /// Waits until no request runs, and returns `route status` of every request and `route status code` of every error.
-    async fn points(&self) -> (Vec<String>, Vec<String>) {
-        while self.monitor.stats().intake.running_requests > 0 {
-            tokio::task::yield_now().await;
-        }
-        self.monitor.flush().await.expect("the monitor runs");
-        let tag = |point: &DataPoint, key| point.tag(key).expect("the tag is always there").to_owned();
-        let mut requests: Vec<String> = self
-            .sink
-            .series("requests")
-            .iter()
-            .map(|point| format!("{} {}", tag(point, "route"), tag(point, "status_code")))
-            .collect();
-        let mut errors: Vec<String> = self
-            .sink
-            .series("errors")
-            .iter()
-            .map(|point| {
-                format!("{} {} {}", tag(point, "route"), tag(point, "status_code"), tag(point, "error_code"))
-            })
-            .collect();
-        requests.sort();
-        errors.sort();
-        let stats = self.monitor.stats();
-        assert!(stats.balances(), "{stats}");
-        (requests, errors)
-    }
-
-    async fn expect(&self, requests: &[&str], errors: &[&str]) {
-        let (found_requests, found_errors) = self.points().await;
-        assert_eq!(found_requests, requests, "points of requests");
-        assert_eq!(found_errors, errors, "points of errors");
-    }
-}
+use crate::support::watched::Watched;
 
 async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
@@ -99,7 +48,7 @@ async fn ask(address: &str, method: &str, path: &str) -> String {
 
 #[tokio::test]
 async fn every_kind_of_response_counts_once() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let app = Router::new()
         .route("/ok", get(|| async { "ok" }))
         .route("/nothing", get(|| async { StatusCode::NO_CONTENT }))
@@ -134,7 +83,7 @@ async fn every_kind_of_response_counts_once() {
 
 #[tokio::test]
 async fn an_unknown_method_is_one_constant() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let address = serve(Router::new().route("/any", any(|| async {})).layer(watched.layer())).await;
     for method in ["PROPFIND", "X1", "X2", "PURGE"] {
         ask(&address, method, "/any").await;
@@ -144,7 +93,7 @@ async fn an_unknown_method_is_one_constant() {
 
 #[tokio::test]
 async fn an_error_of_the_inner_service_counts() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let failing =
         watched.layer().layer(service_fn(|_: Request| async { Err::<Response<Body>, _>("out of order") }));
     let answer = failing.oneshot(Request::new(Body::empty())).await;
@@ -154,7 +103,7 @@ async fn an_error_of_the_inner_service_counts() {
 
 #[tokio::test]
 async fn a_client_that_goes_away_before_the_head_counts() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let reached = Arc::new(Notify::new());
     let handler = {
         let reached = Arc::clone(&reached);
@@ -173,7 +122,7 @@ async fn a_client_that_goes_away_before_the_head_counts() {
 
 #[tokio::test]
 async fn a_timeout_outside_counts_as_cancelled_and_inside_as_its_response() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     // Long enough that no busy machine lets it pass before the first poll: that request would not reach the layer.
     let timeout = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(500));
     let slow = || Router::new().route("/slow", get(pending::<()>));
@@ -188,7 +137,7 @@ async fn a_timeout_outside_counts_as_cancelled_and_inside_as_its_response() {
 
 #[tokio::test]
 async fn a_panic_counts_with_and_without_a_layer_that_catches_it() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let panicking = || Router::new().route("/panic", get(|| async { panic!("on purpose") as () }));
     let bare = serve(panicking().layer(watched.layer())).await;
     assert_eq!(ask(&bare, "GET", "/panic").await, "", "the connection is closed");
@@ -208,7 +157,7 @@ async fn a_panic_counts_with_and_without_a_layer_that_catches_it() {
 /// Dropped while another panic unwinds, a pending request is cancelled, not panicked.
 #[tokio::test]
 async fn a_neighbours_panic_is_not_this_requests() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let pending_service = watched
         .layer()
         .layer(service_fn(|_: Request| async { pending::<Result<Response<Body>, Infallible>>().await }));
@@ -223,7 +172,7 @@ async fn a_neighbours_panic_is_not_this_requests() {
 
 #[tokio::test]
 async fn an_upgrade_counts_as_101() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let handler = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(|_| async {}) };
     let address = serve(Router::new().route("/socket", any(handler)).layer(watched.layer())).await;
     let mut stream = TcpStream::connect(&address).await.expect("the server listens");
@@ -242,7 +191,7 @@ async fn an_upgrade_counts_as_101() {
 
 #[tokio::test]
 async fn http2_streams_count_one_by_one() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let app = Router::new()
         .route("/ok", get(|| async { "ok" }))
         .route("/never", get(pending::<()>))
@@ -306,7 +255,7 @@ async fn a_tracked_body_tells_how_it_ended() {
         ("panic", "error", true),
         ("endless", "dropped", false),
     ] {
-        let watched = Watched::start();
+        let watched = Watched::start("endings");
         let app = Router::new()
             .route("/stream", get(move || async move { body(end) }))
             .layer(watched.layer().track_body());
@@ -325,9 +274,8 @@ async fn a_tracked_body_tells_how_it_ended() {
         }
         drop(stream);
         let errors: &[&str] = if failed { &["GET:/stream 200 body_error"] } else { &[] };
-        watched.expect(&["GET:/stream 200"], errors).await;
+        watched.expect(&[&format!("GET:/stream 200 {ending}")], errors).await;
         let point = &watched.sink.series("requests")[0];
-        assert_eq!(point.field("body_end"), Some(&ending.into()), "{end}: {point:?}");
         assert_eq!(point.field("body_bytes"), Some(&8_i64.into()), "{end}: {point:?}");
         assert!(
             point.field("response_time").is_some() && point.field("execution_time").is_some(),
@@ -338,7 +286,7 @@ async fn a_tracked_body_tells_how_it_ended() {
 
 #[tokio::test]
 async fn a_body_that_is_never_polled_still_ends() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let app = Router::new()
         .route("/ok", get(|| async { "ok" }))
         .route("/nothing", get(|| async { StatusCode::NO_CONTENT }))
@@ -351,15 +299,14 @@ async fn a_body_that_is_never_polled_still_ends() {
     ask(&address, "HEAD", "/ok").await;
     ask(&address, "GET", "/nothing").await;
     ask(&address, "GET", "/unmodified").await;
-    watched.expect(&["GET:/nothing 204", "GET:/unmodified 304", "HEAD:/ok 200"], &[]).await;
-    for point in watched.sink.series("requests") {
-        assert_eq!(point.field("body_end"), Some(&"complete".into()), "{point:?}");
-    }
+    watched
+        .expect(&["GET:/nothing 204 complete", "GET:/unmodified 304 complete", "HEAD:/ok 200 complete"], &[])
+        .await;
 }
 
 #[tokio::test]
 async fn requests_in_flight_are_known_at_any_moment() {
-    let watched = Watched::start();
+    let watched = Watched::start("endings");
     let release = Arc::new(Notify::new());
     let handler = {
         let release = Arc::clone(&release);

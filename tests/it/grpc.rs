@@ -1,59 +1,22 @@
 //! A real tonic server and client around the layer: the health service, whose code needs no generator.
 
-use std::time::Duration;
-
 use axum::{Router, body::Body, http::HeaderMap, response::IntoResponse, routing::post};
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 use tonic::{
     Code,
     service::Routes,
     transport::{Channel, Server, server::TcpIncoming},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower_influx::{DataPoint, GrpcClassifier, MemorySink, Monitor, MonitoringLayer, Settings};
+use tower_influx::{GrpcClassifier, MonitoringLayer};
 
-struct Watched {
-    monitor: Monitor,
-    sink: MemorySink,
-}
+use crate::support::watched::Watched;
 
-impl Watched {
-    fn start() -> Self {
-        let sink = MemorySink::new();
-        let monitor = Monitor::builder(Settings::new("grpc")).sink(sink.clone()).start();
-        Self { monitor: monitor.expect("settings are right"), sink }
-    }
-
-    fn layer(&self) -> MonitoringLayer {
-        self.monitor.layer().classifier(GrpcClassifier)
-    }
-
-    /// `route status [error code] [how the body ended]` of every point, when no request runs any more.
-    async fn expect(&self, requests: &[&str], errors: &[&str]) {
-        let ended = async {
-            while self.monitor.stats().intake.running_requests > 0 {
-                tokio::task::yield_now().await;
-            }
-        };
-        timeout(PATIENCE, ended).await.expect("every request ends");
-        self.monitor.flush().await.expect("the monitor runs");
-        assert_eq!(self.points("requests"), requests, "points of requests");
-        assert_eq!(self.points("errors"), errors, "points of errors");
-        assert!(self.monitor.stats().balances());
-        self.sink.clear();
-    }
-
-    fn points(&self, series: &str) -> Vec<String> {
-        let text = |point: &DataPoint| {
-            let tags = ["route", "status_code", "error_code"].map(|key| point.tag(key));
-            let end = point.field("body_end").and_then(|end| end.as_str());
-            tags.into_iter().chain([end]).flatten().collect::<Vec<_>>().join(" ")
-        };
-        self.sink.series(series).iter().map(text).collect()
-    }
+fn layer(watched: &Watched) -> MonitoringLayer {
+    watched.layer().classifier(GrpcClassifier)
 }
 
 /// A listener and a client of it; connecting waits for the first call.
@@ -86,9 +49,9 @@ async fn call(mut client: HealthClient<Channel>) {
 
 #[tokio::test]
 async fn a_layer_of_the_server_counts_every_call_by_its_grpc_status() {
-    let watched = Watched::start();
+    let watched = Watched::start("grpc");
     let (incoming, client) = listen().await;
-    let server = Server::builder().layer(watched.layer().track_body()).add_routes(health());
+    let server = Server::builder().layer(layer(&watched).track_body()).add_routes(health());
     tokio::spawn(server.serve_with_incoming(incoming));
     call(client).await;
     // Around tonic's router, where no route is known yet.
@@ -102,9 +65,9 @@ async fn a_layer_of_the_server_counts_every_call_by_its_grpc_status() {
 
 #[tokio::test]
 async fn without_body_tracking_a_status_in_the_head_is_still_seen() {
-    let watched = Watched::start();
+    let watched = Watched::start("grpc");
     let (incoming, client) = listen().await;
-    let server = Server::builder().layer(watched.layer()).add_routes(health());
+    let server = Server::builder().layer(layer(&watched)).add_routes(health());
     tokio::spawn(server.serve_with_incoming(incoming));
     call(client).await;
     // tonic sends the status of a call that fails before its first message in the head.
@@ -113,9 +76,9 @@ async fn without_body_tracking_a_status_in_the_head_is_still_seen() {
 
 #[tokio::test]
 async fn a_layer_inside_of_tonics_router_knows_the_service() {
-    let watched = Watched::start();
+    let watched = Watched::start("grpc");
     let (incoming, client) = listen().await;
-    let layered = health().into_axum_router().layer(watched.layer().track_body());
+    let layered = health().into_axum_router().layer(layer(&watched).track_body());
     tokio::spawn(Server::builder().add_routes(Routes::from(layered)).serve_with_incoming(incoming));
     call(client).await;
     let route = "POST:/grpc.health.v1.Health/{*rest}";
@@ -133,9 +96,9 @@ async fn a_layer_inside_of_tonics_router_knows_the_service() {
 
 #[tokio::test]
 async fn a_route_function_knows_the_method() {
-    let watched = Watched::start();
+    let watched = Watched::start("grpc");
     let (incoming, client) = listen().await;
-    let layer = watched.layer().route(|request| match request.uri.path() {
+    let layer = layer(&watched).route(|request| match request.uri.path() {
         "/grpc.health.v1.Health/Check" => Some("/grpc.health.v1.Health/Check".into()),
         "/grpc.health.v1.Health/Watch" => Some("/grpc.health.v1.Health/Watch".into()),
         _ => None,
@@ -164,11 +127,11 @@ async fn a_status_in_the_trailers_is_seen_with_body_tracking_only() {
     }
 
     for tracked in [true, false] {
-        let watched = Watched::start();
+        let watched = Watched::start("grpc");
         let router = Router::new().route("/grpc.health.v1.Health/Watch", post(failing));
         let router = match tracked {
-            true => router.layer(watched.layer().track_body()),
-            false => router.layer(watched.layer()),
+            true => router.layer(layer(&watched).track_body()),
+            false => router.layer(layer(&watched)),
         };
         let (incoming, mut client) = listen().await;
         tokio::spawn(Server::builder().add_routes(Routes::from(router)).serve_with_incoming(incoming));
@@ -182,5 +145,3 @@ async fn a_status_in_the_trailers_is_seen_with_body_tracking_only() {
         }
     }
 }
-
-const PATIENCE: Duration = Duration::from_secs(60);

@@ -18,3 +18,4 @@ pub(crate) mod process;
 pub(crate) mod service;
 pub(crate) mod source;
 pub(crate) mod victoria;
+pub(crate) mod watched;

@@ -1,0 +1,51 @@
+//! A monitor that keeps its points, and what a test expects of them.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tower_influx::{DataPoint, MemorySink, Monitor, MonitoringLayer, Settings};
+
+pub(crate) struct Watched {
+    pub(crate) monitor: Monitor,
+    pub(crate) sink: MemorySink,
+}
+
+impl Watched {
+    pub(crate) fn start(service: &str) -> Self {
+        let sink = MemorySink::new();
+        let monitor = Monitor::builder(Settings::new(service)).sink(sink.clone()).start();
+        Self { monitor: monitor.expect("settings are right"), sink }
+    }
+
+    pub(crate) fn layer(&self) -> MonitoringLayer {
+        self.monitor.layer()
+    }
+
+    /// `route status [error code] [how the body ended]` of every point, sorted, when no request runs any more.
+    pub(crate) async fn expect(&self, requests: &[&str], errors: &[&str]) {
+        let ended = async {
+            while self.monitor.stats().intake.running_requests > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(PATIENCE, ended).await.expect("every request ends");
+        self.monitor.flush().await.expect("the monitor runs");
+        assert_eq!(self.points("requests"), requests, "points of requests");
+        assert_eq!(self.points("errors"), errors, "points of errors");
+        let stats = self.monitor.stats();
+        assert!(stats.balances(), "{stats}");
+    }
+
+    fn points(&self, series: &str) -> Vec<String> {
+        let text = |point: &DataPoint| {
+            let tags = ["route", "status_code", "error_code"].map(|key| point.tag(key));
+            let end = point.field("body_end").and_then(|end| end.as_str());
+            tags.into_iter().chain([end]).flatten().collect::<Vec<_>>().join(" ")
+        };
+        let mut points: Vec<_> = self.sink.series(series).iter().map(text).collect();
+        points.sort();
+        points
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
