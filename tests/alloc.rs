@@ -4,6 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body, http::StatusCode, routing::get};
 use http::{Request, Response};
+use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt};
 use tower_influx::{ErrorCode, MemorySink, Monitor, MonitoringData, Settings};
 
@@ -38,7 +39,7 @@ where
     }
 }
 
-/// The least allocations of one request: the buffer takes a new chunk now and then, which is no cost of the request's own.
+/// The least allocations of one request, to the last byte of its body: the buffer takes a new chunk now and then, which is no cost of the request's own.
 async fn allocations<S>(app: S, path: &str) -> u64
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
@@ -48,10 +49,13 @@ where
         let request = Request::builder().uri(path).body(Body::empty()).expect("a valid request");
         let app = app.clone();
         // Polled once: these handlers never wait, so no other task runs in between.
-        let mut response = Box::pin(app.oneshot(request));
+        let mut whole = Box::pin(async {
+            let Ok(response) = app.oneshot(request).await;
+            response.into_body().collect().await.expect("the body is there").to_bytes()
+        });
         let counted = allocation_counter::measure(|| {
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-            assert!(response.as_mut().poll(&mut context).is_ready(), "handlers here do not wait");
+            assert!(whole.as_mut().poll(&mut context).is_ready(), "handlers here do not wait");
         });
         least = least.min(counted.count_total);
     }
@@ -94,6 +98,19 @@ async fn the_layer_allocates_nothing_of_its_own() {
         let without = allocations(nothing.clone(), like).await;
         let with = allocations(monitored.clone(), path).await;
         assert_eq!(with, without, "allocations of {path}, against {like} under a layer that does nothing");
+    }
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+#[tokio::test]
+async fn tracking_a_body_costs_the_box_that_axum_puts_it_in() {
+    let monitor =
+        Monitor::builder(Settings::new("alloc")).sink(MemorySink::new()).start().expect("settings are right");
+    let nothing = routes().layer(Nothing).with_state(());
+    let tracked = routes().layer(monitor.layer().track_body()).with_state(());
+    for path in ["/plain", "/coded"] {
+        let without = allocations(nothing.clone(), path).await;
+        assert_eq!(allocations(tracked.clone(), path).await, without + 1, "allocations of {path}");
     }
     monitor.shutdown(Duration::from_secs(5)).await;
 }
