@@ -15,6 +15,8 @@ use crate::intake::Intake;
 pub(crate) struct LayerConfig {
     /// `None` for a disabled monitor.
     pub(crate) intake: Option<Arc<Intake>>,
+    /// The other monitors whose layers are around this one. Only in the copy that one request gets, from [`within`](Self::within).
+    pub(crate) around: Vec<Arc<Intake>>,
     pub(crate) request_id_header: HeaderName,
     pub(crate) propagate_request_id: bool,
     pub(crate) insert_data: bool,
@@ -27,12 +29,20 @@ impl LayerConfig {
     pub(crate) fn new(intake: Option<Arc<Intake>>) -> Self {
         Self {
             intake,
+            around: Vec::new(),
             request_id_header: HeaderName::from_static("x-request-id"),
             propagate_request_id: false,
             insert_data: false,
             classifier: None,
             route: None,
         }
+    }
+
+    /// The same for a request that is another monitor's already.
+    #[cold]
+    pub(crate) fn within(&self, outer: &Self) -> Self {
+        let around = outer.around.iter().chain(&outer.intake).cloned().collect();
+        Self { around, ..self.clone() }
     }
 
     #[inline]

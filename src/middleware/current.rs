@@ -47,20 +47,19 @@ pub(crate) fn swap(current: &mut Option<Current>) {
     let _ = CURRENT.try_with(|cell| cell.swap(Cell::from_mut(current)));
 }
 
-/// Relates a new exchange to the one that this thread is working on, if any. True if that is this monitor's own: then the
-/// layer is an inner one, which only knows the route better. Of another monitor's it shares the slot.
+/// Relates a new exchange to the one that this thread is working on, if any. True if that is this monitor's own, or within one:
+/// then the layer is an inner one, which only knows the route better. Of another monitor's it shares the slot.
 #[inline]
 pub(crate) fn join(new: &mut Current, intake: &Arc<Intake>, route: &Route) -> bool {
     with(|outer| {
-        if outer.is_of(intake) {
+        if outer.is_within(intake) {
             if !route.is_unmatched() {
                 outer.slot().lock().refine(route.clone());
             }
             return true;
         }
-        let slot = Arc::clone(outer.slot());
-        slot.lock().share(intake);
-        new.slot = Some(slot);
+        new.slot = Some(Arc::clone(outer.slot()));
+        new.config = Arc::new(new.config.within(&outer.config));
         false
     })
     .unwrap_or(false)
@@ -129,10 +128,14 @@ impl Current {
         own.error_code = error_code.or(own.error_code.take());
     }
 
-    /// Whether this exchange, or one around it that shares its slot, is of the given monitor.
-    pub(crate) fn is_of(&self, intake: &Arc<Intake>) -> bool {
-        self.config.intake.as_ref().is_some_and(|own| Arc::ptr_eq(own, intake))
-            || self.slot.as_ref().is_some_and(|slot| slot.lock().is_of(intake))
+    /// Whether this exchange, or one around it, is of the given monitor.
+    ///
+    /// Not whether one shares its slot: a handler may call another monitor's service several times, and each call counts.
+    fn is_within(&self, intake: &Arc<Intake>) -> bool {
+        let LayerConfig { intake: own, around, .. } = &*self.config;
+        own.iter().chain(around).any(|around| Arc::ptr_eq(around, intake))
+            // Around it in another task.
+            || self.slot.as_ref().is_some_and(|slot| slot.lock().is_last(intake))
     }
 }
 
@@ -149,8 +152,6 @@ pub(crate) struct Contents {
     pub(crate) request_id: RequestId,
     /// The outermost monitor whose request this is. `None` for a slot that an application made.
     owner: Option<Arc<Intake>>,
-    /// The other monitors whose requests this is.
-    more_owners: Vec<Arc<Intake>>,
     sealed: bool,
 }
 
@@ -172,7 +173,6 @@ impl Slot {
         let contents = only.0.get_mut().unwrap_or_else(PoisonError::into_inner);
         contents.extras.clear();
         contents.owner = None;
-        contents.more_owners.clear();
         contents.error_code = None;
         contents.route = None;
         contents.request_id = RequestId::default();
@@ -209,32 +209,19 @@ impl Contents {
         self.route = Some(route);
     }
 
-    /// Makes the slot this request's, unless it is another monitor's already, which has given it the request's id.
+    /// Makes the slot this request's, with the id unless another monitor has given it one.
     pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: RequestId) {
         if self.owner.is_none() {
+            self.owner = Some(Arc::clone(intake));
             self.request_id = request_id;
         }
-        self.share(intake);
     }
 
     /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.
     pub(crate) fn take_id(&mut self, intake: &Intake, id: RequestId) {
-        if self.owner.as_ref().is_some_and(|owner| ptr::eq(&**owner, intake)) {
+        if self.is_last(intake) {
             self.request_id = id;
         }
-    }
-
-    /// Makes the slot this monitor's as well.
-    pub(crate) fn share(&mut self, intake: &Arc<Intake>) {
-        if self.owner.is_none() {
-            self.owner = Some(Arc::clone(intake));
-        } else if !self.is_of(intake) {
-            self.more_owners.push(Arc::clone(intake));
-        }
-    }
-
-    pub(crate) fn is_of(&self, intake: &Arc<Intake>) -> bool {
-        self.owner.iter().chain(&self.more_owners).any(|owner| Arc::ptr_eq(owner, intake))
     }
 
     /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.

@@ -68,7 +68,8 @@ impl MonitoringLayer {
         self.with(|config| config.route = Some(Arc::new(function)))
     }
 
-    /// The header that a request brings its id in. Defaults to `x-request-id`.
+    /// The header that a request brings its id in. Defaults to `x-request-id`. Of layers of different monitors around one
+    /// request, only the outermost one's is read: their points carry one id.
     pub fn request_id_header(self, name: HeaderName) -> Self {
         self.with(|config| config.request_id_header = name)
     }

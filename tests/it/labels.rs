@@ -13,7 +13,7 @@ use axum::{
 use tower::{Layer, ServiceExt, service_fn};
 use tower_influx::{DataPoint, ErrorCode, MemorySink, Monitor, MonitoringData, Settings, Value};
 
-fn monitor(settings: Settings) -> (Monitor, MemorySink) {
+pub(crate) fn monitor(settings: Settings) -> (Monitor, MemorySink) {
     let sink = MemorySink::new();
     let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("settings are right");
     (monitor, sink)
@@ -24,7 +24,7 @@ async fn call(app: &Router, path: &str) {
     app.clone().oneshot(request).await.expect("axum never fails");
 }
 
-async fn points(monitor: &Monitor, sink: &MemorySink, series: &str) -> Vec<DataPoint> {
+pub(crate) async fn points(monitor: &Monitor, sink: &MemorySink, series: &str) -> Vec<DataPoint> {
     monitor.flush().await.expect("the monitor runs");
     assert_eq!(monitor.stats().intake.running_requests, 0);
     sink.series(series)

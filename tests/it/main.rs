@@ -18,6 +18,7 @@ mod licensing;
 mod life;
 mod live_page;
 mod migrating;
+mod nested;
 mod operations;
 mod servers;
 mod stored;

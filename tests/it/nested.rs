@@ -1,0 +1,91 @@
+//! Several layers and several attempts: what belongs to one request, and what is one of its own.
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request},
+    http::{HeaderName, HeaderValue, Response},
+    routing::get,
+};
+use futures_util::future::join_all;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_influx::{DataPoint, MonitoringData, Settings};
+
+use crate::labels::{monitor, points};
+
+fn request() -> Request {
+    Request::new(Body::empty())
+}
+
+fn id(point: &DataPoint) -> &str {
+    point.field("request_id").and_then(|id| id.as_str()).expect("each has one")
+}
+
+#[tokio::test]
+async fn each_call_of_another_monitors_service_counts() {
+    let (server, server_sink) = monitor(Settings::new("server"));
+    let (client, client_sink) = monitor(Settings::new("client"));
+    let answer = service_fn(|_: Request| async {
+        tokio::task::yield_now().await;
+        Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
+    });
+    let calls = client.layer().layer(answer);
+    let handler = |data: MonitoringData| async move {
+        data.tag("tenant", "acme");
+        for _ in 0..2 {
+            calls.clone().oneshot(request()).await.expect("it answers");
+        }
+        join_all((0..3).map(|_| calls.clone().oneshot(request()))).await;
+    };
+    let app: Router = Router::new().route("/", get(handler)).layer(server.layer());
+    app.oneshot(request()).await.expect("axum never fails");
+    let served = points(&server, &server_sink, "requests").await;
+    let called = points(&client, &client_sink, "requests").await;
+    assert_eq!((served.len(), called.len()), (1, 5));
+    for point in &called {
+        assert_eq!((id(point), point.tag("tenant")), (id(&served[0]), Some("acme")));
+    }
+}
+
+#[tokio::test]
+async fn layers_of_several_monitors_in_turns_make_a_point_for_each() {
+    let (first, first_sink) = monitor(Settings::new("first"));
+    let (second, second_sink) = monitor(Settings::new("second"));
+    let (third, third_sink) = monitor(Settings::new("third"));
+    let mut app = Router::new().route("/", get(|| async {}));
+    for monitor in [&first, &second, &third] {
+        app = app.layer(monitor.layer());
+    }
+    app = app.layer(second.layer().request_id_header(HeaderName::from_static("x-inner")));
+    for monitor in [&first, &third] {
+        app = app.layer(monitor.layer());
+    }
+    let mut request = request();
+    request.headers_mut().insert("x-inner", HeaderValue::from_static("inner"));
+    request.headers_mut().insert("x-request-id", HeaderValue::from_static("outer"));
+    app.oneshot(request).await.expect("axum never fails");
+    for (monitor, sink) in [(&first, &first_sink), (&second, &second_sink), (&third, &third_sink)] {
+        let points = points(monitor, sink, "requests").await;
+        assert_eq!(points.iter().map(id).collect::<Vec<_>>(), ["outer"]);
+    }
+}
+
+#[tokio::test]
+async fn a_monitor_finds_the_extras_as_they_were_before_another_ones_limits() {
+    let mut few = Settings::new("inner");
+    few.limits.tag_values = 1;
+    let (inner, inner_sink) = monitor(few);
+    let (outer, outer_sink) = monitor(Settings::new("outer"));
+    let handler =
+        |Path(tenant): Path<String>, data: MonitoringData| async move { data.tag("tenant", tenant) };
+    let app = Router::new().route("/{tenant}", get(handler)).layer(inner.layer()).layer(outer.layer());
+    for path in ["/acme", "/globex"] {
+        let request = Request::builder().uri(path).body(Body::empty()).expect("a valid request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    for (monitor, sink, second) in [(&inner, &inner_sink, "other"), (&outer, &outer_sink, "globex")] {
+        let points = points(monitor, sink, "requests").await;
+        let tenants: Vec<_> = points.iter().map(|point| point.tag("tenant").expect("an extra")).collect();
+        assert_eq!(tenants, ["acme", second]);
+    }
+}
