@@ -95,11 +95,11 @@ impl Current {
 
     /// Takes the slot of data that a middleware outside put into the request's extensions.
     pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, slot: &Arc<Slot>) {
-        if self.slot.is_some() {
-            // An outer layer of another monitor has made a slot already: only what is in the data by now can join it.
+        // Where an outer layer of another monitor has made a slot already, or the data was another request's, as with a retry
+        // outside of the layer, only what is in it by now can join this request.
+        if self.slot.is_some() || !slot.lock().adopt(intake, RequestId::given(self.number)) {
             return self.merge(slot);
         }
-        slot.lock().adopt(intake, RequestId::given(self.number));
         self.slot = Some(Arc::clone(slot));
     }
 
@@ -209,12 +209,16 @@ impl Contents {
         self.route = Some(route);
     }
 
-    /// Makes the slot this request's, with the id unless another monitor has given it one.
-    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: RequestId) {
+    /// Makes the slot this request's, with the id unless another monitor has given it one. False if its request has ended.
+    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: RequestId) -> bool {
+        if self.sealed {
+            return false;
+        }
         if self.owner.is_none() {
             self.owner = Some(Arc::clone(intake));
             self.request_id = request_id;
         }
+        true
     }
 
     /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.

@@ -89,3 +89,23 @@ async fn a_monitor_finds_the_extras_as_they_were_before_another_ones_limits() {
         assert_eq!(tenants, ["acme", second]);
     }
 }
+
+#[tokio::test]
+async fn a_second_attempt_with_the_data_of_the_first_is_a_request_of_its_own() {
+    let (monitor, sink) = monitor(Settings::new("nested"));
+    let handler = |data: MonitoringData| async move { data.tag("tenant", "acme") };
+    let app: Router = Router::new().route("/", get(handler)).layer(monitor.layer());
+    let data = MonitoringData::new();
+    data.tag("zone", "west");
+    for _ in 0..2 {
+        let mut request = request();
+        request.extensions_mut().insert(data.clone());
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    let points = points(&monitor, &sink, "requests").await;
+    assert_ne!(id(&points[0]), id(&points[1]));
+    for point in &points {
+        assert_eq!((point.tag("tenant"), point.tag("zone")), (Some("acme"), Some("west")));
+    }
+    assert_eq!(monitor.stats().intake.late_extras, 0);
+}
