@@ -38,8 +38,11 @@ impl<B: Body> ResponseBody<B> {
         bodiless: bool,
         length: Option<u64>,
     ) -> Self {
-        let mut tracking =
-            tracked.map(|(exchange, judged)| Tracking { exchange, judged: Some(judged), bytes: 0, length });
+        let mut tracking = tracked.map(|(exchange, judged)| {
+            // hyper promises it in the head's place.
+            let length = length.or_else(|| inner.size_hint().exact());
+            Tracking { exchange, judged: Some(judged), bytes: 0, length }
+        });
         // Such a body may never be polled: hyper asks first whether it has ended.
         if (bodiless || inner.is_end_stream())
             && let Some(mut tracking) = tracking.take()
@@ -92,7 +95,7 @@ impl<B: Body> Body for ResponseBody<B> {
 
 /// The exchange of a body under way. Dropped before its end, it records the body as dropped.
 ///
-/// A server asks for no more than the length that the head has promised, so a body that does not know its own end, such as a
+/// A server asks for no more than the length that the head or the body has promised, so a body that does not know its own end, such as a
 /// file that is read piece by piece, is dropped by it without having ended. All of it was handed over nevertheless.
 #[derive(Debug)]
 struct Tracking {

@@ -11,13 +11,11 @@ use axum::{
     Router,
     body::{Body, Bytes},
     extract::{Request, ws::WebSocketUpgrade},
-    http::{HeaderMap, Response, StatusCode, header},
-    response::{IntoResponse, Redirect},
+    http::{Response, StatusCode},
+    response::Redirect,
     routing::{any, get},
 };
-use futures_util::stream;
-use http_body::Frame;
-use http_body_util::{BodyExt, Empty, StreamBody};
+use http_body_util::{BodyExt, Empty};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -29,7 +27,7 @@ use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
 
 use crate::support::watched::Watched;
 
-async fn serve(app: Router) -> String {
+pub(crate) async fn serve(app: Router) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound").to_string();
     tokio::spawn(async move { axum::serve(listener, app).await });
@@ -37,7 +35,7 @@ async fn serve(app: Router) -> String {
 }
 
 /// Sends one request over HTTP/1 and returns everything that came back until the server closed.
-async fn ask(address: &str, method: &str, path: &str) -> String {
+pub(crate) async fn ask(address: &str, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the server reads");
@@ -230,78 +228,6 @@ async fn http2_streams_count_one_by_one() {
         .await;
     drop(client);
     let _ = driver.await;
-}
-
-/// A body that ends as told.
-fn body(end: &'static str) -> Body {
-    let frame = |text: &'static str| Ok::<_, &'static str>(Frame::data(Bytes::from_static(text.as_bytes())));
-    let head = stream::iter([frame("12345"), frame("678")]);
-    let tail: stream::BoxStream<'static, _> = match end {
-        "complete" => Box::pin(stream::empty()),
-        "error" => Box::pin(stream::iter([Err("torn")])),
-        "panic" => Box::pin(stream::once(async { panic!("in the body") })),
-        "trailers" => Box::pin(stream::iter([Ok(Frame::trailers(HeaderMap::new()))])),
-        _ => Box::pin(stream::pending()),
-    };
-    Body::new(StreamBody::new(futures_util::StreamExt::chain(head, tail)))
-}
-
-#[tokio::test]
-async fn a_tracked_body_tells_how_it_ended() {
-    for (end, ending, failed) in [
-        ("complete", "complete", false),
-        ("trailers", "complete", false),
-        ("error", "error", true),
-        ("panic", "error", true),
-        ("endless", "dropped", false),
-    ] {
-        let watched = Watched::start("endings");
-        let app = Router::new()
-            .route("/stream", get(move || async move { body(end) }))
-            .layer(watched.layer().track_body());
-        let address = serve(app).await;
-        let mut stream = TcpStream::connect(&address).await.expect("the server listens");
-        stream
-            .write_all(b"GET /stream HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-            .await
-            .expect("the server reads");
-        let mut answer = Vec::new();
-        while !String::from_utf8_lossy(&answer).contains("678") {
-            // An error may close before all is read.
-            if stream.read_buf(&mut answer).await.unwrap_or(0) == 0 {
-                break;
-            }
-        }
-        drop(stream);
-        let errors: &[&str] = if failed { &["GET:/stream 200 body_error"] } else { &[] };
-        watched.expect(&[&format!("GET:/stream 200 {ending}")], errors).await;
-        let point = &watched.sink.series("requests")[0];
-        assert_eq!(point.field("body_bytes"), Some(&8_i64.into()), "{end}: {point:?}");
-        assert!(
-            point.field("response_time").is_some() && point.field("execution_time").is_some(),
-            "{point:?}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn a_body_that_is_never_polled_still_ends() {
-    let watched = Watched::start("endings");
-    let app = Router::new()
-        .route("/ok", get(|| async { "ok" }))
-        .route("/nothing", get(|| async { StatusCode::NO_CONTENT }))
-        .route(
-            "/unmodified",
-            get(|| async { (StatusCode::NOT_MODIFIED, [(header::ETAG, "\"1\"")]).into_response() }),
-        )
-        .layer(watched.layer().track_body());
-    let address = serve(app).await;
-    ask(&address, "HEAD", "/ok").await;
-    ask(&address, "GET", "/nothing").await;
-    ask(&address, "GET", "/unmodified").await;
-    watched
-        .expect(&["GET:/nothing 204 complete", "GET:/unmodified 304 complete", "HEAD:/ok 200 complete"], &[])
-        .await;
 }
 
 #[tokio::test]

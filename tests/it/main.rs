@@ -4,6 +4,7 @@
 //! 127.0.0.1. Where one is not installed, its tests pass and say that they did not run; `TOWER_INFLUX_LIVE=required` makes
 //! them fail. An InfluxDB 2.x is tested where `TOWER_INFLUX_TEST_URL`, `…_ORGANIZATION`, `…_BUCKET` and `…_TOKEN` name one.
 
+mod bodies;
 mod bounds;
 mod chaos;
 mod documents;
