@@ -1,6 +1,10 @@
 //! What a layer was told, shared by all services and requests of it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
 
 use http::HeaderName;
 
@@ -49,16 +53,25 @@ impl LayerConfig {
     pub(crate) fn classify(&self, outcome: &Outcome<'_>) -> Classification {
         match &self.classifier {
             None => StatusClassifier.classify(outcome),
-            Some(classifier) => classifier.classify(outcome),
+            Some(classifier) => {
+                spare(|| classifier.classify(outcome)).unwrap_or_else(|| StatusClassifier.classify(outcome))
+            }
         }
     }
 
     pub(crate) fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
         match &self.classifier {
             None => StatusClassifier.classify_body(head, body),
-            Some(classifier) => classifier.classify_body(head, body),
+            Some(classifier) => spare(|| classifier.classify_body(head.clone(), body))
+                .unwrap_or_else(|| StatusClassifier.classify_body(head, body)),
         }
     }
+}
+
+/// Runs a function of the application's own; `None` if it panics. Where a request ends while its handler's panic unwinds, a
+/// second panic would end the process, and anywhere else the request would not be counted.
+pub(crate) fn spare<R>(run: impl FnOnce() -> R) -> Option<R> {
+    panic::catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
 impl fmt::Debug for LayerConfig {

@@ -39,14 +39,14 @@ impl MonitoringLayer {
     }
 
     /// Replaces the rule that says which requests failed, with which status and error code. Defaults to
-    /// [`StatusClassifier`](crate::StatusClassifier).
+    /// [`StatusClassifier`](crate::StatusClassifier), which also judges where the classifier panics.
     pub fn classifier(self, classifier: impl Classifier) -> Self {
         self.with(|config| config.classifier = Some(Arc::new(classifier)))
     }
 
     /// Names the route of a request for which there is no matched path of axum, with feature `axum`: in a service without axum,
     /// around a whole router, or below `nest_service`. A request with a matched path has that as its route, and the function
-    /// is not asked. `None` counts under the constant of requests without a route, which is the default.
+    /// is not asked. `None`, or a panic, counts under the constant of requests without a route, which is the default.
     ///
     /// # Cardinality
     ///

@@ -4,6 +4,8 @@ use std::{borrow::Cow, fmt, mem, sync::Arc};
 
 use http::{Method, Request, request::Parts};
 
+use super::config::spare;
+
 /// What is known of the place a request went to.
 #[derive(Clone, Default)]
 pub(crate) enum Route {
@@ -50,7 +52,7 @@ impl Route {
         }
         let (mut parts, ()) = Request::new(()).into_parts();
         swap(&mut parts, request);
-        let route = function(&parts).map_or(Self::Unmatched, Self::Named);
+        let route = spare(|| function(&parts)).flatten().map_or(Self::Unmatched, Self::Named);
         swap(&mut parts, request);
         route
     }

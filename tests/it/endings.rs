@@ -24,6 +24,7 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
+use tower_influx::{Classification, Outcome};
 
 use crate::support::watched::Watched;
 
@@ -166,6 +167,35 @@ async fn a_neighbours_panic_is_not_this_requests() {
     });
     assert!(joined.await.is_err());
     watched.expect(&["GET:unmatched 499"], &["GET:unmatched 499 cancelled"]).await;
+}
+
+#[tokio::test]
+async fn a_classifier_or_route_function_that_panics_costs_no_point() {
+    let watched = Watched::start("endings");
+    let classifier = |_: &Outcome<'_>| -> Classification { panic!("in the classifier") };
+    let layer = || watched.layer().classifier(classifier).route(|_| panic!("in the route function"));
+    let routes = || {
+        // Its panic unwinds while the classifier is asked.
+        Router::new()
+            .route("/ok", get(|| async { "ok" }))
+            .route("/panic", get(|| async { panic!("on purpose") as () }))
+    };
+    for app in [routes().layer(layer()), routes().layer(layer().track_body())] {
+        let address = serve(app).await;
+        assert!(ask(&address, "GET", "/ok").await.starts_with("HTTP/1.1 200"));
+        assert!(ask(&address, "GET", "/nowhere").await.starts_with("HTTP/1.1 404"));
+        assert_eq!(ask(&address, "GET", "/panic").await, "");
+    }
+    let requests = [
+        "GET:/ok 200",
+        "GET:/ok 200 complete",
+        "GET:/panic 500",
+        "GET:/panic 500",
+        "GET:unmatched 404",
+        "GET:unmatched 404 complete",
+    ];
+    let errors = ["GET:/panic 500 panic", "GET:unmatched 404 404"].map(|error| [error; 2]);
+    watched.expect(&requests, errors.as_flattened()).await;
 }
 
 #[tokio::test]
