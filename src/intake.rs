@@ -106,12 +106,10 @@ impl Intake {
         let id = id.number().map_or(Id::Own(id.own()), |number| Id::Given(request_id::text_of(number)));
         if is_last {
             self.write_request(&ended, id, Some(extras));
+            contents.seal();
         } else {
             // The monitor around this one has types and caps of its own: it must find the extras as they were.
             self.write_request(&ended, id, Some(&mut extras.clone()));
-        }
-        if is_last {
-            contents.seal();
         }
     }
 

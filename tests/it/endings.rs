@@ -10,7 +10,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, Bytes},
-    extract::{Request, ws::WebSocketUpgrade},
+    extract::{Path, Request, ws::WebSocketUpgrade},
     http::{Response, StatusCode},
     response::Redirect,
     routing::{any, get},
@@ -24,7 +24,7 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
-use tower_influx::{Classification, Outcome};
+use tower_influx::{Classification, ErrorCode, MonitoringData, Outcome};
 
 use crate::support::watched::Watched;
 
@@ -78,6 +78,21 @@ async fn every_kind_of_response_counts_once() {
             &["GET:/broken 502 502", "GET:/missing 404 404", "GET:unmatched 404 404", "POST:/ok 405 405"],
         )
         .await;
+}
+
+#[tokio::test]
+async fn an_error_code_of_the_response_comes_before_one_of_the_data() {
+    let watched = Watched::start("endings");
+    let handler = |Path(both): Path<bool>, data: MonitoringData| async move {
+        data.error_code("of_the_data");
+        (StatusCode::NOT_FOUND, both.then_some(ErrorCode::from_static("of_the_response")), "none")
+    };
+    let app = Router::new().route("/{both}", get(handler)).layer(watched.layer());
+    let address = serve(app).await;
+    ask(&address, "GET", "/true").await;
+    ask(&address, "GET", "/false").await;
+    let errors = ["GET:/{both} 404 of_the_data", "GET:/{both} 404 of_the_response"];
+    watched.expect(&["GET:/{both} 404"; 2], &errors).await;
 }
 
 #[tokio::test]
