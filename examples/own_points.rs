@@ -2,8 +2,8 @@
 //! where none is worth its name.
 //!
 //! `cargo run --example own_points -- FOLDER SECONDS` measures a folder again and again; without arguments the current one
-//! every 5 seconds. End it with Ctrl-C and look at `monitoring-data/*.lp`: series `folders` has one point for each time, with
-//! files and bytes; series `failures` one for each time that went wrong. Name a folder that does not exist to see one.
+//! every 5 seconds. End it with Ctrl-C and look at `monitoring-data/*.lp`: measurement `folders` has one point for each time, with
+//! files and bytes; measurement `failures` one for each time that went wrong. Name a folder that does not exist to see one.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -29,7 +29,7 @@ struct Measurement {
 
 /// Without `time`, a point gets the moment of recording, made unique: no two runs overwrite each other.
 impl Point for Measurement {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         "folders".into()
     }
 

@@ -91,10 +91,10 @@ mod tests {
             self.app.clone().oneshot(request).await.expect("axum answers").status()
         }
 
-        /// The points of a series, in the order of their times. They reach the sink with a flush.
-        async fn points(&self, series: &str) -> Vec<DataPoint> {
+        /// The points of a measurement, in the order of their times. They reach the sink with a flush.
+        async fn points(&self, measurement: &str) -> Vec<DataPoint> {
             self.monitor.flush().await.expect("the monitor runs");
-            self.sink.series(series)
+            self.sink.measurement(measurement)
         }
     }
 
@@ -118,7 +118,7 @@ mod tests {
         let errors = service.points("errors").await;
         let [error] = &errors[..] else { panic!("one failure makes one point: {errors:?}") };
         assert_eq!(error.tag("error_code"), Some("3001"));
-        assert_eq!(error.field("amount"), Some(&Value::Integer(5000)), "it is in both series");
+        assert_eq!(error.field("amount"), Some(&Value::Integer(5000)), "it is in both measurements");
         assert_eq!(service.points("requests").await.len(), 1);
     }
 

@@ -10,7 +10,7 @@ use crate::{
 
 /// The types of all fields that one monitor has seen.
 ///
-/// The first type of a series and field name wins. `requests` and `errors` share their names, since both get the extras of
+/// The first type of a measurement and field name wins. `requests` and `errors` share their names, since both get the extras of
 /// a request. Only points with extras, and points of the application's own, are checked.
 ///
 /// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond pass unchecked, so that
@@ -18,7 +18,7 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct FieldTypes {
     names: Fingerprints,
-    /// The hash of the series `requests`: a random number.
+    /// The hash of the measurement `requests`: a random number.
     requests: u64,
 }
 
@@ -34,14 +34,16 @@ pub(crate) enum Verdict {
 }
 
 impl FieldTypes {
-    /// Compares a field with the first of its series and name; warns of a name's first conflict.
-    pub(crate) fn check(&self, series: &[u8], name: &[u8], given: FieldType) -> Verdict {
-        let series_hash = match series {
-            series if series == REQUESTS.as_bytes() || series == ERRORS.as_bytes() => self.requests,
-            series => fingerprints::hash_names(self.requests, series),
+    /// Compares a field with the first of its measurement and name; warns of a name's first conflict.
+    pub(crate) fn check(&self, measurement: &[u8], name: &[u8], given: FieldType) -> Verdict {
+        let measurement_hash = match measurement {
+            measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {
+                self.requests
+            }
+            measurement => fingerprints::hash_names(self.requests, measurement),
         };
         // The line break keeps them apart: no encoded name holds one.
-        let hash = fingerprints::hash_names(fingerprints::hash_names(series_hash, b"\n"), name);
+        let hash = fingerprints::hash_names(fingerprints::hash_names(measurement_hash, b"\n"), name);
         let Some(entry) = self.names.find_or_insert(fingerprints::finish(hash), mark(given)) else {
             return Verdict::Keep;
         };
@@ -54,7 +56,7 @@ impl FieldTypes {
             if entry.add_to_mark(WARNED) & WARNED == 0 {
                 tracing::warn!(
                     target: "tower_influx",
-                    series = %String::from_utf8_lossy(series),
+                    measurement = %String::from_utf8_lossy(measurement),
                     field = %String::from_utf8_lossy(name),
                     first_type = name_of(first),
                     this_type = given.name(),
@@ -68,13 +70,13 @@ impl FieldTypes {
 }
 
 impl Default for FieldTypes {
-    /// Knows the fields of this crate's own series from the start.
+    /// Knows the fields of this crate's own measurements from the start.
     fn default() -> Self {
         let types =
             Self { names: Fingerprints::new(LEVELS), requests: RandomState::new().hash_one(REQUESTS) };
-        for (series, name, column) in COLUMNS {
+        for (measurement, name, column) in COLUMNS {
             if let Column::Field(field_type) = column {
-                types.check(series.as_bytes(), name.as_bytes(), field_type);
+                types.check(measurement.as_bytes(), name.as_bytes(), field_type);
             }
         }
         types
@@ -133,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn series_are_kept_apart_but_requests_and_errors_are_one() {
+    fn measurements_are_kept_apart_but_requests_and_errors_are_one() {
         let types = FieldTypes::default();
         assert_eq!(types.check(b"a", b"bc", FieldType::Float), Verdict::Keep);
         assert_eq!(types.check(b"ab", b"c", FieldType::String), Verdict::Keep);
@@ -142,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn fields_of_our_own_series_are_known_from_the_start() {
+    fn fields_of_our_own_measurements_are_known_from_the_start() {
         let types = FieldTypes::default();
         assert_eq!(types.check(REQUESTS.as_bytes(), b"execution_time", FieldType::Integer), Verdict::Widen);
         assert_eq!(types.check(ERRORS.as_bytes(), b"request_id", FieldType::Integer), Verdict::Conflict);
@@ -162,7 +164,10 @@ mod tests {
             }
         });
         assert_eq!(log.matches("WARN").count(), 2, "{log}");
-        assert!(log.contains(r#"series=jobs field=size first_type="integer" this_type="string""#), "{log}");
+        assert!(
+            log.contains(r#"measurement=jobs field=size first_type="integer" this_type="string""#),
+            "{log}"
+        );
     }
 
     #[test]

@@ -190,7 +190,7 @@ impl Intake {
                 if !WARNED.swap(true, Ordering::Relaxed) {
                     tracing::warn!(
                         target: "tower_influx",
-                        series = %point.series(),
+                        measurement = %point.measurement(),
                         "a point of the application's own cannot be stored and is left out: {invalid}; \
                          further ones are only counted, as `invalid`"
                     );

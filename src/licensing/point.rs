@@ -1,4 +1,4 @@
-//! [`LicensingPoint`]: the point of the series `licensing` that each check leaves.
+//! [`LicensingPoint`]: the point of the measurement `licensing` that each check leaves.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer};
 use super::state::CheckedLicense;
 use crate::{Field, Point, Tag, Timestamp, Value, point::schema};
 
-/// The point of one licence check: series `licensing`, tags `service` and `license_status`, fields `license_period_rest`
+/// The point of one licence check: measurement `licensing`, tags `service` and `license_status`, fields `license_period_rest`
 /// (integer), `warnings` and `errors` (strings, empty when there are none, several messages joined by `; `), and the tags
 /// and fields that the check added.
 ///
@@ -41,7 +41,7 @@ impl LicensingPoint {
 }
 
 impl Point for LicensingPoint {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         Cow::Borrowed(schema::LICENSING)
     }
 
@@ -87,7 +87,7 @@ pub(crate) fn reserved_extras(license: &CheckedLicense) -> impl Iterator<Item = 
 /// No line break: VictoriaMetrics splits a line at one, even inside a string.
 const SEPARATOR: &str = "; ";
 
-/// Names that the schema gives to this series: an extra of the same name would overwrite what dashboards read.
+/// Names that the schema gives to this measurement: an extra of the same name would overwrite what dashboards read.
 const RESERVED: [&str; 6] = [
     schema::INSTANCE,
     schema::SERVICE,

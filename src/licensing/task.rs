@@ -149,13 +149,13 @@ fn log(license: &CheckedLicense) {
             target: "tower_influx",
             days_left,
             warnings = license.state().warnings().join("; "),
-            "the licence check gave warnings, and the points of the series `licensing` say so; see that the licence is renewed"
+            "the licence check gave warnings, and the points of the measurement `licensing` say so; see that the licence is renewed"
         ),
         LicenseStatus::Error => tracing::error!(
             target: "tower_influx",
             days_left,
             errors = license.state().errors().join("; "),
-            "the licence check gave errors, and the points of the series `licensing` say so; requests are recorded as always; \
+            "the licence check gave errors, and the points of the measurement `licensing` say so; requests are recorded as always; \
              replace the licence or mend the check"
         ),
     }

@@ -47,17 +47,18 @@ fn with_commas(number: i128) -> String {
 
 #[test]
 fn every_column_is_documented_with_its_type_and_no_other() {
-    for series in ["requests", "errors", "licensing"] {
-        let documented: BTreeSet<(String, String, String)> = rows(section(&format!("## `{series}`")))
+    for measurement in ["requests", "errors", "licensing"] {
+        let documented: BTreeSet<(String, String, String)> = rows(section(&format!("## `{measurement}`")))
             .map(|cells| (cells[0].to_owned(), cells[1].trim_matches('`').to_owned(), cells[2].to_owned()))
             .collect();
-        let written = COLUMNS.iter().filter(|(of, ..)| *of == series).map(|(_, key, column)| match column {
-            Column::Tag => ("tag".to_owned(), (*key).to_owned(), "text".to_owned()),
-            Column::Field(field_type) => {
-                ("field".to_owned(), (*key).to_owned(), field_type.name().to_owned())
-            }
-        });
-        assert_eq!(documented, written.collect(), "series {series}");
+        let written =
+            COLUMNS.iter().filter(|(of, ..)| *of == measurement).map(|(_, key, column)| match column {
+                Column::Tag => ("tag".to_owned(), (*key).to_owned(), "text".to_owned()),
+                Column::Field(field_type) => {
+                    ("field".to_owned(), (*key).to_owned(), field_type.name().to_owned())
+                }
+            });
+        assert_eq!(documented, written.collect(), "measurement {measurement}");
     }
 }
 

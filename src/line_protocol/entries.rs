@@ -121,7 +121,7 @@ impl Entries {
 
     /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have. All names
     /// are looked up as they are encoded: different ones may become one in the database.
-    pub(super) fn settle(&mut self, series: &[u8], types: &FieldTypes, values: &TagValues) -> Changes {
+    pub(super) fn settle(&mut self, measurement: &[u8], types: &FieldTypes, values: &TagValues) -> Changes {
         let mut changes = Changes::default();
         for at in 0..self.tags.len() {
             let entry = self.tags[at];
@@ -140,7 +140,7 @@ impl Entries {
         }
         let (arena, fields) = (&self.arena, &mut self.fields);
         fields.retain_mut(|entry| {
-            match types.check(series, &arena[entry.start..entry.key], entry.field_type) {
+            match types.check(measurement, &arena[entry.start..entry.key], entry.field_type) {
                 Verdict::Keep => true,
                 Verdict::Widen => {
                     // Without its `i`, an integer is a float.

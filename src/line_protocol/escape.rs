@@ -8,7 +8,7 @@ use crate::line_protocol::Changes;
 /// Where a name or a tag value stands: what must be escaped, and what no server may see, differs a little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Position {
-    Series,
+    Measurement,
     TagKey,
     TagValue,
     FieldKey,
@@ -26,7 +26,7 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str, position: Position, limit: usi
 
 #[cold]
 fn rewrite_text(out: &mut Vec<u8>, text: &str, position: Position, limit: usize, changes: &mut Changes) {
-    if position == Position::Series && text.starts_with('#') {
+    if position == Position::Measurement && text.starts_with('#') {
         // The line would be a comment: answered with success and lost.
         out.push(b'_');
         let mut rest = Changes::default();
@@ -122,9 +122,9 @@ fn is_plain(bytes: &[u8], position: Position) -> bool {
     let found = classes(bytes);
     let suspicious = match position {
         Position::FieldKey => NAME | FIELD_KEY,
-        Position::Series | Position::TagKey | Position::TagValue => NAME,
+        Position::Measurement | Position::TagKey | Position::TagValue => NAME,
     };
-    found & suspicious == 0 && !(position == Position::Series && bytes.first() == Some(&b'#'))
+    found & suspicious == 0 && !(position == Position::Measurement && bytes.first() == Some(&b'#'))
 }
 
 fn rewrite(
@@ -158,7 +158,7 @@ fn rewrite(
             _ => character,
         };
         sanitized |= kept != character;
-        if matches!(kept, ',' | ' ') || kept == '=' && position != Position::Series {
+        if matches!(kept, ',' | ' ') || kept == '=' && position != Position::Measurement {
             out.push(b'\\');
         }
         out.extend_from_slice(kept.encode_utf8(&mut [0; 4]).as_bytes());
@@ -230,7 +230,8 @@ mod tests {
             (r"a\ b", r"a/\ b", 1),
             ("a\\\nb", r"a\_b", 1),
         ] {
-            for position in [Position::Series, Position::TagKey, Position::TagValue, Position::FieldKey] {
+            for position in [Position::Measurement, Position::TagKey, Position::TagValue, Position::FieldKey]
+            {
                 assert_eq!(encoded(raw, position), (name.to_owned(), sanitized), "{raw:?} as {position:?}");
             }
         }
@@ -238,16 +239,16 @@ mod tests {
 
     #[test]
     fn where_positions_differ() {
-        assert_eq!(encoded("a=b", Position::Series), ("a=b".to_owned(), 0));
+        assert_eq!(encoded("a=b", Position::Measurement), ("a=b".to_owned(), 0));
         assert_eq!(encoded("a=b", Position::TagValue), (r"a\=b".to_owned(), 0));
-        assert_eq!(encoded(r"a\=b", Position::Series), ("a/=b".to_owned(), 1));
+        assert_eq!(encoded(r"a\=b", Position::Measurement), ("a/=b".to_owned(), 1));
         assert_eq!(encoded(r"a\=b", Position::FieldKey), (r"a/\=b".to_owned(), 1));
-        assert_eq!(encoded("#a", Position::Series), ("_#a".to_owned(), 1));
+        assert_eq!(encoded("#a", Position::Measurement), ("_#a".to_owned(), 1));
         assert_eq!(encoded("#a", Position::TagKey), ("#a".to_owned(), 0));
         assert_eq!(encoded("a::b:::c:d", Position::FieldKey), ("a__b___c:d".to_owned(), 1));
         assert_eq!(encoded("a\"b\\\"", Position::FieldKey), ("a_b/_".to_owned(), 1));
         assert_eq!(encoded("a\"b\\\"", Position::TagValue), ("a\"b/\"".to_owned(), 1));
-        assert_eq!(encoded("a\"b\"", Position::Series), ("a\"b\"".to_owned(), 0));
+        assert_eq!(encoded("a\"b\"", Position::Measurement), ("a\"b\"".to_owned(), 0));
         assert_eq!(encoded("a::b", Position::TagKey), ("a::b".to_owned(), 0));
     }
 

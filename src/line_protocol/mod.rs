@@ -6,12 +6,12 @@
 //! One point is exactly one line, whatever its names and values hold:
 //!
 //! ```text
-//! series,tag=value,… field=1.5,field=2i,field="text",field=true 1700000000000000000⏎
+//! measurement,tag=value,… field=1.5,field=2i,field="text",field=true 1700000000000000000⏎
 //! ```
 //!
-//! - *Names and tag values*: control characters become `_`; a comma, a space and (but for the series) an equals sign are
+//! - *Names and tag values*: control characters become `_`; a comma, a space and (but for the measurement) an equals sign are
 //!   escaped, nothing else is. A backslash stays where it cannot be read as an escape, which is anywhere but at the end and
-//!   before a backslash, comma, equals sign, space or quote; there it becomes `/`. A series that starts with `#` gets a `_`
+//!   before a backslash, comma, equals sign, space or quote; there it becomes `/`. A measurement that starts with `#` gets a `_`
 //!   before it; of a run of colons in a field's name each becomes `_`, and so does a quote there, where
 //!   VictoriaMetrics would begin a string.
 //! - *Tags* are sorted by their encoded names, each name once; empty ones are left out.
@@ -52,14 +52,14 @@ fn stamp(out: &mut Vec<u8>, stamp: i64) {
     number::timestamp(out, stamp.clamp(EARLIEST, LATEST));
 }
 
-/// The longest line: InfluxDB bounds a series, its tags and a field's name together by as much.
+/// The longest line: InfluxDB bounds measurement, tags and a field's name together by as much.
 pub(crate) const LINE_BYTES: usize = 65_535;
 
 /// The earliest and the latest timestamp that InfluxDB stores.
 pub(crate) const EARLIEST: i64 = i64::MIN + 2;
 pub(crate) const LATEST: i64 = i64::MAX - 1;
 
-/// Bytes of a series' name, a tag's key or a field's key.
+/// Bytes of a measurement's name, a tag's key or a field's key.
 const NAME_BYTES: usize = 256;
 /// Bytes of the value of a standard tag or field: route, service, error code, request id.
 pub(crate) const STANDARD_BYTES: usize = 1024;

@@ -17,8 +17,8 @@ use crate::{
 /// Why a point cannot be stored at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Invalid {
-    /// The series has no name.
-    EmptySeries,
+    /// The measurement has no name.
+    EmptyMeasurement,
     /// No field is left that can be stored.
     NoField,
     /// The tags alone fill the line.
@@ -38,19 +38,19 @@ pub(crate) fn encode_point(
     values: &TagValues,
     out: &mut Vec<u8>,
 ) -> Result<Changes, Invalid> {
-    let series = point.series();
-    if series.is_empty() {
-        return Err(Invalid::EmptySeries);
+    let measurement = point.measurement();
+    if measurement.is_empty() {
+        return Err(Invalid::EmptyMeasurement);
     }
     if !(EARLIEST..=LATEST).contains(&stamp) {
         return Err(Invalid::TimeOutOfRange);
     }
     let start = out.len();
     let mut changes = Changes::default();
-    escape::text(out, &series, Position::Series, NAME_BYTES, &mut changes);
+    escape::text(out, &measurement, Position::Measurement, NAME_BYTES, &mut changes);
 
-    let series_end = out.len();
-    let taken = series_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
+    let measurement_end = out.len();
+    let taken = measurement_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
     let bytes = LINE_BYTES.saturating_sub(taken + STAMP_BYTES);
     let room = Room { limits, count: usize::MAX, bytes, reserved: schema::is_reserved_by_influxdb };
     let mut entries = Entries::default();
@@ -60,7 +60,7 @@ pub(crate) fn encode_point(
     for field in point.fields() {
         changes += entries.field(&field.key, &field.value, room);
     }
-    changes += entries.settle(&out[start..series_end], types, values);
+    changes += entries.settle(&out[start..measurement_end], types, values);
     if !entries.has_fields() {
         out.truncate(start);
         return Err(if changes.excess > 0 { Invalid::LineTooLong } else { Invalid::NoField });
@@ -93,7 +93,7 @@ pub(crate) fn encode_point(
 impl fmt::Display for Invalid {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
-            Self::EmptySeries => "its series has no name",
+            Self::EmptyMeasurement => "its measurement has no name",
             Self::NoField => "it has no field that can be stored",
             Self::LineTooLong => "its tags leave no room for a field",
             Self::TimeOutOfRange => "its time is before 1677 or after 2262, which InfluxDB cannot store",

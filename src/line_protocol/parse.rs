@@ -7,11 +7,11 @@ use crate::{DataPoint, Value};
 /// Reads one line in the form in which this crate writes it, with or without its line break. `None` for anything else.
 pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     let mut rest = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).ok()?;
-    let series = name(&mut rest, Place::Series)?;
-    if series.raw.starts_with('#') {
+    let measurement = name(&mut rest, Place::Measurement)?;
+    if measurement.raw.starts_with('#') {
         return None;
     }
-    let mut point = DataPoint::new(series.text);
+    let mut point = DataPoint::new(measurement.text);
     let mut last = "";
     while let Some(after) = rest.strip_prefix(',') {
         rest = after;
@@ -45,7 +45,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Place {
-    Series,
+    Measurement,
     Other,
 }
 
@@ -54,7 +54,7 @@ struct Name<'a> {
     text: String,
 }
 
-/// A name or tag value: all up to an unescaped comma or space, or, but for the series, equals sign.
+/// A name or tag value: all up to an unescaped comma or space, or, but for the measurement, equals sign.
 fn name<'a>(rest: &mut &'a str, place: Place) -> Option<Name<'a>> {
     let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == Place::Other;
     let bytes = rest.as_bytes();

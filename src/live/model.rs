@@ -44,7 +44,7 @@ pub(super) struct LatestError {
 /// What was read.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub(super) struct Observed {
-    /// Points of all series.
+    /// Points of all measurements.
     pub(super) points: u64,
     /// Lines that could not be read.
     pub(super) unreadable: u64,

@@ -10,7 +10,7 @@ use crate::{
     point::schema::{ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, ROUTE, SERVICE, STATUS_CODE},
 };
 
-/// A line of one of the two series that the page shows, or of another.
+/// A line of one of the two measurements that the page shows, or of another.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Seen<'a> {
     Request(Request<'a>),
@@ -88,8 +88,8 @@ pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
     (!failure.route.is_empty()).then_some(Seen::Error(failure))
 }
 
-fn starts(line: &[u8], series: &str) -> bool {
-    line.strip_prefix(series.as_bytes()).is_some_and(|rest| rest.first() == Some(&b','))
+fn starts(line: &[u8], measurement: &str) -> bool {
+    line.strip_prefix(measurement.as_bytes()).is_some_and(|rest| rest.first() == Some(&b','))
 }
 
 /// The text of a field's value, in a list without a backslash.
@@ -113,7 +113,7 @@ fn slowly(line: &[u8]) -> Option<Seen<'static>> {
     let tag = |key| Cow::from(point.tag(key).unwrap_or_default().to_owned());
     let (time, service, route, status_code) =
         (point.time()?.as_nanos(), tag(SERVICE), tag(ROUTE), tag(STATUS_CODE));
-    match point.series() {
+    match point.measurement() {
         _ if route.is_empty() => None,
         REQUESTS => {
             let execution_time = point.field(EXECUTION_TIME)?.as_f64()?;

@@ -1,4 +1,4 @@
-//! Points that the monitoring writes about itself, in the series `monitoring`, where the settings ask for them.
+//! Points that the monitoring writes about itself, in the measurement `monitoring`, where the settings ask for them.
 
 use std::{
     sync::{Arc, PoisonError, Weak},
@@ -104,7 +104,7 @@ mod tests {
         }
         pass(50).await;
         monitor.flush().await.expect("runs");
-        let own = sink.series(schema::MONITORING);
+        let own = sink.measurement(schema::MONITORING);
         assert_eq!(own.len(), 1, "{own:?}");
         assert_eq!(own[0].tag("service"), Some("shop"));
         assert_eq!(own[0].field("accepted"), Some(&Value::Integer(3)));
@@ -113,7 +113,7 @@ mod tests {
         monitor.record(&DataPoint::new("jobs").with_field("n", 1));
         pass(50).await;
         monitor.flush().await.expect("runs");
-        let own = sink.series(schema::MONITORING);
+        let own = sink.measurement(schema::MONITORING);
         assert_eq!(own.len(), 2, "{own:?}");
         assert_eq!(
             own[1].field("accepted"),
@@ -129,7 +129,7 @@ mod tests {
         monitor.record(&DataPoint::new("jobs").with_field("n", 1));
         pass(5).await;
         monitor.flush().await.expect("runs");
-        assert_eq!((sink.len(), sink.series(schema::MONITORING).len()), (1, 0));
+        assert_eq!((sink.len(), sink.measurement(schema::MONITORING).len()), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,16 +19,16 @@ use crate::point::{Field, Point, Tag, Timestamp, Value};
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataPoint {
-    series: String,
+    measurement: String,
     tags: Vec<(String, String)>,
     fields: Vec<(String, Value<'static>)>,
     time: Option<Timestamp>,
 }
 
 impl DataPoint {
-    /// A point of this series, without tags, fields and time.
-    pub fn new(series: impl Into<String>) -> Self {
-        Self { series: series.into(), tags: Vec::new(), fields: Vec::new(), time: None }
+    /// A point of this measurement, without tags, fields and time.
+    pub fn new(measurement: impl Into<String>) -> Self {
+        Self { measurement: measurement.into(), tags: Vec::new(), fields: Vec::new(), time: None }
     }
 
     /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes text.
@@ -52,9 +52,9 @@ impl DataPoint {
         self
     }
 
-    /// The series, which InfluxDB calls the measurement.
-    pub fn series(&self) -> &str {
-        &self.series
+    /// The measurement that the point belongs to.
+    pub fn measurement(&self) -> &str {
+        &self.measurement
     }
 
     /// The value of a tag.
@@ -84,8 +84,8 @@ impl DataPoint {
 }
 
 impl Point for DataPoint {
-    fn series(&self) -> Cow<'_, str> {
-        self.series.as_str().into()
+    fn measurement(&self) -> Cow<'_, str> {
+        self.measurement.as_str().into()
     }
 
     fn tags(&self) -> Vec<Tag<'_>> {
@@ -136,7 +136,7 @@ mod tests {
             .with_time(7);
         assert_eq!(point.tags().collect::<Vec<_>>(), [("attempt", "2"), ("queue", "mail")]);
         assert_eq!(point.fields().collect::<Vec<_>>(), [("seconds", &Value::Float(1.5))]);
-        assert_eq!((point.series(), point.time()), ("jobs", Some(7.into())));
+        assert_eq!((point.measurement(), point.time()), ("jobs", Some(7.into())));
         assert_eq!((point.tag("none"), point.field("none")), (None, None));
     }
 
@@ -165,7 +165,7 @@ mod tests {
     fn a_name_that_comes_twice_is_one_entry() {
         struct Twice;
         impl Point for Twice {
-            fn series(&self) -> Cow<'_, str> {
+            fn measurement(&self) -> Cow<'_, str> {
                 "twice".into()
             }
             fn tags(&self) -> Vec<Tag<'_>> {

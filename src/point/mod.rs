@@ -1,4 +1,4 @@
-//! Points: one event each, with a series (InfluxDB's *measurement*), tags, fields and a time.
+//! Points: one event each, with a measurement, tags, fields and a time.
 
 use std::{
     borrow::Cow,
@@ -18,7 +18,7 @@ pub use data::DataPoint;
 pub use request::{RequestErrorPoint, RequestPoint, route};
 pub use value::Value;
 
-/// One event to be stored: a series, tags, fields and a time.
+/// One event to be stored: a measurement, tags, fields and a time.
 ///
 /// Implement it for a type of the application's own, or use [`DataPoint`]. Whatever names and values hold, the point becomes
 /// exactly one point in the database; what InfluxDB cannot take is changed or left out, and counted. Of a name that comes
@@ -31,8 +31,8 @@ pub use value::Value;
 ///
 /// Each different set of tags is a series of its own in the database. Put what has no bound, such as an id, into a field.
 pub trait Point {
-    /// The series the point belongs to, which InfluxDB calls the measurement.
-    fn series(&self) -> Cow<'_, str>;
+    /// The measurement that the point belongs to, InfluxDB's word for a table.
+    fn measurement(&self) -> Cow<'_, str>;
 
     /// The tags: indexed, always text. An empty value is left out, since no InfluxDB takes one.
     fn tags(&self) -> Vec<Tag<'_>>;
@@ -41,7 +41,7 @@ pub trait Point {
     fn fields(&self) -> Vec<Field<'_>>;
 
     /// When the event happened. `None`, the default, takes the moment of recording and makes the stamp unique; an explicit
-    /// time is stored as it is, so two points of one series with the same tags and time overwrite each other.
+    /// time is stored as it is, so two points of one measurement with the same tags and time overwrite each other.
     fn time(&self) -> Option<Timestamp> {
         None
     }

@@ -12,7 +12,7 @@ use crate::point::{
     },
 };
 
-/// A request, as [`MonitoringLayer`](crate::MonitoringLayer) records one for each that reaches it: series `requests`.
+/// A request, as [`MonitoringLayer`](crate::MonitoringLayer) records one for each that reaches it: measurement `requests`.
 ///
 /// Tags: `service`, `route`, `status_code`. Fields: `request_id` where there is one, `execution_time` in seconds.
 ///
@@ -31,7 +31,7 @@ pub struct RequestPoint<'a> {
     request: Request<'a>,
 }
 
-/// A request that failed, beside its [`RequestPoint`] and at the same time: series `errors`.
+/// A request that failed, beside its [`RequestPoint`] and at the same time: measurement `errors`.
 ///
 /// Tags: `service`, `route`, `status_code` and `error_code`, which is the status code where no other is given. Field:
 /// `request_id`. Since a point without any field cannot be stored, one without request id has `execution_time` instead, if it
@@ -179,10 +179,10 @@ impl<'a> Request<'a> {
         tags
     }
 
-    fn fields(&self, series: &str) -> Vec<Field<'_>> {
+    fn fields(&self, measurement: &str) -> Vec<Field<'_>> {
         let mut fields = Vec::new();
         let has_request_id = !self.request_id.is_empty();
-        let execution_time = self.execution_time.filter(|_| series == REQUESTS || !has_request_id);
+        let execution_time = self.execution_time.filter(|_| measurement == REQUESTS || !has_request_id);
         if let Some(execution_time) = execution_time {
             fields.push(Field::new(EXECUTION_TIME, number::as_seconds(execution_time)));
         }
@@ -196,7 +196,7 @@ impl<'a> Request<'a> {
 }
 
 impl Point for RequestPoint<'_> {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         REQUESTS.into()
     }
 
@@ -214,7 +214,7 @@ impl Point for RequestPoint<'_> {
 }
 
 impl Point for RequestErrorPoint<'_> {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         ERRORS.into()
     }
 

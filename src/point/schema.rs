@@ -2,13 +2,13 @@
 
 use crate::point::value::FieldType;
 
-/// The series with one point for every request.
+/// The measurement with one point for every request.
 pub(crate) const REQUESTS: &str = "requests";
-/// The series with one more point for every failed request.
+/// The measurement with one more point for every failed request.
 pub(crate) const ERRORS: &str = "errors";
-/// The series with one point for every licence check.
+/// The measurement with one point for every licence check.
 pub(crate) const LICENSING: &str = "licensing";
-/// The series with the monitoring's points about itself, where the settings ask for them.
+/// The measurement with the monitoring's points about itself, where the settings ask for them.
 pub(crate) const MONITORING: &str = "monitoring";
 
 pub(crate) const ERROR_CODE: &str = "error_code";
@@ -85,7 +85,7 @@ pub(crate) fn is_reserved(key: &[u8]) -> bool {
     by_requests || is_reserved_by_influxdb(key)
 }
 
-/// What a column of a series is.
+/// What a column of a measurement is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Column {
     Tag,
@@ -124,8 +124,10 @@ mod tests {
 
     #[test]
     fn both_forms_of_the_reserved_keys_agree() {
-        let columns =
-            COLUMNS.iter().filter(|(series, ..)| [REQUESTS, ERRORS].contains(series)).map(|(_, key, _)| *key);
+        let columns = COLUMNS
+            .iter()
+            .filter(|(measurement, ..)| [REQUESTS, ERRORS].contains(measurement))
+            .map(|(_, key, _)| *key);
         let keys: Vec<&str> = RESERVED_BY_REQUESTS.into_iter().chain(columns).collect();
         for key in &keys {
             assert!(RESERVED_BY_REQUESTS.contains(key) && is_reserved(key.as_bytes()), "{key}");

@@ -19,7 +19,7 @@ impl Serialize for dyn Point + '_ {
             self.fields().into_iter().map(|field| (field.key, field.value)).collect();
         let mut point = serializer.serialize_struct("Point", 4)?;
         point.serialize_field("time", &self.time())?;
-        point.serialize_field("measurement", &self.series())?;
+        point.serialize_field("measurement", &self.measurement())?;
         point.serialize_field("tags", &tags)?;
         point.serialize_field("fields", &fields)?;
         point.end()

@@ -79,7 +79,7 @@ pub struct Settings {
     pub filter: FilterSettings,
     /// The licence check.
     pub licensing: LicensingSettings,
-    /// Whether the monitoring writes points about itself, in the series `monitoring`. Defaults to false.
+    /// Whether the monitoring writes points about itself, in the measurement `monitoring`. Defaults to false.
     pub own_points: bool,
 }
 

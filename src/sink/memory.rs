@@ -20,7 +20,7 @@ use crate::{Batch, DataPoint, Sink, SinkFuture, WriteError, Written, line_protoc
 /// monitor.record(&DataPoint::new("jobs").with_tag("queue", "mail").with_field("attempts", 2));
 ///
 /// monitor.flush().await?;
-/// let jobs = sink.series("jobs");
+/// let jobs = sink.measurement("jobs");
 /// assert_eq!(jobs.len(), 1);
 /// assert_eq!(jobs[0].tag("queue"), Some("mail"));
 /// # Ok(())
@@ -47,10 +47,10 @@ impl MemorySink {
         points
     }
 
-    /// The points of one series, such as `requests` or `errors`, ordered by time.
-    pub fn series(&self, series: &str) -> Vec<DataPoint> {
+    /// The points of one measurement, such as `requests` or `errors`, ordered by time.
+    pub fn measurement(&self, measurement: &str) -> Vec<DataPoint> {
         let mut points = self.points();
-        points.retain(|point| point.series() == series);
+        points.retain(|point| point.measurement() == measurement);
         points
     }
 
@@ -111,13 +111,13 @@ mod tests {
         write(&sink, "requests,route=GET:/a\\ b execution_time=0.5,size=3i 20\n").await;
         write(&sink, "errors v=true 30\nrequests v=\"text\" 10\n").await;
         assert_eq!((kept.len(), kept.is_empty()), (3, false));
-        let requests = kept.series("requests");
+        let requests = kept.measurement("requests");
         let times: Vec<_> = requests.iter().map(|point| point.time().map(Timestamp::as_nanos)).collect();
         assert_eq!(times, [Some(10), Some(20)]);
         assert_eq!(requests[0].field("v").and_then(Value::as_str), Some("text"));
         assert_eq!(requests[1].tag("route"), Some("GET:/a b"));
         assert_eq!(requests[1].field("size").and_then(Value::as_i64), Some(3));
-        assert_eq!(kept.points().last().map(DataPoint::series), Some("errors"));
+        assert_eq!(kept.points().last().map(DataPoint::measurement), Some("errors"));
         kept.clear();
         assert!(sink.is_empty() && sink.points().is_empty());
     }

@@ -114,7 +114,7 @@ pub(crate) struct IntakeCounters {
     pub(crate) excess_extras: Counter,
     /// Extra tags and fields that came after their request had ended.
     pub(crate) late_extras: Counter,
-    /// Fields left out because the series has another type under that name.
+    /// Fields left out because the measurement has another type under that name.
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,

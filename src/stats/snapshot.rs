@@ -57,7 +57,7 @@ pub struct LedgerStats {
 pub struct IntakeStats {
     /// Requests that have started and not ended.
     pub running_requests: u64,
-    /// Points that cannot be stored: no field left, an empty series, a time out of range, a line too long.
+    /// Points that cannot be stored: no field left, an empty measurement, a time out of range, a line too long.
     pub invalid: u64,
     /// Points not taken because memory was full.
     pub refused_full: u64,
@@ -73,7 +73,7 @@ pub struct IntakeStats {
     pub excess_extras: u64,
     /// Extra tags and fields that came after their request had ended.
     pub late_extras: u64,
-    /// Fields left out because the series has another type under that name.
+    /// Fields left out because the measurement has another type under that name.
     pub type_conflicts: u64,
     /// Tag values replaced by the overflow value.
     pub overflowed_tags: u64,

@@ -71,7 +71,7 @@ async fn a_tracked_body_tells_how_it_ended() {
         take(&address, "/stream").await;
         let errors: &[&str] = if failed { &["GET:/stream 200 body_error"] } else { &[] };
         watched.expect(&[&format!("GET:/stream 200 {ending}")], errors).await;
-        let point = &watched.sink.series("requests")[0];
+        let point = &watched.sink.measurement("requests")[0];
         assert_eq!(point.field("body_bytes"), Some(&8_i64.into()), "{end}: {point:?}");
         assert!(
             point.field("response_time").is_some() && point.field("execution_time").is_some(),
@@ -136,7 +136,7 @@ async fn a_body_is_complete_when_all_that_was_promised_is_taken() {
     watched
         .expect(&["GET:/by/body 200 complete", "GET:/by/head 200 complete", "GET:/more 200 dropped"], &[])
         .await;
-    for point in watched.sink.series("requests") {
+    for point in watched.sink.measurement("requests") {
         assert_eq!(point.field("body_bytes"), Some(&8_i64.into()), "{point:?}");
     }
 }

@@ -95,7 +95,7 @@ async fn hostile_values_break_no_line() {
         assert!(line.len() <= 64 * 1024, "{} bytes", line.len());
         let parsed: Vec<_> = parse_lines(line).collect();
         let [Ok(point)] = &parsed[..] else { panic!("{line:?} is {parsed:?}") };
-        let series = point.series.measurement.to_string();
+        let measurement = point.series.measurement.to_string();
         let route = tag(point, "route").expect("the tag is always there");
         let numbers = point.field_set.iter().filter(|(key, _)| *key == "number");
         let numbers: Vec<_> = numbers.map(|(_, value)| value).collect();
@@ -103,11 +103,11 @@ async fn hostile_values_break_no_line() {
             [FieldValue::I64(number)] => {
                 assert_eq!(route, "GET:/hostile/{number}");
                 assert_eq!(tag(point, "status_code").as_deref(), Some("400"));
-                assert_eq!(tag(point, "error_code").is_some(), series == "errors", "{line:?}");
-                *seen.entry((series, *number)).or_default() += 1;
+                assert_eq!(tag(point, "error_code").is_some(), measurement == "errors", "{line:?}");
+                *seen.entry((measurement, *number)).or_default() += 1;
             }
             [] => {
-                assert!(route.starts_with("GET:") && series == "requests", "{line:?}");
+                assert!(route.starts_with("GET:") && measurement == "requests", "{line:?}");
                 named += 1;
             }
             _ => panic!("{line:?}"),
@@ -115,8 +115,8 @@ async fn hostile_values_break_no_line() {
     }
     assert_eq!(named, values.len());
     for number in 0..values.len() as i64 {
-        for series in ["requests", "errors"] {
-            assert_eq!(seen.get(&(series.to_owned(), number)), Some(&1), "{series} of {number}");
+        for measurement in ["requests", "errors"] {
+            assert_eq!(seen.get(&(measurement.to_owned(), number)), Some(&1), "{measurement} of {number}");
         }
     }
 }
@@ -173,8 +173,8 @@ async fn two_hundred_thousand_requests_are_as_many_points() {
     let points = sink.points();
     let identities: HashSet<_> = points.iter().map(identity).collect();
     assert_eq!(identities.len(), 250_000);
-    let of = |series: &str| -> HashSet<_> {
-        points.iter().filter(|point| point.series() == series).filter_map(DataPoint::time).collect()
+    let of = |measurement: &str| -> HashSet<_> {
+        points.iter().filter(|point| point.measurement() == measurement).filter_map(DataPoint::time).collect()
     };
     assert_eq!(of("requests").len(), 200_000, "one time, one request");
     assert!(of("errors").is_subset(&of("requests")), "the second point has the time of the first");
@@ -191,7 +191,7 @@ fn start() -> (Monitor, MemorySink) {
 /// What InfluxDB tells points apart by.
 fn identity(point: &DataPoint) -> String {
     let tags: Vec<_> = point.tags().collect();
-    format!("{} {tags:?} {:?}", point.series(), point.time())
+    format!("{} {tags:?} {:?}", point.measurement(), point.time())
 }
 
 /// Makes so many requests of a service that answers at once.

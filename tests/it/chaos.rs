@@ -160,7 +160,7 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
     assert!(found == expected, "the counts are right, but not each request has the ending that was its own");
 
     let identities: HashSet<_> = points.iter().map(identity).collect();
-    assert_eq!(identities.len(), points.len(), "no two points have series, tags and time in common");
+    assert_eq!(identities.len(), points.len(), "no two points have measurement, tags and time in common");
     let stats = monitor.stats();
     assert!(stats.balances(), "{stats}");
     let all = (expected.0.len() + expected.1.len()) as u64;
@@ -172,15 +172,15 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
     assert_eq!(stats.intake.running_requests, 0);
 }
 
-/// The endings that points tell of, by request id. Fails where two points of a series have one id.
-fn endings(points: &[DataPoint], series: &str) -> BTreeMap<String, Ending> {
+/// The endings that points tell of, by request id. Fails where two points of a measurement have one id.
+fn endings(points: &[DataPoint], measurement: &str) -> BTreeMap<String, Ending> {
     let mut endings = BTreeMap::new();
-    for point in points.iter().filter(|point| point.series() == series) {
+    for point in points.iter().filter(|point| point.measurement() == measurement) {
         let field = |key| point.field(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned();
         let tag = |key| point.tag(key).unwrap_or_default().to_owned();
         let ending = (tag("route"), tag("status_code"), tag("error_code"), field("body_end"));
         if let Some(other) = endings.insert(field("request_id"), ending) {
-            panic!("one request has two points in `{series}`: {point:?} and {other:?}");
+            panic!("one request has two points in `{measurement}`: {point:?} and {other:?}");
         }
     }
     endings
@@ -196,7 +196,7 @@ fn counts(endings: &BTreeMap<String, Ending>) -> BTreeMap<&Ending, usize> {
 /// What InfluxDB tells points apart by.
 fn identity(point: &DataPoint) -> String {
     let tags: Vec<_> = point.tags().collect();
-    format!("{} {tags:?} {:?}", point.series(), point.time())
+    format!("{} {tags:?} {:?}", point.measurement(), point.time())
 }
 
 /// Makes all requests, many at a time.

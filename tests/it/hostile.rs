@@ -129,7 +129,7 @@ async fn hostile_values_are_data_to_influxdb() {
     let all = (requests + failures) as u64;
     assert_eq!((report.accepted, report.written, report.rejected), (all, all, 0), "{report}");
 
-    assert_eq!(influx.measurements(BUCKET).await, ["errors", "requests"], "no other series exists");
+    assert_eq!(influx.measurements(BUCKET).await, ["errors", "requests"], "no other measurement exists");
     let stored = influx.points(BUCKET, "requests").await;
     let failed = influx.points(BUCKET, "errors").await;
     assert_eq!((stored.len(), failed.len()), (requests, failures));
@@ -181,21 +181,21 @@ async fn hostile_values_are_data_to_victoria_metrics() {
     assert_eq!(victoria.invalid_rows().await, 0);
     let names: BTreeSet<_> = victoria.export(".+").await.into_iter().map(|series| series.name).collect();
     let ours = |name: &String| name.starts_with("requests_") || name.starts_with("errors_");
-    assert!(names.iter().all(ours), "no other series exists: {names:?}");
+    assert!(names.iter().all(ours), "no other measurement exists: {names:?}");
 }
 
 /// A point of nothing but arbitrary text.
 #[derive(Clone, Debug)]
 struct Arbitrary {
-    series: String,
+    measurement: String,
     tags: Vec<(String, String)>,
     fields: Vec<(String, Value<'static>)>,
     number: i64,
 }
 
 impl Point for Arbitrary {
-    fn series(&self) -> std::borrow::Cow<'_, str> {
-        self.series.as_str().into()
+    fn measurement(&self) -> std::borrow::Cow<'_, str> {
+        self.measurement.as_str().into()
     }
 
     fn tags(&self) -> Vec<Tag<'_>> {
@@ -233,7 +233,7 @@ fn value() -> impl Strategy<Value = Value<'static>> {
     ]
 }
 
-/// Points of arbitrary series, tags and fields: InfluxDB 1.6.7 takes every line, and each is exactly one point.
+/// Points of arbitrary measurement, tags and fields: InfluxDB 1.6.7 takes every line, and each is exactly one point.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_of_the_encoder_is_accepted() {
     if !live::ready("every_line_of_the_encoder_is_accepted", &[INFLUXD, NGINX, VICTORIA_METRICS]) {
@@ -254,9 +254,9 @@ async fn every_line_of_the_encoder_is_accepted() {
     let pair = || proptest::collection::vec((text(), text()), 0..5);
     let strategy = (text(), pair(), proptest::collection::vec((text(), value()), 0..5));
     for number in 0..POINTS {
-        let (series, tags, fields) = strategy.new_tree(&mut runner).expect("a value").current();
-        // A series of each point's own: the field types of different points are not to meet.
-        let point = Arbitrary { series: format!("s{number}{series}"), tags, fields, number };
+        let (measurement, tags, fields) = strategy.new_tree(&mut runner).expect("a value").current();
+        // A measurement of each point's own: the field types of different points are not to meet.
+        let point = Arbitrary { measurement: format!("s{number}{measurement}"), tags, fields, number };
         monitor.record(&point);
         second.record(&point);
     }

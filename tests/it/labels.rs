@@ -24,10 +24,10 @@ async fn call(app: &Router, path: &str) {
     app.clone().oneshot(request).await.expect("axum never fails");
 }
 
-pub(crate) async fn points(monitor: &Monitor, sink: &MemorySink, series: &str) -> Vec<DataPoint> {
+pub(crate) async fn points(monitor: &Monitor, sink: &MemorySink, measurement: &str) -> Vec<DataPoint> {
     monitor.flush().await.expect("the monitor runs");
     assert_eq!(monitor.stats().intake.running_requests, 0);
-    sink.series(series)
+    sink.measurement(measurement)
 }
 
 fn tag<'a>(point: &'a DataPoint, key: &str) -> &'a str {
@@ -162,9 +162,9 @@ async fn extras_go_to_both_points() {
     };
     let app = Router::new().route("/", get(handler)).layer(monitor.layer()).with_state(());
     call(&app, "/").await;
-    for series in ["requests", "errors"] {
-        let points = points(&monitor, &sink, series).await;
-        let [point] = &points[..] else { panic!("one point in {series}: {points:?}") };
+    for measurement in ["requests", "errors"] {
+        let points = points(&monitor, &sink, measurement).await;
+        let [point] = &points[..] else { panic!("one point in {measurement}: {points:?}") };
         assert_eq!(tag(point, "tenant"), "acme");
         assert_eq!(tag(point, "shard"), "3");
         assert_eq!(point.field("size"), Some(&Value::Integer(7)));
@@ -177,7 +177,7 @@ async fn extras_go_to_both_points() {
         );
         assert!(matches!(point.field("load_time"), Some(Value::Float(_))), "{point:?}");
         assert!(matches!(point.field("rest_time"), Some(Value::Float(_))), "{point:?}");
-        assert_eq!(point.tag("error_code"), (series == "errors").then_some("12012"));
+        assert_eq!(point.tag("error_code"), (measurement == "errors").then_some("12012"));
     }
 }
 
@@ -221,14 +221,14 @@ async fn extras_come_from_middleware_tasks_and_extensions() {
         .layer(outer)
         .with_state(());
     call(&app, "/").await;
-    for series in ["requests", "errors"] {
-        let points = points(&monitor, &sink, series).await;
+    for measurement in ["requests", "errors"] {
+        let points = points(&monitor, &sink, measurement).await;
         assert_eq!(points.len(), 1);
         for key in ["outer", "inner", "task", "answer"] {
-            assert_eq!(points[0].tag(key), Some("yes"), "{key} in {series}");
+            assert_eq!(points[0].tag(key), Some("yes"), "{key} in {measurement}");
         }
     }
-    assert_eq!(tag(&sink.series("errors")[0], "error_code"), "7");
+    assert_eq!(tag(&sink.measurement("errors")[0], "error_code"), "7");
 }
 
 #[tokio::test]
@@ -297,13 +297,13 @@ async fn values_without_end_become_one() {
     for number in 0..100 {
         call(&app, &format!("/?{number}")).await;
     }
-    for (series, key) in [("requests", "guest"), ("errors", "guest"), ("errors", "error_code")] {
-        let points = points(&monitor, &sink, series).await;
+    for (measurement, key) in [("requests", "guest"), ("errors", "guest"), ("errors", "error_code")] {
+        let points = points(&monitor, &sink, measurement).await;
         let values: std::collections::BTreeSet<&str> = points.iter().map(|point| tag(point, key)).collect();
         assert_eq!(
             (points.len(), values.len()),
             (100, 11),
-            "{key} of {series}: ten and the overflow value: {values:?}"
+            "{key} of {measurement}: ten and the overflow value: {values:?}"
         );
     }
     assert!(monitor.stats().intake.overflowed_tags >= 180);
@@ -362,9 +362,9 @@ async fn two_monitors_both_get_the_extras() {
         Router::new().route("/", get(handler)).layer(first.layer()).layer(second.layer()).with_state(());
     call(&app, "/").await;
     for (monitor, sink, service) in [(&first, &first_sink, "first"), (&second, &second_sink, "second")] {
-        for series in ["requests", "errors"] {
-            let points = points(monitor, sink, series).await;
-            assert_eq!(points.len(), 1, "{series} of {service}");
+        for measurement in ["requests", "errors"] {
+            let points = points(monitor, sink, measurement).await;
+            assert_eq!(points.len(), 1, "{measurement} of {service}");
             assert_eq!((tag(&points[0], "service"), tag(&points[0], "tenant")), (service, "acme"));
         }
     }

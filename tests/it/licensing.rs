@@ -43,7 +43,7 @@ async fn the_first_check_is_recorded_before_the_service_goes_on() {
     let watch = Licensing::new(thirty_days).spawn_checked(&monitor).await.expect("settings are right");
     assert_eq!(watch.latest().expect("checked").status(), LicenseStatus::Ok);
     monitor.flush().await.expect("the monitor runs");
-    let points = sink.series("licensing");
+    let points = sink.measurement("licensing");
     let [point] = &points[..] else { panic!("not one point: {points:?}") };
     assert_eq!((point.tag("service"), point.tag("license_status")), (Some("luna-licenses"), Some("ok")));
     assert_eq!(point.field("license_period_rest").and_then(Value::as_i64), Some(30));

@@ -75,7 +75,7 @@ async fn a_shutdown_waits_for_the_requests_that_run() {
     assert!(asked.elapsed() < Duration::from_secs(1), "and then it does not wait any longer");
     let ShutdownReport { accepted, written, unfinished, in_time, .. } = report;
     assert_eq!((accepted, written, unfinished, in_time), (3, 3, 0, true), "{report}");
-    assert_eq!((sink.series("requests").len(), sink.series("errors").len()), (2, 1));
+    assert_eq!((sink.measurement("requests").len(), sink.measurement("errors").len()), (2, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -146,7 +146,7 @@ async fn a_forgotten_shutdown_warns_and_spools() {
     tokio::time::timeout(Duration::from_secs(3600), drained).await.expect("the next process sends it");
     let report = next.shutdown(Duration::from_secs(60)).await;
     assert_eq!((report.recovered, report.written, report.spooled), (5, 5, 0), "{report}");
-    assert_eq!((sink.series("requests").len(), sink.series("errors").len()), (4, 1));
+    assert_eq!((sink.measurement("requests").len(), sink.measurement("errors").len()), (4, 1));
 }
 
 #[tokio::test(start_paused = true)]

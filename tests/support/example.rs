@@ -126,7 +126,7 @@ impl Example {
         }
     }
 
-    /// The points in its files, by series. Fails where a line is none, or where a point would overwrite another.
+    /// The points in its files, by measurement. Fails where a line is none, or where a point would overwrite another.
     pub(crate) fn points(&self) -> BTreeMap<String, Vec<Stored>> {
         let folder = fs::read_dir(self.directory.path().join("monitoring-data")).expect("the files");
         let files = folder.map(|entry| entry.expect("a readable entry").path());

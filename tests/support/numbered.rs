@@ -9,13 +9,13 @@ use super::influx::Influx;
 /// The point of one number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbered {
-    pub(crate) series: &'static str,
+    pub(crate) measurement: &'static str,
     pub(crate) number: i64,
 }
 
 impl Point for Numbered {
-    fn series(&self) -> Cow<'_, str> {
-        self.series.into()
+    fn measurement(&self) -> Cow<'_, str> {
+        self.measurement.into()
     }
 
     fn tags(&self) -> Vec<Tag<'_>> {
@@ -28,19 +28,19 @@ impl Point for Numbered {
 }
 
 /// Records one point for each number.
-pub(crate) fn record(monitor: &Monitor, series: &'static str, numbers: impl IntoIterator<Item = i64>) {
+pub(crate) fn record(monitor: &Monitor, measurement: &'static str, numbers: impl IntoIterator<Item = i64>) {
     for number in numbers {
-        monitor.record(&Numbered { series, number });
+        monitor.record(&Numbered { measurement, number });
     }
 }
 
 /// The numbers that the server holds; a number that is there twice fails the test.
-pub(crate) async fn stored(influx: &Influx, database: &str, series: &str) -> BTreeSet<i64> {
-    let result = influx.query(database, &format!("SELECT \"number\" FROM \"{series}\"")).await;
+pub(crate) async fn stored(influx: &Influx, database: &str, measurement: &str) -> BTreeSet<i64> {
+    let result = influx.query(database, &format!("SELECT \"number\" FROM \"{measurement}\"")).await;
     let rows = result["series"][0]["values"].as_array().cloned().unwrap_or_default();
     let numbers: Vec<_> = rows.iter().map(|row| row[1].as_i64().expect("a whole number")).collect();
     let distinct: BTreeSet<_> = numbers.iter().copied().collect();
-    assert_eq!(distinct.len(), numbers.len(), "{series}: a point was stored twice");
+    assert_eq!(distinct.len(), numbers.len(), "{measurement}: a point was stored twice");
     distinct
 }
 

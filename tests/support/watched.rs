@@ -36,13 +36,13 @@ impl Watched {
         assert!(stats.balances(), "{stats}");
     }
 
-    fn points(&self, series: &str) -> Vec<String> {
+    fn points(&self, measurement: &str) -> Vec<String> {
         let text = |point: &DataPoint| {
             let tags = ["route", "status_code", "error_code"].map(|key| point.tag(key));
             let end = point.field("body_end").and_then(|end| end.as_str());
             tags.into_iter().chain([end]).flatten().collect::<Vec<_>>().join(" ")
         };
-        let mut points: Vec<_> = self.sink.series(series).iter().map(text).collect();
+        let mut points: Vec<_> = self.sink.measurement(measurement).iter().map(text).collect();
         points.sort();
         points
     }

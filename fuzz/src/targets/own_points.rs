@@ -24,7 +24,7 @@ struct Input {
 
 #[derive(Arbitrary, Debug)]
 struct AnyPoint {
-    series: Text,
+    measurement: Text,
     tags: Vec<(Text, Text)>,
     fields: Vec<(Text, AnyValue)>,
 }
@@ -78,8 +78,8 @@ fn encoded(
 }
 
 impl Point for AnyPoint {
-    fn series(&self) -> Cow<'_, str> {
-        self.series.text().into()
+    fn measurement(&self) -> Cow<'_, str> {
+        self.measurement.text().into()
     }
 
     fn tags(&self) -> Vec<Tag<'_>> {

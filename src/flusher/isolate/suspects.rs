@@ -34,7 +34,7 @@ fn quoted(batch: &Batch, quotes: &[String]) -> (Option<Batch>, Option<Batch>) {
 }
 
 fn has_field(line: &[u8], measurement: &str, field: &str) -> bool {
-    parse(line).is_some_and(|point| point.series() == measurement && point.field(field).is_some())
+    parse(line).is_some_and(|point| point.measurement() == measurement && point.field(field).is_some())
 }
 
 fn timestamp(line: &[u8]) -> Option<i64> {

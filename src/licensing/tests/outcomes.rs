@@ -28,8 +28,8 @@ async fn the_point_has_the_schema_and_the_extras() {
     };
     let watch = spawn(check, "UTC", &clock(), &points).expect("settings are right");
     watch.first().await.expect("the check ends");
-    let (series, tags, fields) = last(&points);
-    assert_eq!(series, "licensing");
+    let (measurement, tags, fields) = last(&points);
+    assert_eq!(measurement, "licensing");
     assert_eq!(
         tags,
         [pair("service", "luna-licenses"), pair("license_status", "error"), pair("edition", "gold")]
@@ -174,14 +174,14 @@ fn a_check_that_blocks_its_thread_times_out_on_a_runtime_with_threads() {
 
 type Pairs<V> = Vec<(String, V)>;
 
-/// Series, tags and fields of the last point.
+/// Measurement, tags and fields of the last point.
 fn last(points: &Points) -> (String, Pairs<String>, Pairs<Value<'static>>) {
     let points = points.all();
     let point = points.last().expect("a point was recorded");
     let tags = point.tags().into_iter().map(|tag| (tag.key.into_owned(), tag.value.into_owned())).collect();
     let fields =
         point.fields().into_iter().map(|field| (field.key.into_owned(), field.value.into_owned())).collect();
-    (point.series().into_owned(), tags, fields)
+    (point.measurement().into_owned(), tags, fields)
 }
 
 fn pair<V>(key: &str, value: impl Into<V>) -> (String, V) {

@@ -13,14 +13,14 @@ mod requests;
 /// A point whose every part was chosen by a property.
 #[derive(Clone, Debug)]
 pub(super) struct AnyPoint {
-    series: String,
+    measurement: String,
     tags: Vec<(String, String)>,
     fields: Vec<(String, Value<'static>)>,
 }
 
 impl Point for AnyPoint {
-    fn series(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.series)
+    fn measurement(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.measurement)
     }
 
     fn tags(&self) -> Vec<Tag<'_>> {
@@ -91,5 +91,5 @@ fn any_value() -> impl Strategy<Value = Value<'static>> {
 fn any_point() -> impl Strategy<Value = AnyPoint> {
     let tags = vec((any_key(), any_text()), 0..6);
     let fields = vec((any_key(), any_value()), 0..6);
-    (any_text(), tags, fields).prop_map(|(series, tags, fields)| AnyPoint { series, tags, fields })
+    (any_text(), tags, fields).prop_map(|(measurement, tags, fields)| AnyPoint { measurement, tags, fields })
 }

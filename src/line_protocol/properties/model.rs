@@ -9,7 +9,7 @@ use crate::{Limits, Point, Value, line_protocol::parse};
 /// A stored point.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Stored {
-    pub(super) series: String,
+    pub(super) measurement: String,
     pub(super) tags: BTreeMap<String, String>,
     pub(super) fields: BTreeMap<String, Value<'static>>,
     pub(super) time: i64,
@@ -17,9 +17,9 @@ pub(super) struct Stored {
 
 /// What is to be stored of a point; `None` where nothing can be.
 pub(super) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
-    let series = match &*point.series() {
+    let measurement = match &*point.measurement() {
         comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
-        series => name(cut(series, 256), false),
+        measurement => name(cut(measurement, 256), false),
     };
     let mut tags = BTreeMap::new();
     for tag in point.tags() {
@@ -41,7 +41,7 @@ pub(super) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
             fields.insert(key, value);
         }
     }
-    (!series.is_empty() && !fields.is_empty()).then_some(Stored { series, tags, fields, time })
+    (!measurement.is_empty() && !fields.is_empty()).then_some(Stored { measurement, tags, fields, time })
 }
 
 /// What InfluxData's parser reads in a line, which must hold exactly one point.
@@ -66,7 +66,7 @@ pub(super) fn read_by_influxdata(line: &[u8]) -> Stored {
         assert!(fields.insert(key.to_string(), value).is_none(), "a field twice: {text}");
     }
     Stored {
-        series: point.series.measurement.to_string(),
+        measurement: point.series.measurement.to_string(),
         tags,
         fields,
         time: point.timestamp.expect("always a timestamp"),
@@ -77,7 +77,7 @@ pub(super) fn read_by_influxdata(line: &[u8]) -> Stored {
 pub(super) fn read_by_us(line: &[u8]) -> Stored {
     let point = parse(line).unwrap_or_else(|| panic!("not read: {}", String::from_utf8_lossy(line)));
     Stored {
-        series: point.series().to_owned(),
+        measurement: point.measurement().to_owned(),
         tags: point.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         fields: point.fields().map(|(key, value)| (key.to_owned(), value.clone())).collect(),
         time: point.time().expect("always a timestamp").as_nanos(),

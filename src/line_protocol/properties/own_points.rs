@@ -36,7 +36,7 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
             let again = parse(line.as_bytes()).expect("read before");
             assert_eq!(encoded(&again, time, &Limits::default()), Ok((line, Changes::default())));
             let untouched = expected.is_some_and(|stored| {
-                stored.series == point.series
+                stored.measurement == point.measurement
                     && stored.tags.into_iter().eq(sorted(&point.tags))
                     && stored.fields.into_iter().eq(sorted(&point.fields))
             });
@@ -123,7 +123,7 @@ fn what_cannot_be_stored_says_why() {
     let point = DataPoint::new("jobs").with_field("a", 1);
     let limits = Limits::default();
     let invalid = |point: &dyn Point, time| encoded(point, time, &limits).expect_err("invalid");
-    assert_eq!(invalid(&DataPoint::new("").with_field("a", 1), 0), Invalid::EmptySeries);
+    assert_eq!(invalid(&DataPoint::new("").with_field("a", 1), 0), Invalid::EmptyMeasurement);
     assert_eq!(invalid(&DataPoint::new("jobs").with_tag("a", 1), 0), Invalid::NoField);
     assert_eq!(invalid(&DataPoint::new("jobs").with_field("a", f64::NAN), 0), Invalid::NoField);
     assert_eq!(invalid(&DataPoint::new("jobs").with_field("time", 1), 0), Invalid::NoField);
@@ -149,7 +149,7 @@ fn a_point_with_too_much_is_cut_to_one_line() {
     let (line, changes) = encoded(&point, 0, &Limits::default()).expect("stored");
     assert_one_line(line.as_bytes());
     let stored = read_by_influxdata(line.as_bytes());
-    assert_eq!((stored.tags.len(), &stored.series[..3], stored.series.len()), (1_000, "_##", 256));
+    assert_eq!((stored.tags.len(), &stored.measurement[..3], stored.measurement.len()), (1_000, "_##", 256));
     assert!(changes.excess > 900 && changes.truncated > 0, "{changes:?}");
     assert_eq!(stored.fields.len() as u32, 1_001 - changes.excess);
 }

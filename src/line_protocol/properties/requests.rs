@@ -157,14 +157,14 @@ proptest! {
         template.encode_request(&mut request, &line, Some(&extras), &mut Changes::default());
         template.encode_error(&mut error, &line, &error_code, Some(&extras), &mut Changes::default());
         let value = |text: &str| Some(name(cut(text, 1024), false)).filter(|text| !text.is_empty());
-        for (line, series) in [(request, "requests"), (error, "errors")] {
+        for (line, measurement) in [(request, "requests"), (error, "errors")] {
             let stored = read_by_influxdata(&line);
-            prop_assert_eq!(&stored.series, series);
+            prop_assert_eq!(&stored.measurement, measurement);
             prop_assert_eq!(stored.tags.get("service").cloned(), value(&service));
             prop_assert_eq!(stored.tags.get("route").cloned(), value(&format!("{method}:{resource}")));
             prop_assert_eq!(&stored.tags["status_code"], "200");
             prop_assert_eq!(&stored.fields["request_id"], &Value::from(string(&request_id, 1024)));
-            if series == "errors" {
+            if measurement == "errors" {
                 let code = value(&error_code).unwrap_or_else(|| "200".to_owned());
                 prop_assert_eq!(&stored.tags["error_code"], &code);
             } else {

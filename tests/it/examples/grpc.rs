@@ -43,8 +43,8 @@ async fn tonic_service_names_methods_and_codes() {
     assert_eq!(end, LastLine::all_written(4 * rounds + 1));
 
     let points = example.points();
-    let count = |series: &str, keys: [&str; 2], field: &str| {
-        points[series].iter().fold(BTreeMap::new(), |mut all, point| {
+    let count = |measurement: &str, keys: [&str; 2], field: &str| {
+        points[measurement].iter().fold(BTreeMap::new(), |mut all, point| {
             let field = point.fields.get(field).and_then(|value| value.as_str()).unwrap_or_default();
             *all.entry(format!("{} {} {field}", point.tag(keys[0]), point.tag(keys[1]))).or_default() += 1;
             all

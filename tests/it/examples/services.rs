@@ -34,10 +34,10 @@ async fn expect(example: &mut Example, (requests, errors): (Counts, Counts)) {
     let all = requests.values().sum::<u64>() + errors.values().sum::<u64>();
     assert_eq!(example.terminate().await, LastLine::all_written(all));
     let points = example.points();
-    let found = |series: &str| points.get(series).map(|points| counts(points)).unwrap_or_default();
+    let found = |measurement: &str| points.get(measurement).map(|points| counts(points)).unwrap_or_default();
     assert_eq!(found("requests"), requests);
     assert_eq!(found("errors"), errors);
-    assert_eq!(points.values().map(Vec::len).sum::<usize>() as u64, all, "no other series");
+    assert_eq!(points.values().map(Vec::len).sum::<usize>() as u64, all, "no other measurement");
 }
 
 #[tokio::test(flavor = "multi_thread")]

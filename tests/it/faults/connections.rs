@@ -150,7 +150,7 @@ async fn an_address_that_swallows_connections_loses_nothing() {
 struct Unbearable;
 
 impl Point for Unbearable {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         "unbearable".into()
     }
 

@@ -31,8 +31,8 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     }
     let (mut influx, mut nginx) = influx_behind_nginx().await;
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let series = ["memory", "direct", "on_failure", "ahead"];
-    let monitors: Vec<_> = series
+    let measurement = ["memory", "direct", "on_failure", "ahead"];
+    let monitors: Vec<_> = measurement
         .iter()
         .map(|name| {
             let way = match *name {
@@ -59,8 +59,8 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     let end = Instant::now() + duration();
     let producers: Vec<_> = monitors
         .iter()
-        .zip(series)
-        .map(|(monitor, series)| tokio::spawn(produce(monitor.clone(), series, end)))
+        .zip(measurement)
+        .map(|(monitor, measurement)| tokio::spawn(produce(monitor.clone(), measurement, end)))
         .collect();
     let faults = break_everything(&mut influx, &mut nginx, end).await;
 
@@ -71,21 +71,24 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     for auditor in auditors {
         auditor.stop().await;
     }
-    for ((monitor, series), recorded) in monitors.iter().zip(series).zip(recorded) {
+    for ((monitor, measurement), recorded) in monitors.iter().zip(measurement).zip(recorded) {
         let healed = Instant::now();
         // Ends the pause, which after a row of 503 may be as long as a minute.
         monitor.check().await.expect("all is well again");
-        wait_for(monitor, &format!("{series}: the end of the backlog"), PATIENCE + duration(), |stats| {
-            stats.ledger.buffered + stats.ledger.in_flight + stats.ledger.spooled == 0
-        })
+        wait_for(
+            monitor,
+            &format!("{measurement}: the end of the backlog"),
+            PATIENCE + duration(),
+            |stats| stats.ledger.buffered + stats.ledger.in_flight + stats.ledger.spooled == 0,
+        )
         .await;
         let drained = healed.elapsed();
         let report = monitor.shutdown(Duration::from_secs(10)).await;
         let stats = monitor.stats();
         let expected: BTreeSet<_> = (0..recorded).collect();
-        let found = stored(&influx, BUCKET, series).await;
+        let found = stored(&influx, BUCKET, measurement).await;
         live::say(&format!(
-            "{series}: recorded {recorded}, stored {}, {report}; {faults}; drained in {drained:?}, shut down in {:?}",
+            "{measurement}: recorded {recorded}, stored {}, {report}; {faults}; drained in {drained:?}, shut down in {:?}",
             found.len(),
             healed.elapsed()
         ));
@@ -96,17 +99,17 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
             report.accepted + report.recovered,
             "everything was written once the faults had stopped: {stats:?}"
         );
-        assert!(found == expected, "{series}: {}; {stats:?}", difference(&expected, &found));
+        assert!(found == expected, "{measurement}: {}; {stats:?}", difference(&expected, &found));
         assert!(stats.balances(), "{stats:?}");
     }
 }
 
 /// Records bursts of random size at random moments, about 1,000 points a second; returns how many.
-async fn produce(monitor: Monitor, series: &'static str, end: Instant) -> i64 {
+async fn produce(monitor: Monitor, measurement: &'static str, end: Instant) -> i64 {
     let mut number = 0;
     while Instant::now() < end {
         let burst = fastrand::i64(1..40);
-        record(&monitor, series, number..number + burst);
+        record(&monitor, measurement, number..number + burst);
         number += burst;
         sleep(Duration::from_millis(fastrand::u64(1..40))).await;
     }

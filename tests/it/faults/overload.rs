@@ -35,7 +35,7 @@ async fn an_overload_is_counted_exactly() {
         return;
     }
     let (influx, nginx) = influx_behind_nginx().await;
-    for (overflow, series) in [(Overflow::DropOldest, "oldest"), (Overflow::DropNewest, "newest")] {
+    for (overflow, measurement) in [(Overflow::DropOldest, "oldest"), (Overflow::DropNewest, "newest")] {
         let mut settings = settings(&nginx.url());
         settings.buffer_size = 2 * MIB;
         settings.overflow = overflow;
@@ -48,7 +48,7 @@ async fn an_overload_is_counted_exactly() {
                 thread::spawn(move || {
                     let mut number = thread * 1_000_000_000;
                     while !stop.load(Ordering::Relaxed) {
-                        record(&monitor, series, number..number + 100);
+                        record(&monitor, measurement, number..number + 100);
                         number += 100;
                     }
                     (number - thread * 1_000_000_000) as u64
@@ -61,7 +61,7 @@ async fn an_overload_is_counted_exactly() {
         let report = monitor.shutdown(Duration::from_secs(30)).await;
         let most_memory = auditor.stop().await;
         let stats = monitor.stats();
-        let found = stored(&influx, BUCKET, series).await.len() as u64;
+        let found = stored(&influx, BUCKET, measurement).await.len() as u64;
         live::say(&format!(
             "{overflow:?}: {recorded} recorded, {found} stored, {report}, {most_memory} bytes at most"
         ));

@@ -21,7 +21,7 @@ struct Conflicting {
 }
 
 impl Point for Conflicting {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         "typed".into()
     }
 
@@ -159,7 +159,7 @@ async fn points_beyond_retention_cost_themselves_only_by(way: Way) {
 struct Large(i64);
 
 impl Point for Large {
-    fn series(&self) -> Cow<'_, str> {
+    fn measurement(&self) -> Cow<'_, str> {
         "large".into()
     }
 

@@ -61,14 +61,14 @@ async fn run(tracked: bool) {
         assert_bodies(&points, &made);
     }
     let mut found: Vec<_> =
-        sink.series("sockets").iter().filter_map(|point| point.field("messages")?.as_i64()).collect();
+        sink.measurement("sockets").iter().filter_map(|point| point.field("messages")?.as_i64()).collect();
     found.sort_unstable();
     let mut sockets: Vec<_> = sockets.into_iter().map(i64::from).collect();
     sockets.sort_unstable();
     assert_eq!(found, sockets, "messages of each socket");
 
     let identities: HashSet<_> = points.iter().map(identity).collect();
-    assert_eq!(identities.len(), points.len(), "no two points have series, tags and time in common");
+    assert_eq!(identities.len(), points.len(), "no two points have measurement, tags and time in common");
     let stats = monitor.stats();
     assert!(stats.balances(), "{stats}");
     let all = (requests.len() + errors.len() + found.len()) as u64;
@@ -105,7 +105,7 @@ async fn all_has_ended(monitor: &Monitor, sink: &MemorySink, sockets: usize) {
     loop {
         let running = monitor.stats().intake.running_requests;
         monitor.flush().await.expect("the monitor runs");
-        if running == 0 && sink.series("sockets").len() >= sockets {
+        if running == 0 && sink.measurement("sockets").len() >= sockets {
             return;
         }
         sleep(Duration::from_millis(5)).await;
@@ -133,14 +133,14 @@ fn expected(made: &[Made]) -> (BTreeMap<String, Seen>, BTreeMap<String, Seen>) {
     (requests, errors)
 }
 
-/// What the points of a series say, by request id. Fails where one request has two.
-fn seen(points: &[DataPoint], series: &str) -> BTreeMap<String, Seen> {
+/// What the points of a measurement say, by request id. Fails where one request has two.
+fn seen(points: &[DataPoint], measurement: &str) -> BTreeMap<String, Seen> {
     let mut all = BTreeMap::new();
-    for point in points.iter().filter(|point| point.series() == series) {
+    for point in points.iter().filter(|point| point.measurement() == measurement) {
         let tag = |key| point.tag(key).unwrap_or_default().to_owned();
         let said = (tag("route"), tag("status_code"), tag("error_code"), extras(point));
         if let Some(other) = all.insert(text(point, "request_id"), said) {
-            panic!("one request has two points in `{series}`: {point:?} and {other:?}");
+            panic!("one request has two points in `{measurement}`: {point:?} and {other:?}");
         }
     }
     all
@@ -163,7 +163,7 @@ fn extras(point: &DataPoint) -> String {
 
 /// The bytes of every body are those that the client has read, and only who has left has an end of its own.
 fn assert_bodies(points: &[DataPoint], made: &[Made]) {
-    let requests = points.iter().filter(|point| point.series() == "requests");
+    let requests = points.iter().filter(|point| point.measurement() == "requests");
     let points: BTreeMap<_, _> = requests.map(|point| (text(point, "request_id"), point)).collect();
     for one in made.iter().filter(|one| one.case.send != Send::Unseen) {
         let (case, point) = (one.case, points[&one.number.to_string()]);
@@ -199,7 +199,7 @@ fn text(point: &DataPoint, key: &str) -> String {
 /// What InfluxDB tells points apart by.
 fn identity(point: &DataPoint) -> String {
     let tags: Vec<_> = point.tags().collect();
-    format!("{} {tags:?} {:?}", point.series(), point.time())
+    format!("{} {tags:?} {:?}", point.measurement(), point.time())
 }
 
 const OWN: [&str; 9] = [
