@@ -20,7 +20,7 @@ use tokio::{
     sync::watch,
     time::{self, MissedTickBehavior},
 };
-use tower_influx::{Api, Monitor, Settings, SpoolSettings, Stats, Storage};
+use tower_influx::{InfluxApi, Monitor, Settings, SpoolSettings, Stats, Storage};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -53,8 +53,8 @@ fn settings(url: &str) -> Settings {
     settings.influx.url = url.to_owned();
     settings.influx.bucket = "monitoring".to_owned();
     // `/write`, which Debian's InfluxDB 1 and VictoriaMetrics both have. Leave both lines out for InfluxDB 2.
-    settings.influx.client = tower_influx::Client::Http;
-    settings.influx.api = Api::V1;
+    settings.influx.client = tower_influx::InfluxClient::Http;
+    settings.influx.api = InfluxApi::V1;
     settings.spool = Some(SpoolSettings::new("monitoring-data/outage"));
     // A half minute, the default, is long for somebody who watches.
     settings.max_retry_interval = Duration::from_secs(2);

@@ -59,11 +59,12 @@ pub use monitor::{Monitor, MonitorBuilder};
 pub use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
 pub use secret::Token;
 pub use settings::{
-    Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
-    Overflow, Settings, SpoolMode, SpoolSettings, Storage,
+    FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings,
+    LicensingSettings, Limits, Overflow, Settings, SpoolMode, SpoolSettings, Storage,
 };
 pub use sink::{Blocked, MemorySink, RejectReason, Sink, SinkFuture, WriteError, Written};
 pub use stats::{
-    DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, State, Stats, Writes,
+    DeliveryState, DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, Stats,
+    WriteStats,
 };
 pub use timer::{Timed, Timer};

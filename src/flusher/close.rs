@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant, timeout_at};
 
-use crate::{DropReason, stats::State};
+use crate::{DropReason, stats::DeliveryState};
 
 use super::{
     held::{Held, Origin},
@@ -226,7 +226,7 @@ impl Worker {
             Some(closing) => closing.unfinished,
             None => self.buffer.running_requests(),
         };
-        self.shared.delivery.lock().state = State::Closed;
+        self.shared.delivery.lock().state = DeliveryState::Closed;
         let report = self.shared.shutdown_report(unfinished, in_time);
         // While a panic unwinds, a second one would end the process.
         debug_assert!(

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use tokio::time::Instant;
 
-use crate::{Blocked, stats::State};
+use crate::{Blocked, stats::DeliveryState};
 
 use super::{retry::Position, wire::Job, worker::Worker};
 
@@ -32,8 +32,8 @@ impl Worker {
         let sink = progress.sink.clone();
         drop(progress);
         match (self.blocked_since, state) {
-            (None, State::Blocked(_)) => self.blocked_since = Some(now),
-            (Some(since), state) if !matches!(state, State::Blocked(_)) => {
+            (None, DeliveryState::Blocked(_)) => self.blocked_since = Some(now),
+            (Some(since), state) if !matches!(state, DeliveryState::Blocked(_)) => {
                 self.blocked_total += now - since;
                 self.blocked_since = None;
             }
@@ -42,13 +42,13 @@ impl Worker {
         self.log_change(before, state, &sink, &error);
     }
 
-    fn state(&self) -> State {
+    fn state(&self) -> DeliveryState {
         if self.closing.is_some() {
-            return State::Closing;
+            return DeliveryState::Closing;
         }
         match self.gate.position() {
-            Position::Paused { blocked: Some(by), .. } => State::Blocked(by),
-            Position::Paused { blocked: None, .. } => State::Backoff,
+            Position::Paused { blocked: Some(by), .. } => DeliveryState::Blocked(by),
+            Position::Paused { blocked: None, .. } => DeliveryState::Backoff,
             // Until the answer is there nothing has changed.
             Position::Trial { .. } => self.shared.delivery.lock().state,
             Position::Open => {
@@ -58,41 +58,43 @@ impl Worker {
                         Job::Write { held, .. } => !held.live,
                         _ => false,
                     });
-                if from_disk { State::Draining } else { State::Healthy }
+                if from_disk { DeliveryState::Draining } else { DeliveryState::Healthy }
             }
         }
     }
 
-    fn log_change(&self, before: State, state: State, sink: &str, error: &str) {
+    fn log_change(&self, before: DeliveryState, state: DeliveryState, sink: &str, error: &str) {
         let waiting = match self.spool {
             Some(_) => "points are kept in the spool",
             None => "points are kept in memory, as far as `buffer_size` and `max_retry_time` allow",
         };
         match state {
-            State::Backoff => tracing::warn!(
+            DeliveryState::Backoff => tracing::warn!(
                 target: "tower_influx", sink, error,
                 "points cannot be written: {waiting}, and it is tried again with growing pauses; see to the server if it lasts"
             ),
-            State::Blocked(by) => tracing::error!(
+            DeliveryState::Blocked(by) => tracing::error!(
                 target: "tower_influx", sink, error,
                 "points are not taken until somebody changes something: {}; {waiting}, and the server is asked every 30 \
                  seconds to 5 minutes",
                 what_to_change(by)
             ),
-            State::Healthy if before == State::Draining => {
+            DeliveryState::Healthy if before == DeliveryState::Draining => {
                 tracing::info!(target: "tower_influx", sink, "what was in the spool has been sent");
             }
-            State::Healthy => tracing::info!(target: "tower_influx", sink, "points are written again"),
-            State::Draining if before == State::Healthy => {
+            DeliveryState::Healthy => {
+                tracing::info!(target: "tower_influx", sink, "points are written again")
+            }
+            DeliveryState::Draining if before == DeliveryState::Healthy => {
                 tracing::info!(target: "tower_influx", sink, "what is in the spool is being sent");
             }
-            State::Draining => {
+            DeliveryState::Draining => {
                 tracing::info!(target: "tower_influx", sink, "points are written again, and what is in the spool is being sent");
             }
-            State::Closing => {
+            DeliveryState::Closing => {
                 tracing::debug!(target: "tower_influx", sink, "the monitoring is being shut down")
             }
-            State::Closed => {}
+            DeliveryState::Closed => {}
         }
     }
 }

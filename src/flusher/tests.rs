@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use support::{Rig, lines};
 
-use crate::{Blocked, DropReason, WriteError, stats::State};
+use crate::{Blocked, DropReason, WriteError, stats::DeliveryState};
 
 mod closing;
 mod conservation;
@@ -41,14 +41,14 @@ async fn an_outage_loses_nothing_and_shows_as_backoff() {
     rig.push(0..10);
     let report = rig.flusher.flush().await.expect("runs");
     assert_eq!((report.written, report.waiting), (0, 10));
-    assert_eq!(rig.flusher.stats().delivery.state, State::Backoff);
+    assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Backoff);
     rig.push(10..20);
     tokio::time::sleep(Duration::from_secs(120)).await;
     assert!(rig.sink.requests() > 4, "an idle service still tries again");
     rig.sink.behave(|_| Ok(()));
     tokio::time::sleep(Duration::from_secs(31)).await;
     assert_eq!(rig.sink.stored(), lines(0..20));
-    assert_eq!(rig.flusher.stats().delivery.state, State::Healthy);
+    assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Healthy);
     rig.assert_ledger(20, 0, 0);
 }
 
@@ -60,7 +60,7 @@ async fn blocked_keeps_everything_and_probes_slowly() {
     rig.push(0..10);
     assert_eq!(rig.flusher.flush().await.expect("runs").waiting, 10);
     tokio::time::sleep(Duration::from_secs(2 * 3600)).await;
-    assert_eq!(rig.flusher.stats().delivery.state, State::Blocked(Blocked::Authorization));
+    assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Blocked(Blocked::Authorization));
     assert_eq!(rig.sink.requests(), 0, "nothing was sent where nothing is taken");
     assert!((24..=32).contains(&rig.sink.probes()), "{} probes in two hours", rig.sink.probes());
     rig.sink.behave(|_| Ok(()));
@@ -83,7 +83,7 @@ async fn shutdown_sends_what_is_left_and_says_so_twice() {
     assert_eq!(first, second);
     assert_eq!(rig.flusher.shutdown(Duration::ZERO).await, first);
     assert!(rig.flusher.flush().await.expect_err("closed").is_closed());
-    assert_eq!(rig.flusher.stats().delivery.state, State::Closed);
+    assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Closed);
 }
 
 #[tokio::test(start_paused = true)]

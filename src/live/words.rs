@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::{State, Stats};
+use crate::{DeliveryState, Stats};
 
 /// `1,234,567`.
 pub(super) fn count(number: u64) -> String {
@@ -135,24 +135,24 @@ pub(super) fn delivery(stats: &Stats, now: u64) -> (Level, &'static str, String)
         None => "the next try is under way".to_owned(),
     };
     match delivery.state {
-        State::Healthy if delivery.sink.is_empty() => (
+        DeliveryState::Healthy if delivery.sink.is_empty() => (
             Level::Unknown,
             "Monitoring is off",
             "Nothing is recorded: the settings have it disabled.".to_owned(),
         ),
-        State::Healthy if delivery.writes.total() == 0 => {
+        DeliveryState::Healthy if delivery.writes.total() == 0 => {
             (Level::Good, "Ready", "No points have been stored yet.".to_owned())
         }
-        State::Healthy => {
+        DeliveryState::Healthy => {
             (Level::Good, "Points are being stored", "Every point taken is on its way.".to_owned())
         }
-        State::Backoff => (
+        DeliveryState::Backoff => (
             Level::Warning,
             "Storage does not answer",
             format!("{kept} and are sent when it is back; {retry}."),
         ),
         // The reasons are types of the sinks, which this room does not know.
-        State::Blocked(_) => match delivery.state.as_str() {
+        DeliveryState::Blocked(_) => match delivery.state.as_str() {
             "blocked: authorization" => (
                 Level::Bad,
                 "Storage refuses us",
@@ -169,10 +169,10 @@ pub(super) fn delivery(stats: &Stats, now: u64) -> (Level, &'static str, String)
                 format!("{kept}, but somebody has to check the settings; {retry}."),
             ),
         },
-        State::Draining => {
+        DeliveryState::Draining => {
             (Level::Good, "Catching up", "Storage is back, and what waited on disk is being sent.".to_owned())
         }
-        State::Closing | State::Closed => (
+        DeliveryState::Closing | DeliveryState::Closed => (
             Level::Warning,
             "Shutting down",
             "The monitoring is ending; later requests are not recorded.".to_owned(),
@@ -219,11 +219,17 @@ mod tests {
             (level, word)
         };
         use crate::Blocked;
-        assert_eq!(told(State::Healthy), (Level::Good, "Points are being stored"));
-        assert_eq!(told(State::Backoff), (Level::Warning, "Storage does not answer"));
-        assert_eq!(told(State::Blocked(Blocked::Authorization)), (Level::Bad, "Storage refuses us"));
-        assert_eq!(told(State::Blocked(Blocked::Target)), (Level::Bad, "The database or bucket is missing"));
-        assert_eq!(told(State::Blocked(Blocked::Configuration)), (Level::Bad, "Storage cannot be used"));
+        assert_eq!(told(DeliveryState::Healthy), (Level::Good, "Points are being stored"));
+        assert_eq!(told(DeliveryState::Backoff), (Level::Warning, "Storage does not answer"));
+        assert_eq!(told(DeliveryState::Blocked(Blocked::Authorization)), (Level::Bad, "Storage refuses us"));
+        assert_eq!(
+            told(DeliveryState::Blocked(Blocked::Target)),
+            (Level::Bad, "The database or bucket is missing")
+        );
+        assert_eq!(
+            told(DeliveryState::Blocked(Blocked::Configuration)),
+            (Level::Bad, "Storage cannot be used")
+        );
         assert_eq!(delivery(&Stats::default(), 0).1, "Monitoring is off");
     }
 }

@@ -7,8 +7,8 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    Api, Authorization, Client, FilterSettings, InfluxSettings, LicensingSettings, Limits, Overflow,
-    Settings, SpoolMode, SpoolSettings, Storage,
+    FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, LicensingSettings, Limits,
+    Overflow, Settings, SpoolMode, SpoolSettings, Storage,
     defaults::{HOST, PORT, SCHEME},
     duration::duration,
     node::Node,
@@ -198,17 +198,20 @@ fn overflow(given: Given) -> Result<Overflow, Error> {
     word(given, &[("drop-oldest", Overflow::DropOldest), ("drop-newest", Overflow::DropNewest)])
 }
 
-fn client(given: Given) -> Result<Client, Error> {
-    word(given, &[("influxdb2", Client::Influxdb2), ("http", Client::Http)])
+fn client(given: Given) -> Result<InfluxClient, Error> {
+    word(given, &[("influxdb2", InfluxClient::Influxdb2), ("http", InfluxClient::Http)])
 }
 
-fn api(given: Given) -> Result<Api, Error> {
-    word(given, &[("v1", Api::V1), ("v2", Api::V2), ("v3", Api::V3)])
+fn api(given: Given) -> Result<InfluxApi, Error> {
+    word(given, &[("v1", InfluxApi::V1), ("v2", InfluxApi::V2), ("v3", InfluxApi::V3)])
 }
 
-fn authorization(given: Given) -> Result<Authorization, Error> {
-    let words =
-        [("token", Authorization::Token), ("bearer", Authorization::Bearer), ("basic", Authorization::Basic)];
+fn authorization(given: Given) -> Result<InfluxAuthorization, Error> {
+    let words = [
+        ("token", InfluxAuthorization::Token),
+        ("bearer", InfluxAuthorization::Bearer),
+        ("basic", InfluxAuthorization::Basic),
+    ];
     word(given, &words)
 }
 

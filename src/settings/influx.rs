@@ -22,25 +22,25 @@ pub struct InfluxSettings {
     pub token: Token,
     /// A file that holds the token, read at start and again when the server refuses it. Defaults to none.
     pub token_file: Option<PathBuf>,
-    /// Which client sends. Defaults to [`Client::Influxdb2`] where that feature is on.
-    pub client: Client,
-    /// Which endpoint is spoken, with [`Client::Http`]. Defaults to [`Api::V2`].
-    pub api: Api,
-    /// User and password, for 1.x with [`Client::Http`]. Default to none.
+    /// Which client sends. Defaults to [`InfluxClient::Influxdb2`] where that feature is on.
+    pub client: InfluxClient,
+    /// Which endpoint is spoken, with [`InfluxClient::Http`]. Defaults to [`InfluxApi::V2`].
+    pub api: InfluxApi,
+    /// User and password, for 1.x with [`InfluxClient::Http`]. Default to none.
     pub username: String,
     /// See `username`.
     pub password: Token,
-    /// How the token is sent, with [`Client::Http`]: defaults to [`Authorization::Token`].
-    pub authorization: Authorization,
-    /// Retention policy, for [`Api::V1`]. Defaults to the database's own default.
+    /// How the token is sent, with [`InfluxClient::Http`]: defaults to [`InfluxAuthorization::Token`].
+    pub authorization: InfluxAuthorization,
+    /// Retention policy, for [`InfluxApi::V1`]. Defaults to the database's own default.
     pub retention_policy: Option<String>,
-    /// [`Api::V3`]: whether good lines of a batch with bad ones are written. Defaults to true.
+    /// [`InfluxApi::V3`]: whether good lines of a batch with bad ones are written. Defaults to true.
     pub accept_partial: bool,
-    /// [`Api::V3`]: whether the server answers before the points are durable. Defaults to false.
+    /// [`InfluxApi::V3`]: whether the server answers before the points are durable. Defaults to false.
     pub no_sync: bool,
-    /// Further headers of every request, with [`Client::Http`]. Default to none. Values are treated as secrets.
+    /// Further headers of every request, with [`InfluxClient::Http`]. Default to none. Values are treated as secrets.
     pub headers: BTreeMap<String, Token>,
-    /// A file of PEM certificates that are trusted beside the usual ones, with [`Client::Http`]. Defaults to none.
+    /// A file of PEM certificates that are trusted beside the usual ones, with [`InfluxClient::Http`]. Defaults to none.
     pub certificate_authority: Option<PathBuf>,
     /// Whether bodies of 1 KiB and more are compressed. Defaults to true, except towards this very host.
     pub gzip: Option<bool>,
@@ -53,7 +53,7 @@ pub struct InfluxSettings {
 /// Which client sends to InfluxDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Client {
+pub enum InfluxClient {
     /// The `influxdb2` crate, feature `influxdb2`.
     Influxdb2,
     /// Today's HTTP stack, feature `http`.
@@ -63,7 +63,7 @@ pub enum Client {
 /// Which write endpoint is spoken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Api {
+pub enum InfluxApi {
     /// `/write?db=`, InfluxDB 1.x.
     V1,
     /// `/api/v2/write`, InfluxDB 2.x, also spoken by 1.8, 3.x, VictoriaMetrics and Telegraf.
@@ -76,7 +76,7 @@ pub enum Api {
 /// How the token is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Authorization {
+pub enum InfluxAuthorization {
     /// `Authorization: Token …`, InfluxData's own.
     #[default]
     Token,
@@ -94,11 +94,11 @@ impl Default for InfluxSettings {
             bucket: String::new(),
             token: Token::default(),
             token_file: None,
-            client: Client::default(),
-            api: Api::default(),
+            client: InfluxClient::default(),
+            api: InfluxApi::default(),
             username: String::new(),
             password: Token::default(),
-            authorization: Authorization::default(),
+            authorization: InfluxAuthorization::default(),
             retention_policy: None,
             accept_partial: true,
             no_sync: false,
@@ -111,7 +111,7 @@ impl Default for InfluxSettings {
     }
 }
 
-impl Default for Client {
+impl Default for InfluxClient {
     fn default() -> Self {
         if cfg!(feature = "http") && !cfg!(feature = "influxdb2") { Self::Http } else { Self::Influxdb2 }
     }

@@ -25,7 +25,7 @@ use defaults::{
     RETRY_INTERVAL,
 };
 pub use file::FileSettings;
-pub use influx::{Api, Authorization, Client, InfluxSettings};
+pub use influx::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
 pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
 pub use spool::{SpoolMode, SpoolSettings};

@@ -1,7 +1,7 @@
 //! The header `Authorization`, and the secrets that must not come back in a message.
 
 use super::WriteError;
-use crate::{Authorization, InfluxSettings, Token};
+use crate::{InfluxAuthorization, InfluxSettings, Token};
 
 /// The value of the header; none where no credentials are given. Any of it is a secret.
 pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> {
@@ -12,7 +12,7 @@ pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> 
     if token.is_empty() {
         return None;
     }
-    let scheme = if settings.authorization == Authorization::Bearer { "Bearer" } else { "Token" };
+    let scheme = if settings.authorization == InfluxAuthorization::Bearer { "Bearer" } else { "Token" };
     Some(Token::new(format!("{scheme} {}", token.expose())))
 }
 
@@ -93,7 +93,7 @@ mod tests {
         let mut settings = InfluxSettings::default();
         assert_eq!(expose(&settings, &Token::default()), None);
         assert_eq!(expose(&settings, &token).as_deref(), Some("Token secret"));
-        settings.authorization = Authorization::Bearer;
+        settings.authorization = InfluxAuthorization::Bearer;
         assert_eq!(expose(&settings, &token).as_deref(), Some("Bearer secret"));
         settings.username = "Aladdin".to_owned();
         settings.password = Token::new("open sesame");

@@ -4,7 +4,7 @@ use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use serde::Serialize;
 
-use crate::{Batch, Client, Error, InfluxSettings};
+use crate::{Batch, Error, InfluxClient, InfluxSettings};
 
 #[cfg(any(feature = "influxdb2", feature = "http"))]
 mod authorization;
@@ -98,13 +98,15 @@ pub trait Sink: Send + Sync + 'static {
 pub(crate) fn influx(settings: &InfluxSettings) -> Result<Arc<dyn Sink>, Error> {
     match settings.client {
         #[cfg(feature = "influxdb2")]
-        Client::Influxdb2 => Ok(Arc::new(influx::InfluxSink::<self::influxdb2::Influxdb2>::new(settings)?)),
+        InfluxClient::Influxdb2 => {
+            Ok(Arc::new(influx::InfluxSink::<self::influxdb2::Influxdb2>::new(settings)?))
+        }
         #[cfg(not(feature = "influxdb2"))]
-        Client::Influxdb2 => Err(without_feature("influxdb2")),
+        InfluxClient::Influxdb2 => Err(without_feature("influxdb2")),
         #[cfg(feature = "http")]
-        Client::Http => Ok(Arc::new(influx::InfluxSink::<self::http::Http>::new(settings)?)),
+        InfluxClient::Http => Ok(Arc::new(influx::InfluxSink::<self::http::Http>::new(settings)?)),
         #[cfg(not(feature = "http"))]
-        Client::Http => Err(without_feature("http")),
+        InfluxClient::Http => Err(without_feature("http")),
     }
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::sink::{Blocked, WriteError, WriteErrorKind};
 
-use super::{Histogram, State};
+use super::{DeliveryState, Histogram};
 
 /// Written by the flusher, read by snapshots. Taken a few times a batch, never by a request.
 #[derive(Debug, Default)]
@@ -19,11 +19,11 @@ pub(crate) struct Delivery(Mutex<Progress>);
 /// The contents of a [`Delivery`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Progress {
-    pub(crate) state: State,
+    pub(crate) state: DeliveryState,
     pub(crate) backoff_until: Option<SystemTime>,
     pub(crate) last_error: Option<String>,
     pub(crate) sink: String,
-    pub(crate) writes: Writes,
+    pub(crate) writes: WriteStats,
     /// Points that were sent again.
     pub(crate) resent: u64,
     pub(crate) raw_bytes: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Progress {
 /// Writes by how they ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Writes {
+pub struct WriteStats {
     /// All points were taken.
     pub written: u64,
     /// The server would not take some of the points.
@@ -80,7 +80,7 @@ impl Progress {
     }
 }
 
-impl Writes {
+impl WriteStats {
     pub(crate) fn count(&mut self, outcome: Result<(), &WriteError>) {
         let counter = match outcome.map_err(|error| &error.kind) {
             Ok(()) => &mut self.written,

@@ -14,10 +14,10 @@ mod histogram;
 mod snapshot;
 mod state;
 
-pub use delivery::Writes;
+pub use delivery::WriteStats;
 pub use histogram::Histogram;
 pub use snapshot::{DeliveryStats, IntakeStats, LedgerStats, SpoolStats, Stats};
-pub use state::State;
+pub use state::DeliveryState;
 
 pub(crate) use delivery::Delivery;
 

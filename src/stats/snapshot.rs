@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::{DropReason, RejectReason};
 
-use super::{Histogram, State, Writes};
+use super::{DeliveryState, Histogram, WriteStats};
 
 /// Where every point is, and how delivery is going: one moment's view. Durations serialize as seconds.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -86,7 +86,7 @@ pub struct IntakeStats {
 #[non_exhaustive]
 pub struct DeliveryStats {
     /// How it is going.
-    pub state: State,
+    pub state: DeliveryState,
     /// When the sink is tried again, in seconds since the epoch; `None` unless a pause is on.
     #[serde(serialize_with = "seconds_since_epoch")]
     pub backoff_until: Option<SystemTime>,
@@ -95,7 +95,7 @@ pub struct DeliveryStats {
     /// The sink, as it describes itself.
     pub sink: String,
     /// Writes by how they ended.
-    pub writes: Writes,
+    pub writes: WriteStats,
     /// Points that were sent more than once, each time counted.
     pub resent: u64,
     /// Bytes of the lines that were written.
@@ -183,7 +183,7 @@ impl fmt::Display for Stats {
             delivery.state,
         )?;
         match &delivery.last_error {
-            Some(error) if delivery.state != State::Healthy => write!(formatter, " · {error}"),
+            Some(error) if delivery.state != DeliveryState::Healthy => write!(formatter, " · {error}"),
             _ => Ok(()),
         }
     }

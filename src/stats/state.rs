@@ -9,7 +9,7 @@ use crate::Blocked;
 /// How delivery is going. Serializes as the text that it displays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum State {
+pub enum DeliveryState {
     /// The sink takes points, or has not been tried yet.
     #[default]
     Healthy,
@@ -25,7 +25,7 @@ pub enum State {
     Closed,
 }
 
-impl State {
+impl DeliveryState {
     /// One or two words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,13 +41,13 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for DeliveryState {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.as_str())
     }
 }
 
-impl Serialize for State {
+impl Serialize for DeliveryState {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }

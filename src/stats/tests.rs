@@ -14,7 +14,7 @@ fn stats() -> Stats {
     stats.ledger.dropped = [(DropReason::BufferFull, 3)].into();
     (stats.ledger.buffered, stats.ledger.in_flight, stats.ledger.spooled) = (1, 2, 4);
     (stats.intake.invalid, stats.intake.refused_full, stats.intake.refused_closed) = (5, 3, 2);
-    stats.delivery.state = State::Blocked(Blocked::Target);
+    stats.delivery.state = DeliveryState::Blocked(Blocked::Target);
     stats.delivery.sink = "InfluxDB at http://localhost:8086, bucket `b`".to_owned();
     stats.delivery.last_error = Some("404 Not Found".to_owned());
     stats.delivery.backoff_until = UNIX_EPOCH.checked_add(Duration::from_millis(1_500));

@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use tower_influx::{Api, Client, Monitor, Settings, Storage, Token};
+use tower_influx::{InfluxApi, InfluxClient, Monitor, Settings, Storage, Token};
 
 use crate::support::{
     influx::{Influx, Stored},
@@ -53,10 +53,11 @@ impl Way {
 
     pub(crate) fn settings(self, influx: &Influx, nginx: &Nginx) -> Settings {
         let mut settings = settings(&nginx.url());
-        settings.influx.client = if self == Self::Influxdb2 { Client::Influxdb2 } else { Client::Http };
+        settings.influx.client =
+            if self == Self::Influxdb2 { InfluxClient::Influxdb2 } else { InfluxClient::Http };
         if self == Self::Direct {
             settings.influx.url = influx.url();
-            settings.influx.api = Api::V1;
+            settings.influx.api = InfluxApi::V1;
             settings.influx.token = Token::default();
             settings.influx.organization = String::new();
         }

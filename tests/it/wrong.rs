@@ -6,7 +6,9 @@ use axum::body::Body;
 use http::Request;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_influx::{Api, Blocked, Client, Monitor, Settings, SpoolSettings, State, Token};
+use tower_influx::{
+    Blocked, DeliveryState, InfluxApi, InfluxClient, Monitor, Settings, SpoolSettings, Token,
+};
 
 use crate::{
     stored::{Way, influx_behind_nginx},
@@ -60,13 +62,13 @@ async fn nobody_listens_and_later_somebody_does_by(way: Way) {
         .expect("what only the network tells is no error at start");
     assert!(monitor.check().await.expect_err("nobody listens").is_server());
     use_service(&monitor).await;
-    wait_for(&monitor, "a pause", |stats| stats.delivery.state == State::Backoff).await;
+    wait_for(&monitor, "a pause", |stats| stats.delivery.state == DeliveryState::Backoff).await;
     let stats = monitor.stats();
     assert!(stats.delivery.last_error.is_some_and(|text| !text.contains("a-token")), "the error is told");
     assert_eq!((stats.ledger.written, stats.ledger.dropped_total()), (0, 0));
     nginx.resume_service().await;
     wait_for(&monitor, "delivery", |stats| stats.ledger.written == REQUESTS).await;
-    wait_for(&monitor, "health", |stats| stats.delivery.state == State::Healthy).await;
+    wait_for(&monitor, "health", |stats| stats.delivery.state == DeliveryState::Healthy).await;
     assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
     monitor.shutdown(Duration::from_secs(5)).await;
 }
@@ -91,7 +93,7 @@ async fn a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing_by(
     let error = monitor.check().await.expect_err("the token is wrong");
     assert!(error.is_server() && !format!("{error} {error:?}").contains("wrong-and-secret"), "{error}");
     use_service(&monitor).await;
-    let blocked = State::Blocked(Blocked::Authorization);
+    let blocked = DeliveryState::Blocked(Blocked::Authorization);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
     assert!(!format!("{:?}", monitor.stats()).contains("wrong-and-secret"));
     let refused = nginx.log().iter().filter(|one| one.status == 401).count();
@@ -117,7 +119,7 @@ async fn a_token_refused_for_a_while_loses_nothing_by(way: Way) {
     nginx.set_fault(Fault::Unauthorized);
     let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     use_service(&monitor).await;
-    let blocked = State::Blocked(Blocked::Authorization);
+    let blocked = DeliveryState::Blocked(Blocked::Authorization);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
     nginx.heal();
     // Asked to flush, it tries at once what it would else try within half a minute.
@@ -143,7 +145,7 @@ async fn a_bucket_that_is_created_later_gets_everything_by(way: Way) {
     settings.influx.bucket = "later".to_owned();
     let monitor = Monitor::start(settings).expect("what only the network tells is no error at start");
     use_service(&monitor).await;
-    let blocked = State::Blocked(Blocked::Target);
+    let blocked = DeliveryState::Blocked(Blocked::Target);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
     influx.create_database("later").await;
     let report = monitor.flush().await.expect("the monitor runs");
@@ -163,7 +165,7 @@ async fn a_retention_policy_that_is_created_later_gets_everything() {
     settings.influx.retention_policy = Some("later".to_owned());
     let monitor = Monitor::start(settings).expect("what only the network tells is no error at start");
     use_service(&monitor).await;
-    let blocked = State::Blocked(Blocked::Target);
+    let blocked = DeliveryState::Blocked(Blocked::Target);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
     influx
         .query("", &format!("CREATE RETENTION POLICY later ON {BUCKET} DURATION INF REPLICATION 1 DEFAULT"))
@@ -184,13 +186,13 @@ async fn version_1_wants_the_right_user_and_password() {
     let influx = Influx::start_with(Options { credentials, max_body_size: None }).await;
     influx.create_database(BUCKET).await;
     let mut settings = crate::stored::settings(&influx.url());
-    settings.influx.client = Client::Http;
-    settings.influx.api = Api::V1;
+    settings.influx.client = InfluxClient::Http;
+    settings.influx.api = InfluxApi::V1;
     settings.influx.token = Token::default();
     (settings.influx.username, settings.influx.password) = ("somebody".to_owned(), Token::from("wrong"));
     let monitor = Monitor::start(settings.clone()).expect("what only the network tells is no error at start");
     use_service(&monitor).await;
-    let blocked = State::Blocked(Blocked::Authorization);
+    let blocked = DeliveryState::Blocked(Blocked::Authorization);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
     settings.influx.password = Token::from(password);
     monitor.reload(settings).await.expect("the settings are good");

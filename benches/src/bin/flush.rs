@@ -26,7 +26,7 @@ fn main() {
     into_nothing("a sink in this process, a batch at a time", BATCH);
     into_nothing("the same, from a full buffer", POINTS);
     beside_requests("the same, while a thread makes requests");
-    for (client, name) in [(Client::Influxdb2, "influxdb2"), (Client::Http, "http")] {
+    for (client, name) in [(InfluxClient::Influxdb2, "influxdb2"), (InfluxClient::Http, "http")] {
         for (gzip, how) in [(false, "plain"), (true, "gzip")] {
             to_server(&format!("a server, client `{name}`, {how}"), client, gzip);
         }

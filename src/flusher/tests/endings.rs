@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::{runtime::Builder, time::sleep};
 
 use super::support::{Answer, Rig, lines};
-use crate::{Batch, DropReason, SpoolMode, WriteError, stats::State};
+use crate::{Batch, DropReason, SpoolMode, WriteError, stats::DeliveryState};
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_the_sink_costs_nothing() {
@@ -79,7 +79,7 @@ fn a_dropped_runtime_leaves_everything_in_the_spool() {
         drop(first);
         let ledger = rig.flusher.stats().ledger;
         assert_eq!((ledger.spooled, ledger.in_flight, ledger.buffered), (20, 0, 0));
-        assert_eq!(rig.flusher.stats().delivery.state, State::Closed);
+        assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Closed);
         // On another runtime, and at once.
         runtime().block_on(async {
             assert!(rig.flusher.flush().await.expect_err("gone").is_runtime());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 
 use super::support::{Answer, Rig, lines};
-use crate::{Batch, Blocked, DropReason, WriteError, sink::WriteErrorKind, stats::State};
+use crate::{Batch, Blocked, DropReason, WriteError, sink::WriteErrorKind, stats::DeliveryState};
 
 fn gaps(times: &[Instant]) -> Vec<Duration> {
     times.windows(2).map(|pair| pair[1] - pair[0]).collect()
@@ -235,7 +235,7 @@ async fn a_missing_bucket_that_is_created_later_costs_nothing() {
     let rig = Rig::start(|_| Err(WriteError::blocked(Blocked::Target, "bucket not found")));
     rig.push(0..10);
     rig.flusher.flush().await.expect("runs");
-    assert_eq!(rig.flusher.stats().delivery.state, State::Blocked(Blocked::Target));
+    assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Blocked(Blocked::Target));
     rig.sink.behave(|_| Ok(()));
     sleep(Duration::from_secs(70)).await;
     rig.assert_ledger(10, 0, 0);

@@ -8,7 +8,7 @@ use super::support::{Answer, Rig, line, lines, text};
 use crate::{
     Batch, RejectReason, SpoolMode, WriteError,
     sink::{Hint, Refused, WriteErrorKind},
-    stats::State,
+    stats::DeliveryState,
 };
 
 /// What becomes of the good lines of a batch with a bad one.
@@ -59,7 +59,7 @@ async fn exactly_the_bad_line_is_lost_wherever_it_is() {
             let rig = deliver(1000, &[place], kind).await;
             assert!(rig.sink.requests() <= most, "{kind:?}: {} requests", rig.sink.requests());
             assert_eq!(rig.flusher.stats().ledger.rejected.get(&RejectReason::Malformed), Some(&1));
-            assert_eq!(rig.flusher.stats().delivery.state, State::Healthy, "the server is well");
+            assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Healthy, "the server is well");
         }
     }
 }

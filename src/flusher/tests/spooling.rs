@@ -6,7 +6,8 @@ use tokio::time::sleep;
 
 use super::support::{Answer, Rig, Script, line, lines, noise, small, text};
 use crate::{
-    Batch, Settings, Sink, SpoolMode, SpoolSettings, WriteError, buffer::Pushed, spool::Spool, stats::State,
+    Batch, Settings, Sink, SpoolMode, SpoolSettings, WriteError, buffer::Pushed, spool::Spool,
+    stats::DeliveryState,
 };
 
 #[tokio::test(start_paused = true)]
@@ -27,7 +28,7 @@ async fn an_outage_goes_to_disk_and_comes_back() {
         sleep(Duration::from_secs(40)).await;
         assert_eq!(rig.sink.stored(), lines(0..600));
         rig.assert_ledger(600, 0, 0);
-        assert_eq!(rig.flusher.stats().delivery.state, State::Healthy);
+        assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Healthy);
         rig.end().await;
         let left = fs::read_dir(directory.path())
             .expect("lists")

@@ -5,7 +5,7 @@ use std::{fs::File, io::Read, path::Path};
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
-use super::super::{Api, Authorization, Client, InfluxSettings};
+use super::super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
 use crate::{Error, Token};
 
 impl InfluxSettings {
@@ -69,7 +69,7 @@ impl InfluxSettings {
 
     fn check_user(&self, token: bool) -> Result<(), Error> {
         let refuse = |name: &str, remedy: &str| Err(Error::setting_without_value(name, remedy));
-        let basic = self.authorization == Authorization::Basic;
+        let basic = self.authorization == InfluxAuthorization::Basic;
         if self.username.is_empty() {
             if !self.password.is_empty() {
                 return refuse("password", "given without `username`; give both, or a `token`");
@@ -82,7 +82,7 @@ impl InfluxSettings {
             }
             return Ok(());
         }
-        if self.client == Client::Influxdb2 || (self.api != Api::V1 && !basic) {
+        if self.client == InfluxClient::Influxdb2 || (self.api != InfluxApi::V1 && !basic) {
             let remedy = "used by `client = \"http\"` only, with `api = \"v1\"` or `authorization = \"basic\"`; set these, or \
                           give a `token` instead";
             return refuse("username", remedy);

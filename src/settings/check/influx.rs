@@ -5,7 +5,7 @@ use std::{collections::HashSet, fs};
 use http::{HeaderName, HeaderValue, header};
 
 use super::{
-    super::{Api, Authorization, Client, InfluxSettings, value::shown},
+    super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, value::shown},
     HOUR, SHORTEST, durations,
 };
 use crate::Error;
@@ -38,8 +38,8 @@ impl InfluxSettings {
             return Err(Error::setting("storage", "influx", remedy));
         }
         let (compiled, name) = match self.client {
-            Client::Influxdb2 => (cfg!(feature = "influxdb2"), "influxdb2"),
-            Client::Http => (cfg!(feature = "http"), "http"),
+            InfluxClient::Influxdb2 => (cfg!(feature = "influxdb2"), "influxdb2"),
+            InfluxClient::Http => (cfg!(feature = "http"), "http"),
         };
         if compiled {
             return Ok(());
@@ -52,17 +52,17 @@ impl InfluxSettings {
     /// What only one client or one endpoint has: given to another, it would be ignored without a word.
     fn check_api(&self) -> Result<(), Error> {
         let api = match self.api {
-            Api::V1 => "v1",
-            Api::V2 => "v2",
-            Api::V3 => "v3",
+            InfluxApi::V1 => "v1",
+            InfluxApi::V2 => "v2",
+            InfluxApi::V3 => "v3",
         };
         let http_only =
             "only `client = \"http\"` (feature `http`) serves this; set it, or leave this key out";
-        if self.client == Client::Influxdb2 {
-            if self.api != Api::V2 {
+        if self.client == InfluxClient::Influxdb2 {
+            if self.api != InfluxApi::V2 {
                 return Err(Error::setting("api", api, http_only));
             }
-            if self.authorization != Authorization::Token {
+            if self.authorization != InfluxAuthorization::Token {
                 return Err(Error::setting("authorization", self.authorization.word(), http_only));
             }
             if !self.headers.is_empty() {
@@ -72,14 +72,14 @@ impl InfluxSettings {
                 return Err(Error::setting_without_value("certificate_authority", http_only));
             }
         }
-        if self.api != Api::V1
+        if self.api != InfluxApi::V1
             && let Some(policy) = &self.retention_policy
         {
             let remedy =
                 format!("only `api = \"v1\"` has retention policies, and `api` is `{api}`; leave it out");
             return Err(Error::setting("retention_policy", shown(policy), remedy));
         }
-        if self.api != Api::V3 {
+        if self.api != InfluxApi::V3 {
             let remedy = format!("only `api = \"v3\"` knows it, and `api` is `{api}`; leave it out");
             if !self.accept_partial {
                 return Err(Error::setting("accept_partial", false, remedy));
@@ -132,7 +132,7 @@ impl InfluxSettings {
     }
 }
 
-impl Authorization {
+impl InfluxAuthorization {
     pub(super) fn word(self) -> &'static str {
         match self {
             Self::Token => "token",

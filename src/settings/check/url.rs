@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use super::super::{Client, InfluxSettings, value::shown};
+use super::super::{InfluxClient, InfluxSettings, value::shown};
 use crate::Error;
 
 impl InfluxSettings {
@@ -62,7 +62,7 @@ impl InfluxSettings {
         {
             return Err(refuse(&self.url, &format!("leave out `{endpoint}`; the client adds it")));
         }
-        if path == "/" || self.client == Client::Http {
+        if path == "/" || self.client == InfluxClient::Http {
             return Ok(());
         }
         let remedy = "client `influxdb2` drops the path and would write somewhere else; set `client = \"http\"` (feature \
@@ -72,8 +72,8 @@ impl InfluxSettings {
 
     fn check_tls(&self, url: &Url) -> Result<(), Error> {
         let spoken = match self.client {
-            Client::Influxdb2 => cfg!(any(feature = "native-tls", feature = "rustls-tls")),
-            Client::Http => cfg!(feature = "http"),
+            InfluxClient::Influxdb2 => cfg!(any(feature = "native-tls", feature = "rustls-tls")),
+            InfluxClient::Http => cfg!(feature = "http"),
         };
         if url.scheme() != "https" || spoken {
             return Ok(());

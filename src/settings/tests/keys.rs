@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::{known, parsed, with};
 use crate::{
-    Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
-    Overflow, Settings, SpoolMode, SpoolSettings, Storage, Token,
+    FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings,
+    LicensingSettings, Limits, Overflow, Settings, SpoolMode, SpoolSettings, Storage, Token,
 };
 
 /// A value for each key that is not its default, as text.
@@ -112,11 +112,11 @@ fn a_section_with_every_key_is_read_whole() {
             bucket: "monitoring".to_owned(),
             token: Token::new("hunter2"),
             token_file: Some("/run/token".into()),
-            client: Client::Http,
-            api: Api::V3,
+            client: InfluxClient::Http,
+            api: InfluxApi::V3,
             username: "me".to_owned(),
             password: Token::new("hunter3"),
-            authorization: Authorization::Basic,
+            authorization: InfluxAuthorization::Basic,
             retention_policy: Some("short".to_owned()),
             accept_partial: false,
             no_sync: true,

@@ -1,7 +1,7 @@
 //! Every message about keys and their values: what is wrong, with which key and value, and what would be right.
 
 use super::{assert_messages, refused};
-use crate::{Client, Settings, Storage};
+use crate::{InfluxClient, Settings, Storage};
 
 #[test]
 fn keys() {
@@ -248,7 +248,7 @@ fn what_is_not_used_is_not_checked() {
     settings.influx.url = "nonsense".to_owned();
     settings.check().expect("files need no server");
     settings.storage = Storage::Influx;
-    settings.influx.client = Client::Http;
+    settings.influx.client = InfluxClient::Http;
     settings.check().expect_err("now it is needed");
     settings.enabled = false;
     settings.check().expect("nothing is recorded");

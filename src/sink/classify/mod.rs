@@ -25,7 +25,7 @@ use http::StatusCode;
 
 use self::answer::ServerText;
 use super::{Blocked, Hint, Refused, RejectReason, WriteError, WriteErrorKind};
-use crate::Api;
+use crate::InfluxApi;
 
 /// An answer as it came over the wire.
 #[derive(Clone, Copy, Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Answer<'a> {
     /// The header `Retry-After`, where the client shows it.
     pub(super) retry_after: Option<&'a str>,
     /// Which endpoint was asked.
-    pub(super) api: Api,
+    pub(super) api: InfluxApi,
     /// Whether the body that was sent was compressed.
     pub(super) compressed: bool,
     /// For a `Retry-After` that is a date.
@@ -219,12 +219,12 @@ impl Case<'_> {
 
     fn no_such_path(&self) -> &'static str {
         match self.answer.api {
-            Api::V1 => "no `/write` at this address: check the path of `url`, or take `api = \"v2\"`",
-            Api::V2 => {
+            InfluxApi::V1 => "no `/write` at this address: check the path of `url`, or take `api = \"v2\"`",
+            InfluxApi::V2 => {
                 "no `/api/v2/write` at this address: InfluxDB before 1.8 takes `client = \"http\"` and `api = \"v1\"`, a path \
                  in `url` takes `client = \"http\"`"
             }
-            Api::V3 => {
+            InfluxApi::V3 => {
                 "no `/api/v3/write_lp` at this address: InfluxDB 1.x takes `api = \"v1\"`, 2.x takes `api = \"v2\"`"
             }
         }

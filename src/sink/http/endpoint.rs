@@ -2,34 +2,34 @@
 
 use url::Url;
 
-use crate::{Api, InfluxSettings};
+use crate::{InfluxApi, InfluxSettings};
 
 /// Where writes go. Credentials are in headers, never here: queries are logged on the way.
 pub(super) fn of(settings: &InfluxSettings, url: &Url) -> Url {
     let mut endpoint = url.clone();
     let path = match settings.api {
-        Api::V1 => "/write",
-        Api::V2 => "/api/v2/write",
-        Api::V3 => "/api/v3/write_lp",
+        InfluxApi::V1 => "/write",
+        InfluxApi::V2 => "/api/v2/write",
+        InfluxApi::V3 => "/api/v3/write_lp",
     };
     endpoint.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
     let mut query = endpoint.query_pairs_mut();
     match settings.api {
-        Api::V1 => {
+        InfluxApi::V1 => {
             query.append_pair("db", &settings.bucket);
             if let Some(policy) = &settings.retention_policy {
                 query.append_pair("rp", policy);
             }
             query.append_pair("precision", "ns");
         }
-        Api::V2 => {
+        InfluxApi::V2 => {
             query.append_pair("bucket", &settings.bucket);
             if !settings.organization.is_empty() {
                 query.append_pair("org", &settings.organization);
             }
             query.append_pair("precision", "ns");
         }
-        Api::V3 => {
+        InfluxApi::V3 => {
             query.append_pair("db", &settings.bucket);
             query.append_pair("precision", "nanosecond");
             query.append_pair("accept_partial", if settings.accept_partial { "true" } else { "false" });
@@ -57,11 +57,11 @@ mod tests {
     fn each_endpoint_has_its_path_and_query() {
         let plain = "http://localhost:8086";
         assert_eq!(
-            endpoint(plain, |settings| settings.api = Api::V1),
+            endpoint(plain, |settings| settings.api = InfluxApi::V1),
             "http://localhost:8086/write?db=b&precision=ns"
         );
         let with_policy = |settings: &mut InfluxSettings| {
-            settings.api = Api::V1;
+            settings.api = InfluxApi::V1;
             settings.retention_policy = Some("one year".to_owned());
         };
         assert_eq!(endpoint(plain, with_policy), "http://localhost:8086/write?db=b&rp=one+year&precision=ns");
@@ -71,11 +71,11 @@ mod tests {
             "http://localhost:8086/api/v2/write?bucket=b&org=o%26o&precision=ns"
         );
         assert_eq!(
-            endpoint(plain, |settings| settings.api = Api::V3),
+            endpoint(plain, |settings| settings.api = InfluxApi::V3),
             "http://localhost:8086/api/v3/write_lp?db=b&precision=nanosecond&accept_partial=true"
         );
         let fast = |settings: &mut InfluxSettings| {
-            settings.api = Api::V3;
+            settings.api = InfluxApi::V3;
             settings.accept_partial = false;
             settings.no_sync = true;
         };
@@ -89,7 +89,7 @@ mod tests {
     fn base_paths_stay() {
         for base in ["http://h/insert/0/influx", "http://h/insert/0/influx/"] {
             assert_eq!(
-                endpoint(base, |settings| settings.api = Api::V1),
+                endpoint(base, |settings| settings.api = InfluxApi::V1),
                 "http://h/insert/0/influx/write?db=b&precision=ns"
             );
         }

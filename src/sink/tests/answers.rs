@@ -1,7 +1,7 @@
 //! What servers answer, over the wire.
 
 use super::{
-    CONFIGURATION, Client, WriteErrorKind, batch,
+    CONFIGURATION, InfluxClient, WriteErrorKind, batch,
     fault_server::{FaultServer, Step},
     for_each_client, kind, sink, write,
 };
@@ -18,7 +18,7 @@ for_each_client!(
     a_long_answer_is_understood,
 );
 
-async fn a_batch_arrives_as_it_is(client: Client) {
+async fn a_batch_arrives_as_it_is(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     let sink = sink(client, &server.url());
     let written = write(&sink, 3).await.expect("204");
@@ -43,7 +43,7 @@ async fn a_batch_arrives_as_it_is(client: Client) {
     assert!(request.header("user-agent").is_some_and(|agent| agent.starts_with("tower-influx/")));
 }
 
-async fn redirects_are_not_followed(client: Client) {
+async fn redirects_are_not_followed(client: InfluxClient) {
     let target = FaultServer::scripted([]).await;
     for status in [301, 302, 303, 307, 308] {
         let step = Step::status(status).with_header("location", &format!("{}/api/v2/write", target.url()));
@@ -53,7 +53,7 @@ async fn redirects_are_not_followed(client: Client) {
     assert_eq!(target.connections(), 0);
 }
 
-async fn a_captive_portal_is_not_success(client: Client) {
+async fn a_captive_portal_is_not_success(client: InfluxClient) {
     let page = "<html><head><title>Accept our terms</title></head></html>";
     let server = FaultServer::scripted([Step::text(200, page)]).await;
     let error = write(&sink(client, &server.url()), 1).await.expect_err("a page is no yes");
@@ -61,14 +61,14 @@ async fn a_captive_portal_is_not_success(client: Client) {
     assert!(error.message().contains("Accept our terms"), "{error}");
 }
 
-async fn an_odd_yes_is_a_yes(client: Client) {
+async fn an_odd_yes_is_a_yes(client: InfluxClient) {
     let server = FaultServer::scripted([Step::status(200), Step::status(202)]).await;
     let sink = sink(client, &server.url());
     write(&sink, 1).await.expect("200 without a body");
     write(&sink, 1).await.expect("202 without a body");
 }
 
-async fn refused_lines_are_named(client: Client) {
+async fn refused_lines_are_named(client: InfluxClient) {
     let body = r#"{"code":"invalid","message":"unable to parse 'm,t= v=1': missing tag value"}"#;
     let server = FaultServer::scripted([Step::text(400, body)]).await;
     let error = write(&sink(client, &server.url()), 1).await.expect_err("400");
@@ -78,7 +78,7 @@ async fn refused_lines_are_named(client: Client) {
     assert_eq!(error.message(), "400 Bad Request: unable to parse '…': missing tag value");
 }
 
-async fn a_body_refused_before_it_is_read_is_too_large(client: Client) {
+async fn a_body_refused_before_it_is_read_is_too_large(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     server.refuse_bodies_over(100);
     let mut settings = super::settings(client, &server.url());
@@ -90,7 +90,7 @@ async fn a_body_refused_before_it_is_read_is_too_large(client: Client) {
     write(&sink, 1).await.expect("a short one is taken");
 }
 
-async fn a_check_writes_nothing(client: Client) {
+async fn a_check_writes_nothing(client: InfluxClient) {
     let empty = r#"{"code":"invalid","message":"write buffer error: incoming write was empty"}"#;
     let missing = r#"{"code":"not found","message":"bucket \"b\" not found"}"#;
     let steps = [
@@ -120,7 +120,7 @@ async fn a_check_writes_nothing(client: Client) {
 }
 
 /// 2.x quotes every bad line, so that its answer may be as long as the batch.
-async fn a_long_answer_is_understood(client: Client) {
+async fn a_long_answer_is_understood(client: InfluxClient) {
     let quoted: Vec<String> =
         (0..10_000).map(|number| format!("unable to parse 'm v= {number}': missing field value")).collect();
     let body = format!(r#"{{"code":"invalid","message":"{}"}}"#, quoted.join("\\n"));

@@ -8,7 +8,7 @@ use std::{
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 
 use super::{
-    Client, Sink, WriteErrorKind, batch,
+    InfluxClient, Sink, WriteErrorKind, batch,
     fault_server::{FaultServer, Step},
     for_each_client, influx, kind, settings, write,
 };
@@ -21,7 +21,7 @@ for_each_client!(
     another_trouble_does_not_turn_compression_off,
 );
 
-fn compressing(client: Client, url: &str) -> Arc<dyn Sink> {
+fn compressing(client: InfluxClient, url: &str) -> Arc<dyn Sink> {
     let mut settings = settings(client, url);
     settings.gzip = Some(true);
     influx(&settings).expect("settings that work")
@@ -31,7 +31,7 @@ fn encodings(server: &FaultServer) -> Vec<bool> {
     server.received().iter().map(|request| request.header("content-encoding") == Some("gzip")).collect()
 }
 
-async fn only_bodies_worth_it_are_compressed(client: Client) {
+async fn only_bodies_worth_it_are_compressed(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     let sink = compressing(client, &server.url());
     let written = write(&sink, 100).await.expect("204");
@@ -44,13 +44,13 @@ async fn only_bodies_worth_it_are_compressed(client: Client) {
     assert_eq!(received[1].lines().as_bytes(), batch(2).bytes());
 }
 
-async fn towards_this_host_nothing_is_compressed_unless_told(client: Client) {
+async fn towards_this_host_nothing_is_compressed_unless_told(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     write(&super::sink(client, &server.url()), 100).await.expect("204");
     assert_eq!(encodings(&server), [false]);
 }
 
-async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: Client) {
+async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: InfluxClient) {
     // InfluxDB 1.6.7: the header was taken away, or somebody has compressed once more.
     let stripped = r#"{"error":"unable to parse '\u001f\ufffd\u0008\u0000h\ufffd': missing fields"}"#;
     // Bytes were changed, or lost.
@@ -72,7 +72,7 @@ async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: Client) {
 }
 
 /// A real gzip reader behind one that takes the header away, damages a byte, or compresses once more.
-async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: Client) {
+async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: InfluxClient) {
     fn damaged(body: &[u8]) -> Vec<u8> {
         let mut damaged = body.to_vec();
         let checksum = damaged.len() - 6;
@@ -110,7 +110,7 @@ async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: Client) {
     }
 }
 
-async fn another_trouble_does_not_turn_compression_off(client: Client) {
+async fn another_trouble_does_not_turn_compression_off(client: InfluxClient) {
     let unclear =
         || Step::text(500, r#"{"code":"internal error","message":"An internal error has occurred"}"#);
     let server = FaultServer::scripted([unclear(), unclear(), Step::status(503)]).await;

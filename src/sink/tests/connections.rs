@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 
 use super::{
-    CONFIGURATION, Client, WriteErrorKind,
+    CONFIGURATION, InfluxClient, WriteErrorKind,
     fault_server::{Blackhole, FaultServer, Step},
     for_each_client, influx, kind, settings, sink, write,
 };
@@ -22,7 +22,7 @@ for_each_client!(
     a_dropped_write_leaves_no_harm,
 );
 
-async fn connections_are_reused(client: Client) {
+async fn connections_are_reused(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     let sink = sink(client, &server.url());
     for _ in 0..5 {
@@ -31,7 +31,7 @@ async fn connections_are_reused(client: Client) {
     assert_eq!((server.connections(), server.received().len()), (1, 5));
 }
 
-async fn a_closed_idle_connection_costs_nothing(client: Client) {
+async fn a_closed_idle_connection_costs_nothing(client: InfluxClient) {
     let step = Step::text(204, "").with_header("connection", "close");
     let server = FaultServer::scripted([step]).await;
     let sink = sink(client, &server.url());
@@ -39,7 +39,7 @@ async fn a_closed_idle_connection_costs_nothing(client: Client) {
     write(&sink, 1).await.expect("204 on a new connection");
 }
 
-async fn a_refused_connection_is_tried_again(client: Client) {
+async fn a_refused_connection_is_tried_again(client: InfluxClient) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
     drop(listener);
@@ -49,7 +49,7 @@ async fn a_refused_connection_is_tried_again(client: Client) {
     assert!(!error.message().contains("hunter2"), "{error}");
 }
 
-async fn an_unknown_host_is_tried_again(client: Client) {
+async fn an_unknown_host_is_tried_again(client: InfluxClient) {
     let mut settings = settings(client, "http://no-such-host.invalid:8086");
     // Where no resolver answers.
     settings.connect_timeout = Duration::from_secs(1);
@@ -57,7 +57,7 @@ async fn an_unknown_host_is_tried_again(client: Client) {
     assert_eq!(error.kind, WriteErrorKind::Transient, "{error}");
 }
 
-async fn a_connection_that_never_comes_about_is_tried_again(client: Client) {
+async fn a_connection_that_never_comes_about_is_tried_again(client: InfluxClient) {
     let hole = Blackhole::open().await.expect("a full queue");
     let mut settings = settings(client, &hole.url());
     settings.connect_timeout = Duration::from_millis(200);
@@ -68,7 +68,7 @@ async fn a_connection_that_never_comes_about_is_tried_again(client: Client) {
     assert!(begin.elapsed() < Duration::from_secs(20), "the connect timeout does not hold");
 }
 
-async fn broken_answers_are_tried_again(client: Client) {
+async fn broken_answers_are_tried_again(client: InfluxClient) {
     let long = || Step::text(400, vec![b'x'; 1_000]);
     for step in
         [Step::Reset, Step::Close, long().reset_after_headers(), long().cut(), Step::text(500, "x").cut()]
@@ -82,7 +82,7 @@ async fn broken_answers_are_tried_again(client: Client) {
     }
 }
 
-async fn silence_is_a_timeout(client: Client) {
+async fn silence_is_a_timeout(client: InfluxClient) {
     let server = FaultServer::scripted([Step::Stall]).await;
     let mut settings = settings(client, &server.url());
     settings.timeout = Duration::from_millis(200);
@@ -91,12 +91,12 @@ async fn silence_is_a_timeout(client: Client) {
     write(&sink, 1).await.expect("the next one is taken");
 }
 
-async fn what_is_not_http_blocks(client: Client) {
+async fn what_is_not_http_blocks(client: InfluxClient) {
     let server = FaultServer::scripted([Step::Raw(b"220 mail.example ESMTP\r\n".to_vec())]).await;
     assert_eq!(kind(&sink(client, &server.url()), 1).await, CONFIGURATION);
 }
 
-async fn a_dropped_write_leaves_no_harm(client: Client) {
+async fn a_dropped_write_leaves_no_harm(client: InfluxClient) {
     let server = FaultServer::scripted([Step::Stall]).await;
     let sink = sink(client, &server.url());
     let dropped = tokio::time::timeout(Duration::from_millis(100), write(&sink, 1)).await;

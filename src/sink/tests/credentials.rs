@@ -8,7 +8,7 @@ use std::{
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{
-    Blocked, Client, WriteErrorKind,
+    Blocked, InfluxClient, WriteErrorKind,
     fault_server::{FaultServer, Step},
     for_each_client, influx, kind, settings, write,
 };
@@ -21,7 +21,7 @@ for_each_client!(
     no_secret_is_ever_seen,
 );
 
-async fn a_rotated_token_heals_by_itself(client: Client) {
+async fn a_rotated_token_heals_by_itself(client: InfluxClient) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("token");
     fs::write(&file, "old-token\n").expect("a token file");
@@ -43,7 +43,7 @@ async fn a_rotated_token_heals_by_itself(client: Client) {
     write(&sink, 1).await.expect("read only when refused");
 }
 
-async fn an_unchanged_token_is_not_tried_twice(client: Client) {
+async fn an_unchanged_token_is_not_tried_twice(client: InfluxClient) {
     let server = FaultServer::start(|_| Step::status(401)).await;
     let mut settings = settings(client, &server.url());
     let sink = influx(&settings).expect("settings that work");
@@ -55,7 +55,7 @@ async fn an_unchanged_token_is_not_tried_twice(client: Client) {
     assert_eq!(server.received().len(), 1);
 }
 
-async fn no_token_means_no_header(client: Client) {
+async fn no_token_means_no_header(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     let mut settings = settings(client, &server.url());
     settings.token = Token::default();
@@ -64,7 +64,7 @@ async fn no_token_means_no_header(client: Client) {
 }
 
 /// A server that sends back what it got, as some proxies do in their pages, at every status that makes another message.
-async fn no_secret_is_ever_seen(client: Client) {
+async fn no_secret_is_ever_seen(client: InfluxClient) {
     let log = Log::default();
     let subscriber =
         tracing_subscriber::fmt().with_max_level(tracing::Level::TRACE).with_writer(log.clone()).finish();

@@ -6,14 +6,14 @@ use std::{
 };
 
 use super::{
-    AUTHORIZATION, Client, Sink, WriteErrorKind, batch,
+    AUTHORIZATION, InfluxClient, Sink, WriteErrorKind, batch,
     fault_server::{FaultServer, Received, Step},
     influx, kind, settings, write,
 };
-use crate::{Api, Authorization, InfluxSettings, Token, sink::Hint};
+use crate::{InfluxApi, InfluxAuthorization, InfluxSettings, Token, sink::Hint};
 
 fn sink(url: &str, change: impl FnOnce(&mut InfluxSettings)) -> Arc<dyn Sink> {
-    let mut settings = settings(Client::Http, url);
+    let mut settings = settings(InfluxClient::Http, url);
     change(&mut settings);
     influx(&settings).expect("settings that work")
 }
@@ -27,7 +27,7 @@ async fn received(change: impl FnOnce(&mut InfluxSettings)) -> Received {
 #[tokio::test]
 async fn version_1_takes_user_and_password_in_a_header() {
     let request = received(|settings| {
-        settings.api = Api::V1;
+        settings.api = InfluxApi::V1;
         settings.token = Token::default();
         settings.username = "Aladdin".to_owned();
         settings.password = "open sesame".into();
@@ -42,8 +42,8 @@ async fn version_1_takes_user_and_password_in_a_header() {
 #[tokio::test]
 async fn version_3_has_its_own_endpoint() {
     let request = received(|settings| {
-        settings.api = Api::V3;
-        settings.authorization = Authorization::Bearer;
+        settings.api = InfluxApi::V3;
+        settings.authorization = InfluxAuthorization::Bearer;
         settings.no_sync = true;
     })
     .await;
@@ -98,7 +98,7 @@ async fn a_secret_header_is_never_seen() {
     let server = FaultServer::start(echo).await;
     let sink = sink(&server.url(), |settings| {
         settings.token = Token::default();
-        settings.authorization = Authorization::Basic;
+        settings.authorization = InfluxAuthorization::Basic;
         settings.username = "Aladdin".to_owned();
         settings.password = "open sesame".into();
         settings.headers.insert("x-key".to_owned(), "open-the-door".into());
@@ -123,7 +123,7 @@ async fn version_3_names_the_refused_lines() {
     let body = r#"{"error":"partial write of line protocol occurred","data":[{"error_message":"No fields were provided","line_number":2,"original_line":"m "}]}"#;
     let server = FaultServer::scripted([Step::text(400, body)]).await;
     let WriteErrorKind::Refused(refused) =
-        kind(&sink(&server.url(), |settings| settings.api = Api::V3), 1).await
+        kind(&sink(&server.url(), |settings| settings.api = InfluxApi::V3), 1).await
     else {
         panic!("400 refuses");
     };

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    AUTHORIZATION, Client, Sink, TARGET, WriteErrorKind, batch, for_each_client, influx, kind, settings,
+    AUTHORIZATION, InfluxClient, Sink, TARGET, WriteErrorKind, batch, for_each_client, influx, kind,
+    settings,
     support::{
         influx::{Influx, Options},
         live::{self, INFLUXD, NGINX, VICTORIA_METRICS},
@@ -13,7 +14,7 @@ use super::{
     write,
 };
 use crate::{
-    Api, InfluxSettings, Token,
+    InfluxApi, InfluxSettings, Token,
     sink::{Hint, Refused, RejectReason},
 };
 
@@ -21,7 +22,7 @@ for_each_client!(points_arrive_behind_nginx, points_arrive_at_victoria_metrics);
 
 const TOKEN: &str = "hunter2-secret";
 
-async fn points_arrive_behind_nginx(client: Client) {
+async fn points_arrive_behind_nginx(client: InfluxClient) {
     if !live::ready("points_arrive_behind_nginx", &[INFLUXD, NGINX]) {
         return;
     }
@@ -70,7 +71,7 @@ async fn points_arrive_behind_nginx(client: Client) {
     assert_eq!(kind(&influx(&settings).expect("settings that work"), 1).await, AUTHORIZATION);
 }
 
-async fn points_arrive_at_victoria_metrics(client: Client) {
+async fn points_arrive_at_victoria_metrics(client: InfluxClient) {
     if !live::ready("points_arrive_at_victoria_metrics", &[VICTORIA_METRICS]) {
         return;
     }
@@ -95,8 +96,8 @@ mod version_1 {
     use super::*;
 
     fn sink(database: &Influx, change: impl FnOnce(&mut InfluxSettings)) -> Arc<dyn Sink> {
-        let mut settings = settings(Client::Http, &database.url());
-        settings.api = Api::V1;
+        let mut settings = settings(InfluxClient::Http, &database.url());
+        settings.api = InfluxApi::V1;
         settings.bucket = "test".to_owned();
         settings.token = Token::default();
         change(&mut settings);
@@ -202,7 +203,7 @@ mod version_1 {
         }
         let database = Influx::start().await;
         database.create_database("test").await;
-        for api in [Api::V2, Api::V3] {
+        for api in [InfluxApi::V2, InfluxApi::V3] {
             let sink = sink(&database, |settings| settings.api = api);
             let error = write(&sink, 1).await.expect_err("1.6.7 has only its own");
             assert_eq!(error.kind, super::super::CONFIGURATION);

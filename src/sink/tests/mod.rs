@@ -20,16 +20,16 @@ use bytes::Bytes;
 
 use self::support::fault_server;
 use super::{Blocked, Sink, WriteError, WriteErrorKind, Written, influx};
-use crate::{Batch, Client, InfluxSettings};
+use crate::{Batch, InfluxClient, InfluxSettings};
 
-/// Makes of an async function that takes a [`Client`] one test for each client.
+/// Makes of an async function that takes a [`InfluxClient`] one test for each client.
 macro_rules! for_each_client {
     ($($name:ident),* $(,)?) => {
         #[cfg(feature = "influxdb2")]
         mod influxdb2 {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::Client::Influxdb2).await;
+                super::$name(super::InfluxClient::Influxdb2).await;
             })*
         }
 
@@ -37,14 +37,14 @@ macro_rules! for_each_client {
         mod http {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::Client::Http).await;
+                super::$name(super::InfluxClient::Http).await;
             })*
         }
     };
 }
 use for_each_client;
 
-fn settings(client: Client, url: &str) -> InfluxSettings {
+fn settings(client: InfluxClient, url: &str) -> InfluxSettings {
     InfluxSettings {
         url: url.to_owned(),
         client,
@@ -55,7 +55,7 @@ fn settings(client: Client, url: &str) -> InfluxSettings {
     }
 }
 
-fn sink(client: Client, url: &str) -> Arc<dyn Sink> {
+fn sink(client: InfluxClient, url: &str) -> Arc<dyn Sink> {
     influx(&settings(client, url)).expect("settings that work")
 }
 

@@ -3,14 +3,14 @@
 use std::{env, process::Command};
 
 use super::{
-    Client,
+    InfluxClient,
     fault_server::{FaultServer, Step},
     for_each_client, influx, settings,
 };
 
 for_each_client!(proxies_of_the_environment_are_taken, no_proxy_stands_before_this_host);
 
-async fn proxies_of_the_environment_are_taken(client: Client) {
+async fn proxies_of_the_environment_are_taken(client: InfluxClient) {
     let proxy = FaultServer::scripted([]).await;
     write_in_child(client, "http://influx.example:8086", &proxy).await;
     let received = proxy.received();
@@ -20,7 +20,7 @@ async fn proxies_of_the_environment_are_taken(client: Client) {
     assert!(!request.lines().is_empty());
 }
 
-async fn no_proxy_stands_before_this_host(client: Client) {
+async fn no_proxy_stands_before_this_host(client: InfluxClient) {
     let proxy = FaultServer::scripted([]).await;
     let server = FaultServer::scripted([]).await;
     write_in_child(client, &server.url(), &proxy).await;
@@ -31,7 +31,7 @@ async fn no_proxy_stands_before_this_host(client: Client) {
 #[tokio::test]
 async fn https_goes_through_a_tunnel() {
     let proxy = FaultServer::start(|_| Step::Close).await;
-    write_in_child(Client::Http, "https://influx.example:8087", &proxy).await;
+    write_in_child(InfluxClient::Http, "https://influx.example:8087", &proxy).await;
     let targets: Vec<_> = proxy
         .received()
         .into_iter()
@@ -44,14 +44,17 @@ async fn https_goes_through_a_tunnel() {
 #[tokio::test]
 #[ignore = "run as a child by the other tests of this file"]
 async fn child() {
-    let client =
-        if env::var("TEST_CLIENT").as_deref() == Ok("Http") { Client::Http } else { Client::Influxdb2 };
+    let client = if env::var("TEST_CLIENT").as_deref() == Ok("Http") {
+        InfluxClient::Http
+    } else {
+        InfluxClient::Influxdb2
+    };
     let settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
     // The parent looks at what arrived.
     let _ = super::write(&influx(&settings).expect("settings that work"), 1).await;
 }
 
-async fn write_in_child(client: Client, url: &str, proxy: &FaultServer) {
+async fn write_in_child(client: InfluxClient, url: &str, proxy: &FaultServer) {
     let mut command = Command::new(env::current_exe().expect("this binary"));
     command.args(["--exact", "sink::tests::proxies::child", "--ignored"]);
     for name in ["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy", "https_proxy"] {

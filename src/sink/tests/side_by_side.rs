@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Batch, Client, influx, settings,
+    Batch, InfluxClient, influx, settings,
     support::{
         live::{self, NGINX},
         process::{Process, free_port},
@@ -68,7 +68,7 @@ async fn one_client() {
     let (mut elapsed, mut processor) = (Duration::ZERO, 0);
     // Without a client: what the batch and the test itself hold.
     if kind != "none" {
-        let client = if kind == "Http" { Client::Http } else { Client::Influxdb2 };
+        let client = if kind == "Http" { InfluxClient::Http } else { InfluxClient::Influxdb2 };
         let mut settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
         settings.gzip = Some(gzip);
         let sink = influx(&settings).expect("settings that work");

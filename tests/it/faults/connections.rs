@@ -12,7 +12,7 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use tower_influx::{Client, Field, Monitor, Point, RejectReason, Settings, State, Tag};
+use tower_influx::{DeliveryState, Field, InfluxClient, Monitor, Point, RejectReason, Settings, Tag};
 
 use super::{Auditor, wait_for};
 use crate::{
@@ -24,12 +24,12 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const CLIENTS: [Client; 2] = [Client::Influxdb2, Client::Http];
+const CLIENTS: [InfluxClient; 2] = [InfluxClient::Influxdb2, InfluxClient::Http];
 
 /// What a server has written, by the numbers of the points.
 type Database = Arc<Mutex<BTreeSet<i64>>>;
 
-fn settings(client: Client, url: &str) -> Settings {
+fn settings(client: InfluxClient, url: &str) -> Settings {
     let mut settings = stored::settings(url);
     settings.influx.client = client;
     settings.influx.timeout = Duration::from_millis(300);
@@ -138,7 +138,8 @@ async fn an_address_that_swallows_connections_loses_nothing() {
         .await;
         let monitor = Monitor::start(settings(client, &hole.url())).expect("the settings are good");
         record(&monitor, "numbered", 0..300);
-        wait_for(&monitor, "a failure", PATIENCE, |stats| stats.delivery.state == State::Backoff).await;
+        wait_for(&monitor, "a failure", PATIENCE, |stats| stats.delivery.state == DeliveryState::Backoff)
+            .await;
         monitor.reload(settings(client, &server.url())).await.expect("the settings are good");
         wait_for(&monitor, "delivery", PATIENCE, |stats| stats.ledger.written == 300).await;
         monitor.shutdown(PATIENCE).await;

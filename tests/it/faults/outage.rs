@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tower_influx::{Blocked, Monitor, State};
+use tower_influx::{Blocked, DeliveryState, Monitor};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{
@@ -36,7 +36,7 @@ async fn nothing_is_written_elsewhere(way: Way) {
         let auditor = Auditor::watch(&monitor);
         record(&monitor, "numbered", all..all + 100);
         all += 100;
-        let blocked = State::Blocked(Blocked::Configuration);
+        let blocked = DeliveryState::Blocked(Blocked::Configuration);
         wait_for(&monitor, &format!("{fault:?}: the state"), PATIENCE, |stats| {
             stats.delivery.state == blocked && stats.ledger.written == 0
         })
@@ -75,12 +75,12 @@ async fn every_status_that_passes_loses_nothing_by(way: Way) {
         record(&monitor, "numbered", all..all + 200);
         all += 200;
         wait_for(&monitor, &format!("{fault:?}: a failure"), PATIENCE, |stats| {
-            stats.delivery.writes.total() > failures && stats.delivery.state == State::Backoff
+            stats.delivery.writes.total() > failures && stats.delivery.state == DeliveryState::Backoff
         })
         .await;
         nginx.heal();
         wait_for(&monitor, &format!("{fault:?}: delivery"), PATIENCE, |stats| {
-            stats.ledger.written == all as u64 && stats.delivery.state == State::Healthy
+            stats.ledger.written == all as u64 && stats.delivery.state == DeliveryState::Healthy
         })
         .await;
     }
@@ -102,7 +102,7 @@ async fn a_name_that_does_not_resolve_loses_nothing() {
     wrong.influx.url = "http://no-such-host.invalid:8086".to_owned();
     let monitor = Monitor::start(wrong).expect("what only the network tells is no error at start");
     record(&monitor, "numbered", 0..300);
-    wait_for(&monitor, "a failure", PATIENCE, |stats| stats.delivery.state == State::Backoff).await;
+    wait_for(&monitor, "a failure", PATIENCE, |stats| stats.delivery.state == DeliveryState::Backoff).await;
     monitor.reload(right).await.expect("the settings are good");
     wait_for(&monitor, "delivery", PATIENCE, |stats| stats.ledger.written == 300).await;
     monitor.shutdown(PATIENCE).await;

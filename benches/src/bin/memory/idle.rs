@@ -13,8 +13,8 @@ pub(crate) const ROWS: &[(&str, fn())] = &[
     ("a runtime without a monitor", || drop((Runtime::new().expect("a runtime"), watch()))),
     ("a monitor after traffic, a sink of the application's own", own_sink),
     ("the same, with the licence check", license_check),
-    ("a monitor after traffic, client `influxdb2`", || client(Client::Influxdb2)),
-    ("a monitor after traffic, client `http`", || client(Client::Http)),
+    ("a monitor after traffic, client `influxdb2`", || client(InfluxClient::Influxdb2)),
+    ("a monitor after traffic, client `http`", || client(InfluxClient::Http)),
 ];
 
 fn own_sink() {

@@ -133,8 +133,8 @@ fn influx(runtime: &Runtime, port: u16) -> Monitor {
     settings.storage = Storage::Influx;
     settings.influx.url = format!("http://127.0.0.1:{port}");
     settings.influx.bucket = DATABASE.to_owned();
-    settings.influx.client = Client::Http;
-    settings.influx.api = Api::V1;
+    settings.influx.client = InfluxClient::Http;
+    settings.influx.api = InfluxApi::V1;
     let _entered = runtime.enter();
     Monitor::start(settings).expect("settings are right")
 }

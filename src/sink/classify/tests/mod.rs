@@ -13,7 +13,7 @@ fn answer(status: u16, body: &str) -> Answer<'_> {
         status: StatusCode::from_u16(status).expect("a status"),
         body,
         retry_after: None,
-        api: Api::V2,
+        api: InfluxApi::V2,
         compressed: false,
         now: SystemTime::UNIX_EPOCH,
     }
