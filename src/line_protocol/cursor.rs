@@ -1,6 +1,15 @@
 //! Encoded tags or fields, taken one by one where a line has room for them.
 
-use crate::line_protocol::entries::Entry;
+use crate::point::value::FieldType;
+
+/// Where one `key=value` is, and the type of a field's value.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Entry {
+    pub(super) start: usize,
+    pub(super) key: usize,
+    pub(super) end: usize,
+    pub(super) field_type: FieldType,
+}
 
 /// Entries in their order, of which those are taken that belong before the next name of the line.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use crate::{
     field_types::{FieldTypes, Verdict},
     line_protocol::{
         Changes, NAME_BYTES, VALUE_BYTES,
-        cursor::{Cursor, precedes},
+        cursor::{Cursor, Entry, precedes},
         escape::{self, Position},
     },
     point::{number, schema::OVERFLOW, value::FieldType},
@@ -21,15 +21,6 @@ pub(super) struct Entries {
     arena: Vec<u8>,
     tags: Vec<Entry>,
     fields: Vec<Entry>,
-}
-
-/// Where one `key=value` is, and the type of a field's value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
-    pub(super) start: usize,
-    pub(super) key: usize,
-    pub(super) end: usize,
-    field_type: FieldType,
 }
 
 /// What the entries of one point may take.
