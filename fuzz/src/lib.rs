@@ -39,12 +39,13 @@ use error::Error;
 use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
 use secret::Token;
 use settings::{
-    Api, Authorization, Client, FileSettings, FilterSettings, InfluxSettings, LicensingSettings, Limits,
-    Overflow, Settings, SpoolMode, SpoolSettings, Storage,
+    FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings,
+    LicensingSettings, Limits, Overflow, Settings, SpoolMode, SpoolSettings, Storage,
 };
 use sink::{Blocked, MemorySink, RejectReason, Sink, SinkFuture, WriteError, Written};
 use stats::{
-    DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, State, Stats, Writes,
+    DeliveryState, DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, Stats,
+    WriteStats,
 };
 
 pub use targets::{

@@ -122,8 +122,8 @@ fn clients_and_endpoints() {
                 "setting `headers.a b`: not a header's name; write letters, digits and dashes",
             ),
             (
-                "headers.InfluxAuthorization = 'a'",
-                "setting `headers.InfluxAuthorization`: made of `token`, or of `username` and `password`; write these",
+                "headers.Authorization = 'a'",
+                "setting `headers.Authorization`: made of `token`, or of `username` and `password`; write these",
             ),
             (
                 "headers.Content-Type = 'a'",
