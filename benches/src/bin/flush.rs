@@ -6,7 +6,7 @@
 use std::{env, sync::Arc, time::Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tower_influx::{Client, Monitor, Settings, Storage};
+use tower_influx::{InfluxClient, Monitor, Settings, Storage};
 use tower_influx_benches::{
     Discard, books,
     measure::{grouped, median, process_time, thread_time},
@@ -42,7 +42,7 @@ fn into_nothing(name: &str, at_once: u64) {
     assert_eq!(taken, TOTAL, "the sink has seen another number of points");
 }
 
-fn to_server(name: &str, client: Client, gzip: bool) {
+fn to_server(name: &str, client: InfluxClient, gzip: bool) {
     let runtime = standing_still();
     let server = Discarding::start();
     let mut settings = Settings::new("bench");

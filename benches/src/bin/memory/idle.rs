@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs, process, thread, time::Duration};
 
 use tokio::runtime::Runtime;
 use tower_influx::{
-    Client, Monitor, Settings, Storage,
+    InfluxClient, Monitor, Settings, Storage,
     licensing::{BoxError, LicenseState, Licensing},
 };
 use tower_influx_benches::{Discard, books, monitor_to, request, routes, server::Discarding};
@@ -32,7 +32,7 @@ fn license_check() {
     drop(license);
 }
 
-fn client(client: Client) {
+fn client(client: InfluxClient) {
     let runtime = Runtime::new().expect("a runtime");
     let server = Discarding::start();
     let mut settings = Settings::new("bench");

@@ -9,7 +9,7 @@ use std::{
 
 use axum::{Router, extract::Path, routing::get};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, time};
-use tower_influx::{Api, Client, Monitor, Settings, Storage};
+use tower_influx::{InfluxApi, InfluxClient, Monitor, Settings, Storage};
 use tower_influx_benches::{books, influx::DATABASE, measure::process_time, monitor};
 
 /// The process, as its parent sees it. It ends when this is dropped.
