@@ -19,20 +19,7 @@ impl<S: Sync> FromRequestParts<S> for MonitoringData {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let route = parts.extensions.get::<MatchedPath>();
-        if let Some(data) = current::with(|current| {
-            if let Some(path) = route.filter(|path| current.route_address != path.as_str().as_ptr().addr()) {
-                current.slot().lock().refine(Route::Matched(path.clone()));
-            }
-            Self { slot: Arc::clone(current.slot()) }
-        }) {
-            return Ok(data);
-        }
-        let data = parts.extensions.get::<Self>().cloned().unwrap_or_else(detached);
-        if let Some(path) = route {
-            data.slot.lock().refine(Route::Matched(path.clone()));
-        }
-        Ok(data)
+        Ok(find(parts).unwrap_or_else(detached))
     }
 }
 
@@ -40,8 +27,27 @@ impl<S: Sync> OptionalFromRequestParts<S> for MonitoringData {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
-        Ok(Self::current().or_else(|| parts.extensions.get::<Self>().cloned()))
+        Ok(find(parts))
     }
+}
+
+/// The data of the request, which learns its route here if more is known of it than at the layer.
+#[inline]
+fn find(parts: &Parts) -> Option<MonitoringData> {
+    let route = parts.extensions.get::<MatchedPath>();
+    let current = current::with(|current| {
+        if let Some(path) = route.filter(|path| current.route_address != path.as_str().as_ptr().addr()) {
+            current.slot().lock().refine(Route::Matched(path.clone()));
+        }
+        MonitoringData { slot: Arc::clone(current.slot()) }
+    });
+    current.or_else(|| {
+        let data = parts.extensions.get::<MonitoringData>()?;
+        if let Some(path) = route {
+            data.slot.lock().refine(Route::Matched(path.clone()));
+        }
+        Some(data.clone())
+    })
 }
 
 impl IntoResponseParts for ErrorCode {

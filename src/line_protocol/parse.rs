@@ -4,7 +4,8 @@ use std::{iter, str};
 
 use crate::{DataPoint, Value};
 
-/// Reads one line in the form in which this crate writes it, with or without its line break. `None` for anything else.
+/// Reads one line in the form in which this crate writes it, with or without its line break. `None` for nearly anything else: two
+/// backslashes in a name, and other forms of a float, are read as well, although nothing here writes them.
 pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     let mut rest = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).ok()?;
     let measurement = name(&mut rest, Place::Measurement)?;

@@ -43,7 +43,7 @@ impl Route {
     }
 
     /// The matched route, else what the application's own function says. It is lent all of the request but its body.
-    #[cold]
+    #[inline(never)]
     pub(crate) fn named<B>(function: &RouteFunction, request: &mut Request<B>) -> Self {
         // A function for a few paths, such as those below a nested service, must not take the others' routes away.
         let matched = Self::matched(request.extensions());

@@ -109,3 +109,20 @@ async fn a_second_attempt_with_the_data_of_the_first_is_a_request_of_its_own() {
     }
     assert_eq!(monitor.stats().intake.late_extras, 0);
 }
+
+#[tokio::test]
+async fn an_optional_extractor_tells_the_route_as_a_plain_one_does() {
+    let (monitor, sink) = monitor(Settings::new("optional"));
+    let router: Router = Router::new()
+        .route("/plain/{id}", get(|_: MonitoringData| async {}))
+        .route("/optional/{id}", get(|_: Option<MonitoringData>| async {}));
+    // Around the whole router, where no path is matched yet.
+    let service = monitor.layer().layer(router);
+    for path in ["/optional/7", "/plain/7"] {
+        let request = Request::get(path).body(Body::empty()).expect("a valid request");
+        service.clone().oneshot(request).await.expect("it answers");
+    }
+    let found = points(&monitor, &sink, "requests").await;
+    let routes: Vec<_> = found.iter().map(|point| point.tag("route")).collect();
+    assert_eq!(routes, [Some("GET:/optional/{id}"), Some("GET:/plain/{id}")]);
+}
