@@ -106,10 +106,10 @@ impl Current {
     /// Takes the id that the request brought, if it can be one. It goes into the slot.
     #[inline(never)]
     pub(crate) fn take_id(&mut self, header: &HeaderValue) {
-        let Some(intake) = &self.config.intake else { return };
-        let intake = Arc::clone(intake);
-        if let Some(id) = RequestId::from_header(header) {
-            self.slot().lock().take_id(&intake, id);
+        let (Some(id), Some(intake)) = (RequestId::from_header(header), &self.config.intake) else { return };
+        match &self.slot {
+            Some(slot) => slot.lock().take_id(intake, id),
+            None => self.slot = Some(Slot::take(Some(Arc::clone(intake)), id)),
         }
     }
 
