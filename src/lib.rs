@@ -39,6 +39,7 @@ mod point;
 mod secret;
 mod settings;
 mod shard;
+mod sharded_arc;
 mod sink;
 mod spool;
 mod stats;

@@ -18,6 +18,7 @@ use crate::{
     intake::Intake,
     line_protocol::{Changes, Extras},
     settings::Limits,
+    sharded_arc::ShardedArc,
 };
 
 /// What the extractor finds: whose request is running, and the slot of its extras once there is one.
@@ -27,7 +28,7 @@ use crate::{
 /// It moves to the thread and back for each poll, so it is small: an id that the request brought is in the slot.
 #[derive(Debug)]
 pub(crate) struct Current {
-    pub(crate) config: Arc<LayerConfig>,
+    pub(crate) config: ShardedArc<LayerConfig>,
     pub(crate) slot: Option<Arc<Slot>>,
     /// The number of the id that was given to this request. What a slot says comes first.
     pub(crate) number: u64,
@@ -59,7 +60,7 @@ pub(crate) fn join(new: &mut Current, intake: &Arc<Intake>, route: &Route) -> bo
             return true;
         }
         new.slot = Some(Arc::clone(outer.slot()));
-        new.config = Arc::new(new.config.within(&outer.config));
+        new.config = ShardedArc::new(new.config.within(&outer.config));
         false
     })
     .unwrap_or(false)
@@ -83,7 +84,7 @@ impl Current {
     /// The slot, made on first use.
     pub(crate) fn slot(&mut self) -> &Arc<Slot> {
         let Self { config, slot, number, .. } = self;
-        slot.get_or_insert_with(|| Slot::take(config.intake.clone(), RequestId::given(*number)))
+        slot.get_or_insert_with(|| Slot::take(Some(config.clone()), RequestId::given(*number)))
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
@@ -94,10 +95,10 @@ impl Current {
     }
 
     /// Takes the slot of data that a middleware outside put into the request's extensions.
-    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, slot: &Arc<Slot>) {
+    pub(crate) fn adopt(&mut self, slot: &Arc<Slot>) {
         // Where an outer layer of another monitor has made a slot already, or the data was another request's, as with a retry
         // outside of the layer, only what is in it by now can join this request.
-        if self.slot.is_some() || !slot.lock().adopt(intake, RequestId::given(self.number)) {
+        if self.slot.is_some() || !slot.lock().adopt(&self.config, RequestId::given(self.number)) {
             return self.merge(slot);
         }
         self.slot = Some(Arc::clone(slot));
@@ -106,10 +107,10 @@ impl Current {
     /// Takes the id that the request brought, if it can be one. It goes into the slot.
     #[inline(never)]
     pub(crate) fn take_id(&mut self, header: &HeaderValue) {
-        let (Some(id), Some(intake)) = (RequestId::from_header(header), &self.config.intake) else { return };
+        let Some(id) = RequestId::from_header(header) else { return };
         match &self.slot {
-            Some(slot) => slot.lock().take_id(intake, id),
-            None => self.slot = Some(Slot::take(Some(Arc::clone(intake)), id)),
+            Some(slot) => slot.lock().take_id(&self.config, id),
+            None => self.slot = Some(Slot::take(Some(self.config.clone()), id)),
         }
     }
 
@@ -150,19 +151,19 @@ pub(crate) struct Contents {
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
-    /// The outermost monitor whose request this is. `None` for a slot that an application made.
-    owner: Option<Arc<Intake>>,
+    /// The layer of the outermost monitor whose request this is. `None` for a slot that an application made.
+    owner: Option<ShardedArc<LayerConfig>>,
     sealed: bool,
 }
 
 impl Slot {
     /// A spare slot or a new one.
-    pub(crate) fn take(intake: Option<Arc<Intake>>, request_id: RequestId) -> Arc<Self> {
+    pub(crate) fn take(owner: Option<ShardedArc<LayerConfig>>, request_id: RequestId) -> Arc<Self> {
         let spare = SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten();
         let slot = spare.unwrap_or_else(|| Arc::new(Self(Mutex::default())));
         let mut contents = slot.lock();
         contents.request_id = request_id;
-        contents.owner = intake;
+        contents.owner = owner;
         drop(contents);
         slot
     }
@@ -210,27 +211,31 @@ impl Contents {
     }
 
     /// Makes the slot this request's, with the id unless another monitor has given it one. False if its request has ended.
-    pub(crate) fn adopt(&mut self, intake: &Arc<Intake>, request_id: RequestId) -> bool {
+    pub(crate) fn adopt(&mut self, config: &ShardedArc<LayerConfig>, request_id: RequestId) -> bool {
         if self.sealed {
             return false;
         }
         if self.owner.is_none() {
-            self.owner = Some(Arc::clone(intake));
+            self.owner = Some(config.clone());
             self.request_id = request_id;
         }
         true
     }
 
     /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.
-    pub(crate) fn take_id(&mut self, intake: &Intake, id: RequestId) {
-        if self.is_last(intake) {
+    pub(crate) fn take_id(&mut self, config: &LayerConfig, id: RequestId) {
+        if config.intake.as_ref().is_some_and(|intake| self.is_last(intake)) {
             self.request_id = id;
         }
     }
 
     /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.
     pub(crate) fn is_last(&self, intake: &Intake) -> bool {
-        self.owner.as_ref().is_none_or(|owner| ptr::eq(&**owner, intake))
+        self.intake().is_none_or(|owner| ptr::eq(owner, intake))
+    }
+
+    fn intake(&self) -> Option<&Intake> {
+        self.owner.as_ref()?.intake.as_deref()
     }
 
     /// Ends the collecting. What comes later is counted as late.
@@ -241,7 +246,7 @@ impl Contents {
     #[inline]
     pub(crate) fn add(&mut self, add: impl FnOnce(&mut Extras, &Limits) -> Changes) {
         let Self { extras, owner, sealed: false, .. } = self else { return self.count_late() };
-        match owner {
+        match owner.as_ref().and_then(|owner| owner.intake.as_deref()) {
             Some(owner) => {
                 let changes = add(extras, &owner.limits);
                 if !changes.is_empty() {
@@ -256,7 +261,7 @@ impl Contents {
 
     #[cold]
     fn count_late(&self) {
-        if let Some(owner) = &self.owner {
+        if let Some(owner) = self.intake() {
             owner.counters.late_extras.add(1);
         }
     }

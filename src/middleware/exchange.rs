@@ -13,7 +13,9 @@ use super::{
     outcome::{BodyOutcome, Classification, Ending, Outcome},
     route::{Route, method_name},
 };
-use crate::{ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields};
+use crate::{
+    ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields, sharded_arc::ShardedArc,
+};
 
 /// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
 /// and a timeout outside of the layer, are seen.
@@ -31,7 +33,7 @@ impl Exchange {
     /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the same monitor has this request
     /// already, and only learns the better route.
     #[inline]
-    pub(crate) fn start<B>(config: &Arc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
+    pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let intake = config.intake.as_ref()?;
         let start = Instant::now();
         let route = match &config.route {
@@ -39,7 +41,7 @@ impl Exchange {
             Some(function) => Route::named(function, request),
         };
         let mut current = Current {
-            config: Arc::clone(config),
+            config: config.clone(),
             slot: None,
             number: RequestId::next_number(),
             route_address: route.address(),
@@ -48,7 +50,7 @@ impl Exchange {
             return None;
         }
         if let Some(data) = request.extensions().get::<MonitoringData>() {
-            current.adopt(intake, &data.slot);
+            current.adopt(&data.slot);
         }
         if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
             current.take_id(header);

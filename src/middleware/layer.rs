@@ -10,7 +10,10 @@ use super::{
     outcome::Classifier,
     service::{MonitoringService, TrackBodyService},
 };
-use crate::intake::{self, Intake};
+use crate::{
+    intake::{self, Intake},
+    sharded_arc::ShardedArc,
+};
 
 /// Records every request that reaches it, however it ends: with a response, an error, a panic, or not at all.
 ///
@@ -27,7 +30,7 @@ use crate::intake::{self, Intake};
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MonitoringLayer {
-    config: Arc<LayerConfig>,
+    config: ShardedArc<LayerConfig>,
 }
 
 impl MonitoringLayer {
@@ -35,7 +38,7 @@ impl MonitoringLayer {
         if intake.is_none() {
             intake::note_disabled();
         }
-        Self { config: Arc::new(LayerConfig::new(intake)) }
+        Self { config: ShardedArc::new(LayerConfig::new(intake)) }
     }
 
     /// Replaces the rule that says which requests failed, with which status and error code. Defaults to
@@ -96,9 +99,10 @@ impl MonitoringLayer {
         TrackBodyLayer { config: self.config }
     }
 
-    fn with(mut self, change: impl FnOnce(&mut LayerConfig)) -> Self {
-        change(Arc::make_mut(&mut self.config));
-        self
+    fn with(self, change: impl FnOnce(&mut LayerConfig)) -> Self {
+        let mut config = LayerConfig::clone(&self.config);
+        change(&mut config);
+        Self { config: ShardedArc::new(config) }
     }
 }
 
@@ -106,7 +110,7 @@ impl<S> Layer<S> for MonitoringLayer {
     type Service = MonitoringService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        MonitoringService::new(inner, Arc::clone(&self.config))
+        MonitoringService::new(inner, self.config.clone())
     }
 }
 
@@ -115,13 +119,13 @@ impl<S> Layer<S> for MonitoringLayer {
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TrackBodyLayer {
-    config: Arc<LayerConfig>,
+    config: ShardedArc<LayerConfig>,
 }
 
 impl<S> Layer<S> for TrackBodyLayer {
     type Service = TrackBodyService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        TrackBodyService::new(inner, Arc::clone(&self.config))
+        TrackBodyService::new(inner, self.config.clone())
     }
 }

@@ -1,9 +1,6 @@
 //! The services that the layers make.
 
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::task::{Context, Poll};
 
 use http::{Request, Response};
 use tower::Service;
@@ -14,16 +11,17 @@ use super::{
     exchange::Exchange,
     future::{ResponseFuture, TrackBodyFuture},
 };
+use crate::sharded_arc::ShardedArc;
 
 /// A service around another that records every request. Made by [`MonitoringLayer`](crate::MonitoringLayer).
 #[derive(Clone, Debug)]
 pub struct MonitoringService<S> {
     inner: S,
-    config: Arc<LayerConfig>,
+    config: ShardedArc<LayerConfig>,
 }
 
 impl<S> MonitoringService<S> {
-    pub(crate) fn new(inner: S, config: Arc<LayerConfig>) -> Self {
+    pub(crate) fn new(inner: S, config: ShardedArc<LayerConfig>) -> Self {
         Self { inner, config }
     }
 }
@@ -63,7 +61,7 @@ pub struct TrackBodyService<S> {
 }
 
 impl<S> TrackBodyService<S> {
-    pub(crate) fn new(inner: S, config: Arc<LayerConfig>) -> Self {
+    pub(crate) fn new(inner: S, config: ShardedArc<LayerConfig>) -> Self {
         Self { monitored: MonitoringService::new(inner, config) }
     }
 }
