@@ -18,7 +18,9 @@ use crate::{
     extract::request_id,
     field_types::FieldTypes,
     filter::Filter,
-    line_protocol::{self, BodyFields, Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags},
+    line_protocol::{
+        self, BodyFields, Changes, Extras, Id, RequestHead, RequestLine, RequestTemplate, StaticTags,
+    },
     middleware::{Route, current::Contents},
     point::schema::{ERROR_CODE, ROUTE},
     settings::Limits,
@@ -31,6 +33,8 @@ pub(crate) struct Intake {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) counters: Arc<IntakeCounters>,
     pub(crate) limits: Limits,
+    /// No other of this process has it.
+    pub(crate) number: u64,
     template: RequestTemplate,
     static_tags: StaticTags,
     filter: Option<Filter>,
@@ -70,6 +74,7 @@ impl Intake {
             buffer,
             counters,
             limits: settings.limits,
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             template: RequestTemplate::new(&static_tags, settings.request_id),
             static_tags,
             filter: Filter::new(&settings.filter),
@@ -84,6 +89,11 @@ impl Intake {
     pub(crate) fn request_started(&self, route: &Route) {
         self.buffer.request_started();
         self.unmatched.look(route);
+    }
+
+    /// What all lines of a method and a route have in common. See [`RequestTemplate::head`].
+    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
+        self.template.head(method, resource)
     }
 
     /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none. `number` is that of
@@ -128,6 +138,7 @@ impl Intake {
             stamp: ended.stamp,
             method: ended.method,
             resource,
+            head: ended.route.head(self.number),
             status_code: ended.status,
             request_id,
             execution_time: ended.execution_time,
@@ -255,6 +266,8 @@ pub(crate) fn count_detached() {
 pub(crate) fn note_disabled() {
     DISABLED.store(true, Ordering::Relaxed);
 }
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 static DISABLED: AtomicBool = AtomicBool::new(false);
 

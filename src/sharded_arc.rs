@@ -66,3 +66,46 @@ impl<T: fmt::Debug> fmt::Debug for ShardedArc<T> {
 
 /// Threads beyond these share homes.
 const SHARDS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    fn count<T>(shared: &ShardedArc<T>) -> usize {
+        Arc::strong_count(&shared.0)
+    }
+
+    #[test]
+    fn clones_are_counted_where_they_are_made() {
+        let here = ShardedArc::new(());
+        let clone = here.clone();
+        assert_eq!((count(&here), count(&clone)), (2, 2));
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let clones: Vec<_> = (0..100).map(|_| here.clone()).collect();
+                assert_eq!(count(&clones[0]), 101, "with the one that is kept for the next clone");
+                assert_eq!(count(&clones[0].clone()), 102, "a clone of a clone");
+                assert_eq!(count(&here), 2, "nobody has written here");
+            });
+        });
+        thread::scope(|scope| scope.spawn(|| assert_eq!(count(&here.clone()), 2, "none is left")).join())
+            .expect("no panic");
+        assert_eq!(count(&here), 2);
+    }
+
+    #[test]
+    fn a_clone_outlives_what_it_was_cloned_from_and_nothing_is_left() {
+        let value = Arc::new("value");
+        let mut shared = ShardedArc::new(Arc::clone(&value));
+        for _ in 0..100 {
+            // Each on a thread of its own, and each a clone of the last.
+            shared = thread::scope(|scope| scope.spawn(|| shared.clone()).join()).expect("no panic");
+            assert_eq!(**shared, "value");
+        }
+        assert_eq!(Arc::strong_count(&value), 2, "the others went with their handles");
+        drop(shared);
+        assert_eq!(Arc::strong_count(&value), 1);
+    }
+}

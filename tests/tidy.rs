@@ -53,6 +53,7 @@ const LEAVES: &[(&str, &[&str])] = &[
     ("secret", &[]),
     ("settings", &["point::schema"]),
     ("shard", &[]),
+    ("sharded_arc", &[]),
     ("sync", &[]),
     // The books count by the reasons that sinks give.
     ("stats", &["sink"]),

@@ -35,13 +35,14 @@ mod parse;
 #[cfg(test)]
 mod properties;
 mod request;
+mod segment;
 mod static_tags;
 
 pub(crate) use changes::Changes;
 pub(crate) use extras::Extras;
 pub(crate) use own_point::encode_point;
 pub(crate) use parse::parse;
-pub(crate) use request::{BodyFields, Id, RequestLine, RequestTemplate};
+pub(crate) use request::{BodyFields, Id, RequestHead, RequestLine, RequestTemplate};
 pub(crate) use static_tags::StaticTags;
 
 use crate::point::number;

@@ -8,6 +8,7 @@ use crate::{
         Changes, Extras, STANDARD_BYTES, StaticTags,
         cursor::Cursor,
         escape::{self, Position},
+        segment::Segment,
     },
     point::{
         number,
@@ -53,12 +54,22 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) method: &'static str,
     /// The raw text of the route behind the method, such as `/items/{id}`.
     pub(crate) resource: &'a str,
+    /// What the same template makes of the method and the resource, if it is known.
+    pub(crate) head: Option<&'a RequestHead>,
     pub(crate) status_code: u16,
     /// Not used where the template leaves request ids out.
     pub(crate) request_id: Id<'a>,
     pub(crate) execution_time: Duration,
     /// Where the body was tracked.
     pub(crate) body: Option<BodyFields>,
+}
+
+/// The tags of a request's lines up to the value of `status_code`, the same for all requests of a method and a route.
+#[derive(Debug)]
+pub(crate) struct RequestHead {
+    text: Box<[u8]>,
+    /// Where the value of `route` begins.
+    route: usize,
 }
 
 /// The text of a request's id, as bytes.
@@ -92,6 +103,16 @@ impl RequestTemplate {
             taken: static_tags.further_keys().map(Box::from).collect(),
             request_id,
         }
+    }
+
+    /// The head of all lines with this route; `None` where it has to be changed, which is to be counted for each of them.
+    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
+        let mut changes = Changes::default();
+        let mut text = self.requests.text().to_vec();
+        let route = text.len();
+        escape::route(&mut text, method, resource, STANDARD_BYTES, &mut changes);
+        text.extend_from_slice(self.status_code.text());
+        changes.is_empty().then(|| RequestHead { text: text.into(), route })
     }
 
     /// Makes extras fit the points of this monitor: to be called once, when the request has ended, before encoding.
@@ -144,8 +165,14 @@ impl RequestTemplate {
         changes: &mut Changes,
         (mut tags, fields): (Cursor<'_>, Cursor<'_>),
     ) {
-        self.requests.write(out, &mut tags);
-        self.route_and_status(out, request, &mut tags, changes);
+        match request.head.filter(|_| !tags.has_before(STATUS_CODE.as_bytes())) {
+            Some(head) => out.extend_from_slice(&head.text),
+            None => {
+                self.requests.write(out, &mut tags);
+                self.route(out, request, &mut tags, changes);
+            }
+        }
+        self.status(out, request, tags);
         let mut fields = Fields { extras: fields, separator: b' ' };
         if let Some(body) = &request.body {
             fields.assign(out, assignment!(BODY_BYTES));
@@ -184,7 +211,11 @@ impl RequestTemplate {
             escape::text(out, error_code, Position::TagValue, STANDARD_BYTES, changes);
         }
         self.errors_route.write(out, &mut tags);
-        self.route_and_status(out, request, &mut tags, changes);
+        match request.head.filter(|_| !tags.has_before(STATUS_CODE.as_bytes())) {
+            Some(head) => out.extend_from_slice(&head.text[head.route..]),
+            None => self.route(out, request, &mut tags, changes),
+        }
+        self.status(out, request, tags);
         let mut fields = Fields { extras: fields, separator: b' ' };
         if self.request_id {
             fields.assign(out, assignment!(REQUEST_ID));
@@ -196,9 +227,9 @@ impl RequestTemplate {
         fields.end(out, request.stamp);
     }
 
-    /// From the route's value to the last tag.
+    /// From the value of `route` to that of `status_code`.
     #[inline(always)]
-    fn route_and_status(
+    fn route(
         &self,
         out: &mut Vec<u8>,
         request: &RequestLine<'_>,
@@ -207,9 +238,14 @@ impl RequestTemplate {
     ) {
         escape::route(out, request.method, request.resource, STANDARD_BYTES, changes);
         self.status_code.write(out, tags);
+    }
+
+    /// The value of `status_code` and the tags that remain.
+    #[inline(always)]
+    fn status(&self, out: &mut Vec<u8>, request: &RequestLine<'_>, mut tags: Cursor<'_>) {
         number::status_code(out, request.status_code);
-        if !self.remaining.text.is_empty() {
-            self.remaining.write(out, tags);
+        if !self.remaining.text().is_empty() {
+            self.remaining.write(out, &mut tags);
         }
         for tag in tags {
             out.push(b',');
@@ -229,66 +265,6 @@ impl Id<'_> {
                 out.extend_from_slice(&quoted);
             }
         }
-    }
-}
-
-/// A constant run of a line's tags, which may end in the middle of one, and where an extra tag may come in between.
-#[derive(Debug)]
-struct Segment {
-    text: Box<[u8]>,
-    cuts: Box<[Cut]>,
-}
-
-/// An extra tag with a lesser name goes to `at` or before.
-#[derive(Debug)]
-struct Cut {
-    name: Box<[u8]>,
-    at: usize,
-}
-
-impl Segment {
-    /// The static tags between two standard ones, and the second one's name, whose value varies.
-    fn new(start: &str, static_tags: &StaticTags, after: Option<&str>, before: Option<&str>) -> Self {
-        let mut text = start.as_bytes().to_vec();
-        let mut cuts = Vec::new();
-        for tag in static_tags.iter() {
-            if after.is_none_or(|after| tag.key() > after.as_bytes())
-                && before.is_none_or(|before| tag.key() < before.as_bytes())
-            {
-                cuts.push(Cut { name: tag.key().into(), at: text.len() });
-                text.extend_from_slice(tag.text());
-            }
-        }
-        if let Some(before) = before {
-            cuts.push(Cut { name: before.as_bytes().into(), at: text.len() });
-            text.push(b',');
-            text.extend_from_slice(before.as_bytes());
-            text.push(b'=');
-        }
-        Self { text: text.into(), cuts: cuts.into() }
-    }
-
-    #[inline(always)]
-    fn write(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
-        if tags.is_empty() || self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {
-            out.extend_from_slice(&self.text);
-        } else {
-            self.write_with(out, tags);
-        }
-    }
-
-    #[inline(never)]
-    fn write_with(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
-        let mut from = 0;
-        for cut in &self.cuts {
-            while let Some(tag) = tags.before(&cut.name) {
-                out.extend_from_slice(&self.text[from..cut.at]);
-                out.push(b',');
-                out.extend_from_slice(tag);
-                from = cut.at;
-            }
-        }
-        out.extend_from_slice(&self.text[from..]);
     }
 }
 

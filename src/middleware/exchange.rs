@@ -14,7 +14,8 @@ use super::{
     route::{Route, method_name},
 };
 use crate::{
-    ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields, sharded_arc::ShardedArc,
+    ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields,
+    sharded_arc::ShardedArc,
 };
 
 /// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
@@ -37,8 +38,8 @@ impl Exchange {
         let intake = config.intake.as_ref()?;
         let start = Instant::now();
         let route = match &config.route {
-            None => Route::matched(request.extensions()),
-            Some(function) => Route::named(function, request),
+            None => Route::matched(request, intake),
+            Some(function) => Route::named(function, request, intake),
         };
         let mut current = Current {
             config: config.clone(),

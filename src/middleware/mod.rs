@@ -5,6 +5,8 @@ mod config;
 pub(crate) mod current;
 mod exchange;
 mod future;
+#[cfg(feature = "axum")]
+mod known_routes;
 mod layer;
 mod outcome;
 mod route;

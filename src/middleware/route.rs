@@ -5,6 +5,9 @@ use std::{borrow::Cow, fmt, mem, sync::Arc};
 use http::{Method, Request, request::Parts};
 
 use super::config::spare;
+#[cfg(feature = "axum")]
+use super::known_routes::{self, KnownRoute};
+use crate::{intake::Intake, line_protocol::RequestHead};
 
 /// What is known of the place a request went to.
 #[derive(Clone, Default)]
@@ -14,6 +17,9 @@ pub(crate) enum Route {
     Unmatched,
     #[cfg(feature = "axum")]
     Matched(axum::extract::MatchedPath),
+    /// As `Matched`, with what is the same for all requests of it.
+    #[cfg(feature = "axum")]
+    Known(Arc<KnownRoute>),
     /// From a route function of the application's own.
     Named(Cow<'static, str>),
 }
@@ -27,26 +33,39 @@ impl Route {
             Self::Unmatched => UNMATCHED,
             #[cfg(feature = "axum")]
             Self::Matched(path) => path.as_str(),
+            #[cfg(feature = "axum")]
+            Self::Known(known) => known.path.as_str(),
             Self::Named(name) => name,
         }
     }
 
     /// The matched route that a router around the layer has found.
     #[inline]
-    pub(crate) fn matched(extensions: &http::Extensions) -> Self {
+    pub(crate) fn matched<B>(request: &Request<B>, intake: &Intake) -> Self {
         #[cfg(feature = "axum")]
-        if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
-            return Self::Matched(path.clone());
+        if let Some(path) = request.extensions().get::<axum::extract::MatchedPath>() {
+            return known_routes::find(path, method_name(request.method()), intake);
         }
-        let _ = extensions;
+        let _ = (request, intake);
         Self::Unmatched
+    }
+
+    /// What is the same for all requests of this route, if this monitor knows it.
+    #[inline]
+    pub(crate) fn head(&self, monitor: u64) -> Option<&RequestHead> {
+        match self {
+            // Another monitor's layer may have told the route.
+            #[cfg(feature = "axum")]
+            Self::Known(known) if known.monitor == monitor => Some(&known.head),
+            _ => None,
+        }
     }
 
     /// The matched route, else what the application's own function says. It is lent all of the request but its body.
     #[inline(never)]
-    pub(crate) fn named<B>(function: &RouteFunction, request: &mut Request<B>) -> Self {
+    pub(crate) fn named<B>(function: &RouteFunction, request: &mut Request<B>, intake: &Intake) -> Self {
         // A function for a few paths, such as those below a nested service, must not take the others' routes away.
-        let matched = Self::matched(request.extensions());
+        let matched = Self::matched(request, intake);
         if !matched.is_unmatched() {
             return matched;
         }
@@ -63,6 +82,8 @@ impl Route {
         match self {
             #[cfg(feature = "axum")]
             Self::Matched(path) => path.as_str().as_ptr().addr(),
+            #[cfg(feature = "axum")]
+            Self::Known(known) => known.path.as_str().as_ptr().addr(),
             Self::Unmatched | Self::Named(_) => 0,
         }
     }

@@ -171,6 +171,7 @@ impl Request {
             stamp: 5,
             method,
             resource: &resource,
+            head: None,
             status_code: self.status_code,
             request_id: Id::Own(id.as_bytes()),
             execution_time: Duration::from_nanos(self.nanoseconds),
@@ -192,6 +193,13 @@ impl Request {
         let (mut request, mut error) = (Vec::new(), Vec::new());
         template.encode_request(&mut request, &line, Some(&extras), &mut changes);
         template.encode_error(&mut error, &line, &self.error_code.text(), Some(&extras), &mut changes);
+        if let Some(head) = template.head(method, &resource) {
+            let line = RequestLine { head: Some(&head), ..line };
+            let ([mut same, mut same_error], mut ignored) = ([Vec::new(), Vec::new()], Changes::default());
+            template.encode_request(&mut same, &line, Some(&extras), &mut ignored);
+            template.encode_error(&mut same_error, &line, &self.error_code.text(), Some(&extras), &mut ignored);
+            assert_eq!([&same, &same_error], [&request, &error], "a known head changes nothing");
+        }
         ([request, error], changes)
     }
 }

@@ -93,6 +93,7 @@ proptest! {
             stamp: 5,
             method,
             resource: &resource,
+            head: None,
             status_code,
             request_id: Id::Own(request_id.as_bytes()),
             execution_time,
@@ -104,6 +105,18 @@ proptest! {
         let (mut request, mut error) = (Vec::new(), Vec::new());
         template.encode_request(&mut request, &line, Some(&extras), &mut Changes::default());
         template.encode_error(&mut error, &line, &error_code, Some(&extras), &mut Changes::default());
+        if let Some(head) = template.head(method, &resource) {
+            let line = RequestLine { head: Some(&head), ..line };
+            let (mut with_head, mut changes, mut same) = (Vec::new(), Changes::default(), Changes::default());
+            template.encode_request(&mut with_head, &line, Some(&extras), &mut changes);
+            template.encode_error(&mut with_head, &line, &error_code, Some(&extras), &mut changes);
+            let line = RequestLine { head: None, ..line };
+            let mut without = Vec::new();
+            template.encode_request(&mut without, &line, Some(&extras), &mut same);
+            template.encode_error(&mut without, &line, &error_code, Some(&extras), &mut same);
+            prop_assert_eq!(String::from_utf8_lossy(&with_head), String::from_utf8_lossy(&without));
+            prop_assert_eq!(changes, same);
+        }
 
         let mut point = RequestPoint::new(&service, method, &resource, status_code, execution_time)
             .with_request_id(&request_id);
@@ -147,6 +160,7 @@ proptest! {
             stamp: i64::MAX,
             method,
             resource: &resource,
+            head: None,
             status_code: 200,
             request_id: Id::Own(request_id.as_bytes()),
             execution_time: Duration::from_micros(1),
@@ -186,6 +200,7 @@ proptest! {
                 stamp: 0,
                 method: "",
                 resource: "",
+                head: None,
                 status_code: 0,
                 request_id: Id::Own(b""),
                 execution_time: Duration::ZERO,

@@ -13,6 +13,7 @@ fn line() -> RequestLine<'static> {
         stamp: 1_700_000_000_000_000_256,
         method: "GET",
         resource: "/items/{id}",
+        head: None,
         status_code: 404,
         request_id: Id::Given(*b"4f2a00000000-00000000a1"),
         execution_time: Duration::from_nanos(123_456),

@@ -47,8 +47,9 @@ impl Recorded {
 pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
     let given = REQUEST_ID.as_bytes().try_into().expect("as long as those that the layer makes");
     vec![
-        layer("tower-influx, the layer's encoder alone", Id::Given(given)),
-        layer("the same, the request has brought its id", Id::Own(REQUEST_ID.as_bytes())),
+        layer("tower-influx, the layer's encoder alone", true, Id::Given(given)),
+        layer("the same, a route that the thread has not seen", false, Id::Given(given)),
+        layer("the same, the request has brought its id", true, Id::Own(REQUEST_ID.as_bytes())),
         recorded.row("tower-influx, `Monitor::record` of a `RequestPoint`", |record| {
             let time = black_box(Duration::from_nanos(NANOSECONDS));
             let point = tower_influx::RequestPoint::new("bench", "GET", "/items/{id}", black_box(200), time);
@@ -67,13 +68,15 @@ pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
 }
 
 /// What the layer does for a request, but for the clock, the stamp and the buffer.
-fn layer(name: &'static str, request_id: Id<'static>) -> Row {
+fn layer(name: &'static str, known: bool, request_id: Id<'static>) -> Row {
     let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
+    let head = if known { template.head("GET", "/items/{id}") } else { None };
     let write = move |out: &mut Vec<u8>| {
         let line = RequestLine {
             stamp: black_box(STAMP),
             method: black_box("GET"),
             resource: black_box("/items/{id}"),
+            head: head.as_ref(),
             status_code: black_box(200),
             request_id: black_box(request_id),
             execution_time: black_box(Duration::from_nanos(NANOSECONDS)),
