@@ -8,13 +8,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use crate::{
     ErrorCode, Point, Settings,
     buffer::Buffer,
-    clock,
+    clock::{self, Moment},
     extract::request_id,
     field_types::FieldTypes,
     filter::Filter,
@@ -181,7 +181,7 @@ impl Intake {
     /// Takes a point of the application's own.
     pub(crate) fn record(&self, point: &dyn Point) {
         let mut lines = take_scratch();
-        let stamp = point.time().map_or_else(|| clock::stamp(Instant::now()), |time| time.as_nanos());
+        let stamp = point.time().map_or_else(|| clock::stamp(Moment::now()), |time| time.as_nanos());
         match line_protocol::encode_point(
             point,
             stamp,

@@ -27,17 +27,19 @@ use std::{
         LazyLock,
         atomic::{AtomicBool, AtomicI64, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
+
+mod moment;
+
+pub(crate) use moment::Moment;
 
 use crate::shard::{self, Padded};
 
 /// A unique stamp for a moment that the caller has just read: nanoseconds of the epoch.
 #[inline]
-pub(crate) fn stamp(now: Instant) -> i64 {
-    let clock = &*CLOCK;
-    let monotonic = clock.monotonic(now);
-    clock.stamps.next(shard::shard(), monotonic, || clock.read())
+pub(crate) fn stamp(now: Moment) -> i64 {
+    STAMPS.next(shard::shard(), now.nanoseconds(), read)
 }
 
 /// The generator of stamps, without clocks of its own: the caller brings the monotonic time, in nanoseconds from any fixed
@@ -206,41 +208,16 @@ fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
         .map(|(_, _, era)| era)
 }
 
-/// The generator of the process with the system's clocks.
-struct Clock {
-    /// A little before the first use, so that the first caller's reading is not before it.
-    base: Instant,
-    stamps: Stamps,
-}
-
-impl Clock {
-    fn new() -> Self {
-        let now = Instant::now();
-        let base = now.checked_sub(Duration::from_secs(60)).unwrap_or(now);
-        let mask = RandomState::new().build_hasher().finish() as u8;
-        Self { base, stamps: Stamps::new(mask, read(base)) }
-    }
-
-    #[inline]
-    fn monotonic(&self, now: Instant) -> i64 {
-        nanoseconds(now.saturating_duration_since(self.base))
-    }
-
-    fn read(&self) -> Reading {
-        read(self.base)
-    }
-}
-
 /// A thread held up between the two clocks would put every stamp of the next second off, so the closest of a few tries
 /// counts.
-fn read(base: Instant) -> Reading {
+fn read() -> Reading {
     let mut best = None;
     for _ in 0..READ_TRIES {
-        let before = Instant::now();
+        let before = Moment::now();
         let wall = SystemTime::now();
         let gap = before.elapsed();
         if best.is_none_or(|(least, _)| gap < least) {
-            let monotonic = nanoseconds(before.saturating_duration_since(base) + gap / 2);
+            let monotonic = before.nanoseconds() + (gap / 2).as_nanos() as i64;
             best = Some((gap, Reading { monotonic, wall: unix_nanoseconds(wall) }));
         }
         if gap < READ_GAP {
@@ -255,13 +232,9 @@ fn unix_nanoseconds(time: SystemTime) -> i64 {
     time.duration_since(UNIX_EPOCH).map_or_else(|before| -saturating(before.duration()), saturating)
 }
 
-#[inline]
-fn nanoseconds(duration: Duration) -> i64 {
-    // Enough for 292 years of uptime.
-    duration.as_nanos() as i64
-}
-
-static CLOCK: LazyLock<Clock> = LazyLock::new(Clock::new);
+/// The generator of the process, with the system's clocks.
+static STAMPS: LazyLock<Stamps> =
+    LazyLock::new(|| Stamps::new(RandomState::new().build_hasher().finish() as u8, read()));
 
 const SHARDS: usize = 32;
 const ERA_BITS: u32 = 3;

@@ -1,10 +1,6 @@
 //! The task behind a [`LicenseWatch`](super::LicenseWatch): asks the schedule, runs the check, records the point.
 
-use std::{
-    any::Any,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -18,7 +14,7 @@ use super::{
     state::{CheckedLicense, LicenseState, LicenseStatus},
     wall_clock::WallClock,
 };
-use crate::clock;
+use crate::clock::{self, Moment};
 
 /// Somebody who waits for a check that begins after the question.
 pub(crate) type Request = oneshot::Sender<Arc<CheckedLicense>>;
@@ -70,7 +66,7 @@ impl<C: LicenseCheck> Task<C> {
         let checked_at = self.clock.now().into();
         let state = outcome(&self.check, self.timeout).await;
         let license = Arc::new(CheckedLicense::new(state, checked_at));
-        let stamp = clock::stamp(Instant::now()).into();
+        let stamp = clock::stamp(Moment::now()).into();
         for key in point::reserved_extras(&license) {
             tracing::warn!(
                 target: "tower_influx",

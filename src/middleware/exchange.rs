@@ -1,9 +1,6 @@
 //! One request on its way through the layer, from its start to its end, which is recorded exactly once.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use http::{Extensions, Request, Response};
 
@@ -14,7 +11,10 @@ use super::{
     route::{Route, method_name},
 };
 use crate::{
-    ErrorCode, MonitoringData, RequestId, clock, intake::Ended, line_protocol::BodyFields,
+    ErrorCode, MonitoringData, RequestId,
+    clock::{self, Moment},
+    intake::Ended,
+    line_protocol::BodyFields,
     sharded_arc::ShardedArc,
 };
 
@@ -24,7 +24,7 @@ use crate::{
 pub(crate) struct Exchange {
     /// `Some` until the request's points are written. Lent to the thread while the inner service runs.
     current: Option<Current>,
-    start: Instant,
+    start: Moment,
     stamp: i64,
     method: &'static str,
     route: Route,
@@ -36,7 +36,7 @@ impl Exchange {
     #[inline]
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let intake = config.intake.as_ref()?;
-        let start = Instant::now();
+        let start = Moment::now();
         let route = match &config.route {
             None => Route::matched(request, intake),
             Some(function) => Route::named(function, request, intake),
