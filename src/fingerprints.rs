@@ -33,7 +33,13 @@ impl Fingerprints {
         Self { levels: (0..levels.max(1)).map(|_| OnceLock::new()).collect() }
     }
 
+    /// How many entries fit into one level, the lowest being 1.
+    pub(crate) fn level_size(level: usize) -> usize {
+        16 * (FIRST_LEVEL << (3 * (level - 1)))
+    }
+
     /// The entry of `hash`, if it is in the set.
+    #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<Entry<'_>> {
         for (level, groups) in self.levels.iter().enumerate() {
             for slot in group(groups.get()?, level, hash) {
@@ -71,6 +77,7 @@ impl Fingerprints {
 
 impl Entry<'_> {
     /// The owner's four bits.
+    #[inline]
     pub(crate) fn mark(&self) -> u8 {
         (self.slot.load(Ordering::Acquire) & MARK) as u8
     }

@@ -1,13 +1,15 @@
 //! How many different values a tag may have: each one is a series of its own in the database, for ever.
 
 use std::{
-    hash::{BuildHasher, Hasher, RandomState},
+    hash::{BuildHasher, Hasher},
     hint,
     sync::{
         OnceLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
 };
+
+use foldhash::fast::RandomState;
 
 use crate::{
     fingerprints::{self, Entry, Fingerprints},
@@ -20,23 +22,25 @@ use crate::{
 /// The first `limits.tag_values` of a key are admitted for as long as the process runs; every further one is to be replaced
 /// by the overflow value [`OVERFLOW`]. The keys are those of extra tags, of the application's own points and `error_code`.
 ///
-/// Bounded: a value is a hash in a set that stops growing at the limit (37 KiB a key at the default limit, half a KiB while
-/// the values are few); 256 keys have a set each, all further keys share one more. No locks, and a bounded number of steps whatever the values are: the hash is
-/// keyed randomly, so that nobody outside can aim at one place.
+/// Bounded: a key and a value together are a hash in a set, which grows no more for a key that has reached the limit. 256 keys
+/// are counted apart, all further ones as one. The set takes half a KiB while the values are few, and at most some 64 bytes for
+/// each that was admitted. No locks, and a bounded number of steps whatever the values are: the hash is seeded at random, so
+/// that nobody outside can aim at one place.
 #[derive(Debug)]
 pub(crate) struct TagValues {
     limit: usize,
     hasher: RandomState,
-    /// A random odd number.
-    odd: u64,
+    seed: u64,
+    /// Keys with their values, and whether they were admitted.
+    decided: Fingerprints,
     keys: Box<[OnceLock<Box<Key>>]>,
+    /// Of all keys beyond the bound.
     shared: Key,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Key {
     name: Box<[u8]>,
-    values: Fingerprints,
     admitted: AtomicUsize,
     warned: AtomicBool,
 }
@@ -45,36 +49,80 @@ impl TagValues {
     /// At most `limit` values a key; 0 is no bound.
     pub(crate) fn new(limit: usize) -> Self {
         let keys = if limit == 0 { 0 } else { KEYS };
-        let hasher = RandomState::new();
+        let hasher = RandomState::default();
+        // Enough that the last level is never more than a quarter full, so that no value lacks a place below the limit.
+        let most = limit.saturating_mul(KEYS + 1);
+        let levels = (1..MOST_LEVELS).find(|level| Fingerprints::level_size(*level) / 4 >= most);
         Self {
             limit,
-            odd: hasher.hash_one(limit) | 1,
+            seed: hasher.hash_one(limit),
             hasher,
+            decided: Fingerprints::new(levels.unwrap_or(MOST_LEVELS)),
             keys: (0..keys).map(|_| OnceLock::new()).collect(),
-            shared: Key::new(&[], limit),
+            shared: Key::default(),
         }
     }
 
     /// The value, or [`OVERFLOW`] instead of it, counted: for the standard tags whose values are the application's choice.
     pub(crate) fn admit<'v>(&self, key: &str, value: &'v str, counters: &IntakeCounters) -> &'v str {
-        if self.admits(key.as_bytes(), value.as_bytes()) {
+        // Most names and codes are short; a longer one costs an allocation.
+        let (size, mut short) = (key.len() + 1 + value.len(), [0; SHORT]);
+        let admitted = match short.get_mut(..size) {
+            Some(tag) => {
+                tag[..key.len()].copy_from_slice(key.as_bytes());
+                tag[key.len()] = b'=';
+                tag[key.len() + 1..].copy_from_slice(value.as_bytes());
+                self.admits(tag, key.len())
+            }
+            None => self.admits([key, "=", value].concat().as_bytes(), key.len()),
+        };
+        if admitted {
             return value;
         }
         counters.overflowed_tags.add(1);
         OVERFLOW
     }
 
-    /// Whether the tag may have this value; if not, it is to have [`OVERFLOW`]. Warns of a key's first refusal.
-    pub(crate) fn admits(&self, key: &[u8], value: &[u8]) -> bool {
-        if self.limit == 0 || value == OVERFLOW.as_bytes() {
+    /// Whether the tag `key=value` may have this value; if not, it is to have [`OVERFLOW`]. Warns of a key's first refusal.
+    #[inline(always)]
+    pub(crate) fn admits(&self, tag: &[u8], key: usize) -> bool {
+        if self.limit == 0 || &tag[key + 1..] == OVERFLOW.as_bytes() {
             return true;
         }
-        let found = self.key(key);
-        let admitted = found.admits(self.hash(found, key, value), self.limit);
-        if !admitted && !found.warned.load(Ordering::Relaxed) && !found.warned.swap(true, Ordering::Relaxed) {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(tag);
+        let hash = hasher.finish();
+        match self.decided.find(hash) {
+            Some(entry) if entry.mark() == ADMITTED => true,
+            found => self.decide(&tag[..key], hash, found),
+        }
+    }
+
+    /// For a value that is new, or beyond the limit.
+    #[inline(never)]
+    fn decide(&self, name: &[u8], hash: u64, found: Option<Entry<'_>>) -> bool {
+        let key = self.key(name);
+        let admitted = if key.admitted.load(Ordering::Acquire) >= self.limit {
+            // Nothing is inserted any more, so that values without end leave no trace. What another thread has inserted since
+            // the look, as the very last one, goes without its value this once.
+            found.is_some_and(|entry| decision(&entry))
+        } else {
+            match self.decided.find_or_insert(hash, UNDECIDED) {
+                Some(entry) if entry.inserted => {
+                    let one_more = |count| (count < self.limit).then_some(count + 1);
+                    let admitted =
+                        key.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
+                    entry.set_mark(if admitted { ADMITTED } else { REFUSED });
+                    admitted
+                }
+                Some(entry) => decision(&entry),
+                None => false,
+            }
+        };
+        if !admitted && !key.warned.load(Ordering::Relaxed) && !key.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "tower_influx",
-                tag = %String::from_utf8_lossy(key),
+                tag = %String::from_utf8_lossy(name),
                 limit = self.limit,
                 "a tag has had as many different values as `limits.tag_values` allows: points with further values are stored \
                  with the value `{OVERFLOW}`; use a field for values without end, or raise the limit (said once per tag)"
@@ -83,69 +131,16 @@ impl TagValues {
         admitted
     }
 
-    fn hash(&self, found: &Key, key: &[u8], value: &[u8]) -> u64 {
-        if value.len() <= 7 && !found.is_shared() {
-            // Length and bytes are 59 bits; times an odd number, which only moves them about, they are a hash without
-            // collisions in the 60 bits that count.
-            let word = value.iter().fold(value.len() as u64, |word, byte| word << 8 | u64::from(*byte));
-            return word.wrapping_mul(self.odd) << 4;
-        }
-        let mut hasher = self.hasher.build_hasher();
-        if found.is_shared() {
-            hasher.write(key);
-            hasher.write_u8(b'=');
-        }
-        hasher.write(value);
-        hasher.finish()
-    }
-
-    #[inline]
     fn key(&self, name: &[u8]) -> &Key {
-        let hash = fingerprints::hash_names(self.odd, name);
+        let hash = fingerprints::hash_names(self.seed, name);
         for step in 0..PROBES {
             let place = &self.keys[(hash as usize).wrapping_add(step) % KEYS];
-            let key = place.get_or_init(|| Box::new(Key::new(name, self.limit)));
+            let key = place.get_or_init(|| Box::new(Key { name: name.into(), ..Key::default() }));
             if *key.name == *name {
                 return key;
             }
         }
         &self.shared
-    }
-}
-
-impl Key {
-    fn new(name: &[u8], limit: usize) -> Self {
-        // Enough that the last level is never more than a quarter full, so that no value lacks a place below the limit.
-        let levels = (1..12).find(|level| (64_usize << (3 * (level - 1))) / 4 >= limit).unwrap_or(12);
-        Self {
-            name: name.into(),
-            values: Fingerprints::new(levels),
-            admitted: AtomicUsize::new(0),
-            warned: AtomicBool::new(false),
-        }
-    }
-
-    /// Whether this is the one for all keys beyond the bound, which has no name of its own.
-    fn is_shared(&self) -> bool {
-        self.name.is_empty()
-    }
-
-    fn admits(&self, hash: u64, limit: usize) -> bool {
-        if self.admitted.load(Ordering::Acquire) >= limit {
-            // Full: nothing is inserted any more, so that values without end leave no trace.
-            return self.values.find(hash).is_some_and(|entry| decision(&entry));
-        }
-        match self.values.find_or_insert(hash, UNDECIDED) {
-            Some(entry) if entry.inserted => {
-                let one_more = |count| (count < limit).then_some(count + 1);
-                let admitted =
-                    self.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
-                entry.set_mark(if admitted { ADMITTED } else { REFUSED });
-                admitted
-            }
-            Some(entry) => decision(&entry),
-            None => false,
-        }
     }
 }
 
@@ -165,11 +160,14 @@ const UNDECIDED: u8 = 1;
 const ADMITTED: u8 = 2;
 const REFUSED: u8 = 3;
 
-/// Keys with a set of values each.
+/// Keys that are counted apart.
 const KEYS: usize = 256;
 /// Places where a key may be: most of a table of 256 would have to be taken before one goes to the shared set.
 const PROBES: usize = 32;
 const SPINS: usize = 200;
+const SHORT: usize = 128;
+/// The last of them has a place for a thousand million values.
+const MOST_LEVELS: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -192,12 +190,16 @@ mod tests {
         log
     }
 
+    fn admits(values: &TagValues, key: &[u8], value: &[u8]) -> bool {
+        values.admits(&[key, b"=", value].concat(), key.len())
+    }
+
     fn admitted(values: &TagValues, range: std::ops::Range<u32>) -> HashSet<u32> {
         // Short ones are their own hash, longer ones are hashed.
         let text = |number: u32| {
             if number.is_multiple_of(2) { format!("{number}") } else { format!("tenant-{number}") }
         };
-        range.filter(|number| values.admits(b"tenant", text(*number).as_bytes())).collect()
+        range.filter(|number| admits(values, b"tenant", text(*number).as_bytes())).collect()
     }
 
     #[test]
@@ -213,10 +215,10 @@ mod tests {
     #[test]
     fn keys_are_apart_and_the_overflow_value_is_free() {
         let values = TagValues::new(1);
-        assert!(values.admits(b"a", b"1") && !values.admits(b"a", b"2"));
-        assert!(values.admits(b"b", b"2") && !values.admits(b"b", b"1"));
-        assert!(values.admits(b"a", OVERFLOW.as_bytes()) && values.admits(b"c", OVERFLOW.as_bytes()));
-        assert!(values.admits(b"c", b"1"));
+        assert!(admits(&values, b"a", b"1") && !admits(&values, b"a", b"2"));
+        assert!(admits(&values, b"b", b"2") && !admits(&values, b"b", b"1"));
+        assert!(admits(&values, b"a", OVERFLOW.as_bytes()) && admits(&values, b"c", OVERFLOW.as_bytes()));
+        assert!(admits(&values, b"c", b"1"));
         let counters = IntakeCounters::default();
         assert_eq!(values.admit("c", "1", &counters), "1");
         assert_eq!((values.admit("c", "2", &counters), counters.overflowed_tags.count()), ("other", 1));
@@ -227,8 +229,8 @@ mod tests {
         let values = TagValues::new(1);
         let log = logged(|| {
             for number in 0..10 {
-                values.admits(b"tenant", format!("secret-{number}").as_bytes());
-                values.admits(b"host", format!("secret-{number}").as_bytes());
+                admits(&values, b"tenant", format!("secret-{number}").as_bytes());
+                admits(&values, b"host", format!("secret-{number}").as_bytes());
             }
         });
         assert_eq!((log.matches("WARN").count(), log.matches("tag=tenant limit=1").count()), (2, 1), "{log}");
@@ -246,12 +248,13 @@ mod tests {
     fn keys_beyond_the_bound_share_one_set() {
         let values = TagValues::new(2);
         for number in 0..10_000_u32 {
-            values.admits(&number.to_be_bytes(), b"value");
+            admits(&values, &number.to_be_bytes(), b"value");
         }
         let taken = values.keys.iter().filter(|key| key.get().is_some()).count();
         assert!(taken <= KEYS);
         assert_eq!(values.shared.admitted.load(Ordering::Relaxed), 2);
-        let passing = (0..10_000_u32).filter(|number| values.admits(&number.to_be_bytes(), b"value")).count();
+        let passing =
+            (0..10_000_u32).filter(|number| admits(&values, &number.to_be_bytes(), b"value")).count();
         assert_eq!(passing, taken + 2);
     }
 
@@ -278,8 +281,7 @@ mod tests {
     fn values_without_end_leave_no_trace() {
         let values = TagValues::new(1_000);
         admitted(&values, 0..1_000);
-        let slots = |key: &Key| format!("{:?}", key.values);
-        let before = slots(values.key(b"tenant"));
+        let before = format!("{:?}", values.decided);
         thread::scope(|scope| {
             for thread in 0..4_u32 {
                 let values = &values;
@@ -290,6 +292,6 @@ mod tests {
                 });
             }
         });
-        assert_eq!(slots(values.key(b"tenant")), before);
+        assert_eq!(format!("{:?}", values.decided), before);
     }
 }

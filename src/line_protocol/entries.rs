@@ -116,7 +116,7 @@ impl Entries {
         let mut changes = Changes::default();
         for at in 0..self.tags.len() {
             let entry = self.tags[at];
-            if !values.admits(&self.arena[entry.start..entry.key], &self.arena[entry.key + 1..entry.end]) {
+            if !values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start) {
                 changes.overflowed += 1;
                 let start = self.arena.len();
                 self.arena.extend_from_within(entry.start..=entry.key);

@@ -136,7 +136,7 @@ fn the_largest_request_fits_into_a_line() {
         extras.tag(name, "a".into(), &limits);
     }
     for name in &names {
-        values.admits(name.as_bytes(), b"first");
+        values.admits(format!("{name}=first").as_bytes(), name.len());
     }
     assert!(template.prepare(&mut extras, &FieldTypes::default(), &values).overflowed > 1_000);
     let mut line = RequestLine { resource: &bad, request_id: Id::Own(bad.as_bytes()), ..line() };
