@@ -15,13 +15,12 @@ use crate::{
     ErrorCode, Point, Settings,
     buffer::Buffer,
     clock::{self, Moment},
-    extract::request_id,
     field_types::FieldTypes,
     filter::Filter,
     line_protocol::{
         self, BodyFields, Changes, Extras, Id, RequestHead, RequestLine, RequestTemplate, StaticTags,
     },
-    middleware::{Route, current::Contents},
+    middleware::{Route, slot::Contents},
     point::schema::{ERROR_CODE, ROUTE},
     settings::Limits,
     stats::{DETACHED, IntakeCounters},
@@ -59,7 +58,7 @@ pub(crate) struct Ended<'a> {
     pub(crate) error_code: Option<&'a ErrorCode>,
     /// From the classifier.
     pub(crate) classified_error_code: Option<&'a ErrorCode>,
-    pub(crate) body: Option<BodyFields>,
+    pub(crate) body: Option<&'a BodyFields>,
 }
 
 impl Intake {
@@ -99,38 +98,45 @@ impl Intake {
     /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none. `number` is that of
     /// the id it was given.
     pub(crate) fn record_request(&self, ended: &Ended<'_>, number: u64) {
-        let id = Id::Given(request_id::text_of(number));
         let error_code = ended.error_code.or(ended.classified_error_code);
-        self.write_request(&Ended { error_code, ..*ended }, id, None);
+        self.write_request(ended, ended.route, error_code, Id::Given(number), None);
     }
 
     /// As [`record_request`](Self::record_request), with what its slot holds.
+    #[inline(always)]
     pub(crate) fn record_request_with(&self, ended: &Ended<'_>, contents: &mut Contents) {
         let is_last = contents.is_last(self);
-        let Contents { extras, error_code, route, request_id: id, .. } = contents;
-        let ended = Ended {
-            route: route.as_ref().unwrap_or(ended.route),
-            error_code: ended.error_code.or(error_code.as_ref()).or(ended.classified_error_code),
-            ..*ended
-        };
-        let id = id.number().map_or(Id::Own(id.own()), |number| Id::Given(request_id::text_of(number)));
-        if is_last {
-            self.write_request(&ended, id, Some(extras));
-            contents.seal();
+        let Contents { extras, error_code, route, request_id, .. } = contents;
+        let route = route.as_ref().unwrap_or(ended.route);
+        let error_code = ended.error_code.or(error_code.as_ref()).or(ended.classified_error_code);
+        let id = request_id.number().map_or(Id::Own(request_id.own()), Id::Given);
+        let mut copy;
+        let extras = if is_last {
+            extras
         } else {
             // The monitor around this one has types and caps of its own: it must find the extras as they were.
-            self.write_request(&ended, id, Some(&mut extras.clone()));
+            copy = extras.clone();
+            &mut copy
+        };
+        self.write_request(ended, route, error_code, id, Some(extras));
+        if is_last {
+            contents.seal();
         }
     }
 
-    /// Inlined once for requests without extras, where all that looks for them is then left out.
-    #[inline(always)]
-    fn write_request(&self, ended: &Ended<'_>, request_id: Id<'_>, mut extras: Option<&mut Extras>) {
-        if self.filter.as_ref().is_some_and(|filter| !filter.records(ended.method, ended.route.as_str())) {
+    fn write_request(
+        &self,
+        ended: &Ended<'_>,
+        route: &Route,
+        error_code: Option<&ErrorCode>,
+        request_id: Id<'_>,
+        mut extras: Option<&mut Extras>,
+    ) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.records(ended.method, route.as_str())) {
             return self.buffer.request_ended();
         }
         let mut lines = take_scratch();
-        let resource = match ended.route {
+        let resource = match route {
             Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
             route => route.as_str(),
         };
@@ -138,7 +144,7 @@ impl Intake {
             stamp: ended.stamp,
             method: ended.method,
             resource,
-            head: ended.route.head(self.number),
+            head: route.head(self.number),
             status_code: ended.status,
             request_id,
             execution_time: ended.execution_time,
@@ -146,11 +152,11 @@ impl Intake {
         };
         let mut changes = Changes::default();
         if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
-            changes += self.template.prepare(extras, &self.types, &self.values);
+            self.template.prepare(extras, &self.types, &self.values, &mut changes);
         }
         self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
         if ended.failed {
-            self.write_error(&mut lines, &line, ended, extras.as_deref(), &mut changes);
+            self.write_error(&mut lines, &{ line }, error_code, extras.as_deref(), &mut changes);
         }
         if !changes.is_empty() {
             changes.count(&self.counters);
@@ -159,15 +165,16 @@ impl Intake {
         keep_scratch(lines);
     }
 
+    #[inline(never)]
     fn write_error(
         &self,
         lines: &mut Vec<u8>,
         line: &RequestLine<'_>,
-        ended: &Ended<'_>,
+        error_code: Option<&ErrorCode>,
         extras: Option<&Extras>,
         changes: &mut Changes,
     ) {
-        match ended.error_code {
+        match error_code {
             // An empty error code becomes the status code.
             None => self.template.encode_error(lines, line, "", extras, changes),
             Some(code) => code.with_text(|code| {
@@ -211,6 +218,7 @@ impl Intake {
         keep_scratch(lines);
     }
 
+    #[inline]
     fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
         // Accepted or not: the buffer has counted it.
         let _ = self.buffer.push(lines, points, ends_request);

@@ -311,16 +311,22 @@ impl Buffer {
 
     /// The lock of the thread's own shard, or of the next one while somebody else holds that: its holder may have been
     /// suspended, and there are as many shards as can run at once.
-    #[inline]
+    #[inline(always)]
     fn lock_own(&self) -> MutexGuard<'_, Shard> {
-        for step in 0..2 {
-            match self.place(step).shard.try_lock() {
-                Ok(shard) => return shard,
-                Err(TryLockError::Poisoned(poisoned)) => return poisoned.into_inner(),
-                Err(TryLockError::WouldBlock) => {}
-            }
+        match self.place(0).shard.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => self.lock_next(),
         }
-        lock(&self.place(0).shard)
+    }
+
+    #[cold]
+    fn lock_next(&self) -> MutexGuard<'_, Shard> {
+        match self.place(1).shard.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
+        }
     }
 
     /// Every shard, one after the other, never two at once.

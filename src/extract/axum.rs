@@ -1,6 +1,6 @@
 //! The extractor and the response part of axum.
 
-use std::{convert::Infallible, sync::Arc};
+use std::convert::Infallible;
 
 use axum::extract::MatchedPath;
 use axum_core::{
@@ -37,9 +37,9 @@ fn find(parts: &Parts) -> Option<MonitoringData> {
     let route = parts.extensions.get::<MatchedPath>();
     let current = current::with(|current| {
         if let Some(path) = route.filter(|path| current.route_address != path.as_str().as_ptr().addr()) {
-            current.slot().lock().refine(Route::Matched(path.clone()));
+            current.refine(Route::Matched(path.clone()));
         }
-        MonitoringData { slot: Arc::clone(current.slot()) }
+        MonitoringData { slot: current.slot() }
     });
     current.or_else(|| {
         let data = parts.extensions.get::<MonitoringData>()?;

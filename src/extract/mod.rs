@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use crate::{
     Value,
-    middleware::current::{self, Slot},
+    middleware::{current, slot::Slot},
     timer::{Timed, Timer},
 };
 
@@ -58,7 +58,7 @@ impl MonitoringData {
     /// Empty data that belongs to no request yet. It counts once it is put into the extensions of a request, outside of the
     /// layer, or of a response, inside of it.
     pub fn new() -> Self {
-        Self { slot: Slot::take(None, RequestId::default()) }
+        Self { slot: Slot::without_owner() }
     }
 
     /// The data of the request that this thread is working on right now, if a monitored one is.
@@ -66,19 +66,19 @@ impl MonitoringData {
     /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the task: a spawned task is
     /// polled outside of its request.
     pub fn current() -> Option<Self> {
-        current::with(|current| Self { slot: Arc::clone(current.slot()) })
+        current::with(|current| Self { slot: current.slot() })
     }
 
     /// Adds a tag: indexed, stored as text.
     #[inline]
     pub fn tag<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
-        self.slot.lock().tag(key, value.into());
+        self.slot.tag(key, value.into());
     }
 
     /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name wins.
     #[inline]
     pub fn field<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
-        self.slot.lock().field(key, value.into());
+        self.slot.field(key, value.into());
     }
 
     /// Sets the error code of the request's point in `errors`, if the request fails. One in the response's extensions wins.

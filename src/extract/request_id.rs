@@ -3,16 +3,12 @@
 use std::{
     cell::Cell,
     fmt,
-    hash::{BuildHasher, Hasher, RandomState},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::point::schema::GIVEN_ID_BYTES;
+use crate::point::given_id;
 
 /// The id of a request: the visible characters of its own header, at most 128 of them, or one given by the layer.
 ///
@@ -38,6 +34,10 @@ impl RequestId {
     pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
         if headers.len() > FEW_HEADERS {
             return headers.get(name);
+        }
+        // Most have none, and names alone are passed faster than names and values.
+        if headers.keys().all(|other| other != name) {
+            return None;
         }
         headers.iter().find_map(|(other, value)| (other == name).then_some(value))
     }
@@ -86,7 +86,7 @@ impl RequestId {
     pub(crate) fn to_header(&self) -> Option<HeaderValue> {
         match &self.0 {
             Id::None => None,
-            Id::Given(number) => HeaderValue::from_bytes(&text_of(*number)).ok(),
+            Id::Given(number) => HeaderValue::from_bytes(&given_id::text_of(*number)).ok(),
             Id::Own(value) => Some(value.clone()),
         }
     }
@@ -94,7 +94,7 @@ impl RequestId {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.number().map(text_of);
+        let text = self.number().map(given_id::text_of);
         let bytes = text.as_ref().map_or(self.own(), |text| text);
         formatter.write_str(str::from_utf8(bytes).unwrap_or_default())
     }
@@ -107,46 +107,13 @@ fn next_block() -> u64 {
     NEXT_BLOCK.fetch_add(BLOCK_SIZE, Ordering::Relaxed) + 1
 }
 
-/// The text of a given id.
-#[inline]
-pub(crate) fn text_of(number: u64) -> [u8; LENGTH] {
-    static PREFIX: OnceLock<[u8; PREFIX_LENGTH]> = OnceLock::new();
-    let prefix = PREFIX.get_or_init(|| {
-        // The standard library seeds this from the system once; no request asks the system for randomness.
-        let random = RandomState::new().build_hasher().finish();
-        let mut prefix = [b'-'; PREFIX_LENGTH];
-        prefix[..8].copy_from_slice(&hexadecimal(random as u32));
-        prefix[8..12].copy_from_slice(&hexadecimal((random >> 32) as u32)[..4]);
-        prefix
-    });
-    let mut text = [0; LENGTH];
-    text[..PREFIX_LENGTH].copy_from_slice(prefix);
-    text[PREFIX_LENGTH..LENGTH - 8].copy_from_slice(&hexadecimal((number >> 32) as u32)[6..]);
-    text[LENGTH - 8..].copy_from_slice(&hexadecimal(number as u32));
-    text
-}
-
-/// All eight digits at once, one in each byte of a word.
-#[inline]
-fn hexadecimal(number: u32) -> [u8; 8] {
-    let number = u64::from(number);
-    let fours = (number | (number << 16)) & 0x0000_ffff_0000_ffff;
-    let twos = (fours | (fours << 8)) & 0x00ff_00ff_00ff_00ff;
-    let ones = (twos | (twos << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
-    // 1 in each byte that holds 10 or more, and so is a letter.
-    let letters = ((ones + u64::from_ne_bytes([6; 8])) >> 4) & u64::from_ne_bytes([1; 8]);
-    (ones + u64::from_ne_bytes([b'0'; 8]) + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
-}
-
 const MAX_LENGTH: usize = 128;
 const BLOCK_SIZE: u64 = 1024;
 const FEW_HEADERS: usize = 8;
-const PREFIX_LENGTH: usize = 13;
-/// Behind the prefix, ten digits of a number last for a trillion requests of one process.
-const LENGTH: usize = GIVEN_ID_BYTES;
 
 #[cfg(test)]
 mod tests {
+    use crate::point::given_id::GIVEN_ID_BYTES;
     use std::{collections::HashSet, thread};
 
     use super::*;
@@ -164,15 +131,6 @@ mod tests {
         assert_eq!(id(&[b'x'; 129]), "x".repeat(128));
         assert_eq!(id(b"\xff\xfe"), "", "nothing visible: it gets one");
         assert_eq!(id(b""), "");
-    }
-
-    #[test]
-    fn numbers_are_hexadecimal() {
-        for number in (0..u32::MAX).step_by(99_991).chain([0, 9, 10, 15, 16, u32::MAX]) {
-            assert_eq!(hexadecimal(number), *format!("{number:08x}").as_bytes());
-        }
-        let number = 0x12_3456_789a;
-        assert_eq!(text_of(number)[PREFIX_LENGTH..], *b"123456789a");
     }
 
     #[test]
@@ -206,6 +164,6 @@ mod tests {
             threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 40_000);
-        assert!(ids.iter().all(|id| id.len() == LENGTH && id.as_bytes()[12] == b'-'), "{}", ids[0]);
+        assert!(ids.iter().all(|id| id.len() == GIVEN_ID_BYTES && id.as_bytes()[12] == b'-'), "{}", ids[0]);
     }
 }

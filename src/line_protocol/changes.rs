@@ -24,7 +24,9 @@ pub(crate) struct Changes {
 impl Changes {
     /// Whether nothing was changed.
     pub(crate) fn is_empty(&self) -> bool {
-        *self == Self::default()
+        // Without a branch for each.
+        let Self { sanitized, truncated, refused, excess, conflicts, overflowed } = *self;
+        sanitized | truncated | refused | excess | conflicts | overflowed == 0
     }
 
     /// Adds them to the counters; touches none where nothing was changed.

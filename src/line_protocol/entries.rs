@@ -12,7 +12,7 @@ use crate::{
     tag_values::TagValues,
 };
 
-/// Encoded tags and fields: `key=value` each, one behind the other in one arena, and where each of them is.
+/// Encoded tags and fields: `,key=value` each, one behind the other in one arena, and where each of them is.
 ///
 /// The last value of a key wins. A name is a tag or a field, not both, as InfluxDB 3 demands: a tag wins over a field. A
 /// value that is replaced gives its bytes back at once, so that setting one key for ever takes no more room than once.
@@ -36,99 +36,110 @@ pub(super) struct Room<'a> {
 }
 
 impl Entries {
-    pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: Room<'_>) -> Changes {
-        let mut changes = Changes::default();
-        let start = self.arena.len();
-        escape::text(&mut self.arena, key, Position::TagKey, NAME_BYTES, &mut changes);
-        let limit = room.limits.tag_bytes.min(VALUE_BYTES);
-        let key_end = self.arena.len();
-        self.arena.push(b'=');
-        let stored = match value {
-            Value::String(text) => {
-                escape::text(&mut self.arena, text, Position::TagValue, limit, &mut changes);
-                true
-            }
-            Value::Float(number) => self.float(*number),
-            Value::Integer(number) => self.integer(*number),
-            Value::Unsigned(number) => {
-                self.arena.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes());
-                true
-            }
-            Value::Boolean(truth) => self.boolean(*truth),
-        };
-        let empty = self.arena.len() == key_end + 1;
-        let entry = Entry { start, key: key_end, end: self.arena.len(), field_type: FieldType::String };
-        self.keep(entry, true, stored && !empty, room, &mut changes);
-        changes
+    /// Whether a key of a tag is written as it is.
+    pub(super) fn is_plain_key(key: &str) -> bool {
+        escape::is_plain_tag(key.as_bytes(), NAME_BYTES)
     }
 
-    pub(super) fn field(&mut self, key: &str, value: &Value<'_>, room: Room<'_>) -> Changes {
-        let mut changes = Changes::default();
-        let start = self.arena.len();
-        escape::text(&mut self.arena, key, Position::FieldKey, NAME_BYTES, &mut changes);
-        let limit = room.limits.field_bytes.min(VALUE_BYTES);
+    /// Takes a tag with a plain key, as `,key=`, if it is a usual one: nothing of its value needs a change, its place is behind all others, and
+    /// there is room. False for any other, which is to be given to [`tag`](Self::tag).
+    #[inline]
+    pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: Room<'_>) -> bool {
+        let value = text.as_bytes();
+        let [_, name @ .., _] = key else { return false };
+        let start = self.arena.len() + 1;
+        let (key_end, end) = (start + name.len(), start + name.len() + 1 + value.len());
+        let count = self.tags.len() + 1;
+        if !self.fields.is_empty()
+            || self.tags.last().is_some_and(|last| !precedes(&self.arena[last.start..last.key], name))
+            || count > room.count
+            || end + count * ROOM_BESIDE > room.bytes
+            || !escape::is_plain_tag(value, room.limits.tag_bytes.min(VALUE_BYTES))
+        {
+            return false;
+        }
+        self.arena.extend_from_slice(key);
+        self.arena.extend_from_slice(value);
+        self.tags.push(Entry { start, key: key_end, end, field_type: FieldType::String });
+        true
+    }
+
+    pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
+        let mut own = Changes::default();
+        let start = self.begin();
+        escape::text(&mut self.arena, key, Position::TagKey, NAME_BYTES, &mut own);
         let key_end = self.arena.len();
         self.arena.push(b'=');
         let stored = match value {
             Value::String(text) => {
-                escape::string(&mut self.arena, text, limit, &mut changes);
+                let limit = room.limits.tag_bytes.min(VALUE_BYTES);
+                escape::text(&mut self.arena, text, Position::TagValue, limit, &mut own);
+                self.arena.len() > key_end + 1
+            }
+            value => self.number(value),
+        };
+        let entry = Entry { start, key: key_end, end: self.arena.len(), field_type: FieldType::String };
+        self.keep(entry, true, stored, room, own, changes);
+    }
+
+    pub(super) fn field(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
+        let mut own = Changes::default();
+        let start = self.begin();
+        escape::text(&mut self.arena, key, Position::FieldKey, NAME_BYTES, &mut own);
+        let key_end = self.arena.len();
+        self.arena.push(b'=');
+        let stored = match value {
+            Value::String(text) => {
+                let limit = room.limits.field_bytes.min(VALUE_BYTES);
+                escape::string(&mut self.arena, text, limit, &mut own);
                 true
             }
-            Value::Float(number) => self.float(*number),
-            Value::Integer(number) => self.integer(*number) && self.integer_mark(),
+            Value::Integer(number) => self.integer_field(*number),
             Value::Unsigned(number) => {
                 // Never `u`: InfluxDB 1.x refuses it.
-                changes.sanitized += u32::from(i64::try_from(*number).is_err());
-                self.integer(i64::try_from(*number).unwrap_or(i64::MAX)) && self.integer_mark()
+                own.sanitized += u32::from(i64::try_from(*number).is_err());
+                self.integer_field(i64::try_from(*number).unwrap_or(i64::MAX))
             }
-            Value::Boolean(truth) => self.boolean(*truth),
+            value => self.number(value),
         };
-        let field_type = value.field_type();
-        self.keep(
-            Entry { start, key: key_end, end: self.arena.len(), field_type },
-            false,
-            stored,
-            room,
-            &mut changes,
-        );
-        changes
+        let entry = Entry { start, key: key_end, end: self.arena.len(), field_type: value.field_type() };
+        self.keep(entry, false, stored, room, own, changes);
     }
 
     /// Takes over all of `other`, as if its tags and fields were set now.
-    pub(super) fn merge(&mut self, other: &Self, room: Room<'_>) -> Changes {
-        let mut changes = Changes::default();
+    pub(super) fn merge(&mut self, other: &Self, room: Room<'_>, changes: &mut Changes) {
         let tags = other.tags.iter().map(|entry| (entry, true));
         for (entry, is_tag) in tags.chain(other.fields.iter().map(|entry| (entry, false))) {
-            let start = self.arena.len();
+            let start = self.begin();
             self.arena.extend_from_slice(&other.arena[entry.start..entry.end]);
             let key = start + (entry.key - entry.start);
             let copy = Entry { start, key, end: self.arena.len(), field_type: entry.field_type };
-            let mut kept = Changes::default();
-            self.keep(copy, is_tag, true, room, &mut kept);
-            changes += kept;
+            self.keep(copy, is_tag, true, room, Changes::default(), changes);
         }
-        changes
     }
 
     /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have. All names
     /// are looked up as they are encoded: different ones may become one in the database.
-    pub(super) fn settle(&mut self, measurement: &[u8], types: &FieldTypes, values: &TagValues) -> Changes {
-        let mut changes = Changes::default();
-        for at in 0..self.tags.len() {
-            let entry = self.tags[at];
-            if !values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start) {
-                changes.overflowed += 1;
-                let start = self.arena.len();
-                self.arena.extend_from_within(entry.start..=entry.key);
-                self.arena.extend_from_slice(OVERFLOW.as_bytes());
-                let key = start + (entry.key - entry.start);
-                self.tags[at] = Entry { start, key, end: self.arena.len(), ..entry };
-                self.release(entry);
-            }
+    #[inline]
+    pub(super) fn settle(
+        &mut self,
+        measurement: &[u8],
+        types: &FieldTypes,
+        values: &TagValues,
+        changes: &mut Changes,
+    ) {
+        let admitted =
+            |entry: &Entry| values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start);
+        if let Some(first) = self.tags.iter().position(|entry| !admitted(entry)) {
+            self.overflow(first, values, changes);
         }
-        if self.fields.is_empty() {
-            return changes;
+        if !self.fields.is_empty() {
+            self.settle_fields(measurement, types, changes);
         }
+    }
+
+    #[inline(never)]
+    fn settle_fields(&mut self, measurement: &[u8], types: &FieldTypes, changes: &mut Changes) {
         let (arena, fields) = (&self.arena, &mut self.fields);
         fields.retain_mut(|entry| {
             match types.check(measurement, &arena[entry.start..entry.key], entry.field_type) {
@@ -145,22 +156,35 @@ impl Entries {
                 }
             }
         });
-        changes
     }
 
-    /// Leaves out all tags and fields of these names, which are sorted and encoded.
-    pub(super) fn refuse<'a>(&mut self, names: impl Iterator<Item = &'a [u8]>) -> Changes {
-        let mut changes = Changes::default();
-        for name in names {
-            for is_tag in [true, false] {
-                if let Ok(at) = self.find(is_tag, name) {
-                    let entry = self.list(is_tag).remove(at);
-                    self.release(entry);
-                    changes.refused += 1;
-                }
+    /// Gives the tag at `first`, which is not admitted, and those behind it that are not either, the overflow value.
+    #[inline(never)]
+    fn overflow(&mut self, first: usize, values: &TagValues, changes: &mut Changes) {
+        for at in first..self.tags.len() {
+            let entry = self.tags[at];
+            if at > first && values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start) {
+                continue;
+            }
+            changes.overflowed += 1;
+            let start = self.begin();
+            self.arena.extend_from_within(entry.start..=entry.key);
+            self.arena.extend_from_slice(OVERFLOW.as_bytes());
+            let key = start + (entry.key - entry.start);
+            self.tags[at] = Entry { start, key, end: self.arena.len(), ..entry };
+            self.release(entry);
+        }
+    }
+
+    /// Leaves out the tag or field of this name, as it is encoded.
+    pub(super) fn refuse(&mut self, name: &[u8], changes: &mut Changes) {
+        for is_tag in [true, false] {
+            if let Ok(at) = self.find(is_tag, name) {
+                let entry = self.list(is_tag).remove(at);
+                self.release(entry);
+                changes.refused += 1;
             }
         }
-        changes
     }
 
     pub(super) fn has(&self, name: &[u8]) -> bool {
@@ -175,6 +199,7 @@ impl Entries {
         !self.fields.is_empty()
     }
 
+    #[inline]
     pub(super) fn clear(&mut self) {
         self.tags.clear();
         self.fields.clear();
@@ -192,9 +217,17 @@ impl Entries {
         Cursor::new(&self.arena, &self.fields)
     }
 
-    /// Tags and fields.
-    pub(super) fn cursors(&self) -> (Cursor<'_>, Cursor<'_>) {
-        (self.tags(), self.fields())
+    /// All tags as a line holds them, a comma before each, if they stand in the arena like that: they came first and in order.
+    #[inline]
+    pub(super) fn tags_in_order(&self) -> Option<&[u8]> {
+        let mut end = 0;
+        for tag in &self.tags {
+            if tag.start != end + 1 {
+                return None;
+            }
+            end = tag.end;
+        }
+        Some(&self.arena[..end])
     }
 
     #[cfg(test)]
@@ -202,13 +235,21 @@ impl Entries {
         self.arena.capacity()
     }
 
-    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back. `changes` is what came of writing
+    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back. `own` is what came of writing
     /// it, which does not count where it is not kept.
-    fn keep(&mut self, entry: Entry, is_tag: bool, stored: bool, room: Room<'_>, changes: &mut Changes) {
+    fn keep(
+        &mut self,
+        entry: Entry,
+        is_tag: bool,
+        stored: bool,
+        room: Room<'_>,
+        own: Changes,
+        changes: &mut Changes,
+    ) {
         let name = &self.arena[entry.start..entry.key];
         if !stored || name.is_empty() || (room.reserved)(name) || !is_tag && self.find(true, name).is_ok() {
-            *changes = Changes { refused: 1, ..Changes::default() };
-            return self.arena.truncate(entry.start);
+            changes.refused += 1;
+            return self.arena.truncate(entry.start - 1);
         }
         let place = self.find(is_tag, name);
         let as_field = if is_tag { self.find(false, name).ok() } else { None };
@@ -216,14 +257,13 @@ impl Entries {
             Ok(at) => Some(if is_tag { self.tags[at] } else { self.fields[at] }),
             Err(_) => as_field.map(|at| self.fields[at]),
         };
-        let freed = replaced.map_or(0, |replaced| replaced.end - replaced.start);
+        let freed = replaced.map_or(0, |replaced| 1 + replaced.end - replaced.start);
         let count = self.tags.len() + self.fields.len() + usize::from(replaced.is_none());
-        // Beside its bytes each entry has a comma, and a tag may yet get the overflow value.
-        let bytes = self.arena.len() - freed + count * (1 + OVERFLOW.len());
-        if count > room.count || bytes > room.bytes {
-            *changes = Changes { excess: 1, ..Changes::default() };
-            return self.arena.truncate(entry.start);
+        if count > room.count || self.arena.len() - freed + count * ROOM_BESIDE > room.bytes {
+            changes.excess += 1;
+            return self.arena.truncate(entry.start - 1);
         }
+        *changes += own;
         if let Some(at) = as_field {
             self.fields.remove(at);
             changes.refused += 1;
@@ -261,8 +301,8 @@ impl Entries {
 
     /// Closes the gap of an entry that is in no list any more.
     fn release(&mut self, gone: Entry) {
-        let size = gone.end - gone.start;
-        self.arena.copy_within(gone.end.., gone.start);
+        let size = 1 + gone.end - gone.start;
+        self.arena.copy_within(gone.end.., gone.start - 1);
         self.arena.truncate(self.arena.len() - size);
         for entry in self.tags.iter_mut().chain(&mut self.fields) {
             if entry.start > gone.start {
@@ -273,29 +313,37 @@ impl Entries {
         }
     }
 
-    fn float(&mut self, value: f64) -> bool {
-        if value.is_finite() {
-            number::float(&mut self.arena, value);
+    /// Begins an entry: with a comma, so that tags that came in order stand in the arena as they stand in a line.
+    fn begin(&mut self) -> usize {
+        self.arena.push(b',');
+        self.arena.len()
+    }
+
+    /// A value that is no text, or nothing for a number that is none.
+    #[inline(never)]
+    fn number(&mut self, value: &Value<'_>) -> bool {
+        let arena = &mut self.arena;
+        match value {
+            Value::Float(number) if number.is_finite() => number::float(arena, *number),
+            Value::Integer(number) => number::integer(arena, *number),
+            Value::Unsigned(number) => {
+                arena.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes())
+            }
+            Value::Boolean(truth) => arena.extend_from_slice(if *truth { b"true" } else { b"false" }),
+            Value::Float(_) | Value::String(_) => return false,
         }
-        value.is_finite()
+        true
     }
 
-    fn integer(&mut self, value: i64) -> bool {
+    fn integer_field(&mut self, value: i64) -> bool {
         number::integer(&mut self.arena, value);
-        true
-    }
-
-    fn integer_mark(&mut self) -> bool {
         self.arena.push(b'i');
-        true
-    }
-
-    fn boolean(&mut self, truth: bool) -> bool {
-        self.arena.extend_from_slice(if truth { b"true" } else { b"false" });
         true
     }
 }
 
+/// What an entry takes beside its bytes: a tag may yet get the overflow value.
+const ROOM_BESIDE: usize = OVERFLOW.len();
 /// What a cleared arena keeps for the next point.
 const KEPT_BYTES: usize = 16 * 1024;
 const KEPT_ENTRIES: usize = 64;

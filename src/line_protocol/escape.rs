@@ -24,6 +24,12 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str, position: Position, limit: usi
     }
 }
 
+/// Whether this is the key or the value of a tag that [`text`] writes as it is.
+#[inline]
+pub(super) fn is_plain_tag(bytes: &[u8], limit: usize) -> bool {
+    !bytes.is_empty() && bytes.len() <= limit && is_plain(bytes, Position::TagValue)
+}
+
 #[cold]
 fn rewrite_text(out: &mut Vec<u8>, text: &str, position: Position, limit: usize, changes: &mut Changes) {
     if position == Position::Measurement && text.starts_with('#') {

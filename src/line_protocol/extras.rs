@@ -1,5 +1,7 @@
 //! What handlers add to the points of their own request.
 
+use std::ptr;
+
 use crate::{
     Limits, Value,
     line_protocol::{
@@ -14,25 +16,57 @@ use crate::{
 /// Refused and counted: names of the standard tags and fields, names reserved by InfluxDB, empty names, empty tags, numbers
 /// that are none. The last value of a key wins, but one that is refused leaves the earlier one in place. Where a name comes
 /// as a tag and as a field, the tag is kept.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Extras {
     pub(super) entries: Entries,
+    /// Keys of tags that were found to need no look. They are the application's own, so few; told apart by where they are, which
+    /// costs less than to look again.
+    plain_keys: [PlainKey; PLAIN_KEYS],
+}
+
+#[derive(Debug, Default)]
+struct PlainKey {
+    key: &'static str,
+    /// `,key=`
+    text: Box<[u8]>,
 }
 
 impl Extras {
+    /// Sets a tag if nothing of it needs a closer look, which most do not; false for others.
+    #[inline]
+    pub(crate) fn plain_tag(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
+        let Value::String(text) = value else { return false };
+        let known = &mut self.plain_keys[key.as_ptr().addr() / 8 % PLAIN_KEYS];
+        if !ptr::eq(known.key, key) {
+            match PlainKey::new(key) {
+                Some(plain) => *known = plain,
+                None => return false,
+            }
+        }
+        self.entries.plain_tag(&known.text, text, room(limits))
+    }
+
     /// Sets a tag; a number or boolean becomes its text.
+    #[inline]
     pub(crate) fn tag(&mut self, key: &'static str, value: Value<'_>, limits: &Limits) -> Changes {
-        self.entries.tag(key, &value, room(limits))
+        let mut changes = Changes::default();
+        self.entries.tag(key, &value, room(limits), &mut changes);
+        changes
     }
 
     /// Sets a field.
+    #[inline]
     pub(crate) fn field(&mut self, key: &'static str, value: Value<'_>, limits: &Limits) -> Changes {
-        self.entries.field(key, &value, room(limits))
+        let mut changes = Changes::default();
+        self.entries.field(key, &value, room(limits), &mut changes);
+        changes
     }
 
     /// Takes over the tags and fields of another container, as if they were set now.
     pub(crate) fn merge(&mut self, other: &Self, limits: &Limits) -> Changes {
-        self.entries.merge(&other.entries, room(limits))
+        let mut changes = Changes::default();
+        self.entries.merge(&other.entries, room(limits), &mut changes);
+        changes
     }
 
     /// Whether there is nothing to add.
@@ -41,14 +75,32 @@ impl Extras {
     }
 
     /// Forgets everything but keeps the memory, up to 16 KiB of it.
+    #[inline]
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
+    }
+}
+
+impl Clone for Extras {
+    /// For one point, so without the keys that are kept for the next ones.
+    fn clone(&self) -> Self {
+        Self { entries: self.entries.clone(), plain_keys: Default::default() }
+    }
+}
+
+impl PlainKey {
+    #[cold]
+    fn new(key: &'static str) -> Option<Self> {
+        let is_plain = Entries::is_plain_key(key) && !schema::is_reserved(key.as_bytes());
+        is_plain.then(|| Self { key, text: [",", key, "="].concat().into_bytes().into() })
     }
 }
 
 fn room(limits: &Limits) -> Room<'_> {
     Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: schema::is_reserved }
 }
+
+const PLAIN_KEYS: usize = 8;
 
 #[cfg(test)]
 mod tests {

@@ -30,6 +30,7 @@ mod documentation;
 mod entries;
 mod escape;
 mod extras;
+mod fields;
 mod own_point;
 mod parse;
 #[cfg(test)]

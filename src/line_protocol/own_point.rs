@@ -55,12 +55,12 @@ pub(crate) fn encode_point(
     let room = Room { limits, count: usize::MAX, bytes, reserved: schema::is_reserved_by_influxdb };
     let mut entries = Entries::default();
     for tag in point.tags() {
-        changes += entries.tag(&tag.key, &tag.value.into(), room);
+        entries.tag(&tag.key, &tag.value.into(), room, &mut changes);
     }
     for field in point.fields() {
-        changes += entries.field(&field.key, &field.value, room);
+        entries.field(&field.key, &field.value, room, &mut changes);
     }
-    changes += entries.settle(&out[start..measurement_end], types, values);
+    entries.settle(&out[start..measurement_end], types, values, &mut changes);
     if !entries.has_fields() {
         out.truncate(start);
         return Err(if changes.excess > 0 { Invalid::LineTooLong } else { Invalid::NoField });

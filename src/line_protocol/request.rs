@@ -1,6 +1,6 @@
 //! The lines of a request: written on its own path, so from constants that were encoded once.
 
-use std::{mem, time::Duration};
+use std::time::Duration;
 
 use crate::{
     field_types::FieldTypes,
@@ -8,24 +8,19 @@ use crate::{
         Changes, Extras, STANDARD_BYTES, StaticTags,
         cursor::Cursor,
         escape::{self, Position},
+        fields::{Fields, assignment},
         segment::Segment,
     },
     point::{
+        given_id::{self, GIVEN_ID_BYTES},
         number,
         schema::{
-            BODY_BYTES, BODY_END, ERROR_CODE, ERRORS, EXECUTION_TIME, GIVEN_ID_BYTES, REQUEST_ID, REQUESTS,
-            RESPONSE_TIME, ROUTE, STATUS_CODE,
+            BODY_BYTES, BODY_END, ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, RESPONSE_TIME,
+            ROUTE, STATUS_CODE,
         },
     },
     tag_values::TagValues,
 };
-
-/// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or two.
-macro_rules! assignment {
-    ($name:expr) => {
-        const { assignment::<{ $name.len() + 2 }>($name) }
-    };
-}
 
 /// Constants of one monitor, encoded once: the request path only copies them.
 #[derive(Debug)]
@@ -61,7 +56,7 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) request_id: Id<'a>,
     pub(crate) execution_time: Duration,
     /// Where the body was tracked.
-    pub(crate) body: Option<BodyFields>,
+    pub(crate) body: Option<&'a BodyFields>,
 }
 
 /// The tags of a request's lines up to the value of `status_code`, the same for all requests of a method and a route.
@@ -77,8 +72,8 @@ pub(crate) struct RequestHead {
 pub(crate) enum Id<'a> {
     /// Brought by the request, so it may hold anything.
     Own(&'a [u8]),
-    /// Made by this crate: letters, digits and dashes, which need no look.
-    Given([u8; GIVEN_ID_BYTES]),
+    /// The number of one made by this crate: letters, digits and dashes, which need no look.
+    Given(u64),
 }
 
 /// What became of the response's body.
@@ -119,11 +114,17 @@ impl RequestTemplate {
     ///
     /// Extras with the name of a static tag are left out, fields keep to the type of their name, and tags to the number of
     /// values they may have.
-    pub(crate) fn prepare(&self, extras: &mut Extras, types: &FieldTypes, values: &TagValues) -> Changes {
-        let taken = self.taken.iter().map(|key| &**key);
-        let mut changes = extras.entries.refuse(taken);
-        changes += extras.entries.settle(REQUESTS.as_bytes(), types, values);
-        changes
+    pub(crate) fn prepare(
+        &self,
+        extras: &mut Extras,
+        types: &FieldTypes,
+        values: &TagValues,
+        changes: &mut Changes,
+    ) {
+        for name in &self.taken {
+            extras.entries.refuse(name, changes);
+        }
+        extras.entries.settle(REQUESTS.as_bytes(), types, values, changes);
     }
 
     /// Appends the request's line in `requests`. Allocates nothing beyond the growth of `out`.
@@ -135,9 +136,19 @@ impl RequestTemplate {
         extras: Option<&Extras>,
         changes: &mut Changes,
     ) {
-        match extras {
-            None => self.request(out, request, changes, (Cursor::EMPTY, Cursor::EMPTY)),
-            Some(extras) => self.request(out, request, changes, extras.entries.cursors()),
+        match request.head.and_then(|head| Some((head, self.tags_behind(extras)?))) {
+            Some((head, tags)) => {
+                out.extend_from_slice(&head.text);
+                number::status_code(out, request.status_code);
+                out.extend_from_slice(self.remaining.text());
+                out.extend_from_slice(tags);
+            }
+            // With a copy of the request, here and below, so that nothing of it has to be in memory for the sake of rare calls.
+            None => self.tags_among(out, &{ *request }, extras, changes),
+        }
+        match extras.map(|extras| extras.entries.fields()).filter(|fields| !fields.is_empty()) {
+            None => self.fields(out, request, changes, Cursor::EMPTY),
+            Some(fields) => self.fields_among(out, &{ *request }, changes, fields),
         }
     }
 
@@ -152,29 +163,60 @@ impl RequestTemplate {
     ) {
         match extras {
             None => self.error(out, request, error_code, changes, (Cursor::EMPTY, Cursor::EMPTY)),
-            Some(extras) => self.error(out, request, error_code, changes, extras.entries.cursors()),
+            Some(Extras { entries, .. }) => {
+                self.error(out, request, error_code, changes, (entries.tags(), entries.fields()));
+            }
         }
     }
 
-    /// Inlined once for requests without extras, where all that asks for them is then left out.
+    /// The extra tags, if all belong behind those of the template.
     #[inline(always)]
-    fn request(
+    fn tags_behind<'a>(&self, extras: Option<&'a Extras>) -> Option<&'a [u8]> {
+        let Some(Extras { entries, .. }) = extras.filter(|extras| !extras.is_empty()) else {
+            return Some(&[]);
+        };
+        if !self.remaining.text().is_empty() || entries.tags().has_before(STATUS_CODE.as_bytes()) {
+            return None;
+        }
+        entries.tags_in_order()
+    }
+
+    #[inline(never)]
+    fn tags_among(
+        &self,
+        out: &mut Vec<u8>,
+        request: &RequestLine<'_>,
+        extras: Option<&Extras>,
+        changes: &mut Changes,
+    ) {
+        let mut tags = extras.map_or(Cursor::EMPTY, |extras| extras.entries.tags());
+        self.requests.write(out, &mut tags);
+        self.route(out, request, &mut tags, changes);
+        self.status(out, request, tags);
+    }
+
+    #[inline(never)]
+    fn fields_among(
         &self,
         out: &mut Vec<u8>,
         request: &RequestLine<'_>,
         changes: &mut Changes,
-        (mut tags, fields): (Cursor<'_>, Cursor<'_>),
+        fields: Cursor<'_>,
     ) {
-        match request.head.filter(|_| !tags.has_before(STATUS_CODE.as_bytes())) {
-            Some(head) => out.extend_from_slice(&head.text),
-            None => {
-                self.requests.write(out, &mut tags);
-                self.route(out, request, &mut tags, changes);
-            }
-        }
-        self.status(out, request, tags);
-        let mut fields = Fields { extras: fields, separator: b' ' };
-        if let Some(body) = &request.body {
+        self.fields(out, request, changes, fields);
+    }
+
+    /// Inlined once for requests without extra fields, where all that asks for them is then left out.
+    #[inline(always)]
+    fn fields(
+        &self,
+        out: &mut Vec<u8>,
+        request: &RequestLine<'_>,
+        changes: &mut Changes,
+        fields: Cursor<'_>,
+    ) {
+        let mut fields = Fields::new(fields);
+        if let Some(body) = request.body {
             fields.assign(out, assignment!(BODY_BYTES));
             number::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
             out.push(b'i');
@@ -187,7 +229,7 @@ impl RequestTemplate {
             fields.assign(out, assignment!(REQUEST_ID));
             request.request_id.write(out, changes);
         }
-        if let Some(body) = &request.body {
+        if let Some(body) = request.body {
             fields.assign(out, assignment!(RESPONSE_TIME));
             number::seconds(out, body.response_time);
         }
@@ -216,7 +258,7 @@ impl RequestTemplate {
             None => self.route(out, request, &mut tags, changes),
         }
         self.status(out, request, tags);
-        let mut fields = Fields { extras: fields, separator: b' ' };
+        let mut fields = Fields::new(fields);
         if self.request_id {
             fields.assign(out, assignment!(REQUEST_ID));
             request.request_id.write(out, changes);
@@ -259,60 +301,13 @@ impl Id<'_> {
     fn write(self, out: &mut Vec<u8>, changes: &mut Changes) {
         match self {
             Self::Own(bytes) => escape::string_of_bytes(out, bytes, STANDARD_BYTES, changes),
-            Self::Given(text) => {
+            Self::Given(number) => {
                 let mut quoted = [b'"'; GIVEN_ID_BYTES + 2];
-                quoted[1..=GIVEN_ID_BYTES].copy_from_slice(&text);
+                quoted[1..=GIVEN_ID_BYTES].copy_from_slice(&given_id::text_of(number));
                 out.extend_from_slice(&quoted);
             }
         }
     }
-}
-
-/// The fields of a line, in the order of their names: the standard ones as they are assigned, extra ones in between.
-struct Fields<'a> {
-    extras: Cursor<'a>,
-    /// A space before the first field, then commas.
-    separator: u8,
-}
-
-impl Fields<'_> {
-    /// The extra fields that come before a standard one, and all of that one but its value.
-    #[inline(always)]
-    fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {
-        if !self.extras.is_empty() {
-            self.write_before(out, &text[1..N - 1]);
-        }
-        text[0] = mem::replace(&mut self.separator, b',');
-        out.extend_from_slice(&text);
-    }
-
-    fn write_before(&mut self, out: &mut Vec<u8>, name: &[u8]) {
-        while let Some(field) = self.extras.before(name) {
-            out.push(mem::replace(&mut self.separator, b','));
-            out.extend_from_slice(field);
-        }
-    }
-
-    /// The remaining fields, all behind a standard one, and the timestamp.
-    #[inline(always)]
-    fn end(self, out: &mut Vec<u8>, stamp: i64) {
-        for field in self.extras {
-            out.push(b',');
-            out.extend_from_slice(field);
-        }
-        super::stamp(out, stamp);
-    }
-}
-
-const fn assignment<const N: usize>(name: &str) -> [u8; N] {
-    let mut text = [b'='; N];
-    text[0] = b',';
-    let mut at = 0;
-    while at < name.len() {
-        text[1 + at] = name.as_bytes()[at];
-        at += 1;
-    }
-    text
 }
 
 #[cfg(test)]

@@ -1,14 +1,15 @@
 //! One request on its way through the layer, from its start to its end, which is recorded exactly once.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use http::{Extensions, Request, Response};
 
 use super::{
     config::LayerConfig,
-    current::{self, Current, Slot},
+    current::{self, Current},
     outcome::{BodyOutcome, Classification, Ending, Outcome},
     route::{Route, method_name},
+    slot::Slot,
 };
 use crate::{
     ErrorCode, MonitoringData, RequestId,
@@ -51,13 +52,13 @@ impl Exchange {
             return None;
         }
         if let Some(data) = request.extensions().get::<MonitoringData>() {
-            current.adopt(&data.slot);
+            current.adopt(intake, &data.slot);
         }
         if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
-            current.take_id(header);
+            current.take_id(intake, header);
         }
         if config.insert_data {
-            let slot = Arc::clone(current.slot());
+            let slot = current.slot();
             request.extensions_mut().insert(MonitoringData { slot });
         }
         intake.request_started(&route);
@@ -104,7 +105,7 @@ impl Exchange {
 
     /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
     #[inline]
-    pub(crate) fn finish(&mut self, judged: &Judged, body: Option<BodyFields>) {
+    pub(crate) fn finish(&mut self, judged: &Judged, body: Option<&BodyFields>) {
         let Some(Current { config, slot, number, .. }) = self.current.take() else { return };
         let Some(intake) = &config.intake else { return };
         let ended = Ended {
@@ -120,10 +121,7 @@ impl Exchange {
         };
         match slot {
             None => intake.record_request(&ended, number),
-            Some(slot) => {
-                intake.record_request_with(&ended, &mut slot.lock());
-                Slot::put_back(slot);
-            }
+            Some(slot) => Slot::finish(slot, intake, &ended),
         }
     }
 
@@ -132,7 +130,7 @@ impl Exchange {
         let Some(current) = &self.current else { return };
         judged.classification = current.config.classify_body(judged.classification, body);
         let fields = BodyFields { response_time: self.start.elapsed(), bytes, end: body.ending.as_str() };
-        self.finish(&judged, Some(fields));
+        self.finish(&judged, Some(&fields));
     }
 
     /// Ends the request without a response.

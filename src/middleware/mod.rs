@@ -11,6 +11,7 @@ mod layer;
 mod outcome;
 mod route;
 mod service;
+pub(crate) mod slot;
 
 pub(crate) use route::Route;
 pub use {

@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 mod data;
+pub(crate) mod given_id;
 pub(crate) mod number;
 mod request;
 pub(crate) mod schema;

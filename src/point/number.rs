@@ -1,6 +1,8 @@
 //! Numbers as text, the same wherever one is written: in a field, in a tag, in a route's status code.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
+
+use http::StatusCode;
 
 /// Appends an integer in decimal.
 pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
@@ -27,7 +29,7 @@ pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
 }
 
 /// Appends a duration in seconds, as [`float`] writes [`as_seconds`] of it, without any arithmetic on floats.
-#[inline]
+#[inline(always)]
 pub(crate) fn seconds(out: &mut Vec<u8>, duration: Duration) {
     if duration.as_secs() < PLAIN_BELOW {
         decimal(out, duration.as_secs(), duration.subsec_nanos());
@@ -49,27 +51,42 @@ pub(crate) fn as_seconds(duration: Duration) -> f64 {
 /// Appends the status code of a response: three digits, but for what is no status code.
 #[inline]
 pub(crate) fn status_code(out: &mut Vec<u8>, code: u16) {
-    if let 100..1000 = code {
-        out.extend_from_slice(&three_digits(code));
-    } else {
-        integer(out, code.into());
+    match StatusCode::from_u16(code) {
+        Ok(code) => out.extend_from_slice(code.as_str().as_bytes()),
+        Err(_) => integer(out, code.into()),
     }
 }
 
 /// Appends a space, a timestamp in nanoseconds and the end of the line. Timestamps of the years 2001 to 2262 have 19 digits.
-#[inline]
+#[inline(always)]
 pub(crate) fn timestamp(out: &mut Vec<u8>, stamp: i64) {
     if stamp < 10_i64.pow(18) {
         return short_timestamp(out, stamp);
     }
     let stamp = stamp.cast_unsigned();
     let (upper, lower) = (stamp / HUNDRED_MILLION, (stamp % HUNDRED_MILLION) as u32);
-    let (first, middle) = ((upper / HUNDRED_MILLION) as u16, (upper % HUNDRED_MILLION) as u32);
     let mut digits = *b" 0000000000000000000\n";
-    digits[1..4].copy_from_slice(&three_digits(first));
-    digits[4..12].copy_from_slice(&text_of_lanes(eight_lanes(middle)));
+    digits[1..12].copy_from_slice(&upper_digits(upper));
     digits[12..20].copy_from_slice(&text_of_lanes(eight_lanes(lower)));
     out.extend_from_slice(&digits);
+}
+
+/// The first eleven digits of a timestamp. They stay the same for a tenth of a second, so a thread keeps the last ones.
+#[inline]
+fn upper_digits(upper: u64) -> [u8; 11] {
+    thread_local!(static LAST: Cell<(u64, [u8; 11])> = const { Cell::new((0, [b'0'; 11])) });
+
+    LAST.with(|last| {
+        let (known, digits) = last.get();
+        if known == upper {
+            return digits;
+        }
+        let mut digits = [b'0'; 11];
+        digits[..3].copy_from_slice(&three_digits((upper / HUNDRED_MILLION) as u16));
+        digits[3..].copy_from_slice(&text_of_lanes(eight_lanes((upper % HUNDRED_MILLION) as u32)));
+        last.set((upper, digits));
+        digits
+    })
 }
 
 #[cold]
@@ -79,7 +96,7 @@ fn short_timestamp(out: &mut Vec<u8>, stamp: i64) {
     out.push(b'\n');
 }
 
-#[inline]
+#[inline(always)]
 fn decimal(out: &mut Vec<u8>, whole: u64, billionths: u32) {
     let mut digits = [b'.'; 11];
     digits[2] = b'0' + (billionths / HUNDRED_MILLION as u32) as u8;

@@ -20,9 +20,6 @@ pub(crate) const STATUS_CODE: &str = "status_code";
 pub(crate) const EXECUTION_TIME: &str = "execution_time";
 pub(crate) const REQUEST_ID: &str = "request_id";
 
-/// Bytes of a request id that was made here.
-pub(crate) const GIVEN_ID_BYTES: usize = 23;
-
 /// Bytes of the response's body that went out, where bodies are tracked.
 pub(crate) const BODY_BYTES: &str = "body_bytes";
 /// How the response's body ended, where bodies are tracked: one of the three words below.

@@ -13,6 +13,7 @@ use axum::{
     http::StatusCode,
     routing::{get, put},
 };
+use futures_util::FutureExt;
 use tokio::{sync::Notify, task::JoinHandle};
 use tower::ServiceExt;
 use tower_influx::{
@@ -160,6 +161,32 @@ async fn a_forgotten_shutdown_without_a_spool_says_what_is_lost() {
     drop((monitor, app));
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert_eq!(log.count("dropped=1"), 1, "{log}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_threads_keep_for_their_next_request_keeps_no_monitor_alive() {
+    let log = Log::capture();
+    let mut settings = Settings::new("life");
+    settings.flush_interval = Duration::from_secs(600);
+    let (monitor, _) = start(settings);
+    let app = Router::new().route("/", get(|data: MonitoringData| async move { data.tag("tenant", "acme") }));
+    let app = app.layer(monitor.layer()).with_state(());
+    // Handles of the layer, slots and routes that this thread and others have seen stay with them.
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                for _ in 0..3 {
+                    assert_eq!(call(&app, "/").now_or_never(), Some(StatusCode::OK));
+                }
+            });
+        }
+    });
+    assert_eq!(call(&app, "/").await, StatusCode::OK);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(log.count("dropped="), 0, "{log}");
+    drop((monitor, app));
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(log.count("dropped=7"), 1, "{log}");
 }
 
 #[tokio::test]

@@ -126,3 +126,48 @@ async fn an_optional_extractor_tells_the_route_as_a_plain_one_does() {
     let routes: Vec<_> = found.iter().map(|point| point.tag("route")).collect();
     assert_eq!(routes, [Some("GET:/optional/{id}"), Some("GET:/plain/{id}")]);
 }
+
+#[tokio::test]
+async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
+    let mut few = Settings::new("few");
+    few.limits.extras = 1;
+    let (few, few_sink) = monitor(few);
+    let (many, many_sink) = monitor(Settings::new("many"));
+    let routes = Router::new().route(
+        "/items/{id}",
+        get(|data: MonitoringData| async move {
+            data.tag("a", "1");
+            data.tag("z", "2");
+        })
+        .post(async || ()),
+    );
+    let apps = [routes.clone().layer(few.layer()).with_state(()), routes.layer(many.layer()).with_state(())];
+    // Slots are used again, and the start of a line is remembered: each for its own monitor.
+    for app in apps.iter().cycle().take(20) {
+        for method in ["GET", "POST"] {
+            let request = Request::builder()
+                .method(method)
+                .uri("/items/7")
+                .body(Body::empty())
+                .expect("a valid request");
+            app.clone().oneshot(request).await.expect("axum never fails");
+        }
+    }
+    for (monitor, sink, service, extras) in
+        [(&few, &few_sink, "few", [Some("1"), None]), (&many, &many_sink, "many", [Some("1"), Some("2")])]
+    {
+        let points = points(monitor, sink, "requests").await;
+        let told = |point: &&DataPoint| point.tag("route") == Some("GET:/items/{id}");
+        assert!(points.iter().all(|point| point.tag("service") == Some(service)));
+        assert_eq!((points.len(), points.iter().filter(told).count()), (20, 10));
+        assert!(points.iter().filter(told).all(|point| [point.tag("a"), point.tag("z")] == extras));
+        assert!(
+            points
+                .iter()
+                .filter(|point| !told(point))
+                .all(|point| point.tag("route") == Some("POST:/items/{id}"))
+        );
+        let excess = monitor.stats().intake.excess_extras;
+        assert_eq!(excess, if service == "few" { 10 } else { 0 });
+    }
+}

@@ -167,6 +167,11 @@ impl Request {
         values: &TagValues,
     ) -> ([Vec<u8>; 2], Changes) {
         let (method, resource, id) = (self.method(), self.resource.text(), self.request_id());
+        let body = self.body.map(|(bytes, nanoseconds)| BodyFields {
+            bytes,
+            end: schema::BODY_COMPLETE,
+            response_time: Duration::from_nanos(nanoseconds),
+        });
         let line = RequestLine {
             stamp: 5,
             method,
@@ -175,11 +180,7 @@ impl Request {
             status_code: self.status_code,
             request_id: Id::Own(id.as_bytes()),
             execution_time: Duration::from_nanos(self.nanoseconds),
-            body: self.body.map(|(bytes, nanoseconds)| BodyFields {
-                bytes,
-                end: schema::BODY_COMPLETE,
-                response_time: Duration::from_nanos(nanoseconds),
-            }),
+            body: body.as_ref(),
         };
         let template = RequestTemplate::new(static_tags, request_id);
         let (mut extras, limits, mut changes) = (Extras::default(), Limits::default(), Changes::default());
@@ -189,7 +190,7 @@ impl Request {
                 false => extras.field(key.text(), value.value(), &limits),
             };
         }
-        changes += template.prepare(&mut extras, types, values);
+        template.prepare(&mut extras, types, values, &mut changes);
         let (mut request, mut error) = (Vec::new(), Vec::new());
         template.encode_request(&mut request, &line, Some(&extras), &mut changes);
         template.encode_error(&mut error, &line, &self.error_code.text(), Some(&extras), &mut changes);

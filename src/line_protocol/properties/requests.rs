@@ -60,6 +60,11 @@ fn short(text: String) -> String {
 
 fn extras_of(added: &[Added], limits: &Limits) -> Extras {
     let mut extras = Extras::default();
+    set(&mut extras, added, limits);
+    extras
+}
+
+fn set(extras: &mut Extras, added: &[Added], limits: &Limits) {
     for Added { is_tag, key, value } in added {
         if *is_tag {
             extras.tag(key, value.clone(), limits);
@@ -67,7 +72,15 @@ fn extras_of(added: &[Added], limits: &Limits) -> Extras {
             extras.field(key, value.clone(), limits);
         }
     }
-    extras
+}
+
+/// As a slot sets them: the usual tags by a way of their own.
+fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) {
+    for added in added {
+        if !added.is_tag || !extras.plain_tag(added.key, &added.value, limits) {
+            set(extras, std::slice::from_ref(added), limits);
+        }
+    }
 }
 
 proptest! {
@@ -101,7 +114,7 @@ proptest! {
         };
         let template = RequestTemplate::new(&static_tags, !request_id.is_empty());
         let mut extras = extras_of(&added, &limits);
-        template.prepare(&mut extras, &types, &values);
+        template.prepare(&mut extras, &types, &values, &mut Changes::default());
         let (mut request, mut error) = (Vec::new(), Vec::new());
         template.encode_request(&mut request, &line, Some(&extras), &mut Changes::default());
         template.encode_error(&mut error, &line, &error_code, Some(&extras), &mut Changes::default());
@@ -142,6 +155,34 @@ proptest! {
             assert_one_line(&line);
             prop_assert_eq!(String::from_utf8_lossy(&line), String::from_utf8_lossy(&point));
             prop_assert_eq!(read_by_us(&line), read_by_influxdata(&line));
+        }
+    }
+
+    #[test]
+    fn the_way_of_usual_tags_makes_no_difference(rounds in vec(any_extras(), 1..4), tag_bytes in 1..20_usize) {
+        let limits = Limits { tag_bytes, extras: 6, ..Limits::default() };
+        // As a slot is used again for the next request.
+        let mut recycled = Extras::default();
+        let template = RequestTemplate::new(&StaticTags::new("s", None, &Default::default()), false);
+        let head = template.head("GET", "/").expect("nothing to change");
+        let line = RequestLine {
+            stamp: 0,
+            method: "GET",
+            resource: "/",
+            head: Some(&head),
+            status_code: 200,
+            request_id: Id::Own(b""),
+            execution_time: Duration::ZERO,
+            body: None,
+        };
+        for added in rounds {
+            recycled.clear();
+            set_as_handlers_do(&mut recycled, &added, &limits);
+            let (mut out, mut expected) = (Vec::new(), Vec::new());
+            template.encode_request(&mut out, &line, Some(&recycled), &mut Changes::default());
+            let line = RequestLine { head: None, ..line };
+            template.encode_request(&mut expected, &line, Some(&extras_of(&added, &limits)), &mut Changes::default());
+            prop_assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
         }
     }
 

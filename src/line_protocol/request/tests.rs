@@ -15,7 +15,7 @@ fn line() -> RequestLine<'static> {
         resource: "/items/{id}",
         head: None,
         status_code: 404,
-        request_id: Id::Given(*b"4f2a00000000-00000000a1"),
+        request_id: Id::Own(b"4f2a00000000-00000000a1"),
         execution_time: Duration::from_nanos(123_456),
         body: None,
     }
@@ -64,7 +64,8 @@ fn extras_stand_where_they_belong() {
         assert!(extras.field(key, 1.into(), &limits).is_empty());
     }
     let mut line = line();
-    line.body = Some(BodyFields { bytes: 5, end: "complete", response_time: Duration::from_secs(2) });
+    let body = BodyFields { bytes: 5, end: "complete", response_time: Duration::from_secs(2) };
+    line.body = Some(&body);
     let template = template(None, &[("zone", "z")], true);
     assert_eq!(
         written(|out, changes| template.encode_request(out, &line, Some(&extras), changes)),
@@ -105,7 +106,8 @@ fn extras_give_way_to_static_tags_and_keep_to_types_and_values() {
         extras.field("site", 1.into(), &limits);
         extras.tag("tenant", tenant.into(), &limits);
         extras.field("size", size, &limits);
-        let changes = template.prepare(&mut extras, &types, &values);
+        let mut changes = Changes::default();
+        template.prepare(&mut extras, &types, &values, &mut changes);
         let mut out = Vec::new();
         template.encode_request(&mut out, &line(), Some(&extras), &mut Changes::default());
         (changes, String::from_utf8(out).expect("UTF-8"))
@@ -138,9 +140,12 @@ fn the_largest_request_fits_into_a_line() {
     for name in &names {
         values.admits(format!("{name}=first").as_bytes(), name.len());
     }
-    assert!(template.prepare(&mut extras, &FieldTypes::default(), &values).overflowed > 1_000);
+    let mut changes = Changes::default();
+    template.prepare(&mut extras, &FieldTypes::default(), &values, &mut changes);
+    assert!(changes.overflowed > 1_000);
     let mut line = RequestLine { resource: &bad, request_id: Id::Own(bad.as_bytes()), ..line() };
-    line.body = Some(BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX });
+    let body = BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX };
+    line.body = Some(&body);
     line.execution_time = Duration::MAX;
     for extras in [Some(&extras), None] {
         let mut out = Vec::new();

@@ -1,0 +1,65 @@
+//! The fields of a request's line: the standard ones, and extra ones in between.
+
+use std::mem;
+
+use crate::line_protocol::cursor::Cursor;
+
+/// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or two.
+macro_rules! assignment {
+    ($name:expr) => {
+        const { crate::line_protocol::fields::text_of::<{ $name.len() + 2 }>($name) }
+    };
+}
+
+pub(super) use assignment;
+
+/// The fields of a line, in the order of their names: the standard ones as they are assigned, extra ones in between.
+pub(super) struct Fields<'a> {
+    extras: Cursor<'a>,
+    /// A space before the first field, then commas.
+    separator: u8,
+}
+
+impl<'a> Fields<'a> {
+    pub(super) fn new(extras: Cursor<'a>) -> Self {
+        Self { extras, separator: b' ' }
+    }
+
+    /// The extra fields that come before a standard one, and all of that one but its value.
+    #[inline(always)]
+    pub(super) fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {
+        if !self.extras.is_empty() {
+            self.write_before(out, &text[1..N - 1]);
+        }
+        text[0] = mem::replace(&mut self.separator, b',');
+        out.extend_from_slice(&text);
+    }
+
+    fn write_before(&mut self, out: &mut Vec<u8>, name: &[u8]) {
+        while let Some(field) = self.extras.before(name) {
+            out.push(mem::replace(&mut self.separator, b','));
+            out.extend_from_slice(field);
+        }
+    }
+
+    /// The remaining fields, all behind a standard one, and the timestamp.
+    #[inline(always)]
+    pub(super) fn end(self, out: &mut Vec<u8>, stamp: i64) {
+        for field in self.extras {
+            out.push(b',');
+            out.extend_from_slice(field);
+        }
+        super::stamp(out, stamp);
+    }
+}
+
+pub(super) const fn text_of<const N: usize>(name: &str) -> [u8; N] {
+    let mut text = [b'='; N];
+    text[0] = b',';
+    let mut at = 0;
+    while at < name.len() {
+        text[1 + at] = name.as_bytes()[at];
+        at += 1;
+    }
+    text
+}
