@@ -43,7 +43,7 @@ impl Entries {
 
     /// Takes a tag with a plain key, as `,key=`, if it is a usual one: nothing of its value needs a change, its place is behind all others, and
     /// there is room. False for any other, which is to be given to [`tag`](Self::tag).
-    #[inline]
+    #[inline(always)]
     pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: Room<'_>) -> bool {
         let value = text.as_bytes();
         let [_, name @ .., _] = key else { return false };

@@ -33,7 +33,7 @@ struct PlainKey {
 
 impl Extras {
     /// Sets a tag if nothing of it needs a closer look, which most do not; false for others.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn plain_tag(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
         let Value::String(text) = value else { return false };
         let known = &mut self.plain_keys[key.as_ptr().addr() / 8 % PLAIN_KEYS];

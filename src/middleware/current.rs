@@ -6,10 +6,10 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
-use http::HeaderValue;
+use http::{Extensions, HeaderValue};
 
 use super::{config::LayerConfig, route::Route, slot::Slot};
-use crate::{RequestId, intake::Intake, sharded_arc::ShardedArc};
+use crate::{MonitoringData, RequestId, intake::Intake, sharded_arc::ShardedArc};
 
 /// What the extractor finds: whose request is running, and the slot of its extras once there is one.
 ///
@@ -61,7 +61,7 @@ pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
 
 impl Current {
     /// The slot, made on first use.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot(&mut self) -> Arc<Slot> {
         if let Some(slot) = &self.slot {
             return Arc::clone(slot);
@@ -72,6 +72,12 @@ impl Current {
         };
         self.slot = Some(Arc::clone(&slot));
         slot
+    }
+
+    /// The slot where a task that is spawned further inside will find it.
+    #[inline(never)]
+    pub(crate) fn insert_into(&mut self, extensions: &mut Extensions) {
+        extensions.insert(MonitoringData { slot: self.slot() });
     }
 
     /// See [`join`].

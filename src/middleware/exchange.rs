@@ -58,8 +58,7 @@ impl Exchange {
             current.take_id(intake, header);
         }
         if config.insert_data {
-            let slot = current.slot();
-            request.extensions_mut().insert(MonitoringData { slot });
+            current.insert_into(request.extensions_mut());
         }
         intake.request_started(&route);
         let (stamp, method) = (clock::stamp(start), method_name(request.method()));
