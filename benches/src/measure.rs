@@ -2,7 +2,10 @@
 
 use std::{env, process::Command, time::Duration};
 
-use rustix::time::{ClockId, clock_gettime};
+use rustix::{
+    thread::{CpuSet, sched_setaffinity},
+    time::{ClockId, clock_gettime},
+};
 
 use crate::{Variant, request};
 
@@ -42,6 +45,13 @@ pub fn process_time() -> Duration {
 fn clock(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
     Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).expect("less than a second"))
+}
+
+/// Keeps this thread, and all threads and processes that it starts, on one core.
+pub fn pin(core: usize) {
+    let mut cores = CpuSet::new();
+    cores.set(core);
+    sched_setaffinity(None, &cores).expect("there is such a core");
 }
 
 /// Runs this program once more with these arguments, under valgrind, and counts the instructions inside of its functions named

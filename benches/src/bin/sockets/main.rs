@@ -9,7 +9,7 @@ use std::env;
 
 use tower_influx_benches::{
     influx::Influx,
-    measure::{grouped, median},
+    measure::{grouped, median, pin},
 };
 
 use load::{Load, load};
@@ -30,6 +30,7 @@ fn main() {
     };
     let (rounds, seconds) = (number(0, ROUNDS), number(1, SECONDS));
 
+    pin(1);
     let influx = Influx::start();
     let mut services: Vec<Service> =
         KINDS.iter().map(|(kind, _)| Service::start(kind, influx.port)).collect();

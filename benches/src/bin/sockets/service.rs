@@ -10,7 +10,12 @@ use std::{
 use axum::{Router, extract::Path, routing::get};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, time};
 use tower_influx::{InfluxApi, InfluxClient, Monitor, Settings, Storage};
-use tower_influx_benches::{books, influx::DATABASE, measure::process_time, monitor};
+use tower_influx_benches::{
+    books,
+    influx::DATABASE,
+    measure::{pin, process_time},
+    monitor,
+};
 
 /// The process, as its parent sees it. It ends when this is dropped.
 pub(crate) struct Service {
@@ -80,6 +85,7 @@ impl Drop for Service {
 
 /// What the process does.
 pub(crate) fn serve(kind: &str, database: u16) {
+    pin(0);
     let runtime = Runtime::new().expect("a runtime");
     let monitor = match kind {
         "bare" => Monitor::disabled(),
