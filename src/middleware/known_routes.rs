@@ -49,11 +49,17 @@ fn remember(key: Key, path: &MatchedPath, method: &'static str, intake: &Intake)
             place.challenges += 1;
             let most = if place.known.is_some() { CHALLENGES_WHEN_KNOWN } else { CHALLENGES_BEFORE };
             if place.path.is_none() || place.challenges > most {
-                *place = Place { key, path: Some(path.clone()), known: None, challenges: 0 };
+                *place = Place { key, path: Some(path.clone()), ..Place::default() };
             }
             return None;
         }
-        let head = intake.head(method, path.as_str())?;
+        if place.is_rewritten {
+            return None;
+        }
+        let Some(head) = intake.head(method, path.as_str()) else {
+            place.is_rewritten = true;
+            return None;
+        };
         let known = Arc::new(KnownRoute { monitor: key.monitor, path: path.clone(), head });
         place.known = Some(Arc::clone(&known));
         Some(known)
@@ -82,6 +88,8 @@ struct Place {
     key: Key,
     path: Option<MatchedPath>,
     known: Option<Arc<KnownRoute>>,
+    /// No head can be known: each line is to be counted as changed.
+    is_rewritten: bool,
     challenges: u8,
 }
 
