@@ -38,9 +38,10 @@ impl Exchange {
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let intake = config.intake.as_ref()?;
         let start = Moment::now();
+        let method = method_name(request.method());
         let route = match &config.route {
-            None => Route::matched(request, intake),
-            Some(function) => Route::named(function, request, intake),
+            None => Route::matched(request.extensions(), method, intake),
+            Some(function) => Route::named(function, request, method, intake),
         };
         let mut current = Current {
             config: config.clone(),
@@ -61,8 +62,7 @@ impl Exchange {
             current.insert_into(request.extensions_mut());
         }
         intake.request_started(&route);
-        let (stamp, method) = (clock::stamp(start), method_name(request.method()));
-        Some(Self { current: Some(current), start, stamp, method, route })
+        Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, route })
     }
 
     /// Makes this exchange the thread's current one until the guard is told to [`leave`](Entered::leave). Dropped instead, by

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, mem, sync::Arc};
 
-use http::{Method, Request, request::Parts};
+use http::{Extensions, Method, Request, request::Parts};
 
 use super::config::spare;
 #[cfg(feature = "axum")]
@@ -41,12 +41,12 @@ impl Route {
 
     /// The matched route that a router around the layer has found.
     #[inline]
-    pub(crate) fn matched<B>(request: &Request<B>, intake: &Intake) -> Self {
+    pub(crate) fn matched(extensions: &Extensions, method: &'static str, intake: &Intake) -> Self {
         #[cfg(feature = "axum")]
-        if let Some(path) = request.extensions().get::<axum::extract::MatchedPath>() {
-            return known_routes::find(path, method_name(request.method()), intake);
+        if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
+            return known_routes::find(path, method, intake);
         }
-        let _ = (request, intake);
+        let _ = (extensions, method, intake);
         Self::Unmatched
     }
 
@@ -63,9 +63,14 @@ impl Route {
 
     /// The matched route, else what the application's own function says. It is lent all of the request but its body.
     #[inline(never)]
-    pub(crate) fn named<B>(function: &RouteFunction, request: &mut Request<B>, intake: &Intake) -> Self {
+    pub(crate) fn named<B>(
+        function: &RouteFunction,
+        request: &mut Request<B>,
+        method: &'static str,
+        intake: &Intake,
+    ) -> Self {
         // A function for a few paths, such as those below a nested service, must not take the others' routes away.
-        let matched = Self::matched(request, intake);
+        let matched = Self::matched(request.extensions(), method, intake);
         if !matched.is_unmatched() {
             return matched;
         }
