@@ -144,7 +144,7 @@ impl Intake {
             stamp: ended.stamp,
             method: ended.method,
             resource,
-            head: route.head(self.number),
+            head: route.head(self.number, ended.method),
             status_code: ended.status,
             request_id,
             execution_time: ended.execution_time,

@@ -12,31 +12,40 @@ use crate::shard::{Padded, shard};
 ///
 /// The one counter of an `Arc` is a place that all cores write to, at some 50 ns a write where they meet. So each value here has
 /// a home, the shard of the thread that made it. A clone that is made at home counts there; one that is made elsewhere is a
-/// clone of a copy whose home is there, which the first one makes. A copy is as good as its original and may be copied in turn,
-/// so a handle that was cloned on one thread and is used on others, as a router's is, counts with those.
+/// clone of a copy whose home is there, which the first one makes. A copy may be copied in turn, so a handle that was cloned on
+/// one thread and is used on others, as a router's is, counts with those.
 ///
-/// Each handle keeps its own copy alive, and those made of it, but not what it was copied from: no cycle, so nothing is
-/// leaked. A value costs at most one copy for each shard that it was cloned on.
+/// A copy of a copy is not copied any further, and counts as an `Arc` does: a service that replaces itself by its clone on
+/// changing threads would otherwise grow a chain for ever. Each handle keeps its own copy alive, and those made of it, but
+/// not what it was copied from: no cycle, so nothing is leaked.
 pub(crate) struct ShardedArc<T>(Arc<Padded<Node<T>>>);
 
 struct Node<T> {
     value: T,
     home: usize,
+    /// How often it was copied, from 0.
+    depth: u8,
     elsewhere: OnceLock<Box<[OnceLock<ShardedArc<T>>]>>,
 }
 
 impl<T: Clone> ShardedArc<T> {
     pub(crate) fn new(value: T) -> Self {
-        let home = shard() % SHARDS;
-        Self(Arc::new(Padded(Node { value, home, elsewhere: OnceLock::new() })))
+        Self::copied(value, 0)
     }
 
-    #[cold]
+    fn copied(value: T, depth: u8) -> Self {
+        let home = shard() % SHARDS;
+        Self(Arc::new(Padded(Node { value, home, depth, elsewhere: OnceLock::new() })))
+    }
+
     #[inline(never)]
     fn clone_elsewhere(&self, shard: usize) -> Self {
-        let Padded(Node { value, elsewhere, .. }) = &*self.0;
+        let Padded(Node { value, depth, elsewhere, .. }) = &*self.0;
+        if *depth == DEEPEST {
+            return Self(Arc::clone(&self.0));
+        }
         let copies = elsewhere.get_or_init(|| (0..SHARDS).map(|_| OnceLock::new()).collect());
-        let copy = copies[shard].get_or_init(|| Self::new(value.clone()));
+        let copy = copies[shard].get_or_init(|| Self::copied(value.clone(), depth + 1));
         Self(Arc::clone(&copy.0))
     }
 }
@@ -66,6 +75,8 @@ impl<T: fmt::Debug> fmt::Debug for ShardedArc<T> {
 
 /// Threads beyond these share homes.
 const SHARDS: usize = 32;
+/// A router is cloned once where it is built, and again for each request.
+const DEEPEST: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -93,6 +104,23 @@ mod tests {
         thread::scope(|scope| scope.spawn(|| assert_eq!(count(&here.clone()), 2, "none is left")).join())
             .expect("no panic");
         assert_eq!(count(&here), 2);
+    }
+
+    #[test]
+    fn clones_of_clones_on_changing_threads_make_no_chain() {
+        let value = Arc::new("value");
+        let first = ShardedArc::new(Arc::clone(&value));
+        let mut shared = first.clone();
+        for _ in 0..1_000 {
+            shared = thread::scope(|scope| scope.spawn(|| shared.clone()).join()).expect("no panic");
+        }
+        assert_eq!(
+            Arc::strong_count(&value),
+            2 + usize::from(DEEPEST),
+            "ours, the first one's, and its copies'"
+        );
+        drop((first, shared));
+        assert_eq!(Arc::strong_count(&value), 1);
     }
 
     #[test]

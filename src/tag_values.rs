@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use foldhash::fast::RandomState;
+use foldhash::quality::RandomState;
 
 use crate::{
     fingerprints::{self, Entry, Fingerprints},
@@ -23,8 +23,8 @@ use crate::{
 /// by the overflow value [`OVERFLOW`]. The keys are those of extra tags, of the application's own points and `error_code`.
 ///
 /// Bounded: a key and a value together are a hash in a set, which grows no more for a key that has reached the limit. 256 keys
-/// are counted apart, all further ones as one. The set takes half a KiB while the values are few, and at most some 64 bytes for
-/// each that was admitted. No locks, and a bounded number of steps whatever the values are: the hash is seeded at random, so
+/// are counted apart, all further ones as one. The set takes half a KiB while the values are few, and at most some 130 bytes
+/// for each that was admitted. No locks, and a bounded number of steps whatever the values are: the hash is seeded at random, so
 /// that nobody outside can aim at one place.
 #[derive(Debug)]
 pub(crate) struct TagValues {
@@ -103,9 +103,9 @@ impl TagValues {
     fn decide(&self, name: &[u8], hash: u64, found: Option<Entry<'_>>) -> bool {
         let key = self.key(name);
         let admitted = if key.admitted.load(Ordering::Acquire) >= self.limit {
-            // Nothing is inserted any more, so that values without end leave no trace. What another thread has inserted since
-            // the look, as the very last one, goes without its value this once.
-            found.is_some_and(|entry| decision(&entry))
+            // Nothing is inserted any more, so that values without end leave no trace. But another thread may have inserted
+            // this very value, as the last one, since the caller looked.
+            found.or_else(|| self.decided.find(hash)).is_some_and(|entry| decision(&entry))
         } else {
             match self.decided.find_or_insert(hash, UNDECIDED) {
                 Some(entry) if entry.inserted => {
@@ -166,7 +166,7 @@ const KEYS: usize = 256;
 const PROBES: usize = 32;
 const SPINS: usize = 200;
 const SHORT: usize = 128;
-/// The last of them has a place for a thousand million values.
+/// More than any memory holds.
 const MOST_LEVELS: usize = 12;
 
 #[cfg(test)]
@@ -195,7 +195,7 @@ mod tests {
     }
 
     fn admitted(values: &TagValues, range: std::ops::Range<u32>) -> HashSet<u32> {
-        // Short ones are their own hash, longer ones are hashed.
+        // Short ones and longer ones.
         let text = |number: u32| {
             if number.is_multiple_of(2) { format!("{number}") } else { format!("tenant-{number}") }
         };

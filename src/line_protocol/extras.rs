@@ -36,14 +36,27 @@ impl Extras {
     #[inline(always)]
     pub(crate) fn plain_tag(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
         let Value::String(text) = value else { return false };
-        let known = &mut self.plain_keys[key.as_ptr().addr() / 8 % PLAIN_KEYS];
-        if !ptr::eq(known.key, key) {
-            match PlainKey::new(key) {
-                Some(plain) => *known = plain,
-                None => return false,
+        let place = key.as_ptr().addr() / 8 % PLAIN_KEYS;
+        let known =
+            if ptr::eq(self.plain_keys[place].key, key) { Some(place) } else { self.look_up(key, place) };
+        known.is_some_and(|place| self.entries.plain_tag(&self.plain_keys[place].text, text, room(limits)))
+    }
+
+    /// Where a plain key is that is not in its first place, or is new and goes into the first free one. None of them ever makes
+    /// room for another, or two that share a place would cost an allocation each time.
+    #[inline(never)]
+    fn look_up(&mut self, key: &'static str, first: usize) -> Option<usize> {
+        for place in (first..PLAIN_KEYS).chain(0..first) {
+            let known = &mut self.plain_keys[place];
+            if known.text.is_empty() {
+                *known = PlainKey::new(key)?;
+                return Some(place);
+            }
+            if ptr::eq(known.key, key) {
+                return Some(place);
             }
         }
-        self.entries.plain_tag(&known.text, text, room(limits))
+        None
     }
 
     /// Sets a tag; a number or boolean becomes its text.
@@ -89,7 +102,6 @@ impl Clone for Extras {
 }
 
 impl PlainKey {
-    #[cold]
     fn new(key: &'static str) -> Option<Self> {
         let is_plain = Entries::is_plain_key(key) && !schema::is_reserved(key.as_bytes());
         is_plain.then(|| Self { key, text: [",", key, "="].concat().into_bytes().into() })
@@ -100,7 +112,7 @@ fn room(limits: &Limits) -> Room<'_> {
     Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: schema::is_reserved }
 }
 
-const PLAIN_KEYS: usize = 8;
+const PLAIN_KEYS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -257,5 +269,38 @@ mod tests {
         extras.clear();
         assert!(extras.is_empty() && text(&extras) == " ");
         assert!((1..=16 * 1024).contains(&extras.entries.capacity()), "{}", extras.entries.capacity());
+    }
+
+    #[test]
+    fn usual_tags_with_keys_that_lie_together_are_told_apart() {
+        let (mut extras, limits) = (Extras::default(), Limits { extras: 100, ..Limits::default() });
+        let keys: &'static str = "abcdefghijklmnopqrstuvwxyz";
+        let expected: Vec<String> = keys.chars().map(|key| format!("{key}={key}{key}")).collect();
+        for round in 0..3 {
+            extras.clear();
+            let mut usual = 0;
+            for at in 0..keys.len() {
+                let (key, value) = (&keys[at..=at], keys[at..=at].repeat(2));
+                let value = Value::from(value);
+                if extras.plain_tag(key, &value, &limits) {
+                    usual += 1;
+                } else {
+                    assert_eq!(extras.tag(key, value, &limits), OK);
+                }
+            }
+            assert_eq!(usual, PLAIN_KEYS, "round {round}: the first ones have a place");
+            assert_eq!(text(&extras), expected.join(",") + " ");
+        }
+    }
+
+    #[test]
+    fn usual_tags_keep_to_the_bytes_of_a_request() {
+        let (mut extras, limits) = (Extras::default(), Limits { tag_bytes: usize::MAX, ..Limits::default() });
+        let long = Value::from("x".repeat(15_000));
+        for (key, fits) in [("a", true), ("b", true), ("c", true), ("d", false)] {
+            assert_eq!(extras.plain_tag(key, &long, &limits), fits, "{key}");
+        }
+        assert_eq!(extras.tag("d", long, &limits), EXCESS);
+        assert!(extras.plain_tag("d", &"short".into(), &limits));
     }
 }

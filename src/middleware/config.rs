@@ -14,7 +14,7 @@ use super::{
 };
 use crate::intake::Intake;
 
-/// Behind one `Arc`, since it is cloned for every request.
+/// Behind a [`ShardedArc`](crate::sharded_arc::ShardedArc), since it is cloned for every request.
 #[derive(Clone)]
 pub(crate) struct LayerConfig {
     /// `None` for a disabled monitor.

@@ -1,6 +1,6 @@
 //! The route and method of a request, as the database may see them: never more than the application has.
 
-use std::{borrow::Cow, fmt, mem, sync::Arc};
+use std::{borrow::Cow, fmt, mem, ptr, sync::Arc};
 
 use http::{Extensions, Method, Request, request::Parts};
 
@@ -52,11 +52,13 @@ impl Route {
 
     /// What is the same for all requests of this route, if this monitor knows it.
     #[inline]
-    pub(crate) fn head(&self, monitor: u64) -> Option<&RequestHead> {
+    pub(crate) fn head(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
         match self {
-            // Another monitor's layer may have told the route.
+            // Another monitor's layer may have told the route, or one behind a middleware that changes the method.
             #[cfg(feature = "axum")]
-            Self::Known(known) if known.monitor == monitor => Some(&known.head),
+            Self::Known(known) if known.monitor == monitor && ptr::eq(known.method, method) => {
+                Some(&known.head)
+            }
             _ => None,
         }
     }

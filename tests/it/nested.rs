@@ -4,8 +4,8 @@ use axum::{
     Router,
     body::Body,
     extract::{Path, Request},
-    http::{HeaderName, HeaderValue, Response},
-    routing::get,
+    http::{HeaderName, HeaderValue, Method, Response, StatusCode},
+    routing::{delete, get},
 };
 use futures_util::future::join_all;
 use tower::{Layer, ServiceExt, service_fn};
@@ -169,5 +169,68 @@ async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
         );
         let excess = monitor.stats().intake.excess_extras;
         assert_eq!(excess, if service == "few" { 10 } else { 0 });
+    }
+}
+
+#[tokio::test]
+async fn a_slot_that_is_used_again_holds_nothing_of_the_request_before() {
+    let (monitor, sink) = monitor(Settings::new("again"));
+    let failing = |data: MonitoringData| async move {
+        data.tag("tenant", "acme");
+        data.field("size", 7);
+        data.error_code("broken");
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let inner = Router::new().route("/full", get(failing));
+    let app = Router::new()
+        .route("/empty", get(|_: MonitoringData| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .nest_service("/inner", inner)
+        .layer(monitor.layer())
+        .with_state(());
+    for path in ["/inner/full", "/empty", "/inner/full", "/empty"] {
+        let request = Request::builder().uri(path).header("x-request-id", path);
+        app.clone()
+            .oneshot(request.body(Body::empty()).expect("a valid request"))
+            .await
+            .expect("axum never fails");
+    }
+    // Not a request's: it has no id, and the next one's points do not get what is put here.
+    let own = MonitoringData::new();
+    own.tag("tenant", "nobody");
+    assert_eq!(own.request_id().to_string(), "");
+    let errors = points(&monitor, &sink, "errors").await;
+    let told = |route: &str, tenant, size, code: &str, id: &str| {
+        let is_told = |point: &&DataPoint| {
+            point.tag("route") == Some(route)
+                && point.tag("tenant") == tenant
+                && point.field("size").is_some() == size
+                && point.tag("error_code") == Some(code)
+                && point.field("request_id").and_then(|id| id.as_str()) == Some(id)
+        };
+        errors.iter().filter(is_told).count()
+    };
+    assert_eq!(told("GET:/inner/full", Some("acme"), true, "broken", "/inner/full"), 2, "{errors:?}");
+    assert_eq!(told("GET:/empty", None, false, "500", "/empty"), 2, "{errors:?}");
+}
+
+#[tokio::test]
+async fn a_method_that_is_changed_further_inside_does_not_change_the_points() {
+    let (monitor, sink) = monitor(Settings::new("override"));
+    let routes =
+        Router::new().route("/items/{id}", delete(async || StatusCode::NOT_FOUND)).layer(monitor.layer());
+    let overriding = move |mut request: Request| {
+        *request.method_mut() = Method::DELETE;
+        routes.clone().oneshot(request)
+    };
+    let app = monitor.layer().layer(service_fn(overriding));
+    for _ in 0..4 {
+        let request =
+            Request::builder().method("POST").uri("/items/7").body(Body::empty()).expect("a valid request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    for measurement in ["requests", "errors"] {
+        let points = points(&monitor, &sink, measurement).await;
+        let routes: Vec<_> = points.iter().map(|point| point.tag("route").expect("each has one")).collect();
+        assert_eq!(routes, ["POST:/items/{id}"; 4]);
     }
 }

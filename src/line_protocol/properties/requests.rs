@@ -64,23 +64,39 @@ fn extras_of(added: &[Added], limits: &Limits) -> Extras {
     extras
 }
 
-fn set(extras: &mut Extras, added: &[Added], limits: &Limits) {
+fn set(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
+    let mut changes = Changes::default();
     for Added { is_tag, key, value } in added {
-        if *is_tag {
-            extras.tag(key, value.clone(), limits);
-        } else {
-            extras.field(key, value.clone(), limits);
-        }
+        changes += match is_tag {
+            true => extras.tag(key, value.clone(), limits),
+            false => extras.field(key, value.clone(), limits),
+        };
     }
+    changes
 }
 
 /// As a slot sets them: the usual tags by a way of their own.
-fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) {
+fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
+    let mut changes = Changes::default();
     for added in added {
         if !added.is_tag || !extras.plain_tag(added.key, &added.value, limits) {
-            set(extras, std::slice::from_ref(added), limits);
+            changes += set(extras, std::slice::from_ref(added), limits);
         }
     }
+    changes
+}
+
+/// Most of them usual tags, and some as long as all of a request's together may be.
+fn usual_extras() -> impl Strategy<Value = Vec<Added>> {
+    let texts = vec!["acme", "globex", "x", "a b"];
+    let value = prop_oneof![
+        20 => select(texts).prop_map(Value::from),
+        2 => (11_000..12_000_usize).prop_map(|size| Value::from("x".repeat(size))),
+        3 => any_value(),
+    ];
+    let key = prop_oneof![4 => select(&KEYS[..10]), 1 => select(&KEYS[..])];
+    let added = (prop::bool::weighted(0.9), key, value);
+    vec(added.prop_map(|(is_tag, key, value)| Added { is_tag, key, value }), 0..12)
 }
 
 proptest! {
@@ -159,8 +175,12 @@ proptest! {
     }
 
     #[test]
-    fn the_way_of_usual_tags_makes_no_difference(rounds in vec(any_extras(), 1..4), tag_bytes in 1..20_usize) {
-        let limits = Limits { tag_bytes, extras: 6, ..Limits::default() };
+    fn the_way_of_usual_tags_makes_no_difference(
+        rounds in vec(usual_extras(), 1..4),
+        tag_bytes in select(vec![1, 5, 20, usize::MAX]),
+        extras in 1..9_usize,
+    ) {
+        let limits = Limits { tag_bytes, extras, ..Limits::default() };
         // As a slot is used again for the next request.
         let mut recycled = Extras::default();
         let template = RequestTemplate::new(&StaticTags::new("s", None, &Default::default()), false);
@@ -177,11 +197,13 @@ proptest! {
         };
         for added in rounds {
             recycled.clear();
-            set_as_handlers_do(&mut recycled, &added, &limits);
+            let changes = set_as_handlers_do(&mut recycled, &added, &limits);
+            let mut plainly = Extras::default();
+            prop_assert_eq!(changes, set(&mut plainly, &added, &limits));
             let (mut out, mut expected) = (Vec::new(), Vec::new());
             template.encode_request(&mut out, &line, Some(&recycled), &mut Changes::default());
             let line = RequestLine { head: None, ..line };
-            template.encode_request(&mut expected, &line, Some(&extras_of(&added, &limits)), &mut Changes::default());
+            template.encode_request(&mut expected, &line, Some(&plainly), &mut Changes::default());
             prop_assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expected));
         }
     }
