@@ -194,10 +194,14 @@ async fn a_slot_that_is_used_again_holds_nothing_of_the_request_before() {
             .await
             .expect("axum never fails");
     }
-    // Not a request's: it has no id, and the next one's points do not get what is put here.
+    // Not a request's yet, so it has no id. It gets that of the request that it is put into.
     let own = MonitoringData::new();
-    own.tag("tenant", "nobody");
+    own.tag("tenant", "own");
     assert_eq!(own.request_id().to_string(), "");
+    let request = Request::builder().uri("/empty").extension(own.clone()).body(Body::empty());
+    app.clone().oneshot(request.expect("a valid request")).await.expect("axum never fails");
+    let id = own.request_id().to_string();
+    assert_ne!(id, "");
     let errors = points(&monitor, &sink, "errors").await;
     let told = |route: &str, tenant, size, code: &str, id: &str| {
         let is_told = |point: &&DataPoint| {
@@ -211,6 +215,7 @@ async fn a_slot_that_is_used_again_holds_nothing_of_the_request_before() {
     };
     assert_eq!(told("GET:/inner/full", Some("acme"), true, "broken", "/inner/full"), 2, "{errors:?}");
     assert_eq!(told("GET:/empty", None, false, "500", "/empty"), 2, "{errors:?}");
+    assert_eq!(told("GET:/empty", Some("own"), false, "500", &id), 1, "{errors:?}");
 }
 
 #[tokio::test]
