@@ -119,9 +119,6 @@ impl Intake {
             &mut copy
         };
         self.write_request(ended, route, error_code, id, Some(extras));
-        if is_last {
-            contents.seal();
-        }
     }
 
     fn write_request(

@@ -36,10 +36,14 @@ impl Extras {
     #[inline(always)]
     pub(crate) fn plain_tag(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
         let Value::String(text) = value else { return false };
-        let place = key.as_ptr().addr() / 8 % PLAIN_KEYS;
-        let known =
-            if ptr::eq(self.plain_keys[place].key, key) { Some(place) } else { self.look_up(key, place) };
-        known.is_some_and(|place| self.entries.plain_tag(&self.plain_keys[place].text, text, room(limits)))
+        let mut place = key.as_ptr().addr() / 8 % PLAIN_KEYS;
+        if !ptr::eq(self.plain_keys[place].key, key) {
+            match self.look_up(key, place) {
+                Some(found) => place = found % PLAIN_KEYS,
+                None => return false,
+            }
+        }
+        self.entries.plain_tag(&self.plain_keys[place].text, text, room(limits))
     }
 
     /// Where a plain key is that is not in its first place, or is new and goes into the first free one. None of them ever makes

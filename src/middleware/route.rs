@@ -54,9 +54,12 @@ impl Route {
     #[inline]
     pub(crate) fn head(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
         match self {
-            // Another monitor's layer may have told the route, or one behind a middleware that changes the method.
+            // Another monitor's layer may have told the route, or one behind a middleware that changes the method. No method's
+            // name begins with another one, so where they are tells them apart.
             #[cfg(feature = "axum")]
-            Self::Known(known) if known.monitor == monitor && ptr::eq(known.method, method) => {
+            Self::Known(known)
+                if known.monitor == monitor && ptr::addr_eq(known.method.as_ptr(), method.as_ptr()) =>
+            {
                 Some(&known.head)
             }
             _ => None,

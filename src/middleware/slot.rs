@@ -79,7 +79,9 @@ impl Slot {
 
     #[inline(never)]
     fn finish_shared(&self, intake: &Intake, ended: &Ended<'_>) {
-        intake.record_request_with(ended, &mut self.lock());
+        let mut contents = self.lock();
+        intake.record_request_with(ended, &mut contents);
+        contents.sealed |= contents.is_last(intake);
     }
 
     #[inline]
@@ -165,11 +167,6 @@ impl Contents {
         self.error_code = None;
         self.route = None;
         self.sealed = false;
-    }
-
-    /// Ends the collecting. What comes later is counted as late.
-    pub(crate) fn seal(&mut self) {
-        self.sealed = true;
     }
 
     #[inline]
