@@ -1,6 +1,6 @@
 //! Routes that a thread has seen before, with the start of their lines.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, ptr, sync::Arc};
 
 use axum::extract::MatchedPath;
 
@@ -10,10 +10,20 @@ use crate::{intake::Intake, line_protocol::RequestHead};
 /// A method and a matched path as one monitor writes them.
 #[derive(Debug)]
 pub(crate) struct KnownRoute {
-    pub(super) monitor: u64,
-    pub(super) method: &'static str,
+    monitor: u64,
+    method: &'static str,
     pub(super) path: MatchedPath,
-    pub(super) head: RequestHead,
+    head: RequestHead,
+}
+
+impl KnownRoute {
+    /// The head, if it is this monitor's and this method's: another monitor's layer may have told the route, or one behind a
+    /// middleware that changes the method. No method's name begins with another one, so where they are tells them apart.
+    #[inline]
+    pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
+        let is_own = self.monitor == monitor && ptr::addr_eq(self.method.as_ptr(), method.as_ptr());
+        is_own.then_some(&self.head)
+    }
 }
 
 /// The route of a matched path.

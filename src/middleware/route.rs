@@ -1,6 +1,6 @@
 //! The route and method of a request, as the database may see them: never more than the application has.
 
-use std::{borrow::Cow, fmt, mem, ptr, sync::Arc};
+use std::{borrow::Cow, fmt, mem, sync::Arc};
 
 use http::{Extensions, Method, Request, request::Parts};
 
@@ -54,15 +54,12 @@ impl Route {
     #[inline]
     pub(crate) fn head(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
         match self {
-            // Another monitor's layer may have told the route, or one behind a middleware that changes the method. No method's
-            // name begins with another one, so where they are tells them apart.
             #[cfg(feature = "axum")]
-            Self::Known(known)
-                if known.monitor == monitor && ptr::addr_eq(known.method.as_ptr(), method.as_ptr()) =>
-            {
-                Some(&known.head)
+            Self::Known(known) => known.head_for(monitor, method),
+            _ => {
+                let _ = (monitor, method);
+                None
             }
-            _ => None,
         }
     }
 

@@ -198,7 +198,13 @@ impl Request {
             let line = RequestLine { head: Some(&head), ..line };
             let ([mut same, mut same_error], mut ignored) = ([Vec::new(), Vec::new()], Changes::default());
             template.encode_request(&mut same, &line, Some(&extras), &mut ignored);
-            template.encode_error(&mut same_error, &line, &self.error_code.text(), Some(&extras), &mut ignored);
+            template.encode_error(
+                &mut same_error,
+                &line,
+                &self.error_code.text(),
+                Some(&extras),
+                &mut ignored,
+            );
             assert_eq!([&same, &same_error], [&request, &error], "a known head changes nothing");
         }
         ([request, error], changes)
