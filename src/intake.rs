@@ -109,7 +109,7 @@ impl Intake {
         let Contents { extras, error_code, route, request_id, .. } = contents;
         let route = route.as_ref().unwrap_or(ended.route);
         let error_code = ended.error_code.or(error_code.as_ref()).or(ended.classified_error_code);
-        let id = request_id.number().map_or(Id::Own(request_id.own()), Id::Given);
+        let id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Given);
         let mut copy;
         let extras = if is_last {
             extras

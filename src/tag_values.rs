@@ -86,7 +86,7 @@ impl TagValues {
     /// Whether the tag `key=value` may have this value; if not, it is to have [`OVERFLOW`]. Warns of a key's first refusal.
     #[inline(always)]
     pub(crate) fn admits(&self, tag: &[u8], key: usize) -> bool {
-        if self.limit == 0 || &tag[key + 1..] == OVERFLOW.as_bytes() {
+        if self.limit == 0 {
             return true;
         }
         let mut hasher = self.hasher.build_hasher();
@@ -94,13 +94,17 @@ impl TagValues {
         let hash = hasher.finish();
         match self.decided.find(hash) {
             Some(entry) if entry.mark() == ADMITTED => true,
-            found => self.decide(&tag[..key], hash, found),
+            found => self.decide(tag, key, hash, found),
         }
     }
 
     /// For a value that is new, or beyond the limit.
     #[inline(never)]
-    fn decide(&self, name: &[u8], hash: u64, found: Option<Entry<'_>>) -> bool {
+    fn decide(&self, tag: &[u8], key: usize, hash: u64, found: Option<Entry<'_>>) -> bool {
+        let (name, value) = (&tag[..key], &tag[key + 1..]);
+        if value == OVERFLOW.as_bytes() {
+            return true;
+        }
         let key = self.key(name);
         let admitted = if key.admitted.load(Ordering::Acquire) >= self.limit {
             // Nothing is inserted any more, so that values without end leave no trace. But another thread may have inserted
