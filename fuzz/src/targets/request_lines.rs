@@ -185,6 +185,10 @@ impl Request {
         let template = RequestTemplate::new(static_tags, request_id);
         let (mut extras, limits, mut changes) = (Extras::default(), Limits::default(), Changes::default());
         for Added { is_tag, key, value } in &self.added {
+            // As a slot does it: the usual tags have a way of their own.
+            if *is_tag && extras.plain_tag(key.text(), &value.value(), &limits) {
+                continue;
+            }
             changes += match is_tag {
                 true => extras.tag(key.text(), value.value(), &limits),
                 false => extras.field(key.text(), value.value(), &limits),
