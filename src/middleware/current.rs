@@ -68,6 +68,7 @@ impl Current {
         }
         let slot = match &self.config.intake {
             Some(intake) => Slot::take(intake, RequestId::given(self.number)),
+            // Never here: a disabled monitor has no exchange.
             None => Slot::without_owner(),
         };
         self.slot = Some(Arc::clone(&slot));

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Cost
 ///
-/// Cloning it and adding it to a service copy a pointer. See [performance](crate::docs::performance) for what a request
+/// Cloning it and adding it to a service copy a pointer, and its options once for each shard of threads that clones it. See [performance](crate::docs::performance) for what a request
 /// pays.
 #[derive(Clone, Debug)]
 #[must_use]
