@@ -16,7 +16,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     signal, time,
 };
-use tower_influx::{Batch, Blocked, Monitor, Settings, Sink, SinkFuture, WriteError, Written};
+use tower_influx::{
+    Monitor, Settings,
+    sink::{Batch, Sink, SinkFuture, WriteError, Written},
+    stats::Blocked,
+};
 
 /// Writes each batch over a connection of its own.
 struct TcpSink {

@@ -17,7 +17,10 @@ use std::{
 };
 
 use tokio::{signal, task::JoinHandle, time};
-use tower_influx::{DataPoint, Field, Monitor, Point, Settings, Tag};
+use tower_influx::{
+    DataPoint, Monitor, Point, Settings,
+    point::{Field, Tag},
+};
 
 /// What one run has found.
 struct Measurement {

@@ -4,7 +4,7 @@
 //! runs by `cargo run --example testing`: ask it by `curl -X POST http://127.0.0.1:3000/transfers/5`, and for 5000. `-- ADDRESS`
 //! listens elsewhere.
 //!
-//! [`MemorySink`]: tower_influx::MemorySink
+//! [`MemorySink`]: tower_influx::sink::MemorySink
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -67,7 +67,7 @@ async fn asked_to_stop() {
 mod tests {
     use axum::{body::Body, http::Request};
     use tower::ServiceExt;
-    use tower_influx::{DataPoint, MemorySink, Value};
+    use tower_influx::{DataPoint, point::Value, sink::MemorySink};
 
     use super::*;
 

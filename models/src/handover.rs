@@ -3,8 +3,8 @@
 use loom::{sync::Arc, thread};
 
 use crate::{
-    buffer::{Buffer, BufferBooks, Pushed},
-    ledger::{Books, Ledger},
+    buffer::{Buffer, BufferCounts, Pushed},
+    ledger::{LedgerCounts, Ledger},
     settings::Overflow,
     shard,
 };
@@ -118,7 +118,7 @@ pub(crate) fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-pub(crate) fn assert_balanced((books, buffer): (Books, BufferBooks)) {
+pub(crate) fn assert_balanced((books, buffer): (LedgerCounts, BufferCounts)) {
     assert_eq!(buffer.offered, buffer.accepted + buffer.refused_full + buffer.refused_closed);
     assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight);
 }

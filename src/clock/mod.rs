@@ -30,15 +30,15 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-mod moment;
+mod monotonic;
 
-pub(crate) use moment::Moment;
+pub(crate) use monotonic::MonotonicInstant;
 
-use crate::shard::{self, Padded};
+use crate::sync::shard::{self, Padded};
 
 /// A unique stamp for a moment that the caller has just read: nanoseconds of the epoch.
 #[inline]
-pub(crate) fn stamp(now: Moment) -> i64 {
+pub(crate) fn stamp(now: MonotonicInstant) -> i64 {
     STAMPS.next(shard::shard(), now.nanoseconds(), read)
 }
 
@@ -213,7 +213,7 @@ fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
 fn read() -> Reading {
     let mut best = None;
     for _ in 0..READ_TRIES {
-        let before = Moment::now();
+        let before = MonotonicInstant::now();
         let wall = SystemTime::now();
         let gap = before.elapsed();
         if best.is_none_or(|(least, _)| gap < least) {

@@ -10,10 +10,10 @@ use tokio::{
 use super::{
     LicenseCheck, LicenseWatch,
     schedule::{self, LONGEST_PAUSE, Schedule},
-    task::{Recorder, Task},
+    task::{RecordPoint, Task},
     wall_clock::WallClock,
 };
-use crate::{Error, LicensingSettings, Monitor};
+use crate::{error::Error, monitor::Monitor, settings::LicensingSettings};
 
 /// A licence check that is about to start: once at once, then each day at midnight.
 #[must_use = "nothing is checked before `spawn` or `spawn_checked`"]
@@ -95,7 +95,7 @@ impl<C: LicenseCheck> Licensing<C> {
         mut self,
         settings: &LicensingSettings,
         service: &str,
-        recorder: Arc<dyn Recorder>,
+        recorder: Arc<dyn RecordPoint>,
     ) -> Result<LicenseWatch, Error> {
         let zone = schedule::time_zone(self.time_zone.as_deref().or(settings.time_zone.as_deref()))?;
         let timeout = self.timeout.unwrap_or(settings.timeout);

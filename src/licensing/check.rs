@@ -3,7 +3,7 @@
 use std::{error, future::Future};
 
 use super::state::LicenseState;
-use crate::LicensingSettings;
+use crate::settings::LicensingSettings;
 
 /// Any error at all, as tower has it.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;

@@ -23,5 +23,5 @@ pub use check::{BoxError, LicenseCheck};
 pub use file::{LicenseFile, PublicKey};
 pub use point::LicensingPoint;
 pub use state::{CheckedLicense, LicenseState, LicenseStatus};
-pub(crate) use task::Recorder;
+pub(crate) use task::RecordPoint;
 pub use watch::{LicenseChanges, LicenseWatch};

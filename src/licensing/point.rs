@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use serde::{Serialize, Serializer};
 
 use super::state::CheckedLicense;
-use crate::{Field, Point, Tag, Timestamp, Value, point::schema};
+use crate::point::{Field, Point, Tag, Timestamp, Value, schema};
 
 /// The point of one licence check: measurement `licensing`, tags `service` and `license_status`, fields `license_period_rest`
 /// (integer), `warnings` and `errors` (strings, empty when there are none, several messages joined by `; `), and the tags

@@ -8,7 +8,7 @@ use jiff::{
     tz::{self, TimeZone},
 };
 
-use crate::Error;
+use crate::error::Error;
 
 /// Says for a moment of wall time whether a check is due. It holds no timer: whoever asks decides how often.
 ///

@@ -4,7 +4,7 @@ use std::{borrow::Cow, time::SystemTime};
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-use crate::Value;
+use crate::point::Value;
 
 /// Whether a licence is in order. It follows from the messages of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -14,13 +14,13 @@ use super::{
     state::{CheckedLicense, LicenseState, LicenseStatus},
     wall_clock::WallClock,
 };
-use crate::clock::{self, Moment};
+use crate::clock::{self, MonotonicInstant};
 
 /// Somebody who waits for a check that begins after the question.
 pub(crate) type Request = oneshot::Sender<Arc<CheckedLicense>>;
 
 /// What becomes of the points, and when no more are taken.
-pub(crate) trait Recorder: Send + Sync + 'static {
+pub(crate) trait RecordPoint: Send + Sync + 'static {
     fn record(&self, point: &LicensingPoint);
 
     fn is_closed(&self) -> bool;
@@ -30,7 +30,7 @@ pub(crate) trait Recorder: Send + Sync + 'static {
 pub(crate) struct Task<C> {
     pub(crate) check: Arc<C>,
     pub(crate) service: Arc<str>,
-    pub(crate) recorder: Arc<dyn Recorder>,
+    pub(crate) recorder: Arc<dyn RecordPoint>,
     pub(crate) clock: WallClock,
     pub(crate) schedule: Schedule,
     pub(crate) timeout: Duration,
@@ -66,7 +66,7 @@ impl<C: LicenseCheck> Task<C> {
         let checked_at = self.clock.now().into();
         let state = outcome(&self.check, self.timeout).await;
         let license = Arc::new(CheckedLicense::new(state, checked_at));
-        let stamp = clock::stamp(Moment::now()).into();
+        let stamp = clock::stamp(MonotonicInstant::now()).into();
         for key in point::reserved_extras(&license) {
             tracing::warn!(
                 target: "tower_influx",

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::{state::CheckedLicense, task::Request};
-use crate::Error;
+use crate::error::Error;
 
 /// The handle on a running licence check: the latest result, a check at any other time, and word of changes.
 ///

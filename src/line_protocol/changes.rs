@@ -2,7 +2,7 @@
 
 use std::ops::AddAssign;
 
-use crate::stats::IntakeCounters;
+use crate::stats::RecorderCounters;
 
 /// How many names and values of a point were changed or left out, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ impl Changes {
     }
 
     /// Adds them to the counters; touches none where nothing was changed.
-    pub(crate) fn count(&self, counters: &IntakeCounters) {
+    pub(crate) fn count(&self, counters: &RecorderCounters) {
         for (changed, counter) in [
             (self.sanitized, &counters.sanitized),
             (self.truncated, &counters.truncated),
@@ -67,7 +67,7 @@ mod tests {
             Changes { sanitized: 1, truncated: 2, refused: 3, excess: 4, conflicts: 5, overflowed: 6 };
         let mut twice = changes;
         twice += changes;
-        let counters = IntakeCounters::default();
+        let counters = RecorderCounters::default();
         twice.count(&counters);
         let counted = [
             &counters.sanitized,

@@ -1,15 +1,17 @@
 //! The tags and fields of one point, encoded as they come, sorted, each name once.
 
 use crate::{
-    Limits, Value,
-    field_types::{FieldTypes, Verdict},
     line_protocol::{
         Changes, NAME_BYTES, VALUE_BYTES,
         cursor::{Cursor, Entry, precedes},
-        escape::{self, Position},
+        escape::{self, EscapeContext},
     },
-    point::{number, schema::OVERFLOW, value::FieldType},
-    tag_values::TagValues,
+    point::{Value, number_format, schema::OVERFLOW, value::FieldType},
+    schema::{
+        cardinality::TagCardinality,
+        field_types::{FieldTypes, TypeCheck},
+    },
+    settings::Limits,
 };
 
 /// Encoded tags and fields: `,key=value` each, one behind the other in one arena, and where each of them is.
@@ -29,7 +31,7 @@ pub(super) struct Room<'a> {
     pub(super) limits: &'a Limits,
     /// Tags and fields together.
     pub(super) count: usize,
-    /// Their bytes together, as they are written.
+    /// Bytes of all of them, as written.
     pub(super) bytes: usize,
     /// Whether a name, as it is encoded, cannot be used.
     pub(super) reserved: fn(&[u8]) -> bool,
@@ -67,13 +69,13 @@ impl Entries {
     pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
         let mut own = Changes::default();
         let start = self.begin();
-        escape::text(&mut self.arena, key, Position::TagKey, NAME_BYTES, &mut own);
+        escape::text(&mut self.arena, key, EscapeContext::TagKey, NAME_BYTES, &mut own);
         let key_end = self.arena.len();
         self.arena.push(b'=');
         let stored = match value {
             Value::String(text) => {
                 let limit = room.limits.tag_bytes.min(VALUE_BYTES);
-                escape::text(&mut self.arena, text, Position::TagValue, limit, &mut own);
+                escape::text(&mut self.arena, text, EscapeContext::TagValue, limit, &mut own);
                 self.arena.len() > key_end + 1
             }
             value => self.number(value),
@@ -85,7 +87,7 @@ impl Entries {
     pub(super) fn field(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
         let mut own = Changes::default();
         let start = self.begin();
-        escape::text(&mut self.arena, key, Position::FieldKey, NAME_BYTES, &mut own);
+        escape::text(&mut self.arena, key, EscapeContext::FieldKey, NAME_BYTES, &mut own);
         let key_end = self.arena.len();
         self.arena.push(b'=');
         let stored = match value {
@@ -125,7 +127,7 @@ impl Entries {
         &mut self,
         measurement: &[u8],
         types: &FieldTypes,
-        values: &TagValues,
+        values: &TagCardinality,
         changes: &mut Changes,
     ) {
         let admitted =
@@ -143,14 +145,14 @@ impl Entries {
         let (arena, fields) = (&self.arena, &mut self.fields);
         fields.retain_mut(|entry| {
             match types.check(measurement, &arena[entry.start..entry.key], entry.field_type) {
-                Verdict::Keep => true,
-                Verdict::Widen => {
+                TypeCheck::Keep => true,
+                TypeCheck::Widen => {
                     // Without its `i`, an integer is a float.
                     entry.end -= 1;
                     entry.field_type = FieldType::Float;
                     true
                 }
-                Verdict::Conflict => {
+                TypeCheck::Conflict => {
                     changes.conflicts += 1;
                     false
                 }
@@ -160,7 +162,7 @@ impl Entries {
 
     /// Gives the tag at `first`, which is not admitted, and those behind it that are not either, the overflow value.
     #[inline(never)]
-    fn overflow(&mut self, first: usize, values: &TagValues, changes: &mut Changes) {
+    fn overflow(&mut self, first: usize, values: &TagCardinality, changes: &mut Changes) {
         for at in first..self.tags.len() {
             let entry = self.tags[at];
             if at > first && values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start) {
@@ -322,21 +324,19 @@ impl Entries {
     /// A value that is no text, or nothing for a number that is none.
     #[inline(never)]
     fn number(&mut self, value: &Value<'_>) -> bool {
-        let arena = &mut self.arena;
+        let to = &mut self.arena;
         match value {
-            Value::Float(number) if number.is_finite() => number::float(arena, *number),
-            Value::Integer(number) => number::integer(arena, *number),
-            Value::Unsigned(number) => {
-                arena.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes())
-            }
-            Value::Boolean(truth) => arena.extend_from_slice(if *truth { b"true" } else { b"false" }),
+            Value::Float(number) if number.is_finite() => number_format::float(to, *number),
+            Value::Integer(number) => number_format::integer(to, *number),
+            Value::Unsigned(number) => to.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
+            Value::Boolean(truth) => to.extend_from_slice(if *truth { b"true" } else { b"false" }),
             Value::Float(_) | Value::String(_) => return false,
         }
         true
     }
 
     fn integer_field(&mut self, value: i64) -> bool {
-        number::integer(&mut self.arena, value);
+        number_format::integer(&mut self.arena, value);
         self.arena.push(b'i');
         true
     }

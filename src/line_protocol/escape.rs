@@ -7,7 +7,7 @@ use crate::line_protocol::Changes;
 
 /// Where a name or a tag value stands: what must be escaped, and what no server may see, differs a little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
+pub(super) enum EscapeContext {
     Measurement,
     TagKey,
     TagValue,
@@ -16,7 +16,13 @@ pub(super) enum Position {
 
 /// Appends a name or a tag value, of which at most `limit` bytes are kept.
 #[inline]
-pub(super) fn text(out: &mut Vec<u8>, text: &str, position: Position, limit: usize, changes: &mut Changes) {
+pub(super) fn text(
+    out: &mut Vec<u8>,
+    text: &str,
+    position: EscapeContext,
+    limit: usize,
+    changes: &mut Changes,
+) {
     if text.len() <= limit && is_plain(text.as_bytes(), position) {
         out.extend_from_slice(text.as_bytes());
     } else {
@@ -27,12 +33,12 @@ pub(super) fn text(out: &mut Vec<u8>, text: &str, position: Position, limit: usi
 /// Whether this is the key or the value of a tag that [`text`] writes as it is.
 #[inline]
 pub(super) fn is_plain_tag(bytes: &[u8], limit: usize) -> bool {
-    !bytes.is_empty() && bytes.len() <= limit && is_plain(bytes, Position::TagValue)
+    !bytes.is_empty() && bytes.len() <= limit && is_plain(bytes, EscapeContext::TagValue)
 }
 
 #[cold]
-fn rewrite_text(out: &mut Vec<u8>, text: &str, position: Position, limit: usize, changes: &mut Changes) {
-    if position == Position::Measurement && text.starts_with('#') {
+fn rewrite_text(out: &mut Vec<u8>, text: &str, position: EscapeContext, limit: usize, changes: &mut Changes) {
+    if position == EscapeContext::Measurement && text.starts_with('#') {
         // The line would be a comment: answered with success and lost.
         out.push(b'_');
         let mut rest = Changes::default();
@@ -52,8 +58,11 @@ pub(super) fn route(
     limit: usize,
     changes: &mut Changes,
 ) {
-    debug_assert!(is_plain(method.as_bytes(), Position::TagValue), "{method} is no method of the standards");
-    if method.len() + resource.len() < limit && is_plain(resource.as_bytes(), Position::TagValue) {
+    debug_assert!(
+        is_plain(method.as_bytes(), EscapeContext::TagValue),
+        "{method} is no method of the standards"
+    );
+    if method.len() + resource.len() < limit && is_plain(resource.as_bytes(), EscapeContext::TagValue) {
         out.extend_from_slice(method.as_bytes());
         out.push(b':');
         out.extend_from_slice(resource.as_bytes());
@@ -65,7 +74,7 @@ pub(super) fn route(
 #[cold]
 fn rewrite_route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usize, changes: &mut Changes) {
     let characters = method.chars().chain([':']).chain(resource.chars());
-    rewrite(out, characters, Position::TagValue, limit, changes);
+    rewrite(out, characters, EscapeContext::TagValue, limit, changes);
 }
 
 /// Appends a string field's value with its quotes, of which at most `limit` bytes are stored.
@@ -124,19 +133,19 @@ fn classes(bytes: &[u8]) -> u8 {
 
 /// Whether no byte needs a closer look.
 #[inline]
-fn is_plain(bytes: &[u8], position: Position) -> bool {
+fn is_plain(bytes: &[u8], position: EscapeContext) -> bool {
     let found = classes(bytes);
     let suspicious = match position {
-        Position::FieldKey => NAME | FIELD_KEY,
-        Position::Measurement | Position::TagKey | Position::TagValue => NAME,
+        EscapeContext::FieldKey => NAME | FIELD_KEY,
+        EscapeContext::Measurement | EscapeContext::TagKey | EscapeContext::TagValue => NAME,
     };
-    found & suspicious == 0 && !(position == Position::Measurement && bytes.first() == Some(&b'#'))
+    found & suspicious == 0 && !(position == EscapeContext::Measurement && bytes.first() == Some(&b'#'))
 }
 
 fn rewrite(
     out: &mut Vec<u8>,
     characters: impl Iterator<Item = char>,
-    position: Position,
+    position: EscapeContext,
     limit: usize,
     changes: &mut Changes,
 ) {
@@ -158,13 +167,13 @@ fn rewrite(
             // A server would take it for the escape of what follows, and some merge two backslashes into one.
             '\\' if matches!(next, None | Some('\\' | ',' | '=' | ' ' | '"')) => '/',
             // VictoriaMetrics takes all up to the next quote for a string.
-            '"' if position == Position::FieldKey => '_',
+            '"' if position == EscapeContext::FieldKey => '_',
             // InfluxDB 3 makes a family of columns of `family::name`.
-            ':' if position == Position::FieldKey && (next == Some(':') || last == Some(':')) => '_',
+            ':' if position == EscapeContext::FieldKey && (next == Some(':') || last == Some(':')) => '_',
             _ => character,
         };
         sanitized |= kept != character;
-        if matches!(kept, ',' | ' ') || kept == '=' && position != Position::Measurement {
+        if matches!(kept, ',' | ' ') || kept == '=' && position != EscapeContext::Measurement {
             out.push(b'\\');
         }
         out.extend_from_slice(kept.encode_utf8(&mut [0; 4]).as_bytes());
@@ -215,7 +224,7 @@ mod tests {
         (String::from_utf8(out).expect("UTF-8"), changes)
     }
 
-    fn encoded(raw: &str, position: Position) -> (String, u32) {
+    fn encoded(raw: &str, position: EscapeContext) -> (String, u32) {
         let (out, changes) = written(|out, changes| text(out, raw, position, 1024, changes));
         assert_eq!(changes.truncated, 0);
         (out, changes.sanitized)
@@ -236,8 +245,12 @@ mod tests {
             (r"a\ b", r"a/\ b", 1),
             ("a\\\nb", r"a\_b", 1),
         ] {
-            for position in [Position::Measurement, Position::TagKey, Position::TagValue, Position::FieldKey]
-            {
+            for position in [
+                EscapeContext::Measurement,
+                EscapeContext::TagKey,
+                EscapeContext::TagValue,
+                EscapeContext::FieldKey,
+            ] {
                 assert_eq!(encoded(raw, position), (name.to_owned(), sanitized), "{raw:?} as {position:?}");
             }
         }
@@ -245,23 +258,24 @@ mod tests {
 
     #[test]
     fn where_positions_differ() {
-        assert_eq!(encoded("a=b", Position::Measurement), ("a=b".to_owned(), 0));
-        assert_eq!(encoded("a=b", Position::TagValue), (r"a\=b".to_owned(), 0));
-        assert_eq!(encoded(r"a\=b", Position::Measurement), ("a/=b".to_owned(), 1));
-        assert_eq!(encoded(r"a\=b", Position::FieldKey), (r"a/\=b".to_owned(), 1));
-        assert_eq!(encoded("#a", Position::Measurement), ("_#a".to_owned(), 1));
-        assert_eq!(encoded("#a", Position::TagKey), ("#a".to_owned(), 0));
-        assert_eq!(encoded("a::b:::c:d", Position::FieldKey), ("a__b___c:d".to_owned(), 1));
-        assert_eq!(encoded("a\"b\\\"", Position::FieldKey), ("a_b/_".to_owned(), 1));
-        assert_eq!(encoded("a\"b\\\"", Position::TagValue), ("a\"b/\"".to_owned(), 1));
-        assert_eq!(encoded("a\"b\"", Position::Measurement), ("a\"b\"".to_owned(), 0));
-        assert_eq!(encoded("a::b", Position::TagKey), ("a::b".to_owned(), 0));
+        assert_eq!(encoded("a=b", EscapeContext::Measurement), ("a=b".to_owned(), 0));
+        assert_eq!(encoded("a=b", EscapeContext::TagValue), (r"a\=b".to_owned(), 0));
+        assert_eq!(encoded(r"a\=b", EscapeContext::Measurement), ("a/=b".to_owned(), 1));
+        assert_eq!(encoded(r"a\=b", EscapeContext::FieldKey), (r"a/\=b".to_owned(), 1));
+        assert_eq!(encoded("#a", EscapeContext::Measurement), ("_#a".to_owned(), 1));
+        assert_eq!(encoded("#a", EscapeContext::TagKey), ("#a".to_owned(), 0));
+        assert_eq!(encoded("a::b:::c:d", EscapeContext::FieldKey), ("a__b___c:d".to_owned(), 1));
+        assert_eq!(encoded("a\"b\\\"", EscapeContext::FieldKey), ("a_b/_".to_owned(), 1));
+        assert_eq!(encoded("a\"b\\\"", EscapeContext::TagValue), ("a\"b/\"".to_owned(), 1));
+        assert_eq!(encoded("a\"b\"", EscapeContext::Measurement), ("a\"b\"".to_owned(), 0));
+        assert_eq!(encoded("a::b", EscapeContext::TagKey), ("a::b".to_owned(), 0));
     }
 
     #[test]
     fn texts_are_cut_in_whole_characters_before_anything_else() {
-        let cut =
-            |raw: &str, limit| written(|out, changes| text(out, raw, Position::TagValue, limit, changes));
+        let cut = |raw: &str, limit| {
+            written(|out, changes| text(out, raw, EscapeContext::TagValue, limit, changes))
+        };
         let truncated = Changes { truncated: 1, ..Changes::default() };
         assert_eq!(cut("abc", 3), ("abc".to_owned(), Changes::default()));
         assert_eq!(cut("abcd", 3), ("abc".to_owned(), truncated));
@@ -300,7 +314,7 @@ mod tests {
                 let whole = [method, ":", resource].concat();
                 assert_eq!(
                     in_parts,
-                    written(|out, changes| text(out, &whole, Position::TagValue, limit, changes))
+                    written(|out, changes| text(out, &whole, EscapeContext::TagValue, limit, changes))
                 );
             }
         }

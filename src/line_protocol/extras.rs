@@ -3,12 +3,12 @@
 use std::ptr;
 
 use crate::{
-    Limits, Value,
     line_protocol::{
         Changes, EXTRAS_BYTES,
         entries::{Entries, Room},
     },
-    point::schema,
+    point::{Value, schema},
+    settings::Limits,
 };
 
 /// Extra tags and fields of one request, encoded as they come: recycled, it allocates nothing once it is warm.

@@ -46,12 +46,12 @@ pub(crate) use parse::parse;
 pub(crate) use request::{BodyFields, Id, RequestHead, RequestLine, RequestTemplate};
 pub(crate) use static_tags::StaticTags;
 
-use crate::point::number;
+use crate::point::number_format;
 
 /// Appends a space, the timestamp and the end of the line.
 #[inline]
 fn stamp(out: &mut Vec<u8>, stamp: i64) {
-    number::timestamp(out, stamp.clamp(EARLIEST, LATEST));
+    number_format::timestamp(out, stamp.clamp(EARLIEST, LATEST));
 }
 
 /// The longest line: InfluxDB bounds measurement, tags and a field's name together by as much.

@@ -3,15 +3,14 @@
 use std::fmt;
 
 use crate::{
-    Limits, Point,
-    field_types::FieldTypes,
     line_protocol::{
         Changes, EARLIEST, LATEST, LINE_BYTES, NAME_BYTES, StaticTags,
         entries::{Entries, Room},
-        escape::{self, Position},
+        escape::{self, EscapeContext},
     },
-    point::schema,
-    tag_values::TagValues,
+    point::{Point, schema},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::Limits,
 };
 
 /// Why a point cannot be stored at all.
@@ -35,7 +34,7 @@ pub(crate) fn encode_point(
     static_tags: &StaticTags,
     limits: &Limits,
     types: &FieldTypes,
-    values: &TagValues,
+    values: &TagCardinality,
     out: &mut Vec<u8>,
 ) -> Result<Changes, Invalid> {
     let measurement = point.measurement();
@@ -47,7 +46,7 @@ pub(crate) fn encode_point(
     }
     let start = out.len();
     let mut changes = Changes::default();
-    escape::text(out, &measurement, Position::Measurement, NAME_BYTES, &mut changes);
+    escape::text(out, &measurement, EscapeContext::Measurement, NAME_BYTES, &mut changes);
 
     let measurement_end = out.len();
     let taken = measurement_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();

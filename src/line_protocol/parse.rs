@@ -2,13 +2,13 @@
 
 use std::{iter, str};
 
-use crate::{DataPoint, Value};
+use crate::point::{DataPoint, Value};
 
 /// Reads one line in the form in which this crate writes it, with or without its line break. `None` for nearly anything else: two
 /// backslashes in a name, and other forms of a float, are read as well, although nothing here writes them.
 pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     let mut rest = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).ok()?;
-    let measurement = name(&mut rest, Place::Measurement)?;
+    let measurement = name(&mut rest, NameKind::Measurement)?;
     if measurement.raw.starts_with('#') {
         return None;
     }
@@ -16,9 +16,9 @@ pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     let mut last = "";
     while let Some(after) = rest.strip_prefix(',') {
         rest = after;
-        let key = name(&mut rest, Place::Other)?;
+        let key = name(&mut rest, NameKind::Other)?;
         rest = rest.strip_prefix('=')?;
-        let value = name(&mut rest, Place::Other)?;
+        let value = name(&mut rest, NameKind::Other)?;
         if key.raw <= last {
             return None;
         }
@@ -28,7 +28,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     rest = rest.strip_prefix(' ')?;
     last = "";
     loop {
-        let key = name(&mut rest, Place::Other)?;
+        let key = name(&mut rest, NameKind::Other)?;
         rest = rest.strip_prefix('=')?;
         let value = value(&mut rest)?;
         if key.raw <= last || point.tag(&key.text).is_some() {
@@ -45,7 +45,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Place {
+enum NameKind {
     Measurement,
     Other,
 }
@@ -56,8 +56,8 @@ struct Name<'a> {
 }
 
 /// A name or tag value: all up to an unescaped comma or space, or, but for the measurement, equals sign.
-fn name<'a>(rest: &mut &'a str, place: Place) -> Option<Name<'a>> {
-    let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == Place::Other;
+fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<Name<'a>> {
+    let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == NameKind::Other;
     let bytes = rest.as_bytes();
     let (mut end, mut escaped, mut ascii) = (0, false, true);
     while let Some(&byte) = bytes.get(end) {

@@ -3,23 +3,22 @@
 use std::time::Duration;
 
 use crate::{
-    field_types::FieldTypes,
     line_protocol::{
         Changes, Extras, STANDARD_BYTES, StaticTags,
         cursor::Cursor,
-        escape::{self, Position},
+        escape::{self, EscapeContext},
         fields::{Fields, assignment},
         segment::Segment,
     },
     point::{
-        given_id::{self, GIVEN_ID_BYTES},
-        number,
+        generated_id::{self, GIVEN_ID_BYTES},
+        number_format,
         schema::{
             BODY_BYTES, BODY_END, ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, RESPONSE_TIME,
             ROUTE, STATUS_CODE,
         },
     },
-    tag_values::TagValues,
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
 };
 
 /// Constants of one monitor, encoded once: the request path only copies them.
@@ -118,7 +117,7 @@ impl RequestTemplate {
         &self,
         extras: &mut Extras,
         types: &FieldTypes,
-        values: &TagValues,
+        values: &TagCardinality,
         changes: &mut Changes,
     ) {
         for name in &self.taken {
@@ -139,7 +138,7 @@ impl RequestTemplate {
         match request.head.and_then(|head| Some((head, self.tags_behind(extras)?))) {
             Some((head, tags)) => {
                 out.extend_from_slice(&head.text);
-                number::status_code(out, request.status_code);
+                number_format::status_code(out, request.status_code);
                 out.extend_from_slice(self.remaining.text());
                 out.extend_from_slice(tags);
             }
@@ -218,20 +217,20 @@ impl RequestTemplate {
         let mut fields = Fields::new(fields);
         if let Some(body) = request.body {
             fields.assign(out, assignment!(BODY_BYTES));
-            number::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
+            number_format::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
             out.push(b'i');
             fields.assign(out, assignment!(BODY_END));
             escape::string(out, body.end, STANDARD_BYTES, changes);
         }
         fields.assign(out, assignment!(EXECUTION_TIME));
-        number::seconds(out, request.execution_time);
+        number_format::seconds(out, request.execution_time);
         if self.request_id {
             fields.assign(out, assignment!(REQUEST_ID));
             request.request_id.write(out, changes);
         }
         if let Some(body) = request.body {
             fields.assign(out, assignment!(RESPONSE_TIME));
-            number::seconds(out, body.response_time);
+            number_format::seconds(out, body.response_time);
         }
         fields.end(out, request.stamp);
     }
@@ -248,9 +247,9 @@ impl RequestTemplate {
     ) {
         self.errors.write(out, &mut tags);
         if error_code.is_empty() {
-            number::status_code(out, request.status_code);
+            number_format::status_code(out, request.status_code);
         } else {
-            escape::text(out, error_code, Position::TagValue, STANDARD_BYTES, changes);
+            escape::text(out, error_code, EscapeContext::TagValue, STANDARD_BYTES, changes);
         }
         self.errors_route.write(out, &mut tags);
         match request.head.filter(|_| !tags.has_before(STATUS_CODE.as_bytes())) {
@@ -264,7 +263,7 @@ impl RequestTemplate {
             request.request_id.write(out, changes);
         } else {
             fields.assign(out, assignment!(EXECUTION_TIME));
-            number::seconds(out, request.execution_time);
+            number_format::seconds(out, request.execution_time);
         }
         fields.end(out, request.stamp);
     }
@@ -285,7 +284,7 @@ impl RequestTemplate {
     /// The value of `status_code` and the tags that remain.
     #[inline(always)]
     fn status(&self, out: &mut Vec<u8>, request: &RequestLine<'_>, mut tags: Cursor<'_>) {
-        number::status_code(out, request.status_code);
+        number_format::status_code(out, request.status_code);
         if !self.remaining.text().is_empty() {
             self.remaining.write(out, &mut tags);
         }
@@ -303,7 +302,7 @@ impl Id<'_> {
             Self::Own(bytes) => escape::string_of_bytes(out, bytes, STANDARD_BYTES, changes),
             Self::Given(number) => {
                 let mut quoted = [b'"'; GIVEN_ID_BYTES + 2];
-                quoted[1..=GIVEN_ID_BYTES].copy_from_slice(&given_id::text_of(number));
+                quoted[1..=GIVEN_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
                 out.extend_from_slice(&quoted);
             }
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     line_protocol::{
         Changes, NAME_BYTES, STANDARD_BYTES, STATIC_BYTES,
-        escape::{self, Position},
+        escape::{self, EscapeContext},
     },
     point::schema::{INSTANCE, SERVICE, is_reserved},
 };
@@ -75,10 +75,10 @@ impl StaticTag {
     fn new(key: &str, value: &str) -> Self {
         let mut text = vec![b','];
         let mut changes = Changes::default();
-        escape::text(&mut text, key, Position::TagKey, NAME_BYTES, &mut changes);
+        escape::text(&mut text, key, EscapeContext::TagKey, NAME_BYTES, &mut changes);
         let key_end = text.len();
         text.push(b'=');
-        escape::text(&mut text, value, Position::TagValue, STANDARD_BYTES, &mut changes);
+        escape::text(&mut text, value, EscapeContext::TagValue, STANDARD_BYTES, &mut changes);
         Self { text, key_end }
     }
 

@@ -6,16 +6,16 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::disk;
+use crate::fs_ext;
 
 /// Files as they were when observing began, newest first.
 #[derive(Debug)]
-pub(super) struct History(Vec<(PathBuf, u64)>);
+pub(super) struct StoredFiles(Vec<(PathBuf, u64)>);
 
-impl History {
+impl StoredFiles {
     /// What lies in the directory now. Of what is written there later the observer learns by itself.
     pub(super) fn find(directory: &Path) -> Self {
-        let mut files = disk::list(directory).unwrap_or_default();
+        let mut files = fs_ext::list(directory).unwrap_or_default();
         files.retain(|file| is_points_file(&file.name));
         files.sort_by(|left, right| right.name.cmp(&left.name));
         Self(files.into_iter().map(|file| (file.path, file.length)).collect())
@@ -53,7 +53,7 @@ impl History {
 /// `points-20260603T101112Z-0000.lp`, as the file storage names them.
 fn is_points_file(name: &str) -> bool {
     let stamp = name.strip_prefix("points-").and_then(|rest| rest.strip_suffix(".lp")?.split_once('-'));
-    stamp.is_some_and(|(stamp, _)| disk::is_stamp(stamp))
+    stamp.is_some_and(|(stamp, _)| fs_ext::is_stamp(stamp))
 }
 
 #[cfg(test)]
@@ -65,7 +65,7 @@ mod tests {
     fn read(directory: &Path, limit: u64) -> Vec<String> {
         let mut lines = Vec::new();
         let line = |line: &[u8]| lines.push(String::from_utf8_lossy(line).trim_end().to_owned());
-        History::find(directory).read(limit, line).expect("reads");
+        StoredFiles::find(directory).read(limit, line).expect("reads");
         lines
     }
 
@@ -87,7 +87,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("points-20260603T101112Z-0000.lp");
         fs::write(&path, "a\n").expect("writes");
-        let history = History::find(directory.path());
+        let history = StoredFiles::find(directory.path());
         fs::write(&path, "a\nb\n").expect("writes");
         let mut lines = 0;
         history.read(100, |_| lines += 1).expect("reads");

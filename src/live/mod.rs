@@ -2,8 +2,8 @@
 #![doc = include_str!("../../docs/live.md")]
 
 mod chart;
-mod facts;
 mod history;
+mod humanize;
 mod latencies;
 mod model;
 mod observer;
@@ -12,7 +12,7 @@ mod ring;
 mod router;
 mod scan;
 mod snapshot;
+mod summary;
 mod window;
-mod words;
 
 pub use router::{LivePage, router};

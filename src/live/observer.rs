@@ -10,8 +10,8 @@ use tokio::{
     task::{self, AbortHandle},
 };
 
-use super::{history::History, model::Model, snapshot::Snapshot};
-use crate::{Batch, Monitor, Storage, licensing::LicenseWatch};
+use super::{history::StoredFiles, model::Model, snapshot::Snapshot};
+use crate::{delivery::batch::Batch, licensing::LicenseWatch, monitor::Monitor, settings::Storage};
 
 /// What the handlers of the page share. Its task ends with it.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Observer {
     pub(super) fn start(monitor: Monitor, license: Option<LicenseWatch>) -> Self {
         let model = Arc::new(SharedModel(Mutex::new(Model::new(now()))));
         // Before the subscription: a line must not come by both ways.
-        let history = file_directory(&monitor).map(|directory| History::find(&directory));
+        let history = file_directory(&monitor).map(|directory| StoredFiles::find(&directory));
         let task = monitor.observe().map(|(runtime, batches)| {
             if let Some(history) = history {
                 let (model, service) = (Arc::clone(&model), monitor.service());
@@ -94,7 +94,7 @@ async fn observe(mut batches: broadcast::Receiver<Batch>, model: Arc<SharedModel
     }
 }
 
-fn read_history(history: History, model: &SharedModel, service: &str) {
+fn read_history(history: StoredFiles, model: &SharedModel, service: &str) {
     let mut waiting = Vec::with_capacity(LINES_AT_ONCE);
     let take = |lines: &mut Vec<Vec<u8>>| {
         let (mut model, now) = (model.lock(), now());

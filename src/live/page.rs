@@ -4,9 +4,9 @@ use askama::Template;
 
 use super::{
     chart::{self, Bars},
-    facts::facts,
-    snapshot::{Figures, Route, Slot, Snapshot, Span},
-    words::{self, Level},
+    humanize::{self, Level},
+    snapshot::{ChartInterval, Figures, Route, Snapshot, Span},
+    summary::facts,
 };
 use crate::licensing::LicenseStatus;
 
@@ -60,7 +60,7 @@ impl Choice {
 
 pub(super) fn render(snapshot: &Snapshot, place: &str, choice: Choice) -> Result<String, askama::Error> {
     let span = if choice.hours { &snapshot.last_12_hours } else { &snapshot.last_10_minutes };
-    let (level, state, meaning) = words::delivery(&snapshot.stats, snapshot.time);
+    let (level, state, meaning) = humanize::delivery(&snapshot.stats, snapshot.time);
     let mut routes: Vec<_> = span.routes.iter().collect();
     match choice.order {
         Order::Requests => {}
@@ -75,25 +75,25 @@ pub(super) fn render(snapshot: &Snapshot, place: &str, choice: Choice) -> Result
     let page = Page {
         place,
         service: &snapshot.service,
-        now: words::time_of_day(snapshot.time as f64),
+        now: humanize::time_of_day(snapshot.time as f64),
         level,
         state,
         meaning,
         choice,
         window: if choice.hours { "12 hours" } else { "10 minutes" },
-        observed_for: words::span(span.seconds),
+        observed_for: humanize::span(span.seconds),
         all: &span.all,
-        running: snapshot.stats.intake.running_requests,
+        running: snapshot.stats.recorder.running_requests,
         bars: Bars::new(span.slots.iter().map(|slot| (slot.requests, slot.failed)), true),
         hints: span.slots.iter().map(|slot| hint(slot, span)).collect(),
-        slot_words: words::span(span.slot_seconds),
+        slot_words: humanize::span(span.slot_seconds),
         times: [
             chart::line(span.slots.iter().map(|slot| slot.p50), time_top),
             chart::line(span.slots.iter().map(|slot| slot.p95), time_top),
         ],
-        time_top: words::seconds(time_top),
-        from: span.slots.first().map_or_else(String::new, |slot| words::hour_and_minute(slot.time)),
-        to: words::hour_and_minute(snapshot.time),
+        time_top: humanize::seconds(time_top),
+        from: span.slots.first().map_or_else(String::new, |slot| humanize::hour_and_minute(slot.time)),
+        to: humanize::hour_and_minute(snapshot.time),
         routes: routes[..shown].iter().map(|route| Row::new(route)).collect(),
         hidden: routes.len() - shown,
         snapshot,
@@ -158,23 +158,23 @@ impl Page<'_> {
     // askama passes references.
 
     fn count(&self, number: &u64) -> String {
-        words::count(*number)
+        humanize::count(*number)
     }
 
     fn rate(&self, rate: &f64) -> String {
-        words::rate(*rate)
+        humanize::rate(*rate)
     }
 
     fn time(&self, seconds: &Option<f64>) -> String {
-        words::maybe_seconds(*seconds)
+        humanize::maybe_seconds(*seconds)
     }
 
     fn time_of_day(&self, seconds: &f64) -> String {
-        words::time_of_day(*seconds)
+        humanize::time_of_day(*seconds)
     }
 
     fn percent(&self, figures: &Figures) -> String {
-        words::percent(figures.failed_share())
+        humanize::percent(figures.failed_share())
     }
 
     fn failure_level(&self) -> Level {
@@ -193,7 +193,7 @@ impl Page<'_> {
             (observed.out_of_range, "points had times outside of the last 12 hours, and are missing here"),
         ];
         let notes = notes.into_iter().filter(|(number, _)| *number > 0);
-        notes.map(|(number, what)| format!("{} {what}.", words::count(number))).collect()
+        notes.map(|(number, what)| format!("{} {what}.", humanize::count(number))).collect()
     }
 }
 
@@ -241,7 +241,7 @@ impl License {
             level,
             status,
             days: state.days_left(),
-            checked: words::date(since_epoch.as_secs()),
+            checked: humanize::date(since_epoch.as_secs()),
             messages: state.errors().iter().chain(state.warnings()).cloned().collect(),
         }
     }
@@ -255,19 +255,19 @@ fn failure_level(share: f64) -> Level {
     }
 }
 
-fn hint(slot: &Slot, span: &Span) -> String {
+fn hint(slot: &ChartInterval, span: &Span) -> String {
     let time = match span.slot_seconds {
-        ..60 => words::time_of_day(slot.time as f64),
-        _ => words::hour_and_minute(slot.time),
+        ..60 => humanize::time_of_day(slot.time as f64),
+        _ => humanize::hour_and_minute(slot.time),
     };
     match slot.requests {
         0 => format!("{time}: no requests"),
         requests => format!(
             "{time}: {} requests, {} failed, half within {}, 95 % within {}",
-            words::count(requests),
-            words::count(slot.failed),
-            words::maybe_seconds(slot.p50),
-            words::maybe_seconds(slot.p95)
+            humanize::count(requests),
+            humanize::count(slot.failed),
+            humanize::maybe_seconds(slot.p50),
+            humanize::maybe_seconds(slot.p95)
         ),
     }
 }

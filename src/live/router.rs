@@ -14,7 +14,7 @@ use super::{
     observer::Observer,
     page::{self, Choice},
 };
-use crate::{Monitor, licensing::LicenseWatch};
+use crate::{licensing::LicenseWatch, monitor::Monitor};
 
 /// The live page of this monitor, without a licence: [`LivePage::new`] and [`LivePage::router`] in one.
 pub fn router(monitor: &Monitor) -> Router {

@@ -193,21 +193,21 @@ mod tests {
             extra in "[a-z ,=\"\\\\<]{0,12}",
             seconds in 0.0..1e3_f64,
         ) {
-            let point = crate::DataPoint::new(REQUESTS)
+            let point = crate::point::DataPoint::new(REQUESTS)
                 .with_tag(ROUTE, route.as_str())
                 .with_field("a", extra.as_str())
                 .with_field("z", extra)
                 .with_field(EXECUTION_TIME, seconds)
                 .with_time(5);
-            let (types, values) = (Default::default(), crate::tag_values::TagValues::new(10));
+            let (types, values) = (Default::default(), crate::schema::cardinality::TagCardinality::new(10));
             let mut line = Vec::new();
             let tags = crate::line_protocol::StaticTags::new("shop", None, &Default::default());
-            let limits = crate::Limits::default();
+            let limits = crate::settings::Limits::default();
             crate::line_protocol::encode_point(&point, 5, &tags, &limits, &types, &values, &mut line).expect("a point");
             let parsed = parse(&line).expect("canonical");
             let Some(Seen::Request(request)) = scan(&line) else { panic!("not read: {line:?}") };
             prop_assert_eq!(Some(&*request.route), parsed.tag(ROUTE));
-            prop_assert_eq!(parsed.field(EXECUTION_TIME).and_then(crate::Value::as_f64), Some(request.execution_time));
+            prop_assert_eq!(parsed.field(EXECUTION_TIME).and_then(crate::point::Value::as_f64), Some(request.execution_time));
             prop_assert_eq!(&*request.service, "shop");
         }
     }

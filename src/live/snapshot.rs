@@ -8,7 +8,7 @@ use super::{
     model::{LatestError, Model, Observed, Track},
     window::{Count, Detail, HOURS, MINUTES, RouteWindow, Shape, TotalWindow},
 };
-use crate::{Stats, licensing::CheckedLicense};
+use crate::{licensing::CheckedLicense, stats::Stats};
 
 #[derive(Debug, Serialize)]
 pub(super) struct Snapshot {
@@ -35,7 +35,7 @@ pub(super) struct Span {
     pub(super) all: Figures,
     pub(super) slot_seconds: u64,
     /// From the oldest to the one that is running.
-    pub(super) slots: Vec<Slot>,
+    pub(super) slots: Vec<ChartInterval>,
     /// By the number of their requests, the most first.
     pub(super) routes: Vec<Route>,
 }
@@ -54,7 +54,7 @@ pub(super) struct Figures {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Slot {
+pub(super) struct ChartInterval {
     /// Its beginning, in seconds since the epoch.
     pub(super) time: u64,
     pub(super) requests: u64,
@@ -94,7 +94,7 @@ impl Model {
         let mut all = Detail::default();
         let slots = total.slots(shape, now).into_iter().enumerate().map(|(number, detail)| {
             all.add(&detail);
-            Slot {
+            ChartInterval {
                 time: start + number as u64 * shape.slot,
                 requests: detail.requests,
                 failed: detail.failed,

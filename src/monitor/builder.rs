@@ -1,4 +1,4 @@
-//! The only place that puts the stages together: intake, buffer, flusher, sink, spool.
+//! The only place that puts the stages together: recorder, buffer, flusher, sink, spool.
 
 use std::{
     fmt,
@@ -9,13 +9,16 @@ use tokio::runtime::Handle;
 
 use super::{Inner, Monitor};
 use crate::{
-    Error, Settings, Sink, Storage,
-    buffer::Buffer,
-    flusher::{Flusher, FlusherParts},
-    intake::Intake,
-    sink::{self, file::FileSink, rejected::RejectedFiles},
-    spool::Spool,
-    stats::{IntakeCounters, ledger::Ledger},
+    delivery::{
+        buffer::Buffer,
+        flusher::{Flusher, FlusherParts},
+        sink::{self, Sink, file::FileSink, rejected::RejectedFiles},
+        spool::Spool,
+    },
+    error::Error,
+    record::recorder::Recorder,
+    settings::{Settings, Storage},
+    stats::{RecorderCounters, ledger::Ledger},
 };
 
 /// Makes a [`Monitor`]. See [`Monitor::builder`].
@@ -60,21 +63,21 @@ impl MonitorBuilder {
         };
         let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
         let ledger = Arc::new(Ledger::default());
-        let counters = Arc::new(IntakeCounters::default());
+        let counters = Arc::new(RecorderCounters::default());
         let spool = open_spool(&settings, &*sink, &ledger)?;
         let rejected = open_rejected(&settings)?;
         let parts = FlusherParts {
             buffer: Arc::clone(&buffer),
             ledger,
-            intake: Arc::clone(&counters),
+            recorder: Arc::clone(&counters),
             sink,
             spool,
             rejected,
             settings: (&settings).into(),
         };
         let flusher = Flusher::spawn(&runtime, parts);
-        let intake = Arc::new(Intake::new(&settings, buffer, counters, flusher.clone()));
-        Ok(Monitor::new(intake, flusher, settings, own_sink))
+        let recorder = Arc::new(Recorder::new(&settings, buffer, counters, flusher.clone()));
+        Ok(Monitor::new(recorder, flusher, settings, own_sink))
     }
 }
 

@@ -7,8 +7,16 @@ use std::{
 };
 
 use crate::{
-    Error, FlushReport, MonitoringLayer, Point, Settings, ShutdownReport, Sink, Stats, flusher::Flusher,
-    intake::Intake, settings::check_flush_interval,
+    delivery::{
+        flusher::{FlushReport, Flusher, ShutdownReport},
+        sink::Sink,
+    },
+    error::Error,
+    point::Point,
+    record::recorder::Recorder,
+    request::MonitoringLayer,
+    settings::{Settings, check_flush_interval},
+    stats::Stats,
 };
 
 mod builder;
@@ -46,7 +54,7 @@ pub struct Monitor {
 }
 
 struct Inner {
-    intake: Arc<Intake>,
+    recorder: Arc<Recorder>,
     flusher: Flusher,
     settings: Mutex<Settings>,
     /// The application's own, which no settings replace.
@@ -69,7 +77,7 @@ impl Monitor {
         MonitorBuilder::new(settings).start()
     }
 
-    /// As [`start`](Self::start), with a [`Sink`](crate::Sink) of the application's own.
+    /// As [`start`](Self::start), with a [`Sink`](crate::sink::Sink) of the application's own.
     pub fn builder(settings: Settings) -> MonitorBuilder {
         MonitorBuilder::new(settings)
     }
@@ -80,13 +88,13 @@ impl Monitor {
     }
 
     fn new(
-        intake: Arc<Intake>,
+        recorder: Arc<Recorder>,
         flusher: Flusher,
         settings: Settings,
         own_sink: Option<Arc<dyn Sink>>,
     ) -> Self {
         let own_points = settings.own_points;
-        let inner = Arc::new(Inner { intake, flusher, settings: Mutex::new(settings), own_sink });
+        let inner = Arc::new(Inner { recorder, flusher, settings: Mutex::new(settings), own_sink });
         if own_points {
             own_points::spawn(inner.flusher.runtime(), &inner);
         }
@@ -100,7 +108,7 @@ impl Monitor {
 
     /// A layer that records every request. Cheap: make as many as needed.
     pub fn layer(&self) -> MonitoringLayer {
-        MonitoringLayer::new(self.inner.as_ref().map(|inner| Arc::clone(&inner.intake)))
+        MonitoringLayer::new(self.inner.as_ref().map(|inner| Arc::clone(&inner.recorder)))
     }
 
     /// Records a point of the application's own. Never waits; a point that cannot be stored is counted as
@@ -110,7 +118,7 @@ impl Monitor {
     /// field of that name.
     pub fn record(&self, point: &dyn Point) {
         if let Some(inner) = &self.inner {
-            inner.intake.record(point);
+            inner.recorder.record(point);
         }
     }
 
@@ -218,7 +226,8 @@ impl Monitor {
     #[cfg(feature = "live")]
     pub(crate) fn observe(
         &self,
-    ) -> Option<(tokio::runtime::Handle, tokio::sync::broadcast::Receiver<crate::Batch>)> {
+    ) -> Option<(tokio::runtime::Handle, tokio::sync::broadcast::Receiver<crate::delivery::batch::Batch>)>
+    {
         self.inner.as_ref().map(|inner| (inner.flusher.runtime().clone(), inner.flusher.batches()))
     }
 }

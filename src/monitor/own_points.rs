@@ -11,7 +11,10 @@ use tokio::{
 };
 
 use super::Inner;
-use crate::{DataPoint, Stats, point::schema};
+use crate::{
+    point::{DataPoint, schema},
+    stats::Stats,
+};
 
 /// Writes a point every [`PERIOD`] in which other points came, until the monitor is gone or shut down.
 pub(super) fn spawn(runtime: &Handle, inner: &Arc<Inner>) {
@@ -26,7 +29,7 @@ async fn write(inner: Weak<Inner>) {
         ticks.tick().await;
         // Held for no longer than this: the flusher must end, and spool what is left, when only this is left to use it.
         let Some(inner) = inner.upgrade() else { return };
-        if inner.intake.buffer.is_closed() {
+        if inner.recorder.buffer.is_closed() {
             return;
         }
         let stats = inner.flusher.stats();
@@ -34,14 +37,14 @@ async fn write(inner: Weak<Inner>) {
         let others = (stats.ledger.offered + stats.ledger.recovered).saturating_sub(own);
         if others != told {
             let service = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).service.clone();
-            inner.intake.record(&point(&stats, &service));
+            inner.recorder.record(&point(&stats, &service));
             (told, own) = (others, own + 1);
         }
     }
 }
 
 fn point(stats: &Stats, service: &str) -> DataPoint {
-    let Stats { ledger, intake, delivery, .. } = stats;
+    let Stats { ledger, recorder, delivery, .. } = stats;
     let seconds = |duration: Duration| duration.as_secs_f64();
     DataPoint::new(schema::MONITORING)
         .with_tag(schema::SERVICE, service)
@@ -53,9 +56,9 @@ fn point(stats: &Stats, service: &str) -> DataPoint {
         .with_field("buffered", whole(ledger.buffered))
         .with_field("in_flight", whole(ledger.in_flight))
         .with_field("spooled", whole(ledger.spooled))
-        .with_field("invalid", whole(intake.invalid))
-        .with_field("refused", whole(intake.refused_full + intake.refused_closed))
-        .with_field("running_requests", whole(intake.running_requests))
+        .with_field("invalid", whole(recorder.invalid))
+        .with_field("refused", whole(recorder.refused_full + recorder.refused_closed))
+        .with_field("running_requests", whole(recorder.running_requests))
         .with_field("state", delivery.state.as_str())
         .with_field("memory", whole(delivery.memory))
         .with_field("resent", whole(delivery.resent))
@@ -78,7 +81,7 @@ mod tests {
     use tokio::time::{advance, sleep};
 
     use super::*;
-    use crate::{MemorySink, Monitor, Settings, Value};
+    use crate::{delivery::sink::MemorySink, monitor::Monitor, point::Value, settings::Settings};
 
     fn monitor(own_points: bool) -> (Monitor, MemorySink) {
         let sink = MemorySink::new();

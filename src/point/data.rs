@@ -11,7 +11,7 @@ use crate::point::{Field, Point, Tag, Timestamp, Value};
 /// It is the simplest [`Point`] to record, and what the memory sink hands to tests.
 ///
 /// ```
-/// use tower_influx::{DataPoint, Value};
+/// use tower_influx::{DataPoint, point::Value};
 ///
 /// let point = DataPoint::new("jobs").with_tag("queue", "mail").with_field("seconds", 1.5).with_field("attempts", 2);
 /// assert_eq!(point.tag("queue"), Some("mail"));

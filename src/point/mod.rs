@@ -8,8 +8,8 @@ use std::{
 use serde::Serialize;
 
 mod data;
-pub(crate) mod given_id;
-pub(crate) mod number;
+pub(crate) mod generated_id;
+pub(crate) mod number_format;
 mod request;
 pub(crate) mod schema;
 mod serialize;

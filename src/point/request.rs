@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Serialize, Serializer};
 
 use crate::point::{
-    Field, Point, Tag, Timestamp, Value, number,
+    Field, Point, Tag, Timestamp, Value, number_format,
     schema::{
         ERROR_CODE, ERRORS, EXECUTION_TIME, INSTANCE, REQUEST_ID, REQUESTS, RESERVED_BY_REQUESTS, ROUTE,
         SERVICE, STATUS_CODE,
@@ -18,7 +18,7 @@ use crate::point::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_influx::{Point, RequestPoint};
+/// use tower_influx::{Point, point::RequestPoint};
 ///
 /// let point = RequestPoint::new("luna-licenses", "GET", "/items/{id}", 200, Duration::from_millis(3))
 ///     .with_request_id("36a1b2c3")
@@ -184,7 +184,7 @@ impl<'a> Request<'a> {
         let has_request_id = !self.request_id.is_empty();
         let execution_time = self.execution_time.filter(|_| measurement == REQUESTS || !has_request_id);
         if let Some(execution_time) = execution_time {
-            fields.push(Field::new(EXECUTION_TIME, number::as_seconds(execution_time)));
+            fields.push(Field::new(EXECUTION_TIME, number_format::as_seconds(execution_time)));
         }
         if has_request_id || execution_time.is_none() {
             fields.push(Field::new(REQUEST_ID, &*self.request_id));

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt};
 
 use serde::{Serialize, Serializer};
 
-use crate::point::number;
+use crate::point::number_format;
 
 /// The value of a field, or of a tag, which stores it as text.
 #[derive(Clone, Debug, PartialEq)]
@@ -116,7 +116,7 @@ impl fmt::Display for Value<'_> {
             Self::String(text) => formatter.pad(text),
             Self::Float(number) if number.is_finite() => {
                 let mut digits = Vec::new();
-                number::float(&mut digits, *number);
+                number_format::float(&mut digits, *number);
                 formatter.pad(&String::from_utf8_lossy(&digits))
             }
             Self::Float(number) => fmt::Display::fmt(number, formatter),

@@ -16,7 +16,7 @@ use super::{
     size::size,
     value::{path, secret, switch, table, text, texts, whole, word},
 };
-use crate::Error;
+use crate::error::Error;
 
 impl<'de> Deserialize<'de> for Settings {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

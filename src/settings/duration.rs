@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use super::{node::Node, section::Given, value::digits};
-use crate::Error;
+use crate::error::Error;
 
 /// Seconds as a whole number or a float, or text with or without a unit.
 pub(super) fn duration(given: Given) -> Result<Duration, Error> {

@@ -6,7 +6,7 @@ use super::{
     check::printable_url,
     defaults::{CONNECT_TIMEOUT, TIMEOUT, URL},
 };
-use crate::Token;
+use crate::settings::Token;
 
 /// How to reach InfluxDB.
 #[derive(Clone, PartialEq)]
@@ -16,7 +16,7 @@ pub struct InfluxSettings {
     pub url: String,
     /// The organization, for 2.x. Defaults to none.
     pub organization: String,
-    /// The bucket, which 1.x and 3.x call the database. Required for [`Storage::Influx`](crate::Storage::Influx).
+    /// The bucket, which 1.x and 3.x call the database. Required for [`Storage::Influx`](crate::settings::Storage::Influx).
     pub bucket: String,
     /// The token. Defaults to none. Set this or `token_file`.
     pub token: Token,

@@ -10,13 +10,14 @@ mod file;
 mod influx;
 mod licensing;
 mod limits;
-mod nearest;
 mod node;
 mod section;
 mod size;
 mod spool;
+mod suggestion;
 #[cfg(test)]
 mod tests;
+mod token;
 mod value;
 
 pub(crate) use check::check_flush_interval;
@@ -29,6 +30,7 @@ pub use influx::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
 pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
 pub use spool::{SpoolMode, SpoolSettings};
+pub use token::Token;
 
 #[doc = include_str!("../docs/links.md")]
 #[doc = include_str!("../../docs/settings.md")]

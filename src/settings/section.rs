@@ -1,7 +1,7 @@
 //! One table of the configuration, read key by key: aliases, keys given twice, and keys that nobody knows.
 
-use super::{nearest::nearest, node::Node};
-use crate::Error;
+use super::{node::Node, suggestion::nearest};
+use crate::error::Error;
 
 /// The names of one key: its own first, then its aliases.
 pub(super) type Names = &'static [&'static str];

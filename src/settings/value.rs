@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{node::Node, section::Given};
-use crate::{Error, Token};
+use crate::{error::Error, settings::Token};
 
 impl Given {
     /// The value cannot be used. Prints it, so it must not be a secret.

@@ -8,8 +8,6 @@ use std::{
 
 use serde::Serialize;
 
-use crate::sink::{Blocked, WriteError, WriteErrorKind};
-
 use super::{DeliveryState, Histogram};
 
 /// Written by the flusher, read by snapshots. Taken a few times a batch, never by a request.
@@ -81,24 +79,6 @@ impl Progress {
 }
 
 impl WriteStats {
-    pub(crate) fn count(&mut self, outcome: Result<(), &WriteError>) {
-        let counter = match outcome.map_err(|error| &error.kind) {
-            Ok(()) => &mut self.written,
-            Err(WriteErrorKind::Refused(_)) => &mut self.refused,
-            Err(WriteErrorKind::TooLarge) => &mut self.too_large,
-            Err(WriteErrorKind::Throttled { .. }) => &mut self.throttled,
-            Err(WriteErrorKind::Transient | WriteErrorKind::Broken) => &mut self.transient,
-            Err(WriteErrorKind::Timeout) => &mut self.timeout,
-            Err(WriteErrorKind::Blocked(Blocked::Authorization)) => &mut self.blocked_authorization,
-            Err(WriteErrorKind::Blocked(Blocked::Target)) => &mut self.blocked_target,
-            Err(WriteErrorKind::Blocked(Blocked::Configuration)) => &mut self.blocked_configuration,
-        };
-        *counter += 1;
-        if let Err(WriteError { status: Some(status), .. }) = outcome {
-            *self.by_status.entry(*status).or_default() += 1;
-        }
-    }
-
     /// All of them.
     pub fn total(&self) -> u64 {
         let blocked = self.blocked_authorization + self.blocked_target + self.blocked_configuration;

@@ -9,17 +9,17 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    DropReason, RejectReason,
+    stats::{DropReason, RejectReason},
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
 /// The flusher's side of the books.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(Mutex<Books>);
+pub(crate) struct Ledger(Mutex<LedgerCounts>);
 
 /// Counted in points.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct LedgerCounts {
     /// Found in the spool, left there by an earlier process.
     pub(crate) recovered: u64,
     pub(crate) written: u64,
@@ -33,7 +33,7 @@ pub(crate) struct Books {
 
 impl Ledger {
     /// Every change that belongs together is made under one guard.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Books> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, LedgerCounts> {
         // A panic under this lock can only have come from an overflow check of a counter: the books are as right as before.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -41,42 +41,42 @@ impl Ledger {
 
 /// Where a point is before something final becomes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum PointLocation {
     /// Counted as `in_flight`.
     Memory,
     /// Counted as `spooled`: it lies on disk, and stays counted there while a copy is being sent.
     Spool,
 }
 
-impl Books {
+impl LedgerCounts {
     /// Out of the buffer.
     pub(crate) fn take_off(&mut self, points: usize) {
         self.in_flight += points as u64;
     }
 
-    pub(crate) fn write(&mut self, from: Place, points: usize) {
+    pub(crate) fn write(&mut self, from: PointLocation, points: usize) {
         self.leave(from, points);
         self.written += points as u64;
     }
 
-    pub(crate) fn reject(&mut self, from: Place, reason: RejectReason, points: usize) {
+    pub(crate) fn reject(&mut self, from: PointLocation, reason: RejectReason, points: usize) {
         self.leave(from, points);
         *self.rejected.entry(reason).or_default() += points as u64;
     }
 
     pub(crate) fn drop_in_flight(&mut self, reason: DropReason, points: usize) {
-        self.leave(Place::Memory, points);
+        self.leave(PointLocation::Memory, points);
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
     pub(crate) fn drop_spooled(&mut self, reason: DropReason, points: usize) {
-        self.leave(Place::Spool, points);
+        self.leave(PointLocation::Spool, points);
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
     /// Memory to disk.
     pub(crate) fn spool(&mut self, points: usize) {
-        self.leave(Place::Memory, points);
+        self.leave(PointLocation::Memory, points);
         self.spooled += points as u64;
     }
 
@@ -88,10 +88,10 @@ impl Books {
 
     /// A gauge that wrapped would show as quintillions of points and hide the mistake that made it; at zero the books
     /// merely stop balancing, which is what they are there to show.
-    fn leave(&mut self, from: Place, points: usize) {
+    fn leave(&mut self, from: PointLocation, points: usize) {
         let gauge = match from {
-            Place::Memory => &mut self.in_flight,
-            Place::Spool => &mut self.spooled,
+            PointLocation::Memory => &mut self.in_flight,
+            PointLocation::Spool => &mut self.spooled,
         };
         debug_assert!(*gauge >= points as u64, "{points} points leave {from:?}, which holds {gauge}");
         *gauge = gauge.saturating_sub(points as u64);
@@ -104,13 +104,13 @@ mod tests {
 
     #[test]
     fn every_move_keeps_the_balance() {
-        let mut books = Books::default();
+        let mut books = LedgerCounts::default();
         books.take_off(10);
         books.recover(5);
         books.spool(4);
-        books.write(Place::Memory, 2);
-        books.write(Place::Spool, 3);
-        books.reject(Place::Spool, RejectReason::Malformed, 1);
+        books.write(PointLocation::Memory, 2);
+        books.write(PointLocation::Spool, 3);
+        books.reject(PointLocation::Spool, RejectReason::Malformed, 1);
         books.drop_in_flight(DropReason::BufferFull, 1);
         books.drop_spooled(DropReason::SpoolFull, 1);
         let rejected: u64 = books.rejected.values().sum();
@@ -126,6 +126,6 @@ mod tests {
     #[should_panic(expected = "which holds")]
     #[cfg(debug_assertions)]
     fn a_move_of_more_than_there_is_does_not_pass_unseen() {
-        Books::default().write(Place::Memory, 1);
+        LedgerCounts::default().write(PointLocation::Memory, 1);
     }
 }

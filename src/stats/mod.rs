@@ -1,76 +1,31 @@
 //! What a monitor knows of itself: the ledger, the counters beside it, and the state of delivery.
 
-use std::{
-    fmt,
-    sync::atomic::{AtomicU64, Ordering},
-};
-
-use serde::Serialize;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 pub(crate) mod ledger;
 
 mod delivery;
 mod histogram;
+mod reasons;
 mod snapshot;
 mod state;
 
 pub use delivery::WriteStats;
 pub use histogram::Histogram;
-pub use snapshot::{DeliveryStats, IntakeStats, LedgerStats, SpoolStats, Stats};
+pub use reasons::{Blocked, DropReason, RejectReason};
+pub use snapshot::{DeliveryStats, LedgerStats, RecorderStats, SpoolStats, Stats};
 pub use state::DeliveryState;
 
 pub(crate) use delivery::Delivery;
-
-/// Why an accepted point was given up by us.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum DropReason {
-    /// Memory was full, and newer points were kept instead.
-    BufferFull,
-    /// It waited in memory for longer than `max_retry_time`.
-    Expired,
-    /// The spool was full, in bytes or files, and newer points were kept instead.
-    SpoolFull,
-    /// It lay in the spool for longer than the spool's `max_age`.
-    SpoolExpired,
-    /// Its file in the spool was damaged, deleted or replaced after it had been stored or recovered.
-    SpoolCorrupt,
-    /// Shutdown ran out of time, and there was no spool to keep it.
-    Shutdown,
-    /// The flusher failed in the middle of handling it. This is a bug: please report it.
-    Internal,
-}
-
-impl DropReason {
-    /// One word, the same as in the statistics as data and in the log.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::BufferFull => "buffer_full",
-            Self::Expired => "expired",
-            Self::SpoolFull => "spool_full",
-            Self::SpoolExpired => "spool_expired",
-            Self::SpoolCorrupt => "spool_corrupt",
-            Self::Shutdown => "shutdown",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for DropReason {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
 
 /// A counter that any thread may raise.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
-impl IntakeCounters {
+impl RecorderCounters {
     /// Without what the buffer counts.
-    pub(crate) fn snapshot(&self) -> IntakeStats {
-        IntakeStats {
+    pub(crate) fn snapshot(&self) -> RecorderStats {
+        RecorderStats {
             sanitized: self.sanitized.count(),
             truncated: self.truncated.count(),
             refused_extras: self.refused_extras.count(),
@@ -79,7 +34,7 @@ impl IntakeCounters {
             type_conflicts: self.type_conflicts.count(),
             overflowed_tags: self.overflowed_tags.count(),
             detached: DETACHED.count(),
-            ..IntakeStats::default()
+            ..RecorderStats::default()
         }
     }
 }
@@ -103,7 +58,7 @@ pub(crate) static DETACHED: Counter = Counter::new();
 
 /// Counters of what happens to values before they reach the buffer. Rarely written, so one line for all.
 #[derive(Debug, Default)]
-pub(crate) struct IntakeCounters {
+pub(crate) struct RecorderCounters {
     /// Names and values that were changed so that InfluxDB takes them.
     pub(crate) sanitized: Counter,
     /// Tags and fields that were cut to their greatest size.

@@ -8,7 +8,7 @@ use std::{
 
 use serde::{Serialize, Serializer};
 
-use crate::{DropReason, RejectReason};
+use crate::stats::{DropReason, RejectReason};
 
 use super::{DeliveryState, Histogram, WriteStats};
 
@@ -20,7 +20,7 @@ pub struct Stats {
     #[serde(flatten)]
     pub ledger: LedgerStats,
     /// What happened to points and values before they were accepted.
-    pub intake: IntakeStats,
+    pub recorder: RecorderStats,
     /// How delivery is going.
     pub delivery: DeliveryStats,
     /// What lies on disk, where there is a spool.
@@ -54,7 +54,7 @@ pub struct LedgerStats {
 /// Counters of what happened before the buffer.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct IntakeStats {
+pub struct RecorderStats {
     /// Requests that have started and not ended.
     pub running_requests: u64,
     /// Points that cannot be stored: no field left, an empty measurement, a time out of range, a line too long.
@@ -142,7 +142,7 @@ impl Stats {
     /// Whether offered = accepted + invalid + refused, and accepted + recovered = written + rejected + dropped + buffered + in
     /// flight + spooled. Always true, unless there is a bug: please report it.
     pub fn balances(&self) -> bool {
-        let IntakeStats { invalid, refused_full, refused_closed, .. } = self.intake;
+        let RecorderStats { invalid, refused_full, refused_closed, .. } = self.recorder;
         self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed
             && self.ledger.balances()
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use crate::Blocked;
+use crate::stats::Blocked;
 
 /// How delivery is going. Serializes as the text that it displays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
-use crate::{Blocked, RejectReason};
+use crate::stats::{Blocked, RejectReason};
 
 fn stats() -> Stats {
     let mut stats = Stats::default();
@@ -13,7 +13,7 @@ fn stats() -> Stats {
     stats.ledger.rejected = [(RejectReason::FieldType, 1), (RejectReason::TooLarge, 2)].into();
     stats.ledger.dropped = [(DropReason::BufferFull, 3)].into();
     (stats.ledger.buffered, stats.ledger.in_flight, stats.ledger.spooled) = (1, 2, 4);
-    (stats.intake.invalid, stats.intake.refused_full, stats.intake.refused_closed) = (5, 3, 2);
+    (stats.recorder.invalid, stats.recorder.refused_full, stats.recorder.refused_closed) = (5, 3, 2);
     stats.delivery.state = DeliveryState::Blocked(Blocked::Target);
     stats.delivery.sink = "InfluxDB at http://localhost:8086, bucket `b`".to_owned();
     stats.delivery.last_error = Some("404 Not Found".to_owned());
@@ -31,7 +31,7 @@ fn the_books_balance_or_say_that_they_do_not() {
     assert!(!stats.balances());
     stats.ledger.written -= 1;
     assert!(stats.balances());
-    stats.intake.refused_full += 1;
+    stats.recorder.refused_full += 1;
     assert!(!stats.balances(), "what was offered has an equation of its own");
 }
 
@@ -50,7 +50,7 @@ fn it_serializes_to_plain_json() {
     assert_eq!(json["accepted"], 20);
     assert_eq!(json["rejected"], serde_json::json!({ "field_type": 1, "too_large": 2 }));
     assert_eq!(json["dropped"], serde_json::json!({ "buffer_full": 3 }));
-    assert_eq!(json["intake"]["invalid"], 5);
+    assert_eq!(json["recorder"]["invalid"], 5);
     let delivery = &json["delivery"];
     assert_eq!(delivery["state"], "blocked: target");
     assert_eq!(delivery["backoff_until"], 1.5);

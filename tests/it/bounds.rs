@@ -19,8 +19,8 @@ use futures_util::FutureExt;
 use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_influx::{
-    Batch, DataPoint, ErrorCode, MemorySink, Monitor, MonitoringData, Settings, Sink, SinkFuture, WriteError,
-    Written,
+    DataPoint, ErrorCode, Monitor, MonitoringData, Settings,
+    sink::{Batch, MemorySink, Sink, SinkFuture, WriteError, Written},
 };
 
 use crate::hostile::hostile;
@@ -153,7 +153,7 @@ async fn a_million_values_become_a_thousand_and_one() {
         assert!(values.contains("other"));
     }
     let overflowed = (KEYS.len() + 1) * (requests - limit);
-    assert_eq!(monitor.stats().intake.overflowed_tags, overflowed as u64);
+    assert_eq!(monitor.stats().recorder.overflowed_tags, overflowed as u64);
 }
 
 /// All of one route, so that nothing but their times keeps them apart.

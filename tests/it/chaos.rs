@@ -37,7 +37,7 @@ use tokio::{
     time::timeout,
 };
 use tower::{BoxError, ServiceBuilder, timeout::TimeoutLayer};
-use tower_influx::{DataPoint, ErrorCode, MemorySink, Monitor, Settings};
+use tower_influx::{DataPoint, ErrorCode, Monitor, Settings, sink::MemorySink};
 
 /// A kind of ending: what the client does, and what the points must then say.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +140,7 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
 
     timeout(PATIENCE, drive(&monitor, &plan)).await.expect("the requests end in time");
     let ended = async {
-        while monitor.stats().intake.running_requests > 0 {
+        while monitor.stats().recorder.running_requests > 0 {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -169,7 +169,7 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
         (all, all, all),
         "{stats}"
     );
-    assert_eq!(stats.intake.running_requests, 0);
+    assert_eq!(stats.recorder.running_requests, 0);
 }
 
 /// The endings that points tell of, by request id. Fails where two points of a measurement have one id.

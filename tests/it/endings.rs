@@ -24,7 +24,10 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::{catch_panic::CatchPanicLayer, timeout::TimeoutLayer};
-use tower_influx::{Classification, ErrorCode, MonitoringData, Outcome};
+use tower_influx::{
+    ErrorCode, MonitoringData,
+    classify::{Classification, Outcome},
+};
 
 use crate::support::watched::Watched;
 
@@ -254,7 +257,7 @@ async fn http2_streams_count_one_by_one() {
     }
     let reset = client.send_request(request("/never"));
     let running = async {
-        while watched.monitor.stats().intake.running_requests == 0 {
+        while watched.monitor.stats().recorder.running_requests == 0 {
             tokio::task::yield_now().await;
         }
     };
@@ -288,12 +291,12 @@ async fn requests_in_flight_are_known_at_any_moment() {
     for expected in 1..=5 {
         let request = Request::builder().uri("/wait").body(Body::empty()).expect("a valid request");
         running.lock().expect("no panic").push(tokio::spawn(app.clone().oneshot(request)));
-        while watched.monitor.stats().intake.running_requests < expected {
+        while watched.monitor.stats().recorder.running_requests < expected {
             tokio::task::yield_now().await;
         }
-        assert_eq!(watched.monitor.stats().intake.running_requests, expected);
+        assert_eq!(watched.monitor.stats().recorder.running_requests, expected);
     }
     release.notify_waiters();
     watched.expect(&["GET:/wait 200"; 5], &[]).await;
-    assert_eq!(watched.monitor.stats().intake.running_requests, 0);
+    assert_eq!(watched.monitor.stats().recorder.running_requests, 0);
 }

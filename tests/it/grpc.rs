@@ -11,7 +11,7 @@ use tonic::{
     transport::{Channel, Server, server::TcpIncoming},
 };
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tower_influx::{GrpcClassifier, MonitoringLayer};
+use tower_influx::{MonitoringLayer, classify::GrpcClassifier};
 
 use crate::support::watched::Watched;
 

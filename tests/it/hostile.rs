@@ -10,7 +10,10 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use tower::ServiceExt;
-use tower_influx::{ErrorCode, Field, Monitor, MonitoringData, Point, Tag, Timestamp, Value};
+use tower_influx::{
+    ErrorCode, Monitor, MonitoringData, Point,
+    point::{Field, Tag, Timestamp, Value},
+};
 
 use crate::{
     stored::{influx_behind_nginx, settings},

@@ -11,7 +11,7 @@ use axum::{
     routing::get,
 };
 use tower::{Layer, ServiceExt, service_fn};
-use tower_influx::{DataPoint, ErrorCode, MemorySink, Monitor, MonitoringData, Settings, Value};
+use tower_influx::{DataPoint, ErrorCode, Monitor, MonitoringData, Settings, point::Value, sink::MemorySink};
 
 pub(crate) fn monitor(settings: Settings) -> (Monitor, MemorySink) {
     let sink = MemorySink::new();
@@ -26,7 +26,7 @@ async fn call(app: &Router, path: &str) {
 
 pub(crate) async fn points(monitor: &Monitor, sink: &MemorySink, measurement: &str) -> Vec<DataPoint> {
     monitor.flush().await.expect("the monitor runs");
-    assert_eq!(monitor.stats().intake.running_requests, 0);
+    assert_eq!(monitor.stats().recorder.running_requests, 0);
     sink.measurement(measurement)
 }
 
@@ -279,8 +279,8 @@ async fn what_comes_late_or_is_reserved_is_counted() {
         (tag(&points[0], "route"), points[0].tag("late"), points[0].field("nothing")),
         ("GET:/", None, None)
     );
-    let intake = monitor.stats().intake;
-    assert_eq!((intake.refused_extras, intake.late_extras), (17, 1), "{intake:?}");
+    let recorder = monitor.stats().recorder;
+    assert_eq!((recorder.refused_extras, recorder.late_extras), (17, 1), "{recorder:?}");
 }
 
 #[tokio::test]
@@ -306,7 +306,7 @@ async fn values_without_end_become_one() {
             "{key} of {measurement}: ten and the overflow value: {values:?}"
         );
     }
-    assert!(monitor.stats().intake.overflowed_tags >= 180);
+    assert!(monitor.stats().recorder.overflowed_tags >= 180);
 }
 
 #[tokio::test]
@@ -329,7 +329,7 @@ async fn one_field_has_one_type() {
     let sizes: Vec<_> = points.iter().map(|point| point.field("size").cloned()).collect();
     // `2` was widened to a float; a canonical whole float reads back as a float.
     assert_eq!(sizes, [Some(Value::Float(1.5)), Some(Value::Float(2.0)), None]);
-    assert_eq!(monitor.stats().intake.type_conflicts, 1);
+    assert_eq!(monitor.stats().recorder.type_conflicts, 1);
 }
 
 #[tokio::test]

@@ -16,8 +16,11 @@ use base64ct::{Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signer, SigningKey};
 use serde_json::{Value as Json, json};
 use tower_influx::{
-    Error, MemorySink, Monitor, Settings, Storage, Value,
+    Error, Monitor, Settings,
     licensing::{LicenseCheck, LicenseFile, LicenseState, LicenseStatus, LicenseWatch, Licensing, PublicKey},
+    point::Value,
+    settings::Storage,
+    sink::MemorySink,
 };
 
 use crate::support::{
@@ -72,7 +75,7 @@ async fn after_shutdown_nothing_is_checked() {
     monitor.shutdown(Duration::from_secs(5)).await;
     assert!(watch.check_now().await.expect_err("the monitor is shut down").is_closed());
     assert_eq!(watch.latest().expect("it stays readable").state().days_left(), Some(30));
-    assert_eq!(monitor.stats().intake.refused_closed, 0);
+    assert_eq!(monitor.stats().recorder.refused_closed, 0);
 }
 
 #[tokio::test]

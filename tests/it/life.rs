@@ -17,8 +17,9 @@ use futures_util::FutureExt;
 use tokio::{sync::Notify, task::JoinHandle};
 use tower::ServiceExt;
 use tower_influx::{
-    DataPoint, ErrorCode, MemorySink, Monitor, MonitoringData, Settings, ShutdownReport, SpoolSettings,
-    Storage,
+    DataPoint, ErrorCode, Monitor, MonitoringData, Settings, ShutdownReport,
+    settings::{SpoolSettings, Storage},
+    sink::MemorySink,
 };
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
@@ -48,9 +49,9 @@ async fn call(app: &Router, path: &str) -> StatusCode {
 /// A request that waits in its handler.
 async fn running(monitor: &Monitor, app: &Router) -> JoinHandle<StatusCode> {
     let app = app.clone();
-    let before = monitor.stats().intake.running_requests;
+    let before = monitor.stats().recorder.running_requests;
     let request = tokio::spawn(async move { call(&app, "/wait").await });
-    while monitor.stats().intake.running_requests == before {
+    while monitor.stats().recorder.running_requests == before {
         tokio::task::yield_now().await;
     }
     request
@@ -97,8 +98,11 @@ async fn what_runs_longer_is_counted_as_unfinished_and_its_end_as_refused() {
     assert_eq!(call(&app, "/ok").await, StatusCode::OK, "and neither do later ones");
     let stats = monitor.stats();
     assert!(stats.balances(), "{stats}");
-    assert_eq!(stats.intake.refused_closed, 5, "two points of each that failed, one of the one that did not");
-    assert_eq!((stats.intake.running_requests, stats.ledger.accepted, stats.ledger.offered), (0, 1, 6));
+    assert_eq!(
+        stats.recorder.refused_closed, 5,
+        "two points of each that failed, one of the one that did not"
+    );
+    assert_eq!((stats.recorder.running_requests, stats.ledger.accepted, stats.ledger.offered), (0, 1, 6));
     assert_eq!(sink.len(), 1);
     assert_eq!(monitor.shutdown(Duration::from_secs(10)).await, report, "the first one's report");
     assert!(monitor.flush().await.expect_err("shut down").is_closed());
@@ -247,13 +251,13 @@ async fn a_service_without_routes_is_warned_of_once() {
 #[tokio::test]
 async fn data_taken_outside_of_a_request_is_counted() {
     let (monitor, sink) = start(Settings::new("life"));
-    let before = monitor.stats().intake.detached;
+    let before = monitor.stats().recorder.detached;
     let outside = async |data: MonitoringData| data.tag("tenant", "acme");
     let app = Router::new().layer(monitor.layer()).route("/outside", get(outside));
     for _ in 0..3 {
         assert_eq!(call(&app, "/outside").await, StatusCode::OK);
     }
-    assert!(monitor.stats().intake.detached >= before + 3);
+    assert!(monitor.stats().recorder.detached >= before + 3);
     monitor.flush().await.expect("the monitor runs");
     assert!(sink.is_empty());
 }

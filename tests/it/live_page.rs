@@ -10,9 +10,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 use tower_influx::{
-    DataPoint, ErrorCode, MemorySink, Monitor, Settings,
+    DataPoint, ErrorCode, Monitor, Settings,
     licensing::{LicenseState, Licensing},
     live::{self as page, LivePage},
+    sink::MemorySink,
 };
 
 use crate::support::{

@@ -107,7 +107,7 @@ async fn a_second_attempt_with_the_data_of_the_first_is_a_request_of_its_own() {
     for point in &points {
         assert_eq!((point.tag("tenant"), point.tag("zone")), (Some("acme"), Some("west")));
     }
-    assert_eq!(monitor.stats().intake.late_extras, 0);
+    assert_eq!(monitor.stats().recorder.late_extras, 0);
 }
 
 #[tokio::test]
@@ -167,7 +167,7 @@ async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
                 .filter(|point| !told(point))
                 .all(|point| point.tag("route") == Some("POST:/items/{id}"))
         );
-        let excess = monitor.stats().intake.excess_extras;
+        let excess = monitor.stats().recorder.excess_extras;
         assert_eq!(excess, if service == "few" { 10 } else { 0 });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tower_influx::{SpoolStats, Stats};
+use tower_influx::stats::{SpoolStats, Stats};
 
 use crate::support::{
     influx::Influx,

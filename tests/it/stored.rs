@@ -6,7 +6,10 @@ use axum::body::Body;
 use http::Request;
 use tokio::task::JoinSet;
 use tower::ServiceExt;
-use tower_influx::{InfluxApi, InfluxClient, Monitor, Settings, Storage, Token};
+use tower_influx::{
+    Monitor, Settings,
+    settings::{InfluxApi, InfluxClient, Storage, Token},
+};
 
 use crate::support::{
     influx::{Influx, Stored},

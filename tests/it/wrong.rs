@@ -7,7 +7,9 @@ use http::Request;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
 use tower_influx::{
-    Blocked, DeliveryState, InfluxApi, InfluxClient, Monitor, Settings, SpoolSettings, Token,
+    Monitor, Settings,
+    settings::{InfluxApi, InfluxClient, SpoolSettings, Token},
+    stats::{Blocked, DeliveryState},
 };
 
 use crate::{
@@ -32,7 +34,7 @@ async fn use_service(monitor: &Monitor) {
     }
 }
 
-async fn wait_for(monitor: &Monitor, what: &str, reached: impl Fn(&tower_influx::Stats) -> bool) {
+async fn wait_for(monitor: &Monitor, what: &str, reached: impl Fn(&tower_influx::stats::Stats) -> bool) {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         let stats = monitor.stats();

@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeSet};
 
-use tower_influx::{Field, Monitor, Point, Tag};
+use tower_influx::{
+    Monitor, Point,
+    point::{Field, Tag},
+};
 
 use super::influx::Influx;
 

@@ -1,7 +1,6 @@
-//! Reads the project's own source for `tests/tidy.rs`: just enough of Rust to know who imports whom.
+//! Reads the project's own source for `tests/tidy.rs`.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -66,74 +65,6 @@ fn strip(text: &str) -> String {
         }
     }
     code
-}
-
-/// The paths after each `crate::`, groups taken apart: `crate::{a::B, C}` gives `a::B` and `C`.
-pub(crate) fn imports(code: &str) -> Vec<String> {
-    let mut paths = Vec::new();
-    for (at, _) in code.match_indices("crate::") {
-        if code[..at].ends_with('$') || code[..at].ends_with(|one: char| one.is_alphanumeric() || one == '_')
-        {
-            continue;
-        }
-        expand("", &code[at + "crate::".len()..], &mut paths);
-    }
-    for path in &mut paths {
-        // `crate::room::{self, …}` imports the room.
-        *path = path.trim_end_matches("::self").to_owned();
-    }
-    paths
-}
-
-fn expand(prefix: &str, rest: &str, paths: &mut Vec<String>) {
-    let path: String =
-        rest.chars().take_while(|one| one.is_alphanumeric() || matches!(one, '_' | ':' | '*')).collect();
-    let after = &rest[path.len()..];
-    if !after.starts_with('{') {
-        paths.push(format!("{prefix}{path}"));
-        return;
-    }
-    let mut depth = 0;
-    let mut start = 1;
-    for (at, one) in after.char_indices() {
-        match one {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        if (one == ',' && depth == 1) || depth == 0 {
-            let item = after[start..at].trim();
-            if !item.is_empty() {
-                expand(&format!("{prefix}{path}"), item, paths);
-            }
-            start = at + 1;
-        }
-        if depth == 0 {
-            return;
-        }
-    }
-}
-
-/// `Batch` to `batch`, from the `pub use` lines of lib.rs.
-pub(crate) fn reexported_names() -> BTreeMap<String, String> {
-    let code = File::read("src/lib.rs").code();
-    let mut names = BTreeMap::new();
-    for statement in code.split(';') {
-        let Some((_, path)) = statement.split_once("pub use ") else { continue };
-        let mut paths = Vec::new();
-        expand("", path.trim(), &mut paths);
-        for path in paths {
-            let (room, name) = path.rsplit_once("::").expect("lib.rs re-exports from rooms");
-            names.insert(name.to_owned(), room.to_owned());
-        }
-    }
-    names
-}
-
-/// `src/sink/file.rs` is in room `sink`; lib.rs is in none.
-pub(crate) fn room_of(path: &str) -> Option<String> {
-    let room = path.strip_prefix("src/")?.split('/').next()?.trim_end_matches(".rs");
-    (room != "lib").then(|| room.to_owned())
 }
 
 pub(crate) fn rust_files(folder: &str) -> Vec<File> {

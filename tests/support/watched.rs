@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::timeout;
-use tower_influx::{DataPoint, MemorySink, Monitor, MonitoringLayer, Settings};
+use tower_influx::{DataPoint, Monitor, MonitoringLayer, Settings, sink::MemorySink};
 
 pub(crate) struct Watched {
     pub(crate) monitor: Monitor,
@@ -24,7 +24,7 @@ impl Watched {
     /// `route status [error code] [how the body ended]` of every point, sorted, when no request runs any more.
     pub(crate) async fn expect(&self, requests: &[&str], errors: &[&str]) {
         let ended = async {
-            while self.monitor.stats().intake.running_requests > 0 {
+            while self.monitor.stats().recorder.running_requests > 0 {
                 tokio::task::yield_now().await;
             }
         };

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is genuine: who can replace it can
 /// issue licences, so a key in the code is better than one in a file beside the licence.

@@ -10,7 +10,7 @@ use tokio::task;
 
 use self::token::License;
 use super::{BoxError, LicenseCheck, LicenseState, wall_clock::WallClock};
-use crate::LicensingSettings;
+use crate::settings::LicensingSettings;
 
 mod key;
 mod token;

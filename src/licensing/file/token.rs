@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 
 use super::PublicKey;
-use crate::Value;
+use crate::point::Value;
 
 /// What a licence says. Nobody but the holder of the private key can have said it.
 #[derive(Debug, PartialEq)]

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::{DAY, MINUTE, clock, fine, pass, points, settings, spawn};
 use crate::{
-    Error,
+    error::Error,
     licensing::{LicenseState, Licensing},
 };
 

@@ -19,10 +19,10 @@ use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
 use tokio::time::Instant;
 
 use super::{
-    LicenseCheck, LicenseState, LicenseWatch, Licensing, LicensingPoint, task::Recorder,
+    LicenseCheck, LicenseState, LicenseWatch, Licensing, LicensingPoint, task::RecordPoint,
     wall_clock::WallClock,
 };
-use crate::{Error, LicensingSettings};
+use crate::{error::Error, settings::LicensingSettings};
 
 /// Keeps the points instead of sending them.
 #[derive(Default)]
@@ -55,7 +55,7 @@ impl Points {
     }
 }
 
-impl Recorder for Points {
+impl RecordPoint for Points {
     fn record(&self, point: &LicensingPoint) {
         self.all().push(point.clone());
     }

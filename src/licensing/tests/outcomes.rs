@@ -13,8 +13,9 @@ use serde_json::json;
 
 use super::{DAY, Points, clock, fine, pass, points, settings, spawn};
 use crate::{
-    Error, Point, Value,
+    error::Error,
     licensing::{BoxError, LicenseCheck, LicenseState, LicenseStatus, Licensing},
+    point::{Point, Value},
 };
 
 #[tokio::test(start_paused = true)]

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use crate::{Field, Limits, Point, Tag, Timestamp, Value};
+use crate::{
+    point::{Field, Point, Tag, Timestamp, Value},
+    settings::Limits,
+};
 
 mod model;
 mod own_points;

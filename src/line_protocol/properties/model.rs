@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use influxdb_line_protocol::{FieldValue, parse_lines};
 
-use crate::{Limits, Point, Value, line_protocol::parse};
+use crate::{
+    line_protocol::parse,
+    point::{Point, Value},
+    settings::Limits,
+};
 
 /// A stored point.
 #[derive(Clone, Debug, PartialEq)]

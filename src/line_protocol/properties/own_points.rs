@@ -8,15 +8,15 @@ use super::{
     small_limits,
 };
 use crate::{
-    DataPoint, Limits, Point, Value,
-    field_types::FieldTypes,
     line_protocol::{Changes, EARLIEST, LATEST, StaticTags, encode_point, own_point::Invalid, parse},
-    tag_values::TagValues,
+    point::{DataPoint, Point, Value},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::Limits,
 };
 
 fn encoded(point: &dyn Point, time: i64, limits: &Limits) -> Result<(String, Changes), Invalid> {
     let mut out = b"before\n".to_vec();
-    let (types, values) = (FieldTypes::default(), TagValues::new(0));
+    let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
     let result = encode_point(point, time, &StaticTags::default(), limits, &types, &values, &mut out);
     let line = out.split_off(b"before\n".len());
     assert_eq!(out, b"before\n");
@@ -108,7 +108,7 @@ proptest! {
                 with_static_tags.tags.push((key.to_owned(), value));
             }
         }
-        let (types, values) = (FieldTypes::default(), TagValues::new(0));
+        let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
         let mut line = Vec::new();
         let encoded = encode_point(&point, 1, &static_tags, &limits, &types, &values, &mut line);
         match expected(&with_static_tags, 1, &limits) {

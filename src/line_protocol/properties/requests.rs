@@ -9,10 +9,10 @@ use super::{
     model::{assert_one_line, cut, name, read_by_influxdata, read_by_us, string},
 };
 use crate::{
-    Limits, Point, RequestPoint, Value,
-    field_types::FieldTypes,
     line_protocol::{Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags, encode_point},
-    tag_values::TagValues,
+    point::{Point, RequestPoint, Value},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::Limits,
 };
 
 const METHODS: [&str; 3] = ["GET", "OPTIONS", "OTHER"];
@@ -116,7 +116,7 @@ proptest! {
         let execution_time = Duration::from_nanos(nanoseconds);
         let further = static_tags.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
         let static_tags = StaticTags::new(&service, None, &further);
-        let (types, values) = (FieldTypes::default(), TagValues::new(0));
+        let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
 
         let line = RequestLine {
             stamp: 5,

@@ -1,7 +1,7 @@
 //! The lines of a request, byte by byte.
 
 use super::*;
-use crate::Limits;
+use crate::settings::Limits;
 
 fn template(instance: Option<&str>, further: &[(&str, &str)], request_id: bool) -> RequestTemplate {
     let further = further.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
@@ -98,9 +98,9 @@ fn without_request_ids_an_error_has_its_execution_time() {
 #[test]
 fn extras_give_way_to_static_tags_and_keep_to_types_and_values() {
     let (mut extras, limits) = (Extras::default(), Limits::default());
-    let (types, values) = (FieldTypes::default(), TagValues::new(1));
+    let (types, values) = (FieldTypes::default(), TagCardinality::new(1));
     let template = template(None, &[("zone", "z"), ("site", "t")], false);
-    let mut prepared = |tenant: &str, size: crate::Value<'_>| {
+    let mut prepared = |tenant: &str, size: crate::point::Value<'_>| {
         extras.clear();
         extras.tag("zone", "mine".into(), &limits);
         extras.field("site", 1.into(), &limits);
@@ -131,7 +131,7 @@ fn the_largest_request_fits_into_a_line() {
     let further = (0..100).map(|number| (format!("{number}"), bad.clone())).collect();
     let template = RequestTemplate::new(&StaticTags::new(&bad, Some(&bad), &further), true);
     let limits = Limits { tag_bytes: usize::MAX, field_bytes: usize::MAX, extras: usize::MAX, tag_values: 1 };
-    let (mut extras, values) = (Extras::default(), TagValues::new(1));
+    let (mut extras, values) = (Extras::default(), TagCardinality::new(1));
     let names: Vec<&'static str> =
         (0..30_000).map(|number| &*Box::leak(format!("n{number}").into_boxed_str())).collect();
     for name in &names {

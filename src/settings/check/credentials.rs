@@ -6,7 +6,7 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
-use crate::{Error, Token};
+use crate::{error::Error, settings::Token};
 
 impl InfluxSettings {
     /// The token as it is now: `token`, or what `token_file` holds at this moment, without white space around it. Empty when

@@ -8,7 +8,7 @@ use super::{
     super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, value::shown},
     HOUR, SHORTEST, durations,
 };
-use crate::Error;
+use crate::error::Error;
 
 impl InfluxSettings {
     pub(super) fn check(&self) -> Result<(), Error> {

@@ -10,7 +10,7 @@ mod url;
 pub(super) use url::printable_url;
 
 use super::{FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage, duration, size};
-use crate::Error;
+use crate::error::Error;
 
 impl Settings {
     /// Checks all that can be checked without the network: ranges, names, the URL, and files that must be readable.

@@ -1,7 +1,7 @@
 //! Names and values that stand in every point, and routes that are filtered.
 
 use super::super::{FilterSettings, Settings, value::shown};
-use crate::{Error, point::schema};
+use crate::{error::Error, point::schema};
 
 pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     if settings.service.trim().is_empty() {

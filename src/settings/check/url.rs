@@ -3,7 +3,7 @@
 use url::Url;
 
 use super::super::{InfluxClient, InfluxSettings, value::shown};
-use crate::Error;
+use crate::error::Error;
 
 impl InfluxSettings {
     /// The URL, once it is one that every write can use.

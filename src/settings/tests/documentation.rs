@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::{known, with};
-use crate::{Settings, Storage};
+use crate::settings::{Settings, Storage};
 
 struct Row {
     key: String,

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde_json::json;
 
 use super::{known, parsed, with};
-use crate::{
+use crate::settings::{
     FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings,
     LicensingSettings, Limits, Overflow, Settings, SpoolMode, SpoolSettings, Storage, Token,
 };

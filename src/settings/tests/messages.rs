@@ -1,7 +1,7 @@
 //! Every message about keys and their values: what is wrong, with which key and value, and what would be right.
 
 use super::{assert_messages, refused};
-use crate::{InfluxClient, Settings, Storage};
+use crate::settings::{InfluxClient, Settings, Storage};
 
 #[test]
 fn keys() {

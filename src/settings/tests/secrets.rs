@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::known;
-use crate::Settings;
+use crate::settings::Settings;
 
 const SECRET: &str = "hunter2hunter2";
 

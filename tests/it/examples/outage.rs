@@ -8,7 +8,7 @@ use crate::support::{
 
 /// A line of the books.
 #[derive(Debug, Default)]
-struct Books {
+struct LedgerCounts {
     written: u64,
     spooled: u64,
     lost: u64,
@@ -16,16 +16,16 @@ struct Books {
 }
 
 /// The latest line. Those of the log begin with a time or a colour, those of the books with spaces.
-fn latest(output: &str) -> Books {
+fn latest(output: &str) -> LedgerCounts {
     let numbers =
         |line: &str| line.split_whitespace().map_while(|word| word.parse().ok()).collect::<Vec<u64>>();
     let lines = output.lines().filter(|line| line.starts_with(' ')).rev();
     for line in lines {
         if let [_accepted, written, _memory, spooled, lost] = numbers(line)[..] {
-            return Books { written, spooled, lost, line: line.to_owned() };
+            return LedgerCounts { written, spooled, lost, line: line.to_owned() };
         }
     }
-    Books::default()
+    LedgerCounts::default()
 }
 
 #[tokio::test(flavor = "multi_thread")]

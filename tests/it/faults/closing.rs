@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
-use tower_influx::{DropReason, Monitor, Settings, SpoolSettings};
+use tower_influx::{Monitor, Settings, settings::SpoolSettings, stats::DropReason};
 
 use super::{BUCKET, wait_for};
 use crate::{
@@ -60,7 +60,7 @@ async fn a_shutdown_keeps_its_time_and_its_books_in_every_outage() {
                 let again = monitor.shutdown(timeout).await;
                 assert_eq!(again, report, "{what}: the second call returns the first one's report");
                 record(&monitor, "numbered", [-1]);
-                assert_eq!(monitor.stats().intake.refused_closed, 1, "{what}");
+                assert_eq!(monitor.stats().recorder.refused_closed, 1, "{what}");
                 if hangs {
                     influx.process().resume();
                 } else {

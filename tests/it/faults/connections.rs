@@ -12,7 +12,12 @@ use std::{
 };
 
 use tokio::time::{Instant, sleep};
-use tower_influx::{DeliveryState, Field, InfluxClient, Monitor, Point, RejectReason, Settings, Tag};
+use tower_influx::{
+    Monitor, Point, Settings,
+    point::{Field, Tag},
+    settings::InfluxClient,
+    stats::{DeliveryState, RejectReason},
+};
 
 use super::{Auditor, wait_for};
 use crate::{

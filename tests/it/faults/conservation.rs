@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, env, fs, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use tower_influx::{Monitor, SpoolMode, SpoolSettings};
+use tower_influx::{
+    Monitor,
+    settings::{SpoolMode, SpoolSettings},
+};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{

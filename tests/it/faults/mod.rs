@@ -13,7 +13,7 @@ use tokio::{
     task::JoinHandle,
     time::{Instant, sleep},
 };
-use tower_influx::{Monitor, Stats};
+use tower_influx::{Monitor, stats::Stats};
 
 mod closing;
 mod connections;

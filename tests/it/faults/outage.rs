@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use tower_influx::{Blocked, DeliveryState, Monitor};
+use tower_influx::{
+    Monitor,
+    stats::{Blocked, DeliveryState},
+};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{

@@ -14,7 +14,11 @@ use axum::body::Body;
 use http::Request;
 use tokio::time::{Instant, sleep};
 use tower::ServiceExt;
-use tower_influx::{DropReason, Monitor, Overflow, SpoolSettings};
+use tower_influx::{
+    Monitor,
+    settings::{Overflow, SpoolSettings},
+    stats::DropReason,
+};
 
 use super::{Auditor, BUCKET, wait_for};
 use crate::{
@@ -72,7 +76,7 @@ async fn an_overload_is_counted_exactly() {
             "no write was ambiguous, so the server has what it took: {stats:?}"
         );
         let (refused, dropped) =
-            (stats.intake.refused_full, stats.ledger.dropped.get(&DropReason::BufferFull).copied());
+            (stats.recorder.refused_full, stats.ledger.dropped.get(&DropReason::BufferFull).copied());
         match overflow {
             Overflow::DropNewest => assert!(refused > 0 && dropped.is_none(), "{stats:?}"),
             _ => assert!(refused == 0 && dropped == Some(report.dropped) && report.dropped > 0, "{stats:?}"),

@@ -2,7 +2,11 @@
 
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
-use tower_influx::{Field, Monitor, Point, RejectReason, Tag, Timestamp};
+use tower_influx::{
+    Monitor, Point,
+    point::{Field, Tag, Timestamp},
+    stats::RejectReason,
+};
 
 use super::{Auditor, BUCKET};
 use crate::{

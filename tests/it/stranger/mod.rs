@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tower_influx::{DataPoint, MemorySink, Monitor, Settings};
+use tower_influx::{DataPoint, Monitor, Settings, sink::MemorySink};
 
 use self::{
     client::{Made, make},
@@ -77,9 +77,10 @@ async fn run(tracked: bool) {
         (all, all, all),
         "{stats}"
     );
-    let intake = stats.intake;
-    let left_out = intake.late_extras + intake.refused_extras + intake.excess_extras + intake.type_conflicts;
-    assert_eq!((left_out, intake.sanitized, intake.truncated), (0, 0, 0), "{intake:?}");
+    let recorder = stats.recorder;
+    let left_out =
+        recorder.late_extras + recorder.refused_extras + recorder.excess_extras + recorder.type_conflicts;
+    assert_eq!((left_out, recorder.sanitized, recorder.truncated), (0, 0, 0), "{recorder:?}");
 }
 
 /// Every case the same number of times, in an order without order, from many clients at once.
@@ -103,7 +104,7 @@ async fn drive(address: &str) -> Vec<Made> {
 
 async fn all_has_ended(monitor: &Monitor, sink: &MemorySink, sockets: usize) {
     loop {
-        let running = monitor.stats().intake.running_requests;
+        let running = monitor.stats().recorder.running_requests;
         monitor.flush().await.expect("the monitor runs");
         if running == 0 && sink.measurement("sockets").len() >= sockets {
             return;

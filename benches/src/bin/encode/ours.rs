@@ -54,7 +54,7 @@ pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
         layer("the same, the request has brought its id", true, Id::Own(REQUEST_ID.as_bytes())),
         recorded.row("tower-influx, `Monitor::record` of a `RequestPoint`", |record| {
             let time = black_box(Duration::from_nanos(NANOSECONDS));
-            let point = tower_influx::RequestPoint::new("bench", "GET", "/items/{id}", black_box(200), time);
+            let point = tower_influx::point::RequestPoint::new("bench", "GET", "/items/{id}", black_box(200), time);
             record(&point.with_request_id(black_box(REQUEST_ID)));
         }),
         recorded.row("tower-influx, `Monitor::record` of a `DataPoint`", |record| {

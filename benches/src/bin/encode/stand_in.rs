@@ -23,7 +23,7 @@ pub(crate) mod stats {
     }
 
     #[derive(Debug, Default)]
-    pub(crate) struct IntakeCounters {
+    pub(crate) struct RecorderCounters {
         pub(crate) sanitized: Counter,
         pub(crate) truncated: Counter,
         pub(crate) refused_extras: Counter,

@@ -11,7 +11,7 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use tower_influx::{Batch, DropReason, Monitor, Overflow, Settings, Sink, SinkFuture, WriteError, Written};
+use tower_influx::{Monitor, Settings, settings::Overflow, sink::{Batch, Sink, SinkFuture, WriteError, Written}, stats::DropReason};
 use tower_influx_benches::{Discard, books, measure::grouped, monitor_to, request, routes};
 
 use crate::HEAP;
@@ -86,7 +86,7 @@ fn outage(overflow: Overflow) {
     let mut made = 0;
     let lost = |monitor: &Monitor| {
         let stats = monitor.stats();
-        stats.ledger.dropped_total() + stats.intake.refused_full
+        stats.ledger.dropped_total() + stats.recorder.refused_full
     };
     while lost(&monitor) < ENOUGH {
         (0..10_000).for_each(|_| request(&app, "/version"));
@@ -98,7 +98,7 @@ fn outage(overflow: Overflow) {
     let _ = runtime.block_on(monitor.flush()).expect("the flusher runs");
     let report = runtime.block_on(monitor.shutdown(Duration::from_secs(30)));
     let stats = monitor.stats();
-    let refused = stats.intake.refused_full;
+    let refused = stats.recorder.refused_full;
     eprintln!(
         "{} points into memory for about {}: {report}, refused {refused}",
         grouped(made as f64),

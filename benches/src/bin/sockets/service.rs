@@ -9,7 +9,7 @@ use std::{
 
 use axum::{Router, extract::Path, routing::get};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, time};
-use tower_influx::{InfluxApi, InfluxClient, Monitor, Settings, Storage};
+use tower_influx::{Monitor, Settings, settings::{InfluxApi, InfluxClient, Storage}};
 use tower_influx_benches::{
     books,
     influx::DATABASE,
@@ -27,7 +27,7 @@ pub(crate) struct Service {
 
 /// What it says at its end.
 #[derive(Debug)]
-pub(crate) struct Books {
+pub(crate) struct LedgerCounts {
     pub(crate) accepted: u64,
     pub(crate) written: u64,
 }
@@ -56,10 +56,10 @@ impl Service {
         self.order("flush");
     }
 
-    pub(crate) fn stop(mut self) -> Books {
+    pub(crate) fn stop(mut self) -> LedgerCounts {
         let answer = self.order("stop");
         let (accepted, written) = answer.split_once(' ').expect("two numbers");
-        Books { accepted: accepted.parse().expect("a number"), written: written.parse().expect("a number") }
+        LedgerCounts { accepted: accepted.parse().expect("a number"), written: written.parse().expect("a number") }
     }
 
     fn order(&mut self, order: &str) -> String {

@@ -128,7 +128,7 @@ async fn when_to_warn_comes_from_the_settings_unless_it_is_said() {
     let place = Place::new();
     place.put(issue(&claims()));
     let warned = async |mut file: LicenseFile, setting: i64| {
-        file.configure(&crate::LicensingSettings { warning_days: setting, ..Default::default() });
+        file.configure(&crate::settings::LicensingSettings { warning_days: setting, ..Default::default() });
         !file.check().await.expect("faults are states").warnings().is_empty()
     };
     let (hundred_before, ten_before) = ("2026-09-23T00:00:00Z", "2026-12-22T00:00:00Z");

@@ -1,0 +1,46 @@
+//! The monotonic clock, as a number.
+
+use std::time::Duration;
+
+/// A moment of the monotonic clock: nanoseconds since one that is the same for the whole process.
+///
+/// `Instant` is the same clock in seconds and nanoseconds, and checks each difference: 95 instructions more for a request, which takes
+/// two readings and two differences.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MonotonicInstant(i64);
+
+impl MonotonicInstant {
+    /// Not before any moment that this thread has read. One core may be behind another by less than what a reading takes.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    #[allow(clippy::useless_conversion, reason = "seconds have 32 bits on some systems")]
+    #[inline]
+    pub(crate) fn now() -> Self {
+        use nix::time::{ClockId, clock_gettime};
+
+        // It fails only for a clock that there is not.
+        let (seconds, nanoseconds) =
+            clock_gettime(ClockId::CLOCK_MONOTONIC).map_or((0, 0), |time| (time.tv_sec(), time.tv_nsec()));
+        // Enough for 292 years of uptime.
+        Self(i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds))
+    }
+
+    /// Where the system's own clock is not as fine as `Instant` or another one.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) fn now() -> Self {
+        use std::{sync::LazyLock, time::Instant};
+
+        static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
+        Self(BASE.elapsed().as_nanos() as i64)
+    }
+
+    #[inline]
+    pub(crate) fn nanoseconds(self) -> i64 {
+        self.0
+    }
+
+    /// The time since then; none if this is later than now.
+    #[inline]
+    pub(crate) fn elapsed(self) -> Duration {
+        Duration::from_nanos(u64::try_from(Self::now().0 - self.0).unwrap_or(0))
+    }
+}

@@ -1,0 +1,138 @@
+//! Whole encoded lines on their way to a sink.
+
+use std::time::SystemTime;
+
+use bytes::Bytes;
+
+/// An immutable run of line-protocol lines: what a [`Sink`](crate::sink::Sink) is asked to write.
+///
+/// Every line is one point, ends in `\n` and holds no other line break, carries a timestamp in nanoseconds, and is at
+/// most 64 KiB long. A batch is never empty. Cloning is cheap: the bytes are shared.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    bytes: Bytes,
+    lines: usize,
+    sequence: u64,
+    created: SystemTime,
+}
+
+impl Batch {
+    /// `bytes` holds exactly `lines` lines, each with its `\n`.
+    pub(crate) fn new(bytes: Bytes, lines: usize, sequence: u64, created: SystemTime) -> Self {
+        debug_assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), lines);
+        debug_assert!(bytes.last() == Some(&b'\n'));
+        Self { bytes, lines, sequence, created }
+    }
+
+    /// The lines as they go into the body of a request or into a file.
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// How many lines, and so points, the batch holds.
+    pub fn len(&self) -> usize {
+        self.lines
+    }
+
+    /// Always false: a batch has at least one line.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    /// The place of this batch in the order of sealing within this process; pieces of a split batch keep it.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// When the batch was sealed, or first sealed if it comes from the spool.
+    pub fn created(&self) -> SystemTime {
+        self.created
+    }
+
+    /// The lines one by one, without their line breaks.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.split(|byte| *byte == b'\n').take(self.lines)
+    }
+
+    /// The first `count` lines and the rest; `None` where one of the two would be empty.
+    pub(crate) fn split_at(&self, count: usize) -> Option<(Self, Self)> {
+        if count == 0 || count >= self.lines {
+            return None;
+        }
+        let end = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(count - 1)?.0 + 1;
+        let piece = |bytes, lines| Self { bytes, lines, sequence: self.sequence, created: self.created };
+        Some((piece(self.bytes.slice(..end), count), piece(self.bytes.slice(end..), self.lines - count)))
+    }
+
+    /// The same lines in memory of their own: a piece keeps that of the whole batch.
+    pub(crate) fn detached(&self) -> Self {
+        Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self.clone() }
+    }
+
+    /// All lines of these pieces of one batch; `None` for no piece.
+    pub(crate) fn join(pieces: &[Self]) -> Option<Self> {
+        let first = pieces.first()?;
+        let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
+        pieces.iter().for_each(|piece| bytes.extend_from_slice(&piece.bytes));
+        let lines = pieces.iter().map(Self::len).sum();
+        Some(Self { bytes: bytes.into(), lines, sequence: first.sequence, created: first.created })
+    }
+
+    /// The lines for which `select` is true, and the others, each `None` where it would be empty.
+    pub(crate) fn partition(
+        &self,
+        mut select: impl FnMut(usize, &[u8]) -> bool,
+    ) -> (Option<Self>, Option<Self>) {
+        let (mut chosen, mut others) = ((Vec::new(), 0), (Vec::new(), 0));
+        for (number, line) in self.lines().enumerate() {
+            let side = if select(number, line) { &mut chosen } else { &mut others };
+            side.0.extend_from_slice(line);
+            side.0.push(b'\n');
+            side.1 += 1;
+        }
+        let piece = |(bytes, lines): (Vec<u8>, usize)| {
+            (lines > 0).then(|| Self {
+                bytes: bytes.into(),
+                lines,
+                sequence: self.sequence,
+                created: self.created,
+            })
+        };
+        (piece(chosen), piece(others))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(text: &'static str) -> Batch {
+        Batch::new(Bytes::from_static(text.as_bytes()), text.matches('\n').count(), 7, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_split_keeps_every_line_once() {
+        let whole = batch("a\nbb\nccc\n");
+        let (first, rest) = whole.split_at(1).expect("three lines split");
+        assert_eq!((&first.bytes()[..], first.len()), (&b"a\n"[..], 1));
+        assert_eq!((&rest.bytes()[..], rest.len(), rest.sequence()), (&b"bb\nccc\n"[..], 2, 7));
+        assert!(whole.split_at(0).is_none() && whole.split_at(3).is_none());
+    }
+
+    #[test]
+    fn pieces_are_joined_again() {
+        let whole = batch("a\nbb\nccc\n");
+        let (first, rest) = whole.split_at(2).expect("three lines split");
+        let joined = Batch::join(&[rest, first]).expect("two pieces");
+        assert_eq!((&joined.bytes()[..], joined.len(), joined.sequence()), (&b"ccc\na\nbb\n"[..], 3, 7));
+        assert!(Batch::join(&[]).is_none());
+    }
+
+    #[test]
+    fn a_partition_keeps_every_line_once() {
+        let (chosen, others) = batch("a\nbb\nccc\n").partition(|number, _| number == 1);
+        assert_eq!(chosen.expect("one").bytes(), "bb\n");
+        assert_eq!(others.expect("two").lines().collect::<Vec<_>>(), [&b"a"[..], b"ccc"]);
+        assert!(batch("a\n").partition(|_, _| true).1.is_none());
+    }
+}

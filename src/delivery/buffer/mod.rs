@@ -1,0 +1,347 @@
+//! Where points wait for the flusher: encoded lines in sharded chunks, bounded by bytes.
+//!
+//! A push takes the lock of its thread's shard, copies the lines and adds to four counters; it never waits for anything
+//! else. A full chunk is sealed; the flusher takes chunks, open ones too, by swapping pointers shard by shard.
+//!
+//! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at most 32 shards, one for
+//! each core, so at most 2 MiB; a record longer than a chunk has one of its own length). Sealed chunks are bounded by the
+//! limit, by the memory they hold, together with what the flusher holds. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what `Buffer`
+//! itself is: 160 bytes a shard.
+//!
+//! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
+//! oldest chunk, or refuses what comes, without a look at the others.
+
+use std::thread;
+
+use crate::{
+    settings::Overflow,
+    stats::ledger::{Ledger, LedgerCounts},
+    sync::{
+        Mutex, MutexGuard, PoisonError, TryLockError,
+        atomic::{
+            AtomicBool, AtomicU64, AtomicUsize,
+            Ordering::{Relaxed, SeqCst},
+            fence,
+        },
+        shard::{Padded, shard},
+    },
+};
+
+mod chunk;
+mod shard;
+mod wake;
+
+pub(crate) use chunk::Chunk;
+
+use chunk::{CHUNK_SIZE, Pool};
+use shard::Shard;
+use wake::{WakeWhenAny, WatchedSum};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    shards: Box<[Padded<BufferShard>]>,
+    limit: AtomicUsize,
+    /// What the flusher holds: it counts in the limit, so that a drain leaves no room for as much again before the limit
+    /// could be lowered.
+    held: AtomicUsize,
+    drop_newest: AtomicBool,
+    any: WakeWhenAny,
+    pool: Pool,
+    /// The memory of all sealed chunks; written only when one is sealed, dropped or drained.
+    sealed: Padded<WatchedSum>,
+}
+
+/// What became of the lines of a push.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub(crate) enum Pushed {
+    Accepted,
+    /// Refused: memory is full, and the newest points are to go.
+    Full,
+    /// Refused: the buffer was closed.
+    Closed,
+}
+
+/// The buffer's side of the books, in points: `offered = accepted + invalid + refused_full + refused_closed`, and what
+/// became of the accepted ones so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct BufferCounts {
+    pub(crate) offered: u64,
+    /// Cannot be stored at all.
+    pub(crate) invalid: u64,
+    pub(crate) refused_full: u64,
+    pub(crate) refused_closed: u64,
+    /// In memory, with what the flusher holds.
+    pub(crate) bytes: usize,
+    pub(crate) accepted: u64,
+    pub(crate) buffered: u64,
+    /// Because memory was full.
+    pub(crate) dropped: u64,
+}
+
+/// A shard on cache lines of its own.
+#[derive(Debug, Default)]
+struct BufferShard {
+    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a push writes anyway.
+    started: AtomicU64,
+    shard: Mutex<Shard>,
+}
+
+impl Buffer {
+    pub(crate) fn new(limit_bytes: usize, overflow: Overflow) -> Self {
+        let cores = thread::available_parallelism().map_or(1, Into::into);
+        Self::with_shards(cores, limit_bytes, overflow)
+    }
+
+    /// For tests and models, which must not depend on the machine.
+    pub(crate) fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
+        let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
+        let buffer = Self {
+            shards: (0..shards).map(|_| Padded::default()).collect(),
+            limit: AtomicUsize::default(),
+            held: AtomicUsize::default(),
+            drop_newest: AtomicBool::default(),
+            any: WakeWhenAny::default(),
+            pool: Pool::default(),
+            sealed: Padded(WatchedSum::new()),
+        };
+        buffer.set_limit(limit_bytes, overflow);
+        buffer
+    }
+
+    /// Holds from the next chunk that is sealed.
+    pub(crate) fn set_limit(&self, limit_bytes: usize, overflow: Overflow) {
+        self.limit.store(limit_bytes, Relaxed);
+        self.drop_newest.store(overflow == Overflow::DropNewest, Relaxed);
+    }
+
+    /// How many bytes the flusher holds; what is drained is added by itself. To be called by who drains only.
+    pub(crate) fn set_held(&self, bytes: usize) {
+        self.held.store(bytes, Relaxed);
+        // Held bytes and sealed ones are two places without a lock: whoever raises one looks at the other afterwards.
+        fence(SeqCst);
+    }
+
+    #[inline]
+    pub(crate) fn request_started(&self) {
+        self.place(0).started.fetch_add(1, Relaxed);
+    }
+
+    /// For a request that is not recorded. One that is ends with its push.
+    #[inline]
+    pub(crate) fn request_ended(&self) {
+        self.lock_own().finished += 1;
+    }
+
+    /// Requests started and not ended, wherever they end. Never too few, so zero means that at one moment none ran; too
+    /// many by those that start and end while this looks at the shards.
+    pub(crate) fn running_requests(&self) -> u64 {
+        // All ends before all starts: the start of every end seen is then seen too.
+        let finished: u64 = self.locked().map(|shard| shard.finished).sum();
+        let started: u64 = self.shards.iter().map(|Padded(place)| place.started.load(Relaxed)).sum();
+        started.saturating_sub(finished)
+    }
+
+    /// Takes whole lines, `points` of them, all or none: those of one request, or of one point of the application's own.
+    /// `ends_request` counts the end of the request too, whatever becomes of its lines.
+    #[inline]
+    pub(crate) fn push(&self, lines: &[u8], points: usize, ends_request: bool) -> Pushed {
+        let mut shard = self.lock_own();
+        shard.finished += u64::from(ends_request);
+        shard.offered += points as u64;
+        if shard.closed {
+            shard.lost.refused_closed += points as u64;
+            return Pushed::Closed;
+        }
+        let mut sealed = false;
+        if !shard.has_room(lines.len()) {
+            match self.make_room(&mut shard, lines.len()) {
+                Some(did_seal) => sealed = did_seal,
+                None => {
+                    shard.lost.refused_full += points as u64;
+                    return Pushed::Full;
+                }
+            }
+        }
+        let first = shard.append(lines, points);
+        drop(shard);
+        // After the lock: waking a task costs more than all of the above.
+        if first {
+            self.any.wake();
+        }
+        if sealed {
+            self.sealed.0.wake();
+        }
+        Pushed::Accepted
+    }
+
+    /// Counts a point that cannot be stored. Here, because it was offered: at every moment both counters know of it, or none.
+    pub(crate) fn refuse_invalid(&self) {
+        let mut shard = self.lock_own();
+        shard.offered += 1;
+        shard.lost.invalid += 1;
+    }
+
+    /// Nothing is accepted any more once this has returned. What was accepted stays to be drained.
+    pub(crate) fn close(&self) {
+        self.locked().for_each(|mut shard| shard.closed = true);
+    }
+
+    /// Whether [`close`](Self::close) was called.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock_own().closed
+    }
+
+    /// Moves all that waits into `into`, oldest first within each shard, and into the ledger as in flight. Returns the
+    /// number of points.
+    pub(crate) fn drain(&self, ledger: &Ledger, into: &mut Vec<Chunk>) -> usize {
+        let before = into.len();
+        // Held over all shards: a snapshot sees a point here or there, never in both or in none.
+        let mut books = ledger.lock();
+        for Padded(place) in &self.shards {
+            let (sealed, open) = lock(&place.shard).take();
+            let taken: usize = sealed.iter().chain(&open).map(Chunk::size).sum();
+            self.held.fetch_add(taken, Relaxed);
+            self.sealed.0.subtract(sealed.iter().map(Chunk::size).sum());
+            into.extend(sealed.into_iter().chain(open));
+        }
+        let points = into[before..].iter().map(|chunk| chunk.points).sum();
+        books.take_off(points);
+        drop(books);
+        for chunk in &into[before..] {
+            debug_assert_eq!(chunk.newlines(), chunk.points, "the books do not agree with the lines");
+        }
+        points
+    }
+
+    /// Takes back the memory of a drained chunk.
+    pub(crate) fn recycle(&self, chunk: Chunk) {
+        self.pool.give(chunk.bytes);
+    }
+
+    /// Both sides of the books, at one moment for each shard: they balance.
+    pub(crate) fn snapshot(&self, ledger: &Ledger) -> (LedgerCounts, BufferCounts) {
+        let books = ledger.lock();
+        // Before the open chunks, or one that is sealed meanwhile would count twice.
+        let sealed = BufferCounts { bytes: self.sealed_bytes(), ..BufferCounts::default() };
+        let mut sum = self.locked().fold(sealed, |sum, shard| BufferCounts {
+            offered: sum.offered + shard.offered,
+            invalid: sum.invalid + shard.lost.invalid,
+            refused_full: sum.refused_full + shard.lost.refused_full,
+            refused_closed: sum.refused_closed + shard.lost.refused_closed,
+            bytes: sum.bytes + shard.open_bytes(),
+            accepted: sum.accepted + shard.accepted,
+            buffered: sum.buffered + shard.buffered,
+            dropped: sum.dropped + shard.lost.dropped,
+        });
+        sum.bytes += self.held.load(Relaxed);
+        (books.clone(), sum)
+    }
+
+    /// Returns when anything waits to be drained. For one waiter at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any moment.
+    pub(crate) async fn wait_for_points(&self) {
+        self.any.wait(|| self.locked().any(|shard| shard.buffered > 0)).await;
+    }
+
+    /// Returns when sealed chunks hold at least `bytes`. For one waiter at a time.
+    ///
+    /// # Cancel safety
+    ///
+    /// May be dropped at any moment.
+    pub(crate) async fn wait_until_full(&self, bytes: usize) {
+        self.sealed.0.wait(bytes).await;
+    }
+
+    /// The memory of all sealed chunks: what the limit bounds, together with what the flusher holds.
+    pub(crate) fn sealed_bytes(&self) -> usize {
+        self.sealed.0.get()
+    }
+
+    /// The memory of all sealed chunks and the lines in the open ones.
+    pub(crate) fn buffered_bytes(&self) -> usize {
+        self.sealed_bytes() + self.locked().map(|shard| shard.open_bytes()).sum::<usize>()
+    }
+
+    /// What open chunks can take: one of the usual size for each shard.
+    pub(crate) fn most_open_bytes(&self) -> usize {
+        self.shards.len() * CHUNK_SIZE
+    }
+
+    /// Of a chunk of the usual size.
+    pub(crate) fn chunk_bytes(&self) -> usize {
+        CHUNK_SIZE
+    }
+
+    /// Seals the open chunk, if there is anything in it, and opens one with room for `needed` bytes. Returns whether a
+    /// chunk was sealed, `None` if memory is full and the newest points are to go.
+    #[cold]
+    fn make_room(&self, shard: &mut Shard, needed: usize) -> Option<bool> {
+        let sealed = shard.open_size();
+        if let Some(size) = sealed {
+            let limit = self.limit.load(Relaxed);
+            let mut total = self.sealed.0.add(size);
+            fence(SeqCst);
+            let held = self.held.load(Relaxed);
+            if total + held > limit && self.drop_newest.load(Relaxed) {
+                self.sealed.0.subtract(size);
+                return None;
+            }
+            shard.seal();
+            while total + held > limit
+                && let Some(chunk) = shard.drop_oldest()
+            {
+                total = self.sealed.0.subtract(chunk.size());
+                self.recycle(chunk);
+            }
+        }
+        let unused = shard.open(self.pool.take(needed));
+        self.pool.give(unused);
+        Some(sealed.is_some())
+    }
+
+    #[inline]
+    fn place(&self, step: usize) -> &BufferShard {
+        &self.shards[(shard() + step) & (self.shards.len() - 1)].0
+    }
+
+    /// The lock of the thread's own shard, or of the next one while somebody else holds that: its holder may have been
+    /// suspended, and there are as many shards as can run at once.
+    #[inline(always)]
+    fn lock_own(&self) -> MutexGuard<'_, Shard> {
+        match self.place(0).shard.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => self.lock_next(),
+        }
+    }
+
+    #[cold]
+    fn lock_next(&self) -> MutexGuard<'_, Shard> {
+        match self.place(1).shard.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
+        }
+    }
+
+    /// Every shard, one after the other, never two at once.
+    fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|Padded(place)| lock(&place.shard))
+    }
+}
+
+/// The code under this lock panics only if it is wrong; the next request must not pay for that.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As many as the stamps tell apart.
+const MOST_SHARDS: usize = 32;
+
+#[cfg(test)]
+mod tests;

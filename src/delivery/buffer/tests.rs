@@ -1,0 +1,291 @@
+//! The buffer by a single thread: books, bound, order, close, recycling. Races and wake-ups have their own files.
+
+use std::collections::BTreeMap;
+
+use super::{
+    chunk::{CHUNK_SIZE, POOL_CHUNKS},
+    *,
+};
+
+mod races;
+mod waking;
+
+const PLENTY: usize = usize::MAX;
+
+/// A line of exactly `length` bytes with its line break.
+fn line(length: usize) -> Vec<u8> {
+    let mut line = vec![b'x'; length - 1];
+    line.push(b'\n');
+    line
+}
+
+fn push(buffer: &Buffer, length: usize) -> Pushed {
+    buffer.push(&line(length), 1, false)
+}
+
+fn drained(buffer: &Buffer, ledger: &Ledger) -> Vec<Chunk> {
+    let mut chunks = Vec::new();
+    buffer.drain(ledger, &mut chunks);
+    chunks
+}
+
+fn lines(chunks: &[Chunk]) -> Vec<String> {
+    let text: Vec<_> = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
+    String::from_utf8(text).expect("the tests push text").lines().map(str::to_owned).collect()
+}
+
+fn assert_books(books: &BufferCounts, accepted: u64, buffered: u64, dropped: u64) {
+    assert_eq!((books.accepted, books.buffered, books.dropped), (accepted, buffered, dropped));
+    assert_eq!(books.offered, accepted + books.invalid + books.refused_full + books.refused_closed);
+}
+
+fn assert_balanced(books: &LedgerCounts, buffer: &BufferCounts) {
+    assert_eq!(
+        buffer.offered,
+        buffer.accepted + buffer.invalid + buffer.refused_full + buffer.refused_closed
+    );
+    assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight + books.written);
+}
+
+#[test]
+fn lines_come_back_as_they_were_pushed_and_the_books_follow() {
+    let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
+    assert!(drained(&buffer, &ledger).is_empty());
+    assert_eq!(buffer.push(b"one\ntwo\n", 2, true), Pushed::Accepted);
+    assert_eq!(buffer.push(b"three\n", 1, false), Pushed::Accepted);
+    let (books, buffered) = buffer.snapshot(&ledger);
+    assert_eq!(books.in_flight, 0);
+    assert_books(&buffered, 3, 3, 0);
+    assert_eq!(buffer.buffered_bytes(), 14);
+
+    let mut chunks = vec![Chunk { bytes: b"of before\n".to_vec(), points: 1 }];
+    assert_eq!(buffer.drain(&ledger, &mut chunks), 3);
+    assert_eq!(lines(&chunks), ["of before", "one", "two", "three"]);
+    let (books, buffered) = buffer.snapshot(&ledger);
+    assert_eq!(books.in_flight, 3);
+    assert_books(&buffered, 3, 0, 0);
+    assert_eq!(buffer.buffered_bytes(), 0);
+}
+
+#[test]
+fn nothing_is_allocated_before_the_first_push_nor_kept_open_after_a_drain() {
+    let (buffer, ledger) = (Buffer::new(PLENTY, Overflow::DropOldest), Ledger::default());
+    let open = |buffer: &Buffer| -> usize {
+        buffer.locked().map(|mut shard| shard.open(Vec::new()).capacity()).sum()
+    };
+    assert_eq!(open(&buffer), 0);
+    assert_eq!(push(&buffer, 10), Pushed::Accepted);
+    assert_eq!(drained(&buffer, &ledger)[0].bytes.capacity(), CHUNK_SIZE);
+    assert_eq!(open(&buffer), 0);
+    if cfg!(target_pointer_width = "64") {
+        assert_eq!(size_of::<Padded<BufferShard>>(), 128);
+    }
+}
+
+#[test]
+fn chunks_are_sealed_when_full_and_hold_whole_pushes() {
+    let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
+    let pair = [line(20_000), line(11_000)].concat();
+    for _ in 0..10 {
+        assert_eq!(buffer.push(&pair, 2, true), Pushed::Accepted);
+    }
+    assert_eq!(buffer.sealed_bytes(), 4 * CHUNK_SIZE);
+    assert_eq!(buffer.buffered_bytes(), 4 * CHUNK_SIZE + 2 * pair.len());
+    let chunks = drained(&buffer, &ledger);
+    assert_eq!(chunks.len(), 5);
+    for chunk in &chunks {
+        assert_eq!((chunk.points, chunk.bytes.len()), (4, 2 * pair.len()));
+    }
+    assert_eq!(buffer.sealed_bytes(), 0);
+}
+
+#[test]
+fn a_record_longer_than_a_chunk_has_its_own() {
+    let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
+    let long = [line(CHUNK_SIZE), line(CHUNK_SIZE)].concat();
+    assert_eq!(push(&buffer, 100), Pushed::Accepted);
+    assert_eq!(buffer.push(&long, 2, true), Pushed::Accepted);
+    assert_eq!(push(&buffer, 100), Pushed::Accepted);
+    let chunks = drained(&buffer, &ledger);
+    assert_eq!(chunks.iter().map(|chunk| chunk.points).collect::<Vec<_>>(), [1, 2, 1]);
+    assert_eq!(chunks[1].bytes, long);
+    // One of exactly the size of a chunk fits into one.
+    assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
+    assert_eq!(drained(&buffer, &ledger)[0].bytes.capacity(), CHUNK_SIZE);
+}
+
+#[test]
+fn the_oldest_points_go_when_memory_is_full() {
+    let limit = 3 * CHUNK_SIZE;
+    let (buffer, ledger) = (Buffer::with_shards(1, limit, Overflow::DropOldest), Ledger::default());
+    for number in 0..10 {
+        let numbered = format!("{number}{}\n", "x".repeat(CHUNK_SIZE - 2));
+        assert_eq!(buffer.push(numbered.as_bytes(), 1, false), Pushed::Accepted);
+        assert!(buffer.sealed_bytes() <= limit);
+    }
+    let (books, buffered) = buffer.snapshot(&ledger);
+    assert_books(&buffered, 10, 4, 6);
+    assert_balanced(&books, &buffered);
+    let first: String = lines(&drained(&buffer, &ledger)).iter().map(|line| &line[..1]).collect();
+    assert_eq!(first, "6789");
+    let (books, buffered) = buffer.snapshot(&ledger);
+    assert_balanced(&books, &buffered);
+}
+
+#[test]
+fn a_shard_without_a_sealed_chunk_drops_the_one_being_sealed() {
+    let (buffer, ledger) = (Buffer::with_shards(1, 10, Overflow::DropOldest), Ledger::default());
+    for _ in 0..5 {
+        assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
+        assert_eq!(buffer.sealed_bytes(), 0);
+    }
+    let (_, buffered) = buffer.snapshot(&ledger);
+    assert_books(&buffered, 5, 1, 4);
+}
+
+#[test]
+fn a_long_record_makes_as_many_chunks_go_as_it_needs() {
+    let limit = 4 * CHUNK_SIZE;
+    let (buffer, ledger) = (Buffer::with_shards(1, limit, Overflow::DropOldest), Ledger::default());
+    for _ in 0..5 {
+        assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
+    }
+    assert_eq!(push(&buffer, 3 * CHUNK_SIZE), Pushed::Accepted);
+    assert_eq!(push(&buffer, 1), Pushed::Accepted);
+    assert_eq!(buffer.sealed_bytes(), limit);
+    let (_, buffered) = buffer.snapshot(&ledger);
+    assert_books(&buffered, 7, 3, 4);
+}
+
+#[test]
+fn the_newest_points_are_refused_when_memory_is_full() {
+    let limit = 2 * CHUNK_SIZE;
+    let (buffer, ledger) = (Buffer::with_shards(1, limit, Overflow::DropNewest), Ledger::default());
+    for _ in 0..3 {
+        assert_eq!(push(&buffer, CHUNK_SIZE - 10), Pushed::Accepted);
+    }
+    assert_eq!(push(&buffer, 11), Pushed::Full);
+    assert_eq!(push(&buffer, 10), Pushed::Accepted, "there was still room in the open chunk");
+    assert_eq!(buffer.sealed_bytes(), limit);
+    let (books, buffered) = buffer.snapshot(&ledger);
+    assert_books(&buffered, 4, 4, 0);
+    assert_balanced(&books, &buffered);
+    drained(&buffer, &ledger);
+    assert_eq!(push(&buffer, 11), Pushed::Accepted);
+}
+
+#[test]
+fn what_the_flusher_holds_counts_in_the_limit() {
+    let limit = 4 * CHUNK_SIZE;
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let (buffer, ledger) = (Buffer::with_shards(1, limit, overflow), Ledger::default());
+        let fill = || (0..10).filter(|_| push(&buffer, CHUNK_SIZE) == Pushed::Accepted).count();
+        fill();
+        assert_eq!(buffer.sealed_bytes(), limit);
+        let chunks = drained(&buffer, &ledger);
+        assert_eq!(chunks.len(), 5);
+        // The open chunk was beside the limit, and there may be one again.
+        fill();
+        assert_eq!(buffer.sealed_bytes(), 0, "a drain leaves no room for as much again");
+        assert_eq!(buffer.snapshot(&ledger).1.bytes, 6 * CHUNK_SIZE);
+        buffer.set_held(2 * CHUNK_SIZE);
+        fill();
+        assert_eq!(buffer.sealed_bytes(), 2 * CHUNK_SIZE);
+        assert_eq!(buffer.snapshot(&ledger).1.bytes, 5 * CHUNK_SIZE);
+    }
+}
+
+#[test]
+fn the_limit_can_be_changed_while_running() {
+    let (buffer, ledger) = (Buffer::with_shards(1, 2 * CHUNK_SIZE, Overflow::DropNewest), Ledger::default());
+    while push(&buffer, CHUNK_SIZE) == Pushed::Accepted {}
+    buffer.set_limit(5 * CHUNK_SIZE, Overflow::DropNewest);
+    while push(&buffer, CHUNK_SIZE) == Pushed::Accepted {}
+    assert_eq!(buffer.sealed_bytes(), 5 * CHUNK_SIZE);
+    // A lower limit holds from the next sealed chunk on.
+    buffer.set_limit(CHUNK_SIZE, Overflow::DropOldest);
+    assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
+    assert_eq!(buffer.sealed_bytes(), CHUNK_SIZE);
+    let (books, buffered) = buffer.snapshot(&ledger);
+    assert_books(&buffered, 7, 2, 5);
+    assert_balanced(&books, &buffered);
+}
+
+#[test]
+fn a_closed_buffer_takes_nothing_and_keeps_what_it_has() {
+    let (buffer, ledger) = (Buffer::new(PLENTY, Overflow::DropOldest), Ledger::default());
+    assert_eq!(push(&buffer, 10), Pushed::Accepted);
+    buffer.close();
+    buffer.close();
+    buffer.request_started();
+    assert_eq!(buffer.push(b"late\n", 1, true), Pushed::Closed);
+    assert_eq!(buffer.running_requests(), 0);
+    assert_eq!(lines(&drained(&buffer, &ledger)), ["xxxxxxxxx"]);
+    let (_, buffered) = buffer.snapshot(&ledger);
+    assert_books(&buffered, 1, 0, 0);
+}
+
+#[test]
+fn running_requests_are_those_that_started_and_did_not_end() {
+    let buffer = Buffer::with_shards(8, 0, Overflow::DropNewest);
+    assert_eq!(buffer.running_requests(), 0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| (0..100).for_each(|_| buffer.request_started()));
+        }
+    });
+    assert_eq!(buffer.running_requests(), 800);
+    // All of them end on this thread, recorded, refused or not recorded.
+    (0..400).for_each(|_| buffer.request_ended());
+    for _ in 0..400 {
+        let _ = buffer.push(&line(CHUNK_SIZE), 1, true);
+    }
+    assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Full);
+    assert_eq!(buffer.running_requests(), 0);
+}
+
+#[test]
+fn recycled_chunks_are_used_again_and_bounded() {
+    let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
+    for _ in 0..3 * POOL_CHUNKS {
+        assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
+    }
+    assert_eq!(push(&buffer, CHUNK_SIZE + 1), Pushed::Accepted);
+    let chunks = drained(&buffer, &ledger);
+    let memory: BTreeMap<_, _> = chunks.iter().map(|chunk| (chunk.bytes.as_ptr(), chunk.size())).collect();
+    chunks.into_iter().for_each(|chunk| buffer.recycle(chunk));
+    assert_eq!(buffer.pool.len(), POOL_CHUNKS);
+    for _ in 0..POOL_CHUNKS {
+        assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
+    }
+    for chunk in drained(&buffer, &ledger) {
+        assert_eq!(memory.get(&chunk.bytes.as_ptr()), Some(&CHUNK_SIZE), "fresh memory despite a full pool");
+        assert_eq!(chunk.bytes.len(), CHUNK_SIZE, "a recycled chunk was not empty");
+    }
+    assert_eq!(buffer.pool.len(), 0);
+}
+
+#[test]
+fn a_poisoned_lock_is_taken_over() {
+    let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
+    let panicked = thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                let _shard = buffer.lock_own();
+                panic!("on purpose");
+            })
+            .join()
+    });
+    assert!(panicked.is_err());
+    buffer.request_started();
+    assert_eq!(buffer.push(b"a\n", 1, true), Pushed::Accepted);
+    assert_eq!(buffer.running_requests(), 0);
+    assert_eq!(lines(&drained(&buffer, &ledger)), ["a"]);
+}
+
+#[test]
+fn shards_are_a_power_of_two_and_at_most_32() {
+    for (cores, shards) in [(0, 1), (1, 1), (2, 2), (3, 4), (12, 16), (32, 32), (33, 32), (1000, 32)] {
+        assert_eq!(Buffer::with_shards(cores, 0, Overflow::DropOldest).shards.len(), shards);
+    }
+}

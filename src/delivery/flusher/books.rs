@@ -1,0 +1,224 @@
+//! What becomes of points, told to the ledger, to the statistics, and to those who wait for a flush.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        sink::{WriteError, WriteErrorKind, Written},
+    },
+    stats::{DropReason, RejectReason, ledger::PointLocation},
+};
+
+use super::{
+    held::{Held, History, Origin},
+    isolate::Search,
+    wire::{Job, Sent},
+    worker::Worker,
+};
+
+impl Worker {
+    pub(super) fn book_written(&mut self, origin: &Origin, live: bool, sequence: u64, points: usize) {
+        self.ledger.lock().write(origin.place(), points);
+        self.tell_flushes(live, sequence, |report| report.written += points as u64);
+    }
+
+    /// The server will never take these lines.
+    pub(super) fn reject(
+        &mut self,
+        lines: &Batch,
+        reason: RejectReason,
+        place: PointLocation,
+        live: bool,
+        said: &str,
+    ) {
+        self.ledger.lock().reject(place, reason, lines.len());
+        if let Some(files) = &self.rejected {
+            files.write(lines, reason, said);
+        }
+        self.tell_flushes(live, lines.sequence(), |report| report.rejected += lines.len() as u64);
+        if let Some(others) = self.reject_log.speak() {
+            let (points, measurement) = (lines.len(), measurement(lines));
+            tracing::warn!(
+                target: "tower_influx", points, measurement, %reason, others,
+                "the server refuses these points for good; they are counted as rejected and the others are written: \
+                 see `last_error` in the statistics for what it says, and set `rejected_directory` to keep such lines"
+            );
+        }
+    }
+
+    /// A batch that is only in memory goes for a reason of ours; one that is also on disk just leaves the memory.
+    pub(super) fn give_up(&mut self, held: Held, reason: DropReason) {
+        let (points, sequence) = (held.points(), held.sequence());
+        match held.origin {
+            Origin::Memory => self.drop_points(points, sequence, held.live, reason),
+            Origin::Spool(_) => self.back_to_spool(held),
+        }
+    }
+
+    pub(super) fn drop_points(&mut self, points: usize, sequence: u64, live: bool, reason: DropReason) {
+        self.ledger.lock().drop_in_flight(reason, points);
+        self.tell_flushes(live, sequence, |report| report.dropped += points as u64);
+        if let Some(others) = self.drop_log.speak() {
+            tracing::warn!(
+                target: "tower_influx", points, %reason, others,
+                "points are lost and counted as dropped: {}", remedy(reason)
+            );
+        }
+    }
+
+    /// All points of this origin that were in one's hands are settled.
+    pub(super) fn let_go(&mut self, origin: Origin) {
+        if let Origin::Spool(backing) = origin
+            && let Some(backing) = Arc::into_inner(backing)
+        {
+            self.acknowledge(backing);
+        }
+    }
+
+    pub(super) fn count_success(
+        &mut self,
+        points: usize,
+        bytes: usize,
+        written: Written,
+        sent: Sent,
+        history: &History,
+    ) {
+        debug_assert!(points > 0, "a write of nothing");
+        self.successes += 1;
+        self.gate.succeed();
+        let mut progress = self.shared.delivery.lock();
+        progress.writes.count(Ok(()));
+        progress.raw_bytes += bytes as u64;
+        progress.wire_bytes += written.wire_bytes;
+        progress.write_time.record(sent.at.elapsed());
+        progress.queue_time.record(history.since.elapsed());
+    }
+
+    pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent) {
+        self.note_error(error);
+        let mut progress = self.shared.delivery.lock();
+        progress.writes.count(Err(error));
+        progress.server_reported_dropped += error.reported_dropped;
+        drop(progress);
+        match error.kind {
+            // The sink answers: only these points are the trouble.
+            WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.gate.succeed(),
+            _ => self.gate.fail(&error.kind, sent.epoch, Instant::now()),
+        }
+    }
+
+    pub(super) fn note_error(&mut self, error: &WriteError) {
+        self.shared.delivery.lock().last_error = Some(error.message().to_owned());
+    }
+
+    /// What has waited in memory for too long goes. Time in which the sink was blocked does not count, since nothing but
+    /// somebody's action could have ended it.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        if self.next_expiry().is_none_or(|expiry| expiry > now) {
+            return;
+        }
+        let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
+        let old = |origin: &Origin, history: &History| {
+            matches!(origin, Origin::Memory)
+                && expiry(history, limit, blocked).is_some_and(|expiry| expiry <= now)
+        };
+        let batches = [&mut self.queue.fresh, &mut self.queue.waiting];
+        let expired: Vec<Held> = batches
+            .into_iter()
+            .flat_map(|queue| {
+                let (gone, kept): (VecDeque<Held>, _) =
+                    queue.drain(..).partition(|held| old(&held.origin, &held.history));
+                *queue = kept;
+                gone
+            })
+            .collect();
+        for held in expired {
+            self.give_up(held, DropReason::Expired);
+        }
+        let (gone, kept): (VecDeque<Search>, _) =
+            self.queue.searches.drain(..).partition(|search| old(&search.origin, &search.history));
+        self.queue.searches = kept;
+        for mut search in gone {
+            for lines in search.take_remaining() {
+                if search.is_by_failure() {
+                    self.drop_points(lines.len(), lines.sequence(), search.live, DropReason::Expired);
+                } else {
+                    self.reject(&lines, RejectReason::Unisolated, search.origin.place(), search.live, OLD);
+                }
+            }
+        }
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        if self.blocked_since.is_some() {
+            return None;
+        }
+        let held =
+            self.queue.fresh.iter().chain(&self.queue.waiting).map(|held| (&held.origin, &held.history));
+        let searched = self.queue.searches.iter().map(|search| (&search.origin, &search.history));
+        let memory = held.chain(searched).filter(|(origin, _)| matches!(origin, Origin::Memory));
+        let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
+        memory.filter_map(|(_, history)| expiry(history, limit, blocked)).min()
+    }
+
+    pub(super) fn blocked_so_far(&self) -> Duration {
+        self.blocked_total + self.blocked_since.map(|since| since.elapsed()).unwrap_or_default()
+    }
+
+    /// Batches in memory, on the wire or not.
+    pub(super) fn batches_in_hand(&self) -> usize {
+        let wire =
+            self.wire.jobs().filter(|job| matches!(job, Job::Search { .. }) || job.held().is_some()).count();
+        wire + self.queue.batches().count() + self.queue.searches.len() + self.to_store.len()
+    }
+}
+
+/// When a batch has waited long enough, if the sink is not blocked again before.
+/// `None` is beyond what the clock can count.
+fn expiry(history: &History, limit: Duration, blocked: Duration) -> Option<Instant> {
+    history.since.checked_add(limit)?.checked_add(blocked.saturating_sub(history.blocked_before))
+}
+
+/// Of the first line: with the reason it tells where to look, and it is never a client's words.
+fn measurement(lines: &Batch) -> String {
+    let line = lines.lines().next().unwrap_or_default();
+    let mut escaped = false;
+    let end = line.iter().position(|byte| match (escaped, byte) {
+        (false, b',' | b' ') => true,
+        (false, b'\\') => {
+            escaped = true;
+            false
+        }
+        _ => {
+            escaped = false;
+            false
+        }
+    });
+    String::from_utf8_lossy(&line[..end.unwrap_or(line.len())]).into_owned()
+}
+
+fn remedy(reason: DropReason) -> &'static str {
+    match reason {
+        DropReason::BufferFull => "memory is full; raise `buffer_size`, or give a `spool` directory",
+        DropReason::Expired => {
+            "they waited longer than `max_retry_time`; see to the server, raise it, or give a `spool` directory"
+        }
+        DropReason::Shutdown => {
+            "the time of the shutdown was over and there is no spool; give a `spool` directory, or more time"
+        }
+        DropReason::SpoolFull => "the spool is full; raise its `max_size` or `max_files`",
+        DropReason::SpoolExpired => "they lay in the spool longer than its `max_age`; see to the server",
+        DropReason::SpoolCorrupt => {
+            "their file in the spool was damaged; see what else writes to its directory"
+        }
+        DropReason::Internal => "the flusher failed; this is a bug, please report it",
+    }
+}
+
+/// What stands beside lines that nobody has refused one by one.
+const OLD: &str =
+    "among these lines are some that the server refuses; they waited too long to find out which";

@@ -1,0 +1,254 @@
+//! The end: by a shutdown, or because nobody is left who could ask for one.
+
+use tokio::time::{Duration, Instant, timeout_at};
+
+use crate::stats::{DeliveryState, DropReason};
+
+use super::{
+    held::{Held, Origin},
+    isolate::Search,
+    retry::Position,
+    shared::Ended,
+    wire::{Job, Outcome},
+    worker::Worker,
+};
+
+/// A shutdown under way.
+#[derive(Debug)]
+pub(super) struct Closing {
+    started: Instant,
+    timeout: Duration,
+    /// From then on nothing is sent: the rest of the time is the disk's.
+    cutoff: Instant,
+    phase: Phase,
+    /// The cutoff has come, and nothing that is on the wire has ended in this moment.
+    cut_off: bool,
+    unfinished: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Until running requests have ended, with a look now and then.
+    Waiting { look: Instant },
+    /// Recorder is closed, and what is left is sent.
+    Sending,
+    /// What could not be sent goes to the spool, or is dropped.
+    Storing,
+}
+
+impl Closing {
+    pub(super) fn new(started: Instant, timeout: Duration, has_spool: bool) -> Self {
+        let reserve = RESERVE.max(timeout / 5).min(timeout / 2);
+        let cutoff = started + if has_spool { timeout - reserve } else { timeout };
+        let phase = Phase::Waiting { look: started };
+        Self { started, timeout, cutoff, phase, cut_off: false, unfinished: 0 }
+    }
+
+    pub(super) fn next_step(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Waiting { look } => Some(look.min(self.cutoff)),
+            Phase::Sending => Some(self.cutoff),
+            Phase::Storing => None,
+        }
+    }
+
+    /// The timer has fired, and so nothing else was ready.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.cut_off |= self.phase == Phase::Sending && now >= self.cutoff;
+    }
+}
+
+impl Worker {
+    /// Takes the shutdown a step further, if one is under way. True when all is over.
+    pub(super) fn advance_closing(&mut self) -> bool {
+        let now = Instant::now();
+        let Some(closing) = &mut self.closing else { return false };
+        match closing.phase {
+            Phase::Waiting { .. } => {
+                let running = self.buffer.running_requests();
+                if running > 0 && now < closing.cutoff {
+                    closing.phase = Phase::Waiting { look: now + LOOK_INTERVAL };
+                } else {
+                    // No look at the time in this round, so that a sink that answers at once gets all even without time.
+                    (closing.unfinished, closing.phase) = (running, Phase::Sending);
+                    self.close_intake();
+                    // With nothing under way no event would come before the cutoff: an idle monitor would take all the time.
+                    if self.nothing_left() {
+                        return self.finish();
+                    }
+                }
+            }
+            Phase::Sending => {
+                let (cut_off, left) = (closing.cut_off, closing.cutoff.saturating_duration_since(now));
+                if self.nothing_left() {
+                    return self.finish();
+                }
+                let paused = matches!(self.gate.position(), Position::Paused { .. });
+                if cut_off || paused && self.usable_spool().is_some() {
+                    self.stop_sending();
+                } else if paused {
+                    // Without a spool every try is one chance more: some should fit into the time that is left.
+                    self.gate.hurry(now + (left / 8).max(LOOK_INTERVAL));
+                }
+            }
+            Phase::Storing => {}
+        }
+        if self.sends_nothing_more() && self.nothing_left() { self.finish() } else { false }
+    }
+
+    /// Without the task's runtime or without a handle: at once, on this thread, without sending anything.
+    pub(super) fn abandon(&mut self, why: &str) {
+        self.close_intake();
+        let mut stored = 0;
+        let mut lost = 0;
+        for mut held in self.take_everything() {
+            let points = held.points();
+            let spool = self.spool.clone();
+            let on_disk = match (held.batch(), &held.origin, spool) {
+                (_, Origin::Spool(_), _) => true,
+                (Some(batch), Origin::Memory, Some(spool)) => spool.store_blocking(&batch).is_ok(),
+                _ => false,
+            };
+            if on_disk {
+                stored += points;
+            } else {
+                lost += points;
+                self.drop_log = Default::default();
+                self.drop_points(points, held.sequence(), held.live, DropReason::Shutdown);
+            }
+        }
+        if stored + lost > 0 {
+            tracing::warn!(
+                target: "tower_influx", spooled = stored, dropped = lost,
+                "{why}: what was left has gone to the spool, if there is one, and is lost otherwise; \
+                 call `shutdown` before the process ends"
+            );
+        }
+        self.end(false, true);
+    }
+
+    /// The time for sending is over.
+    pub(super) fn sends_nothing_more(&self) -> bool {
+        self.closing.as_ref().is_some_and(|closing| closing.phase == Phase::Storing)
+    }
+
+    fn close_intake(&mut self) {
+        self.buffer.close();
+        self.wire.cancel(|job| matches!(job, Job::Load { .. } | Job::Adopt));
+        for held in std::mem::take(&mut self.queue.loaded) {
+            self.back_to_spool(held);
+        }
+        self.collect(true);
+        self.gate.attempt();
+    }
+
+    fn stop_sending(&mut self) {
+        if let Some(closing) = &mut self.closing {
+            closing.phase = Phase::Storing;
+        }
+        let storing = self.wire.cancel(|job| !matches!(job, Job::Store { .. } | Job::Acknowledge));
+        self.collect_jobs(storing);
+        let spool = self.usable_spool().is_some();
+        for held in self.take_queued() {
+            match held.origin {
+                Origin::Memory if spool => self.to_store.push_back(held),
+                Origin::Memory => self.give_up(held, DropReason::Shutdown),
+                Origin::Spool(_) => self.leave_on_disk(held),
+            }
+        }
+    }
+
+    /// Everything in the task's hands, whatever was being done with it.
+    fn take_everything(&mut self) -> Vec<Held> {
+        let jobs = self.wire.cancel(|_| true);
+        self.collect_jobs(jobs);
+        let mut all = self.take_queued();
+        all.extend(self.to_store.drain(..));
+        all
+    }
+
+    fn collect_jobs(&mut self, jobs: Vec<Job>) {
+        for job in jobs {
+            match job {
+                Job::Write { held, .. } | Job::Store { held } | Job::Pack { held } => self.queue.wait(held),
+                Job::Search { search, .. } => self.queue.searches.push_back(search),
+                Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Adopt => {}
+            }
+        }
+    }
+
+    fn take_queued(&mut self) -> Vec<Held> {
+        let searches = std::mem::take(&mut self.queue.searches);
+        let mut all: Vec<Held> = searches.into_iter().filter_map(Search::into_rest).collect();
+        for queue in [&mut self.queue.waiting, &mut self.queue.fresh, &mut self.queue.loaded] {
+            all.extend(queue.drain(..));
+        }
+        all
+    }
+
+    /// The file stays, for the next process; a batch that was partly written is then written once more, which is harmless.
+    fn leave_on_disk(&mut self, held: Held) {
+        let points = held.points() as u64;
+        self.tell_flushes(held.live, held.sequence(), |report| report.spooled += points);
+    }
+
+    fn nothing_left(&self) -> bool {
+        self.queue.is_empty() && self.to_store.is_empty() && self.wire.is_empty() && self.sealer.points() == 0
+    }
+
+    fn finish(&mut self) -> bool {
+        // Lines that were refused just now are on their way to their files.
+        let (rejected, end) = match (self.rejected.take(), &self.closing) {
+            (Some(rejected), Some(closing)) => (rejected, closing.started + closing.timeout),
+            _ => return self.finish_now(),
+        };
+        let work = async move {
+            let _ = timeout_at(end, rejected.finish()).await;
+            Outcome::Done
+        };
+        self.wire.start(Job::Acknowledge, Box::pin(work));
+        false
+    }
+
+    fn finish_now(&mut self) -> bool {
+        let in_time =
+            self.closing.as_ref().is_none_or(|closing| closing.started.elapsed() <= closing.timeout + GRACE);
+        self.end(true, in_time);
+        true
+    }
+
+    fn end(&mut self, orderly: bool, in_time: bool) {
+        self.finished = true;
+        // Whoever asks from now on is told that all is over, instead of waiting for an answer.
+        self.commands.close();
+        self.flush_replies();
+        let unfinished = match &self.closing {
+            Some(closing) => closing.unfinished,
+            None => self.buffer.running_requests(),
+        };
+        self.shared.delivery.lock().state = DeliveryState::Closed;
+        let report = self.shared.shutdown_report(unfinished, in_time);
+        // While a panic unwinds, a second one would end the process.
+        debug_assert!(
+            std::thread::panicking() || self.ledger.lock().in_flight == 0,
+            "points are in nobody's hands"
+        );
+        self.shared.report.send_replace(Some(Ended { report, orderly }));
+        tracing::info!(target: "tower_influx", %report, "the monitoring has ended");
+    }
+}
+
+impl Drop for Worker {
+    /// The task goes with its runtime. This is the last moment in which anything can be kept.
+    fn drop(&mut self) {
+        if !self.finished {
+            self.abandon("the runtime of the monitor was dropped without a shutdown");
+        }
+    }
+}
+
+/// What the disk gets of the time, at least, or a fifth; never more than half.
+const RESERVE: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+/// What a busy machine may add between the end of the time and the report of it.
+const GRACE: Duration = Duration::from_millis(100);

@@ -1,0 +1,87 @@
+//! What the handle asks of the task.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::delivery::flusher::FlushReport;
+
+use super::{
+    close::Closing,
+    settings::FlushSettings,
+    worker::{Destination, Worker},
+};
+
+#[derive(Debug)]
+pub(super) enum Command {
+    Flush(oneshot::Sender<FlushReport>),
+    Interval(Duration),
+    Reload {
+        destination: Destination,
+        settings: FlushSettings,
+        done: oneshot::Sender<()>,
+    },
+    /// Somebody has found that the sink would take points.
+    TryNow,
+    Shutdown {
+        started: Instant,
+        timeout: Duration,
+    },
+    #[cfg(test)]
+    Panic {
+        losing_a_batch: bool,
+    },
+}
+
+impl Worker {
+    pub(super) fn obey(&mut self, command: Command) {
+        match command {
+            Command::Flush(reply) => self.flush(reply),
+            Command::Interval(interval) => self.set_interval(interval),
+            Command::Reload { destination, settings, done } => {
+                self.reload(destination, settings);
+                // Fails only if nobody waits for it any more.
+                let _ = done.send(());
+            }
+            Command::TryNow => self.gate.attempt(),
+            Command::Shutdown { started, timeout } => {
+                if self.closing.is_none() {
+                    self.closing = Some(Closing::new(started, timeout, self.spool.is_some()));
+                }
+            }
+            #[cfg(test)]
+            Command::Panic { losing_a_batch } => {
+                let _lost = if losing_a_batch { self.queue.take_oldest() } else { None };
+                // Quietly, without the hook.
+                std::panic::resume_unwind(Box::new("asked for by a test"))
+            }
+        }
+    }
+
+    /// What is on the wire ends as it began; everything else goes by the new settings. What lies in a spool for another
+    /// destination stays there for the next process, or reload, that goes there.
+    fn reload(&mut self, destination: Destination, settings: FlushSettings) {
+        self.shared.replace(&destination, settings.write_timeout);
+        let Destination { sink, spool, rejected } = destination;
+        let same_spool = match (&self.spool, &spool) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same_spool {
+            for held in std::mem::take(&mut self.queue.loaded) {
+                self.back_to_spool(held);
+            }
+            self.retired.extend(self.spool.take());
+            (self.spool_rests_until, self.next_upkeep) = (None, None);
+        }
+        self.target = sink.0.target();
+        (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
+        self.size_limit = None;
+        self.gate.configure(&settings);
+        let interval = settings.flush_interval;
+        self.settings = settings;
+        self.set_interval(interval);
+        self.gate.attempt();
+    }
+}

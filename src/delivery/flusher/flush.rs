@@ -1,0 +1,118 @@
+//! Those who wait for a flush, and when they are answered.
+
+use tokio::sync::oneshot;
+
+use crate::{delivery::flusher::FlushReport, stats::ledger::PointLocation};
+
+use super::{held::Held, isolate::Search, retry::Position, wire::Job, worker::Worker};
+
+/// Waits until every batch up to this one was tried.
+#[derive(Debug)]
+pub(super) struct FlushWaiter {
+    /// `None` while some of its points are in the buffer, for want of room.
+    up_to: Option<u64>,
+    report: FlushReport,
+    reply: oneshot::Sender<FlushReport>,
+}
+
+impl FlushWaiter {
+    fn covers(&self, sequence: u64) -> bool {
+        self.up_to.is_none_or(|up_to| sequence <= up_to)
+    }
+}
+
+impl Worker {
+    /// Everything that is in the buffer or waits in memory is tried now, even if a pause is on: who asks for a flush has
+    /// reason to think that it helps.
+    pub(super) fn flush(&mut self, reply: oneshot::Sender<FlushReport>) {
+        self.collect(true);
+        for held in self.queue.fresh.iter_mut().chain(&mut self.queue.waiting) {
+            held.history.tried_since_flush = false;
+        }
+        let up_to = (!self.timing.is_deferred()).then(|| self.sealer.sequence());
+        if self.in_hand(up_to) != (0, 0) {
+            self.gate.attempt();
+        }
+        self.flushes.push(FlushWaiter { up_to, report: FlushReport::default(), reply });
+    }
+
+    pub(super) fn answer_flushes(&mut self) {
+        if self.flushes.is_empty() {
+            return;
+        }
+        // Who no longer waits is not counted for.
+        for mut waiter in std::mem::take(&mut self.flushes) {
+            if self.is_pending(waiter.up_to) && !waiter.reply.is_closed() {
+                self.flushes.push(waiter);
+                continue;
+            }
+            let (memory, disk) = self.in_hand(waiter.up_to);
+            waiter.report.spooled += disk;
+            waiter.report.waiting = memory;
+            if waiter.up_to.is_none() {
+                waiter.report.waiting += self.buffer.snapshot(&self.ledger).1.buffered;
+            }
+            let _ = waiter.reply.send(waiter.report);
+        }
+    }
+
+    /// All that those who wait for a flush wait for is in batches now.
+    pub(super) fn number_flushes(&mut self) {
+        let sequence = self.sealer.sequence();
+        self.flushes.iter_mut().for_each(|waiter| _ = waiter.up_to.get_or_insert(sequence));
+    }
+
+    /// At the end, when nothing is in anybody's hands any more.
+    pub(super) fn flush_replies(&mut self) {
+        for waiter in self.flushes.drain(..) {
+            let _ = waiter.reply.send(waiter.report);
+        }
+    }
+
+    /// Something final, or as good as final, became of a batch.
+    pub(super) fn tell_flushes(&mut self, live: bool, sequence: u64, tell: impl Fn(&mut FlushReport)) {
+        if live {
+            let concerned = self.flushes.iter_mut().filter(|waiter| waiter.covers(sequence));
+            concerned.for_each(|waiter| tell(&mut waiter.report));
+        }
+    }
+
+    /// Whether any of these batches may still be tried without a pause before it.
+    fn is_pending(&self, up_to: Option<u64>) -> bool {
+        let within = |sequence| up_to.is_none_or(|up_to| sequence <= up_to);
+        let held = |held: &Held| held.live && within(held.sequence());
+        let search = |search: &Search| search.live && within(search.sequence());
+        let busy = self.to_store.iter().any(held)
+            || self.wire.jobs().any(|job| match job {
+                Job::Search { search: searched, .. } => search(searched),
+                job => job.held().is_some_and(held),
+            })
+            || self.wire.jobs().any(|job| matches!(job, Job::Probe { .. })) && self.in_hand(up_to) != (0, 0);
+        let untried = |other: &Held| held(other) && !other.history.tried_since_flush;
+        let ready = || {
+            self.queue.fresh.iter().chain(&self.queue.waiting).any(untried)
+                || self.queue.searches.iter().any(search)
+                || up_to.is_none()
+        };
+        busy || !matches!(self.gate.position(), Position::Paused { .. }) && ready()
+    }
+
+    /// Points of these batches that are in memory: those that are nowhere else, and those that are also on disk.
+    fn in_hand(&self, up_to: Option<u64>) -> (u64, u64) {
+        let batches =
+            self.queue.batches().chain(&self.to_store).chain(self.wire.jobs().filter_map(Job::held));
+        let batches =
+            batches.map(|held| (held.live, held.sequence(), held.origin.place(), held.points() as u64));
+        let searches = self.queue.searches.iter().chain(self.wire.jobs().filter_map(Job::search));
+        let searches = searches.map(|search| {
+            (search.live, search.sequence(), search.origin.place(), search.remaining_points() as u64)
+        });
+        let concerned = batches
+            .chain(searches)
+            .filter(|(live, sequence, ..)| *live && up_to.is_none_or(|up_to| *sequence <= up_to));
+        concerned.fold((0, 0), |(memory, disk), (_, _, place, points)| match place {
+            PointLocation::Memory => (memory + points, disk),
+            PointLocation::Spool => (memory, disk + points),
+        })
+    }
+}

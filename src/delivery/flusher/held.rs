@@ -1,0 +1,219 @@
+//! A batch in the flusher's hands, from sealing until something final becomes of it.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        spool::{Entry, Spool},
+    },
+    stats::ledger::PointLocation,
+};
+
+use super::packed::Packed;
+
+/// One batch, or a piece of one.
+#[derive(Debug)]
+pub(super) struct Held {
+    body: Body,
+    pub(super) origin: Origin,
+    pub(super) history: History,
+    /// Sealed by this process and not yet reported as spooled: those who wait for a flush wait for it.
+    pub(super) live: bool,
+}
+
+/// The lines as they are, or compressed while they wait, or both while a batch that was compressed before is tried again.
+#[derive(Debug)]
+enum Body {
+    Plain(Batch),
+    Packed(Packed),
+    Both(Batch, Packed),
+}
+
+/// Where the points are counted, and what is on disk for them.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    Memory,
+    /// The file also holds the points of other pieces, if the batch was split: it may only go when the last of them is
+    /// settled, which is when the last of these references goes.
+    Spool(Arc<Backing>),
+}
+
+/// The file that holds a batch. Forgotten rather than acknowledged, it stays on disk for the next process.
+#[derive(Debug)]
+pub(super) struct Backing {
+    pub(super) spool: Arc<Spool>,
+    pub(super) entry: Entry,
+}
+
+/// What the batch has gone through.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct History {
+    /// When it came into the flusher's hands, which is about when its points were made.
+    pub(super) since: Instant,
+    /// How long the sink had been blocked by then, in total: time that does not count as waiting.
+    pub(super) blocked_before: Duration,
+    /// Tries that failed for no reason of its own, as far as is known.
+    pub(super) failures: u32,
+    /// How many of these failures had a success of another batch between them and the one before.
+    pub(super) beside_successes: u32,
+    /// The flusher's count of successes at the last failure.
+    pub(super) successes_seen: u64,
+    /// Tries without an answer since the last time it was halved.
+    pub(super) timeouts: u32,
+    /// Connections in a row that broke under it.
+    pub(super) breaks: u32,
+    /// It was sent at least once.
+    pub(super) tried: bool,
+    /// It was sent at least once since a flush was asked for.
+    pub(super) tried_since_flush: bool,
+    /// A refusal that may not come again has been answered by sending it again.
+    pub(super) resent_as_it_was: bool,
+}
+
+impl History {
+    pub(super) fn new(since: Instant, blocked_before: Duration) -> Self {
+        Self {
+            since,
+            blocked_before,
+            failures: 0,
+            beside_successes: 0,
+            successes_seen: 0,
+            timeouts: 0,
+            breaks: 0,
+            tried: false,
+            tried_since_flush: false,
+            resent_as_it_was: false,
+        }
+    }
+
+    /// A failure that may or may not be the batch's own fault. `successes` is how many writes have succeeded so far.
+    pub(super) fn fail(&mut self, successes: u64) {
+        if self.failures > 0 && successes > self.successes_seen {
+            self.beside_successes += 1;
+        }
+        self.failures += 1;
+        self.successes_seen = successes;
+    }
+
+    /// A connection broke under it. Whether so many have in a row that a body of this size may be the reason.
+    pub(super) fn break_off(&mut self, bytes: usize) -> bool {
+        self.breaks += 1;
+        self.breaks >= BREAKS_BEFORE_HALVING && bytes >= LARGE_BODY
+    }
+}
+
+impl Origin {
+    pub(super) fn place(&self) -> PointLocation {
+        match self {
+            Self::Memory => PointLocation::Memory,
+            Self::Spool(_) => PointLocation::Spool,
+        }
+    }
+}
+
+impl Backing {
+    /// Whether these are all the points of the file: then it can be given back to the spool as it is.
+    pub(super) fn is_whole(&self, points: usize) -> bool {
+        self.entry.points() == points
+    }
+}
+
+impl Held {
+    pub(super) fn live(batch: Batch, history: History) -> Self {
+        Self { body: Body::Plain(batch), origin: Origin::Memory, history, live: true }
+    }
+
+    pub(super) fn from_spool(batch: Batch, backing: Backing, history: History) -> Self {
+        Self { body: Body::Plain(batch), origin: Origin::Spool(Arc::new(backing)), history, live: false }
+    }
+
+    pub(super) fn points(&self) -> usize {
+        match &self.body {
+            Body::Plain(batch) | Body::Both(batch, _) => batch.len(),
+            Body::Packed(packed) => packed.points(),
+        }
+    }
+
+    /// Bytes of the lines, uncompressed.
+    pub(super) fn raw_bytes(&self) -> usize {
+        match &self.body {
+            Body::Plain(batch) | Body::Both(batch, _) => batch.bytes().len(),
+            Body::Packed(packed) => packed.raw_bytes(),
+        }
+    }
+
+    /// What it takes of the memory.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>()
+            + match &self.body {
+                Body::Plain(batch) => batch.bytes().len(),
+                Body::Packed(packed) => packed.memory(),
+                Body::Both(batch, packed) => batch.bytes().len() + packed.memory(),
+            }
+    }
+
+    /// Of that, the lines that are there a second time, unpacked.
+    pub(super) fn unpacked(&self) -> usize {
+        match &self.body {
+            Body::Both(batch, _) => batch.bytes().len(),
+            Body::Plain(_) | Body::Packed(_) => 0,
+        }
+    }
+
+    /// What it will take more when its lines are needed.
+    pub(super) fn bytes_to_unpack(&self) -> usize {
+        match &self.body {
+            Body::Packed(packed) => packed.raw_bytes(),
+            Body::Plain(_) | Body::Both(..) => 0,
+        }
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        match &self.body {
+            Body::Plain(batch) | Body::Both(batch, _) => batch.sequence(),
+            Body::Packed(packed) => packed.sequence(),
+        }
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        matches!(self.body, Body::Plain(_))
+    }
+
+    /// The lines, to be sent. `None` where the compressed form turns out unreadable, which only broken memory can cause.
+    pub(super) fn batch(&mut self) -> Option<Batch> {
+        if let Body::Packed(packed) = &self.body {
+            self.body = Body::Both(packed.unpack()?, packed.clone());
+        }
+        match &self.body {
+            Body::Plain(batch) | Body::Both(batch, _) => Some(batch.clone()),
+            Body::Packed(_) => None,
+        }
+    }
+
+    /// Lets go of the uncompressed lines where a compressed form exists.
+    pub(super) fn shrink(&mut self) {
+        if let Body::Both(_, packed) = &self.body {
+            self.body = Body::Packed(packed.clone());
+        }
+    }
+
+    pub(super) fn pack(&mut self, packed: Packed) {
+        self.body = Body::Packed(packed);
+    }
+
+    /// A part of this batch, in memory of its own: same origin, same past.
+    pub(super) fn piece(&self, batch: &Batch) -> Self {
+        Self::part(batch.detached(), self.origin.clone(), self.history, self.live)
+    }
+
+    pub(super) fn part(batch: Batch, origin: Origin, history: History, live: bool) -> Self {
+        Self { body: Body::Plain(batch), origin, history, live }
+    }
+}
+
+const BREAKS_BEFORE_HALVING: u32 = 3;
+/// A smaller body is taken in by the systems on the way before anybody can hang up on it, so its answer arrives.
+const LARGE_BODY: usize = 64 * 1024;

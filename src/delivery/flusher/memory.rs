@@ -1,0 +1,132 @@
+//! The bound of memory: what the flusher holds, and what is left of `buffer_size` for the buffer.
+//!
+//! The buffer knows what the flusher holds and counts it whenever it seals a chunk, so the two together stay within one
+//! bound at every moment, and a drain only moves bytes from one side to the other. What that does not see has room set
+//! aside: the open chunks, once for those that a drain takes and once for those that follow them, and the one batch that is
+//! unpacked to be sent.
+
+use crate::{settings::Overflow, stats::DropReason};
+
+use super::{
+    held::{Held, Origin},
+    isolate::Search,
+    wire::Job,
+    worker::Worker,
+};
+
+impl Worker {
+    /// Bytes of points in the flusher's hands.
+    pub(super) fn memory(&self) -> usize {
+        self.sealer.memory()
+            + self.queue.memory()
+            + self.wire.jobs().map(Job::memory).sum::<usize>()
+            + self.to_store.iter().map(Held::memory).sum::<usize>()
+    }
+
+    /// Of these, what has room set aside.
+    pub(super) fn unpacked(&self) -> usize {
+        let unpacked: usize = self.wire.jobs().filter_map(Job::held).map(Held::unpacked).sum();
+        unpacked.min(self.settings.batch_bytes)
+    }
+
+    /// What buffer and flusher may hold, apart from what has room set aside.
+    fn bound(&self) -> usize {
+        let size = self.settings.buffer_size;
+        let aside = 2 * self.buffer.most_open_bytes().min(size / 8) + self.settings.batch_bytes;
+        // With less than two chunks a buffer would drop what it has just sealed.
+        size.saturating_sub(aside).max(2 * self.buffer.chunk_bytes())
+    }
+
+    /// What may wait here before the oldest has to go. The rest is the buffer's, which has to seal a batch's worth before it
+    /// is drained in a pause. With a spool the disk soon makes room, so nothing goes before it must.
+    fn waiting_limit(&self) -> usize {
+        let bound = self.bound();
+        if self.usable_spool().is_some() {
+            return bound;
+        }
+        let batch = self.settings.batch_bytes + self.buffer.chunk_bytes();
+        bound - batch.clamp(bound / 4, bound / 2)
+    }
+
+    /// With full hands what comes stays in the buffer, which then refuses it, or gives up its own oldest.
+    pub(super) fn may_drain(&self) -> bool {
+        self.counted() + self.buffer.sealed_bytes() <= self.bound()
+            || self.settings.overflow == Overflow::DropOldest && self.may_evict()
+    }
+
+    /// Makes room for what is in the buffer. False where there is none.
+    pub(super) fn make_room(&mut self) -> bool {
+        // What is closed cannot grow: a drain only moves it.
+        if self.buffer.is_closed() {
+            return true;
+        }
+        if self.settings.overflow == Overflow::DropOldest {
+            let coming = self.buffer.buffered_bytes();
+            while self.counted() + coming > self.waiting_limit() && self.evict() {}
+        }
+        self.counted() + self.buffer.sealed_bytes() <= self.bound()
+    }
+
+    /// Whether so many bytes more fit into memory. If so, the buffer knows of them from now on.
+    pub(super) fn reserve(&self, bytes: usize) -> bool {
+        let counted = self.counted();
+        self.buffer.set_held(counted + bytes);
+        let fits = counted + bytes + self.buffer.sealed_bytes() <= self.bound();
+        if !fits {
+            self.buffer.set_held(counted);
+        }
+        fits
+    }
+
+    /// Keeps batches in memory and buffer together within the bound.
+    pub(super) fn bound_memory(&mut self) {
+        if self.usable_spool().is_some() {
+            // Long before anything would have to be dropped, since the disk may be slow, too.
+            while self.queue.memory() > self.settings.buffer_size / 4 {
+                let Some(held) = self.queue.take_oldest() else { break };
+                match held.origin {
+                    Origin::Memory => self.to_store.push_back(held),
+                    Origin::Spool(_) => self.back_to_spool(held),
+                }
+            }
+        }
+        if self.settings.overflow == Overflow::DropOldest {
+            while self.counted() > self.waiting_limit() && self.evict() {}
+        }
+        self.tell_buffer();
+    }
+
+    /// What is held changes the buffer's share.
+    pub(super) fn tell_buffer(&self) {
+        self.buffer.set_held(self.counted());
+        self.buffer.set_limit(self.bound(), self.settings.overflow);
+    }
+
+    fn counted(&self) -> usize {
+        self.memory() - self.unpacked()
+    }
+
+    fn may_evict(&self) -> bool {
+        self.queue.has_any_in_memory()
+            || !self.to_store.is_empty()
+            || self.queue.searches.iter().any(in_memory)
+    }
+
+    /// Gives up the oldest batch that is not on the wire.
+    fn evict(&mut self) -> bool {
+        if let Some(held) = self.queue.take_oldest().or_else(|| self.to_store.pop_front()) {
+            self.give_up(held, DropReason::BufferFull);
+            return true;
+        }
+        let Some(index) = self.queue.searches.iter().position(in_memory) else { return false };
+        let Some(mut search) = self.queue.searches.remove(index) else { return false };
+        for lines in search.take_remaining() {
+            self.drop_points(lines.len(), lines.sequence(), search.live, DropReason::BufferFull);
+        }
+        true
+    }
+}
+
+fn in_memory(search: &Search) -> bool {
+    matches!(search.origin, Origin::Memory)
+}

@@ -1,0 +1,211 @@
+//! The one background task: takes what is in the buffer, makes batches of it, and sees to it that each gets to the sink, to
+//! the spool, or into the books as lost. This is its handle.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    runtime::Handle,
+    sync::{broadcast, mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        buffer::Buffer,
+        sink::{Sink, rejected::RejectedFiles},
+        spool::Spool,
+    },
+    error::Error,
+    stats::{RecorderCounters, Stats, ledger::Ledger},
+};
+
+mod books;
+mod close;
+mod command;
+mod disk;
+mod flush;
+mod held;
+mod isolate;
+mod log;
+mod memory;
+mod packed;
+mod queue;
+mod report;
+mod retry;
+mod seal;
+mod send;
+mod settings;
+mod shared;
+mod state;
+mod supervise;
+mod wire;
+mod worker;
+
+pub use report::{FlushReport, ShutdownReport};
+pub(crate) use settings::FlushSettings;
+
+use command::Command;
+use shared::Shared;
+use worker::{Destination, SinkHandle, Worker};
+
+/// Handle of the task. When the last clone goes without a shutdown, the task warns, stores what it can, and ends.
+#[derive(Clone, Debug)]
+pub(crate) struct Flusher {
+    shared: Arc<Shared>,
+    commands: mpsc::UnboundedSender<Command>,
+    /// Whoever calls us may be on another runtime, or on none.
+    runtime: Handle,
+}
+
+/// What a flusher works with.
+pub(crate) struct FlusherParts {
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) recorder: Arc<RecorderCounters>,
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) spool: Option<Arc<Spool>>,
+    pub(crate) rejected: Option<Arc<RejectedFiles>>,
+    pub(crate) settings: FlushSettings,
+}
+
+impl Flusher {
+    /// Starts the task.
+    pub(crate) fn spawn(runtime: &Handle, parts: FlusherParts) -> Self {
+        let FlusherParts { buffer, ledger, recorder, sink, spool, rejected, settings } = parts;
+        let destination = Destination { sink: SinkHandle(sink), spool, rejected };
+        let shared = Arc::new(Shared::new(buffer, ledger, recorder, &destination, settings.write_timeout));
+        let (commands, receiver) = mpsc::unbounded_channel();
+        // Its clock is the runtime's, also where we are called from another one.
+        let entered = runtime.enter();
+        // Made before the task runs: a runtime that is dropped before that drops it, too.
+        let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver);
+        drop(entered);
+        runtime.spawn(supervise::supervise(worker));
+        Self { shared, commands, runtime: runtime.clone() }
+    }
+
+    /// Sends what is there. Returns when every point accepted before the call was written, rejected, dropped, spooled or tried
+    /// once.
+    pub(crate) async fn flush(&self) -> Result<FlushReport, Error> {
+        let (reply, report) = oneshot::channel();
+        self.command(Command::Flush(reply))?;
+        report.await.map_err(|_| self.ended())
+    }
+
+    pub(crate) fn set_flush_interval(&self, interval: Duration) {
+        // After the end there is no interval to be set.
+        let _ = self.commands.send(Command::Interval(interval));
+    }
+
+    /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool for another destination stays on
+    /// disk. To keep the spool, pass the one there is, from [`spool`](Self::spool).
+    pub(crate) async fn reload(
+        &self,
+        sink: Arc<dyn Sink>,
+        spool: Option<Arc<Spool>>,
+        rejected: Option<Arc<RejectedFiles>>,
+        settings: FlushSettings,
+    ) -> Result<(), Error> {
+        let (done, wait) = oneshot::channel();
+        let destination = Destination { sink: SinkHandle(sink), spool, rejected };
+        self.command(Command::Reload { destination, settings, done })?;
+        wait.await.map_err(|_| self.ended())
+    }
+
+    /// Waits for running requests, sends what is left, stores or drops the rest, and ends the task. A second call, also one at
+    /// the same time, returns the same report.
+    pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        let started = Instant::now();
+        // More than the clock can count is as good as for ever.
+        let timeout = timeout.min(LONGEST);
+        // Fails only if all is over; the report is there then.
+        let _ = self.commands.send(Command::Shutdown { started, timeout });
+        // The task keeps its time by itself; this is for a sink that blocks the task's thread.
+        let too_late = self.runtime.spawn(sleep_until(started + timeout + PATIENCE));
+        let waited = tokio::select! {
+            biased;
+            ended = self.shared.end() => Some(ended),
+            timer = too_late => match timer {
+                Ok(()) => None,
+                // The runtime is gone, and the task was dropped with it, or is being dropped now.
+                Err(_) => Some(self.shared.end().await),
+            },
+        };
+        waited.map_or_else(
+            || {
+                tracing::error!(
+                    target: "tower_influx",
+                    "the flusher does not answer: something blocks its thread, such as a sink that does not yield or a \
+                     disk that hangs; what is in its hands may be lost"
+                );
+                self.shared.shutdown_report(self.shared.buffer.running_requests(), false)
+            },
+            |ended| ended.report,
+        )
+    }
+
+    /// Asks the sink whether it would take points. A yes ends a pause.
+    pub(crate) async fn check(&self) -> Result<(), Error> {
+        let (sink, patience) = self.shared.sink();
+        let name = self.shared.delivery.lock().sink.clone();
+        let asked = self.runtime.spawn(async move { wire::within(patience, sink.0.check()).await });
+        match asked.await {
+            Ok(Ok(())) => {
+                // After the end there is nothing to be tried.
+                let _ = self.commands.send(Command::TryNow);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(Error::server(format!("{name}: {}", error.message()))),
+            Err(ended) if ended.is_panic() => Err(Error::server(format!("{name}: the sink panicked"))),
+            Err(_) => Err(self.ended()),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        self.shared.stats()
+    }
+
+    /// The batches as they are sealed. Costs nothing while nobody listens.
+    pub(crate) fn batches(&self) -> broadcast::Receiver<Batch> {
+        self.shared.batches.subscribe()
+    }
+
+    pub(crate) fn runtime(&self) -> &Handle {
+        &self.runtime
+    }
+
+    pub(crate) fn ledger(&self) -> Arc<Ledger> {
+        Arc::clone(&self.shared.ledger)
+    }
+
+    pub(crate) fn spool(&self) -> Option<Arc<Spool>> {
+        self.shared.spool()
+    }
+
+    #[cfg(test)]
+    fn panic_in_the_loop(&self, losing_a_batch: bool) {
+        self.command(Command::Panic { losing_a_batch }).expect("the task runs");
+    }
+
+    fn command(&self, command: Command) -> Result<(), Error> {
+        self.commands.send(command).map_err(|_| self.ended())
+    }
+
+    fn ended(&self) -> Error {
+        match self.shared.ended() {
+            Some(ended) if !ended.orderly => Error::runtime(
+                "the runtime that the monitor was started on is gone, and its flusher with it: shut the monitor down \
+                 before the runtime ends",
+            ),
+            _ => Error::closed(),
+        }
+    }
+}
+
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// How much longer than its own time a shutdown is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests;

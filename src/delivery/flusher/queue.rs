@@ -1,0 +1,153 @@
+//! What waits to be sent, and what goes next.
+
+use std::collections::VecDeque;
+
+use super::{held::Held, isolate::Search};
+
+/// Live batches go first; what waits for its second chance gets every other turn at most, and none while live batches
+/// pile up.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Sealed and not tried yet, or about to be tried again.
+    pub(super) fresh: VecDeque<Held>,
+    /// Behind the fresh ones.
+    pub(super) waiting: VecDeque<Held>,
+    /// Batches in which lines are being searched that the server refuses.
+    pub(super) searches: VecDeque<Search>,
+    /// Back from the spool.
+    pub(super) loaded: VecDeque<Held>,
+    live_went_last: bool,
+    turn: usize,
+}
+
+/// What goes next.
+#[derive(Debug)]
+pub(super) enum Next {
+    Batch(Held),
+    Search(Search),
+}
+
+impl Queue {
+    /// The next to send. `None` where nothing waits.
+    pub(super) fn pick(&mut self) -> Option<Next> {
+        let others = !(self.waiting.is_empty() && self.searches.is_empty() && self.loaded.is_empty());
+        let behind = self.fresh.len() > FALLING_BEHIND;
+        if !self.fresh.is_empty() && (!others || behind || !self.live_went_last) {
+            self.live_went_last = true;
+            return self.fresh.pop_front().map(Next::Batch);
+        }
+        self.live_went_last = false;
+        for _ in 0..3 {
+            self.turn = (self.turn + 1) % 3;
+            let next = match self.turn {
+                0 => self.waiting.pop_front().map(Next::Batch),
+                1 => self.searches.pop_front().map(Next::Search),
+                _ => self.loaded.pop_front().map(Next::Batch),
+            };
+            if next.is_some() {
+                return next;
+            }
+        }
+        None
+    }
+
+    /// Behind all that wait already: a batch that fails again and again must not keep the others back.
+    pub(super) fn wait(&mut self, held: Held) {
+        self.waiting.push_back(held);
+    }
+
+    /// Not now.
+    pub(super) fn put_back(&mut self, held: Held) {
+        self.waiting.push_front(held);
+    }
+
+    /// Whether [`take_oldest`](Self::take_oldest) would find one.
+    pub(super) fn has_any_in_memory(&self) -> bool {
+        !(self.waiting.is_empty() && self.fresh.is_empty())
+    }
+
+    /// Takes the oldest batch that is only in memory.
+    pub(super) fn take_oldest(&mut self) -> Option<Held> {
+        let oldest = |queue: &VecDeque<Held>| {
+            let (index, held) = queue.iter().enumerate().min_by_key(|(_, held)| held.sequence())?;
+            Some((held.sequence(), index))
+        };
+        match (oldest(&self.waiting), oldest(&self.fresh)) {
+            (Some(waiting), Some(fresh)) if fresh.0 < waiting.0 => self.fresh.remove(fresh.1),
+            (Some(waiting), _) => self.waiting.remove(waiting.1),
+            (None, Some(fresh)) => self.fresh.remove(fresh.1),
+            (None, None) => None,
+        }
+    }
+
+    pub(super) fn batches(&self) -> impl Iterator<Item = &Held> {
+        self.fresh.iter().chain(&self.waiting).chain(&self.loaded)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.fresh.is_empty() && self.waiting.is_empty() && self.searches.is_empty() && self.loaded.is_empty()
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.batches().map(Held::memory).sum::<usize>()
+            + self.searches.iter().map(Search::memory).sum::<usize>()
+    }
+}
+
+/// So many live batches in memory mean that the sink is slower than they come.
+const FALLING_BEHIND: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::delivery::{batch::Batch, flusher::held::History};
+
+    fn held(sequence: u64) -> Held {
+        let batch = Batch::new("x v=1 1\n".into(), 1, sequence, SystemTime::UNIX_EPOCH);
+        Held::live(batch, History::new(Instant::now(), Duration::ZERO))
+    }
+
+    fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
+        std::iter::from_fn(|| {
+            let Some(Next::Batch(held)) = queue.pick() else { return None };
+            refill(queue);
+            Some(held.sequence())
+        })
+        .take(20)
+        .collect()
+    }
+
+    #[test]
+    fn others_get_every_other_turn_at_most() {
+        let mut queue = Queue::default();
+        queue.fresh.extend([held(1), held(2)]);
+        queue.waiting.extend([held(11), held(12)]);
+        queue.loaded.extend([held(21)]);
+        let order = order(&mut queue, |_| {});
+        assert_eq!((order.len(), order[0], order[2]), (5, 1, 2), "{order:?}");
+        assert_eq!(order.iter().filter(|number| **number > 10).count(), 3);
+    }
+
+    #[test]
+    fn while_live_batches_pile_up_others_wait() {
+        let mut queue = Queue::default();
+        queue.fresh.extend([held(1), held(2), held(3)]);
+        queue.waiting.push_back(held(11));
+        let order = order(&mut queue, |queue| queue.fresh.push_back(held(4)));
+        assert!(!order.contains(&11), "{order:?}");
+    }
+
+    #[test]
+    fn the_oldest_is_the_one_sealed_first() {
+        let mut queue = Queue::default();
+        queue.fresh.extend([held(3), held(9)]);
+        queue.waiting.extend([held(7), held(2)]);
+        let oldest: Vec<u64> =
+            std::iter::from_fn(|| queue.take_oldest()).map(|held| held.sequence()).collect();
+        assert_eq!(oldest, [2, 3, 7, 9]);
+    }
+}

@@ -1,0 +1,162 @@
+//! When to try again after a failure, and whether anything may be sent now.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::{delivery::sink::WriteErrorKind, stats::Blocked};
+
+use super::settings::FlushSettings;
+
+/// Whether the sink may be used now. One for all batches: a server that is away is away for each of them.
+#[derive(Debug)]
+pub(super) struct Gate {
+    position: Position,
+    /// Failed tries since the last success.
+    failures: u32,
+    /// Rises with each closing, so that the other writes that were on the wire then do not count as further tries.
+    epoch: u64,
+    first: Duration,
+    cap: Duration,
+    /// Of the pauses that a throttling server gets.
+    throttle_cap: Duration,
+    random: fastrand::Rng,
+}
+
+/// Where the gate stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// The last write was answered.
+    Open,
+    /// Nothing is sent until then.
+    Paused { until: Instant, blocked: Option<Blocked> },
+    /// The pause is over: one write or probe finds out. `blocked` is what was wrong before.
+    Trial { blocked: Option<Blocked> },
+}
+
+impl Gate {
+    pub(super) fn new(settings: &FlushSettings, random: fastrand::Rng) -> Self {
+        let (first, cap) = (settings.retry_interval, settings.max_retry_interval);
+        let throttle_cap = throttle_cap(cap);
+        Self { position: Position::Open, failures: 0, epoch: 0, first, cap, throttle_cap, random }
+    }
+
+    pub(super) fn configure(&mut self, settings: &FlushSettings) {
+        (self.first, self.cap) = (settings.retry_interval, settings.max_retry_interval);
+        self.throttle_cap = throttle_cap(self.cap);
+    }
+
+    pub(super) fn position(&self) -> Position {
+        self.position
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How many writes may be on the wire.
+    pub(super) fn slots(&self, max_in_flight: usize) -> usize {
+        match self.position {
+            Position::Open => max_in_flight,
+            Position::Paused { .. } => 0,
+            Position::Trial { .. } => 1,
+        }
+    }
+
+    /// The pause ends, by time or because somebody asks for a try now.
+    pub(super) fn attempt(&mut self) {
+        if let Position::Paused { blocked, .. } = self.position {
+            self.position = Position::Trial { blocked };
+        }
+    }
+
+    /// The sink has answered: it took points, or said what is wrong with them.
+    pub(super) fn succeed(&mut self) {
+        self.failures = 0;
+        self.position = Position::Open;
+    }
+
+    /// A probe says that points would be taken: a write may find out.
+    pub(super) fn pass_probe(&mut self) {
+        if let Position::Trial { blocked } = &mut self.position {
+            *blocked = None;
+        }
+    }
+
+    /// The sink could not take anything. `epoch` is what [`epoch`](Self::epoch) was when the write began.
+    pub(super) fn fail(&mut self, kind: &WriteErrorKind, epoch: u64, now: Instant) {
+        let blocked = match kind {
+            WriteErrorKind::Blocked(by) => Some(*by),
+            _ => None,
+        };
+        if epoch < self.epoch {
+            // Sent before the gate was closed: tells nothing new, except that somebody has to act.
+            if let (Some(_), Position::Paused { until, blocked: None }) = (blocked, self.position) {
+                self.position = Position::Paused { until, blocked };
+            }
+            return;
+        }
+        let before = match self.position {
+            Position::Open => None,
+            Position::Paused { blocked, .. } | Position::Trial { blocked } => blocked,
+        };
+        if before.is_some() != blocked.is_some() {
+            // Another trouble than before: its pauses start from their own beginning.
+            self.failures = 0;
+        }
+        let pause = match kind {
+            // Later rather than sooner: somebody has to act first.
+            WriteErrorKind::Blocked(_) => probe_pause(self.failures).mul_f64(1.0 + 0.1 * self.random.f64()),
+            WriteErrorKind::Throttled { retry_after } => self.throttled(*retry_after),
+            _ => self.random_up_to(self.first, self.cap),
+        };
+        self.failures = self.failures.saturating_add(1);
+        self.epoch += 1;
+        self.position = Position::Paused { until: now + pause, blocked };
+    }
+
+    /// At shutdown nobody waits longer than this.
+    pub(super) fn hurry(&mut self, latest: Instant) {
+        if let Position::Paused { until, .. } = &mut self.position {
+            *until = (*until).min(latest);
+        }
+    }
+
+    fn throttled(&mut self, retry_after: Option<Duration>) -> Duration {
+        match retry_after {
+            // Later rather than sooner, and not all clients in the same moment.
+            Some(asked) => {
+                let asked = asked.clamp(THROTTLE_FLOOR, RETRY_AFTER_CAP);
+                asked + asked.mul_f64(self.random.f64() * 0.1)
+            }
+            None => self.random_up_to(self.first, self.throttle_cap).max(THROTTLE_FLOOR),
+        }
+    }
+
+    /// Full jitter: anything between nothing and the doubled pause, so that no two clients come back together.
+    fn random_up_to(&mut self, first: Duration, cap: Duration) -> Duration {
+        let limit = first.saturating_mul(1 << self.failures.min(20)).min(cap);
+        limit.mul_f64(self.random.f64())
+    }
+}
+
+/// A server that asks for patience gets twice what one that fails gets: it is there, and each try is work for it.
+fn throttle_cap(cap: Duration) -> Duration {
+    cap.saturating_mul(2).max(THROTTLE_FLOOR)
+}
+
+/// 30 s, 60 s, 120 s, 240 s, then 5 minutes.
+fn probe_pause(failures: u32) -> Duration {
+    PROBE_FIRST.saturating_mul(1 << failures.min(10)).min(PROBE_CAP)
+}
+
+/// Up to a tenth less or more.
+pub(super) fn jitter(duration: Duration, random: &mut fastrand::Rng) -> Duration {
+    duration.mul_f64(0.9 + 0.2 * random.f64())
+}
+
+const PROBE_FIRST: Duration = Duration::from_secs(30);
+const PROBE_CAP: Duration = Duration::from_secs(5 * 60);
+const THROTTLE_FLOOR: Duration = Duration::from_secs(1);
+/// A proxy that says a day has been misconfigured.
+const RETRY_AFTER_CAP: Duration = Duration::from_secs(5 * 60);

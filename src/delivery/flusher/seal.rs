@@ -1,0 +1,132 @@
+//! Chunks of the buffer become batches.
+
+use std::{collections::VecDeque, time::SystemTime};
+
+use bytes::Bytes;
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        buffer::{Buffer, Chunk},
+    },
+    stats::ledger::Ledger,
+};
+
+/// Holds what was drained until it makes a batch. Its points count as in flight.
+#[derive(Debug, Default)]
+pub(super) struct Sealer {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of the first chunk that are in a batch already.
+    used: usize,
+    bytes: usize,
+    /// What the chunks take, with the parts of them that are in a batch already or were never used.
+    memory: usize,
+    points: usize,
+    sequence: u64,
+    /// Handed to the buffer to be filled: kept, so that no drain allocates.
+    landing: Vec<Chunk>,
+}
+
+impl Sealer {
+    /// Takes over what the buffer holds.
+    pub(super) fn drain(&mut self, buffer: &Buffer, ledger: &Ledger) {
+        buffer.drain(ledger, &mut self.landing);
+        for chunk in self.landing.drain(..) {
+            if chunk.points == 0 {
+                buffer.recycle(chunk);
+                continue;
+            }
+            self.bytes += chunk.bytes.len();
+            self.points += chunk.points;
+            self.memory += chunk.size();
+            self.chunks.push_back(chunk);
+        }
+    }
+
+    pub(super) fn points(&self) -> usize {
+        self.points
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The number of the batch sealed last.
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// The next batch of at most so many lines and bytes; a single line may be longer. Without `all`, only a full one.
+    pub(super) fn seal(
+        &mut self,
+        max_lines: usize,
+        max_bytes: usize,
+        all: bool,
+        buffer: &Buffer,
+    ) -> Option<Batch> {
+        if self.points == 0 || (!all && self.points < max_lines && self.bytes < max_bytes) {
+            return None;
+        }
+        let first = self.chunks.front()?;
+        let alone = self.used == 0 && first.points <= max_lines && first.bytes.len() <= max_bytes;
+        let next = self.chunks.get(1);
+        // Passing the chunk on as it is saves the copy, but costs the buffer a chunk: only where it is nearly a batch.
+        if alone
+            && next.is_none_or(|next| first.bytes.len() + next.bytes.len() > max_bytes)
+            && first.bytes.len() > max_bytes / 2
+        {
+            let chunk = self.chunks.pop_front()?;
+            (self.bytes, self.points) = (self.bytes - chunk.bytes.len(), self.points - chunk.points);
+            self.memory -= chunk.size();
+            return Some(self.batch(chunk.bytes.into(), chunk.points));
+        }
+        let mut lines = Vec::with_capacity(self.bytes.min(max_bytes));
+        let mut count = 0;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let rest = &chunk.bytes[self.used..];
+            let room = (max_lines - count, max_bytes.saturating_sub(lines.len()));
+            let (length, taken) = if chunk.points <= room.0 && rest.len() <= room.1 {
+                (rest.len(), chunk.points)
+            } else {
+                let cut = whole_lines(rest, room.0, room.1);
+                // A line longer than a batch makes one alone.
+                if cut.1 == 0 && count == 0 { whole_lines(rest, 1, usize::MAX) } else { cut }
+            };
+            if taken == 0 {
+                break;
+            }
+            lines.extend_from_slice(&rest[..length]);
+            count += taken;
+            chunk.points -= taken;
+            self.used += length;
+            if self.used < chunk.bytes.len() {
+                break;
+            }
+            self.used = 0;
+            if let Some(chunk) = self.chunks.pop_front() {
+                self.memory -= chunk.size();
+                buffer.recycle(chunk);
+            }
+        }
+        (self.bytes, self.points) = (self.bytes - lines.len(), self.points - count);
+        (count > 0).then(|| self.batch(lines.into(), count))
+    }
+
+    fn batch(&mut self, bytes: Bytes, points: usize) -> Batch {
+        self.sequence += 1;
+        Batch::new(bytes, points, self.sequence, SystemTime::now())
+    }
+}
+
+/// Bytes and number of the lines at the beginning of `text` that are within both bounds.
+pub(super) fn whole_lines(text: &[u8], max_lines: usize, max_bytes: usize) -> (usize, usize) {
+    let (mut length, mut lines) = (0, 0);
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        if lines == max_lines || length + line.len() > max_bytes {
+            break;
+        }
+        length += line.len();
+        lines += 1;
+    }
+    (length, lines)
+}

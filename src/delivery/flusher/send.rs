@@ -1,0 +1,329 @@
+//! From sealed to sent, and what becomes of it by the sink's answer.
+
+use tokio::time::Instant;
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        sink::{Hint, Refused, WriteError, WriteErrorKind, Written},
+    },
+    stats::{DropReason, RejectReason},
+};
+
+use super::{
+    held::{Held, History, Origin},
+    isolate::Search,
+    packed::Packed,
+    retry::Position,
+    seal::whole_lines,
+    wire::{Job, Outcome, Sent, Work, within},
+    worker::Worker,
+};
+
+impl Worker {
+    /// A new batch.
+    pub(super) fn admit(&mut self, batch: Batch) {
+        if self.shared.batches.receiver_count() > 0 {
+            // Fails only if the last receiver went just now.
+            let _ = self.shared.batches.send(batch.clone());
+        }
+        let held = Held::live(batch, History::new(Instant::now(), self.blocked_so_far()));
+        if self.goes_to_disk_first() { self.to_store.push_back(held) } else { self.keep(held) }
+    }
+
+    /// In memory: among the next to go, or compressed behind them.
+    pub(super) fn keep(&mut self, held: Held) {
+        if self.queue.fresh.len() < self.settings.max_in_flight + PLAIN {
+            self.queue.fresh.push_back(held);
+        } else {
+            self.pack(held);
+        }
+    }
+
+    pub(super) fn start_write(&mut self, mut held: Held) {
+        let Some(batch) = held.batch() else {
+            tracing::error!(target: "tower_influx", points = held.points(), "a batch that waited in memory cannot be read any more and is dropped; this is a bug, or broken memory: please report it");
+            return self.give_up(held, DropReason::Internal);
+        };
+        if let Some(limit) = self.size_limit
+            && batch.bytes().len() > limit
+            && batch.len() > 1
+        {
+            return self.split(&held, &batch, limit);
+        }
+        if held.history.tried {
+            self.shared.delivery.lock().resent += batch.len() as u64;
+        }
+        (held.history.tried, held.history.tried_since_flush) = (true, true);
+        let (sent, work) = self.send(batch);
+        self.wire.start(Job::Write { held, sent }, work);
+    }
+
+    pub(super) fn start_search(&mut self, mut search: Search) {
+        let Some(piece) = search.next() else { return self.finish_search(search) };
+        self.shared.delivery.lock().resent += piece.len() as u64;
+        let (sent, work) = self.send(piece);
+        self.wire.start(Job::Search { search, sent }, work);
+    }
+
+    pub(super) fn start_probe(&mut self) {
+        let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
+        let sent = Sent { at: Instant::now(), epoch: self.gate.epoch() };
+        let work = async move { Outcome::Checked(within(patience, sink.0.check()).await) };
+        self.wire.start(Job::Probe { sent }, Box::pin(work));
+    }
+
+    /// A piece of work has ended.
+    pub(super) fn settle(&mut self, job: Job, outcome: Outcome) {
+        match (job, outcome) {
+            (Job::Write { held, sent }, outcome) => match written(outcome) {
+                Ok(written) => {
+                    self.count_success(held.points(), held.raw_bytes(), written, sent, &held.history);
+                    self.book_written(&held.origin, held.live, held.sequence(), held.points());
+                    self.let_go(held.origin);
+                }
+                Err(error) => self.write_failed(held, error, sent),
+            },
+            (Job::Search { search, sent }, outcome) => self.search_answered(search, written(outcome), sent),
+            (Job::Probe { sent }, outcome) => self.probed(checked(outcome), sent),
+            (Job::Pack { mut held }, outcome) => {
+                if let Outcome::Packed(Some(packed)) = outcome {
+                    held.pack(packed);
+                }
+                self.queue.wait(held);
+            }
+            (Job::Store { held }, outcome) => self.stored(held, outcome),
+            (Job::Load { .. }, outcome) => self.loaded(outcome),
+            (Job::Acknowledge | Job::Adopt, _) => {}
+        }
+    }
+
+    fn write_failed(&mut self, mut held: Held, error: WriteError, sent: Sent) {
+        self.count_failure(&error, sent);
+        let hung_up_on = match error.kind {
+            WriteErrorKind::Broken => held.history.break_off(held.raw_bytes()),
+            _ => {
+                held.history.breaks = 0;
+                false
+            }
+        };
+        match &error.kind {
+            WriteErrorKind::Refused(refused) => {
+                if refused.resend_first && !held.history.resent_as_it_was {
+                    held.history.resent_as_it_was = true;
+                    return self.next_in_line(held);
+                }
+                if let Some(batch) = held.batch() {
+                    if batch.len() == 1 {
+                        self.reject(&batch, refused.reason, held.origin.place(), held.live, error.message());
+                        return self.let_go(held.origin);
+                    }
+                    self.queue.searches.push_back(Search::refused_batch(&batch, &held, refused));
+                }
+            }
+            WriteErrorKind::TooLarge => match held.batch() {
+                Some(batch) if batch.len() > 1 => {
+                    let limit = batch.bytes().len() / 2;
+                    self.learn_limit(limit);
+                    self.split(&held, &batch, limit);
+                }
+                Some(batch) => {
+                    self.reject(
+                        &batch,
+                        RejectReason::TooLarge,
+                        held.origin.place(),
+                        held.live,
+                        error.message(),
+                    );
+                    self.let_go(held.origin);
+                }
+                None => self.give_up(held, DropReason::Internal),
+            },
+            WriteErrorKind::Timeout => {
+                held.history.timeouts += 1;
+                match held.batch() {
+                    Some(batch) if held.history.timeouts >= TIMEOUTS_BEFORE_HALVING && batch.len() > 1 => {
+                        held.history.timeouts = 0;
+                        self.split(&held, &batch, batch.bytes().len() / 2);
+                    }
+                    _ => self.put_back(held),
+                }
+            }
+            WriteErrorKind::Broken if hung_up_on && held.points() > 1 => {
+                held.history.breaks = 0;
+                match held.batch() {
+                    Some(batch) => self.split(&held, &batch, batch.bytes().len() / 2),
+                    None => self.give_up(held, DropReason::Internal),
+                }
+            }
+            WriteErrorKind::Transient | WriteErrorKind::Broken => {
+                held.history.fail(self.successes);
+                let alone = self.queue.is_empty() && !self.something_stored();
+                let suspicious = held.history.failures >= FAILURES_BEFORE_SEARCH
+                    && (held.history.beside_successes > 0 || alone && held.points() > 1);
+                match held.batch() {
+                    Some(batch) if suspicious => {
+                        self.queue.searches.push_back(Search::failing_batch(&batch, &held))
+                    }
+                    _ => self.put_back(held),
+                }
+            }
+            WriteErrorKind::Blocked(_) | WriteErrorKind::Throttled { .. } => self.put_back(held),
+        }
+    }
+
+    fn search_answered(&mut self, mut search: Search, answer: Result<Written, WriteError>, sent: Sent) {
+        let place = search.origin.place();
+        let said = answer.as_ref().err().map(|error| error.message().to_owned()).unwrap_or_default();
+        let found = match answer {
+            Ok(written) => {
+                let (points, bytes) = search.passed();
+                self.count_success(points, bytes, written, sent, &search.history);
+                self.book_written(&search.origin, search.live, search.sequence(), points);
+                None
+            }
+            Err(error) => {
+                self.count_failure(&error, sent);
+                match &error.kind {
+                    WriteErrorKind::Refused(refused) => search.refused(refused),
+                    WriteErrorKind::TooLarge => search.refused(&Refused {
+                        reason: RejectReason::TooLarge,
+                        hint: Hint::Unknown,
+                        ..Refused::default()
+                    }),
+                    WriteErrorKind::Transient => search.failed(self.successes),
+                    WriteErrorKind::Broken => search.broke(self.successes),
+                    WriteErrorKind::Timeout => {
+                        search.timed_out();
+                        None
+                    }
+                    _ => {
+                        search.interrupted();
+                        None
+                    }
+                }
+            }
+        };
+        if let Some((line, reason)) = found {
+            self.reject(&line, reason, place, search.live, &said);
+        }
+        if search.is_hopeless() {
+            let rest: Vec<Batch> = search.take_remaining();
+            for batch in rest {
+                self.reject(&batch, RejectReason::Unisolated, place, search.live, HOPELESS);
+            }
+        }
+        if search.is_done() { self.finish_search(search) } else { self.queue.searches.push_back(search) }
+    }
+
+    fn finish_search(&mut self, search: Search) {
+        debug_assert!(search.is_done(), "a search that has not answered for every line");
+        self.let_go(search.origin);
+    }
+
+    fn probed(&mut self, answer: Result<(), WriteError>, sent: Sent) {
+        match answer {
+            // It says it would take points: one batch finds out whether it does.
+            Ok(()) => self.gate.pass_probe(),
+            Err(error) => {
+                self.note_error(&error);
+                self.gate.fail(&error.kind, sent.epoch, Instant::now());
+            }
+        }
+    }
+
+    /// After a failure that is not the batch's own fault, as far as is known.
+    fn put_back(&mut self, held: Held) {
+        let paused = matches!(self.gate.position(), Position::Paused { .. });
+        if !matches!(held.origin, Origin::Memory) {
+            self.put_back_spooled(held);
+        } else if paused && self.usable_spool().is_some() {
+            self.to_store.push_back(held);
+        } else if held.history.failures < FAILURES_BEFORE_OTHERS {
+            self.next_in_line(held);
+        } else {
+            self.pack(held);
+        }
+    }
+
+    /// Where it is the next to go.
+    pub(super) fn next_in_line(&mut self, mut held: Held) {
+        held.shrink();
+        match held.origin {
+            Origin::Memory => self.queue.fresh.push_front(held),
+            Origin::Spool(_) => self.queue.loaded.push_front(held),
+        }
+    }
+
+    /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is one alone.
+    fn split(&mut self, held: &Held, batch: &Batch, limit: usize) {
+        let mut pieces = Vec::new();
+        let mut rest = batch.clone();
+        loop {
+            let lines = whole_lines(rest.bytes(), usize::MAX, limit).1.max(1);
+            match rest.split_at(lines) {
+                Some((piece, others)) => {
+                    pieces.push(held.piece(&piece));
+                    rest = others;
+                }
+                None => {
+                    pieces.push(held.piece(&rest));
+                    break;
+                }
+            }
+        }
+        for mut piece in pieces.into_iter().rev() {
+            piece.history.tried_since_flush = false;
+            self.next_in_line(piece);
+        }
+    }
+
+    fn learn_limit(&mut self, limit: usize) {
+        if self.size_limit.is_none_or(|known| limit < known) {
+            if self.size_limit.is_none() {
+                tracing::warn!(target: "tower_influx", bytes = limit * 2, "the server refused a body as too large: batches are split and made smaller, no point is lost; to save the tries, lower `batch_bytes` or raise the server's or proxy's limit (nginx: client_max_body_size)");
+            }
+            self.size_limit = Some(limit);
+        }
+    }
+
+    /// Compresses it on the way to where it waits.
+    fn pack(&mut self, mut held: Held) {
+        held.shrink();
+        let batch = if held.is_plain() { held.batch().filter(Packed::is_worth_it) } else { None };
+        let Some(batch) = batch else { return self.queue.wait(held) };
+        let work = async move {
+            Outcome::Packed(tokio::task::spawn_blocking(move || Packed::new(&batch)).await.ok().flatten())
+        };
+        self.wire.start(Job::Pack { held }, Box::pin(work));
+    }
+
+    fn send(&self, batch: Batch) -> (Sent, Work) {
+        let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
+        let sent = Sent { at: Instant::now(), epoch: self.gate.epoch() };
+        (sent, Box::pin(async move { Outcome::Written(within(patience, sink.0.write(&batch)).await) }))
+    }
+}
+
+fn written(outcome: Outcome) -> Result<Written, WriteError> {
+    match outcome {
+        Outcome::Written(result) => result,
+        // What it says may quote a point, so it is not repeated; the panic hook has printed it.
+        _ => Err(WriteError::transient("the sink panicked; the batch is kept and tried again")),
+    }
+}
+
+fn checked(outcome: Outcome) -> Result<(), WriteError> {
+    match outcome {
+        Outcome::Checked(result) => result,
+        _ => Err(WriteError::transient("the sink panicked while it was asked")),
+    }
+}
+
+/// What stands beside lines that nobody has refused one by one.
+const HOPELESS: &str = "nearly all lines of a batch are refused; these were not asked about one by one";
+/// Batches that wait uncompressed beside those that can go at once.
+const PLAIN: usize = 2;
+const FAILURES_BEFORE_OTHERS: u32 = 3;
+const FAILURES_BEFORE_SEARCH: u32 = 5;
+const TIMEOUTS_BEFORE_HALVING: u32 = 2;

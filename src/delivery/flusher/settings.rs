@@ -1,0 +1,48 @@
+//! The part of the settings that the flusher works by.
+
+use std::time::Duration;
+
+use crate::settings::{Overflow, Settings, SpoolMode};
+
+/// Taken from [`Settings`] at start and at each reload.
+#[derive(Clone, Debug)]
+pub(crate) struct FlushSettings {
+    pub(crate) flush_interval: Duration,
+    pub(crate) batch_size: usize,
+    pub(crate) batch_bytes: usize,
+    pub(crate) buffer_size: usize,
+    pub(crate) overflow: Overflow,
+    pub(crate) retry_interval: Duration,
+    pub(crate) max_retry_interval: Duration,
+    pub(crate) max_retry_time: Duration,
+    pub(crate) max_in_flight: usize,
+    /// How long one write may take before it is dropped: more than the clients' own time-outs, so that theirs, which
+    /// say more, come first.
+    pub(crate) write_timeout: Duration,
+    pub(crate) spool_mode: SpoolMode,
+}
+
+impl From<&Settings> for FlushSettings {
+    fn from(settings: &Settings) -> Self {
+        // A batch larger than a quarter of the memory would leave no room to fill one while another is on the wire.
+        let batch_bytes = settings.batch_bytes.min(settings.buffer_size / 4).max(1);
+        Self {
+            flush_interval: settings.flush_interval.max(MIN_FLUSH_INTERVAL),
+            batch_size: settings.batch_size.max(1),
+            batch_bytes,
+            buffer_size: settings.buffer_size,
+            overflow: settings.overflow,
+            retry_interval: settings.retry_interval,
+            max_retry_interval: settings.max_retry_interval.max(settings.retry_interval),
+            max_retry_time: settings.max_retry_time,
+            max_in_flight: settings.max_in_flight.clamp(1, MAX_IN_FLIGHT),
+            write_timeout: settings.influx.connect_timeout + settings.influx.timeout + WRITE_GRACE,
+            spool_mode: settings.spool.as_ref().map(|spool| spool.mode).unwrap_or_default(),
+        }
+    }
+}
+
+/// A shorter interval would only burn processor time.
+pub(super) const MIN_FLUSH_INTERVAL: Duration = Duration::from_millis(1);
+const MAX_IN_FLIGHT: usize = 16;
+const WRITE_GRACE: Duration = Duration::from_secs(5);

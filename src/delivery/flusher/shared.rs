@@ -1,0 +1,184 @@
+//! What the handle and the task share.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{broadcast, watch};
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        buffer::Buffer,
+        flusher::ShutdownReport,
+        spool::{Spool, SpoolCounts},
+    },
+    stats::{
+        Delivery, DeliveryStats, DropReason, LedgerStats, RecorderCounters, RecorderStats, SpoolStats, Stats,
+        ledger::Ledger,
+    },
+};
+
+use super::worker::{Destination, SinkHandle};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) recorder: Arc<RecorderCounters>,
+    pub(super) delivery: Delivery,
+    pub(super) batches: broadcast::Sender<Batch>,
+    /// Set once, when all is over.
+    pub(super) report: watch::Sender<Option<Ended>>,
+    /// What a reload changes.
+    current: Mutex<Current>,
+}
+
+#[derive(Clone, Debug)]
+struct Current {
+    destination: Destination,
+    write_timeout: Duration,
+}
+
+/// How the flusher has ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ended {
+    pub(super) report: ShutdownReport,
+    /// By a shutdown, and not because the runtime or the last handle was dropped.
+    pub(super) orderly: bool,
+}
+
+impl Shared {
+    pub(super) fn new(
+        buffer: Arc<Buffer>,
+        ledger: Arc<Ledger>,
+        recorder: Arc<RecorderCounters>,
+        destination: &Destination,
+        write_timeout: Duration,
+    ) -> Self {
+        let delivery = Delivery::default();
+        delivery.lock().sink = destination.sink.0.describe();
+        let current = Mutex::new(Current { destination: destination.clone(), write_timeout });
+        let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
+        Self { buffer, ledger, recorder, delivery, batches, report, current }
+    }
+
+    pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration) {
+        self.delivery.lock().sink = destination.sink.0.describe();
+        *self.current() = Current { destination: destination.clone(), write_timeout };
+    }
+
+    fn current(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn sink(&self) -> (SinkHandle, Duration) {
+        let current = self.current();
+        (current.destination.sink.clone(), current.write_timeout)
+    }
+
+    pub(super) fn spool(&self) -> Option<Arc<Spool>> {
+        self.current().destination.spool.clone()
+    }
+
+    /// Waits for the end.
+    pub(super) async fn end(&self) -> Ended {
+        let mut report = self.report.subscribe();
+        loop {
+            let ended = *report.borrow_and_update();
+            match ended {
+                Some(ended) => return ended,
+                // Never fails, as we hold the sender.
+                None => drop(report.changed().await),
+            }
+        }
+    }
+
+    pub(super) fn ended(&self) -> Option<Ended> {
+        *self.report.borrow()
+    }
+
+    pub(super) fn stats(&self) -> Stats {
+        let (books, buffer) = self.buffer.snapshot(&self.ledger);
+        let mut dropped = books.dropped;
+        if buffer.dropped > 0 {
+            *dropped.entry(DropReason::BufferFull).or_default() += buffer.dropped;
+        }
+        let ledger = LedgerStats {
+            offered: buffer.offered,
+            accepted: buffer.accepted,
+            recovered: books.recovered,
+            written: books.written,
+            rejected: books.rejected,
+            dropped,
+            buffered: buffer.buffered,
+            in_flight: books.in_flight,
+            spooled: books.spooled,
+        };
+        let recorder = RecorderStats {
+            running_requests: self.buffer.running_requests(),
+            invalid: buffer.invalid,
+            refused_full: buffer.refused_full,
+            refused_closed: buffer.refused_closed,
+            ..self.recorder.snapshot()
+        };
+        let spool = self.spool();
+        Stats {
+            ledger,
+            recorder,
+            delivery: self.delivery_stats(buffer.bytes),
+            spool: spool.map(|spool| spool_stats(&spool.counts())),
+        }
+    }
+
+    /// From the books as they are now.
+    pub(super) fn shutdown_report(&self, unfinished: u64, in_time: bool) -> ShutdownReport {
+        let ledger = self.stats().ledger;
+        ShutdownReport {
+            accepted: ledger.accepted,
+            recovered: ledger.recovered,
+            written: ledger.written,
+            rejected: ledger.rejected_total(),
+            dropped: ledger.dropped_total(),
+            spooled: ledger.spooled,
+            unfinished,
+            in_time,
+        }
+    }
+
+    fn delivery_stats(&self, bytes: usize) -> DeliveryStats {
+        let progress = self.delivery.lock().clone();
+        DeliveryStats {
+            state: progress.state,
+            backoff_until: progress.backoff_until,
+            oldest_age: progress.oldest_age(),
+            last_error: progress.last_error,
+            sink: progress.sink,
+            writes: progress.writes,
+            resent: progress.resent,
+            raw_bytes: progress.raw_bytes,
+            wire_bytes: progress.wire_bytes,
+            write_time: progress.write_time,
+            queue_time: progress.queue_time,
+            waiting_batches: progress.waiting_batches as u64,
+            memory: (bytes + progress.unpacked) as u64,
+            restarts: progress.restarts,
+            server_reported_dropped: progress.server_reported_dropped,
+        }
+    }
+}
+
+fn spool_stats(counts: &SpoolCounts) -> SpoolStats {
+    SpoolStats {
+        files: counts.files as u64,
+        bytes: counts.bytes,
+        corrupt: counts.corrupt,
+        foreign: counts.foreign,
+        errors: counts.errors,
+        oldest_age: counts.oldest.and_then(|oldest| oldest.elapsed().ok()),
+    }
+}
+
+/// An observer that is slower than this many batches misses some.
+const OBSERVED_BATCHES: usize = 16;

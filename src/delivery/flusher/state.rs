@@ -1,0 +1,108 @@
+//! The state of delivery, told once each time it changes.
+
+use std::time::SystemTime;
+
+use tokio::time::Instant;
+
+use crate::stats::{Blocked, DeliveryState};
+
+use super::{retry::Position, wire::Job, worker::Worker};
+
+impl Worker {
+    /// Brings what snapshots show up to date, and logs a change of the state.
+    pub(super) fn publish(&mut self) {
+        let now = Instant::now();
+        let state = self.state();
+        let oldest = self.queue.batches().filter(|held| held.live).map(|held| held.history.since).min();
+        let unpacked = self.unpacked();
+        self.tell_buffer();
+        let waiting = self.batches_in_hand();
+        let mut progress = self.shared.delivery.lock();
+        let before = std::mem::replace(&mut progress.state, state);
+        progress.oldest = oldest.map(Instant::into_std);
+        (progress.unpacked, progress.waiting_batches) = (unpacked, waiting);
+        progress.backoff_until = match self.gate.position() {
+            Position::Paused { until, .. } => Some(SystemTime::now() + until.saturating_duration_since(now)),
+            _ => None,
+        };
+        if before == state {
+            return;
+        }
+        let error = progress.last_error.clone().unwrap_or_default();
+        let sink = progress.sink.clone();
+        drop(progress);
+        match (self.blocked_since, state) {
+            (None, DeliveryState::Blocked(_)) => self.blocked_since = Some(now),
+            (Some(since), state) if !matches!(state, DeliveryState::Blocked(_)) => {
+                self.blocked_total += now - since;
+                self.blocked_since = None;
+            }
+            _ => {}
+        }
+        self.log_change(before, state, &sink, &error);
+    }
+
+    fn state(&self) -> DeliveryState {
+        if self.closing.is_some() {
+            return DeliveryState::Closing;
+        }
+        match self.gate.position() {
+            Position::Paused { blocked: Some(by), .. } => DeliveryState::Blocked(by),
+            Position::Paused { blocked: None, .. } => DeliveryState::Backoff,
+            // Until the answer is there nothing has changed.
+            Position::Trial { .. } => self.shared.delivery.lock().state,
+            Position::Open => {
+                let from_disk = !self.queue.loaded.is_empty()
+                    || self.wire.jobs().any(|job| match job {
+                        Job::Load { .. } => true,
+                        Job::Write { held, .. } => !held.live,
+                        _ => false,
+                    });
+                if from_disk { DeliveryState::Draining } else { DeliveryState::Healthy }
+            }
+        }
+    }
+
+    fn log_change(&self, before: DeliveryState, state: DeliveryState, sink: &str, error: &str) {
+        let waiting = match self.spool {
+            Some(_) => "points are kept in the spool",
+            None => "points are kept in memory, as far as `buffer_size` and `max_retry_time` allow",
+        };
+        match state {
+            DeliveryState::Backoff => tracing::warn!(
+                target: "tower_influx", sink, error,
+                "points cannot be written: {waiting}, and it is tried again with growing pauses; see to the server if it lasts"
+            ),
+            DeliveryState::Blocked(by) => tracing::error!(
+                target: "tower_influx", sink, error,
+                "points are not taken until somebody changes something: {}; {waiting}, and the server is asked every 30 \
+                 seconds to 5 minutes",
+                what_to_change(by)
+            ),
+            DeliveryState::Healthy if before == DeliveryState::Draining => {
+                tracing::info!(target: "tower_influx", sink, "what was in the spool has been sent");
+            }
+            DeliveryState::Healthy => {
+                tracing::info!(target: "tower_influx", sink, "points are written again")
+            }
+            DeliveryState::Draining if before == DeliveryState::Healthy => {
+                tracing::info!(target: "tower_influx", sink, "what is in the spool is being sent");
+            }
+            DeliveryState::Draining => {
+                tracing::info!(target: "tower_influx", sink, "points are written again, and what is in the spool is being sent");
+            }
+            DeliveryState::Closing => {
+                tracing::debug!(target: "tower_influx", sink, "the monitoring is being shut down")
+            }
+            DeliveryState::Closed => {}
+        }
+    }
+}
+
+fn what_to_change(by: Blocked) -> &'static str {
+    match by {
+        Blocked::Authorization => "check the token, or user and password, and what they may write to",
+        Blocked::Target => "check the bucket, organization and retention policy, or create them",
+        Blocked::Configuration => "check the address and what answers there: it does not take points",
+    }
+}

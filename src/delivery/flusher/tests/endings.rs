@@ -1,0 +1,163 @@
+//! Ends that nobody has asked for: panics, dropped handles, dropped runtimes.
+
+use std::time::Duration;
+
+use tokio::{runtime::Builder, time::sleep};
+
+use super::support::{Answer, Rig, lines};
+use crate::{
+    delivery::{batch::Batch, sink::WriteError},
+    settings::SpoolMode,
+    stats::{DeliveryState, DropReason},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_the_sink_costs_nothing() {
+    let mut panics = 3;
+    let rig = Rig::start(move |_: &Batch| {
+        if panics > 0 {
+            panics -= 1;
+            std::panic::resume_unwind(Box::new("quietly, without the hook"));
+        }
+        Answer::Now(Ok(()))
+    });
+    rig.push(0..10);
+    sleep(Duration::from_secs(60)).await;
+    rig.assert_ledger(10, 0, 0);
+    let stats = rig.flusher.stats();
+    assert_eq!((stats.delivery.restarts, stats.delivery.writes.transient), (0, 3));
+    assert_eq!(
+        stats.delivery.last_error.as_deref(),
+        Some("the sink panicked; the batch is kept and tried again")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_the_flusher_is_survived_and_counted() {
+    let rig = Rig::start(|_: &Batch| Answer::Now(Err(WriteError::transient("connection refused"))));
+    rig.push(0..10);
+    rig.flusher.flush().await.expect("runs");
+    rig.push(10..20);
+    rig.flusher.panic_in_the_loop(false);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(rig.flusher.stats().delivery.restarts, 1);
+    rig.sink.behave(|_| Ok(()));
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(rig.sink.stored(), lines(0..20), "what was in its hands is still there");
+    rig.assert_ledger(20, 0, 0);
+    rig.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_panic_takes_with_it_is_counted() {
+    let rig = Rig::start(|_: &Batch| Answer::Now(Err(WriteError::transient("connection refused"))));
+    rig.push(0..10);
+    rig.flusher.flush().await.expect("runs");
+    rig.push(10..15);
+    rig.flusher.panic_in_the_loop(true);
+    sleep(Duration::from_secs(1)).await;
+    let stats = rig.flusher.stats();
+    assert!(stats.balances(), "{stats}");
+    assert_eq!(stats.ledger.dropped.get(&DropReason::Internal), Some(&10));
+    rig.sink.behave(|_| Ok(()));
+    sleep(Duration::from_secs(60)).await;
+    rig.assert_ledger(5, 0, 10);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    Builder::new_current_thread().enable_all().build().expect("builds")
+}
+
+#[test]
+fn a_dropped_runtime_leaves_everything_in_the_spool() {
+    for mode in [SpoolMode::OnFailure, SpoolMode::Ahead] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = runtime();
+        let rig = first.block_on(async {
+            let rig = Rig::with(|_| {}, Some((directory.path(), mode)), |_| Answer::Never);
+            rig.push(0..10);
+            tokio::task::yield_now().await;
+            rig.push(10..20);
+            rig
+        });
+        drop(first);
+        let ledger = rig.flusher.stats().ledger;
+        assert_eq!((ledger.spooled, ledger.in_flight, ledger.buffered), (20, 0, 0));
+        assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Closed);
+        // On another runtime, and at once.
+        runtime().block_on(async {
+            assert!(rig.flusher.flush().await.expect_err("gone").is_runtime());
+            assert!(rig.flusher.check().await.is_err());
+            let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
+            assert_eq!((report.accepted, report.spooled), (20, 20));
+        });
+    }
+}
+
+#[test]
+fn a_runtime_dropped_before_the_task_has_run_is_noticed_too() {
+    let first = runtime();
+    let rig = first.block_on(async {
+        let rig = Rig::start(|_| Ok(()));
+        rig.push(0..10);
+        rig
+    });
+    drop(first);
+    assert_eq!(rig.flusher.stats().ledger.dropped.get(&DropReason::Shutdown), Some(&10));
+    let report = runtime().block_on(rig.flusher.shutdown(Duration::from_secs(5)));
+    assert_eq!(report.dropped, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_that_is_dropped_ends_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let rig = Rig::with(|_| {}, Some((directory.path(), SpoolMode::OnFailure)), |_| Answer::Never);
+    let Rig { buffer, ledger, flusher, .. } = rig;
+    for line in lines(0..10) {
+        assert_eq!(buffer.push(line.as_bytes(), 1, false), crate::delivery::buffer::Pushed::Accepted);
+    }
+    let clone = flusher.clone();
+    drop(flusher);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(ledger.lock().spooled, 0, "a handle is left");
+    drop(clone);
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(ledger.lock().spooled, 10);
+    assert_eq!(buffer.push(b"x v=1 1\n", 1, false), crate::delivery::buffer::Pushed::Closed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reload_in_an_outage_loses_nothing() {
+    let rig = Rig::start(|_| Answer::Never);
+    rig.push(0..10);
+    sleep(Duration::from_secs(2)).await;
+    rig.push(10..20);
+    let other = super::support::Script::new(|_| Ok(()));
+    let mut settings = crate::settings::Settings::new("test");
+    settings.flush_interval = Duration::from_millis(100);
+    rig.flusher
+        .reload(std::sync::Arc::clone(&other) as _, None, None, (&settings).into())
+        .await
+        .expect("runs");
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(other.stored(), lines(0..20));
+    rig.assert_ledger(20, 0, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interval_changes_while_running() {
+    let rig = Rig::with(|settings| settings.flush_interval = Duration::from_secs(600), None, |_| Ok(()));
+    rig.push(0..10);
+    sleep(Duration::from_millis(1)).await;
+    rig.flusher.set_flush_interval(Duration::from_millis(100));
+    sleep(Duration::from_millis(120)).await;
+    rig.assert_ledger(10, 0, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_listens_gets_the_batches() {
+    let rig = Rig::start(|_| Err(WriteError::transient("connection refused")));
+    let mut batches = rig.flusher.batches();
+    rig.push(0..10);
+    assert_eq!(batches.recv().await.expect("sealed").len(), 10);
+}

@@ -1,0 +1,272 @@
+//! A flusher with everything around it, and a sink that does as it is told.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    ops::Range,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use tokio::runtime::Handle;
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        buffer::{Buffer, Pushed},
+        flusher::{Flusher, FlusherParts},
+        sink::{Sink, SinkFuture, WriteError, Written, rejected::RejectedFiles},
+        spool::Spool,
+    },
+    settings::{Overflow, Settings},
+    stats::{RecorderCounters, ledger::Ledger},
+};
+
+/// One flusher under test. Every write and every step of a test asserts that the books balance.
+pub(super) struct Rig {
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) sink: Arc<Script>,
+    pub(super) flusher: Flusher,
+}
+
+/// A sink whose behaviour the test sets.
+pub(super) struct Script {
+    name: &'static str,
+    behaviour: Mutex<Behaviour>,
+    probe: Mutex<Box<dyn FnMut() -> Result<(), WriteError> + Send>>,
+    log: Mutex<Log>,
+    books: OnceLock<(Arc<Buffer>, Arc<Ledger>)>,
+}
+
+type Behaviour = Box<dyn FnMut(&Batch) -> Answer + Send>;
+
+/// What a write does.
+pub(super) enum Answer {
+    Now(Result<(), WriteError>),
+    /// Stores these lines, whatever the answer is: servers may write the rest of a refused batch.
+    Partly(BTreeSet<String>, WriteError),
+    /// The same after a while.
+    After(std::time::Duration, Result<(), WriteError>),
+    Never,
+}
+
+#[derive(Default)]
+struct Log {
+    stored: BTreeSet<String>,
+    sizes: Vec<usize>,
+    bytes: Vec<usize>,
+    times: Vec<tokio::time::Instant>,
+    probes: usize,
+}
+
+impl Rig {
+    /// With the default settings.
+    pub(super) fn start<A: Into<Answer>>(behaviour: impl FnMut(&Batch) -> A + Send + 'static) -> Self {
+        Self::with(|_| {}, None, behaviour)
+    }
+
+    pub(super) fn with<A: Into<Answer>>(
+        change: impl FnOnce(&mut Settings),
+        spool: Option<(&std::path::Path, crate::settings::SpoolMode)>,
+        behaviour: impl FnMut(&Batch) -> A + Send + 'static,
+    ) -> Self {
+        let mut settings = Settings::new("test");
+        change(&mut settings);
+        let ledger = Arc::new(Ledger::default());
+        let spool = spool.map(|(directory, mode)| {
+            let mut of_spool =
+                settings.spool.take().unwrap_or_else(|| crate::settings::SpoolSettings::new(directory));
+            of_spool.mode = mode;
+            let spool = Spool::open(&of_spool, "script", Arc::clone(&ledger)).expect("opens");
+            settings.spool = Some(of_spool);
+            Arc::new(spool)
+        });
+        let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
+        let sink = Script::new(behaviour);
+        sink.books.set((Arc::clone(&buffer), Arc::clone(&ledger))).unwrap_or_else(|_| panic!("set once"));
+        let flusher = Flusher::spawn(
+            &Handle::current(),
+            FlusherParts {
+                buffer: Arc::clone(&buffer),
+                ledger: Arc::clone(&ledger),
+                recorder: Arc::new(RecorderCounters::default()),
+                sink: Arc::clone(&sink) as Arc<dyn Sink>,
+                spool,
+                rejected: settings.rejected_directory.as_deref().map(|directory| {
+                    Arc::new(RejectedFiles::new(directory).expect("a directory that can be written"))
+                }),
+                settings: (&settings).into(),
+            },
+        );
+        Self { buffer, ledger, sink, flusher }
+    }
+
+    pub(super) fn push(&self, range: Range<usize>) {
+        for line in lines(range) {
+            assert_eq!(self.buffer.push(line.as_bytes(), 1, false), Pushed::Accepted);
+        }
+    }
+
+    /// All are settled: so many were written, rejected, dropped.
+    pub(super) fn assert_ledger(&self, written: u64, rejected: u64, dropped: u64) {
+        let stats = self.flusher.stats();
+        assert!(stats.balances(), "{stats}");
+        let ledger = &stats.ledger;
+        let settled = (ledger.written, ledger.rejected_total(), ledger.dropped_total());
+        assert_eq!(settled, (written, rejected, dropped), "{stats}");
+        assert_eq!((ledger.buffered, ledger.in_flight, ledger.spooled), (0, 0, 0), "{stats}");
+    }
+
+    pub(super) async fn end(&self) {
+        let report = self.flusher.shutdown(std::time::Duration::from_secs(5)).await;
+        assert!(report.in_time && self.flusher.stats().balances(), "{report}");
+    }
+}
+
+impl Script {
+    pub(super) fn new<A: Into<Answer>>(behaviour: impl FnMut(&Batch) -> A + Send + 'static) -> Arc<Self> {
+        Self::named("script", behaviour)
+    }
+
+    pub(super) fn named<A: Into<Answer>>(
+        name: &'static str,
+        mut behaviour: impl FnMut(&Batch) -> A + Send + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            name,
+            behaviour: Mutex::new(Box::new(move |batch| behaviour(batch).into())),
+            probe: Mutex::new(Box::new(|| Ok(()))),
+            log: Mutex::default(),
+            books: OnceLock::new(),
+        })
+    }
+
+    pub(super) fn behave<A: Into<Answer>>(&self, mut behaviour: impl FnMut(&Batch) -> A + Send + 'static) {
+        *lock(&self.behaviour) = Box::new(move |batch| behaviour(batch).into());
+    }
+
+    pub(super) fn probe_says(&self, probe: impl FnMut() -> Result<(), WriteError> + Send + 'static) {
+        *lock(&self.probe) = Box::new(probe);
+    }
+
+    pub(super) fn stored(&self) -> BTreeSet<String> {
+        lock(&self.log).stored.clone()
+    }
+
+    pub(super) fn requests(&self) -> usize {
+        lock(&self.log).sizes.len()
+    }
+
+    /// Lines of each write.
+    pub(super) fn sizes(&self) -> Vec<usize> {
+        lock(&self.log).sizes.clone()
+    }
+
+    pub(super) fn bytes(&self) -> Vec<usize> {
+        lock(&self.log).bytes.clone()
+    }
+
+    pub(super) fn times(&self) -> Vec<tokio::time::Instant> {
+        lock(&self.log).times.clone()
+    }
+
+    pub(super) fn probes(&self) -> usize {
+        lock(&self.log).probes
+    }
+
+    fn assert_balance(&self) {
+        let Some((buffer, ledger)) = self.books.get() else { return };
+        let (books, recorder) = buffer.snapshot(ledger);
+        let refused = recorder.refused_full + recorder.refused_closed;
+        assert_eq!(recorder.offered, recorder.accepted + recorder.invalid + refused, "{recorder:?}");
+        let (rejected, dropped): (u64, u64) = (books.rejected.values().sum(), books.dropped.values().sum());
+        let gone = books.written + rejected + dropped + recorder.dropped;
+        let here = recorder.buffered + books.in_flight + books.spooled;
+        assert_eq!(recorder.accepted + books.recovered, gone + here, "{books:?} {recorder:?}");
+    }
+}
+
+impl Sink for Script {
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        Box::pin(async move {
+            self.assert_balance();
+            {
+                let mut log = lock(&self.log);
+                log.sizes.push(batch.len());
+                log.bytes.push(batch.bytes().len());
+                log.times.push(tokio::time::Instant::now());
+            }
+            let answer = lock(&self.behaviour)(batch);
+            let result = match answer {
+                Answer::Now(result) => result,
+                Answer::Partly(stored, error) => {
+                    lock(&self.log).stored.extend(stored);
+                    Err(error)
+                }
+                Answer::After(duration, result) => {
+                    tokio::time::sleep(duration).await;
+                    result
+                }
+                Answer::Never => std::future::pending().await,
+            };
+            if result.is_ok() {
+                lock(&self.log).stored.extend(text(batch));
+            }
+            result.map(|()| Written::new(batch.bytes().len() as u64))
+        })
+    }
+
+    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+        Box::pin(async {
+            lock(&self.log).probes += 1;
+            lock(&self.probe)()
+        })
+    }
+
+    fn describe(&self) -> String {
+        self.name.to_owned()
+    }
+}
+
+impl From<Result<(), WriteError>> for Answer {
+    fn from(result: Result<(), WriteError>) -> Self {
+        Self::Now(result)
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Script")
+    }
+}
+
+/// Lines that sort as they are numbered.
+pub(super) fn lines(range: Range<usize>) -> BTreeSet<String> {
+    range.map(line).collect()
+}
+
+pub(super) fn line(number: usize) -> String {
+    format!("requests,route=GET:/items/{{id}},service=test execution_time=0.25 {:019}\n", 1_000_000 + number)
+}
+
+/// Lines that do not compress.
+pub(super) fn noise(number: usize) -> String {
+    let noise: String = (0..400).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
+    format!("requests v=\"{noise}\" {number}\n")
+}
+
+/// The lines of a batch, with their line breaks.
+pub(super) fn text(batch: &Batch) -> BTreeSet<String> {
+    batch.lines().map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For the settings of tests that fill memory.
+pub(super) fn small(settings: &mut Settings) {
+    settings.buffer_size = 1024 * 1024;
+    settings.batch_bytes = 64 * 1024;
+    settings.overflow = Overflow::DropOldest;
+}

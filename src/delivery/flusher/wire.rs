@@ -1,0 +1,182 @@
+//! What is under way: writes, probes, and the disk's and the compressor's work. All of it is polled inside the flusher's
+//! own task, so that it ends with it, and so that nothing is lost when it is cancelled.
+
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::time::{Instant, timeout};
+
+use crate::delivery::{
+    batch::Batch,
+    sink::{WriteError, WriteErrorKind, Written},
+    spool::{Entry, LoadError, Spool, StoreError},
+};
+
+use super::{
+    held::{Backing, Held},
+    isolate::Search,
+    packed::Packed,
+};
+
+/// Few at a time, so one list that is polled as a whole does it.
+#[derive(Debug, Default)]
+pub(super) struct Wire(Vec<Slot>);
+
+struct Slot {
+    job: Job,
+    work: Work,
+}
+
+/// A piece of work that may be cancelled by dropping it.
+pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// Who waits for the outcome. The points are here and not in the work, which therefore can be dropped at any time.
+#[derive(Debug)]
+pub(super) enum Job {
+    Write {
+        held: Held,
+        sent: Sent,
+    },
+    Search {
+        search: Search,
+        sent: Sent,
+    },
+    Probe {
+        sent: Sent,
+    },
+    Store {
+        held: Held,
+    },
+    Pack {
+        held: Held,
+    },
+    /// Of so many bytes, as far as one can know before.
+    Load {
+        bytes: usize,
+    },
+    Acknowledge,
+    Adopt,
+}
+
+/// When it was sent, and the gate's count then.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    pub(super) at: Instant,
+    pub(super) epoch: u64,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Written(Result<Written, WriteError>),
+    Checked(Result<(), WriteError>),
+    /// And whether it was to be sent at once.
+    Stored(Arc<Spool>, bool, Result<Entry, StoreError>),
+    Packed(Option<Packed>),
+    Loaded(Backing, Result<Batch, LoadError>),
+    Done,
+    Panicked,
+}
+
+impl Wire {
+    pub(super) fn start(&mut self, job: Job, work: Work) {
+        self.0.push(Slot { job, work });
+    }
+
+    /// The next piece of work that ends; never, while there is none. Nothing is lost when this is dropped.
+    pub(super) async fn next(&mut self) -> (Job, Outcome) {
+        poll_fn(|context| {
+            for index in 0..self.0.len() {
+                if let Poll::Ready(outcome) = poll_guarded(&mut self.0[index].work, context) {
+                    return Poll::Ready((self.0.remove(index).job, outcome));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
+        self.0.iter().map(|slot| &slot.job)
+    }
+
+    /// Writes and probes: what the sink is busy with.
+    pub(super) fn sends(&self) -> usize {
+        self.jobs().filter(|job| job.is_send()).count()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Cancels what `select` names.
+    pub(super) fn cancel(&mut self, mut select: impl FnMut(&Job) -> bool) -> Vec<Job> {
+        self.0.extract_if(.., |slot| select(&slot.job)).map(|slot| slot.job).collect()
+    }
+}
+
+impl Job {
+    pub(super) fn is_send(&self) -> bool {
+        matches!(self, Self::Write { .. } | Self::Search { .. } | Self::Probe { .. })
+    }
+
+    pub(super) fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Write { held, .. } | Self::Store { held } | Self::Pack { held } => Some(held),
+            _ => None,
+        }
+    }
+
+    pub(super) fn search(&self) -> Option<&Search> {
+        match self {
+            Self::Search { search, .. } => Some(search),
+            _ => None,
+        }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        match self {
+            Self::Search { search, .. } => search.memory(),
+            Self::Load { bytes } => *bytes,
+            _ => self.held().map_or(0, Held::memory),
+        }
+    }
+}
+
+impl fmt::Debug for Slot {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Slot").field("job", &self.job).finish_non_exhaustive()
+    }
+}
+
+/// A sink of the application's own may forget to end: after `patience` the write counts as unanswered.
+pub(super) async fn within<T>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, WriteError>>,
+) -> Result<T, WriteError> {
+    timeout(patience, work).await.unwrap_or_else(|_| {
+        Err(WriteError::new(WriteErrorKind::Timeout, format!("no answer from the sink within {patience:?}")))
+    })
+}
+
+/// `None` if it panicked.
+pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(poll) => poll.map(Some),
+        Err(_) => Poll::Ready(None),
+    })
+    .await
+}
+
+/// A panic in a sink must cost neither its batch nor the flusher.
+fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<Outcome> {
+    catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(Outcome::Panicked))
+}

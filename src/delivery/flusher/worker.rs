@@ -1,0 +1,339 @@
+//! The loop of the flusher's task: what it waits for, and what it then does.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant, sleep_until},
+};
+
+use crate::{
+    delivery::{
+        buffer::Buffer,
+        sink::{Sink, rejected::RejectedFiles},
+        spool::Spool,
+    },
+    stats::ledger::Ledger,
+};
+
+use super::{
+    close::Closing,
+    command::Command,
+    flush::FlushWaiter,
+    held::Held,
+    log::LogThrottle,
+    queue::{Next, Queue},
+    retry::{Gate, Position, jitter},
+    seal::Sealer,
+    settings::FlushSettings,
+    shared::Shared,
+    wire::{Job, Outcome, Wire},
+};
+
+/// Everything that the task owns. It outlives a panic of the loop, so that no point is lost with it, and its end, however it
+/// comes about, sees to what is left.
+#[derive(Debug)]
+pub(super) struct Worker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) buffer: Arc<Buffer>,
+    pub(super) ledger: Arc<Ledger>,
+    pub(super) sink: SinkHandle,
+    /// Its name for the spool.
+    pub(super) target: String,
+    /// Where refused lines go for people to see.
+    pub(super) rejected: Option<Arc<RejectedFiles>>,
+    pub(super) spool: Option<Arc<Spool>>,
+    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest stays for another time.
+    pub(super) retired: Vec<Arc<Spool>>,
+    pub(super) settings: FlushSettings,
+    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    pub(super) sealer: Sealer,
+    pub(super) queue: Queue,
+    /// Going to disk.
+    pub(super) to_store: VecDeque<Held>,
+    pub(super) wire: Wire,
+    pub(super) gate: Gate,
+    pub(super) timing: Timing,
+    pub(super) flushes: Vec<FlushWaiter>,
+    /// Bytes of a body that this sink has refused as too large, halved.
+    pub(super) size_limit: Option<usize>,
+    /// Writes that succeeded so far.
+    pub(super) successes: u64,
+    /// No point is stored before then: the disk has just failed.
+    pub(super) spool_rests_until: Option<Instant>,
+    pub(super) next_upkeep: Option<Instant>,
+    /// How long the sink has been blocked, without the time since `blocked_since`.
+    pub(super) blocked_total: Duration,
+    pub(super) blocked_since: Option<Instant>,
+    pub(super) closing: Option<Closing>,
+    pub(super) drop_log: LogThrottle,
+    pub(super) reject_log: LogThrottle,
+    /// No handle is left to give commands, while a shutdown is under way.
+    deaf: bool,
+    pub(super) finished: bool,
+}
+
+/// Where points go: what a reload replaces as a whole.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) sink: SinkHandle,
+    pub(super) spool: Option<Arc<Spool>>,
+    pub(super) rejected: Option<Arc<RejectedFiles>>,
+}
+
+/// A sink that can be in a `Debug` struct.
+#[derive(Clone)]
+pub(super) struct SinkHandle(pub(super) Arc<dyn Sink>);
+
+/// When the buffer is drained next.
+#[derive(Debug)]
+pub(super) struct Timing {
+    /// There are points, and this is when they are drained.
+    due: Option<Instant>,
+    /// The end of the current interval.
+    next: Instant,
+    /// There are points, but as nothing can be sent, or there is no room, they stay where they are until a batch is full, the
+    /// pause is over, or there is room.
+    deferred: bool,
+    pub(super) random: fastrand::Rng,
+}
+
+#[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
+enum Event {
+    Command(Option<Command>),
+    Ended(Job, Outcome),
+    /// The buffer is not empty any more.
+    Points,
+    /// The buffer holds a batch's worth.
+    Full,
+    Timer,
+}
+
+impl Worker {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        destination: Destination,
+        settings: FlushSettings,
+        commands: mpsc::UnboundedReceiver<Command>,
+    ) -> Self {
+        let mut random = fastrand::Rng::new();
+        let Destination { sink, spool, rejected } = destination;
+        Self {
+            buffer: Arc::clone(&shared.buffer),
+            ledger: Arc::clone(&shared.ledger),
+            shared,
+            target: sink.0.target(),
+            sink,
+            spool,
+            rejected,
+            retired: Vec::new(),
+            commands,
+            sealer: Sealer::default(),
+            queue: Queue::default(),
+            to_store: VecDeque::new(),
+            wire: Wire::default(),
+            gate: Gate::new(&settings, random.fork()),
+            timing: Timing::new(settings.flush_interval, random),
+            settings,
+            flushes: Vec::new(),
+            size_limit: None,
+            successes: 0,
+            spool_rests_until: None,
+            next_upkeep: None,
+            blocked_total: Duration::ZERO,
+            blocked_since: None,
+            closing: None,
+            drop_log: LogThrottle::default(),
+            reject_log: LogThrottle::default(),
+            deaf: false,
+            finished: false,
+        }
+    }
+
+    /// Runs until the monitor is shut down or its last handle is gone.
+    pub(super) async fn run(&mut self) {
+        if self.successes == 0 && self.closing.is_none() {
+            // A wrong token shall show before the first traffic does.
+            self.start_probe();
+        }
+        loop {
+            if self.advance_closing() {
+                return;
+            }
+            self.dispatch();
+            self.answer_flushes();
+            self.publish();
+            match self.event().await {
+                Event::Command(Some(command)) => self.obey(command),
+                Event::Command(None) if self.closing.is_some() => self.deaf = true,
+                Event::Command(None) => {
+                    self.abandon("the last handle of the monitor was dropped without a shutdown");
+                    return;
+                }
+                Event::Ended(job, outcome) => self.settle(job, outcome),
+                Event::Points => self.timing.arm(self.settings.flush_interval),
+                Event::Full => self.collect(false),
+                Event::Timer => self.tick(),
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let deadline = self.deadline();
+        let may_drain = self.may_drain();
+        let idle = may_drain && self.timing.due.is_none() && !self.timing.deferred;
+        let full = self.batch_bytes();
+        tokio::select! {
+            biased;
+            command = self.commands.recv(), if !self.deaf => Event::Command(command),
+            (job, outcome) = self.wire.next() => Event::Ended(job, outcome),
+            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Timer,
+            () = self.buffer.wait_for_points(), if idle => Event::Points,
+            () = self.buffer.wait_until_full(full), if may_drain && !idle => Event::Full,
+        }
+    }
+
+    /// Starts whatever may be started now.
+    pub(super) fn dispatch(&mut self) {
+        let paused = matches!(self.gate.position(), Position::Paused { .. });
+        if self.timing.deferred && !paused {
+            self.collect(true);
+        }
+        self.expire();
+        self.bound_memory();
+        self.start_store();
+        self.start_load();
+        loop {
+            let most =
+                self.settings.max_in_flight.max(if self.closing.is_some() { CLOSING_SLOTS } else { 1 });
+            if self.wire.sends() >= self.gate.slots(most) || self.sends_nothing_more() {
+                return;
+            }
+            if let Position::Trial { blocked: Some(_) } = self.gate.position() {
+                self.start_probe();
+                return;
+            }
+            match self.queue.pick() {
+                // One is always sent, for which room is set aside.
+                Some(Next::Batch(held)) if self.wire.sends() > 0 && !self.reserve(held.bytes_to_unpack()) => {
+                    return self.queue.put_back(held);
+                }
+                Some(Next::Batch(held)) => self.start_write(held),
+                Some(Next::Search(search)) => self.start_search(search),
+                None => return,
+            }
+        }
+    }
+
+    /// Takes what is in the buffer, and makes batches of it: full ones, or of everything.
+    pub(super) fn collect(&mut self, all: bool) {
+        let room = self.make_room();
+        if room {
+            self.sealer.drain(&self.buffer, &self.ledger);
+        }
+        let (lines, bytes) = (self.settings.batch_size, self.batch_bytes());
+        while let Some(batch) = self.sealer.seal(lines, bytes, all, &self.buffer) {
+            self.admit(batch);
+        }
+        self.tell_buffer();
+        if all && room {
+            self.timing.collected(self.settings.flush_interval);
+            self.number_flushes();
+        } else if all {
+            self.timing.defer();
+        }
+        if all {
+            self.tend_spool();
+        }
+    }
+
+    pub(super) fn set_interval(&mut self, interval: Duration) {
+        self.settings.flush_interval = interval;
+        self.timing.next = Instant::now();
+        if self.timing.due.is_some() {
+            self.timing.arm(interval);
+        }
+    }
+
+    /// What a full batch has at most.
+    pub(super) fn batch_bytes(&self) -> usize {
+        self.settings.batch_bytes.min(self.size_limit.unwrap_or(usize::MAX))
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        if let Some(closing) = &mut self.closing {
+            closing.tick(now);
+        }
+        if let Position::Paused { until, .. } = self.gate.position()
+            && until <= now
+        {
+            self.gate.attempt();
+        }
+        if self.timing.due.is_some_and(|due| due <= now) {
+            let paused = matches!(self.gate.position(), Position::Paused { .. });
+            if paused && self.usable_spool().is_none() {
+                // Sealing now would make a small batch each second for as long as the outage lasts.
+                self.timing.defer();
+            } else {
+                self.collect(true);
+            }
+        }
+    }
+
+    /// When there is something to do even if nothing happens. `None` while there is not: an idle service costs nothing.
+    fn deadline(&self) -> Option<Instant> {
+        let retry = match self.gate.position() {
+            Position::Paused { until, .. } if self.has_work() => Some(until),
+            _ => None,
+        };
+        let closing = self.closing.as_ref().and_then(Closing::next_step);
+        [self.timing.due, retry, self.next_expiry(), closing].into_iter().flatten().min()
+    }
+
+    fn has_work(&self) -> bool {
+        !self.queue.is_empty()
+            || self.sealer.points() > 0
+            || self.timing.deferred
+            || self.timing.due.is_some()
+            || self.something_stored()
+    }
+}
+
+impl Timing {
+    /// A random phase, so that processes started together do not send together.
+    pub(super) fn new(interval: Duration, mut random: fastrand::Rng) -> Self {
+        let next = Instant::now() + interval.mul_f64(random.f64());
+        Self { due: None, next, deferred: false, random }
+    }
+
+    fn arm(&mut self, interval: Duration) {
+        let now = Instant::now();
+        if self.next <= now {
+            self.next = now + interval.mul_f64(self.random.f64());
+        }
+        self.due = Some(self.next);
+    }
+
+    pub(super) fn is_deferred(&self) -> bool {
+        self.deferred
+    }
+
+    fn defer(&mut self) {
+        (self.due, self.deferred) = (None, true);
+    }
+
+    fn collected(&mut self, interval: Duration) {
+        (self.due, self.deferred) = (None, false);
+        self.next = Instant::now() + jitter(interval, &mut self.random);
+    }
+}
+
+impl std::fmt::Debug for SinkHandle {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Sink")
+    }
+}
+
+/// At shutdown time is what counts.
+const CLOSING_SLOTS: usize = 4;

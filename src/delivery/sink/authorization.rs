@@ -1,0 +1,118 @@
+//! The header `Authorization`, and the secrets that must not come back in a message.
+
+use super::WriteError;
+use crate::settings::{InfluxAuthorization, InfluxSettings, Token};
+
+/// The value of the header; none where no credentials are given. Any of it is a secret.
+pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> {
+    if !settings.username.is_empty() {
+        let pair = format!("{}:{}", settings.username, settings.password.expose());
+        return Some(Token::new(format!("Basic {}", base64(pair.as_bytes()))));
+    }
+    if token.is_empty() {
+        return None;
+    }
+    let scheme = if settings.authorization == InfluxAuthorization::Bearer { "Bearer" } else { "Token" };
+    Some(Token::new(format!("{scheme} {}", token.expose())))
+}
+
+/// What is sent to the server and must not be printed when the server, or a proxy, sends it back in an error.
+pub(super) struct Secrets(Vec<Token>);
+
+impl Secrets {
+    pub(super) fn new(settings: &InfluxSettings, token: &Token, header: Option<&Token>) -> Self {
+        let credentials =
+            header.and_then(|header| header.expose().split_once(' ')).map(|(_, rest)| Token::new(rest));
+        let all = [token.clone(), settings.password.clone()].into_iter().chain(credentials);
+        let all = all.chain(settings.headers.values().cloned());
+        // A shorter one could not be told from a part of the server's words.
+        let mut all: Vec<Token> = all.filter(|secret| secret.expose().len() >= SHORTEST).collect();
+        // The longest first: of one that begins with another, the rest would stay.
+        all.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
+        Self(all)
+    }
+
+    /// The text without any of the secrets.
+    pub(super) fn conceal(&self, text: &str) -> String {
+        let mut text = text.to_owned();
+        for secret in &self.0 {
+            if text.contains(secret.expose()) {
+                text = text.replace(secret.expose(), "[redacted]");
+            }
+        }
+        text
+    }
+
+    pub(super) fn conceal_in(&self, error: WriteError) -> WriteError {
+        let message = self.conceal(error.message());
+        WriteError::new(error.kind, message).with_answer(error.status, error.reported_dropped)
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for chunk in bytes.chunks(3) {
+        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
+        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
+        for at in 0..4 {
+            let digit = DIGITS[(bits >> (18 - 6 * at) & 63) as usize];
+            text.push(if at <= chunk.len() { char::from(digit) } else { '=' });
+        }
+    }
+    text
+}
+
+const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+const SHORTEST: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_the_standard_one() {
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foobar", "Zm9vYmFy"),
+            ("Aladdin:open sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="),
+            ("\u{ff}\u{fe}\u{fd}?", "w7/DvsO9Pw=="),
+        ] {
+            assert_eq!(base64(bytes.as_bytes()), text);
+        }
+    }
+
+    #[test]
+    fn the_header_follows_the_settings() {
+        let token = Token::new("secret");
+        fn expose(settings: &InfluxSettings, token: &Token) -> Option<String> {
+            header(settings, token).map(|header| header.expose().to_owned())
+        }
+        let mut settings = InfluxSettings::default();
+        assert_eq!(expose(&settings, &Token::default()), None);
+        assert_eq!(expose(&settings, &token).as_deref(), Some("Token secret"));
+        settings.authorization = InfluxAuthorization::Bearer;
+        assert_eq!(expose(&settings, &token).as_deref(), Some("Bearer secret"));
+        settings.username = "Aladdin".to_owned();
+        settings.password = Token::new("open sesame");
+        assert_eq!(
+            expose(&settings, &Token::default()).as_deref(),
+            Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==")
+        );
+    }
+
+    #[test]
+    fn secrets_that_come_back_are_taken_out() {
+        let mut settings = InfluxSettings { username: "Aladdin".to_owned(), ..InfluxSettings::default() };
+        settings.password = Token::new("open sesame");
+        settings.headers.insert("x-key".to_owned(), Token::new("open sesame please"));
+        settings.headers.insert("x-short".to_owned(), Token::new("e"));
+        let secrets =
+            Secrets::new(&settings, &Token::default(), header(&settings, &Token::default()).as_ref());
+        let text =
+            secrets.conceal("got open sesame please, Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== and open sesame");
+        assert_eq!(text, "got [redacted], Basic [redacted] and [redacted]");
+    }
+}

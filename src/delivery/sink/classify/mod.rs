@@ -1,0 +1,322 @@
+//! The one place that says what an answer of a server means for a batch.
+//!
+//! | answer, first match wins | class |
+//! |---|---|
+//! | 204; 200 to 202 without a body | written |
+//! | 415; 400 or 500 on a compressed body that shows it was not decompressed | send it plain |
+//! | other 2xx, any 3xx, a 400 or 404 that is not InfluxDB's, 405, 410, 411, 415, 426, 431, 501, 505, 511, unknown 4xx | blocked: configuration |
+//! | 401, 402, 403, 407; 400 about the `Authorization` header | blocked: authorization |
+//! | 404; 500 and 400 about a database, bucket or retention policy | blocked: target |
+//! | 400 of InfluxDB 3 about its own log, catalog or object store | transient |
+//! | 400, 406, 409, 414, 417, 422 | refused: some points are bad |
+//! | 413 | too large |
+//! | 408, 425, 429, 499, 502, 503, 504, 507, 520 to 527 | throttled |
+//! | other 5xx | transient |
+//!
+//! Only the server's own words are matched, never what it quotes from our lines.
+
+mod answer;
+mod quotes;
+mod retry_after;
+
+use std::time::SystemTime;
+
+use http::StatusCode;
+
+use self::answer::ServerText;
+use super::{Blocked, Hint, Refused, RejectReason, WriteError, WriteErrorKind};
+use crate::settings::InfluxApi;
+
+/// An answer as it came over the wire.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Answer<'a> {
+    pub(super) status: StatusCode,
+    /// The body, or as much of it as was read.
+    pub(super) body: &'a str,
+    /// The header `Retry-After`, where the client shows it.
+    pub(super) retry_after: Option<&'a str>,
+    /// Which endpoint was asked.
+    pub(super) api: InfluxApi,
+    /// Whether the body that was sent was compressed.
+    pub(super) compressed: bool,
+    /// For a `Retry-After` that is a date.
+    pub(super) now: SystemTime,
+}
+
+/// What an answer means.
+#[derive(Clone, Debug)]
+pub(super) enum AnswerKind {
+    /// All points are taken.
+    Written,
+    /// All points are taken, as it seems, by a server that does not say so as InfluxDB does.
+    WrittenOddly,
+    /// The server did not decompress the body: the same points must be sent plain to know more.
+    NotDecompressed,
+    /// The batch, or part of it, is not taken.
+    Failed(WriteError),
+}
+
+/// Decides what an answer means.
+pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
+    let said = ServerText::read(answer.body);
+    let words = quotes::without_quotes(&said.text, false);
+    let case = Case { answer, said: &said, words: &words };
+    let status = answer.status.as_u16();
+    if status == 204 {
+        return AnswerKind::Written;
+    }
+    if (200..=202).contains(&status) && answer.body.trim().is_empty() {
+        return AnswerKind::WrittenOddly;
+    }
+    if answer.compressed && case.shows_compressed_bytes() {
+        return AnswerKind::NotDecompressed;
+    }
+    AnswerKind::Failed(case.error().with_answer(Some(status), case.reported_dropped()))
+}
+
+/// What a failure of the connection means; `text` is the error and its causes.
+pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
+    let lower = text.to_lowercase();
+    let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if mentions(CERTIFICATE) {
+        let remedy = "the server's certificate is not trusted: correct it, or the host in `url`, or name its authority in \
+                      `certificate_authority` (with `client = \"http\"`)";
+        return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
+    }
+    if phase == Phase::Building || mentions(NOT_HTTP) {
+        let remedy = "nothing at `url` speaks what its scheme says: check host, port and `http` or `https`";
+        return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
+    }
+    match phase {
+        // Nothing was sent, so nothing is ambiguous, even if it took too long.
+        Phase::Connecting => WriteError::transient(format!("cannot connect: {}", brief(text))),
+        Phase::TimedOut => WriteError::timeout(format!("no answer in time: {}", brief(text))),
+        _ => WriteError::new(WriteErrorKind::Broken, format!("the connection broke: {}", brief(text))),
+    }
+}
+
+/// How far a request without an answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The request could not even be made.
+    Building,
+    Connecting,
+    Exchanging,
+    TimedOut,
+}
+
+/// An error and its causes in one line, each once.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+struct Case<'a> {
+    answer: &'a Answer<'a>,
+    said: &'a ServerText,
+    /// The server's own words only.
+    words: &'a str,
+}
+
+impl Case<'_> {
+    fn error(&self) -> WriteError {
+        match self.answer.status.as_u16() {
+            401 | 402 | 403 | 407 => self.blocked(Blocked::Authorization, AUTHORIZATION_REMEDY),
+            400 if self.says(BAD_AUTHORIZATION) => self.blocked(Blocked::Authorization, AUTHORIZATION_REMEDY),
+            200..=299 => self.blocked(Blocked::Configuration, "something other than InfluxDB answers at `url`"),
+            300..=399 => self.blocked(
+                Blocked::Configuration,
+                "redirects are not followed, since they can lose points or leak the token: set `url` to the final address",
+            ),
+            404 if self.said.page || self.words.is_empty() || self.says(NO_SUCH_PATH) => {
+                self.blocked(Blocked::Configuration, self.no_such_path())
+            }
+            400 if self.said.page || self.says(NOT_FOR_US) => {
+                self.blocked(Blocked::Configuration, "check scheme, port and path of `url`")
+            }
+            404 => self.blocked(Blocked::Target, TARGET_REMEDY),
+            500 if self.says(&["retention policy not found"]) => self.blocked(Blocked::Target, TARGET_REMEDY),
+            400 if self.says(BAD_TARGET) => self.blocked(Blocked::Target, TARGET_REMEDY),
+            400 if self.says(PASSING_FAULT_OF_V3) => WriteError::transient(self.message("")),
+            400 | 406 | 409 | 414 | 417 | 422 => self.refused(),
+            413 => WriteError::too_large(self.message("")),
+            408 | 425 | 429 | 499 | 502 | 503 | 504 | 507 | 520..=527 => {
+                let wait = self.answer.retry_after.and_then(|text| retry_after::parse(text, self.answer.now));
+                WriteError::throttled(wait, self.message(""))
+            }
+            501 | 505 | 511 => self.blocked(Blocked::Configuration, "something other than InfluxDB answers at `url`"),
+            500.. => WriteError::transient(self.message("")),
+            // A status that no InfluxDB uses says nothing about the points, so they are kept.
+            _ => self.blocked(Blocked::Configuration, "InfluxDB does not answer so: check `url` and what stands before it"),
+        }
+    }
+
+    fn refused(&self) -> WriteError {
+        let refused = Refused {
+            // A partial write has gone past this trap already.
+            resend_first: !self.says(&["partial write"]) && self.says(&["field type conflict"]),
+            reason: self.reason(),
+            hint: self.hint(),
+        };
+        WriteError::new(WriteErrorKind::Refused(refused), self.message(""))
+    }
+
+    fn reason(&self) -> RejectReason {
+        if self.says(FIELD_TYPE) {
+            RejectReason::FieldType
+        } else if self.says(RETENTION) {
+            RejectReason::Retention
+        } else if self.says(TOO_LARGE) {
+            RejectReason::TooLarge
+        } else if self.says(LIMIT) {
+            RejectReason::Limit
+        } else if self.says(MALFORMED) {
+            RejectReason::Malformed
+        } else {
+            RejectReason::Other
+        }
+    }
+
+    fn hint(&self) -> Hint {
+        let text = &self.said.text;
+        let quoted = quotes::quoted_lines(text);
+        if !self.said.lines.is_empty() {
+            Hint::Lines(self.said.lines.clone())
+        } else if let Some(line) = quotes::telegraf_line(text) {
+            Hint::Lines(vec![line])
+        } else if !quoted.is_empty() {
+            Hint::Quoted(quoted)
+        } else if let Some((measurement, field)) = quotes::conflicting_field(text) {
+            Hint::Field { measurement: measurement.to_owned(), field: field.to_owned() }
+        } else {
+            quotes::lower_bound(text).map_or(Hint::Unknown, Hint::OlderThan)
+        }
+    }
+
+    /// Whether the server read the compressed bytes as if they were lines, or failed to decompress them.
+    fn shows_compressed_bytes(&self) -> bool {
+        match self.answer.status.as_u16() {
+            415 => true,
+            // A proxy that takes the header away makes the server quote the bytes; none of our lines holds a control character.
+            400 if self.says(PASSING_FAULT_OF_V3) => false,
+            400 => {
+                self.says(&["gzip", "flate", "unexpected EOF", "utf8", "utf-8", "UTF-8"])
+                    || quotes::quoted_lines(&self.said.text).iter().any(|line| line.contains('\u{1f}'))
+            }
+            // 2.x says no more than this of a body that is not gzip.
+            500 => self.says(&["An internal error has occurred"]),
+            _ => false,
+        }
+    }
+
+    fn no_such_path(&self) -> &'static str {
+        match self.answer.api {
+            InfluxApi::V1 => "no `/write` at this address: check the path of `url`, or take `api = \"v2\"`",
+            InfluxApi::V2 => {
+                "no `/api/v2/write` at this address: InfluxDB before 1.8 takes `client = \"http\"` and `api = \"v1\"`, a path \
+                 in `url` takes `client = \"http\"`"
+            }
+            InfluxApi::V3 => {
+                "no `/api/v3/write_lp` at this address: InfluxDB 1.x takes `api = \"v1\"`, 2.x takes `api = \"v2\"`"
+            }
+        }
+    }
+
+    /// What follows the last `dropped=`: servers that say it say it at the end, after what they quote.
+    fn reported_dropped(&self) -> u64 {
+        let count = self.words.rsplit_once("dropped=").map_or("", |(_, rest)| rest);
+        let end = count.find(|character: char| !character.is_ascii_digit()).unwrap_or(count.len());
+        count[..end].parse().unwrap_or(0)
+    }
+
+    fn says(&self, texts: &[&str]) -> bool {
+        texts.iter().any(|text| self.words.contains(text))
+    }
+
+    fn blocked(&self, by: Blocked, remedy: &str) -> WriteError {
+        WriteError::blocked(by, self.message(remedy))
+    }
+
+    fn message(&self, remedy: &str) -> String {
+        let mut message = self.answer.status.to_string();
+        let said = brief(&quotes::without_quotes(&self.said.text, true));
+        // Pages and proxies often say nothing but the status.
+        if !said.is_empty() && said != message {
+            message = format!("{message}: {said}");
+        }
+        if remedy.is_empty() { message } else { format!("{message}; {remedy}") }
+    }
+}
+
+/// At most so much of a foreign text that a remedy still fits beside it, in one line.
+fn brief(text: &str) -> String {
+    let mut brief: String = text
+        .chars()
+        .take(MAX_SAID)
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .collect();
+    if text.chars().nth(MAX_SAID).is_some() {
+        brief.push('…');
+    }
+    brief.trim().to_owned()
+}
+
+const AUTHORIZATION_REMEDY: &str =
+    "check `token` or `token_file`, or `username` and `password`, and that they may write to `bucket`";
+const TARGET_REMEDY: &str =
+    "create it at the server, or correct `bucket`, `organization` or `retention_policy`";
+/// Characters of a server's words that are kept.
+const MAX_SAID: usize = 400;
+
+const BAD_AUTHORIZATION: &[&str] =
+    &["Authorization header was malformed", "uthorization header is malformed"];
+const NO_SUCH_PATH: &[&str] = &["404 page not found"];
+/// What Go's server says to a request that is not HTTP, and VictoriaMetrics to a path that it does not have.
+const NOT_FOR_US: &[&str] = &[
+    "unsupported path requested",
+    "HTTP request to an HTTPS server",
+    "400 Bad Request",
+    "missing required Host",
+];
+const BAD_TARGET: &[&str] = &[
+    "database is required",
+    "database name",
+    "db name",
+    "soft-deleted database",
+    "Adding a new database would exceed",
+];
+const PASSING_FAULT_OF_V3: &[&str] = &[
+    "error from wal",
+    "error from persister",
+    "catalog update error: object store",
+    "wal is shutdown",
+    "write buffer error: error:",
+];
+const FIELD_TYPE: &[&str] =
+    &["field type conflict", "invalid column type", "invalid field value", "already exists as type"];
+const RETENTION: &[&str] = &["beyond retention policy", "outside retention policy", "Retention Policy"];
+const TOO_LARGE: &[&str] = &["max key length exceeded", "too long", "too large"];
+const LIMIT: &[&str] = &["limit", "would exceed", "max-series", "max-values"];
+const MALFORMED: &[&str] = &["pars", "No fields", "tag", "reserved", "timestamp", "duplicate"];
+
+const CERTIFICATE: &[&str] = &["certificate", "unknownissuer"];
+const NOT_HTTP: &[&str] = &[
+    "fatal alert",
+    "corrupt message",
+    "wrong version number",
+    "handshake failure",
+    "invalid http",
+    "scheme is not http",
+    "invalid url",
+];
+
+#[cfg(test)]
+mod tests;

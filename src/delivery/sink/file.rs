@@ -1,0 +1,178 @@
+//! Batches into line-protocol files, for services without a database.
+
+use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
+
+use tokio::{sync::Mutex, task};
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        sink::{Sink, SinkFuture, WriteError, Written, rotation::RotatingFiles},
+    },
+    error::Error,
+    fs_ext,
+    settings::FileSettings,
+};
+
+/// Appends batches to files named `points-20260603T101112Z-0000.lp`, see [`FileSettings`].
+///
+/// A new file is begun when the process starts, when the UTC day changes, and before one would grow beyond
+/// `max_file_size`; only a batch that is larger by itself makes a larger file. Before a file is begun the oldest ones
+/// are deleted until it fits under `max_total_size`, where a file counts as at least 4 KiB. Files with other names,
+/// and files that another process is writing, are never deleted.
+///
+/// A batch counts as written when the operating system has taken it: it survives the end of the process, however that
+/// comes, but not a power cut in the seconds before the system writes it to disk. A batch that fits only partly, as on a
+/// full disk, is cut off again and kept by the flusher.
+///
+/// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file as it is, and so does posting it to the write
+/// endpoint. `influx -import -precision ns -path FILE` of 1.x needs two lines before it, `# DML` and
+/// `# CONTEXT-DATABASE: NAME`, and the database to exist; tried with 1.6.7.
+#[derive(Debug)]
+pub(crate) struct FileSink {
+    directory: PathBuf,
+    // Async, so that a write which hangs in the file system holds one thread, and later ones wait without any.
+    files: Arc<Mutex<RotatingFiles>>,
+}
+
+impl FileSink {
+    /// Creates the directory, and tries whether it can be written.
+    ///
+    /// # Errors
+    ///
+    /// A directory that cannot be created or written.
+    pub(crate) fn new(settings: &FileSettings) -> Result<Self, Error> {
+        let FileSettings { directory, max_file_size, max_total_size } = settings;
+        fs_ext::create_directory(directory).and_then(|()| fs_ext::probe(directory)).map_err(|error| {
+            let what = format!(
+                "setting `directory` is `{}`, where no files can be written: \
+                 name a directory that this user can write, or make it so",
+                directory.display()
+            );
+            Error::io(what, error)
+        })?;
+        let files = RotatingFiles::new(directory, PREFIX, *max_file_size, *max_total_size);
+        Ok(Self { directory: directory.clone(), files: Arc::new(Mutex::new(files)) })
+    }
+
+    async fn off_thread(
+        &self,
+        work: impl FnOnce(&mut RotatingFiles) -> io::Result<()> + Send + 'static,
+    ) -> Result<(), WriteError> {
+        let mut files = Arc::clone(&self.files).lock_owned().await;
+        let done = task::spawn_blocking(move || work(&mut files)).await;
+        let error = match done {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(ended) => ended.to_string(),
+        };
+        Err(WriteError::transient(format!(
+            "no points can be written in {}: {error}",
+            self.directory.display()
+        )))
+    }
+}
+
+impl Sink for FileSink {
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        let bytes = batch.bytes().clone();
+        Box::pin(async move {
+            let size = bytes.len() as u64;
+            self.off_thread(move |files| files.append(SystemTime::now(), &[&bytes])).await?;
+            Ok(Written::new(size))
+        })
+    }
+
+    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+        Box::pin(self.off_thread(|files| {
+            fs_ext::create_directory(files.directory())?;
+            fs_ext::probe(files.directory())
+        }))
+    }
+
+    fn describe(&self) -> String {
+        format!("files in {}", self.directory.display())
+    }
+
+    fn target(&self) -> String {
+        let absolute = std::path::absolute(&self.directory).unwrap_or_else(|_| self.directory.clone());
+        format!("file:{}", absolute.display())
+    }
+}
+
+const PREFIX: &str = "points";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{delivery::sink::WriteErrorKind, fs_ext::faults};
+    use bytes::Bytes;
+    use std::{fs, path::Path};
+
+    fn settings(directory: &Path) -> FileSettings {
+        FileSettings { directory: directory.to_owned(), ..FileSettings::default() }
+    }
+
+    fn batch(text: &str) -> Batch {
+        let lines = text.matches('\n').count();
+        Batch::new(Bytes::copy_from_slice(text.as_bytes()), lines, 0, SystemTime::now())
+    }
+
+    /// The contents of all files, by the order of their names.
+    fn stored(directory: &Path) -> Vec<String> {
+        let mut files = fs_ext::list(directory).expect("lists");
+        files.sort_by(|left, right| left.name.cmp(&right.name));
+        files.iter().map(|file| fs::read_to_string(&file.path).expect("reads")).collect()
+    }
+
+    #[tokio::test]
+    async fn batches_follow_each_other_in_one_file() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let sink = FileSink::new(&settings(&directory.path().join("new/er"))).expect("starts");
+        sink.check().await.expect("writable");
+        assert_eq!(stored(&directory.path().join("new/er")), [""; 0], "no empty file before the first batch");
+        assert_eq!(sink.write(&batch("a v=1 1\n")).await.expect("writes").wire_bytes, 8);
+        sink.write(&batch("b v=2 2\nc v=3 3\n")).await.expect("writes");
+        assert_eq!(stored(&directory.path().join("new/er")), ["a v=1 1\nb v=2 2\nc v=3 3\n"]);
+    }
+
+    #[tokio::test]
+    async fn a_start_never_appends_to_what_an_earlier_one_left() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for number in 0..3 {
+            let sink = FileSink::new(&settings(directory.path())).expect("starts");
+            sink.write(&batch(&format!("a v={number} 1\n"))).await.expect("writes");
+        }
+        assert_eq!(stored(directory.path()), ["a v=0 1\n", "a v=1 1\n", "a v=2 1\n"]);
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_fits_only_partly_is_kept_and_leaves_no_half_line() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let sink = FileSink::new(&settings(directory.path())).expect("starts");
+        sink.write(&batch("a v=1 1\n")).await.expect("writes");
+        let full = faults::inject(directory.path(), faults::Operation::Write(3), 28);
+        let error = sink.write(&batch("b v=2 2\n")).await.expect_err("full");
+        assert_eq!(error.kind, WriteErrorKind::Transient);
+        assert!(error.message().contains("No space left"), "{error}");
+        assert_eq!(sink.check().await.expect_err("full").kind, WriteErrorKind::Transient);
+        assert_eq!(stored(directory.path())[..1], ["a v=1 1\n"]);
+        drop(full);
+        sink.write(&batch("b v=2 2\n")).await.expect("room again");
+        assert_eq!(stored(directory.path()), ["a v=1 1\nb v=2 2\n"]);
+    }
+
+    #[test]
+    fn what_cannot_work_is_said_at_start() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        fs::write(&path, "").expect("writes");
+        let error = FileSink::new(&settings(&path)).expect_err("not a directory");
+        assert!(error.is_io() && error.to_string().contains("`directory`"), "{error}");
+        assert!(error.to_string().contains(&path.display().to_string()), "{error}");
+
+        let read_only = directory.path().join("read-only");
+        let _fault = faults::inject(&read_only, faults::Operation::Create, 30);
+        assert!(FileSink::new(&settings(&read_only)).expect_err("read-only").is_io());
+    }
+}

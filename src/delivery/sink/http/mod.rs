@@ -1,0 +1,118 @@
+//! Today's HTTP stack as transport: every write endpoint, base paths, `Retry-After`, TLS, proxies.
+
+mod endpoint;
+mod tls;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+};
+use reqwest::{Client, Response, redirect::Policy};
+use url::Url;
+
+use super::{
+    WriteError,
+    classify::{Phase, no_answer, with_causes},
+    influx::{self, Reply, Transport},
+};
+use crate::{
+    error::Error,
+    settings::{InfluxSettings, Token},
+};
+
+/// One client, whose connections all writes share.
+pub(super) struct Http {
+    client: Client,
+    endpoint: Url,
+}
+
+impl Transport for Http {
+    fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error> {
+        let mut builder = Client::builder()
+            .tls_backend_preconfigured(tls::configuration(settings, url)?)
+            .default_headers(headers(settings, authorization)?)
+            // A redirected POST becomes a GET without body, whose 204 would count as written.
+            .redirect(Policy::none())
+            // One write at a time gains nothing by HTTP/2, and proxies differ most there.
+            .http1_only()
+            .connect_timeout(settings.connect_timeout)
+            .timeout(settings.timeout)
+            .pool_idle_timeout(influx::POOL_IDLE_TIMEOUT)
+            .tcp_keepalive(influx::TCP_KEEPALIVE);
+        if influx::is_this_host(url) {
+            builder = builder.no_proxy();
+        }
+        let client = builder.build().map_err(|error| {
+            Error::setting("client", "http", format_args!("it cannot be made: {}", with_causes(&error)))
+        })?;
+        Ok(Self { client, endpoint: endpoint::of(settings, url) })
+    }
+
+    async fn send(&self, body: Bytes, compressed: bool) -> Result<Reply, WriteError> {
+        let mut request = self.client.post(self.endpoint.clone()).body(body);
+        if compressed {
+            request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        let mut response = request.send().await.map_err(unanswered)?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        Ok(Reply {
+            status: response.status(),
+            retry_after: retry_after.map(str::to_owned),
+            // A cut body is no answer: of a 400 only the text tells whether it will pass.
+            body: beginning(&mut response).await.map_err(unanswered)?,
+        })
+    }
+}
+
+fn headers(settings: &InfluxSettings, authorization: Option<&Token>) -> Result<HeaderMap, Error> {
+    let mut headers = HeaderMap::new();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(influx::CONTENT_TYPE));
+    // Not by the builder, which would overwrite that of the settings.
+    headers.insert(USER_AGENT, HeaderValue::from_static(influx::USER_AGENT));
+    if let Some(authorization) = authorization {
+        headers.insert(AUTHORIZATION, secret_value("token", authorization)?);
+    }
+    for (name, value) in &settings.headers {
+        let setting = format!("headers.{name}");
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
+            Error::setting_without_value(&setting, "not a header's name; write letters, digits and dashes")
+        })?;
+        headers.insert(name, secret_value(&setting, value)?);
+    }
+    Ok(headers)
+}
+
+fn secret_value(setting: &str, secret: &Token) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(secret.expose())
+        .map_err(|_| Error::setting_without_value(setting, "no header can carry it; copy it anew"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may send anything.
+async fn beginning(response: &mut Response) -> Result<String, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ANSWER - body.len())]);
+        if body.len() == MAX_ANSWER {
+            break;
+        }
+    }
+    Ok(String::from_utf8_lossy(&body).into_owned())
+}
+
+fn unanswered(error: reqwest::Error) -> WriteError {
+    let phase = if error.is_builder() {
+        Phase::Building
+    } else if error.is_connect() {
+        Phase::Connecting
+    } else if error.is_timeout() {
+        Phase::TimedOut
+    } else {
+        Phase::Exchanging
+    };
+    no_answer(&with_causes(&error.without_url()), phase)
+}
+
+const MAX_ANSWER: usize = 64 * 1024;

@@ -1,0 +1,61 @@
+//! Whom TLS trusts: the system's certificates, and those of a file.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::{CryptoProvider, ring},
+    pki_types::{CertificateDer, pem::PemObject},
+};
+use url::Url;
+
+use crate::{delivery::sink::classify::with_causes, error::Error, settings::InfluxSettings};
+
+/// The configuration of TLS. For `http://` nobody is trusted, and nothing is read.
+///
+/// # Errors
+///
+/// `certificate_authority` cannot be read or holds no certificate; or neither the system nor that file has any.
+pub(super) fn configuration(settings: &InfluxSettings, url: &Url) -> Result<ClientConfig, Error> {
+    let mut roots = RootCertStore::empty();
+    if url.scheme() == "https" {
+        // Single ones that cannot be used are skipped: systems ship some that no library takes.
+        let system = rustls_native_certs::load_native_certs();
+        roots.add_parsable_certificates(system.certs);
+        if let Some(file) = &settings.certificate_authority {
+            add_file(&mut roots, file)?;
+        }
+        if roots.is_empty() {
+            let remedy = "TLS needs certificates to trust, but the system has none; install them (package `ca-certificates`), \
+                          or name a file of PEM certificates in `certificate_authority`";
+            return Err(Error::setting("url", url, remedy));
+        }
+    }
+    // The application's choice, where it made one, for instance for the sake of FIPS.
+    let provider =
+        CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| {
+            Error::setting("client", "http", format_args!("it cannot be made: {}", with_causes(&error)))
+        })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Error> {
+    let refuse = |why: String| {
+        let remedy = format!("{why}; name a file of PEM certificates");
+        Error::setting("certificate_authority", file.display(), remedy)
+    };
+    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| refuse(with_causes(&error)))?;
+    let mut added = 0;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| refuse(with_causes(&error)))?;
+        roots.add(certificate).map_err(|error| refuse(with_causes(&error)))?;
+        added += 1;
+    }
+    if added == 0 {
+        return Err(refuse("the file holds no certificate".to_owned()));
+    }
+    Ok(())
+}

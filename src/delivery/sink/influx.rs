@@ -1,0 +1,272 @@
+//! What all ways to InfluxDB have in common: compression with its fallback, a token that is read again when it is refused,
+//! secrets kept out of messages. How the bytes get there is a [`Transport`].
+
+use std::{
+    future::Future,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
+};
+
+use ::http::StatusCode;
+use bytes::Bytes;
+use tokio::time::Instant;
+use tracing::{info, warn};
+use url::{Host, Url};
+
+use super::{
+    Blocked, Sink, SinkFuture, WriteError, WriteErrorKind, Written,
+    authorization::{self, Secrets},
+    classify::{Answer, AnswerKind, classify},
+    gzip,
+};
+use crate::{
+    delivery::batch::Batch,
+    error::Error,
+    settings::{InfluxSettings, Token},
+};
+
+/// One way of bringing a body to the write endpoint of a server.
+pub(super) trait Transport: Sized + Send + Sync + 'static {
+    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header.
+    fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error>;
+
+    /// Sends one body. `Err` where no answer came.
+    fn send(&self, body: Bytes, compressed: bool) -> impl Future<Output = Result<Reply, WriteError>> + Send;
+}
+
+/// An answer of the server.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
+    /// The body, or as much of it as is worth reading.
+    pub(super) body: String,
+    /// The header `Retry-After`, where the transport shows it.
+    pub(super) retry_after: Option<String>,
+}
+
+/// Writes batches to InfluxDB, or to what speaks its write API.
+pub(super) struct InfluxSink<T> {
+    settings: InfluxSettings,
+    url: Url,
+    connection: RwLock<Arc<Connection<T>>>,
+    compress: bool,
+    /// Until when bodies are sent plain, because the server did not decompress one.
+    plain_until: Mutex<Option<Instant>>,
+    /// Whether it was said already that the server has an odd way of saying yes.
+    warned: AtomicBool,
+}
+
+/// A transport and the secrets that it sends. Replaced as a whole when the token changes.
+struct Connection<T> {
+    transport: T,
+    token: Token,
+    secrets: Secrets,
+}
+
+impl<T: Transport> Connection<T> {
+    fn new(settings: &InfluxSettings, url: &Url, token: Token) -> Result<Arc<Self>, Error> {
+        let header = authorization::header(settings, &token);
+        let secrets = Secrets::new(settings, &token, header.as_ref());
+        Ok(Arc::new(Self { transport: T::new(settings, url, header.as_ref())?, token, secrets }))
+    }
+}
+
+impl<T: Transport> InfluxSink<T> {
+    /// Checks the address and reads the token. Sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// A URL that this client cannot serve, or a token that cannot be read or that no header can carry.
+    pub(super) fn new(settings: &InfluxSettings) -> Result<Self, Error> {
+        let url = settings.checked_url()?;
+        let connection = Connection::new(settings, &url, settings.current_token()?)?;
+        Ok(Self {
+            compress: settings.gzip.unwrap_or_else(|| !is_this_host(&url)),
+            settings: settings.clone(),
+            url,
+            connection: RwLock::new(connection),
+            plain_until: Mutex::new(None),
+            warned: AtomicBool::new(false),
+        })
+    }
+
+    /// Sends the lines, and at once again where another token may be what was missing.
+    async fn deliver(&self, lines: &Bytes) -> Result<Written, WriteError> {
+        let connection = self.connection();
+        let result = self.attempt(&connection, lines).await;
+        match &result {
+            Err(error) if error.kind == WriteErrorKind::Blocked(Blocked::Authorization) => {
+                match self.renewed(&connection).await {
+                    Some(connection) => self.attempt(&connection, lines).await,
+                    None => result,
+                }
+            }
+            _ => result,
+        }
+    }
+
+    /// Sends compressed where that is wanted, and once more plain where the server did not decompress.
+    async fn attempt(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
+        let wanted = lines.len() >= gzip::MIN_BYTES && self.compresses_now();
+        let packed = if wanted { gzip::compress(lines).await } else { None };
+        let Some(packed) = packed else { return self.plain(connection, lines).await };
+        if let Some(written) = self.exchange(connection, packed, true).await? {
+            return Ok(written);
+        }
+        let result = self.plain(connection, lines).await;
+        let understood = match &result {
+            Ok(_) => true,
+            Err(error) => matches!(error.kind, WriteErrorKind::Refused(_)),
+        };
+        // Else the trouble was another one, and compression is not to blame.
+        if understood {
+            self.stop_compressing();
+        }
+        result
+    }
+
+    async fn plain(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
+        let written = self.exchange(connection, lines.clone(), false).await?;
+        written
+            .ok_or_else(|| WriteError::transient("the server says that it cannot decompress a body that was plain: look at what stands before it"))
+    }
+
+    /// Sends one body. `None` means that the server did not decompress it.
+    async fn exchange(
+        &self,
+        connection: &Connection<T>,
+        body: Bytes,
+        compressed: bool,
+    ) -> Result<Option<Written>, WriteError> {
+        let written = Written::new(body.len() as u64);
+        let secrets = &connection.secrets;
+        let reply =
+            connection.transport.send(body, compressed).await.map_err(|error| secrets.conceal_in(error))?;
+        let answer = Answer {
+            status: reply.status,
+            // Now, since a secret that is cut with the message would not be found again.
+            body: &secrets.conceal(&reply.body),
+            retry_after: reply.retry_after.as_deref(),
+            api: self.settings.api,
+            compressed,
+            now: SystemTime::now(),
+        };
+        match classify(&answer) {
+            AnswerKind::Written => Ok(Some(written)),
+            AnswerKind::WrittenOddly => {
+                self.warn_of_odd_answer(reply.status);
+                Ok(Some(written))
+            }
+            AnswerKind::NotDecompressed => Ok(None),
+            AnswerKind::Failed(error) => Err(secrets.conceal_in(error)),
+        }
+    }
+
+    /// A connection with the token that is in `token_file` now, if that is another than the one refused.
+    async fn renewed(&self, refused: &Connection<T>) -> Option<Arc<Connection<T>>> {
+        self.settings.token_file.as_ref()?;
+        let (settings, url, old) = (self.settings.clone(), self.url.clone(), refused.token.clone());
+        // Files are read, of a disk that may be slow or away.
+        let read = tokio::task::spawn_blocking(move || {
+            let token = settings.current_token()?;
+            if token == old { Ok(None) } else { Connection::new(&settings, &url, token).map(Some) }
+        });
+        let connection = match read.await.ok()? {
+            Ok(connection) => connection?,
+            Err(error) => {
+                warn!(
+                    target: "tower_influx",
+                    %error,
+                    "the server refuses the token, and another cannot be read; points are kept until it can; mend `token_file`"
+                );
+                return None;
+            }
+        };
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&connection);
+        info!(target: "tower_influx", "`token_file` holds another token than the one refused; the write is repeated with it");
+        Some(connection)
+    }
+
+    fn connection(&self) -> Arc<Connection<T>> {
+        Arc::clone(&self.connection.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn compresses_now(&self) -> bool {
+        let plain_until = *self.plain_until.lock().unwrap_or_else(PoisonError::into_inner);
+        self.compress && plain_until.is_none_or(|until| Instant::now() >= until)
+    }
+
+    fn stop_compressing(&self) {
+        *self.plain_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PLAIN_FOR);
+        warn!(
+            target: "tower_influx",
+            server = %self.describe(),
+            "a compressed body was not understood, the same lines sent plain were; compression is off for 10 minutes and no \
+             point is lost; set `gzip` to false if a proxy on the way cannot be changed"
+        );
+    }
+
+    fn warn_of_odd_answer(&self, status: StatusCode) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            warn!(
+                target: "tower_influx",
+                server = %self.describe(),
+                %status,
+                "InfluxDB answers 204 to a write; this answer without a body is taken for yes, and the points count as \
+                 written; check that `url` leads to the database"
+            );
+        }
+    }
+}
+
+impl<T: Transport> Sink for InfluxSink<T> {
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        Box::pin(self.deliver(batch.bytes()))
+    }
+
+    /// Writes nothing, which passes every check that a write passes. InfluxDB 3 and some others complain that nothing came:
+    /// that is a yes as well.
+    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+        Box::pin(async {
+            match self.deliver(&Bytes::new()).await {
+                Ok(_) => Ok(()),
+                Err(error) if matches!(error.kind, WriteErrorKind::Refused(_)) => Ok(()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    fn describe(&self) -> String {
+        format!("InfluxDB at {}, bucket `{}`", self.url, self.settings.bucket)
+    }
+
+    /// Neither client nor endpoint belong to it: what one could not write, the other may.
+    fn target(&self) -> String {
+        let settings = &self.settings;
+        let policy = settings.retention_policy.as_deref().unwrap_or_default();
+        format!("influx\n{}\n{}\n{}\n{policy}", self.url, settings.organization, settings.bucket)
+    }
+}
+
+/// Whether the server is reached without a network: compression would cost more than it saves, and no proxy belongs between.
+pub(super) fn is_this_host(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// How the clients call themselves.
+pub(super) const USER_AGENT: &str = concat!("tower-influx/", env!("CARGO_PKG_VERSION"));
+/// What lines are, for servers that look.
+pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+/// An idle connection is given up before nginx, which waits 75 seconds, closes it under a write.
+pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Finds out that the other side is gone, where nothing else would.
+pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+const PLAIN_FOR: Duration = Duration::from_secs(10 * 60);

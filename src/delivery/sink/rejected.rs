@@ -1,0 +1,219 @@
+//! Files for lines that the server refused for good.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::SystemTime,
+};
+
+use tokio::{
+    runtime::Handle,
+    sync::{Mutex, Semaphore},
+    task,
+};
+
+use crate::{
+    delivery::{batch::Batch, sink::rotation::RotatingFiles},
+    error::Error,
+    fs_ext,
+    stats::{Counter, RejectReason},
+};
+
+/// Writes lines into files named `rejected-20260603T101112Z-0000.lp`, so that people can see what was refused, mend it
+/// and import it.
+///
+/// They are valid line protocol: before each group of lines stands a comment with the time, the reason and what the server
+/// said. A file grows to 16 MiB, all together to 256 MiB; then the oldest go.
+///
+/// The lines are in the books as rejected already, so nothing here is worth waiting for: what comes while 8 MiB wait for the
+/// disk, and what the disk does not take, is counted and gone.
+#[derive(Debug)]
+pub(crate) struct RejectedFiles {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    directory: PathBuf,
+    files: Arc<Mutex<RotatingFiles>>,
+    /// A permit for each KiB that may wait.
+    room: Arc<Semaphore>,
+    lost: Counter,
+    failing: AtomicBool,
+}
+
+impl RejectedFiles {
+    /// Creates the directory, and tries whether it can be written.
+    pub(crate) fn new(directory: &Path) -> Result<Self, Error> {
+        fs_ext::create_directory(directory).and_then(|()| fs_ext::probe(directory)).map_err(|error| {
+            let what = format!(
+                "setting `rejected_directory` is `{}`, where no files can be written: \
+                 name a directory that this user can write, or make it so",
+                directory.display()
+            );
+            Error::io(what, error)
+        })?;
+        let files = RotatingFiles::new(directory, PREFIX, MAX_FILE_SIZE, MAX_TOTAL_SIZE);
+        Ok(Self {
+            shared: Arc::new(Shared {
+                directory: directory.to_owned(),
+                files: Arc::new(Mutex::new(files)),
+                room: Arc::new(Semaphore::new(ROOM as usize)),
+                lost: Counter::default(),
+                failing: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    /// Never waits and never fails. `message` is what the server said; it must hold no secret.
+    pub(crate) fn write(&self, lines: &Batch, reason: RejectReason, message: &str) {
+        let now = SystemTime::now();
+        let (comment, lines, shared) = (comment(now, lines, reason, message), lines.clone(), &self.shared);
+        let kib = u32::try_from(lines.bytes().len() / 1024 + 1).unwrap_or(ROOM).min(ROOM);
+        let (Ok(runtime), Ok(permit)) =
+            (Handle::try_current(), Arc::clone(&shared.room).try_acquire_many_owned(kib))
+        else {
+            shared.lose(&lines, "too much waits for the disk");
+            return;
+        };
+        let shared = Arc::clone(shared);
+        runtime.spawn(async move {
+            // One after the other, or a disk that hangs would hold a thread for each call.
+            let mut files = Arc::clone(&shared.files).lock_owned().await;
+            let ended =
+                task::spawn_blocking(move || match files.append(now, &[comment.as_bytes(), lines.bytes()]) {
+                    Ok(()) => shared.failing.store(false, Ordering::Relaxed),
+                    Err(error) => shared.lose(&lines, &error.to_string()),
+                });
+            let _ = ended.await;
+            drop(permit);
+        });
+    }
+
+    /// Returns when everything handed over before is in the files or lost.
+    pub(crate) async fn finish(&self) {
+        let _ = self.shared.room.acquire_many(ROOM).await;
+    }
+
+    /// Rejected points that came into no file.
+    #[cfg(test)]
+    pub(crate) fn lost(&self) -> u64 {
+        self.shared.lost.count()
+    }
+}
+
+impl Shared {
+    fn lose(&self, lines: &Batch, why: &str) {
+        self.lost.add(lines.len() as u64);
+        if !self.failing.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                directory = %self.directory.display(),
+                why,
+                "rejected points cannot be written to `rejected_directory`: they are counted as rejected all the same, \
+                 but can be looked at nowhere; make room, or make the directory writable"
+            );
+        }
+    }
+}
+
+fn comment(now: SystemTime, lines: &Batch, reason: RejectReason, message: &str) -> String {
+    let (stamp, points) = (fs_ext::stamp(now), lines.len());
+    let message: String = message
+        .chars()
+        .map(|character| if character.is_control() { ' ' } else { character })
+        .take(MAX_MESSAGE)
+        .collect();
+    format!("# {stamp} rejected points={points} reason={reason} {message}\n")
+}
+
+const PREFIX: &str = "rejected";
+const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
+const MAX_TOTAL_SIZE: u64 = 256 * 1024 * 1024;
+/// KiB of lines that may wait for the disk.
+const ROOM: u32 = 8 * 1024;
+/// Characters.
+const MAX_MESSAGE: usize = 200;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs_ext::faults;
+    use bytes::Bytes;
+    use std::fs;
+
+    fn batch(text: &str) -> Batch {
+        let lines = text.matches('\n').count();
+        Batch::new(Bytes::copy_from_slice(text.as_bytes()), lines, 0, SystemTime::now())
+    }
+
+    fn stored(directory: &Path) -> String {
+        let files = fs_ext::list(directory).expect("lists");
+        files.iter().map(|file| fs::read_to_string(&file.path).expect("reads")).collect()
+    }
+
+    #[tokio::test]
+    async fn lines_stand_behind_a_comment_that_no_message_can_leave() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        rejected.write(&batch("a v=1 1\n"), RejectReason::FieldType, "conflict\nb v=2 2\r\n");
+        rejected.write(&batch("c v=3 3\nd v=4 4\n"), RejectReason::Unisolated, &"ä".repeat(1000));
+        rejected.finish().await;
+        let text = stored(directory.path());
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 5, "{text}");
+        assert!(lines[0].ends_with("Z rejected points=1 reason=field_type conflict b v=2 2  "), "{text}");
+        assert_eq!(lines[1], "a v=1 1");
+        assert!(lines[2].starts_with("# ") && lines[2].chars().count() < 300);
+        assert_eq!(lines[3..], ["c v=3 3", "d v=4 4"]);
+        assert!(text.ends_with('\n') && rejected.lost() == 0);
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_does_not_take_is_counted_and_leaves_nothing_half() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        rejected.write(&batch("a v=1 1\n"), RejectReason::Other, "");
+        rejected.finish().await;
+        let before = stored(directory.path());
+        let full = faults::inject(directory.path(), faults::Operation::Write(5), 28);
+        rejected.write(&batch("b v=1 1\nc v=1 1\n"), RejectReason::Other, "");
+        rejected.finish().await;
+        assert_eq!((rejected.lost(), stored(directory.path())), (2, before));
+        drop(full);
+        rejected.write(&batch("d v=1 1\n"), RejectReason::Other, "");
+        rejected.finish().await;
+        assert!(stored(directory.path()).ends_with("d v=1 1\n"));
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_the_disk_is_bounded() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        // As if the disk hung.
+        let hanging = Arc::clone(&rejected.shared.files).lock_owned().await;
+        let half = batch(&format!("a v=\"{}\" 1\n", "x".repeat(5 * 1024 * 1024)));
+        rejected.write(&half, RejectReason::TooLarge, "");
+        rejected.write(&half, RejectReason::TooLarge, "");
+        rejected.write(&batch("b v=1 1\n"), RejectReason::Other, "");
+        assert_eq!(rejected.lost(), 1);
+        drop(hanging);
+        rejected.finish().await;
+        assert_eq!(stored(directory.path()).lines().filter(|line| !line.starts_with('#')).count(), 2);
+    }
+
+    #[test]
+    fn without_a_runtime_it_counts_and_a_bad_directory_is_said_at_start() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        rejected.write(&batch("a v=1 1\n"), RejectReason::Other, "");
+        assert_eq!(rejected.lost(), 1);
+        let file = directory.path().join("file");
+        fs::write(&file, "").expect("writes");
+        let error = RejectedFiles::new(&file).expect_err("not a directory");
+        assert!(error.is_io() && error.to_string().contains("rejected_directory"), "{error}");
+    }
+}

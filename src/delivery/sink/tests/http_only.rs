@@ -1,0 +1,134 @@
+//! What only the client `http` can do.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    AUTHORIZATION, InfluxClient, Sink, WriteErrorKind, batch,
+    fault_server::{FaultServer, Received, Step},
+    influx, kind, settings, write,
+};
+use crate::{
+    delivery::sink::Hint,
+    settings::{InfluxApi, InfluxAuthorization, InfluxSettings, Token},
+};
+
+fn sink(url: &str, change: impl FnOnce(&mut InfluxSettings)) -> Arc<dyn Sink> {
+    let mut settings = settings(InfluxClient::Http, url);
+    change(&mut settings);
+    influx(&settings).expect("settings that work")
+}
+
+async fn received(change: impl FnOnce(&mut InfluxSettings)) -> Received {
+    let server = FaultServer::scripted([]).await;
+    write(&sink(&server.url(), change), 1).await.expect("204");
+    server.received().remove(0)
+}
+
+#[tokio::test]
+async fn version_1_takes_user_and_password_in_a_header() {
+    let request = received(|settings| {
+        settings.api = InfluxApi::V1;
+        settings.token = Token::default();
+        settings.username = "Aladdin".to_owned();
+        settings.password = "open sesame".into();
+        settings.retention_policy = Some("year".to_owned());
+    })
+    .await;
+    assert_eq!(request.target, "/write?db=b%26cket&rp=year&precision=ns");
+    assert_eq!(request.header("authorization"), Some("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ=="));
+    assert_eq!(&request.body[..], &batch(1).bytes()[..]);
+}
+
+#[tokio::test]
+async fn version_3_has_its_own_endpoint() {
+    let request = received(|settings| {
+        settings.api = InfluxApi::V3;
+        settings.authorization = InfluxAuthorization::Bearer;
+        settings.no_sync = true;
+    })
+    .await;
+    assert_eq!(
+        request.target,
+        "/api/v3/write_lp?db=b%26cket&precision=nanosecond&accept_partial=true&no_sync=true"
+    );
+    assert_eq!(request.header("authorization"), Some("Bearer hunter2-secret"));
+}
+
+#[tokio::test]
+async fn base_paths_and_further_headers_are_sent() {
+    let server = FaultServer::scripted([]).await;
+    let sink = sink(&format!("{}/insert/0/influx/", server.url()), |settings| {
+        settings.headers.insert("X-Scope-OrgID".to_owned(), "tenant".into());
+        settings.headers.insert("User-Agent".to_owned(), "ours".into());
+    });
+    write(&sink, 1).await.expect("204");
+    let request = server.received().remove(0);
+    assert!(request.target.starts_with("/insert/0/influx/api/v2/write?"), "{}", request.target);
+    assert_eq!(request.header("x-scope-orgid"), Some("tenant"));
+    assert_eq!(request.headers.iter().filter(|(name, _)| name == "user-agent").count(), 1);
+    assert_eq!(request.header("user-agent"), Some("ours"));
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let date = jiff::Timestamp::try_from(SystemTime::now() + Duration::from_secs(100)).expect("a time");
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).expect("a date");
+    let steps = [
+        Step::status(429).with_header("retry-after", "7"),
+        Step::status(503).with_header("retry-after", &date),
+        Step::status(503).with_header("retry-after", "later"),
+    ];
+    let server = FaultServer::scripted(steps).await;
+    let sink = sink(&server.url(), |_| {});
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        match kind(&sink, 1).await {
+            WriteErrorKind::Throttled { retry_after } => waits.push(retry_after),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(waits[0], Some(Duration::from_secs(7)));
+    assert!(waits[1].is_some_and(|wait| (90..=100).contains(&wait.as_secs())), "{waits:?}");
+    assert_eq!(waits[2], None);
+}
+
+#[tokio::test]
+async fn a_secret_header_is_never_seen() {
+    let echo = |request: &Received| Step::text(400, format!("{:?}", request.headers));
+    let server = FaultServer::start(echo).await;
+    let sink = sink(&server.url(), |settings| {
+        settings.token = Token::default();
+        settings.authorization = InfluxAuthorization::Basic;
+        settings.username = "Aladdin".to_owned();
+        settings.password = "open sesame".into();
+        settings.headers.insert("x-key".to_owned(), "open-the-door".into());
+    });
+    let error = write(&sink, 1).await.expect_err("400");
+    for secret in ["open", "sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ"] {
+        assert!(!format!("{error} {error:?}").contains(secret), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_not_read_to_its_end() {
+    let page = "x".repeat(30_000_000);
+    let server = FaultServer::scripted([Step::text(401, page)]).await;
+    let sink = sink(&server.url(), |_| {});
+    assert_eq!(kind(&sink, 1).await, AUTHORIZATION);
+    write(&sink, 1).await.expect("the next one is taken");
+}
+
+#[tokio::test]
+async fn version_3_names_the_refused_lines() {
+    let body = r#"{"error":"partial write of line protocol occurred","data":[{"error_message":"No fields were provided","line_number":2,"original_line":"m "}]}"#;
+    let server = FaultServer::scripted([Step::text(400, body)]).await;
+    let WriteErrorKind::Refused(refused) =
+        kind(&sink(&server.url(), |settings| settings.api = InfluxApi::V3), 1).await
+    else {
+        panic!("400 refuses");
+    };
+    assert_eq!(refused.hint, Hint::Lines(vec![1]));
+}

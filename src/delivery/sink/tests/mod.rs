@@ -1,0 +1,84 @@
+//! One suite for every client, against servers that fail in every way we know.
+
+mod answers;
+mod compression;
+mod connections;
+mod credentials;
+#[cfg(feature = "http")]
+mod http_only;
+mod live;
+mod proxies;
+mod side_by_side;
+#[path = "../../../../tests/support/mod.rs"]
+mod support;
+#[cfg(feature = "http")]
+mod tls;
+
+use std::{sync::Arc, time::SystemTime};
+
+use bytes::Bytes;
+
+use self::support::fault_server;
+use super::{Blocked, Sink, WriteError, WriteErrorKind, Written, influx};
+use crate::{
+    delivery::batch::Batch,
+    settings::{InfluxClient, InfluxSettings},
+};
+
+/// Makes of an async function that takes a [`InfluxClient`] one test for each client.
+macro_rules! for_each_client {
+    ($($name:ident),* $(,)?) => {
+        #[cfg(feature = "influxdb2")]
+        mod influxdb2 {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::InfluxClient::Influxdb2).await;
+            })*
+        }
+
+        #[cfg(feature = "http")]
+        mod http {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name(super::InfluxClient::Http).await;
+            })*
+        }
+    };
+}
+use for_each_client;
+
+fn settings(client: InfluxClient, url: &str) -> InfluxSettings {
+    InfluxSettings {
+        url: url.to_owned(),
+        client,
+        organization: "o rg".to_owned(),
+        bucket: "b&cket".to_owned(),
+        token: "hunter2-secret".into(),
+        ..InfluxSettings::default()
+    }
+}
+
+fn sink(client: InfluxClient, url: &str) -> Arc<dyn Sink> {
+    influx(&settings(client, url)).expect("settings that work")
+}
+
+fn batch(lines: usize) -> Batch {
+    let text: String = (0..lines)
+        .map(|number| {
+            format!("requests,route=GET:/version execution_time=0.5,request_id=\"{number}\" {number}\n")
+        })
+        .collect();
+    Batch::new(Bytes::from(text), lines, 1, SystemTime::UNIX_EPOCH)
+}
+
+async fn write(sink: &Arc<dyn Sink>, lines: usize) -> Result<Written, WriteError> {
+    sink.write(&batch(lines)).await
+}
+
+async fn kind(sink: &Arc<dyn Sink>, lines: usize) -> WriteErrorKind {
+    write(sink, lines).await.expect_err("a server that fails").kind
+}
+
+const AUTHORIZATION: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Authorization);
+const TARGET: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Target);
+const CONFIGURATION: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Configuration);

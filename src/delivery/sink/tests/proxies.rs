@@ -1,0 +1,69 @@
+//! Proxies of the environment, which a process reads once: each test runs itself again as a child with another environment.
+
+use std::{env, process::Command};
+
+use super::{
+    InfluxClient,
+    fault_server::{FaultServer, Step},
+    for_each_client, influx, settings,
+};
+
+for_each_client!(proxies_of_the_environment_are_taken, no_proxy_stands_before_this_host);
+
+async fn proxies_of_the_environment_are_taken(client: InfluxClient) {
+    let proxy = FaultServer::scripted([]).await;
+    write_in_child(client, "http://influx.example:8086", &proxy).await;
+    let received = proxy.received();
+    assert_eq!(received.len(), 1);
+    let request = &received[0];
+    assert!(request.target.starts_with("http://influx.example:8086/api/v2/write?"), "{}", request.target);
+    assert!(!request.lines().is_empty());
+}
+
+async fn no_proxy_stands_before_this_host(client: InfluxClient) {
+    let proxy = FaultServer::scripted([]).await;
+    let server = FaultServer::scripted([]).await;
+    write_in_child(client, &server.url(), &proxy).await;
+    assert_eq!((server.received().len(), proxy.connections()), (1, 0));
+}
+
+#[cfg(feature = "http")]
+#[tokio::test]
+async fn https_goes_through_a_tunnel() {
+    let proxy = FaultServer::start(|_| Step::Close).await;
+    write_in_child(InfluxClient::Http, "https://influx.example:8087", &proxy).await;
+    let targets: Vec<_> = proxy
+        .received()
+        .into_iter()
+        .map(|request| format!("{} {}", request.method, request.target))
+        .collect();
+    assert_eq!(targets, ["CONNECT influx.example:8087"]);
+}
+
+/// The other side of the tests above: one write to the address that the environment names.
+#[tokio::test]
+#[ignore = "run as a child by the other tests of this file"]
+async fn child() {
+    let client = if env::var("TEST_CLIENT").as_deref() == Ok("Http") {
+        InfluxClient::Http
+    } else {
+        InfluxClient::Influxdb2
+    };
+    let settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
+    // The parent looks at what arrived.
+    let _ = super::write(&influx(&settings).expect("settings that work"), 1).await;
+}
+
+async fn write_in_child(client: InfluxClient, url: &str, proxy: &FaultServer) {
+    let mut command = Command::new(env::current_exe().expect("this binary"));
+    command.args(["--exact", "delivery::sink::tests::proxies::child", "--ignored"]);
+    for name in ["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy", "https_proxy"] {
+        command.env_remove(name);
+    }
+    command.env("HTTP_PROXY", proxy.url()).env("http_proxy", proxy.url()).env("HTTPS_PROXY", proxy.url());
+    command.env("TEST_URL", url).env("TEST_CLIENT", format!("{client:?}"));
+    let output =
+        tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("a child");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && said.contains("1 passed"), "{said}");
+}

@@ -1,0 +1,250 @@
+//! One file of the spool: its name, its first line, and whether what was read is what was written.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::Path,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use bytes::Bytes;
+
+use crate::{delivery::batch::Batch, fs_ext};
+
+/// What the first line says of the lines after it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Header {
+    sequence: u64,
+    /// Nanoseconds since the epoch.
+    created: u64,
+    pub(super) points: usize,
+    /// Of the lines, without the header.
+    pub(super) bytes: u64,
+    target: u64,
+    /// CRC-32 of the lines.
+    checksum: u32,
+}
+
+/// What a file turned out to be.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Batch(Header),
+    OtherTarget,
+    NewerVersion,
+    /// Not as anybody has written it, in words.
+    Damaged(&'static str),
+}
+
+impl Header {
+    pub(super) fn new(batch: &Batch, target: u64) -> Self {
+        let created = batch.created().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            sequence: batch.sequence(),
+            created: u64::try_from(created.as_nanos()).unwrap_or(u64::MAX),
+            points: batch.len(),
+            bytes: batch.bytes().len() as u64,
+            target,
+            checksum: crc32fast::hash(batch.bytes()),
+        }
+    }
+
+    pub(super) fn encode(&self) -> String {
+        let Self { sequence, created, points, bytes, target, checksum } = self;
+        let text = format!(
+            "{MAGIC}{VERSION} sequence={sequence} created={created} points={points} bytes={bytes} \
+             target={target:016x} lines={checksum:08x}"
+        );
+        let check = crc32fast::hash(text.as_bytes());
+        format!("{text}{CHECK}{check:08x}\n")
+    }
+
+    /// When the batch was sealed. A clock that was ahead then must not keep the file for ever, so it is not after `now`.
+    pub(super) fn created(&self, now: SystemTime) -> SystemTime {
+        UNIX_EPOCH.checked_add(Duration::from_nanos(self.created)).map_or(now, |created| created.min(now))
+    }
+
+    /// Length of the whole file.
+    pub(super) fn file_bytes(&self) -> u64 {
+        self.bytes.saturating_add(self.encode().len() as u64)
+    }
+
+    /// The batch again, if these lines are the ones it was written with.
+    pub(super) fn batch(&self, lines: Vec<u8>, now: SystemTime) -> Option<Batch> {
+        let whole = crc32fast::hash(&lines) == self.checksum
+            && lines.last() == Some(&b'\n')
+            && lines.iter().filter(|byte| **byte == b'\n').count() == self.points;
+        whole.then(|| Batch::new(Bytes::from(lines), self.points, self.sequence, self.created(now)))
+    }
+
+    /// `line` is without its line break, and its check has been found right.
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.strip_prefix(MAGIC)?.split(' ').skip(1);
+        let mut field = |name: &str| fields.next()?.strip_prefix(name)?.strip_prefix('=');
+        let header = Self {
+            sequence: field("sequence")?.parse().ok()?,
+            created: field("created")?.parse().ok()?,
+            points: field("points")?.parse().ok()?,
+            bytes: field("bytes")?.parse().ok()?,
+            target: u64::from_str_radix(field("target")?, 16).ok()?,
+            checksum: u32::from_str_radix(field("lines")?, 16).ok()?,
+        };
+        // Whatever else would read the same, a sign or a leading zero, was not written by us.
+        let written = header.encode();
+        (written.trim_end() == line && header.points > 0).then_some(header)
+    }
+}
+
+/// Reads the header and compares the length, but not the lines. Leaves the file at its first line.
+pub(super) fn read_header(path: &Path, target: u64) -> io::Result<(Found, File)> {
+    #[cfg(test)]
+    fs_ext::faults::check(fs_ext::faults::Operation::Read, path)?;
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let mut start = Vec::with_capacity(MAX_HEADER);
+    (&file).take(MAX_HEADER as u64).read_to_end(&mut start)?;
+    let found = judge(&start, length, target);
+    if let Found::Batch(header) = &found {
+        let first_line = header.file_bytes() - header.bytes;
+        io::Seek::seek(&mut &file, io::SeekFrom::Start(first_line))?;
+    }
+    Ok((found, file))
+}
+
+/// The rest of a file whose header was read.
+pub(super) fn read_lines(file: &File, header: &Header) -> io::Result<Vec<u8>> {
+    let mut lines = Vec::new();
+    let length = usize::try_from(header.bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    // A length that is true, but more than there is memory, must not end the process.
+    lines.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
+    file.take(header.bytes).read_to_end(&mut lines)?;
+    Ok(lines)
+}
+
+fn judge(start: &[u8], length: u64, target: u64) -> Found {
+    let Some(line) = start.iter().position(|byte| *byte == b'\n').and_then(|end| start.get(..end)) else {
+        return Found::Damaged("it has no first line");
+    };
+    let Ok(line) = std::str::from_utf8(line) else { return Found::Damaged("its first line is not text") };
+    // Magic, version and check are where they are in every version, so that a newer one is told from a damaged one.
+    let Some((text, check)) = line.rsplit_once(CHECK) else {
+        return Found::Damaged("its first line has no check");
+    };
+    if format!("{:08x}", crc32fast::hash(text.as_bytes())) != check {
+        return Found::Damaged("the check of its first line is wrong");
+    }
+    let version = text.strip_prefix(MAGIC).and_then(|rest| rest.split(' ').next());
+    match version.and_then(|version| version.parse::<u32>().ok()) {
+        Some(version) if version > VERSION => return Found::NewerVersion,
+        Some(VERSION) => {}
+        _ => return Found::Damaged("its first line is not of a spool"),
+    }
+    match Header::parse(line) {
+        None => Found::Damaged("its first line cannot be read"),
+        Some(header) if header.target != target => Found::OtherTarget,
+        Some(header) if header.file_bytes() != length => Found::Damaged("its length is wrong"),
+        Some(header) => Found::Batch(header),
+    }
+}
+
+/// Two hashes that are equal would send points to the wrong database, so this one has 64 bits. It must never change.
+pub(super) fn hash(target: &str) -> u64 {
+    // FNV-1a.
+    target
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// `run` is a random number of the process: names then differ even where two write to one directory against all rules.
+pub(super) fn name(created: SystemTime, run: u32, number: u64) -> String {
+    format!("batch-{}-{run:08x}-{number:06}.lp", fs_ext::stamp(created))
+}
+
+/// Whether this is what [`name`] gives.
+pub(super) fn is_name(name: &str) -> bool {
+    let Some(rest) = name.strip_prefix("batch-").and_then(|rest| rest.strip_suffix(".lp")) else {
+        return false;
+    };
+    let mut parts = rest.split('-');
+    let (stamp, run, number) = (parts.next(), parts.next(), parts.next());
+    stamp.is_some_and(fs_ext::is_stamp)
+        && run.is_some_and(|run| run.len() == 8 && run.bytes().all(|byte| byte.is_ascii_hexdigit()))
+        && number.is_some_and(|number| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        && parts.next().is_none()
+}
+
+/// Whether this is the name of a file that was not finished.
+pub(super) fn is_temporary(name: &str) -> bool {
+    name.strip_suffix(TEMPORARY).is_some_and(is_name)
+}
+
+const MAGIC: &str = "# tower-influx spool version=";
+const VERSION: u32 = 1;
+const CHECK: &str = " check=";
+/// No header of any version is longer.
+const MAX_HEADER: usize = 512;
+pub(super) const TEMPORARY: &str = ".new";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> Header {
+        let batch = Batch::new(Bytes::from_static(b"a v=1 1\n"), 1, 7, UNIX_EPOCH + Duration::from_nanos(5));
+        Header::new(&batch, 9)
+    }
+
+    #[test]
+    fn the_header_is_stable() {
+        let text = "# tower-influx spool version=1 sequence=7 created=5 points=1 bytes=8 \
+                    target=0000000000000009 lines=6446e3b3 check=76298d58\n";
+        assert_eq!(header().encode(), text);
+        assert_eq!(hash("http://localhost:8086 luna requests"), 0x1eb5_80c4_47c2_53b0);
+        assert_eq!(hash(""), 0xcbf2_9ce4_8422_2325);
+    }
+
+    #[test]
+    fn a_header_is_read_as_it_was_written_and_not_otherwise() {
+        let length = header().file_bytes();
+        let judged = |text: &str| judge(text.as_bytes(), length, 9);
+        assert_eq!(judged(&header().encode()), Found::Batch(header()));
+        assert_eq!(judge(header().encode().as_bytes(), length, 8), Found::OtherTarget);
+        assert_eq!(judge(header().encode().as_bytes(), length + 1, 9), Found::Damaged("its length is wrong"));
+
+        let sealed = |text: String| format!("{text}{CHECK}{:08x}\n", crc32fast::hash(text.as_bytes()));
+        assert_eq!(judged(&sealed(format!("{MAGIC}2 anything else"))), Found::NewerVersion);
+        for bad in [
+            format!("{MAGIC}0 sequence=7"),
+            format!("{MAGIC}1"),
+            format!("{MAGIC}x"),
+            "# other version=1".to_owned(),
+            header().encode().split(CHECK).next().expect("text").replace("points=1", "points=+1"),
+            header().encode().split(CHECK).next().expect("text").replace("points=1", "points=0"),
+        ] {
+            assert!(matches!(judged(&sealed(bad.clone())), Found::Damaged(_)), "{bad}");
+        }
+        for bad in ["", "\n", " check=\n", "# tower-influx spool version=1\n", "a v=1 1\n"] {
+            assert!(matches!(judged(bad), Found::Damaged(_)), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_time_ahead_of_the_clock_counts_as_now() {
+        let now = UNIX_EPOCH + Duration::from_secs(1);
+        let created = |created| Header { created, ..header() }.created(now);
+        assert_eq!(created(1), UNIX_EPOCH + Duration::from_nanos(1));
+        assert_eq!((created(2_000_000_000), created(u64::MAX)), (now, now));
+    }
+
+    #[test]
+    fn only_own_names_are_known() {
+        let own = name(UNIX_EPOCH, 0xab, 3);
+        assert_eq!(own, "batch-19700101T000000Z-000000ab-000003.lp");
+        assert!(is_name(&own) && is_name(&name(SystemTime::now(), u32::MAX, u64::MAX)));
+        assert!(is_temporary(&format!("{own}{TEMPORARY}")) && !is_temporary(&own));
+        for other in
+            ["batch-.lp", "batch-19700101T000000Z-000000ab-000003", "x.lp", "batch-19700101T000000Z-ab-1.lp"]
+        {
+            assert!(!is_name(other), "{other}");
+        }
+    }
+}

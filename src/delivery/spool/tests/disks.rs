@@ -1,0 +1,167 @@
+//! Disks that are full, read-only, broken or gone.
+
+use super::*;
+use crate::fs_ext::faults::{self, Operation};
+
+const NO_SPACE: i32 = 28;
+const INPUT_OUTPUT: i32 = 5;
+const READ_ONLY: i32 = 30;
+
+#[tokio::test(start_paused = true)]
+async fn an_error_switches_the_spool_off_for_a_minute_and_loses_nothing() {
+    let operations =
+        [Operation::Create, Operation::Write(0), Operation::Write(100), Operation::Sync, Operation::Rename];
+    for (operation, code) in
+        operations.into_iter().zip([NO_SPACE, INPUT_OUTPUT, NO_SPACE, INPUT_OUTPUT, READ_ONLY])
+    {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut fixture = Fixture::new(root.path());
+        let batch = fixture.batch(1, 2);
+        let fault = faults::inject(root.path(), operation, code);
+        match fixture.spool.store(&batch).await {
+            Err(StoreError::Io(error)) => assert_eq!(error.raw_os_error(), Some(code)),
+            other => panic!("{operation:?}: {other:?}"),
+        }
+        assert_eq!((fixture.books().in_flight, fixture.spool.counts().errors), (2, 1), "{operation:?}");
+        drop(fault);
+        assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
+        tokio::time::advance(Duration::from_secs(2)).await;
+        fixture.spool.store(&batch).await.expect("it is on again");
+        assert_eq!((fixture.books().in_flight, fixture.books().spooled), (0, 2));
+    }
+}
+
+#[tokio::test]
+async fn the_last_chance_is_taken_even_while_switched_off() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    let batch = fixture.batch(1, 2);
+    let fault = faults::inject(root.path(), Operation::Sync, NO_SPACE);
+    fixture.spool.store(&batch).await.expect_err("full");
+    fixture.spool.store_blocking(&batch).expect_err("full");
+    drop(fault);
+    fixture.spool.store_blocking(&batch).expect("stores");
+    assert_eq!(fixture.books().spooled, 2);
+}
+
+#[tokio::test]
+async fn a_full_disk_at_start_does_not_keep_the_service_from_starting() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    fixture.store(1, 1).await;
+    let fault = faults::inject(root.path(), Operation::Create, NO_SPACE);
+    let mut fixture = fixture.restart();
+    let batch = fixture.batch(2, 1);
+    assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
+    assert_eq!(fixture.send_all().await, [1]);
+    drop((fault, fixture));
+
+    let _fault = faults::inject(root.path(), Operation::Create, READ_ONLY);
+    let error = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect_err("read-only");
+    assert!(error.is_io() && error.to_string().contains("spool.directory"), "{error}");
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_is_tried_three_times() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    fixture.store(1, 2).await;
+    fixture.store(2, 2).await;
+    let bad = files(&fixture.spool.home().directory()).remove(0);
+    let _fault = faults::inject(&bad, Operation::Read, INPUT_OUTPUT);
+    for _ in 0..2 {
+        let entry = fixture.spool.take_oldest().expect("waits");
+        assert!(matches!(fixture.spool.load(&entry).await, Err(LoadError::Io(_))));
+        fixture.books();
+        fixture.spool.release(entry);
+        let other = fixture.spool.take_oldest().expect("the other one is not held up");
+        fixture.spool.load(&other).await.expect("loads");
+        fixture.spool.release(other);
+    }
+    assert_eq!(fixture.send_all().await, [2]);
+    assert_eq!(fixture.books().dropped[&DropReason::SpoolCorrupt], 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_file_that_cannot_be_deleted_is_deleted_later() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    let entry = fixture.store(1, 2).await;
+    let path = files(&fixture.spool.home().directory()).remove(0);
+    let fault = faults::inject(root.path(), Operation::Remove, READ_ONLY);
+    fixture.settle(entry).await;
+    assert!(path.exists() && fixture.spool.is_empty());
+    drop(fault);
+    fixture.spool.expire();
+    assert_eq!(fixture.spool.undeleted(), [""; 0].map(PathBuf::from), "not yet");
+    assert!(path.exists());
+    tokio::time::advance(Duration::from_secs(61)).await;
+    fixture.spool.delete_paths(fixture.spool.undeleted().iter());
+    assert!(!path.exists());
+}
+
+#[tokio::test]
+async fn a_directory_that_somebody_deletes_is_made_again() {
+    let root = tempfile::tempdir().expect("a directory");
+    let path = root.path().join("spool");
+    let mut fixture = Fixture::new(&path);
+    fixture.store(1, 2).await;
+    fs::remove_dir_all(&path).expect("removes");
+    fixture.store(2, 3).await;
+    assert_eq!(fixture.send_all().await, [2]);
+    assert_eq!(fixture.books().dropped[&DropReason::SpoolCorrupt], 2);
+    fixture.store(3, 3).await;
+    assert_eq!(fixture.restart().books().recovered, 3);
+}
+
+/// A real full disk, where the user may mount one.
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn a_small_disk_that_fills_up_and_then_is_read_only() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mount = |options: &str| {
+        let mut command = std::process::Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", options, "none"]).arg(root.path());
+        command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
+    };
+    if !mount("size=256k") {
+        let mut out = std::io::stderr();
+        let _ = io::Write::write_all(&mut out, b"NOT RUN: a spool on a small disk (no right to mount one)\n");
+        return;
+    }
+    struct Mounted(PathBuf);
+    impl Drop for Mounted {
+        fn drop(&mut self) {
+            let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        }
+    }
+    let _mounted = Mounted(root.path().to_owned());
+
+    let mut fixture = Fixture::new(root.path());
+    let mut stored = 0;
+    let refused = loop {
+        let batch = fixture.batch(stored, 3000);
+        match fixture.spool.store(&batch).await {
+            Ok(_) => stored += 1,
+            Err(StoreError::Io(error)) => {
+                assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+                break batch;
+            }
+            Err(StoreError::Off) => panic!("no error before"),
+        }
+    };
+    assert!(stored >= 2, "{stored}");
+    assert_eq!((fixture.books().in_flight, fixture.books().spooled), (3000, stored * 3000));
+    let first = fixture.spool.take_oldest().expect("some wait");
+    fixture.settle(first).await;
+    tokio::time::advance(Duration::from_secs(61)).await;
+    fixture.spool.store(&refused).await.expect("there is room again");
+
+    fixture.books();
+    drop(fixture);
+    assert!(mount("remount,ro"), "remounts");
+    let error = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect_err("read-only");
+    assert!(error.is_io(), "{error}");
+}

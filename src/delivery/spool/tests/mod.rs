@@ -1,0 +1,288 @@
+//! What tests of the spool share, and its ordinary life.
+
+use std::{
+    fs,
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+
+use super::*;
+
+mod damage;
+mod disks;
+mod processes;
+
+/// A spool in a directory of its own, with its books.
+struct Fixture {
+    settings: SpoolSettings,
+    ledger: Arc<Ledger>,
+    spool: Arc<Spool>,
+    accepted: u64,
+}
+
+impl Fixture {
+    fn new(root: &Path) -> Self {
+        Self::with(SpoolSettings::new(root))
+    }
+
+    fn with(settings: SpoolSettings) -> Self {
+        let ledger = Arc::new(Ledger::default());
+        let spool = Arc::new(Spool::open(&settings, TARGET, Arc::clone(&ledger)).expect("opens"));
+        Self { settings, ledger, spool, accepted: 0 }
+    }
+
+    /// A new process in the same directory, after this one has ended.
+    fn restart(self) -> Self {
+        let settings = self.settings.clone();
+        // Threads that still delete dropped files keep the spool open.
+        while Arc::strong_count(&self.spool) > 1 {
+            std::thread::yield_now();
+        }
+        drop(self);
+        Self::with(settings)
+    }
+
+    /// A batch that counts as in flight.
+    fn batch(&mut self, sequence: u64, points: usize) -> Batch {
+        self.accepted += points as u64;
+        self.ledger.lock().in_flight += points as u64;
+        batch(sequence, points)
+    }
+
+    async fn store(&mut self, sequence: u64, points: usize) -> Entry {
+        let batch = self.batch(sequence, points);
+        self.spool.store(&batch).await.expect("stores")
+    }
+
+    /// As the flusher does it when the server has taken the batch.
+    async fn settle(&mut self, entry: Entry) {
+        {
+            let mut books = self.ledger.lock();
+            books.spooled -= entry.points() as u64;
+            books.written += entry.points() as u64;
+        }
+        self.spool.acknowledge(entry).await;
+    }
+
+    /// Sends all that waits; the sequences of what was sent.
+    async fn send_all(&mut self) -> Vec<u64> {
+        let mut sent = Vec::new();
+        while let Some(entry) = self.spool.take_oldest() {
+            match self.spool.load(&entry).await {
+                Ok(batch) => {
+                    assert_eq!(batch.bytes(), super::tests::batch(batch.sequence(), batch.len()).bytes());
+                    sent.push(batch.sequence());
+                    self.settle(entry).await;
+                }
+                Err(LoadError::Lost) => {}
+                Err(LoadError::Io(error)) => panic!("reads: {error}"),
+            }
+        }
+        sent
+    }
+
+    fn books(&self) -> crate::stats::ledger::LedgerCounts {
+        let books = self.ledger.lock().clone();
+        let dropped: u64 = books.dropped.values().sum();
+        let gone = books.written + books.rejected.values().sum::<u64>() + dropped;
+        assert_eq!(self.accepted + books.recovered, gone + books.in_flight + books.spooled, "{books:?}");
+        assert_eq!(self.spool.counts().points, books.spooled, "the books against the files");
+        let files = files(&self.spool.home().directory());
+        let bytes: u64 = files.iter().map(|file| fs::metadata(file).expect("is there").len()).sum();
+        assert_eq!((self.spool.counts().files, self.spool.counts().bytes), (files.len(), bytes));
+        books
+    }
+}
+
+/// The sequence is also the second in which the batch was sealed.
+fn batch(sequence: u64, points: usize) -> Batch {
+    let text: String = (0..points).map(|point| format!("m v={sequence}i {point}\n")).collect();
+    let created = *START + Duration::from_secs(sequence);
+    Batch::new(Bytes::from(text), points, sequence, created)
+}
+
+static START: LazyLock<SystemTime> = LazyLock::new(|| SystemTime::now() - Duration::from_secs(1000));
+
+/// The batches in a directory, by name.
+fn files(directory: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> =
+        fs_ext::list(directory).expect("lists").into_iter().map(|file| file.path).collect();
+    files.retain(|path| path.file_name().is_some_and(|name| name != process_directory::LOCK));
+    files.sort();
+    files
+}
+
+const MIB: u64 = 1024 * 1024;
+const TARGET: &str = "http://localhost:8086 luna requests";
+
+#[tokio::test]
+async fn a_batch_waits_on_disk_and_comes_back_as_it_was() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(&root.path().join("spool"));
+    let entry = fixture.store(7, 3).await;
+    assert_eq!((fixture.books().in_flight, fixture.books().spooled), (0, 3));
+    assert_eq!(fixture.spool.counts().oldest, Some(entry.created()));
+
+    let path = files(&fixture.spool.home().directory()).pop().expect("one file");
+    let text = fs::read_to_string(&path).expect("reads");
+    let (header, lines) = text.split_once('\n').expect("a first line");
+    assert!(header.starts_with("# tower-influx spool version=1 sequence=7 "), "{header}");
+    assert_eq!(lines, "m v=7i 0\nm v=7i 1\nm v=7i 2\n");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = |path: &Path| fs::metadata(path).expect("is there").permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().expect("has one"))), (0o600, 0o700));
+        assert_eq!(mode(&fixture.settings.directory), 0o700);
+        assert_eq!(mode(&path.with_file_name(process_directory::LOCK)), 0o600);
+    }
+
+    let taken = fixture.spool.take_oldest().expect("one waits");
+    assert!(fixture.spool.take_oldest().is_none() && !fixture.spool.is_empty());
+    let loaded = fixture.spool.load(&taken).await.expect("loads");
+    assert_eq!((loaded.len(), loaded.sequence(), loaded.bytes()), (3, 7, batch(7, 3).bytes()));
+    assert_eq!(loaded.created(), entry.created());
+    fixture.settle(taken).await;
+    assert!(fixture.spool.is_empty() && files(path.parent().expect("has one")).is_empty());
+    assert_eq!((fixture.books().written, fixture.books().spooled), (3, 0));
+}
+
+#[tokio::test]
+async fn the_next_process_sends_what_is_left_oldest_first() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    for sequence in [5, 3, 4] {
+        fixture.store(sequence, 2).await;
+    }
+    let sent_from_memory = fixture.batch(1, 1);
+    let being_sent = fixture.spool.store_taken(&sent_from_memory).await.expect("stores");
+    assert_eq!(
+        fixture.spool.take_oldest().map(|entry| entry.points()),
+        Some(2),
+        "not the one that is being sent"
+    );
+    drop(being_sent);
+    let mut fixture = fixture.restart();
+    assert_eq!((fixture.books().recovered, fixture.spool.counts().files), (7, 4));
+    let last = fixture.batch(2, 1);
+    fixture.spool.store_blocking(&last).expect("stores");
+    assert_eq!(fixture.send_all().await, [1, 2, 3, 4, 5]);
+    let fixture = fixture.restart();
+    assert_eq!(fixture.books().recovered, 0);
+}
+
+#[tokio::test]
+async fn what_is_given_back_waits_for_its_turn() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    fixture.store(1, 1).await;
+    fixture.store(2, 1).await;
+    let failing = fixture.spool.take_oldest().expect("two wait");
+    fixture.spool.release(failing);
+    assert_eq!(fixture.send_all().await, [2, 1]);
+    fixture.books();
+}
+
+#[tokio::test]
+async fn the_oldest_go_when_bytes_or_files_are_too_many() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::with(SpoolSettings { max_files: 3, ..SpoolSettings::new(root.path()) });
+    for sequence in 1..=5 {
+        fixture.store(sequence, 2).await;
+    }
+    let being_sent = fixture.spool.take_oldest().expect("three wait");
+    fixture.store(6, 2).await;
+    // Older than all that wait, so it is the one that goes.
+    fixture.store(0, 1).await;
+    drop(being_sent);
+    let mut fixture = fixture.restart();
+    assert_eq!(fixture.books().recovered, 6);
+    assert_eq!(fixture.send_all().await, [3, 5, 6]);
+
+    let settings = SpoolSettings { max_size: MIB, ..SpoolSettings::new(root.path()) };
+    drop(fixture);
+    let mut fixture = Fixture::with(settings);
+    for sequence in 1..=4 {
+        fixture.store(sequence, 30_000).await;
+    }
+    let counts = fixture.spool.counts();
+    assert!((1..=2).contains(&counts.files) && counts.bytes <= MIB, "{counts:?}");
+    assert_eq!(fixture.ledger.lock().dropped[&DropReason::SpoolFull], 30_000 * (4 - counts.files as u64));
+    let too_large = fixture.batch(5, 200_000);
+    assert!(matches!(fixture.spool.store(&too_large).await, Err(StoreError::Io(_))));
+    fixture.store(6, 1).await;
+    assert_eq!(fixture.ledger.lock().in_flight, 200_000, "it stays in memory");
+}
+
+#[tokio::test]
+async fn bounds_that_have_become_smaller_hold_at_the_next_start() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    for sequence in 1..=5 {
+        fixture.store(sequence, 2).await;
+    }
+    drop(fixture);
+    let mut fixture = Fixture::with(SpoolSettings { max_files: 2, ..SpoolSettings::new(root.path()) });
+    let books = fixture.books();
+    assert_eq!((books.recovered, books.dropped[&DropReason::SpoolFull], books.spooled), (10, 6, 4));
+    assert_eq!(fixture.send_all().await, [4, 5]);
+}
+
+#[tokio::test]
+async fn what_is_too_old_goes_whatever_the_clock_does() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::with(SpoolSettings {
+        max_age: Duration::from_secs(2000),
+        ..SpoolSettings::new(root.path())
+    });
+    for sequence in 1..=3 {
+        fixture.store(sequence, 1).await;
+    }
+    // The clock goes back: nothing is older than its age then.
+    fixture.spool.expire_at(SystemTime::UNIX_EPOCH);
+    assert_eq!(fixture.spool.counts().files, 3);
+    let being_sent = fixture.spool.take_oldest().expect("three wait");
+    fixture.spool.expire_at(*START + Duration::from_secs(2000));
+    assert_eq!(fixture.spool.counts().files, 3);
+    fixture.spool.expire_at(*START + Duration::from_secs(2004));
+    assert_eq!(fixture.spool.counts().files, 1, "the one that is being sent");
+    assert_eq!(fixture.ledger.lock().dropped[&DropReason::SpoolExpired], 2);
+    fixture.settle(being_sent).await;
+
+    // A batch of the future, from a clock that was ahead, is kept and counts as new at the next start.
+    fixture.store(1_000_000, 1).await;
+    let fixture = fixture.restart();
+    assert!(fixture.spool.counts().oldest.is_some_and(|oldest| oldest <= SystemTime::now()));
+    fixture.spool.expire_at(SystemTime::now() + Duration::from_secs(2001));
+    assert!(fixture.spool.is_empty());
+}
+
+#[test]
+fn a_store_that_is_given_up_leaves_nothing() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    let batch = fixture.batch(1, 1);
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("builds");
+    let stored = runtime.block_on(async { fixture.spool.store(&batch).now_or_never() });
+    assert!(stored.is_none(), "it is given up while the thread writes");
+    // Waits for the thread that writes.
+    drop(runtime);
+    assert_eq!((fixture.books().in_flight, fixture.spool.counts().files), (1, 0));
+    assert_eq!(fixture.restart().books().recovered, 0);
+}
+
+#[tokio::test]
+async fn a_directory_that_cannot_be_used_is_said_at_start() {
+    let root = tempfile::tempdir().expect("a directory");
+    let file = root.path().join("file");
+    fs::write(&file, "").expect("writes");
+    let error = Spool::open(&SpoolSettings::new(&file), TARGET, Arc::default()).expect_err("not a directory");
+    let (io, error) = (error.is_io(), error.to_string());
+    assert!(
+        io && error.contains("spool.directory") && error.contains(&file.display().to_string()),
+        "{error}"
+    );
+}

@@ -1,0 +1,164 @@
+//! The way of a batch to disk: written under a temporary name, synced, renamed, entered into the books.
+
+use super::*;
+
+impl Spool {
+    /// Stores a batch that waits for its turn. On success its points have moved from `in_flight` to `spooled` in the ledger, and
+    /// what is then beyond the bounds was dropped, oldest first: that can be this very batch.
+    ///
+    /// # Cancel safety
+    ///
+    /// A call that is dropped has stored nothing: its file is removed, the ledger is as before.
+    pub(crate) async fn store(self: &Arc<Self>, batch: &Batch) -> Result<Entry, StoreError> {
+        self.store_as(batch, false).await
+    }
+
+    /// Like `store`, for a batch that is being sent from memory: nobody else takes it, and it is in no danger from the bounds.
+    pub(crate) async fn store_taken(self: &Arc<Self>, batch: &Batch) -> Result<Entry, StoreError> {
+        self.store_as(batch, true).await
+    }
+
+    /// Like `store`, on this thread: for shutdown and drop. It tries even while the spool is switched off, since there is no
+    /// later.
+    pub(crate) fn store_blocking(&self, batch: &Batch) -> Result<Entry, StoreError> {
+        let file = self.write(batch).map_err(|error| self.failed(error))?;
+        let (entry, dropped) = self.commit(file, batch, false);
+        self.delete(&dropped);
+        Ok(entry)
+    }
+
+    async fn store_as(self: &Arc<Self>, batch: &Batch, taken: bool) -> Result<Entry, StoreError> {
+        if self.state().off_until.is_some_and(|until| Instant::now() < until) {
+            return Err(StoreError::Off);
+        }
+        let (spool, copy) = (Arc::clone(self), batch.clone());
+        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is dropped there.
+        let file = match task::spawn_blocking(move || spool.write(&copy)).await {
+            Ok(written) => written.map_err(|error| self.failed(error))?,
+            Err(ended) => return Err(StoreError::Io(io::Error::other(ended))),
+        };
+        // No await from here on: a caller who gave up would count the points once more.
+        let (entry, dropped) = self.commit(file, batch, taken);
+        if !dropped.is_empty() {
+            self.off_thread(move |spool| spool.delete(&dropped));
+        }
+        Ok(entry)
+    }
+
+    fn write(&self, batch: &Batch) -> io::Result<NewFile> {
+        let directory = self.home().directory();
+        match self.write_in(&directory, batch) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.claim_again(&directory)?;
+                let directory = self.home().directory();
+                self.write_in(&directory, batch)
+            }
+            written => written,
+        }
+    }
+
+    fn write_in(&self, directory: &Path, batch: &Batch) -> io::Result<NewFile> {
+        let header = Header::new(batch, self.target);
+        if header.file_bytes() > self.max_size {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        let number = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let name = format::name(batch.created(), self.run, number);
+        let path = directory.join(&name);
+        let temporary = directory.join(name + format::TEMPORARY);
+        let file = fs_ext::create_file(&temporary)?;
+        let mut new = NewFile { path: temporary, number, bytes: header.file_bytes(), keep: false };
+        fs_ext::write_all(&file, &new.path, header.encode().as_bytes())?;
+        fs_ext::write_all(&file, &new.path, batch.bytes())?;
+        fs_ext::sync_file(&file, &new.path)?;
+        drop(file);
+        fs_ext::rename(&new.path, &path)?;
+        new.path = path;
+        fs_ext::sync_directory(directory)?;
+        Ok(new)
+    }
+
+    /// Somebody has deleted our directory while we ran.
+    fn claim_again(&self, lost: &Path) -> io::Result<()> {
+        {
+            let mut home = self.home();
+            if home.is_intact() {
+                return Ok(());
+            }
+            *home = ProcessDirectory::claim(&self.root, self.target)?;
+        }
+        tracing::warn!(
+            target: "tower_influx",
+            directory = %lost.display(),
+            "the spool's directory was deleted while in use: the points that were in it are lost; \
+             it was created anew, for those to come"
+        );
+        self.recover()
+    }
+
+    fn commit(&self, mut file: NewFile, batch: &Batch, taken: bool) -> (Entry, Vec<Entry>) {
+        let mut state = self.state();
+        let stored = Stored {
+            path: std::mem::take(&mut file.path),
+            points: batch.len(),
+            bytes: file.bytes,
+            created: batch.created(),
+            number: file.number,
+        };
+        file.keep = true;
+        let entry = state.queue.insert(stored, taken);
+        self.ledger.lock().spool(batch.len());
+        state.switch_on();
+        let dropped = self.drop_beyond_bounds(&mut state);
+        (entry, dropped)
+    }
+
+    fn failed(&self, error: io::Error) -> StoreError {
+        let mut state = self.state();
+        state.errors += 1;
+        // A batch that no bound can hold says nothing about the disk.
+        if error.kind() != io::ErrorKind::FileTooLarge {
+            state.switch_off(&error, &self.root);
+        }
+        StoreError::Io(error)
+    }
+}
+
+impl State {
+    pub(super) fn switch_off(&mut self, error: &io::Error, directory: &Path) {
+        if self.off_until.replace(Instant::now() + OFF).is_none() {
+            tracing::warn!(
+                target: "tower_influx",
+                directory = %directory.display(),
+                %error,
+                "the spool cannot store: points stay in memory, as far as `buffer_size` allows, and it is tried again \
+                 each minute; make room on the disk, or make the directory writable"
+            );
+        }
+    }
+
+    fn switch_on(&mut self) {
+        if self.off_until.take().is_some() {
+            tracing::info!(target: "tower_influx", "the spool stores again");
+        }
+    }
+}
+
+/// A file that is in nobody's books yet, removed unless it is kept.
+#[derive(Debug)]
+struct NewFile {
+    path: PathBuf,
+    number: u64,
+    bytes: u64,
+    keep: bool,
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if !self.keep {
+            let _ = fs_ext::remove_file(&self.path);
+        }
+    }
+}
+
+const OFF: Duration = Duration::from_secs(60);

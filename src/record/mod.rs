@@ -1,0 +1,4 @@
+//! Points into lines: the recorder and the filter.
+
+pub(crate) mod filter;
+pub(crate) mod recorder;

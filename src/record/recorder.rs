@@ -1,0 +1,301 @@
+//! Where points come in: from the layer and from the application, into the buffer, as bytes.
+
+use std::{
+    any::Any,
+    cell::Cell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::{
+    clock::{self, MonotonicInstant},
+    delivery::buffer::Buffer,
+    line_protocol::{
+        self, BodyFields, Changes, Extras, Id, RequestHead, RequestLine, RequestTemplate, StaticTags,
+    },
+    point::{
+        Point,
+        schema::{ERROR_CODE, ROUTE},
+    },
+    record::filter::Filter,
+    request::{ErrorCode, Route, data::Contents},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::{Limits, Settings},
+    stats::{DETACHED, RecorderCounters},
+};
+
+/// All that recording a point needs. It does not change while the monitor runs, so that a request takes no lock to read it.
+pub(crate) struct Recorder {
+    pub(crate) buffer: Arc<Buffer>,
+    pub(crate) counters: Arc<RecorderCounters>,
+    pub(crate) limits: Limits,
+    /// No other of this process has it.
+    pub(crate) number: u64,
+    template: RequestTemplate,
+    static_tags: StaticTags,
+    filter: Option<Filter>,
+    types: FieldTypes,
+    values: TagCardinality,
+    unmatched: Unmatched,
+    /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and service are gone.
+    #[expect(dead_code, reason = "held, never used: a path from a request to the flusher must not exist")]
+    keeps: Box<dyn Any + Send + Sync>,
+}
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FinishedRequest<'a> {
+    pub(crate) stamp: i64,
+    pub(crate) method: &'static str,
+    pub(crate) route: &'a Route,
+    pub(crate) status: u16,
+    pub(crate) failed: bool,
+    pub(crate) execution_time: Duration,
+    /// From the response's extensions.
+    pub(crate) error_code: Option<&'a ErrorCode>,
+    /// From the classifier.
+    pub(crate) classified_error_code: Option<&'a ErrorCode>,
+    pub(crate) body: Option<&'a BodyFields>,
+}
+
+impl Recorder {
+    pub(crate) fn new(
+        settings: &Settings,
+        buffer: Arc<Buffer>,
+        counters: Arc<RecorderCounters>,
+        keeps: impl Any + Send + Sync,
+    ) -> Self {
+        let static_tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
+        Self {
+            buffer,
+            counters,
+            limits: settings.limits,
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+            template: RequestTemplate::new(&static_tags, settings.request_id),
+            static_tags,
+            filter: Filter::new(&settings.filter),
+            types: FieldTypes::default(),
+            values: TagCardinality::new(settings.limits.tag_values),
+            unmatched: Unmatched::default(),
+            keeps: Box::new(keeps),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn request_started(&self, route: &Route) {
+        self.buffer.request_started();
+        self.unmatched.look(route);
+    }
+
+    /// What all lines of a method and a route have in common. See [`RequestTemplate::head`].
+    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
+        self.template.head(method, resource)
+    }
+
+    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none. `number` is that of
+    /// the id it was given.
+    pub(crate) fn record_request(&self, ended: &FinishedRequest<'_>, number: u64) {
+        let error_code = ended.error_code.or(ended.classified_error_code);
+        self.write_request(ended, ended.route, error_code, Id::Given(number), None);
+    }
+
+    /// As [`record_request`](Self::record_request), with what its slot holds.
+    #[inline(always)]
+    pub(crate) fn record_request_with(&self, ended: &FinishedRequest<'_>, contents: &mut Contents) {
+        let is_last = contents.is_last(self);
+        let Contents { extras, error_code, route, request_id, .. } = contents;
+        let route = route.as_ref().unwrap_or(ended.route);
+        let error_code = ended.error_code.or(error_code.as_ref()).or(ended.classified_error_code);
+        let id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Given);
+        let mut copy;
+        let extras = if is_last {
+            extras
+        } else {
+            // The monitor around this one has types and caps of its own: it must find the extras as they were.
+            copy = extras.clone();
+            &mut copy
+        };
+        self.write_request(ended, route, error_code, id, Some(extras));
+    }
+
+    fn write_request(
+        &self,
+        ended: &FinishedRequest<'_>,
+        route: &Route,
+        error_code: Option<&ErrorCode>,
+        request_id: Id<'_>,
+        mut extras: Option<&mut Extras>,
+    ) {
+        if self.filter.as_ref().is_some_and(|filter| !filter.records(ended.method, route.as_str())) {
+            return self.buffer.request_ended();
+        }
+        let mut lines = take_scratch();
+        let resource = match route {
+            Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
+            route => route.as_str(),
+        };
+        let line = RequestLine {
+            stamp: ended.stamp,
+            method: ended.method,
+            resource,
+            head: route.head(self.number, ended.method),
+            status_code: ended.status,
+            request_id,
+            execution_time: ended.execution_time,
+            body: ended.body,
+        };
+        let mut changes = Changes::default();
+        if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
+            self.template.prepare(extras, &self.types, &self.values, &mut changes);
+        }
+        self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
+        if ended.failed {
+            self.write_error(&mut lines, &{ line }, error_code, extras.as_deref(), &mut changes);
+        }
+        if !changes.is_empty() {
+            changes.count(&self.counters);
+        }
+        self.push(&lines, 1 + usize::from(ended.failed), true);
+        keep_scratch(lines);
+    }
+
+    #[inline(never)]
+    fn write_error(
+        &self,
+        lines: &mut Vec<u8>,
+        line: &RequestLine<'_>,
+        error_code: Option<&ErrorCode>,
+        extras: Option<&Extras>,
+        changes: &mut Changes,
+    ) {
+        match error_code {
+            // An empty error code becomes the status code.
+            None => self.template.encode_error(lines, line, "", extras, changes),
+            Some(code) => code.with_text(|code| {
+                let code =
+                    if code.is_empty() { code } else { self.values.admit(ERROR_CODE, code, &self.counters) };
+                self.template.encode_error(lines, line, code, extras, changes);
+            }),
+        }
+    }
+
+    /// Takes a point of the application's own.
+    pub(crate) fn record(&self, point: &dyn Point) {
+        let mut lines = take_scratch();
+        let stamp =
+            point.time().map_or_else(|| clock::stamp(MonotonicInstant::now()), |time| time.as_nanos());
+        match line_protocol::encode_point(
+            point,
+            stamp,
+            &self.static_tags,
+            &self.limits,
+            &self.types,
+            &self.values,
+            &mut lines,
+        ) {
+            Ok(changes) => {
+                changes.count(&self.counters);
+                self.push(&lines, 1, false);
+            }
+            Err(invalid) => {
+                self.buffer.refuse_invalid();
+                static WARNED: AtomicBool = AtomicBool::new(false);
+                if !WARNED.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        target: "tower_influx",
+                        measurement = %point.measurement(),
+                        "a point of the application's own cannot be stored and is left out: {invalid}; \
+                         further ones are only counted, as `invalid`"
+                    );
+                }
+            }
+        }
+        keep_scratch(lines);
+    }
+
+    #[inline]
+    fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
+        // Accepted or not: the buffer has counted it.
+        let _ = self.buffer.push(lines, points, ends_request);
+    }
+}
+
+impl fmt::Debug for Recorder {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Recorder").field("template", &self.template).finish_non_exhaustive()
+    }
+}
+
+/// Warns when a service's requests have no routes: the layer is then most likely in a place where no router was yet.
+#[derive(Debug, Default)]
+struct Unmatched {
+    any_matched: AtomicBool,
+    count: AtomicU64,
+}
+
+impl Unmatched {
+    #[inline]
+    fn look(&self, route: &Route) {
+        if self.any_matched.load(Ordering::Relaxed) {
+            return;
+        }
+        if !route.is_unmatched() {
+            return self.any_matched.store(true, Ordering::Relaxed);
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == UNMATCHED_BEFORE_WARNING {
+            tracing::warn!(
+                target: "tower_influx",
+                "the first {UNMATCHED_BEFORE_WARNING} requests all had no route, so their points cannot be told apart: with axum \
+                 add the layer by `Router::layer` after the routes, elsewhere name routes with `MonitoringLayer::route`"
+            );
+        }
+    }
+}
+
+/// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
+pub(crate) fn count_detached() {
+    DETACHED.add(1);
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !DISABLED.load(Ordering::Relaxed) && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            target: "tower_influx",
+            "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
+             outside of the layer, or in a spawned task; take it before the spawn, or use `MonitoringLayer::insert_data`"
+        );
+    }
+}
+
+/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked for, and no warning is due.
+pub(crate) fn note_disabled() {
+    DISABLED.store(true, Ordering::Relaxed);
+}
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
+
+static DISABLED: AtomicBool = AtomicBool::new(false);
+
+thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
+
+/// The thread's own space to encode in, empty. Taken rather than borrowed: a log event while encoding may itself be handled in a
+/// monitored service.
+#[inline]
+fn take_scratch() -> Vec<u8> {
+    let mut lines = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    lines.clear();
+    lines
+}
+
+#[inline]
+fn keep_scratch(lines: Vec<u8>) {
+    if lines.capacity() <= MAX_SCRATCH {
+        let _ = SCRATCH.try_with(|scratch| scratch.set(lines));
+    }
+}
+
+const UNMATCHED_BEFORE_WARNING: u64 = 100;
+/// A larger one was needed for huge extras, and is not kept.
+const MAX_SCRATCH: usize = 16 * 1024;

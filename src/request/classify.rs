@@ -1,0 +1,258 @@
+//! How a request ended, and what that means: the classifier.
+
+use std::fmt;
+
+use http::{Extensions, HeaderMap, StatusCode};
+
+use crate::{
+    point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED},
+    request::ErrorCode,
+};
+
+/// How a request left the layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ending {
+    /// The inner service answered.
+    Response,
+    /// The inner service returned `Err` instead of a response.
+    ServiceError,
+    /// The inner service panicked.
+    Panic,
+    /// The future was dropped before it was ready: the client has gone, or a layer outside (a timeout) has answered.
+    Cancelled,
+}
+
+/// How the body of a response ended; known only with [`track_body`](crate::MonitoringLayer::track_body).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum BodyEnding {
+    /// All of it was handed to the server.
+    Complete,
+    /// It failed, or panicked, midway.
+    Error,
+    /// It was dropped midway: the client has gone, or did not want the rest.
+    Dropped,
+}
+
+/// What a [`Classifier`] sees of a request's end, before the body.
+#[derive(Debug)]
+pub struct Outcome<'a> {
+    ending: Ending,
+    response: Option<ResponseHead<'a>>,
+}
+
+#[derive(Debug)]
+struct ResponseHead<'a> {
+    status: StatusCode,
+    headers: &'a HeaderMap,
+    extensions: &'a Extensions,
+}
+
+impl<'a> Outcome<'a> {
+    pub(crate) fn response(status: StatusCode, headers: &'a HeaderMap, extensions: &'a Extensions) -> Self {
+        Self { ending: Ending::Response, response: Some(ResponseHead { status, headers, extensions }) }
+    }
+
+    pub(crate) fn without_response(ending: Ending) -> Self {
+        Self { ending, response: None }
+    }
+
+    /// How the request left the layer.
+    pub fn ending(&self) -> Ending {
+        self.ending
+    }
+
+    /// The status of the response, or the one that stands for the ending: 500 for [`Ending::ServiceError`] and
+    /// [`Ending::Panic`], 499 for [`Ending::Cancelled`], as proxies log a client that has gone.
+    pub fn status(&self) -> StatusCode {
+        match (&self.response, self.ending) {
+            (Some(response), _) => response.status,
+            (None, Ending::Cancelled) => client_closed_request(),
+            (None, _) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The headers of the response, if there is one.
+    pub fn headers(&self) -> Option<&'a HeaderMap> {
+        self.response.as_ref().map(|response| response.headers)
+    }
+
+    /// The extensions of the response, if there is one.
+    pub fn extensions(&self) -> Option<&'a Extensions> {
+        self.response.as_ref().map(|response| response.extensions)
+    }
+}
+
+/// How the body ended, for a [`Classifier`].
+#[derive(Debug)]
+pub struct BodyOutcome<'a> {
+    pub(crate) ending: BodyEnding,
+    pub(crate) trailers: Option<&'a HeaderMap>,
+}
+
+impl<'a> BodyOutcome<'a> {
+    /// How the body ended.
+    pub fn ending(&self) -> BodyEnding {
+        self.ending
+    }
+
+    /// The trailers, if some came.
+    pub fn trailers(&self) -> Option<&'a HeaderMap> {
+        self.trailers
+    }
+}
+
+/// What an outcome means for the points.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Classification {
+    /// Value of the tag `status_code`.
+    pub status: StatusCode,
+    /// Whether the request gets a point in `errors` as well.
+    pub failed: bool,
+    /// Value of the tag `error_code`, if the classifier knows one. The application's own [`ErrorCode`], in the extensions of
+    /// the response or in [`MonitoringData`](crate::MonitoringData), wins. With neither it is the status code as text.
+    pub error_code: Option<ErrorCode>,
+}
+
+impl Classification {
+    /// A request that did not fail.
+    pub fn success(status: StatusCode) -> Self {
+        Self { status, failed: false, error_code: None }
+    }
+
+    /// A request that failed.
+    pub fn failure(status: StatusCode, error_code: Option<ErrorCode>) -> Self {
+        Self { status, failed: true, error_code }
+    }
+}
+
+/// Decides which requests failed, with which status and error code. Replace it on the layer with
+/// [`classifier`](crate::MonitoringLayer::classifier).
+///
+/// Implemented for functions from [`Outcome`] to [`Classification`]. It runs on the request's path: keep it short.
+///
+/// # Cardinality
+///
+/// Status and error code become tags. Error codes are capped like the values of every other tag.
+///
+/// ```
+/// use http::StatusCode;
+/// use tower_influx::classify::{Classification, Classifier, Outcome, StatusClassifier};
+///
+/// # let monitor = tower_influx::Monitor::disabled();
+/// // What was not found is an answer here, and no failure.
+/// let layer = monitor.layer().classifier(|outcome: &Outcome<'_>| match outcome.status() {
+///     status @ StatusCode::NOT_FOUND => Classification::success(status),
+///     _ => StatusClassifier.classify(outcome),
+/// });
+/// ```
+pub trait Classifier: Send + Sync + 'static {
+    /// Judges the head of the response, or its absence.
+    fn classify(&self, outcome: &Outcome<'_>) -> Classification;
+
+    /// Judges again when the body has ended; only with body tracking. `head` is what [`classify`](Self::classify) said.
+    ///
+    /// By default a body that fails makes the request fail, with the error code `body_error`; one that is dropped does not,
+    /// since leaving is how a client ends a stream.
+    fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
+        match body.ending {
+            BodyEnding::Error => fail_by_body(head),
+            BodyEnding::Complete | BodyEnding::Dropped => head,
+        }
+    }
+}
+
+impl<F> Classifier for F
+where
+    F: Fn(&Outcome<'_>) -> Classification + Send + Sync + 'static,
+{
+    fn classify(&self, outcome: &Outcome<'_>) -> Classification {
+        self(outcome)
+    }
+}
+
+/// The default: a status of 400 or above fails, and so does every ending without a response. The error code of the latter is
+/// `service_error`, `panic` or `cancelled`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StatusClassifier;
+
+impl Classifier for StatusClassifier {
+    #[inline]
+    fn classify(&self, outcome: &Outcome<'_>) -> Classification {
+        let status = outcome.status();
+        let error_code = match outcome.ending {
+            Ending::Response if status.as_u16() < 400 => return Classification::success(status),
+            Ending::Response => None,
+            Ending::ServiceError => Some(SERVICE_ERROR),
+            Ending::Panic => Some(PANIC),
+            Ending::Cancelled => Some(CANCELLED),
+        };
+        Classification::failure(status, error_code)
+    }
+}
+
+/// For gRPC: `grpc-status` decides, from the head of a response without a body, or from the trailers, which are only seen
+/// with [`track_body`](crate::MonitoringLayer::track_body). A status other than 0 fails, and is the error code.
+///
+/// gRPC answers with HTTP status 200 whatever happens, so `status_code` says little here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct GrpcClassifier;
+
+impl Classifier for GrpcClassifier {
+    fn classify(&self, outcome: &Outcome<'_>) -> Classification {
+        let by_status = StatusClassifier.classify(outcome);
+        by_grpc_status(by_status, outcome.headers())
+    }
+
+    fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
+        match body.ending {
+            BodyEnding::Error => fail_by_body(head),
+            BodyEnding::Complete | BodyEnding::Dropped => by_grpc_status(head, body.trailers),
+        }
+    }
+}
+
+fn by_grpc_status(head: Classification, headers: Option<&HeaderMap>) -> Classification {
+    let Some(status) = headers.and_then(|headers| headers.get("grpc-status")) else { return head };
+    // Codes are 0 to 16; anything else in the header is the peer's own invention and must not become a tag as it is.
+    match status.to_str().ok().and_then(|text| text.parse::<u8>().ok()) {
+        Some(0) => head,
+        Some(code @ 1..=16) => Classification::failure(head.status, Some(code.into())),
+        _ => Classification::failure(head.status, Some(UNKNOWN_GRPC_STATUS)),
+    }
+}
+
+fn fail_by_body(head: Classification) -> Classification {
+    let error_code = head.error_code.unwrap_or(BODY_ERROR);
+    Classification::failure(head.status, Some(error_code))
+}
+
+impl fmt::Display for BodyEnding {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.as_str())
+    }
+}
+
+impl BodyEnding {
+    /// The value of the field that tells of it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Complete => BODY_COMPLETE,
+            Self::Error => BODY_FAILED,
+            Self::Dropped => BODY_DROPPED,
+        }
+    }
+}
+
+const SERVICE_ERROR: ErrorCode = ErrorCode::from_static("service_error");
+const PANIC: ErrorCode = ErrorCode::from_static("panic");
+const CANCELLED: ErrorCode = ErrorCode::from_static("cancelled");
+const BODY_ERROR: ErrorCode = ErrorCode::from_static("body_error");
+const UNKNOWN_GRPC_STATUS: ErrorCode = ErrorCode::from_static("unknown_grpc_status");
+
+/// What nginx logs when the client closed the connection; registered nowhere, known everywhere.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
+}

@@ -1,0 +1,86 @@
+//! What a layer was told, shared by all services and requests of it.
+
+use std::{
+    fmt,
+    panic::{self, AssertUnwindSafe},
+    sync::Arc,
+};
+
+use http::HeaderName;
+
+use super::{
+    classify::{BodyOutcome, Classification, Classifier, Outcome, StatusClassifier},
+    route::RouteFunction,
+};
+use crate::record::recorder::Recorder;
+
+/// Behind a [`ShardedArc`](crate::sync::sharded_arc::ShardedArc), since it is cloned for every request.
+#[derive(Clone)]
+pub(crate) struct LayerConfig {
+    /// `None` for a disabled monitor.
+    pub(crate) recorder: Option<Arc<Recorder>>,
+    /// The other monitors whose layers are around this one. Only in the copy that one request gets, from [`within`](Self::within).
+    pub(crate) around: Vec<Arc<Recorder>>,
+    pub(crate) request_id_header: HeaderName,
+    pub(crate) propagate_request_id: bool,
+    pub(crate) insert_data: bool,
+    /// `None` is [`StatusClassifier`], without a call through a table.
+    pub(crate) classifier: Option<Arc<dyn Classifier>>,
+    pub(crate) route: Option<RouteFunction>,
+}
+
+impl LayerConfig {
+    pub(crate) fn new(recorder: Option<Arc<Recorder>>) -> Self {
+        Self {
+            recorder,
+            around: Vec::new(),
+            request_id_header: HeaderName::from_static("x-request-id"),
+            propagate_request_id: false,
+            insert_data: false,
+            classifier: None,
+            route: None,
+        }
+    }
+
+    /// The same for a request that is another monitor's already.
+    #[cold]
+    pub(crate) fn within(&self, outer: &Self) -> Self {
+        let around = outer.around.iter().chain(&outer.recorder).cloned().collect();
+        Self { around, ..self.clone() }
+    }
+
+    #[inline]
+    pub(crate) fn classify(&self, outcome: &Outcome<'_>) -> Classification {
+        match &self.classifier {
+            None => StatusClassifier.classify(outcome),
+            Some(classifier) => catch_panic(|| classifier.classify(outcome))
+                .unwrap_or_else(|| StatusClassifier.classify(outcome)),
+        }
+    }
+
+    pub(crate) fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
+        match &self.classifier {
+            None => StatusClassifier.classify_body(head, body),
+            Some(classifier) => catch_panic(|| classifier.classify_body(head.clone(), body))
+                .unwrap_or_else(|| StatusClassifier.classify_body(head, body)),
+        }
+    }
+}
+
+/// Runs a function of the application's own; `None` if it panics. Where a request ends while its handler's panic unwinds, a
+/// second panic would end the process, and anywhere else the request would not be counted.
+pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
+    panic::catch_unwind(AssertUnwindSafe(run)).ok()
+}
+
+impl fmt::Debug for LayerConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("LayerConfig")
+            .field("enabled", &self.recorder.is_some())
+            .field("request_id_header", &self.request_id_header)
+            .field("propagate_request_id", &self.propagate_request_id)
+            .field("insert_data", &self.insert_data)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,163 @@
+//! The exchange that a thread is working on right now.
+//!
+//! While the inner service runs, the layer puts what the extractor needs into a thread-local cell, and takes it back when
+//! the call or poll is over, also when it panics. Putting it into the request's extensions instead would cost every request
+//! two or three allocations, whether a handler asks for it or not.
+
+use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
+
+use http::{Extensions, HeaderValue};
+
+use super::{config::LayerConfig, data::RequestData, route::Route};
+use crate::{
+    record::recorder::Recorder,
+    request::{MonitoringData, RequestId},
+    sync::sharded_arc::ShardedArc,
+};
+
+/// What the extractor finds: whose request is running, and the slot of its extras once there is one.
+///
+/// Layers of different monitors share one slot: each has its own `Current`, with the same slot in it.
+///
+/// It moves to the thread and back for each poll, so it is small: an id that the request brought is in the slot.
+#[derive(Debug)]
+pub(crate) struct Current {
+    pub(crate) config: ShardedArc<LayerConfig>,
+    pub(crate) slot: Option<Arc<RequestData>>,
+    /// The number of the id that was given to this request. What a slot says comes first.
+    pub(crate) number: u64,
+    /// See [`Route::address`].
+    pub(crate) route_address: usize,
+}
+
+thread_local! {
+    /// Without a destructor, which would have to be looked after at each use. Whatever is put in is taken out again when the
+    /// poll is over, also by a panic, so nothing is ever left to be dropped.
+    static CURRENT: Cell<ManuallyDrop<Option<Current>>> = const { Cell::new(ManuallyDrop::new(None)) };
+}
+
+/// Makes `current` the thread's own, and puts what was that before in its place.
+#[inline]
+pub(crate) fn swap(current: &mut Option<Current>) {
+    CURRENT.with(|cell| {
+        let before = cell.replace(ManuallyDrop::new(current.take()));
+        *current = ManuallyDrop::into_inner(before);
+    });
+}
+
+/// Relates a new exchange to the one that this thread is working on, if any. True if that is this monitor's own, or within one:
+/// then the layer is an inner one, which only knows the route better. Of another monitor's it shares the slot.
+#[inline]
+pub(crate) fn join(new: &mut Current, recorder: &Arc<Recorder>, route: &Route) -> bool {
+    with(|outer| outer.receive(new, recorder, route)).unwrap_or(false)
+}
+
+/// Looks at the thread's current exchange. Must not run foreign code, which could look as well and would find nothing.
+#[inline]
+pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
+    CURRENT.with(|cell| {
+        let mut current = ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(None)))?;
+        let result = look(&mut current);
+        cell.set(ManuallyDrop::new(Some(current)));
+        Some(result)
+    })
+}
+
+impl Current {
+    /// The slot, made on first use.
+    #[inline(always)]
+    pub(crate) fn slot(&mut self) -> Arc<RequestData> {
+        if let Some(slot) = &self.slot {
+            return Arc::clone(slot);
+        }
+        let slot = match &self.config.recorder {
+            Some(recorder) => RequestData::take(recorder, RequestId::given(self.number)),
+            // Never here: a disabled monitor has no exchange.
+            None => RequestData::without_owner(),
+        };
+        self.slot = Some(Arc::clone(&slot));
+        slot
+    }
+
+    /// The slot where a task that is spawned further inside will find it.
+    #[inline(never)]
+    pub(crate) fn insert_into(&mut self, extensions: &mut Extensions) {
+        extensions.insert(MonitoringData { slot: self.slot() });
+    }
+
+    /// See [`join`].
+    #[cold]
+    #[inline(never)]
+    fn receive(&mut self, new: &mut Self, recorder: &Arc<Recorder>, route: &Route) -> bool {
+        if self.is_within(recorder) {
+            if !route.is_unmatched() {
+                self.refine(route.clone());
+            }
+            return true;
+        }
+        new.slot = Some(self.slot());
+        new.config = ShardedArc::new(new.config.within(&self.config));
+        false
+    }
+
+    /// See [`Contents::refine`].
+    #[inline(never)]
+    pub(crate) fn refine(&mut self, route: Route) {
+        self.slot().lock().refine(route);
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        match &self.slot {
+            Some(slot) => slot.lock().request_id(),
+            None => RequestId::given(self.number),
+        }
+    }
+
+    /// Takes the slot of data that a middleware outside put into the request's extensions.
+    #[inline(never)]
+    pub(crate) fn adopt(&mut self, recorder: &Recorder, slot: &Arc<RequestData>) {
+        // Where an outer layer of another monitor has made a slot already, or the data was another request's, as with a retry
+        // outside of the layer, only what is in it by now can join this request.
+        if self.slot.is_some() || !slot.lock().adopt(recorder, RequestId::given(self.number)) {
+            return self.merge(slot);
+        }
+        self.slot = Some(Arc::clone(slot));
+    }
+
+    /// Takes the id that the request brought, if it can be one. It goes into the slot.
+    #[inline(never)]
+    pub(crate) fn take_id(&mut self, recorder: &Recorder, header: &HeaderValue) {
+        let Some(id) = RequestId::from_header(header) else { return };
+        match &self.slot {
+            Some(slot) => slot.lock().take_id(recorder, id),
+            None => self.slot = Some(RequestData::take(recorder, id)),
+        }
+    }
+
+    /// Adds the contents of another slot to this exchange's own.
+    #[inline(never)]
+    pub(crate) fn merge(&mut self, other: &Arc<RequestData>) {
+        if self.slot.as_ref().is_some_and(|own| Arc::ptr_eq(own, other)) {
+            return;
+        }
+        // Never two slots locked at once: two requests that merge each other's data would wait for ever.
+        let (extras, error_code) = {
+            let other = other.lock();
+            (other.extras.clone(), other.error_code.clone())
+        };
+        let own = self.slot();
+        let mut own = own.lock();
+        own.add(|own, limits| own.merge(&extras, limits));
+        own.error_code = error_code.or(own.error_code.take());
+    }
+
+    /// Whether this exchange, or one around it, is of the given monitor.
+    ///
+    /// Not whether one shares its slot: a handler may call another monitor's service several times, and each call counts.
+    fn is_within(&self, recorder: &Arc<Recorder>) -> bool {
+        let LayerConfig { recorder: own, around, .. } = &*self.config;
+        own.iter().chain(around).any(|around| Arc::ptr_eq(around, recorder))
+            // Around it in another task.
+            || self.slot.as_ref().is_some_and(|slot| slot.lock().is_last(recorder))
+    }
+}

@@ -1,0 +1,208 @@
+//! The slot that holds what a request's handlers add.
+
+use std::{
+    cell::RefCell,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::route::Route;
+use crate::{
+    line_protocol::{Changes, Extras},
+    point::Value,
+    record::recorder::{FinishedRequest, Recorder},
+    request::{ErrorCode, RequestId},
+    settings::Limits,
+    stats::RecorderCounters,
+};
+
+/// Where extras of one request are collected. Sealed when the request's points are written.
+#[derive(Debug, Default)]
+pub(crate) struct RequestData(Mutex<Contents>);
+
+#[derive(Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) extras: Extras,
+    pub(crate) error_code: Option<ErrorCode>,
+    /// A route found further inside, where more is known of it.
+    pub(crate) route: Option<Route>,
+    pub(crate) request_id: RequestId,
+    /// The outermost monitor whose request this is. `None` for a slot that an application made.
+    owner: Option<Owner>,
+    sealed: bool,
+}
+
+/// What a slot must know of a monitor. Not a handle of it: a spare slot, which keeps its owner, would keep the monitor alive.
+#[derive(Clone, Debug)]
+struct Owner {
+    monitor: u64,
+    limits: Limits,
+    counters: Arc<RecorderCounters>,
+}
+
+impl RequestData {
+    /// A spare slot or a new one, for a request of this monitor.
+    #[inline(always)]
+    pub(crate) fn take(recorder: &Recorder, request_id: RequestId) -> Arc<Self> {
+        let mut slot = Self::empty();
+        if let Some(contents) = Self::contents(&mut slot) {
+            contents.request_id = request_id;
+            if contents.owner.as_ref().is_none_or(|owner| owner.monitor != recorder.number) {
+                contents.owner = Some(Owner::of(recorder));
+            }
+        }
+        slot
+    }
+
+    /// One that belongs to no request yet.
+    pub(crate) fn without_owner() -> Arc<Self> {
+        let mut slot = Self::empty();
+        if let Some(contents) = Self::contents(&mut slot) {
+            contents.owner = None;
+            contents.request_id = RequestId::default();
+        }
+        slot
+    }
+
+    #[inline(always)]
+    fn empty() -> Arc<Self> {
+        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    }
+
+    /// Writes the points of a request with what was collected, and puts the slot aside for the next request, if nobody else holds
+    /// it.
+    #[inline(never)]
+    pub(crate) fn finish(mut slot: Arc<Self>, recorder: &Recorder, ended: &FinishedRequest<'_>) {
+        let Some(contents) = Self::contents(&mut slot) else { return slot.finish_shared(recorder, ended) };
+        recorder.record_request_with(ended, contents);
+        contents.reset();
+        Self::put_back(slot);
+    }
+
+    #[inline(never)]
+    fn finish_shared(&self, recorder: &Recorder, ended: &FinishedRequest<'_>) {
+        let mut contents = self.lock();
+        recorder.record_request_with(ended, &mut contents);
+        contents.sealed |= contents.is_last(recorder);
+    }
+
+    #[inline]
+    fn put_back(slot: Arc<Self>) {
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MAX_SPARE {
+                spare.push(slot);
+            }
+        });
+    }
+
+    /// What is in a slot that nobody else holds.
+    #[inline]
+    fn contents(slot: &mut Arc<Self>) -> Option<&mut Contents> {
+        Arc::get_mut(slot).map(|only| only.0.get_mut().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn tag(&self, key: &'static str, value: Value<'_>) {
+        let mut contents = self.lock();
+        if let Contents { extras, owner: Some(owner), sealed: false, .. } = &mut *contents
+            && extras.plain_tag(key, &value, &owner.limits)
+        {
+            return;
+        }
+        contents.tag(key, value);
+    }
+
+    pub(crate) fn field(&self, key: &'static str, value: Value<'_>) {
+        self.lock().add(|extras, limits| extras.field(key, value, limits));
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
+        // Nothing under this lock leaves an entry half written, so a panic in between has broken nothing.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Contents {
+    #[inline(never)]
+    fn tag(&mut self, key: &'static str, value: Value<'_>) {
+        self.add(|extras, limits| extras.tag(key, value, limits));
+    }
+
+    pub(crate) fn request_id(&self) -> RequestId {
+        self.request_id.clone()
+    }
+
+    /// Takes the route that is known here, further inside: axum's matched paths only grow on the way in.
+    pub(crate) fn refine(&mut self, route: Route) {
+        self.route = Some(route);
+    }
+
+    /// Makes the slot this monitor's, with the id unless another monitor has given it one. False if its request has ended.
+    pub(super) fn adopt(&mut self, recorder: &Recorder, request_id: RequestId) -> bool {
+        if self.sealed {
+            return false;
+        }
+        if self.owner.is_none() {
+            self.owner = Some(Owner::of(recorder));
+            self.request_id = request_id;
+        }
+        true
+    }
+
+    /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.
+    pub(super) fn take_id(&mut self, recorder: &Recorder, id: RequestId) {
+        if self.is_last(recorder) {
+            self.request_id = id;
+        }
+    }
+
+    /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.
+    pub(crate) fn is_last(&self, recorder: &Recorder) -> bool {
+        self.owner.as_ref().is_none_or(|owner| owner.monitor == recorder.number)
+    }
+
+    /// All but what the next request sets anyway.
+    #[inline]
+    fn reset(&mut self) {
+        self.extras.clear();
+        self.error_code = None;
+        self.route = None;
+        self.sealed = false;
+    }
+
+    #[inline]
+    pub(super) fn add(&mut self, add: impl FnOnce(&mut Extras, &Limits) -> Changes) {
+        let Self { extras, owner, sealed: false, .. } = self else { return self.count_late() };
+        match owner {
+            Some(owner) => {
+                let changes = add(extras, &owner.limits);
+                if !changes.is_empty() {
+                    changes.count(&owner.counters);
+                }
+            }
+            None => {
+                add(extras, &Limits::default());
+            }
+        }
+    }
+
+    #[cold]
+    fn count_late(&self) {
+        if let Some(owner) = &self.owner {
+            owner.counters.late_extras.add(1);
+        }
+    }
+}
+
+impl Owner {
+    #[cold]
+    fn of(recorder: &Recorder) -> Self {
+        let Recorder { number, limits, counters, .. } = recorder;
+        Self { monitor: *number, limits: *limits, counters: Arc::clone(counters) }
+    }
+}
+
+thread_local!(static SPARE: RefCell<Vec<Arc<RequestData>>> = const { RefCell::new(Vec::new()) });
+
+/// Spare slots a thread keeps: as many as one worker usually has under way with extras; beyond them one is allocated.
+const MAX_SPARE: usize = 64;

@@ -1,0 +1,77 @@
+//! The application's own code for what went wrong.
+
+use std::{borrow::Cow, fmt};
+
+/// The application's own code for what went wrong, the tag `error_code` of the request's point in `errors`.
+///
+/// It is a part of an axum response, and an extension of any [`http::Response`]:
+///
+/// ```
+/// # #[cfg(feature = "axum")] {
+/// use axum::response::IntoResponse;
+/// use http::StatusCode;
+/// use tower_influx::ErrorCode;
+///
+/// fn no_such_item() -> impl IntoResponse {
+///     (StatusCode::NOT_FOUND, ErrorCode::from(11009), "no such item")
+/// }
+/// # let _ = no_such_item();
+/// # }
+/// ```
+///
+/// # Cardinality
+///
+/// A tag: use codes from a fixed list. Distinct codes are capped like the values of every other tag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ErrorCode(Code);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Code {
+    Number(i64),
+    Text(Cow<'static, str>),
+}
+
+impl ErrorCode {
+    /// A code that is a word, without allocation.
+    pub const fn from_static(code: &'static str) -> Self {
+        Self(Code::Text(Cow::Borrowed(code)))
+    }
+
+    /// The code as the text of a tag, without allocation.
+    pub(crate) fn with_text<R>(&self, read: impl FnOnce(&str) -> R) -> R {
+        match &self.0 {
+            Code::Number(number) => read(itoa::Buffer::new().format(*number)),
+            Code::Text(text) => read(text),
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.with_text(|text| formatter.write_str(text))
+    }
+}
+
+macro_rules! from {
+    ($($source:ty),*) => {$(
+        impl From<$source> for ErrorCode {
+            fn from(code: $source) -> Self {
+                Self(Code::Number(i64::from(code)))
+            }
+        }
+    )*};
+}
+
+from!(i8, i16, i32, i64, u8, u16, u32);
+
+impl From<&'static str> for ErrorCode {
+    fn from(code: &'static str) -> Self {
+        Self::from_static(code)
+    }
+}
+
+impl From<String> for ErrorCode {
+    fn from(code: String) -> Self {
+        Self(Code::Text(Cow::Owned(code)))
+    }
+}

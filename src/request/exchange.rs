@@ -1,0 +1,198 @@
+//! One request on its way through the layer, from its start to its end, which is recorded exactly once.
+
+use std::time::Duration;
+
+use http::{Extensions, Request, Response};
+
+use super::{
+    classify::{BodyOutcome, Classification, Ending, Outcome},
+    config::LayerConfig,
+    current::{self, Current},
+    data::RequestData,
+    route::{Route, method_name},
+};
+use crate::{
+    clock::{self, MonotonicInstant},
+    line_protocol::BodyFields,
+    record::recorder::FinishedRequest,
+    request::{ErrorCode, MonitoringData, RequestId},
+    sync::sharded_arc::ShardedArc,
+};
+
+/// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
+/// and a timeout outside of the layer, are seen.
+#[derive(Debug)]
+pub(crate) struct Exchange {
+    /// `Some` until the request's points are written. Lent to the thread while the inner service runs.
+    current: Option<Current>,
+    start: MonotonicInstant,
+    stamp: i64,
+    method: &'static str,
+    route: Route,
+}
+
+impl Exchange {
+    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the same monitor has this request
+    /// already, and only learns the better route.
+    #[inline]
+    pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
+        let recorder = config.recorder.as_ref()?;
+        let start = MonotonicInstant::now();
+        let method = method_name(request.method());
+        let route = match &config.route {
+            None => Route::matched(request.extensions(), method, recorder),
+            Some(function) => Route::named(function, request, method, recorder),
+        };
+        let mut current = Current {
+            config: config.clone(),
+            slot: None,
+            number: RequestId::next_number(),
+            route_address: route.address(),
+        };
+        if current::join(&mut current, recorder, &route) {
+            return None;
+        }
+        if let Some(data) = request.extensions().get::<MonitoringData>() {
+            current.adopt(recorder, &data.slot);
+        }
+        if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
+            current.take_id(recorder, header);
+        }
+        if config.insert_data {
+            current.insert_into(request.extensions_mut());
+        }
+        recorder.request_started(&route);
+        Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, route })
+    }
+
+    /// Makes this exchange the thread's current one until the guard is told to [`leave`](Entered::leave). Dropped instead, by
+    /// a panic, it ends the request.
+    #[inline]
+    pub(crate) fn enter(&mut self) -> Entered<'_> {
+        current::swap(&mut self.current);
+        Entered { exchange: self, left: false }
+    }
+
+    /// As [`enter`](Self::enter), for a body, whose panic is not the end of a request but of a response.
+    pub(crate) fn enter_body(&mut self) -> Entered<'_> {
+        let mut entered = self.enter();
+        entered.left = true;
+        entered
+    }
+
+    /// The head of the response is there: judges it, and says whose id the response is to carry.
+    #[inline]
+    pub(crate) fn judge<B>(&mut self, response: &mut Response<B>) -> Option<Judged> {
+        let execution_time = self.start.elapsed();
+        let current = self.current.as_mut()?;
+        let outcome = Outcome::response(response.status(), response.headers(), response.extensions());
+        let classification = current.config.classify(&outcome);
+        let error_code = take_extensions(current, response.extensions());
+        if current.config.propagate_request_id
+            && !response.headers().contains_key(&current.config.request_id_header)
+            && let Some(id) = current.request_id().to_header()
+        {
+            let name = current.config.request_id_header.clone();
+            response.headers_mut().insert(name, id);
+        }
+        Some(Judged { classification, error_code, execution_time })
+    }
+
+    pub(crate) fn config(&self) -> Option<&LayerConfig> {
+        self.current.as_ref().map(|current| &*current.config)
+    }
+
+    /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
+    #[inline]
+    pub(crate) fn finish(&mut self, judged: &Judged, body: Option<&BodyFields>) {
+        let Some(Current { config, slot, number, .. }) = self.current.take() else { return };
+        let Some(recorder) = &config.recorder else { return };
+        let ended = FinishedRequest {
+            stamp: self.stamp,
+            method: self.method,
+            route: &self.route,
+            status: judged.classification.status.as_u16(),
+            failed: judged.classification.failed,
+            execution_time: judged.execution_time,
+            error_code: judged.error_code.as_ref(),
+            classified_error_code: judged.classification.error_code.as_ref(),
+            body,
+        };
+        match slot {
+            None => recorder.record_request(&ended, number),
+            Some(slot) => RequestData::finish(slot, recorder, &ended),
+        }
+    }
+
+    /// Ends the request with its body.
+    pub(crate) fn finish_body(&mut self, mut judged: Judged, body: &BodyOutcome<'_>, bytes: u64) {
+        let Some(current) = &self.current else { return };
+        judged.classification = current.config.classify_body(judged.classification, body);
+        let fields = BodyFields { response_time: self.start.elapsed(), bytes, end: body.ending.as_str() };
+        self.finish(&judged, Some(&fields));
+    }
+
+    /// Ends the request without a response.
+    #[cold]
+    pub(crate) fn finish_without_response(&mut self, ending: Ending) {
+        let execution_time = self.start.elapsed();
+        let Some(config) = self.config() else { return };
+        let classification = config.classify(&Outcome::without_response(ending));
+        self.finish(&Judged { classification, error_code: None, execution_time }, None);
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.current.is_some() {
+            self.finish_without_response(Ending::Cancelled);
+        }
+    }
+}
+
+/// What the head of a response means.
+#[derive(Clone, Debug)]
+pub(crate) struct Judged {
+    pub(crate) classification: Classification,
+    /// The application's own.
+    pub(crate) error_code: Option<ErrorCode>,
+    execution_time: Duration,
+}
+
+/// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange as panicked:
+/// `std::thread::panicking` would be wrong in both directions, since a layer outside may catch the panic and drop us later,
+/// and since a panic elsewhere may drop us while unwinding.
+pub(crate) struct Entered<'a> {
+    /// Holds what was current before, nearly always nothing, until that is put back.
+    exchange: &'a mut Exchange,
+    left: bool,
+}
+
+impl Entered<'_> {
+    #[inline]
+    pub(crate) fn leave(mut self) {
+        self.left = true;
+    }
+}
+
+impl Drop for Entered<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        current::swap(&mut self.exchange.current);
+        if !self.left {
+            self.exchange.finish_without_response(Ending::Panic);
+        }
+    }
+}
+
+/// The error code of the response, and what a handler put into its extensions instead of using the extractor.
+#[inline]
+fn take_extensions(current: &mut Current, extensions: &Extensions) -> Option<ErrorCode> {
+    if extensions.is_empty() {
+        return None;
+    }
+    if let Some(data) = extensions.get::<MonitoringData>() {
+        current.merge(&data.slot);
+    }
+    extensions.get::<ErrorCode>().cloned()
+}

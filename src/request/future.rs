@@ -1,0 +1,121 @@
+//! The futures that the services return.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use http::{Response, StatusCode, header::CONTENT_LENGTH};
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::{body::ResponseBody, classify::Ending, exchange::Exchange};
+
+pin_project! {
+    /// The future of a [`MonitoringService`](crate::MonitoringService). Dropped before it is ready, it records the request as
+    /// cancelled.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct ResponseFuture<F> {
+        // Before the exchange: dropped while pending, the handler's own timers must stop before the points are written.
+        #[pin]
+        inner: F,
+        exchange: Option<Exchange>,
+    }
+}
+
+impl<F> ResponseFuture<F> {
+    #[inline]
+    pub(crate) fn new(inner: F, exchange: Option<Exchange>) -> Self {
+        Self { inner, exchange }
+    }
+}
+
+impl<F, R, E> Future for ResponseFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+{
+    type Output = Result<Response<R>, E>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(exchange) = this.exchange else { return this.inner.poll(context) };
+        let entered = exchange.enter();
+        // Looked at where it is: a response is 128 bytes, each move of which would cost 20 instructions.
+        let mut polled = this.inner.poll(context);
+        entered.leave();
+        match &mut polled {
+            Poll::Pending => {}
+            Poll::Ready(Ok(response)) => {
+                if let Some(judged) = exchange.judge(response) {
+                    exchange.finish(&judged, None);
+                }
+            }
+            Poll::Ready(Err(_)) => exchange.finish_without_response(Ending::ServiceError),
+        }
+        polled
+    }
+}
+
+pin_project! {
+    /// The future of a [`TrackBodyService`](crate::TrackBodyService). Dropped before it is ready, it records the request as
+    /// cancelled.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless polled"]
+    pub struct TrackBodyFuture<F> {
+        // Before the exchange, for the same reason as above.
+        #[pin]
+        inner: F,
+        exchange: Option<Exchange>,
+        head_only: bool,
+    }
+}
+
+impl<F> TrackBodyFuture<F> {
+    pub(crate) fn new(response: ResponseFuture<F>, head_only: bool) -> Self {
+        let ResponseFuture { inner, exchange } = response;
+        Self { inner, exchange, head_only }
+    }
+}
+
+impl<F, R, E> Future for TrackBodyFuture<F>
+where
+    F: Future<Output = Result<Response<R>, E>>,
+    R: Body,
+{
+    type Output = Result<Response<ResponseBody<R>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let Some(exchange) = this.exchange else {
+            return this.inner.poll(context).map_ok(|response| response.map(ResponseBody::untracked));
+        };
+        let entered = exchange.enter();
+        let polled = this.inner.poll(context);
+        entered.leave();
+        let result = ready!(polled);
+        let exchange = this.exchange.take();
+        Poll::Ready(match result {
+            Ok(mut response) => {
+                let tracked = exchange.and_then(|mut exchange| {
+                    let judged = exchange.judge(&mut response)?;
+                    Some((exchange, judged))
+                });
+                // The server sends no body with these, whatever the body says, and may drop it without asking.
+                let bodiless = *this.head_only
+                    || response.status().is_informational()
+                    || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+                let length = response.headers().get(CONTENT_LENGTH);
+                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                Ok(response.map(|body| ResponseBody::new(body, tracked, bodiless, length)))
+            }
+            Err(error) => {
+                if let Some(mut exchange) = exchange {
+                    exchange.finish_without_response(Ending::ServiceError);
+                }
+                Err(error)
+            }
+        })
+    }
+}

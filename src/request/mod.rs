@@ -1,0 +1,32 @@
+//! The layer, its service, and what happens to a request in between; and what handlers use.
+
+mod body;
+pub mod classify;
+mod config;
+pub(crate) mod current;
+pub(crate) mod data;
+mod error_code;
+mod exchange;
+#[cfg(feature = "axum")]
+mod extractor;
+mod future;
+mod layer;
+mod monitoring_data;
+pub(crate) mod request_id;
+mod route;
+#[cfg(feature = "axum")]
+mod route_cache;
+mod service;
+mod timer;
+
+pub(crate) use route::Route;
+pub use {
+    body::ResponseBody,
+    error_code::ErrorCode,
+    future::{ResponseFuture, TrackBodyFuture},
+    layer::{MonitoringLayer, TrackBodyLayer},
+    monitoring_data::MonitoringData,
+    request_id::RequestId,
+    service::{MonitoringService, TrackBodyService},
+    timer::{Timed, Timer},
+};

@@ -1,0 +1,114 @@
+//! What handlers add: extra tags and fields of their request.
+
+use std::{fmt, sync::Arc};
+
+use crate::{
+    point::Value,
+    request::{
+        current,
+        data::RequestData,
+        error_code::ErrorCode,
+        request_id::RequestId,
+        timer::{Timed, Timer},
+    },
+};
+
+/// Extra tags and fields for the points of the request that is being handled.
+///
+/// As an axum extractor it never rejects a request. Where no layer of a [`Monitor`](crate::Monitor) is around the handler,
+/// what is added goes nowhere; that is counted and warned of once.
+///
+/// Clones share their contents, so a clone can be moved into a spawned task. What is added after the request's points were
+/// written is left out and counted as late.
+///
+/// # Keys
+///
+/// Names are `&'static str`, so that no client can invent one. The last value of a key wins. Reserved names
+/// (`route`, `service`, `status_code`, `error_code`, `instance`, `request_id`, `execution_time`, `time`, …) and empty
+/// ones are left out and counted; nothing panics.
+///
+/// # Cardinality
+///
+/// Each distinct value of a tag is a new series in the database: give tags only values from a small set. After
+/// [`tag_values`](crate::settings::Limits::tag_values) distinct ones a tag's further values are replaced by one overflow value.
+/// Fields have no such cost.
+///
+/// # Cost
+///
+/// Nothing is allocated for a request whose handler does not ask for it, nor, once warm, for one that does: the contents
+/// live in a recycled arena.
+///
+/// ```
+/// use tower_influx::MonitoringData;
+///
+/// async fn item(data: MonitoringData) -> &'static str {
+///     data.tag("tenant", "acme");
+///     let item = data.time("database_time", async { "item" }).await;
+///     data.field("size", item.len());
+///     item
+/// }
+/// ```
+#[derive(Clone)]
+pub struct MonitoringData {
+    pub(crate) slot: Arc<RequestData>,
+}
+
+impl MonitoringData {
+    /// Empty data that belongs to no request yet. It counts once it is put into the extensions of a request, outside of the
+    /// layer, or of a response, inside of it.
+    pub fn new() -> Self {
+        Self { slot: RequestData::without_owner() }
+    }
+
+    /// The data of the request that this thread is working on right now, if a monitored one is.
+    ///
+    /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the task: a spawned task is
+    /// polled outside of its request.
+    pub fn current() -> Option<Self> {
+        current::with(|current| Self { slot: current.slot() })
+    }
+
+    /// Adds a tag: indexed, stored as text.
+    #[inline]
+    pub fn tag<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
+        self.slot.tag(key, value.into());
+    }
+
+    /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name wins.
+    #[inline]
+    pub fn field<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
+        self.slot.field(key, value.into());
+    }
+
+    /// Sets the error code of the request's point in `errors`, if the request fails. One in the response's extensions wins.
+    pub fn error_code(&self, code: impl Into<ErrorCode>) {
+        self.slot.lock().error_code = Some(code.into());
+    }
+
+    /// Starts to time: when the returned guard is dropped, the seconds since now become the field `key`.
+    pub fn timer(&self, key: &'static str) -> Timer {
+        Timer::new(self.clone(), key)
+    }
+
+    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become the field `key`.
+    pub fn time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
+        Timed::new(self.clone(), key, future)
+    }
+
+    /// The id of this request: the one it came with, or the one it was given. Empty for data that belongs to no request.
+    pub fn request_id(&self) -> RequestId {
+        self.slot.lock().request_id()
+    }
+}
+
+impl Default for MonitoringData {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MonitoringData {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("MonitoringData").finish_non_exhaustive()
+    }
+}

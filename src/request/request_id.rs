@@ -1,0 +1,169 @@
+//! The id of a request: its own, or one made here.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::point::generated_id;
+
+/// The id of a request: the visible characters of its own header, at most 128 of them, or one given by the layer.
+///
+/// Given ids are 12 hexadecimal digits that are random for each process, a dash, and a number that is unique in it. They cost
+/// no system call and compress better than random ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestId(Id);
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Id {
+    #[default]
+    None,
+    Given(u64),
+    /// Only visible ASCII, at most [`MAX_LENGTH`].
+    Own(HeaderValue),
+}
+
+impl RequestId {
+    /// The header that may hold the id of a request.
+    ///
+    /// Few headers are compared sooner than one name is hashed, which takes about 140 instructions.
+    #[inline]
+    pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+        if headers.len() > FEW_HEADERS {
+            return headers.get(name);
+        }
+        // Most have none, and names alone are passed faster than names and values.
+        if headers.keys().all(|other| other != name) {
+            return None;
+        }
+        headers.iter().find_map(|(other, value)| (other == name).then_some(value))
+    }
+
+    /// The id that a request brought, if it has a visible character.
+    pub(crate) fn from_header(value: &HeaderValue) -> Option<Self> {
+        let bytes = value.as_bytes();
+        if (1..=MAX_LENGTH).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
+            return Some(Self(Id::Own(value.clone())));
+        }
+        let kept: Vec<u8> = bytes.iter().copied().filter(u8::is_ascii_graphic).take(MAX_LENGTH).collect();
+        let kept = HeaderValue::from_bytes(&kept).ok().filter(|kept| !kept.is_empty());
+        kept.map(|kept| Self(Id::Own(kept)))
+    }
+
+    /// The id with this number, from [`next_number`](Self::next_number).
+    pub(crate) const fn given(number: u64) -> Self {
+        Self(Id::Given(number))
+    }
+
+    /// The number of an id that was made here.
+    pub(crate) fn number(&self) -> Option<u64> {
+        if let Id::Given(number) = self.0 { Some(number) } else { None }
+    }
+
+    /// A number no other request of this process has, and never 0. A thread takes a block at a time, so threads do not fight
+    /// over one counter.
+    #[inline]
+    pub(crate) fn next_number() -> u64 {
+        thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
+
+        NEXT.with(|next| {
+            // 0 at first, and after the last of a block, which holds no multiple of the size itself.
+            let number = if next.get() % BLOCK_SIZE == 0 { next_block() } else { next.get() };
+            next.set(number + 1);
+            number
+        })
+    }
+
+    /// The id that the request brought, all of it visible ASCII.
+    pub(crate) fn own(&self) -> &[u8] {
+        if let Id::Own(value) = &self.0 { value.as_bytes() } else { b"" }
+    }
+
+    /// The id as the value of a header, for a response.
+    pub(crate) fn to_header(&self) -> Option<HeaderValue> {
+        match &self.0 {
+            Id::None => None,
+            Id::Given(number) => HeaderValue::from_bytes(&generated_id::text_of(*number)).ok(),
+            Id::Own(value) => Some(value.clone()),
+        }
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.number().map(generated_id::text_of);
+        let bytes = text.as_ref().map_or(self.own(), |text| text);
+        formatter.write_str(str::from_utf8(bytes).unwrap_or_default())
+    }
+}
+
+/// The first number of a block that no other thread has.
+#[cold]
+fn next_block() -> u64 {
+    static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
+    NEXT_BLOCK.fetch_add(BLOCK_SIZE, Ordering::Relaxed) + 1
+}
+
+const MAX_LENGTH: usize = 128;
+const BLOCK_SIZE: u64 = 1024;
+const FEW_HEADERS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use crate::point::generated_id::GIVEN_ID_BYTES;
+    use std::{collections::HashSet, thread};
+
+    use super::*;
+
+    #[test]
+    fn an_own_id_is_kept_as_far_as_it_is_visible() {
+        let id =
+            |bytes: &[u8]| RequestId::from_header(&HeaderValue::from_bytes(bytes).expect("a header value"));
+        let id = |bytes: &[u8]| id(bytes).map(|id| id.to_string()).unwrap_or_default();
+        assert_eq!(
+            id(b"1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"),
+            "1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"
+        );
+        assert_eq!(id(b"a b\tc\xff"), "abc");
+        assert_eq!(id(&[b'x'; 129]), "x".repeat(128));
+        assert_eq!(id(b"\xff\xfe"), "", "nothing visible: it gets one");
+        assert_eq!(id(b""), "");
+    }
+
+    #[test]
+    fn an_own_id_is_found_among_few_and_many_headers() {
+        let name = HeaderName::from_static("x-request-id");
+        for others in [0, 1, FEW_HEADERS - 1, FEW_HEADERS, 3 * FEW_HEADERS] {
+            let mut headers = HeaderMap::new();
+            for number in 0..others {
+                let other: HeaderName = format!("x-request-id-{number}").parse().expect("a header name");
+                headers.insert(other, HeaderValue::from_static("other"));
+            }
+            assert_eq!(RequestId::find(&headers, &name), None);
+            headers.append(&name, HeaderValue::from_static("first"));
+            headers.append(&name, HeaderValue::from_static("second"));
+            assert_eq!(RequestId::find(&headers, &name).expect("an id"), "first");
+        }
+    }
+
+    #[test]
+    fn given_ids_are_unique_across_threads() {
+        let ids: Vec<String> = thread::scope(|scope| {
+            let threads: Vec<_> = (0..8)
+                .map(|_| {
+                    scope.spawn(|| {
+                        (0..5_000)
+                            .map(|_| RequestId::given(RequestId::next_number()).to_string())
+                            .collect::<Vec<_>>()
+                    })
+                })
+                .collect();
+            threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+        });
+        assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 40_000);
+        assert!(ids.iter().all(|id| id.len() == GIVEN_ID_BYTES && id.as_bytes()[12] == b'-'), "{}", ids[0]);
+    }
+}

@@ -1,0 +1,152 @@
+//! The route and method of a request, as the database may see them: never more than the application has.
+
+use std::{borrow::Cow, fmt, mem, sync::Arc};
+
+use http::{Extensions, Method, Request, request::Parts};
+
+use super::config::catch_panic;
+#[cfg(feature = "axum")]
+use super::route_cache::{self, CachedRoute};
+use crate::{line_protocol::RequestHead, record::recorder::Recorder};
+
+/// What is known of the place a request went to.
+#[derive(Clone, Default)]
+pub(crate) enum Route {
+    /// Nothing, so it counts under one constant: its path is the client's choice and must never become a tag.
+    #[default]
+    Unmatched,
+    #[cfg(feature = "axum")]
+    Matched(axum::extract::MatchedPath),
+    /// As `Matched`, with what is the same for all requests of it.
+    #[cfg(feature = "axum")]
+    Known(Arc<CachedRoute>),
+    /// From a route function of the application's own.
+    Named(Cow<'static, str>),
+}
+
+/// A function that names the route of a request, for services without axum.
+pub(crate) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
+
+impl Route {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Unmatched => UNMATCHED,
+            #[cfg(feature = "axum")]
+            Self::Matched(path) => path.as_str(),
+            #[cfg(feature = "axum")]
+            Self::Known(known) => known.path.as_str(),
+            Self::Named(name) => name,
+        }
+    }
+
+    /// The matched route that a router around the layer has found.
+    #[inline]
+    pub(crate) fn matched(extensions: &Extensions, method: &'static str, recorder: &Recorder) -> Self {
+        #[cfg(feature = "axum")]
+        if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
+            return route_cache::find(path, method, recorder);
+        }
+        let _ = (extensions, method, recorder);
+        Self::Unmatched
+    }
+
+    /// What is the same for all requests of this route, if this monitor knows it.
+    #[inline]
+    pub(crate) fn head(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Known(known) => known.head_for(monitor, method),
+            _ => {
+                let _ = (monitor, method);
+                None
+            }
+        }
+    }
+
+    /// The matched route, else what the application's own function says. It is lent all of the request but its body.
+    #[inline(never)]
+    pub(crate) fn named<B>(
+        function: &RouteFunction,
+        request: &mut Request<B>,
+        method: &'static str,
+        recorder: &Recorder,
+    ) -> Self {
+        // A function for a few paths, such as those below a nested service, must not take the others' routes away.
+        let matched = Self::matched(request.extensions(), method, recorder);
+        if !matched.is_unmatched() {
+            return matched;
+        }
+        let (mut parts, ()) = Request::new(()).into_parts();
+        swap(&mut parts, request);
+        let route = catch_panic(|| function(&parts)).flatten().map_or(Self::Unmatched, Self::Named);
+        swap(&mut parts, request);
+        route
+    }
+
+    /// Where the text of a matched route is, to tell it from the longer one that a router further inside may find; 0 for others.
+    #[inline]
+    pub(crate) fn address(&self) -> usize {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Matched(path) => path.as_str().as_ptr().addr(),
+            #[cfg(feature = "axum")]
+            Self::Known(known) => known.path.as_str().as_ptr().addr(),
+            Self::Unmatched | Self::Named(_) => 0,
+        }
+    }
+
+    pub(crate) fn is_unmatched(&self) -> bool {
+        matches!(self, Self::Unmatched)
+    }
+}
+
+fn swap<B>(parts: &mut Parts, request: &mut Request<B>) {
+    mem::swap(&mut parts.method, request.method_mut());
+    mem::swap(&mut parts.uri, request.uri_mut());
+    mem::swap(&mut parts.version, request.version_mut());
+    mem::swap(&mut parts.headers, request.headers_mut());
+    mem::swap(&mut parts.extensions, request.extensions_mut());
+}
+
+impl fmt::Debug for Route {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), formatter)
+    }
+}
+
+/// A method of the standards as it is, anything else as one constant: a client may send any word as a method.
+#[inline]
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        Method::CONNECT => "CONNECT",
+        Method::TRACE => "TRACE",
+        _ => OTHER_METHOD,
+    }
+}
+
+/// The resource of every request that no route is known for.
+pub(crate) const UNMATCHED: &str = "unmatched";
+/// The method of every request whose method is none of RFC 9110 and RFC 5789.
+pub(crate) const OTHER_METHOD: &str = "OTHER";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_known_methods_are_named() {
+        for known in ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE"] {
+            assert_eq!(method_name(&known.parse().expect("a method")), known);
+        }
+        for unknown in ["get", "PURGE", "PROPFIND", "X\u{21}Y"] {
+            assert_eq!(method_name(&unknown.parse().expect("a method")), "OTHER");
+        }
+    }
+}

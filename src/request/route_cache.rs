@@ -1,0 +1,220 @@
+//! Routes that a thread has seen before, with the start of their lines.
+
+use std::{cell::RefCell, ptr, sync::Arc};
+
+use axum::extract::MatchedPath;
+
+use super::route::Route;
+use crate::{line_protocol::RequestHead, record::recorder::Recorder};
+
+/// A method and a matched path as one monitor writes them.
+#[derive(Debug)]
+pub(crate) struct CachedRoute {
+    monitor: u64,
+    method: &'static str,
+    pub(super) path: MatchedPath,
+    head: RequestHead,
+}
+
+impl CachedRoute {
+    /// The head, if it is this monitor's and this method's: another monitor's layer may have told the route, or one behind a
+    /// middleware that changes the method. No method's name begins with another one, so where they are tells them apart.
+    #[inline]
+    pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
+        let is_own = self.monitor == monitor && ptr::addr_eq(self.method.as_ptr(), method.as_ptr());
+        is_own.then_some(&self.head)
+    }
+}
+
+/// The route of a matched path.
+///
+/// Routers hold their paths and lend them to each request, so nearly every request has one that this thread has seen, at the
+/// same address. Then the start of its lines is encoded already, and the handle that the request holds is counted on this
+/// thread alone: that of the path itself is a place that all cores would write to.
+#[inline]
+pub(super) fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
+    let key = Key { path: address(path), method: method.as_ptr().addr(), monitor: recorder.number };
+    let found = ENTRIES.try_with(|places| match places.borrow().get(key.place()) {
+        Some(CacheEntry { key: other, known: Some(known), .. }) if *other == key => Some(Arc::clone(known)),
+        _ => None,
+    });
+    match found {
+        Ok(Some(known)) => Route::Known(known),
+        _ => remember(key, path, method, recorder),
+    }
+}
+
+/// For a path that is not known, and may be one that is made anew for each request, as below `nest_service`: it is encoded
+/// when it comes a second time. It is held in between, so that no other path can be at its address.
+#[cold]
+#[inline(never)]
+fn remember(key: Key, path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
+    let known = ENTRIES.try_with(|places| {
+        let mut places = places.borrow_mut();
+        if places.is_empty() {
+            places.resize_with(ENTRY_COUNT, CacheEntry::default);
+        }
+        let place = &mut places[key.place()];
+        if place.key != key {
+            // What is there stays for a while, or two that share a place and take turns would never be known.
+            place.challenges += 1;
+            let most = if place.known.is_some() { CHALLENGES_WHEN_KNOWN } else { CHALLENGES_BEFORE };
+            if place.path.is_none() || place.challenges > most {
+                *place = CacheEntry { key, path: Some(path.clone()), ..CacheEntry::default() };
+            }
+            return None;
+        }
+        if place.is_rewritten {
+            return None;
+        }
+        let Some(head) = recorder.head(method, path.as_str()) else {
+            place.is_rewritten = true;
+            return None;
+        };
+        let known = Arc::new(CachedRoute { monitor: key.monitor, method, path: path.clone(), head });
+        place.known = Some(Arc::clone(&known));
+        Some(known)
+    });
+    known.ok().flatten().map_or_else(|| Route::Matched(path.clone()), Route::Known)
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Key {
+    path: usize,
+    method: usize,
+    monitor: u64,
+}
+
+impl Key {
+    #[inline]
+    fn place(self) -> usize {
+        let mixed = (self.path as u64 ^ (self.method as u64).rotate_left(32) ^ self.monitor.rotate_left(16))
+            .wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        (mixed >> (u64::BITS - PLACE_BITS)) as usize
+    }
+}
+
+#[derive(Debug, Default)]
+struct CacheEntry {
+    key: Key,
+    path: Option<MatchedPath>,
+    known: Option<Arc<CachedRoute>>,
+    /// No head can be known: each line is to be counted as changed.
+    is_rewritten: bool,
+    challenges: u8,
+}
+
+fn address(path: &MatchedPath) -> usize {
+    path.as_str().as_ptr().addr()
+}
+
+thread_local!(static ENTRIES: RefCell<Vec<CacheEntry>> = const { RefCell::new(Vec::new()) });
+
+const PLACE_BITS: u32 = 8;
+const ENTRY_COUNT: usize = 1 << PLACE_BITS;
+/// How often others may come before they take the place.
+const CHALLENGES_BEFORE: u8 = 3;
+const CHALLENGES_WHEN_KNOWN: u8 = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use axum::{Router, body::Body, routing::get};
+    use http::Request;
+    use tower::ServiceExt;
+
+    use super::*;
+    use crate::{
+        delivery::buffer::Buffer,
+        settings::{Overflow, Settings},
+        stats::RecorderCounters,
+    };
+
+    fn recorder(service: &str) -> Recorder {
+        let buffer = Buffer::with_shards(1, 1 << 20, Overflow::DropNewest);
+        Recorder::new(&Settings::new(service), Arc::new(buffer), Arc::new(RecorderCounters::default()), ())
+    }
+
+    /// The matched paths that a router gives these requests.
+    async fn paths(router: fn(axum::routing::MethodRouter) -> Router, uris: &[&str]) -> Vec<MatchedPath> {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&seen);
+        let router =
+            router(get(|path: MatchedPath| async move { kept.lock().expect("no panic").push(path) }));
+        let router = router.with_state(());
+        for uri in uris {
+            let request = Request::builder().uri(*uri).body(Body::empty()).expect("a request");
+            router.clone().oneshot(request).await.expect("axum never fails");
+        }
+        let mut seen = seen.lock().expect("no panic");
+        std::mem::take(&mut *seen)
+    }
+
+    fn is_known(route: &Route) -> bool {
+        matches!(route, Route::Known(_))
+    }
+
+    #[tokio::test]
+    async fn a_route_is_known_from_its_second_request_on() {
+        let paths =
+            paths(|handler| Router::new().route("/items/{id}", handler), &["/items/1", "/items/2"]).await;
+        let recorder = recorder("known");
+        assert!(!is_known(&find(&paths[0], "GET", &recorder)));
+        let route = find(&paths[1], "GET", &recorder);
+        assert!(is_known(&route) && route.as_str() == "/items/{id}");
+        assert!(
+            route.head(recorder.number, "GET").is_some() && route.head(recorder.number, "POST").is_none()
+        );
+        assert!(route.head(recorder.number + 1, "GET").is_none());
+        assert!(!is_known(&find(&paths[0], "POST", &recorder)), "another method is another route");
+        assert!(!is_known(&find(&paths[0], "GET", &super::tests::recorder("another"))), "or another monitor");
+        assert!(is_known(&find(&paths[0], "GET", &recorder)));
+    }
+
+    #[tokio::test]
+    async fn what_must_be_rewritten_is_counted_each_time() {
+        let paths = paths(|handler| Router::new().route("/{id\\,}", handler), &["/1", "/2", "/3"]).await;
+        let recorder = recorder("rewritten");
+        assert!(recorder.head("GET", paths[0].as_str()).is_none());
+        for path in paths {
+            assert!(!is_known(&find(&path, "GET", &recorder)));
+        }
+    }
+
+    #[tokio::test]
+    async fn paths_that_are_made_for_each_request_are_told_apart() {
+        let router = |handler: axum::routing::MethodRouter| {
+            let inner = Router::new().route("/a", handler.clone()).route("/b", handler);
+            Router::new().nest_service("/nested", inner)
+        };
+        let recorder = recorder("nested");
+        // One by one, so that a path may come to lie where another one was.
+        for uri in ["/nested/a", "/nested/b"].into_iter().cycle().take(500) {
+            let path = &paths(router, &[uri]).await[0];
+            assert_eq!(find(path, "GET", &recorder).as_str(), uri);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_known_route_makes_room_for_others_in_the_end() {
+        let routes: Vec<String> = (0..3 * ENTRY_COUNT).map(|number| format!("/{number}")).collect();
+        let uris: Vec<&str> = routes.iter().map(String::as_str).collect();
+        let router = |handler: axum::routing::MethodRouter| {
+            (0..3 * ENTRY_COUNT)
+                .fold(Router::new(), |router, number| router.route(&format!("/{number}"), handler.clone()))
+        };
+        let (paths, recorder) = (paths(router, &uris).await, recorder("crowded"));
+        let (first, second) = paths.split_at(ENTRY_COUNT);
+        let known = |paths: &[MatchedPath]| {
+            paths.iter().filter(|path| is_known(&find(path, "GET", &recorder))).count()
+        };
+        known(first);
+        let before = known(first);
+        assert!(before > ENTRY_COUNT / 2, "{before}");
+        for _ in 0..=u32::from(CHALLENGES_WHEN_KNOWN) + 3 {
+            known(second);
+        }
+        assert!(known(second) > ENTRY_COUNT / 2 && known(first) < before);
+    }
+}

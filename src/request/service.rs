@@ -1,0 +1,86 @@
+//! The services that the layers make.
+
+use std::task::{Context, Poll};
+
+use http::{Request, Response};
+use tower::Service;
+
+use super::{
+    body::ResponseBody,
+    config::LayerConfig,
+    exchange::Exchange,
+    future::{ResponseFuture, TrackBodyFuture},
+};
+use crate::sync::sharded_arc::ShardedArc;
+
+/// A service around another that records every request. Made by [`MonitoringLayer`](crate::MonitoringLayer).
+#[derive(Clone, Debug)]
+pub struct MonitoringService<S> {
+    inner: S,
+    config: ShardedArc<LayerConfig>,
+}
+
+impl<S> MonitoringService<S> {
+    pub(crate) fn new(inner: S, config: ShardedArc<LayerConfig>) -> Self {
+        Self { inner, config }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for MonitoringService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+{
+    type Response = Response<R>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future>;
+
+    #[inline]
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    // Without closures and helpers that take the request or return the future: both are hundreds of bytes, and each would be
+    // copied once more.
+    #[inline]
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let mut exchange = Exchange::start(&self.config, &mut request);
+        let Some(running) = &mut exchange else {
+            return ResponseFuture::new(self.inner.call(request), exchange);
+        };
+        let entered = running.enter();
+        let future = self.inner.call(request);
+        entered.leave();
+        ResponseFuture::new(future, exchange)
+    }
+}
+
+/// As [`MonitoringService`], and follows the body. Made by [`TrackBodyLayer`](crate::TrackBodyLayer).
+#[derive(Clone, Debug)]
+pub struct TrackBodyService<S> {
+    monitored: MonitoringService<S>,
+}
+
+impl<S> TrackBodyService<S> {
+    pub(crate) fn new(inner: S, config: ShardedArc<LayerConfig>) -> Self {
+        Self { monitored: MonitoringService::new(inner, config) }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for TrackBodyService<S>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    R: http_body::Body,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = TrackBodyFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.monitored.poll_ready(context)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let head_only = request.method() == http::Method::HEAD;
+        TrackBodyFuture::new(self.monitored.call(request), head_only)
+    }
+}

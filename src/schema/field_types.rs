@@ -1,0 +1,187 @@
+//! One field, one type: what InfluxDB declares a field as by its first value, it is for good.
+
+use std::hash::{BuildHasher, RandomState};
+
+use crate::{
+    point::{
+        schema::{COLUMNS, Column, ERRORS, REQUESTS},
+        value::FieldType,
+    },
+    sync::atomic_hash_set::{self, AtomicHashSet},
+};
+
+/// The types of all fields that one monitor has seen.
+///
+/// The first type of a measurement and field name wins. `requests` and `errors` share their names, since both get the extras of
+/// a request. Only points with extras, and points of the application's own, are checked.
+///
+/// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond pass unchecked, so that
+/// nothing is lost that the server would take. Looking up neither locks nor writes.
+#[derive(Debug)]
+pub(crate) struct FieldTypes {
+    names: AtomicHashSet,
+    /// The hash of the measurement `requests`: a random number.
+    requests: u64,
+}
+
+/// What to do with a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TypeCheck {
+    /// It has the type of its name.
+    Keep,
+    /// It is an integer where floats go: write it as one.
+    Widen,
+    /// It has another type: leave it out.
+    Conflict,
+}
+
+impl FieldTypes {
+    /// Compares a field with the first of its measurement and name; warns of a name's first conflict.
+    pub(crate) fn check(&self, measurement: &[u8], name: &[u8], given: FieldType) -> TypeCheck {
+        let measurement_hash = match measurement {
+            measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {
+                self.requests
+            }
+            measurement => atomic_hash_set::hash_names(self.requests, measurement),
+        };
+        // The line break keeps them apart: no encoded name holds one.
+        let hash = atomic_hash_set::hash_names(atomic_hash_set::hash_names(measurement_hash, b"\n"), name);
+        let Some(entry) = self.names.find_or_insert(atomic_hash_set::finish(hash), mark(given)) else {
+            return TypeCheck::Keep;
+        };
+        let first = entry.mark() & !WARNED;
+        if first == mark(given) {
+            TypeCheck::Keep
+        } else if first == mark(FieldType::Float) && given == FieldType::Integer {
+            TypeCheck::Widen
+        } else {
+            if entry.add_to_mark(WARNED) & WARNED == 0 {
+                tracing::warn!(
+                    target: "tower_influx",
+                    measurement = %String::from_utf8_lossy(measurement),
+                    field = %String::from_utf8_lossy(name),
+                    first_type = name_of(first),
+                    this_type = given.name(),
+                    "a field came with a second type, which InfluxDB would refuse: it is left out of its points, which are \
+                     otherwise stored; give the field one type, or the second one another name (said once per field)"
+                );
+            }
+            TypeCheck::Conflict
+        }
+    }
+}
+
+impl Default for FieldTypes {
+    /// Knows the fields of this crate's own measurements from the start.
+    fn default() -> Self {
+        let types =
+            Self { names: AtomicHashSet::new(LEVELS), requests: RandomState::new().hash_one(REQUESTS) };
+        for (measurement, name, column) in COLUMNS {
+            if let Column::Field(field_type) = column {
+                types.check(measurement.as_bytes(), name.as_bytes(), field_type);
+            }
+        }
+        types
+    }
+}
+
+fn mark(field_type: FieldType) -> u8 {
+    TYPES.iter().position(|candidate| *candidate == field_type).map_or(0, |at| at as u8) + 1
+}
+
+fn name_of(mark: u8) -> &'static str {
+    TYPES.get(usize::from(mark).wrapping_sub(1)).map_or("unknown", |field_type| field_type.name())
+}
+
+const TYPES: [FieldType; 4] = [FieldType::Float, FieldType::Integer, FieldType::String, FieldType::Boolean];
+
+/// The bit beside a type that says that its first conflict was warned of.
+const WARNED: u8 = 0b1000;
+
+const LEVELS: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io::{Read, Seek},
+        sync::Arc,
+    };
+
+    use super::*;
+
+    fn logged(run: impl FnOnce()) -> String {
+        let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
+        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
+        tracing::subscriber::with_default(subscriber, run);
+        let mut log = String::new();
+        let mut file = &*file;
+        file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
+        log
+    }
+
+    #[test]
+    fn the_first_type_wins() {
+        let types = FieldTypes::default();
+        for first in TYPES {
+            let name = first.name().as_bytes();
+            assert_eq!(types.check(b"jobs", name, first), TypeCheck::Keep);
+            for given in TYPES {
+                let expected = match (first, given) {
+                    _ if first == given => TypeCheck::Keep,
+                    (FieldType::Float, FieldType::Integer) => TypeCheck::Widen,
+                    _ => TypeCheck::Conflict,
+                };
+                assert_eq!(types.check(b"jobs", name, given), expected, "{given:?} after {first:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn measurements_are_kept_apart_but_requests_and_errors_are_one() {
+        let types = FieldTypes::default();
+        assert_eq!(types.check(b"a", b"bc", FieldType::Float), TypeCheck::Keep);
+        assert_eq!(types.check(b"ab", b"c", FieldType::String), TypeCheck::Keep);
+        assert_eq!(types.check(REQUESTS.as_bytes(), b"size", FieldType::Integer), TypeCheck::Keep);
+        assert_eq!(types.check(ERRORS.as_bytes(), b"size", FieldType::Float), TypeCheck::Conflict);
+    }
+
+    #[test]
+    fn fields_of_our_own_measurements_are_known_from_the_start() {
+        let types = FieldTypes::default();
+        assert_eq!(types.check(REQUESTS.as_bytes(), b"execution_time", FieldType::Integer), TypeCheck::Widen);
+        assert_eq!(types.check(ERRORS.as_bytes(), b"request_id", FieldType::Integer), TypeCheck::Conflict);
+        assert_eq!(types.check(b"licensing", b"license_period_rest", FieldType::Float), TypeCheck::Conflict);
+    }
+
+    #[test]
+    fn a_conflict_is_said_once_per_field_without_values() {
+        let types = FieldTypes::default();
+        let log = logged(|| {
+            for field in [&b"size"[..], b"si\\ ze"] {
+                types.check(b"jobs", field, FieldType::Integer);
+                for _ in 0..3 {
+                    types.check(b"jobs", field, FieldType::String);
+                    types.check(b"jobs", field, FieldType::Float);
+                }
+            }
+        });
+        assert_eq!(log.matches("WARN").count(), 2, "{log}");
+        assert!(
+            log.contains(r#"measurement=jobs field=size first_type="integer" this_type="string""#),
+            "{log}"
+        );
+    }
+
+    #[test]
+    fn names_beyond_the_bound_pass_unchecked() {
+        let types =
+            FieldTypes { names: AtomicHashSet::new(1), requests: RandomState::new().hash_one(REQUESTS) };
+        let verdicts = |given| {
+            (0..1_000)
+                .filter(|n: &u32| types.check(b"s", &n.to_be_bytes(), given) == TypeCheck::Conflict)
+                .count()
+        };
+        assert_eq!(verdicts(FieldType::Float), 0);
+        assert_eq!(verdicts(FieldType::String), 64);
+    }
+}
