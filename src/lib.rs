@@ -41,9 +41,9 @@ pub use delivery::{
 };
 pub use error::Error;
 pub use monitor::{Monitor, MonitorBuilder};
-pub use point::{DataPoint, Point};
+pub use point::{DataPoint, Point, error_code::ErrorCode};
 pub use request::{
-    ErrorCode, MonitoringData, MonitoringLayer, MonitoringService, RequestId, ResponseBody, ResponseFuture,
-    Timed, Timer, TrackBodyFuture, TrackBodyLayer, TrackBodyService, classify,
+    MonitoringData, MonitoringLayer, MonitoringService, RequestId, ResponseBody, ResponseFuture, Timed,
+    Timer, TrackBodyFuture, TrackBodyLayer, TrackBodyService, classify,
 };
 pub use settings::Settings;

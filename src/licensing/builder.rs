@@ -13,7 +13,7 @@ use super::{
     task::{RecordPoint, Task},
     wall_clock::WallClock,
 };
-use crate::{error::Error, monitor::Monitor, settings::LicensingSettings};
+use crate::{error::Error, settings::LicensingSettings};
 
 /// A licence check that is about to start: once at once, then each day at midnight.
 #[must_use = "nothing is checked before `spawn` or `spawn_checked`"]
@@ -49,34 +49,6 @@ impl<C: LicenseCheck> Licensing<C> {
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
-    }
-
-    /// Starts the checks and returns at once; the first one runs in the background. The checks record through the monitor
-    /// and do not keep it alive. With a disabled monitor they run all the same and leave no points.
-    ///
-    /// # Errors
-    ///
-    /// An unknown time zone or no time at all for a check ([`Error::is_setting`]); no tokio runtime with time enabled
-    /// ([`Error::is_runtime`]). A bad licence is no error: ask the watch.
-    pub fn spawn(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
-        let (settings, service) =
-            monitor.settings(|settings| (settings.licensing.clone(), settings.service.clone()));
-        self.spawn_with(&settings, &service, monitor.license_recorder())
-    }
-
-    /// As [`spawn`](Self::spawn), and waits until the first check is done: at the longest as long as a check may take.
-    ///
-    /// # Errors
-    ///
-    /// Those of `spawn`; the monitor was shut down meanwhile ([`Error::is_closed`]).
-    ///
-    /// # Cancel safety
-    ///
-    /// When the future is dropped, the checks end.
-    pub async fn spawn_checked(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
-        let watch = self.spawn(monitor)?;
-        watch.first().await?;
-        Ok(watch)
     }
 
     #[cfg(test)]

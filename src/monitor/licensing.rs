@@ -1,16 +1,47 @@
-//! What licence checks record through.
+//! Licence checks of a monitor, and what they record through.
 
 use std::sync::{Arc, Weak};
 
 use super::Monitor;
 use crate::{
-    licensing::{LicensingPoint, RecordPoint},
+    error::Error,
+    licensing::{LicenseCheck, LicenseWatch, Licensing, LicensingPoint, RecordPoint},
     record::recorder::Recorder,
 };
 
+impl<C: LicenseCheck> Licensing<C> {
+    /// Starts the checks and returns at once; the first one runs in the background. The checks record through the monitor
+    /// and do not keep it alive. With a disabled monitor they run all the same and leave no points.
+    ///
+    /// # Errors
+    ///
+    /// An unknown time zone or no time at all for a check ([`Error::is_setting`]); no tokio runtime with time enabled
+    /// ([`Error::is_runtime`]). A bad licence is no error: ask the watch.
+    pub fn spawn(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
+        let (settings, service) =
+            monitor.settings(|settings| (settings.licensing.clone(), settings.service.clone()));
+        self.spawn_with(&settings, &service, monitor.license_recorder())
+    }
+
+    /// As [`spawn`](Self::spawn), and waits until the first check is done: at the longest as long as a check may take.
+    ///
+    /// # Errors
+    ///
+    /// Those of `spawn`; the monitor was shut down meanwhile ([`Error::is_closed`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the checks end.
+    pub async fn spawn_checked(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
+        let watch = self.spawn(monitor)?;
+        watch.first().await?;
+        Ok(watch)
+    }
+}
+
 impl Monitor {
     /// It keeps nothing alive: the flusher must end, and spool what is left, when only licence checks are left to use it.
-    pub(crate) fn license_recorder(&self) -> Arc<dyn RecordPoint> {
+    fn license_recorder(&self) -> Arc<dyn RecordPoint> {
         match &self.inner {
             Some(inner) => Arc::new(WeakRecorder(Arc::downgrade(&inner.recorder))),
             None => Arc::new(Disabled),

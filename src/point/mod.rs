@@ -8,6 +8,7 @@ use std::{
 use serde::Serialize;
 
 mod data;
+pub(crate) mod error_code;
 pub(crate) mod generated_id;
 pub(crate) mod number_format;
 mod request;

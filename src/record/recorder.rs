@@ -19,10 +19,10 @@ use crate::{
     },
     point::{
         Point,
+        error_code::ErrorCode,
         schema::{ERROR_CODE, ROUTE},
     },
     record::filter::Filter,
-    request::{ErrorCode, Route, data::Contents},
     schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::{Limits, Settings},
     stats::{DETACHED, RecorderCounters},
@@ -51,15 +51,23 @@ pub(crate) struct Recorder {
 pub(crate) struct FinishedRequest<'a> {
     pub(crate) stamp: i64,
     pub(crate) method: &'static str,
-    pub(crate) route: &'a Route,
+    pub(crate) resource: Resource<'a>,
     pub(crate) status: u16,
     pub(crate) failed: bool,
     pub(crate) execution_time: Duration,
-    /// From the response's extensions.
     pub(crate) error_code: Option<&'a ErrorCode>,
-    /// From the classifier.
-    pub(crate) classified_error_code: Option<&'a ErrorCode>,
+    pub(crate) request_id: Id<'a>,
     pub(crate) body: Option<&'a BodyFields>,
+}
+
+/// What a request asked for: its route without the method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resource<'a> {
+    pub(crate) name: &'a str,
+    /// What its lines begin with, where that was encoded before.
+    pub(crate) head: Option<&'a RequestHead>,
+    /// Whether a function of the application named it: then its distinct values are capped.
+    pub(crate) is_named: bool,
 }
 
 impl Recorder {
@@ -85,10 +93,11 @@ impl Recorder {
         }
     }
 
+    /// `is_matched`: whether the request has a route.
     #[inline]
-    pub(crate) fn request_started(&self, route: &Route) {
+    pub(crate) fn request_started(&self, is_matched: bool) {
         self.buffer.request_started();
-        self.unmatched.look(route);
+        self.unmatched.look(is_matched);
     }
 
     /// What all lines of a method and a route have in common. See [`RequestTemplate::head`].
@@ -96,70 +105,37 @@ impl Recorder {
         self.template.head(method, resource)
     }
 
-    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none. `number` is that of
-    /// the id it was given.
-    pub(crate) fn record_request(&self, ended: &FinishedRequest<'_>, number: u64) {
-        let error_code = ended.error_code.or(ended.classified_error_code);
-        self.write_request(ended, ended.route, error_code, Id::Given(number), None);
-    }
-
-    /// As [`record_request`](Self::record_request), with what its slot holds.
-    #[inline(always)]
-    pub(crate) fn record_request_with(&self, ended: &FinishedRequest<'_>, contents: &mut Contents) {
-        let is_last = contents.is_last(self);
-        let Contents { extras, error_code, route, request_id, .. } = contents;
-        let route = route.as_ref().unwrap_or(ended.route);
-        let error_code = ended.error_code.or(error_code.as_ref()).or(ended.classified_error_code);
-        let id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Given);
-        let mut copy;
-        let extras = if is_last {
-            extras
-        } else {
-            // The monitor around this one has types and caps of its own: it must find the extras as they were.
-            copy = extras.clone();
-            &mut copy
-        };
-        self.write_request(ended, route, error_code, id, Some(extras));
-    }
-
-    fn write_request(
-        &self,
-        ended: &FinishedRequest<'_>,
-        route: &Route,
-        error_code: Option<&ErrorCode>,
-        request_id: Id<'_>,
-        mut extras: Option<&mut Extras>,
-    ) {
-        if self.filter.as_ref().is_some_and(|filter| !filter.records(ended.method, route.as_str())) {
+    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none.
+    #[inline]
+    pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
+        let Resource { name, head, is_named } = request.resource;
+        if self.filter.as_ref().is_some_and(|filter| !filter.records(request.method, name)) {
             return self.buffer.request_ended();
         }
         let mut lines = take_scratch();
-        let resource = match route {
-            Route::Named(name) => self.values.admit(ROUTE, name, &self.counters),
-            route => route.as_str(),
-        };
+        let resource = if is_named { self.values.admit(ROUTE, name, &self.counters) } else { name };
         let line = RequestLine {
-            stamp: ended.stamp,
-            method: ended.method,
+            stamp: request.stamp,
+            method: request.method,
             resource,
-            head: route.head(self.number, ended.method),
-            status_code: ended.status,
-            request_id,
-            execution_time: ended.execution_time,
-            body: ended.body,
+            head,
+            status_code: request.status,
+            request_id: request.request_id,
+            execution_time: request.execution_time,
+            body: request.body,
         };
         let mut changes = Changes::default();
         if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
         }
         self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
-        if ended.failed {
-            self.write_error(&mut lines, &{ line }, error_code, extras.as_deref(), &mut changes);
+        if request.failed {
+            self.write_error(&mut lines, &{ line }, request.error_code, extras.as_deref(), &mut changes);
         }
         if !changes.is_empty() {
             changes.count(&self.counters);
         }
-        self.push(&lines, 1 + usize::from(ended.failed), true);
+        self.push(&lines, 1 + usize::from(request.failed), true);
         keep_scratch(lines);
     }
 
@@ -239,11 +215,11 @@ struct Unmatched {
 
 impl Unmatched {
     #[inline]
-    fn look(&self, route: &Route) {
+    fn look(&self, is_matched: bool) {
         if self.any_matched.load(Ordering::Relaxed) {
             return;
         }
-        if !route.is_unmatched() {
+        if is_matched {
             return self.any_matched.store(true, Ordering::Relaxed);
         }
         if self.count.fetch_add(1, Ordering::Relaxed) + 1 == UNMATCHED_BEFORE_WARNING {

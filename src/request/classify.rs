@@ -5,8 +5,8 @@ use std::fmt;
 use http::{Extensions, HeaderMap, StatusCode};
 
 use crate::{
+    point::error_code::ErrorCode,
     point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED},
-    request::ErrorCode,
 };
 
 /// How a request left the layer.

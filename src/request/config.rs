@@ -1,14 +1,11 @@
 //! What a layer was told, shared by all services and requests of it.
 
-use std::{
-    fmt,
-    panic::{self, AssertUnwindSafe},
-    sync::Arc,
-};
+use std::{fmt, sync::Arc};
 
 use http::HeaderName;
 
 use super::{
+    catch_panic::catch_panic,
     classify::{BodyOutcome, Classification, Classifier, Outcome, StatusClassifier},
     route::RouteFunction,
 };
@@ -65,12 +62,6 @@ impl LayerConfig {
                 .unwrap_or_else(|| StatusClassifier.classify_body(head, body)),
         }
     }
-}
-
-/// Runs a function of the application's own; `None` if it panics. Where a request ends while its handler's panic unwinds, a
-/// second panic would end the process, and anywhere else the request would not be counted.
-pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
-    panic::catch_unwind(AssertUnwindSafe(run)).ok()
 }
 
 impl fmt::Debug for LayerConfig {

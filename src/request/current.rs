@@ -6,14 +6,10 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
-use http::{Extensions, HeaderValue};
+use http::HeaderValue;
 
 use super::{config::LayerConfig, data::RequestData, route::Route};
-use crate::{
-    record::recorder::Recorder,
-    request::{MonitoringData, RequestId},
-    sync::sharded_arc::ShardedArc,
-};
+use crate::{record::recorder::Recorder, request::RequestId, sync::sharded_arc::ShardedArc};
 
 /// What the extractor finds: whose request is running, and the slot of its extras once there is one.
 ///
@@ -77,12 +73,6 @@ impl Current {
         };
         self.slot = Some(Arc::clone(&slot));
         slot
-    }
-
-    /// The slot where a task that is spawned further inside will find it.
-    #[inline(never)]
-    pub(crate) fn insert_into(&mut self, extensions: &mut Extensions) {
-        extensions.insert(MonitoringData { slot: self.slot() });
     }
 
     /// See [`join`].

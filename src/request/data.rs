@@ -7,10 +7,10 @@ use std::{
 
 use super::route::Route;
 use crate::{
-    line_protocol::{Changes, Extras},
-    point::Value,
+    line_protocol::{Changes, Extras, Id},
+    point::{Value, error_code::ErrorCode},
     record::recorder::{FinishedRequest, Recorder},
-    request::{ErrorCode, RequestId},
+    request::RequestId,
     settings::Limits,
     stats::RecorderCounters,
 };
@@ -68,20 +68,32 @@ impl RequestData {
         SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
     }
 
-    /// Writes the points of a request with what was collected, and puts the slot aside for the next request, if nobody else holds
-    /// it.
+    /// Writes the points of a request with what was collected, and puts the slot aside for the next request, if nobody
+    /// else holds it.
     #[inline(never)]
-    pub(crate) fn finish(mut slot: Arc<Self>, recorder: &Recorder, ended: &FinishedRequest<'_>) {
-        let Some(contents) = Self::contents(&mut slot) else { return slot.finish_shared(recorder, ended) };
-        recorder.record_request_with(ended, contents);
+    pub(crate) fn finish(
+        mut slot: Arc<Self>,
+        recorder: &Recorder,
+        finished: FinishedRequest<'_>,
+        classified: Option<&ErrorCode>,
+    ) {
+        let Some(contents) = Self::contents(&mut slot) else {
+            return slot.finish_shared(recorder, finished, classified);
+        };
+        contents.record(recorder, finished, classified);
         contents.reset();
         Self::put_back(slot);
     }
 
     #[inline(never)]
-    fn finish_shared(&self, recorder: &Recorder, ended: &FinishedRequest<'_>) {
+    fn finish_shared(
+        &self,
+        recorder: &Recorder,
+        finished: FinishedRequest<'_>,
+        classified: Option<&ErrorCode>,
+    ) {
         let mut contents = self.lock();
-        recorder.record_request_with(ended, &mut contents);
+        contents.record(recorder, finished, classified);
         contents.sealed |= contents.is_last(recorder);
     }
 
@@ -159,6 +171,25 @@ impl Contents {
     /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.
     pub(crate) fn is_last(&self, recorder: &Recorder) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.monitor == recorder.number)
+    }
+
+    /// Records the request with what is here. `classified` is the classifier's error code: the application's own wins.
+    #[inline(always)]
+    fn record(&mut self, recorder: &Recorder, finished: FinishedRequest<'_>, classified: Option<&ErrorCode>) {
+        let mut finished: FinishedRequest<'_> = finished;
+        let is_last = self.is_last(recorder);
+        let Self { extras, error_code, route, request_id, .. } = self;
+        if let Some(route) = route {
+            finished.resource = route.resource(recorder.number, finished.method);
+        }
+        finished.error_code = finished.error_code.or(error_code.as_ref()).or(classified);
+        finished.request_id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Given);
+        if is_last {
+            recorder.record_request(&finished, Some(extras));
+        } else {
+            // The monitor around this one has types and caps of its own: it must find the extras as they were.
+            recorder.record_request(&finished, Some(&mut extras.clone()));
+        }
     }
 
     /// All but what the next request sets anyway.

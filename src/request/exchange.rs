@@ -13,9 +13,10 @@ use super::{
 };
 use crate::{
     clock::{self, MonotonicInstant},
-    line_protocol::BodyFields,
+    line_protocol::{BodyFields, Id},
+    point::error_code::ErrorCode,
     record::recorder::FinishedRequest,
-    request::{ErrorCode, MonitoringData, RequestId},
+    request::{MonitoringData, RequestId},
     sync::sharded_arc::ShardedArc,
 };
 
@@ -59,9 +60,9 @@ impl Exchange {
             current.take_id(recorder, header);
         }
         if config.insert_data {
-            current.insert_into(request.extensions_mut());
+            insert_data(&mut current, request.extensions_mut());
         }
-        recorder.request_started(&route);
+        recorder.request_started(!route.is_unmatched());
         Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, route })
     }
 
@@ -107,20 +108,24 @@ impl Exchange {
     pub(crate) fn finish(&mut self, judged: &Judged, body: Option<&BodyFields>) {
         let Some(Current { config, slot, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
-        let ended = FinishedRequest {
+        let classified = judged.classification.error_code.as_ref();
+        let mut finished = FinishedRequest {
             stamp: self.stamp,
             method: self.method,
-            route: &self.route,
+            resource: self.route.resource(recorder.number, self.method),
             status: judged.classification.status.as_u16(),
             failed: judged.classification.failed,
             execution_time: judged.execution_time,
             error_code: judged.error_code.as_ref(),
-            classified_error_code: judged.classification.error_code.as_ref(),
+            request_id: Id::Given(number),
             body,
         };
         match slot {
-            None => recorder.record_request(&ended, number),
-            Some(slot) => RequestData::finish(slot, recorder, &ended),
+            None => {
+                finished.error_code = finished.error_code.or(classified);
+                recorder.record_request(&finished, None);
+            }
+            Some(slot) => RequestData::finish(slot, recorder, finished, classified),
         }
     }
 
@@ -183,6 +188,12 @@ impl Drop for Entered<'_> {
             self.exchange.finish_without_response(Ending::Panic);
         }
     }
+}
+
+/// Puts the data where a task that is spawned further inside will find it.
+#[inline(never)]
+fn insert_data(current: &mut Current, extensions: &mut Extensions) {
+    extensions.insert(MonitoringData { slot: current.slot() });
 }
 
 /// The error code of the response, and what a handler put into its extensions instead of using the extractor.

@@ -9,8 +9,9 @@ use axum_core::{
 };
 use http::request::Parts;
 
-use super::{ErrorCode, MonitoringData};
+use super::MonitoringData;
 use crate::{
+    point::error_code::ErrorCode,
     record::recorder,
     request::{Route, current},
 };

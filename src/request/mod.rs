@@ -1,11 +1,11 @@
 //! The layer, its service, and what happens to a request in between; and what handlers use.
 
 mod body;
+mod catch_panic;
 pub mod classify;
 mod config;
 pub(crate) mod current;
 pub(crate) mod data;
-mod error_code;
 mod exchange;
 #[cfg(feature = "axum")]
 mod extractor;
@@ -22,7 +22,6 @@ mod timer;
 pub(crate) use route::Route;
 pub use {
     body::ResponseBody,
-    error_code::ErrorCode,
     future::{ResponseFuture, TrackBodyFuture},
     layer::{MonitoringLayer, TrackBodyLayer},
     monitoring_data::MonitoringData,

@@ -3,14 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    point::Value,
-    request::{
-        current,
-        data::RequestData,
-        error_code::ErrorCode,
-        request_id::RequestId,
-        timer::{Timed, Timer},
-    },
+    point::{Value, error_code::ErrorCode},
+    request::{current, data::RequestData, request_id::RequestId},
 };
 
 /// Extra tags and fields for the points of the request that is being handled.
@@ -83,16 +77,6 @@ impl MonitoringData {
     /// Sets the error code of the request's point in `errors`, if the request fails. One in the response's extensions wins.
     pub fn error_code(&self, code: impl Into<ErrorCode>) {
         self.slot.lock().error_code = Some(code.into());
-    }
-
-    /// Starts to time: when the returned guard is dropped, the seconds since now become the field `key`.
-    pub fn timer(&self, key: &'static str) -> Timer {
-        Timer::new(self.clone(), key)
-    }
-
-    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become the field `key`.
-    pub fn time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
-        Timed::new(self.clone(), key, future)
     }
 
     /// The id of this request: the one it came with, or the one it was given. Empty for data that belongs to no request.

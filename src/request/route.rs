@@ -4,10 +4,10 @@ use std::{borrow::Cow, fmt, mem, sync::Arc};
 
 use http::{Extensions, Method, Request, request::Parts};
 
-use super::config::catch_panic;
+use super::catch_panic::catch_panic;
 #[cfg(feature = "axum")]
 use super::route_cache::{self, CachedRoute};
-use crate::{line_protocol::RequestHead, record::recorder::Recorder};
+use crate::record::recorder::{Recorder, Resource};
 
 /// What is known of the place a request went to.
 #[derive(Clone, Default)]
@@ -44,23 +44,27 @@ impl Route {
     pub(crate) fn matched(extensions: &Extensions, method: &'static str, recorder: &Recorder) -> Self {
         #[cfg(feature = "axum")]
         if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
-            return route_cache::find(path, method, recorder);
+            return match route_cache::find(path, method, recorder) {
+                Some(known) => Self::Known(known),
+                None => Self::Matched(path.clone()),
+            };
         }
         let _ = (extensions, method, recorder);
         Self::Unmatched
     }
 
-    /// What is the same for all requests of this route, if this monitor knows it.
+    /// The route as the recorder takes it, with the start of its lines if this monitor has encoded that.
     #[inline]
-    pub(crate) fn head(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
-        match self {
+    pub(crate) fn resource(&self, monitor: u64, method: &'static str) -> Resource<'_> {
+        let head = match self {
             #[cfg(feature = "axum")]
             Self::Known(known) => known.head_for(monitor, method),
             _ => {
                 let _ = (monitor, method);
                 None
             }
-        }
+        };
+        Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }
 
     /// The matched route, else what the application's own function says. It is lent all of the request but its body.

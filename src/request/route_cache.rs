@@ -4,7 +4,6 @@ use std::{cell::RefCell, ptr, sync::Arc};
 
 use axum::extract::MatchedPath;
 
-use super::route::Route;
 use crate::{line_protocol::RequestHead, record::recorder::Recorder};
 
 /// A method and a matched path as one monitor writes them.
@@ -26,20 +25,24 @@ impl CachedRoute {
     }
 }
 
-/// The route of a matched path.
+/// What this thread remembers of a matched path.
 ///
 /// Routers hold their paths and lend them to each request, so nearly every request has one that this thread has seen, at the
 /// same address. Then the start of its lines is encoded already, and the handle that the request holds is counted on this
 /// thread alone: that of the path itself is a place that all cores would write to.
 #[inline]
-pub(super) fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
+pub(super) fn find(
+    path: &MatchedPath,
+    method: &'static str,
+    recorder: &Recorder,
+) -> Option<Arc<CachedRoute>> {
     let key = Key { path: address(path), method: method.as_ptr().addr(), monitor: recorder.number };
     let found = ENTRIES.try_with(|places| match places.borrow().get(key.place()) {
         Some(CacheEntry { key: other, known: Some(known), .. }) if *other == key => Some(Arc::clone(known)),
         _ => None,
     });
     match found {
-        Ok(Some(known)) => Route::Known(known),
+        Ok(Some(known)) => Some(known),
         _ => remember(key, path, method, recorder),
     }
 }
@@ -48,7 +51,12 @@ pub(super) fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder
 /// when it comes a second time. It is held in between, so that no other path can be at its address.
 #[cold]
 #[inline(never)]
-fn remember(key: Key, path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
+fn remember(
+    key: Key,
+    path: &MatchedPath,
+    method: &'static str,
+    recorder: &Recorder,
+) -> Option<Arc<CachedRoute>> {
     let known = ENTRIES.try_with(|places| {
         let mut places = places.borrow_mut();
         if places.is_empty() {
@@ -75,7 +83,7 @@ fn remember(key: Key, path: &MatchedPath, method: &'static str, recorder: &Recor
         place.known = Some(Arc::clone(&known));
         Some(known)
     });
-    known.ok().flatten().map_or_else(|| Route::Matched(path.clone()), Route::Known)
+    known.ok().flatten()
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,6 +135,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::buffer::Buffer,
+        request::Route,
         settings::{Overflow, Settings},
         stats::RecorderCounters,
     };
@@ -151,6 +160,13 @@ mod tests {
         std::mem::take(&mut *seen)
     }
 
+    /// As the layer uses it.
+    fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
+        let mut extensions = http::Extensions::new();
+        extensions.insert(path.clone());
+        Route::matched(&extensions, method, recorder)
+    }
+
     fn is_known(route: &Route) -> bool {
         matches!(route, Route::Known(_))
     }
@@ -164,9 +180,10 @@ mod tests {
         let route = find(&paths[1], "GET", &recorder);
         assert!(is_known(&route) && route.as_str() == "/items/{id}");
         assert!(
-            route.head(recorder.number, "GET").is_some() && route.head(recorder.number, "POST").is_none()
+            route.resource(recorder.number, "GET").head.is_some()
+                && route.resource(recorder.number, "POST").head.is_none()
         );
-        assert!(route.head(recorder.number + 1, "GET").is_none());
+        assert!(route.resource(recorder.number + 1, "GET").head.is_none());
         assert!(!is_known(&find(&paths[0], "POST", &recorder)), "another method is another route");
         assert!(!is_known(&find(&paths[0], "GET", &super::tests::recorder("another"))), "or another monitor");
         assert!(is_known(&find(&paths[0], "GET", &recorder)));

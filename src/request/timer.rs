@@ -10,6 +10,18 @@ use pin_project_lite::pin_project;
 
 use crate::request::MonitoringData;
 
+impl MonitoringData {
+    /// Starts to time: when the returned guard is dropped, the seconds since now become the field `key`.
+    pub fn timer(&self, key: &'static str) -> Timer {
+        Timer::new(self.clone(), key)
+    }
+
+    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become the field `key`.
+    pub fn time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
+        Timed::new(self.clone(), key, future)
+    }
+}
+
 /// Times a scope: when it is dropped, the seconds since it was made become a field. See [`MonitoringData::timer`].
 #[derive(Debug)]
 #[must_use = "a timer that is not kept stops at once"]

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use super::{
-    check::printable_url,
     defaults::{CONNECT_TIMEOUT, TIMEOUT, URL},
+    printable_url::printable_url,
 };
 use crate::settings::Token;
 

@@ -11,6 +11,7 @@ mod influx;
 mod licensing;
 mod limits;
 mod node;
+mod printable_url;
 mod section;
 mod size;
 mod spool;

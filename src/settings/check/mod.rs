@@ -7,8 +7,6 @@ mod influx;
 mod names;
 mod url;
 
-pub(super) use url::printable_url;
-
 use super::{FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage, duration, size};
 use crate::error::Error;
 

@@ -2,7 +2,10 @@
 
 use url::Url;
 
-use super::super::{InfluxClient, InfluxSettings, value::shown};
+use super::super::{
+    InfluxClient, InfluxSettings,
+    printable_url::{is_printable, printable_url},
+};
 use crate::error::Error;
 
 impl InfluxSettings {
@@ -86,23 +89,6 @@ impl InfluxSettings {
 
 fn refuse(url: &str, remedy: &str) -> Error {
     Error::setting("url", printable_url(url), remedy)
-}
-
-/// A URL without what may be a secret: its query, its fragment, and all of it when it holds an `@`. Where user, password and
-/// host begin and end cannot be told in text that is not a URL.
-pub(in super::super) fn printable_url(url: &str) -> String {
-    if !is_printable(url) {
-        return "[redacted]".to_owned();
-    }
-    match url.find(['?', '#']) {
-        Some(end) => format!("{}…", shown(&url[..end])),
-        None => shown(url),
-    }
-}
-
-fn is_printable(url: &str) -> bool {
-    // `%40` is an `@` to whoever decodes it before he looks.
-    !url.contains('@') && !url.contains("%40")
 }
 
 const SCHEMES: [&str; 2] = ["http", "https"];
