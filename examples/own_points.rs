@@ -8,7 +8,6 @@
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
 use std::{
-    borrow::Cow,
     env,
     error::Error,
     fs, io,
@@ -17,10 +16,7 @@ use std::{
 };
 
 use tokio::{signal, task::JoinHandle, time};
-use tower_influx::{
-    DataPoint, Monitor, Point, Settings,
-    point::{Field, Tag},
-};
+use tower_influx::{DataPoint, Monitor, Point, Settings, point::Value};
 
 /// What one run has found.
 struct Measurement {
@@ -32,22 +28,20 @@ struct Measurement {
 
 /// Without `time`, a point gets the moment of recording, made unique: no two runs overwrite each other.
 impl Point for Measurement {
-    fn measurement(&self) -> Cow<'_, str> {
-        "folders".into()
+    fn measurement(&self) -> &str {
+        "folders"
     }
 
     /// What queries group by. Each distinct value is a series in the database: few folders, never the files in them.
-    fn tags(&self) -> Vec<Tag<'_>> {
-        vec![Tag::new("folder", &self.folder)]
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        visit("folder", &self.folder);
     }
 
     /// What is counted. A field keeps the type of its first value.
-    fn fields(&self) -> Vec<Field<'_>> {
-        vec![
-            Field::new("files", self.files),
-            Field::new("bytes", self.bytes),
-            Field::new("seconds", self.took.as_secs_f64()),
-        ]
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        visit("files", self.files.into());
+        visit("bytes", self.bytes.into());
+        visit("seconds", self.took.as_secs_f64().into());
     }
 }
 

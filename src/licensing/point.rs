@@ -1,11 +1,11 @@
 //! [`LicensingPoint`]: the point of the measurement `licensing` that each check leaves.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use serde::{Serialize, Serializer};
 
 use super::state::CheckedLicense;
-use crate::point::{Field, Point, Tag, Timestamp, Value, schema};
+use crate::point::{Point, Timestamp, Value, schema};
 
 /// The point of one licence check: measurement `licensing`, tags `service` and `license_status`, fields `license_period_rest`
 /// (integer), `warnings` and `errors` (strings, empty when there are none, several messages joined by `; `), and the tags
@@ -41,28 +41,22 @@ impl LicensingPoint {
 }
 
 impl Point for LicensingPoint {
-    fn measurement(&self) -> Cow<'_, str> {
-        Cow::Borrowed(schema::LICENSING)
+    fn measurement(&self) -> &str {
+        schema::LICENSING
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        let mut tags = vec![
-            Tag::new(schema::SERVICE, &*self.service),
-            Tag::new(schema::LICENSE_STATUS, self.license.status().as_str()),
-        ];
-        tags.extend(self.extra_tags().map(|(key, value)| Tag::new(key, value)));
-        tags
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        visit(schema::SERVICE, &self.service);
+        visit(schema::LICENSE_STATUS, self.license.status().as_str());
+        self.extra_tags().for_each(|(key, value)| visit(key, value));
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
         let state = self.license.state();
-        let mut fields = vec![
-            Field::new(schema::LICENSE_PERIOD_REST, state.days_left().unwrap_or(0)),
-            Field::new(schema::LICENSE_WARNINGS, state.warnings().join(SEPARATOR)),
-            Field::new(schema::LICENSE_ERRORS, state.errors().join(SEPARATOR)),
-        ];
-        fields.extend(self.extra_fields().map(|(key, value)| Field::new(key, value.clone())));
-        fields
+        visit(schema::LICENSE_PERIOD_REST, state.days_left().unwrap_or(0).into());
+        visit(schema::LICENSE_WARNINGS, state.warnings().join(SEPARATOR).into());
+        visit(schema::LICENSE_ERRORS, state.errors().join(SEPARATOR).into());
+        self.extra_fields().for_each(|(key, value)| visit(key, value.borrow()));
     }
 
     fn time(&self) -> Option<Timestamp> {

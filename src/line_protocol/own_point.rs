@@ -46,19 +46,15 @@ pub(crate) fn encode_point(
     }
     let start = out.len();
     let mut changes = Changes::default();
-    escape::text(out, &measurement, EscapeContext::Measurement, NAME_BYTES, &mut changes);
+    escape::text(out, measurement, EscapeContext::Measurement, NAME_BYTES, &mut changes);
 
     let measurement_end = out.len();
     let taken = measurement_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
     let bytes = LINE_BYTES.saturating_sub(taken + STAMP_BYTES);
     let room = Room { limits, count: usize::MAX, bytes, reserved: schema::is_reserved_by_influxdb };
     let mut entries = Entries::default();
-    for tag in point.tags() {
-        entries.tag(&tag.key, &tag.value.into(), room, &mut changes);
-    }
-    for field in point.fields() {
-        entries.field(&field.key, &field.value, room, &mut changes);
-    }
+    point.visit_tags(&mut |key, value| entries.tag(key, &value.into(), room, &mut changes));
+    point.visit_fields(&mut |key, value| entries.field(key, &value, room, &mut changes));
     entries.settle(&out[start..measurement_end], types, values, &mut changes);
     if !entries.has_fields() {
         out.truncate(start);

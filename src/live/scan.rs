@@ -7,7 +7,10 @@ use std::{borrow::Cow, str};
 
 use crate::{
     line_protocol::parse,
-    point::schema::{ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, ROUTE, SERVICE, STATUS_CODE},
+    point::{
+        Point,
+        schema::{ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, ROUTE, SERVICE, STATUS_CODE},
+    },
 };
 
 /// A line of one of the two measurements that the page shows, or of another.

@@ -1,10 +1,8 @@
 //! A point that owns its parts: for points of the application's own, and as what is read back.
 
-use std::borrow::Cow;
-
 use serde::{Serialize, Serializer};
 
-use crate::point::{Field, Point, Tag, Timestamp, Value};
+use crate::point::{Point, Timestamp, Value};
 
 /// A point that owns its parts.
 ///
@@ -52,11 +50,6 @@ impl DataPoint {
         self
     }
 
-    /// The measurement that the point belongs to.
-    pub fn measurement(&self) -> &str {
-        &self.measurement
-    }
-
     /// The value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
         find(&self.tags, key).map(String::as_str)
@@ -76,24 +69,19 @@ impl DataPoint {
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'static>)> {
         self.fields.iter().map(|(key, value)| (key.as_str(), value))
     }
-
-    /// The time, if the point has one.
-    pub fn time(&self) -> Option<Timestamp> {
-        self.time
-    }
 }
 
 impl Point for DataPoint {
-    fn measurement(&self) -> Cow<'_, str> {
-        self.measurement.as_str().into()
+    fn measurement(&self) -> &str {
+        &self.measurement
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        self.tags.iter().map(|(key, value)| Tag::new(key, value)).collect()
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.tags().for_each(|(key, value)| visit(key, value));
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        self.fields.iter().map(|(key, value)| Field::new(key, value.borrow())).collect()
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        self.fields().for_each(|(key, value)| visit(key, value.borrow()));
     }
 
     fn time(&self) -> Option<Timestamp> {
@@ -165,14 +153,14 @@ mod tests {
     fn a_name_that_comes_twice_is_one_entry() {
         struct Twice;
         impl Point for Twice {
-            fn measurement(&self) -> Cow<'_, str> {
-                "twice".into()
+            fn measurement(&self) -> &str {
+                "twice"
             }
-            fn tags(&self) -> Vec<Tag<'_>> {
-                vec![Tag::new("a", "1"), Tag::new("a", "2")]
+            fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+                ["1", "2"].into_iter().for_each(|value| visit("a", value));
             }
-            fn fields(&self) -> Vec<Field<'_>> {
-                vec![Field::new("b", 1), Field::new("b", 2)]
+            fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+                [1, 2].into_iter().for_each(|value| visit("b", value.into()));
             }
         }
         let text = serde_json::to_string(&Twice as &dyn Point).expect("serializes");

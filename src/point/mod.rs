@@ -1,9 +1,6 @@
 //! Points: one event each, with a measurement, tags, fields and a time.
 
-use std::{
-    borrow::Cow,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use serde::Serialize;
 
@@ -22,62 +19,58 @@ pub use value::Value;
 
 /// One event to be stored: a measurement, tags, fields and a time.
 ///
-/// Implement it for a type of the application's own, or use [`DataPoint`]. Whatever names and values hold, the point becomes
-/// exactly one point in the database; what InfluxDB cannot take is changed or left out, and counted. Of a name that comes
-/// twice, the last value counts; of one that is a tag and a field, the tag.
+/// Implement it for a type of the application, or use [`DataPoint`]. Whatever names and values hold, the point becomes
+/// exactly one point in the database. What InfluxDB cannot take is changed or left out, and counted. If a name comes
+/// twice, the last value counts; if a name is a tag and a field, the tag counts.
 ///
-/// `dyn Point` implements [`serde::Serialize`], as a map of exactly `time` (nanoseconds, or none), `measurement`, `tags` (all
-/// text) and `fields` (typed).
+/// `dyn Point` implements [`serde::Serialize`], as a map of exactly `time` (nanoseconds, or none), `measurement`,
+/// `tags` (all text) and `fields` (typed).
 ///
 /// # Cardinality
 ///
-/// Each different set of tags is a series of its own in the database. Put what has no bound, such as an id, into a field.
+/// Each different set of tags is a series in the database. Put what has no bound, such as an id, into a field.
+///
+/// ```
+/// use tower_influx::{Point, point::Value};
+///
+/// struct Job {
+///     queue: String,
+///     seconds: f64,
+/// }
+///
+/// impl Point for Job {
+///     fn measurement(&self) -> &str {
+///         "jobs"
+///     }
+///
+///     fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+///         visit("queue", &self.queue);
+///     }
+///
+///     fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+///         visit("seconds", self.seconds.into());
+///     }
+/// }
+/// ```
 pub trait Point {
-    /// The measurement that the point belongs to, InfluxDB's word for a table.
-    fn measurement(&self) -> Cow<'_, str>;
+    /// Returns the measurement that the point belongs to, InfluxDB's word for a table.
+    fn measurement(&self) -> &str;
 
-    /// The tags: indexed, always text. An empty value is left out, since no InfluxDB takes one.
-    fn tags(&self) -> Vec<Tag<'_>>;
+    /// Calls `visit` with the key and value of each tag: indexed, always text. An empty value is left out, since no
+    /// InfluxDB takes one. The default visits none.
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        let _ = visit;
+    }
 
-    /// The fields: not indexed, typed. A point without a single field that can be stored is refused and counted.
-    fn fields(&self) -> Vec<Field<'_>>;
+    /// Calls `visit` with the key and value of each field: not indexed, typed. A point without a single field that can
+    /// be stored is refused and counted.
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>));
 
-    /// When the event happened. `None`, the default, takes the moment of recording and makes the stamp unique; an explicit
-    /// time is stored as it is, so two points of one measurement with the same tags and time overwrite each other.
+    /// Returns when the event happened. `None`, the default, takes the time of recording and makes it unique. An
+    /// explicit time is stored as it is, so two points of one measurement with the same tags and time overwrite each
+    /// other.
     fn time(&self) -> Option<Timestamp> {
         None
-    }
-}
-
-/// A tag of a point.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Tag<'a> {
-    /// The name of the tag.
-    pub key: Cow<'a, str>,
-    /// Its value.
-    pub value: Cow<'a, str>,
-}
-
-impl<'a> Tag<'a> {
-    /// A tag from anything that is text.
-    pub fn new(key: impl Into<Cow<'a, str>>, value: impl Into<Cow<'a, str>>) -> Self {
-        Self { key: key.into(), value: value.into() }
-    }
-}
-
-/// A field of a point.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Field<'a> {
-    /// The name of the field.
-    pub key: Cow<'a, str>,
-    /// Its value.
-    pub value: Value<'a>,
-}
-
-impl<'a> Field<'a> {
-    /// A field from anything that is text and anything that is a value.
-    pub fn new(key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        Self { key: key.into(), value: value.into() }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use serde::{Serialize, Serializer};
 
 use crate::point::{
-    Field, Point, Tag, Timestamp, Value, number_format,
+    Point, Timestamp, Value, number_format,
     schema::{
         ERROR_CODE, ERRORS, EXECUTION_TIME, INSTANCE, REQUEST_ID, REQUESTS, RESERVED_BY_REQUESTS, ROUTE,
         SERVICE, STATUS_CODE,
@@ -18,13 +18,14 @@ use crate::point::{
 ///
 /// ```
 /// use std::time::Duration;
-/// use tower_influx::{Point, point::RequestPoint};
+/// use tower_influx::point::RequestPoint;
 ///
 /// let point = RequestPoint::new("luna-licenses", "GET", "/items/{id}", 200, Duration::from_millis(3))
 ///     .with_request_id("36a1b2c3")
 ///     .with_tag("tenant", "acme")
 ///     .with_field("size", 42);
-/// assert_eq!(point.tags()[0].value, "GET:/items/{id}");
+/// let data = serde_json::to_value(&point).expect("a map");
+/// assert_eq!(data["tags"]["route"], "GET:/items/{id}");
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestPoint<'a> {
@@ -52,8 +53,8 @@ struct Request<'a> {
     execution_time: Option<Duration>,
     request_id: Cow<'a, str>,
     time: Option<Timestamp>,
-    tags: Vec<Tag<'a>>,
-    fields: Vec<Field<'a>>,
+    tags: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
 /// The value of the tag `route`: `METHOD:/resource`, where the resource is a template such as `/items/{id}`, not a path.
@@ -92,14 +93,14 @@ impl<'a> RequestPoint<'a> {
     /// The point with an additional tag, such as `instance`. The standard tags and fields keep their names to themselves.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        self.request.tags.push(Tag::new(key, value.into().into_text()));
+        self.request.tags.push((key.into(), value.into().into_text()));
         self
     }
 
     /// The point with an additional field.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        self.request.fields.push(Field::new(key, value));
+        self.request.fields.push((key.into(), value.into()));
         self
     }
 
@@ -141,14 +142,14 @@ impl<'a> RequestErrorPoint<'a> {
     /// The point with an additional tag, such as `instance`. The standard tags and fields keep their names to themselves.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        self.request.tags.push(Tag::new(key, value.into().into_text()));
+        self.request.tags.push((key.into(), value.into().into_text()));
         self
     }
 
     /// The point with an additional field.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
-        self.request.fields.push(Field::new(key, value));
+        self.request.fields.push((key.into(), value.into()));
         self
     }
 }
@@ -168,44 +169,39 @@ impl<'a> Request<'a> {
         }
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        let mut tags = vec![
-            Tag::new(ROUTE, route(&self.method, &self.resource)),
-            Tag::new(SERVICE, &*self.service),
-            Tag::new(STATUS_CODE, self.status_code.to_string()),
-        ];
-        let additional = self.tags.iter().filter(|tag| tag.key == INSTANCE || !is_standard(&tag.key));
-        tags.extend(additional.map(|tag| Tag::new(&*tag.key, &*tag.value)));
-        tags
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        visit(ROUTE, &route(&self.method, &self.resource));
+        visit(SERVICE, &self.service);
+        visit(STATUS_CODE, &self.status_code.to_string());
+        let additional = self.tags.iter().filter(|(key, _)| key == INSTANCE || !is_standard(key));
+        additional.for_each(|(key, value)| visit(key, value));
     }
 
-    fn fields(&self, measurement: &str) -> Vec<Field<'_>> {
-        let mut fields = Vec::new();
+    fn visit_fields(&self, measurement: &str, visit: &mut dyn FnMut(&str, Value<'_>)) {
         let has_request_id = !self.request_id.is_empty();
         let execution_time = self.execution_time.filter(|_| measurement == REQUESTS || !has_request_id);
         if let Some(execution_time) = execution_time {
-            fields.push(Field::new(EXECUTION_TIME, number_format::as_seconds(execution_time)));
+            visit(EXECUTION_TIME, number_format::as_seconds(execution_time).into());
         }
         if has_request_id || execution_time.is_none() {
-            fields.push(Field::new(REQUEST_ID, &*self.request_id));
+            visit(REQUEST_ID, (&*self.request_id).into());
         }
-        let additional = self.fields.iter().filter(|field| !is_standard(&field.key));
-        fields.extend(additional.map(|field| Field::new(&*field.key, field.value.borrow())));
-        fields
+        let additional = self.fields.iter().filter(|(key, _)| !is_standard(key));
+        additional.for_each(|(key, value)| visit(key, value.borrow()));
     }
 }
 
 impl Point for RequestPoint<'_> {
-    fn measurement(&self) -> Cow<'_, str> {
-        REQUESTS.into()
+    fn measurement(&self) -> &str {
+        REQUESTS
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        self.request.tags()
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.request.visit_tags(visit);
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        self.request.fields(REQUESTS)
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        self.request.visit_fields(REQUESTS, visit);
     }
 
     fn time(&self) -> Option<Timestamp> {
@@ -214,22 +210,20 @@ impl Point for RequestPoint<'_> {
 }
 
 impl Point for RequestErrorPoint<'_> {
-    fn measurement(&self) -> Cow<'_, str> {
-        ERRORS.into()
+    fn measurement(&self) -> &str {
+        ERRORS
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        let code = match &*self.error_code {
-            "" => Cow::Owned(self.request.status_code.to_string()),
-            code => Cow::Borrowed(code),
-        };
-        let mut tags = self.request.tags();
-        tags.insert(0, Tag::new(ERROR_CODE, code));
-        tags
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        match &*self.error_code {
+            "" => visit(ERROR_CODE, &self.request.status_code.to_string()),
+            code => visit(ERROR_CODE, code),
+        }
+        self.request.visit_tags(visit);
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        self.request.fields(ERRORS)
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        self.request.visit_fields(ERRORS, visit);
     }
 
     fn time(&self) -> Option<Timestamp> {
@@ -301,9 +295,10 @@ mod tests {
     #[test]
     fn an_error_without_code_or_request_id_still_has_a_code_and_a_field() {
         let error = RequestErrorPoint::new("s", "GET", "/", 503, "");
-        assert_eq!(error.tags()[0], Tag::new("error_code", "503"));
-        assert_eq!(error.fields(), [Field::new("request_id", "")]);
+        let data = |error: &RequestErrorPoint<'_>| serde_json::to_value(error).expect("serializes");
+        assert_eq!(data(&error)["tags"]["error_code"], "503");
+        assert_eq!(data(&error)["fields"], json!({"request_id": ""}));
         let error = RequestPoint::new("s", "GET", "/", 503, Duration::from_secs(1)).error("");
-        assert_eq!(error.fields(), [Field::new("execution_time", 1.0)]);
+        assert_eq!(data(&error)["fields"], json!({"execution_time": 1.0}));
     }
 }

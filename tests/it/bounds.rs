@@ -19,7 +19,7 @@ use futures_util::FutureExt;
 use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_influx::{
-    DataPoint, ErrorCode, Monitor, MonitoringData, Settings,
+    DataPoint, ErrorCode, Monitor, MonitoringData, Point, Settings,
     sink::{Batch, MemorySink, Sink, SinkFuture, WriteError, Written},
 };
 

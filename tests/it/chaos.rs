@@ -37,7 +37,7 @@ use tokio::{
     time::timeout,
 };
 use tower::{BoxError, ServiceBuilder, timeout::TimeoutLayer};
-use tower_influx::{DataPoint, ErrorCode, Monitor, Settings, sink::MemorySink};
+use tower_influx::{DataPoint, ErrorCode, Monitor, Point, Settings, sink::MemorySink};
 
 /// A kind of ending: what the client does, and what the points must then say.
 #[derive(Clone, Copy, Debug)]

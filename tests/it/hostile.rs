@@ -12,7 +12,7 @@ use proptest::{
 use tower::ServiceExt;
 use tower_influx::{
     ErrorCode, Monitor, MonitoringData, Point,
-    point::{Field, Tag, Timestamp, Value},
+    point::{Timestamp, Value},
 };
 
 use crate::{
@@ -197,17 +197,17 @@ struct Arbitrary {
 }
 
 impl Point for Arbitrary {
-    fn measurement(&self) -> std::borrow::Cow<'_, str> {
-        self.measurement.as_str().into()
+    fn measurement(&self) -> &str {
+        &self.measurement
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        self.tags.iter().map(|(key, value)| Tag::new(key, value)).collect()
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.tags.iter().for_each(|(key, value)| visit(key, value));
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        let fields = self.fields.iter().map(|(key, value)| Field::new(key, value.clone()));
-        fields.chain([Field::new("number", self.number)]).collect()
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        self.fields.iter().for_each(|(key, value)| visit(key, value.clone()));
+        visit("number", self.number.into());
     }
 
     fn time(&self) -> Option<Timestamp> {

@@ -11,7 +11,9 @@ use axum::{
     routing::get,
 };
 use tower::{Layer, ServiceExt, service_fn};
-use tower_influx::{DataPoint, ErrorCode, Monitor, MonitoringData, Settings, point::Value, sink::MemorySink};
+use tower_influx::{
+    DataPoint, ErrorCode, Monitor, MonitoringData, Point, Settings, point::Value, sink::MemorySink,
+};
 
 pub(crate) fn monitor(settings: Settings) -> (Monitor, MemorySink) {
     let sink = MemorySink::new();

@@ -1,11 +1,8 @@
 //! Points that are numbered, so that what a server holds can be compared with what was recorded, one by one.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::collections::BTreeSet;
 
-use tower_influx::{
-    Monitor, Point,
-    point::{Field, Tag},
-};
+use tower_influx::{Monitor, Point, point::Value};
 
 use super::influx::Influx;
 
@@ -17,16 +14,17 @@ pub(crate) struct Numbered {
 }
 
 impl Point for Numbered {
-    fn measurement(&self) -> Cow<'_, str> {
-        self.measurement.into()
+    fn measurement(&self) -> &str {
+        self.measurement
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        vec![Tag::new("remainder", (self.number % 7).to_string())]
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        visit("remainder", &(self.number % 7).to_string());
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        vec![Field::new("number", self.number), Field::new("text", "about as long as the id of a request is")]
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        visit("number", self.number.into());
+        visit("text", "about as long as the id of a request is".into());
     }
 }
 

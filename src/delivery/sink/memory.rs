@@ -8,7 +8,7 @@ use crate::{
         sink::{Sink, SinkFuture, WriteError, Written},
     },
     line_protocol::parse,
-    point::DataPoint,
+    point::{DataPoint, Point},
 };
 
 /// Keeps every point in memory, so that a test can look at what its service has recorded.

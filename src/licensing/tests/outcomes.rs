@@ -179,10 +179,10 @@ type Pairs<V> = Vec<(String, V)>;
 fn last(points: &Points) -> (String, Pairs<String>, Pairs<Value<'static>>) {
     let points = points.all();
     let point = points.last().expect("a point was recorded");
-    let tags = point.tags().into_iter().map(|tag| (tag.key.into_owned(), tag.value.into_owned())).collect();
-    let fields =
-        point.fields().into_iter().map(|field| (field.key.into_owned(), field.value.into_owned())).collect();
-    (point.measurement().into_owned(), tags, fields)
+    let (mut tags, mut fields) = (Vec::new(), Vec::new());
+    point.visit_tags(&mut |key, value| tags.push((key.to_owned(), value.to_owned())));
+    point.visit_fields(&mut |key, value| fields.push((key.to_owned(), value.into_owned())));
+    (point.measurement().to_owned(), tags, fields)
 }
 
 fn pair<V>(key: &str, value: impl Into<V>) -> (String, V) {

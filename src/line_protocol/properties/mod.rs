@@ -1,11 +1,9 @@
 //! Properties of the encoder over arbitrary points, judged by InfluxData's own parser and by a plain model of the rules.
 
-use std::borrow::Cow;
-
 use proptest::{collection::vec, prelude::*, sample::select};
 
 use crate::{
-    point::{Field, Point, Tag, Timestamp, Value},
+    point::{Point, Value},
     settings::Limits,
 };
 
@@ -22,20 +20,16 @@ pub(super) struct AnyPoint {
 }
 
 impl Point for AnyPoint {
-    fn measurement(&self) -> Cow<'_, str> {
-        Cow::Borrowed(&self.measurement)
+    fn measurement(&self) -> &str {
+        &self.measurement
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        self.tags.iter().map(|(key, value)| Tag::new(key, value)).collect()
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.tags.iter().for_each(|(key, value)| visit(key, value));
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        self.fields.iter().map(|(key, value)| Field::new(key, value.clone())).collect()
-    }
-
-    fn time(&self) -> Option<Timestamp> {
-        None
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        self.fields.iter().for_each(|(key, value)| visit(key, value.clone()));
     }
 }
 

@@ -21,30 +21,30 @@ pub(super) struct Stored {
 
 /// What is to be stored of a point; `None` where nothing can be.
 pub(super) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
-    let measurement = match &*point.measurement() {
+    let measurement = match point.measurement() {
         comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
         measurement => name(cut(measurement, 256), false),
     };
     let mut tags = BTreeMap::new();
-    for tag in point.tags() {
-        let key = name(cut(&tag.key, 256), false);
-        if !reserved(&key) && !tag.value.is_empty() {
-            tags.insert(key, name(cut(&tag.value, limits.tag_bytes), false));
+    point.visit_tags(&mut |key, value| {
+        let key = name(cut(key, 256), false);
+        if !reserved(&key) && !value.is_empty() {
+            tags.insert(key, name(cut(value, limits.tag_bytes), false));
         }
-    }
+    });
     let mut fields = BTreeMap::new();
-    for field in point.fields() {
-        let key = name(cut(&field.key, 256), true);
-        let value = match field.value {
+    point.visit_fields(&mut |key, value| {
+        let key = name(cut(key, 256), true);
+        let value = match value {
             Value::String(text) => Value::from(string(&text, limits.field_bytes)),
-            Value::Float(number) if !number.is_finite() => continue,
+            Value::Float(number) if !number.is_finite() => return,
             Value::Unsigned(number) => Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
             other => other.into_owned(),
         };
         if !reserved(&key) && !tags.contains_key(&key) {
             fields.insert(key, value);
         }
-    }
+    });
     (!measurement.is_empty() && !fields.is_empty()).then_some(Stored { measurement, tags, fields, time })
 }
 

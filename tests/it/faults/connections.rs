@@ -2,7 +2,6 @@
 //! one batch's trouble holds up no other.
 
 use std::{
-    borrow::Cow,
     collections::BTreeSet,
     sync::{
         Arc, Mutex,
@@ -14,7 +13,7 @@ use std::{
 use tokio::time::{Instant, sleep};
 use tower_influx::{
     Monitor, Point, Settings,
-    point::{Field, Tag},
+    point::Value,
     settings::InfluxClient,
     stats::{DeliveryState, RejectReason},
 };
@@ -156,16 +155,12 @@ async fn an_address_that_swallows_connections_loses_nothing() {
 struct Unbearable;
 
 impl Point for Unbearable {
-    fn measurement(&self) -> Cow<'_, str> {
-        "unbearable".into()
+    fn measurement(&self) -> &str {
+        "unbearable"
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        Vec::new()
-    }
-
-    fn fields(&self) -> Vec<Field<'_>> {
-        vec![Field::new("value", 1)]
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        visit("value", 1.into());
     }
 }
 

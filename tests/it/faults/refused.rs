@@ -1,10 +1,10 @@
 //! Points that a real InfluxDB refuses: those are lost and counted, and no other.
 
-use std::{borrow::Cow, collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 use tower_influx::{
     Monitor, Point,
-    point::{Field, Tag, Timestamp},
+    point::{Timestamp, Value},
     stats::RejectReason,
 };
 
@@ -25,16 +25,12 @@ struct Conflicting {
 }
 
 impl Point for Conflicting {
-    fn measurement(&self) -> Cow<'_, str> {
-        "typed".into()
+    fn measurement(&self) -> &str {
+        "typed"
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        Vec::new()
-    }
-
-    fn fields(&self) -> Vec<Field<'_>> {
-        vec![Field::new("value", self.number as f64 + 0.5)]
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        visit("value", (self.number as f64 + 0.5).into());
     }
 
     fn time(&self) -> Option<Timestamp> {
@@ -163,17 +159,15 @@ async fn points_beyond_retention_cost_themselves_only_by(way: Way) {
 struct Large(i64);
 
 impl Point for Large {
-    fn measurement(&self) -> Cow<'_, str> {
-        "large".into()
+    fn measurement(&self) -> &str {
+        "large"
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        Vec::new()
-    }
-
-    fn fields(&self) -> Vec<Field<'_>> {
-        let text = |key, letter: &str| Field::new(key, letter.repeat(16 * 1024));
-        vec![text("one", "a"), text("two", "b"), text("three", "c"), Field::new("number", self.0)]
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        for (key, letter) in [("one", "a"), ("two", "b"), ("three", "c")] {
+            visit(key, letter.repeat(16 * 1024).into());
+        }
+        visit("number", self.0.into());
     }
 }
 

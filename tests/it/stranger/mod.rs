@@ -11,7 +11,7 @@ use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
 };
-use tower_influx::{DataPoint, Monitor, Settings, sink::MemorySink};
+use tower_influx::{DataPoint, Monitor, Point, Settings, sink::MemorySink};
 
 use self::{
     client::{Made, make},

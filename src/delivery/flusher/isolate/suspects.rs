@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use crate::{
     delivery::{batch::Batch, sink::Hint},
     line_protocol::parse,
+    point::Point,
 };
 
 /// The lines that the hint names, and the others. No suspects where it names none: then all are.
