@@ -22,6 +22,8 @@ mod delivery;
 pub mod docs;
 mod error;
 mod fs_ext;
+#[cfg(any(test, tower_influx_internals, tower_influx_loom))]
+pub mod internals;
 pub mod licensing;
 mod line_protocol;
 #[cfg(feature = "live")]

@@ -10,7 +10,10 @@ use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt};
-use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings, sink::{Batch, Sink, SinkFuture, WriteError, Written}};
+use tower_influx::{
+    ErrorCode, Monitor, MonitoringData, Settings,
+    sink::{Batch, Sink, SinkFuture, WriteError, Written},
+};
 
 pub mod books;
 pub mod influx;

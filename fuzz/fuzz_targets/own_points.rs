@@ -1,3 +1,3 @@
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tower_influx_fuzz::own_points(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| tower_influx_internals::internals::fuzz::own_points(bytes));

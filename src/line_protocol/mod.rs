@@ -31,6 +31,8 @@ mod entries;
 mod escape;
 mod extras;
 mod fields;
+#[cfg(any(test, tower_influx_internals))]
+pub(crate) mod model;
 mod own_point;
 mod parse;
 #[cfg(test)]

@@ -1,9 +1,17 @@
-//! What the buffer and the ledger synchronise threads with, named in one place so that `models/` can put loom's there.
+//! Names what the buffer and the ledger synchronise threads with, so that the models can put loom's there.
 
-pub(crate) use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError, atomic};
+#[cfg(not(tower_influx_loom))]
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use std::sync::{PoisonError, TryLockError};
 
+#[cfg(not(tower_influx_loom))]
 pub(crate) use tokio::sync::Notify;
 
+#[cfg(tower_influx_loom)]
+pub(crate) use self::loom::{Mutex, MutexGuard, Notify, atomic};
+
 pub(crate) mod atomic_hash_set;
+#[cfg(tower_influx_loom)]
+mod loom;
 pub(crate) mod shard;
 pub(crate) mod sharded_arc;

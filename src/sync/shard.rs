@@ -7,6 +7,7 @@ use std::{
 
 /// The calling thread's number, handed out round robin at its first use and kept for its life. Callers mask it to the
 /// number of places they have.
+#[cfg(not(tower_influx_loom))]
 #[inline]
 pub(crate) fn shard() -> usize {
     // Const-initialised and without a destructor, so this is one load and also works while the thread is torn down.
@@ -34,6 +35,23 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 
 thread_local! {
     static SHARD: Cell<u32> = const { Cell::new(UNSET) };
+}
+
+#[cfg(tower_influx_loom)]
+loom::thread_local! {
+    static MODEL_SHARD: Cell<usize> = Cell::new(0);
+}
+
+/// Returns what [`take_shard`] set, or 0: numbers handed out round robin would differ from run to run.
+#[cfg(tower_influx_loom)]
+pub(crate) fn shard() -> usize {
+    MODEL_SHARD.with(Cell::get)
+}
+
+/// Sets the number of the calling thread of a model.
+#[cfg(tower_influx_loom)]
+pub(crate) fn take_shard(number: usize) {
+    MODEL_SHARD.with(|shard| shard.set(number));
 }
 
 #[cfg(test)]

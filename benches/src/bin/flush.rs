@@ -6,7 +6,10 @@
 use std::{env, sync::Arc, time::Instant};
 
 use tokio::runtime::{Builder, Runtime};
-use tower_influx::{Monitor, Settings, settings::{InfluxClient, Storage}};
+use tower_influx::{
+    Monitor, Settings,
+    settings::{InfluxClient, Storage},
+};
 use tower_influx_benches::{
     Discard, books,
     measure::{grouped, median, process_time, thread_time},

@@ -7,7 +7,6 @@ use crate::{
     settings::Limits,
 };
 
-mod model;
 mod own_points;
 mod requests;
 

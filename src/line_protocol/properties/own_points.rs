@@ -2,13 +2,14 @@
 
 use proptest::prelude::*;
 
-use super::{
-    AnyPoint, any_point, any_text,
-    model::{assert_one_line, expected, read_by_influxdata, read_by_us},
-    small_limits,
-};
+use super::{AnyPoint, any_point, any_text, small_limits};
 use crate::{
-    line_protocol::{Changes, EARLIEST, LATEST, StaticTags, encode_point, own_point::Invalid, parse},
+    line_protocol::{
+        Changes, EARLIEST, LATEST, StaticTags, encode_point,
+        model::{assert_one_line, expected, read_by_influxdata, read_by_us},
+        own_point::Invalid,
+        parse,
+    },
     point::{DataPoint, Point, Value},
     schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::Limits,

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
-use super::{
-    any_text, any_value,
-    model::{assert_one_line, cut, name, read_by_influxdata, read_by_us, string},
-};
+use super::{any_text, any_value};
 use crate::{
-    line_protocol::{Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags, encode_point},
+    line_protocol::{
+        Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags, encode_point,
+        model::{assert_one_line, cut, name, read_by_influxdata, read_by_us, string},
+    },
     point::{Point, RequestPoint, Value},
     schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::Limits,

@@ -1,40 +1,19 @@
 //! What the line of one request costs to write: ours, and with the encoders that others offer.
 //!
 //! `cargo run --release --bin encode` in this folder. Every row writes the very same line; that is checked first. Our encoder
-//! is not public, so its sources are built into this program, as `models/` does with the buffer's: the rows `encoder alone` are
-//! what the layer calls, and nothing else. The rows of `Monitor::record` go the public way of an application's own points,
+//! is not public, so it comes from the package `internals`: the rows `encoder alone` are what the layer calls, and nothing else. The rows of `Monitor::record` go the public way of an application's own points,
 //! with the unique stamp and the push into the buffer.
 
 use std::env;
 
 use tower_influx_benches::measure::{callgrind, grouped, median, thread_time};
+use tower_influx_internals::internals::encode;
 
 use ours::Recorded;
 
-// Parts of what the included files offer are not used here, and how they are written is the crate's own affair.
-#[allow(dead_code, clippy::all)]
-#[path = "../../../../src/field_types.rs"]
-mod field_types;
-#[allow(dead_code, clippy::all)]
-#[path = "../../../../src/fingerprints.rs"]
-mod fingerprints;
-#[allow(dead_code, unused_imports, clippy::all)]
-#[path = "../../../../src/line_protocol/mod.rs"]
-mod line_protocol;
 #[cfg(feature = "peers")]
 mod others;
 mod ours;
-#[allow(dead_code, unused_imports, clippy::all)]
-#[path = "../../../../src/point/mod.rs"]
-mod point;
-mod stand_in;
-#[allow(dead_code, clippy::all)]
-#[path = "../../../../src/tag_values.rs"]
-mod tag_values;
-
-#[allow(unused_imports, reason = "by these names the included files know each other")]
-use point::{DataPoint, Field, Point, RequestErrorPoint, RequestPoint, Tag, Timestamp, Value};
-use stand_in::{Limits, stats};
 
 /// One way of writing the line.
 pub(crate) struct Row {
@@ -106,8 +85,8 @@ fn compare(rows: &mut [Row]) {
         (row.write)(&mut out);
         if !row.name.contains("record") {
             // An id that the layer makes begins with twelve digits of the process, whatever they are.
-            let given = String::from_utf8(point::given_id::text_of(ours::NUMBER).to_vec()).expect("digits");
-            let line = String::from_utf8(out).expect("UTF-8").replace(&given, REQUEST_ID);
+            let generated = encode::generated_id(ours::NUMBER);
+            let line = String::from_utf8(out).expect("UTF-8").replace(&generated, REQUEST_ID);
             assert_eq!(line, LINE, "{}", row.name);
         }
     }

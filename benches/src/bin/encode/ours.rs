@@ -1,15 +1,13 @@
 //! Our own ways.
 
-use std::{cell::Cell, collections::BTreeMap, hint::black_box, rc::Rc, time::Duration};
+use std::{cell::Cell, hint::black_box, rc::Rc, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 use tower_influx::Monitor;
 use tower_influx_benches::{books, monitor};
+use tower_influx_internals::internals::encode::{Request, RequestId, encoder};
 
-use crate::{
-    NANOSECONDS, REQUEST_ID, Row, STAMP,
-    line_protocol::{Changes, Id, RequestLine, RequestTemplate, StaticTags},
-};
+use crate::{NANOSECONDS, REQUEST_ID, Row, STAMP};
 
 /// The last digits of `REQUEST_ID`.
 pub(crate) const NUMBER: u64 = 0x1e240;
@@ -49,12 +47,13 @@ impl Recorded {
 
 pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
     vec![
-        layer("tower-influx, the layer's encoder alone", true, Id::Given(NUMBER)),
-        layer("the same, a route that the thread has not seen", false, Id::Given(NUMBER)),
-        layer("the same, the request has brought its id", true, Id::Own(REQUEST_ID.as_bytes())),
+        layer("tower-influx, the layer's encoder alone", true, RequestId::Generated(NUMBER)),
+        layer("the same, a route that the thread has not seen", false, RequestId::Generated(NUMBER)),
+        layer("the same, the request has brought its id", true, RequestId::Own(REQUEST_ID)),
         recorded.row("tower-influx, `Monitor::record` of a `RequestPoint`", |record| {
             let time = black_box(Duration::from_nanos(NANOSECONDS));
-            let point = tower_influx::point::RequestPoint::new("bench", "GET", "/items/{id}", black_box(200), time);
+            let point =
+                tower_influx::point::RequestPoint::new("bench", "GET", "/items/{id}", black_box(200), time);
             record(&point.with_request_id(black_box(REQUEST_ID)));
         }),
         recorded.row("tower-influx, `Monitor::record` of a `DataPoint`", |record| {
@@ -70,23 +69,9 @@ pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
 }
 
 /// What the layer does for a request, but for the clock, the stamp and the buffer.
-fn layer(name: &'static str, known: bool, request_id: Id<'static>) -> Row {
-    let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
-    let head = if known { template.head("GET", "/items/{id}") } else { None };
-    let write = move |out: &mut Vec<u8>| {
-        let line = RequestLine {
-            stamp: black_box(STAMP),
-            method: black_box("GET"),
-            resource: black_box("/items/{id}"),
-            head: head.as_ref(),
-            status_code: black_box(200),
-            request_id: black_box(request_id),
-            execution_time: black_box(Duration::from_nanos(NANOSECONDS)),
-            body: None,
-        };
-        let mut changes = Changes::default();
-        template.encode_request(out, &line, None, &mut changes);
-        assert!(changes.is_empty());
-    };
-    Row { name, write: Box::new(write) }
+fn layer(name: &'static str, cached_route: bool, id: RequestId) -> Row {
+    Row {
+        name,
+        write: Box::new(encoder(Request { stamp: STAMP, nanoseconds: NANOSECONDS, id, cached_route })),
+    }
 }

@@ -3,7 +3,11 @@
 use std::{collections::BTreeMap, fs, process, thread, time::Duration};
 
 use tokio::runtime::Runtime;
-use tower_influx::{Monitor, Settings, licensing::{BoxError, LicenseState, Licensing}, settings::{InfluxClient, Storage}};
+use tower_influx::{
+    Monitor, Settings,
+    licensing::{BoxError, LicenseState, Licensing},
+    settings::{InfluxClient, Storage},
+};
 use tower_influx_benches::{Discard, books, monitor_to, request, routes, server::Discarding};
 
 pub(crate) const ROWS: &[(&str, fn())] = &[

@@ -11,7 +11,12 @@ use std::{
 };
 
 use tokio::runtime::Runtime;
-use tower_influx::{Monitor, Settings, settings::Overflow, sink::{Batch, Sink, SinkFuture, WriteError, Written}, stats::DropReason};
+use tower_influx::{
+    Monitor, Settings,
+    settings::Overflow,
+    sink::{Batch, Sink, SinkFuture, WriteError, Written},
+    stats::DropReason,
+};
 use tower_influx_benches::{Discard, books, measure::grouped, monitor_to, request, routes};
 
 use crate::HEAP;

@@ -9,7 +9,10 @@ use std::{
 
 use axum::{Router, extract::Path, routing::get};
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot, time};
-use tower_influx::{Monitor, Settings, settings::{InfluxApi, InfluxClient, Storage}};
+use tower_influx::{
+    Monitor, Settings,
+    settings::{InfluxApi, InfluxClient, Storage},
+};
 use tower_influx_benches::{
     books,
     influx::DATABASE,
@@ -59,7 +62,10 @@ impl Service {
     pub(crate) fn stop(mut self) -> LedgerCounts {
         let answer = self.order("stop");
         let (accepted, written) = answer.split_once(' ').expect("two numbers");
-        LedgerCounts { accepted: accepted.parse().expect("a number"), written: written.parse().expect("a number") }
+        LedgerCounts {
+            accepted: accepted.parse().expect("a number"),
+            written: written.parse().expect("a number"),
+        }
     }
 
     fn order(&mut self, order: &str) -> String {

@@ -11,9 +11,9 @@ use arbitrary::{Arbitrary, Unstructured};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::{
-    SpoolSettings,
-    spool::{LoadError, Spool},
-    stats::ledger::Ledger,
+    delivery::spool::{LoadError, Spool},
+    settings::SpoolSettings,
+    stats::ledger::{Ledger, PointLocation},
 };
 
 #[derive(Arbitrary, Debug)]
@@ -65,6 +65,7 @@ struct Fields {
     more: Option<String>,
 }
 
+/// Opens a spool over any files.
 pub fn spool(bytes: &[u8]) {
     let Ok(files) = Vec::<File>::arbitrary(&mut Unstructured::new(bytes)) else { return };
     let root = tempfile::tempdir().expect("a directory");
@@ -94,10 +95,7 @@ pub fn spool(bytes: &[u8]) {
             match spool.load(&entry).await {
                 Ok(batch) => {
                     assert_eq!(batch.len(), entry.points());
-                    let mut books = ledger.lock();
-                    books.spooled -= batch.len() as u64;
-                    books.written += batch.len() as u64;
-                    drop(books);
+                    ledger.lock().write(PointLocation::Spool, batch.len());
                     sent.push(batch.bytes().to_vec());
                     spool.acknowledge(entry).await;
                 }

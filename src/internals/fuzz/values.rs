@@ -4,7 +4,7 @@ use std::fmt;
 
 use arbitrary::Arbitrary;
 
-use crate::Value;
+use crate::point::Value;
 
 /// A text, now and then a long one: no fuzzer finds kilobytes byte by byte.
 #[derive(Arbitrary)]

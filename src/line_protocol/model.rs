@@ -5,22 +5,22 @@ use std::collections::BTreeMap;
 use influxdb_line_protocol::{FieldValue, parse_lines};
 
 use crate::{
-    line_protocol::parse,
+    line_protocol::{LINE_BYTES, parse},
     point::{Point, Value},
     settings::Limits,
 };
 
 /// A stored point.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Stored {
-    pub(super) measurement: String,
-    pub(super) tags: BTreeMap<String, String>,
-    pub(super) fields: BTreeMap<String, Value<'static>>,
-    pub(super) time: i64,
+pub(crate) struct Stored {
+    pub(crate) measurement: String,
+    pub(crate) tags: BTreeMap<String, String>,
+    pub(crate) fields: BTreeMap<String, Value<'static>>,
+    pub(crate) time: i64,
 }
 
 /// What is to be stored of a point; `None` where nothing can be.
-pub(super) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
+pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
     let measurement = match point.measurement() {
         comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
         measurement => name(cut(measurement, 256), false),
@@ -49,7 +49,7 @@ pub(super) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
 }
 
 /// What InfluxData's parser reads in a line, which must hold exactly one point.
-pub(super) fn read_by_influxdata(line: &[u8]) -> Stored {
+pub(crate) fn read_by_influxdata(line: &[u8]) -> Stored {
     let text = std::str::from_utf8(line).expect("line protocol is UTF-8");
     let mut lines = parse_lines(text);
     let point = lines.next().expect("a point").unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -78,7 +78,7 @@ pub(super) fn read_by_influxdata(line: &[u8]) -> Stored {
 }
 
 /// What our own parser reads in a line.
-pub(super) fn read_by_us(line: &[u8]) -> Stored {
+pub(crate) fn read_by_us(line: &[u8]) -> Stored {
     let point = parse(line).unwrap_or_else(|| panic!("not read: {}", String::from_utf8_lossy(line)));
     Stored {
         measurement: point.measurement().to_owned(),
@@ -89,8 +89,8 @@ pub(super) fn read_by_us(line: &[u8]) -> Stored {
 }
 
 /// What holds for the bytes of every line, whatever is in it.
-pub(super) fn assert_one_line(line: &[u8]) {
-    assert!(line.len() <= crate::line_protocol::LINE_BYTES, "{} bytes", line.len());
+pub(crate) fn assert_one_line(line: &[u8]) {
+    assert!(line.len() <= LINE_BYTES, "{} bytes", line.len());
     assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line break");
     assert!(line.ends_with(b"\n") && !line.contains(&b'\r') && !line.starts_with(b"#"));
 }
@@ -100,7 +100,7 @@ fn reserved(key: &str) -> bool {
 }
 
 /// A string without line breaks, of whole characters or what stands for them.
-pub(super) fn string(text: &str, limit: usize) -> String {
+pub(crate) fn string(text: &str, limit: usize) -> String {
     let mut kept = String::new();
     for character in text.chars() {
         let piece = match character {
@@ -116,7 +116,7 @@ pub(super) fn string(text: &str, limit: usize) -> String {
     kept
 }
 
-pub(super) fn cut(text: &str, limit: usize) -> &str {
+pub(crate) fn cut(text: &str, limit: usize) -> &str {
     let mut end = text.len().min(limit);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -125,7 +125,7 @@ pub(super) fn cut(text: &str, limit: usize) -> &str {
 }
 
 /// A name or tag value without what no server may see.
-pub(super) fn name(text: &str, is_field: bool) -> String {
+pub(crate) fn name(text: &str, is_field: bool) -> String {
     let characters: Vec<char> = text.chars().collect();
     let at = |index: Option<usize>| index.and_then(|index| characters.get(index).copied());
     let sanitized = |(index, character): (usize, &char)| {

@@ -3,10 +3,10 @@
 use loom::{sync::Arc, thread};
 
 use crate::{
-    buffer::{Buffer, BufferCounts, Pushed},
-    ledger::{LedgerCounts, Ledger},
+    delivery::buffer::{Buffer, BufferCounts, Pushed},
     settings::Overflow,
-    shard,
+    stats::ledger::{Ledger, LedgerCounts},
+    sync::shard::take_shard,
 };
 
 const PLENTY: usize = usize::MAX;
@@ -18,7 +18,7 @@ static LONG: [u8; 64 * 1024] = {
 };
 
 /// Two threads push to two shards, one drains, one looks.
-pub(crate) fn every_snapshot_balances() {
+pub(super) fn every_snapshot_balances() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest)), Arc::default());
     let pusher = push_in_a_thread(&buffer, 1, b"a 1\nb 1\n", 1);
     let drainer = drain_in_a_thread(&buffer, &ledger);
@@ -33,7 +33,7 @@ pub(crate) fn every_snapshot_balances() {
 }
 
 /// The same with a bound of nothing: each chunk that is sealed is dropped.
-pub(crate) fn every_snapshot_balances_while_points_are_dropped() {
+pub(super) fn every_snapshot_balances_while_points_are_dropped() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, 0, Overflow::DropOldest)), Arc::default());
     let pusher = push_in_a_thread(&buffer, 1, &LONG, 2);
     let drainer = drain_in_a_thread(&buffer, &ledger);
@@ -47,13 +47,13 @@ pub(crate) fn every_snapshot_balances_while_points_are_dropped() {
 }
 
 /// What is accepted while the buffer is being closed is there for the drain after it, and nothing comes later.
-pub(crate) fn closing_is_final() {
+pub(super) fn closing_is_final() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest)), Arc::default());
     let pushers: Vec<_> = (0..2)
         .map(|number| {
             let buffer = Arc::clone(&buffer);
             thread::spawn(move || {
-                shard::take(number);
+                take_shard(number);
                 let pushed = buffer.push(b"a\n", 1, false);
                 usize::from(pushed == Pushed::Accepted)
             })
@@ -68,7 +68,7 @@ pub(crate) fn closing_is_final() {
 }
 
 /// A request that starts on one thread and ends on another, seen by a third.
-pub(crate) fn running_requests_are_never_too_few() {
+pub(super) fn running_requests_are_never_too_few() {
     let buffer = Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest));
     // One that runs all the time, so that too few would show as none.
     buffer.request_started();
@@ -78,7 +78,7 @@ pub(crate) fn running_requests_are_never_too_few() {
             buffer.request_started();
             let ender = Arc::clone(&buffer);
             let ender = thread::spawn(move || {
-                shard::take(1);
+                take_shard(1);
                 ender.request_ended();
             });
             ender.join().expect("ending does not panic");
@@ -97,7 +97,7 @@ fn push_in_a_thread(
 ) -> thread::JoinHandle<()> {
     let buffer = Arc::clone(buffer);
     thread::spawn(move || {
-        shard::take(number);
+        take_shard(number);
         let points = lines.iter().filter(|byte| **byte == b'\n').count();
         for _ in 0..times {
             assert_eq!(buffer.push(lines, points, false), Pushed::Accepted);
@@ -110,7 +110,7 @@ fn drain_in_a_thread(buffer: &Arc<Buffer>, ledger: &Arc<Ledger>) -> thread::Join
     thread::spawn(move || drain(&buffer, &ledger))
 }
 
-pub(crate) fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
+pub(super) fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
     let mut chunks = Vec::new();
     buffer.drain(ledger, &mut chunks);
     let text = chunks.iter().flat_map(|chunk| chunk.bytes.iter().copied()).collect();
@@ -118,7 +118,7 @@ pub(crate) fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-pub(crate) fn assert_balanced((books, buffer): (LedgerCounts, BufferCounts)) {
+pub(super) fn assert_balanced((books, buffer): (LedgerCounts, BufferCounts)) {
     assert_eq!(buffer.offered, buffer.accepted + buffer.refused_full + buffer.refused_closed);
     assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight);
 }

@@ -2,16 +2,16 @@
 
 use loom::{future::block_on, sync::Arc, thread};
 
-use crate::{buffer::Buffer, ledger::Ledger, settings::Overflow, shard};
+use crate::{delivery::buffer::Buffer, settings::Overflow, stats::ledger::Ledger, sync::shard::take_shard};
 
 /// Two threads push one point each, to two shards; the flusher waits and drains until it has both.
-pub(crate) fn no_first_point_is_overlooked() {
+pub(super) fn no_first_point_is_overlooked() {
     let (buffer, ledger) =
         (Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest)), Ledger::default());
     for number in 0..2 {
         let buffer = Arc::clone(&buffer);
         thread::spawn(move || {
-            shard::take(number);
+            take_shard(number);
             let _ = buffer.push(b"a\n", 1, false);
         });
     }
@@ -25,12 +25,12 @@ pub(crate) fn no_first_point_is_overlooked() {
 }
 
 /// Two threads seal one chunk each; the flusher waits for both.
-pub(crate) fn no_full_buffer_is_overlooked() {
+pub(super) fn no_full_buffer_is_overlooked() {
     let buffer = Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest));
     for number in 0..2 {
         let buffer = Arc::clone(&buffer);
         thread::spawn(move || {
-            shard::take(number);
+            take_shard(number);
             let _ = buffer.push(&[b'\n'; CHUNK], CHUNK, false);
             let _ = buffer.push(b"\n", 1, false);
         });

@@ -1,13 +1,17 @@
 //! Our parser, given anything: it never panics, and of what it reads it misses nothing that we write ourselves.
 
 use crate::{
-    DataPoint, Limits,
-    field_types::FieldTypes,
-    line_protocol::{Changes, StaticTags, encode_point, parse},
-    model::{read_by_influxdata, read_by_us},
-    tag_values::TagValues,
+    line_protocol::{
+        Changes, StaticTags, encode_point,
+        model::{read_by_influxdata, read_by_us},
+        parse,
+    },
+    point::{DataPoint, Point},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::Limits,
 };
 
+/// Reads any bytes as a line.
 pub fn parser(bytes: &[u8]) {
     let Some(point) = parse(bytes) else { return };
     // It also reads numbers and names in forms that we never write, and that others may read otherwise.
@@ -21,7 +25,7 @@ pub fn parser(bytes: &[u8]) {
 
 fn encoded(point: &DataPoint) -> Option<(Vec<u8>, Changes)> {
     let mut out = Vec::new();
-    let (types, values) = (FieldTypes::default(), TagValues::new(0));
+    let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
     let time = point.time()?.as_nanos();
     let changes =
         encode_point(point, time, &StaticTags::default(), &Limits::default(), &types, &values, &mut out)

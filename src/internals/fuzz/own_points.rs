@@ -1,16 +1,17 @@
 //! Points of the application's own: any point is one line with the documented values, for InfluxData's parser and for ours.
 
-use std::borrow::Cow;
-
 use arbitrary::{Arbitrary, Unstructured};
 
 use super::values::{AnyValue, Text};
 use crate::{
-    Field, Limits, Point, Tag,
-    field_types::FieldTypes,
-    line_protocol::{Changes, EARLIEST, LATEST, StaticTags, encode_point, parse},
-    model::{assert_one_line, expected, read_by_influxdata, read_by_us},
-    tag_values::TagValues,
+    line_protocol::{
+        Changes, EARLIEST, LATEST, StaticTags, encode_point,
+        model::{assert_one_line, expected, read_by_influxdata, read_by_us},
+        parse,
+    },
+    point::{Point, Value},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::Limits,
 };
 
 #[derive(Arbitrary, Debug)]
@@ -29,11 +30,13 @@ struct AnyPoint {
     fields: Vec<(Text, AnyValue)>,
 }
 
+/// Encodes a point and reads it back, by InfluxData's parser and by ours.
 pub fn own_points(bytes: &[u8]) {
     let Ok(Input { point, time, service, zone, small }) = Input::arbitrary(&mut Unstructured::new(bytes))
     else {
         return;
     };
+    let point = BuiltPoint::from(&point);
     let limits = match small {
         true => Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0 },
         false => Limits::default(),
@@ -69,7 +72,7 @@ fn encoded(
     limits: &Limits,
 ) -> Option<(Vec<u8>, Changes)> {
     let mut out = b"before\n".to_vec();
-    let (types, values) = (FieldTypes::default(), TagValues::new(0));
+    let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
     let result = encode_point(point, time, static_tags, limits, &types, &values, &mut out);
     let line = out.split_off(b"before\n".len());
     assert_eq!(out, b"before\n");
@@ -77,16 +80,33 @@ fn encoded(
     result.ok().map(|changes| (line, changes))
 }
 
-impl Point for AnyPoint {
-    fn measurement(&self) -> Cow<'_, str> {
-        self.measurement.text().into()
+/// The texts of the input are built once: a point lends its measurement.
+struct BuiltPoint {
+    measurement: String,
+    tags: Vec<(String, String)>,
+    fields: Vec<(String, Value<'static>)>,
+}
+
+impl From<&AnyPoint> for BuiltPoint {
+    fn from(point: &AnyPoint) -> Self {
+        Self {
+            measurement: point.measurement.text(),
+            tags: point.tags.iter().map(|(key, value)| (key.text(), value.text())).collect(),
+            fields: point.fields.iter().map(|(key, value)| (key.text(), value.value())).collect(),
+        }
+    }
+}
+
+impl Point for BuiltPoint {
+    fn measurement(&self) -> &str {
+        &self.measurement
     }
 
-    fn tags(&self) -> Vec<Tag<'_>> {
-        self.tags.iter().map(|(key, value)| Tag::new(key.text(), value.text())).collect()
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        self.tags.iter().for_each(|(key, value)| visit(key, value));
     }
 
-    fn fields(&self) -> Vec<Field<'_>> {
-        self.fields.iter().map(|(key, value)| Field::new(key.text(), value.value())).collect()
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        self.fields.iter().for_each(|(key, value)| visit(key, value.clone()));
     }
 }

@@ -10,14 +10,13 @@ use arbitrary::{Arbitrary, Unstructured};
 
 use super::values::{AnyValue, Text};
 use crate::{
-    Limits, Point, RequestPoint, Value,
-    field_types::FieldTypes,
     line_protocol::{
         BodyFields, Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags, encode_point,
+        model::{assert_one_line, cut, read_by_influxdata, read_by_us},
     },
-    model::{assert_one_line, cut, read_by_influxdata, read_by_us},
-    point::schema,
-    tag_values::TagValues,
+    point::{Point, RequestPoint, Value, schema},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    settings::Limits,
 };
 
 /// Keys as handlers might write them: few, so that they meet, around every standard name, and with all that is to be escaped.
@@ -79,6 +78,7 @@ impl Key {
     }
 }
 
+/// Encodes requests with what handlers add, by the layer's path and by that of own points.
 pub fn request_lines(bytes: &[u8]) {
     let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else { return };
     // Of the names that are the same as a tag's and as a field's.
@@ -87,7 +87,7 @@ pub fn request_lines(bytes: &[u8]) {
         input.static_tags.iter().map(|(number, value)| (key(*number), value.text())).collect();
     let static_tags = StaticTags::new(&input.service.text(), None, &further);
     let mut seen = Seen { types: BTreeMap::new(), values: BTreeMap::new() };
-    let (types, values) = (FieldTypes::default(), TagValues::new(TAG_VALUES));
+    let (types, values) = (FieldTypes::default(), TagCardinality::new(TAG_VALUES));
     for request in &input.requests {
         both_paths_write_the_same(request, &input.service.text(), &further, &static_tags);
         for line in request.lines(&static_tags, true, &types, &values).0 {
@@ -106,7 +106,7 @@ fn both_paths_write_the_same(
     further: &BTreeMap<String, String>,
     static_tags: &StaticTags,
 ) {
-    let (types, values) = (FieldTypes::default(), TagValues::new(0));
+    let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
     let request_id = request.request_id();
     let ([line, error_line], changes) = request.lines(static_tags, !request_id.is_empty(), &types, &values);
     if changes.excess > 0 || request.body.is_some() {
@@ -164,7 +164,7 @@ impl Request {
         static_tags: &StaticTags,
         request_id: bool,
         types: &FieldTypes,
-        values: &TagValues,
+        values: &TagCardinality,
     ) -> ([Vec<u8>; 2], Changes) {
         let (method, resource, id) = (self.method(), self.resource.text(), self.request_id());
         let body = self.body.map(|(bytes, nanoseconds)| BodyFields {

@@ -2,16 +2,16 @@
 
 use loom::{sync::Arc, thread};
 
+use super::handover::{assert_balanced, drain};
 use crate::{
-    buffer::{Buffer, Pushed},
-    handover::{assert_balanced, drain},
-    ledger::Ledger,
+    delivery::buffer::{Buffer, Pushed},
     settings::Overflow,
-    shard,
+    stats::ledger::Ledger,
+    sync::shard::take_shard,
 };
 
 /// With no time to wait for them, running requests may be refused, but each of these was reported as unfinished.
-pub(crate) fn a_shutdown_without_time_refuses_only_what_it_reports() {
+pub(super) fn a_shutdown_without_time_refuses_only_what_it_reports() {
     let (buffer, ledger) = start();
     let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));
     let unfinished = buffer.running_requests();
@@ -25,7 +25,7 @@ pub(crate) fn a_shutdown_without_time_refuses_only_what_it_reports() {
 }
 
 /// Once a look has found no request running, the close refuses none that had started before.
-pub(crate) fn a_shutdown_that_waits_refuses_nothing() {
+pub(super) fn a_shutdown_that_waits_refuses_nothing() {
     let (buffer, ledger) = start();
     let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));
     while buffer.running_requests() > 0 {
@@ -52,7 +52,7 @@ fn start() -> (Arc<Buffer>, Ledger) {
 fn end_in_a_thread(buffer: &Arc<Buffer>, number: usize) -> thread::JoinHandle<u64> {
     let buffer = Arc::clone(buffer);
     thread::spawn(move || {
-        shard::take(number);
+        take_shard(number);
         u64::from(buffer.push(b"a\n", 1, true) == Pushed::Closed)
     })
 }

@@ -4,8 +4,9 @@ use std::fmt::Write as _;
 
 use serde::Deserialize;
 
-use crate::Settings;
+use crate::settings::Settings;
 
+/// Reads and checks settings.
 pub fn settings(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     // Errors of TOML quote the text; they are the application's, which has read the file.

@@ -1,9 +1,11 @@
-//! Loom's primitives under the names of `src/sync.rs`.
+//! Loom's primitives under the names of `sync`.
 
-pub(crate) use std::sync::{PoisonError, TryLockError};
-use std::{future::poll_fn, task::Poll, task::Waker};
+use std::{
+    future::poll_fn,
+    task::{Poll, Waker},
+};
 
-pub(crate) use loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use ::loom::sync::{Mutex, MutexGuard, atomic};
 
 /// What the buffer relies on in tokio's `Notify`: a permit that is kept when nobody waits, one waiter, and that what
 /// happened before the notification is seen after it. Tokio's own would work too, but loom could not see the latter.
