@@ -16,6 +16,7 @@
     allow(dead_code)
 )]
 
+pub mod client;
 mod clock;
 mod delivery;
 #[cfg(any(doc, doctest))]
@@ -45,7 +46,7 @@ pub use error::Error;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use point::{DataPoint, Point, error_code::ErrorCode};
 pub use request::{
-    MonitoringData, MonitoringLayer, MonitoringService, RequestId, ResponseBody, ResponseFuture, Timed,
-    Timer, TrackBodyFuture, TrackBodyLayer, TrackBodyService, classify,
+    Connection, MonitoringData, MonitoringLayer, MonitoringService, RequestId, ResponseBody, ResponseFuture,
+    Timed, Timer, TrackBodyFuture, TrackBodyLayer, TrackBodyService, classify,
 };
 pub use settings::Settings;

@@ -43,7 +43,7 @@ mod static_tags;
 
 pub(crate) use changes::Changes;
 pub(crate) use extras::Extras;
-pub(crate) use own_point::encode_point;
+pub(crate) use own_point::{Invalid, encode_point};
 pub(crate) use parse::parse;
 pub(crate) use request::{BodyFields, Id, RequestHead, RequestLine, RequestTemplate};
 pub(crate) use static_tags::StaticTags;

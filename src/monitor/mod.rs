@@ -1,12 +1,14 @@
 //! The handle that an application holds.
 
 use std::{
+    borrow::Cow,
     fmt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use crate::{
+    client::ClientLayer,
     delivery::{
         flusher::{FlushReport, Flusher, ShutdownReport},
         sink::Sink,
@@ -14,9 +16,9 @@ use crate::{
     error::Error,
     point::Point,
     record::recorder::Recorder,
-    request::MonitoringLayer,
+    request::{Connection, MonitoringLayer, RequestId},
     settings::{Settings, check_flush_interval},
-    stats::Stats,
+    stats::{Stats, TargetCounters},
 };
 
 mod builder;
@@ -109,6 +111,24 @@ impl Monitor {
     /// A layer that records every request. Cheap: make as many as needed.
     pub fn layer(&self) -> MonitoringLayer {
         MonitoringLayer::new(self.inner.as_ref().map(|inner| Arc::clone(&inner.recorder)))
+    }
+
+    /// Returns a layer for a client, which records every call to this target. Make it once and clone it: the target's
+    /// counters are looked up here.
+    ///
+    /// # Cardinality
+    ///
+    /// The target becomes a tag: a name such as `payments`, never an address that a client chose.
+    pub fn client_layer(&self, target: impl Into<Cow<'static, str>>) -> ClientLayer {
+        let recorder = self.inner.as_ref().map(|inner| Arc::clone(&inner.recorder));
+        ClientLayer::new(recorder, target.into())
+    }
+
+    /// Opens a connection of this kind outside of a request; in a handler use
+    /// [`MonitoringData::connection`](crate::MonitoringData::connection).
+    pub fn connection(&self, name: impl Into<Cow<'static, str>>) -> Connection {
+        let recorder = self.inner.as_ref().map(|inner| &inner.recorder);
+        Connection::open(recorder, name.into(), RequestId::default())
     }
 
     /// Records a point of the application's own. Never waits; a point that cannot be stored is counted as
@@ -207,7 +227,11 @@ impl Monitor {
     /// The books and the state of delivery, now.
     pub fn stats(&self) -> Stats {
         match &self.inner {
-            Some(inner) => inner.flusher.stats(),
+            Some(inner) => Stats {
+                targets: inner.recorder.targets.snapshot(TargetCounters::target),
+                connections: inner.recorder.connections.snapshot(TargetCounters::connection),
+                ..inner.flusher.stats()
+            },
             None => Stats::default(),
         }
     }

@@ -11,6 +11,22 @@ pub(crate) const LICENSING: &str = "licensing";
 /// The measurement with the monitoring's points about itself, where the settings ask for them.
 pub(crate) const MONITORING: &str = "monitoring";
 
+/// The measurement with one point for every outgoing call.
+pub(crate) const CLIENT_REQUESTS: &str = "client_requests";
+/// The measurement with one more point for every outgoing call that failed.
+pub(crate) const CLIENT_ERRORS: &str = "client_errors";
+/// The measurement with one point for every long connection, when it has ended.
+pub(crate) const CONNECTIONS: &str = "connections";
+
+/// The target of outgoing calls.
+pub(crate) const TARGET: &str = "target";
+/// The kind of a long connection.
+pub(crate) const CONNECTION: &str = "connection";
+/// How a long connection ended.
+pub(crate) const END: &str = "end";
+/// Seconds that a long connection was open.
+pub(crate) const DURATION: &str = "duration";
+
 pub(crate) const ERROR_CODE: &str = "error_code";
 pub(crate) const INSTANCE: &str = "instance";
 pub(crate) const ROUTE: &str = "route";

@@ -25,7 +25,7 @@ use crate::{
     record::filter::Filter,
     schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::{Limits, Settings},
-    stats::{DETACHED, RecorderCounters},
+    stats::{DETACHED, Named, RecorderCounters},
 };
 
 /// All that recording a point needs. It does not change while the monitor runs, so that a request takes no lock to read it.
@@ -33,6 +33,9 @@ pub(crate) struct Recorder {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) counters: Arc<RecorderCounters>,
     pub(crate) limits: Limits,
+    /// Outgoing calls by target, and long connections by kind.
+    pub(crate) targets: Named,
+    pub(crate) connections: Named,
     /// No other of this process has it.
     pub(crate) number: u64,
     template: RequestTemplate,
@@ -82,6 +85,8 @@ impl Recorder {
             buffer,
             counters,
             limits: settings.limits,
+            targets: Named::default(),
+            connections: Named::default(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
             template: RequestTemplate::new(&static_tags, settings.request_id),
             static_tags,
@@ -161,36 +166,50 @@ impl Recorder {
 
     /// Takes a point of the application's own.
     pub(crate) fn record(&self, point: &dyn Point) {
+        self.record_all(&[point]);
+    }
+
+    /// Takes points that belong together: all or none.
+    pub(crate) fn record_all(&self, points: &[&dyn Point]) {
         let mut lines = take_scratch();
-        let stamp =
-            point.time().map_or_else(|| clock::stamp(MonotonicInstant::now()), |time| time.as_nanos());
-        match line_protocol::encode_point(
-            point,
-            stamp,
-            &self.static_tags,
-            &self.limits,
-            &self.types,
-            &self.values,
-            &mut lines,
-        ) {
-            Ok(changes) => {
-                changes.count(&self.counters);
-                self.push(&lines, 1, false);
-            }
-            Err(invalid) => {
-                self.buffer.refuse_invalid();
-                static WARNED: AtomicBool = AtomicBool::new(false);
-                if !WARNED.swap(true, Ordering::Relaxed) {
-                    tracing::warn!(
-                        target: "tower_influx",
-                        measurement = %point.measurement(),
-                        "a point of the application's own cannot be stored and is left out: {invalid}; \
-                         further ones are only counted, as `invalid`"
-                    );
+        let mut count = 0;
+        for point in points {
+            let stamp =
+                point.time().map_or_else(|| clock::stamp(MonotonicInstant::now()), |time| time.as_nanos());
+            match line_protocol::encode_point(
+                *point,
+                stamp,
+                &self.static_tags,
+                &self.limits,
+                &self.types,
+                &self.values,
+                &mut lines,
+            ) {
+                Ok(changes) => {
+                    changes.count(&self.counters);
+                    count += 1;
                 }
+                Err(invalid) => self.refuse(*point, invalid),
             }
         }
+        if count > 0 {
+            self.push(&lines, count, false);
+        }
         keep_scratch(lines);
+    }
+
+    #[cold]
+    fn refuse(&self, point: &dyn Point, invalid: line_protocol::Invalid) {
+        self.buffer.refuse_invalid();
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                measurement = %point.measurement(),
+                "a point of the application's own cannot be stored and is left out: {invalid}; \
+                 further ones are only counted, as `invalid`"
+            );
+        }
     }
 
     #[inline]

@@ -1,9 +1,10 @@
 //! The layer, its service, and what happens to a request in between; and what handlers use.
 
 mod body;
-mod catch_panic;
+pub(crate) mod catch_panic;
 pub mod classify;
 mod config;
+mod connection;
 pub(crate) mod current;
 pub(crate) mod data;
 mod exchange;
@@ -19,9 +20,10 @@ mod route_cache;
 mod service;
 mod timer;
 
-pub(crate) use route::Route;
+pub(crate) use route::{Route, lend_parts, method_name};
 pub use {
     body::ResponseBody,
+    connection::Connection,
     future::{ResponseFuture, TrackBodyFuture},
     layer::{MonitoringLayer, TrackBodyLayer},
     monitoring_data::MonitoringData,

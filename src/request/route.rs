@@ -80,11 +80,7 @@ impl Route {
         if !matched.is_unmatched() {
             return matched;
         }
-        let (mut parts, ()) = Request::new(()).into_parts();
-        swap(&mut parts, request);
-        let route = catch_panic(|| function(&parts)).flatten().map_or(Self::Unmatched, Self::Named);
-        swap(&mut parts, request);
-        route
+        lend_parts(request, |parts| function(parts)).map_or(Self::Unmatched, Self::Named)
     }
 
     /// Where the text of a matched route is, to tell it from the longer one that a router further inside may find; 0 for others.
@@ -102,6 +98,18 @@ impl Route {
     pub(crate) fn is_unmatched(&self) -> bool {
         matches!(self, Self::Unmatched)
     }
+}
+
+/// Lends a function of the application all of the request but its body. `None` where it panics.
+pub(crate) fn lend_parts<B, R>(
+    request: &mut Request<B>,
+    function: impl FnOnce(&Parts) -> Option<R>,
+) -> Option<R> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    swap(&mut parts, request);
+    let result = catch_panic(|| function(&parts)).flatten();
+    swap(&mut parts, request);
+    result
 }
 
 fn swap<B>(parts: &mut Parts, request: &mut Request<B>) {

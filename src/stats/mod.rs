@@ -6,12 +6,15 @@ pub(crate) mod ledger;
 
 mod delivery;
 mod histogram;
+mod named;
 mod reasons;
 mod snapshot;
 mod state;
 
 pub use delivery::WriteStats;
 pub use histogram::Histogram;
+pub use named::{ConnectionStats, TargetStats};
+pub(crate) use named::{Named, TargetCounters};
 pub use reasons::{Blocked, DropReason, RejectReason};
 pub use snapshot::{DeliveryStats, LedgerStats, RecorderStats, SpoolStats, Stats};
 pub use state::DeliveryState;

@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::stats::{DropReason, RejectReason};
 
-use super::{DeliveryState, Histogram, WriteStats};
+use super::{ConnectionStats, DeliveryState, Histogram, TargetStats, WriteStats};
 
 /// Where every point is, and how delivery is going: one moment's view. Durations serialize as seconds.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -25,6 +25,10 @@ pub struct Stats {
     pub delivery: DeliveryStats,
     /// What lies on disk, where there is a spool.
     pub spool: Option<SpoolStats>,
+    /// Outgoing calls by target, of the [client layers](crate::Monitor::client_layer).
+    pub targets: BTreeMap<String, TargetStats>,
+    /// Long connections by kind.
+    pub connections: BTreeMap<String, ConnectionStats>,
 }
 
 /// The books, in points. Each is a counter of its own; none is computed from the others.

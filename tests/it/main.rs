@@ -7,6 +7,7 @@
 mod bodies;
 mod bounds;
 mod chaos;
+mod client;
 mod documents;
 mod endings;
 mod examples;

@@ -129,6 +129,7 @@ impl Shared {
             recorder,
             delivery: self.delivery_stats(buffer.bytes),
             spool: spool.map(|spool| spool_stats(&spool.counts())),
+            ..Stats::default()
         }
     }
 

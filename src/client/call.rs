@@ -1,0 +1,136 @@
+//! One outgoing call, from its start to its end, which is recorded exactly once.
+
+use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
+
+use http::{Request, StatusCode};
+
+use super::{
+    error_code::{BODY_ERROR, CANCELED, PANIC},
+    layer::ClientConfig,
+    point::{BodyEnd, ClientErrorPoint, ClientPoint},
+};
+use crate::{
+    clock::{self, MonotonicInstant},
+    point::{error_code::ErrorCode, schema},
+    request::{self, RequestId, current},
+};
+
+/// A call under way. Dropped before its end, it counts as canceled.
+#[derive(Debug)]
+pub(super) struct Call {
+    config: Arc<ClientConfig>,
+    start: MonotonicInstant,
+    stamp: i64,
+    route: String,
+    request_id: RequestId,
+    head: Option<Head>,
+    ended: bool,
+}
+
+/// The head of the response.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    status: StatusCode,
+    after: Duration,
+}
+
+impl Call {
+    pub(super) fn start<B>(config: &Arc<ClientConfig>, request: &mut Request<B>) -> Self {
+        let start = MonotonicInstant::now();
+        let method = request::method_name(request.method());
+        let named =
+            config.route.as_ref().and_then(|route| request::lend_parts(request, |parts| route(parts)));
+        let route =
+            named.map_or_else(|| method.to_owned(), |name: Cow<'_, str>| [method, ":", &name].concat());
+        let request_id = current::with(|current| current.request_id()).unwrap_or_default();
+        if let Some(name) = &config.request_id_header
+            && !request.headers().contains_key(name)
+            && let Some(id) = request_id.to_header()
+        {
+            request.headers_mut().insert(name.clone(), id);
+        }
+        config.counters.start();
+        let stamp = clock::stamp(start);
+        Self { config: Arc::clone(config), start, stamp, route, request_id, head: None, ended: false }
+    }
+
+    /// Runs the client without the request of the handler: what it calls in this process is not part of that one. A
+    /// panic ends the call.
+    pub(super) fn run<R>(&mut self, run: impl FnOnce() -> R) -> R {
+        let mut running = Running { call: self, outer: None, returned: false };
+        current::swap(&mut running.outer);
+        let result = run();
+        running.returned = true;
+        result
+    }
+
+    /// The head of the response has arrived.
+    pub(super) fn respond(&mut self, status: StatusCode) {
+        self.head = Some(Head { status, after: self.start.elapsed() });
+    }
+
+    pub(super) fn fail(&mut self, error: &dyn Any) {
+        let code = self.config.error_code(error);
+        self.end(Some(&code), None);
+    }
+
+    /// Ends with the head: the body is not followed.
+    pub(super) fn finish(&mut self) {
+        self.end(None, None);
+    }
+
+    pub(super) fn finish_body(&mut self, end: &'static str, bytes: u64) {
+        let body = BodyEnd { response_time: self.start.elapsed(), bytes, end };
+        let failed = end == schema::BODY_ERROR;
+        self.end(failed.then_some(&BODY_ERROR), Some(body));
+    }
+
+    fn end(&mut self, error_code: Option<&ErrorCode>, body: Option<BodyEnd>) {
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
+        let status = self.head.map(|head| head.status);
+        let by_status = status.filter(|status| status.as_u16() >= 400);
+        let failed = error_code.is_some() || by_status.is_some();
+        let point = ClientPoint {
+            stamp: self.stamp,
+            target: &self.config.target,
+            route: &self.route,
+            status,
+            execution_time: self.head.map_or_else(|| self.start.elapsed(), |head| head.after),
+            request_id: &self.request_id.to_string(),
+            body,
+        };
+        self.config.counters.end(failed);
+        if !failed {
+            return self.config.recorder.record_all(&[&point]);
+        }
+        let code = match error_code {
+            Some(code) => code.to_string(),
+            None => by_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
+        };
+        self.config.recorder.record_all(&[&point, &ClientErrorPoint { call: &point, error_code: &code }]);
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.end(Some(&CANCELED), None);
+    }
+}
+
+/// Puts the handler's request back, also when the client panics.
+struct Running<'a> {
+    call: &'a mut Call,
+    outer: Option<current::Current>,
+    returned: bool,
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        current::swap(&mut self.outer);
+        if !self.returned {
+            self.call.end(Some(&PANIC), None);
+        }
+    }
+}

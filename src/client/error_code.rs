@@ -1,0 +1,138 @@
+//! Which error code a client's error gets.
+
+use std::{any::Any, error::Error, io};
+
+use super::layer::ClientConfig;
+use crate::{point::error_code::ErrorCode, request::catch_panic::catch_panic};
+
+/// The boxed error of tower's layers.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+pub(super) const CONNECT: ErrorCode = ErrorCode::from_static("connect");
+pub(super) const TIMEOUT: ErrorCode = ErrorCode::from_static("timeout");
+pub(super) const CANCELED: ErrorCode = ErrorCode::from_static("canceled");
+pub(super) const PANIC: ErrorCode = ErrorCode::from_static("panic");
+pub(super) const BODY_ERROR: ErrorCode = ErrorCode::from_static("body_error");
+/// None of the above, and nothing that the application's functions know.
+pub(super) const CLIENT_ERROR: ErrorCode = ErrorCode::from_static("client_error");
+
+impl ClientConfig {
+    pub(super) fn error_code(&self, error: &dyn Any) -> ErrorCode {
+        for classify in &self.classify {
+            if let Some(code) = catch_panic(|| classify(error)).flatten() {
+                return code;
+            }
+        }
+        let registered = self.as_error.iter().find_map(|as_error| as_error(error));
+        registered.or_else(|| known(error)).map_or(CLIENT_ERROR, by_sources)
+    }
+}
+
+/// Types that need no registration.
+fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
+    if let Some(error) = error.downcast_ref::<BoxError>() {
+        return Some(&**error);
+    }
+    if let Some(error) = error.downcast_ref::<Box<dyn Error>>() {
+        return Some(&**error);
+    }
+    #[cfg(feature = "http")]
+    if let Some(error) = error.downcast_ref::<reqwest::Error>() {
+        return Some(error);
+    }
+    error.downcast_ref::<io::Error>().map(|error| error as _)
+}
+
+/// What the chain of sources tells. A time-out while connecting is a time-out.
+fn by_sources(error: &(dyn Error + 'static)) -> ErrorCode {
+    let mut connect = false;
+    let mut next = Some(error);
+    let mut depth = 0;
+    while let Some(error) = next.filter(|_| depth < MAX_DEPTH) {
+        if is_timeout(error) {
+            return TIMEOUT;
+        }
+        connect |= is_connect(error);
+        next = error.source();
+        depth += 1;
+    }
+    if connect { CONNECT } else { CLIENT_ERROR }
+}
+
+fn is_timeout(error: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "http")]
+    if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
+        return true;
+    }
+    error.is::<tokio::time::error::Elapsed>()
+        || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+        || error.to_string() == TOWER_TIMEOUT
+}
+
+fn is_connect(error: &(dyn Error + 'static)) -> bool {
+    #[cfg(feature = "http")]
+    if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
+        return true;
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return matches!(
+            error.kind(),
+            io::ErrorKind::ConnectionRefused
+                | io::ErrorKind::HostUnreachable
+                | io::ErrorKind::NetworkUnreachable
+                | io::ErrorKind::AddrNotAvailable
+        );
+    }
+    error.to_string().starts_with(HYPER_CONNECT)
+}
+
+/// tower's `Elapsed`, whose type is behind a feature of tower.
+const TOWER_TIMEOUT: &str = "request timed out";
+/// hyper-util's legacy client, whose type would be a dependency.
+const HYPER_CONNECT: &str = "client error (Connect)";
+/// A chain that leads back to itself must not hold the request.
+const MAX_DEPTH: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_chain_of_sources_tells_connect_and_timeout() {
+        let io = |kind| BoxError::from(io::Error::new(kind, "x"));
+        for (error, code) in [
+            (io(io::ErrorKind::ConnectionRefused), CONNECT),
+            (io(io::ErrorKind::HostUnreachable), CONNECT),
+            (io(io::ErrorKind::TimedOut), TIMEOUT),
+            (io(io::ErrorKind::ConnectionReset), CLIENT_ERROR),
+            (BoxError::from(TOWER_TIMEOUT), TIMEOUT),
+            (BoxError::from(HYPER_CONNECT), CONNECT),
+            (BoxError::from("something else"), CLIENT_ERROR),
+        ] {
+            assert_eq!(by_sources(&*error), code, "{error:?}");
+            assert!(known(&error).is_some());
+        }
+        assert!(known(&"text").is_none());
+    }
+
+    /// An error whose source is itself.
+    #[derive(Debug)]
+    struct Endless;
+
+    impl std::fmt::Display for Endless {
+        fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            formatter.write_str("endless")
+        }
+    }
+
+    impl Error for Endless {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&Self)
+        }
+    }
+
+    #[test]
+    fn a_chain_without_end_ends() {
+        assert_eq!(by_sources(&Endless), CLIENT_ERROR);
+    }
+}

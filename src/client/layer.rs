@@ -1,0 +1,169 @@
+//! The layers that an application adds to a client.
+
+use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
+
+use http::{HeaderName, request::Parts};
+use tower::Layer;
+
+use super::service::{ClientService, TrackBodyClientService};
+use crate::{point::error_code::ErrorCode, record::recorder::Recorder, stats::TargetCounters};
+
+/// Records every call that a client makes through it, however it ends: with a response, an error, a panic, or dropped
+/// before its response.
+///
+/// Made by [`Monitor::client_layer`](crate::Monitor::client_layer). Each call is a point in `client_requests`, each
+/// failed one a second point in `client_errors`. Inside a handler the layer leaves the route and the data of the
+/// handler's own request alone; its points carry that request's id.
+///
+/// Put it inside of a retry layer to record each attempt, outside to record the call as a whole.
+///
+/// # Cost
+///
+/// Some allocations for each call and each point. A layer of a disabled monitor passes calls through.
+///
+/// ```
+/// use http::{Request, Response};
+/// use tower::{Layer, service_fn};
+///
+/// # let monitor = tower_influx::Monitor::disabled();
+/// # let client = service_fn(async |_: Request<String>| Ok::<_, std::io::Error>(Response::new(String::new())));
+/// let client = monitor
+///     .client_layer("payments")
+///     .route(|request| request.uri.path().starts_with("/invoices/").then(|| "/invoices/{id}".into()))
+///     .layer(client);
+/// # let _ = client;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct ClientLayer {
+    /// `None` for a disabled monitor.
+    config: Option<Arc<ClientConfig>>,
+}
+
+/// What a layer was told, shared by its services and calls.
+#[derive(Clone)]
+pub(super) struct ClientConfig {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) target: Cow<'static, str>,
+    pub(super) counters: Arc<TargetCounters>,
+    pub(super) route: Option<RouteFunction>,
+    pub(super) classify: Vec<ErrorFunction>,
+    pub(super) as_error: Vec<AsError>,
+    pub(super) request_id_header: Option<HeaderName>,
+}
+
+type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
+type ErrorFunction = Arc<dyn Fn(&dyn Any) -> Option<ErrorCode> + Send + Sync>;
+type AsError = for<'e> fn(&'e dyn Any) -> Option<&'e (dyn Error + 'static)>;
+
+impl ClientLayer {
+    pub(crate) fn new(recorder: Option<Arc<Recorder>>, target: Cow<'static, str>) -> Self {
+        let config = recorder.map(|recorder| {
+            let counters = recorder.targets.of(&target);
+            Arc::new(ClientConfig {
+                counters,
+                target,
+                recorder,
+                route: None,
+                classify: Vec::new(),
+                as_error: Vec::new(),
+                request_id_header: None,
+            })
+        });
+        Self { config }
+    }
+
+    /// Names the route of a call, a template such as `/invoices/{id}`. The tag `route` is then `GET:/invoices/{id}`.
+    /// Without a function, where it returns `None`, and where it panics, the tag is the method alone.
+    ///
+    /// # Cardinality
+    ///
+    /// The name becomes a tag: never return a path. Distinct values are capped by
+    /// [`tag_values`](crate::settings::Limits::tag_values), with the overflow value `other` beyond.
+    pub fn route<F>(self, function: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync + 'static,
+    {
+        self.with(|config| config.route = Some(Arc::new(function)))
+    }
+
+    /// Gives errors of the client's type `E` an error code. `None`, or a panic, leaves the code to the defaults:
+    /// `connect`, `timeout`, or `client_error`. May be called for several types.
+    ///
+    /// ```
+    /// # let monitor = tower_influx::Monitor::disabled();
+    /// let layer = monitor
+    ///     .client_layer("payments")
+    ///     .classify_error(|error: &std::io::Error| (error.raw_os_error() == Some(24)).then(|| "too_many_files".into()));
+    /// ```
+    pub fn classify_error<E: 'static>(
+        self,
+        function: impl Fn(&E) -> Option<ErrorCode> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| {
+            config.classify.push(Arc::new(move |error| error.downcast_ref::<E>().and_then(&function)));
+        })
+    }
+
+    /// Tells the layer that the client's errors are of type `E`, so that the defaults can look at their sources.
+    ///
+    /// Boxed errors, `std::io::Error` and, with feature `reqwest`, `reqwest::Error` need no call.
+    pub fn error_type<E: Error + 'static>(self) -> Self {
+        self.with(|config| {
+            config
+                .as_error
+                .push(|error| error.downcast_ref::<E>().map(|error| error as &(dyn Error + 'static)));
+        })
+    }
+
+    /// Sends the id of the handler's own request along in this header, unless the call has one already. Defaults to
+    /// off. Outside of a request nothing is added.
+    pub fn propagate_request_id(self, header: HeaderName) -> Self {
+        self.with(|config| config.request_id_header = Some(header))
+    }
+
+    /// Follows the response's body to its end, and adds fields for the time to its last byte, its bytes and how it
+    /// ended. The points are then written at that end; `execution_time` keeps its meaning, the time to the head.
+    ///
+    /// The response's body becomes a [`ClientBody`](super::ClientBody).
+    pub fn track_body(self) -> TrackBodyClientLayer {
+        TrackBodyClientLayer { config: self.config }
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut ClientConfig)) -> Self {
+        if let Some(config) = &mut self.config {
+            change(Arc::make_mut(config));
+        }
+        self
+    }
+}
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ClientConfig").field("target", &self.target).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for ClientLayer {
+    type Service = ClientService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        ClientService::new(inner, self.config.clone())
+    }
+}
+
+/// A [`ClientLayer`] that follows the response's body to its end. Made by [`ClientLayer::track_body`], after all other
+/// options.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TrackBodyClientLayer {
+    config: Option<Arc<ClientConfig>>,
+}
+
+impl<S> Layer<S> for TrackBodyClientLayer {
+    type Service = TrackBodyClientService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TrackBodyClientService::new(inner, self.config.clone())
+    }
+}

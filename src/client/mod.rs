@@ -1,0 +1,19 @@
+//! Outgoing calls: a layer for clients that records each call as one point.
+//!
+//! [`Monitor::client_layer`](crate::Monitor::client_layer) makes it. See [client](crate::docs::client) for what is stored.
+
+mod body;
+mod call;
+mod error_code;
+mod future;
+mod layer;
+mod point;
+mod service;
+
+pub use {
+    body::ClientBody,
+    error_code::BoxError,
+    future::{ClientFuture, TrackBodyClientFuture},
+    layer::{ClientLayer, TrackBodyClientLayer},
+    service::{ClientService, TrackBodyClientService},
+};

@@ -1,0 +1,167 @@
+//! Connections that outlive their request: WebSockets, event streams, tunnels.
+
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use super::{MonitoringData, RequestId, current};
+use crate::{
+    clock::{self, MonotonicInstant},
+    point::{
+        Point, Timestamp, Value, number_format,
+        schema::{BODY_DROPPED, CONNECTION, CONNECTIONS, DURATION, END, REQUEST_ID},
+    },
+    record::recorder::{self, Recorder},
+    stats::TargetCounters,
+};
+
+/// A long connection: records one point in `connections` when it is dropped.
+///
+/// Made by [`MonitoringData::connection`] in a handler, or by
+/// [`Monitor::connection`](crate::Monitor::connection) elsewhere. Move it into the task that serves the connection. Until
+/// it is dropped, it counts as open in [`Stats::connections`](crate::stats::Stats::connections).
+///
+/// ```
+/// use tower_influx::{Connection, MonitoringData};
+///
+/// async fn chat(data: MonitoringData) {
+///     let connection: Connection = data.connection("chat");
+///     tokio::spawn(async move {
+///         connection.add("messages_in", 1);
+///         connection.end("client_left");
+///     });
+/// }
+/// ```
+#[must_use = "a connection that is not kept ends at once"]
+pub struct Connection {
+    /// `None` where no monitor is there to record it.
+    open: Option<Open>,
+}
+
+struct Open {
+    recorder: Arc<Recorder>,
+    counters: Arc<TargetCounters>,
+    name: Cow<'static, str>,
+    request_id: RequestId,
+    start: MonotonicInstant,
+    stamp: i64,
+    sums: Mutex<BTreeMap<&'static str, i64>>,
+    end: &'static str,
+}
+
+impl Connection {
+    pub(crate) fn open(
+        recorder: Option<&Arc<Recorder>>,
+        name: Cow<'static, str>,
+        request_id: RequestId,
+    ) -> Self {
+        let open = recorder.map(|recorder| {
+            let counters = recorder.connections.of(&name);
+            counters.start();
+            let start = MonotonicInstant::now();
+            Open {
+                recorder: Arc::clone(recorder),
+                counters,
+                name,
+                request_id,
+                start,
+                stamp: clock::stamp(start),
+                sums: Mutex::default(),
+                end: BODY_DROPPED,
+            }
+        });
+        Self { open }
+    }
+
+    /// Adds to a counter of this connection, such as `messages_in`, which becomes an integer field of its point. Sums
+    /// saturate. At most 64 counters; further ones are left out and counted as excess extras.
+    pub fn add(&self, key: &'static str, count: i64) {
+        let Some(open) = &self.open else { return };
+        let mut sums = open.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        if sums.len() >= MAX_COUNTERS && !sums.contains_key(key) {
+            return open.recorder.counters.excess_extras.add(1);
+        }
+        let sum = sums.entry(key).or_default();
+        *sum = sum.saturating_add(count);
+    }
+
+    /// Ends the connection and says how, one of few words such as `client_left`: the tag `end` of its point. A guard
+    /// that is only dropped has `dropped`.
+    pub fn end(mut self, how: &'static str) {
+        if let Some(open) = &mut self.open {
+            open.end = how;
+        }
+    }
+
+    /// Returns how long the connection has been open; zero where none is recorded.
+    pub fn elapsed(&self) -> Duration {
+        self.open.as_ref().map_or(Duration::ZERO, |open| open.start.elapsed())
+    }
+}
+
+impl MonitoringData {
+    /// Opens a connection of this kind, from the handler that accepts it. Its point carries the request's id.
+    ///
+    /// Call it in the handler, not in the task that serves the connection: outside of a monitored request nothing is
+    /// recorded, which is counted and warned of once.
+    ///
+    /// # Cardinality
+    ///
+    /// The name becomes a tag: use few. Distinct ones are capped like the values of every tag.
+    pub fn connection(&self, name: impl Into<Cow<'static, str>>) -> Connection {
+        let recorder = current::with(|current| current.config.recorder.clone()).flatten();
+        if recorder.is_none() {
+            recorder::count_detached();
+        }
+        Connection::open(recorder.as_ref(), name.into(), self.request_id())
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        if let Some(open) = &self.open {
+            open.counters.end(false);
+            open.recorder.record_all(&[open]);
+        }
+    }
+}
+
+impl Point for Open {
+    fn measurement(&self) -> &str {
+        CONNECTIONS
+    }
+
+    fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
+        visit(CONNECTION, &self.name);
+        visit(END, self.end);
+    }
+
+    fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
+        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.iter().for_each(|(key, sum)| visit(key, (*sum).into()));
+        drop(sums);
+        visit(DURATION, number_format::as_seconds(self.start.elapsed()).into());
+        let id = self.request_id.to_string();
+        if !id.is_empty() {
+            visit(REQUEST_ID, id.into());
+        }
+    }
+
+    fn time(&self) -> Option<Timestamp> {
+        Some(self.stamp.into())
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.open.as_ref().map(|open| &open.name);
+        formatter.debug_struct("Connection").field("name", &name).finish_non_exhaustive()
+    }
+}
+
+/// Counters of one connection.
+const MAX_COUNTERS: usize = 64;
