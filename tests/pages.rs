@@ -103,15 +103,18 @@ fn items_that_pages_name_exist() {
         let text: String = read(&page).split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
         for code in text.split('`').skip(1).step_by(2) {
             let path = code.split(['(', ' ']).next().unwrap_or(code);
-            let Some((type_name, item)) = path.split_once("::") else { continue };
-            let full = |room: &str| format!("tower_influx::{room}{type_name}");
-            let Some(ours) =
-                ["", "licensing::", "live::"].map(full).into_iter().find(|one| public.contains(one.as_str()))
-            else {
-                continue;
+            let Some((type_name, _)) = path.split_once("::") else { continue };
+            // In whatever module it is.
+            let within = |name: &str| {
+                let (name, inside) = (format!("tower_influx::{name}"), format!("::{name}"));
+                public.contains(name.as_str())
+                    || public.iter().any(|one| one.ends_with(&inside) && one.starts_with("tower_influx::"))
             };
+            if !within(type_name) {
+                continue;
+            }
             named += 1;
-            if !public.contains(format!("{ours}::{item}").as_str()) {
+            if !within(path) {
                 wrong.insert(format!("{}: there is no `{path}`", page.display()));
             }
         }

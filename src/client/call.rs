@@ -5,8 +5,8 @@ use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
 use http::{Request, StatusCode};
 
 use super::{
+    config::ClientConfig,
     error_code::{BODY_ERROR, CANCELED, PANIC},
-    layer::ClientConfig,
     point::{BodyEnd, ClientErrorPoint, ClientPoint},
 };
 use crate::{
@@ -92,13 +92,15 @@ impl Call {
         let status = self.head.map(|head| head.status);
         let by_status = status.filter(|status| status.as_u16() >= 400);
         let failed = error_code.is_some() || by_status.is_some();
+        let id =
+            if self.config.recorder.stores_request_ids { self.request_id.to_string() } else { String::new() };
         let point = ClientPoint {
             stamp: self.stamp,
             target: &self.config.target,
             route: &self.route,
             status,
             execution_time: self.head.map_or_else(|| self.start.elapsed(), |head| head.after),
-            request_id: &self.request_id.to_string(),
+            request_id: &id,
             body,
         };
         self.config.counters.end(failed);

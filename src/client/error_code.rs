@@ -2,7 +2,7 @@
 
 use std::{any::Any, error::Error, io};
 
-use super::layer::ClientConfig;
+use super::config::ClientConfig;
 use crate::{point::error_code::ErrorCode, request::catch_panic::catch_panic};
 
 /// The boxed error of tower's layers.

@@ -1,12 +1,15 @@
 //! The layers that an application adds to a client.
 
-use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
+use std::{borrow::Cow, error::Error, sync::Arc};
 
 use http::{HeaderName, request::Parts};
 use tower::Layer;
 
-use super::service::{ClientService, TrackBodyClientService};
-use crate::{point::error_code::ErrorCode, record::recorder::Recorder, stats::TargetCounters};
+use super::{
+    config::ClientConfig,
+    service::{ClientService, TrackBodyClientService},
+};
+use crate::{point::error_code::ErrorCode, record::recorder::Recorder};
 
 /// Records every call that a client makes through it, however it ends: with a response, an error, a panic, or dropped
 /// before its response.
@@ -40,26 +43,10 @@ pub struct ClientLayer {
     config: Option<Arc<ClientConfig>>,
 }
 
-/// What a layer was told, shared by its services and calls.
-#[derive(Clone)]
-pub(super) struct ClientConfig {
-    pub(super) recorder: Arc<Recorder>,
-    pub(super) target: Cow<'static, str>,
-    pub(super) counters: Arc<TargetCounters>,
-    pub(super) route: Option<RouteFunction>,
-    pub(super) classify: Vec<ErrorFunction>,
-    pub(super) as_error: Vec<AsError>,
-    pub(super) request_id_header: Option<HeaderName>,
-}
-
-type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
-type ErrorFunction = Arc<dyn Fn(&dyn Any) -> Option<ErrorCode> + Send + Sync>;
-type AsError = for<'e> fn(&'e dyn Any) -> Option<&'e (dyn Error + 'static)>;
-
 impl ClientLayer {
     pub(crate) fn new(recorder: Option<Arc<Recorder>>, target: Cow<'static, str>) -> Self {
         let config = recorder.map(|recorder| {
-            let counters = recorder.targets.of(&target);
+            let counters = recorder.targets.of(target.clone());
             Arc::new(ClientConfig {
                 counters,
                 target,
@@ -135,12 +122,6 @@ impl ClientLayer {
             change(Arc::make_mut(config));
         }
         self
-    }
-}
-
-impl fmt::Debug for ClientConfig {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("ClientConfig").field("target", &self.target).finish_non_exhaustive()
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod body;
 mod call;
+mod config;
 mod error_code;
 mod future;
 mod layer;

@@ -11,8 +11,8 @@ use tower::Service;
 use super::{
     body::ClientBody,
     call::Call,
+    config::ClientConfig,
     future::{ClientFuture, TrackBodyClientFuture},
-    layer::ClientConfig,
 };
 
 /// A client whose calls are recorded. Made by [`ClientLayer`](super::ClientLayer).

@@ -17,6 +17,7 @@ macro_rules! pages {
 }
 
 pages! {
+    client = "client.md",
     comparison = "comparison.md",
     delivery = "delivery.md",
     design = "DESIGN.md",

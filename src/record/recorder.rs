@@ -33,6 +33,8 @@ pub(crate) struct Recorder {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) counters: Arc<RecorderCounters>,
     pub(crate) limits: Limits,
+    /// Whether points carry the ids of their requests.
+    pub(crate) stores_request_ids: bool,
     /// Outgoing calls by target, and long connections by kind.
     pub(crate) targets: Named,
     pub(crate) connections: Named,
@@ -85,6 +87,7 @@ impl Recorder {
             buffer,
             counters,
             limits: settings.limits,
+            stores_request_ids: settings.request_id,
             targets: Named::default(),
             connections: Named::default(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),

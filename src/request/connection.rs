@@ -60,7 +60,7 @@ impl Connection {
         request_id: RequestId,
     ) -> Self {
         let open = recorder.map(|recorder| {
-            let counters = recorder.connections.of(&name);
+            let counters = recorder.connections.of(name.clone());
             counters.start();
             let start = MonotonicInstant::now();
             Open {
@@ -146,7 +146,7 @@ impl Point for Open {
         drop(sums);
         visit(DURATION, number_format::as_seconds(self.start.elapsed()).into());
         let id = self.request_id.to_string();
-        if !id.is_empty() {
+        if !id.is_empty() && self.recorder.stores_request_ids {
             visit(REQUEST_ID, id.into());
         }
     }

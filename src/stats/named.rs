@@ -72,10 +72,10 @@ pub(crate) struct Named(Mutex<BTreeMap<Cow<'static, str>, Arc<TargetCounters>>>)
 
 impl Named {
     /// The counters of this name, or those of the overflow value beyond [`MAX_NAMES`].
-    pub(crate) fn of(&self, name: &Cow<'static, str>) -> Arc<TargetCounters> {
+    pub(crate) fn of(&self, name: Cow<'static, str>) -> Arc<TargetCounters> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = names.contains_key(name) || names.len() < MAX_NAMES;
-        let name = if known { name.clone() } else { Cow::Borrowed(OVERFLOW) };
+        let known = names.contains_key(&name) || names.len() < MAX_NAMES;
+        let name = if known { name } else { Cow::Borrowed(OVERFLOW) };
         Arc::clone(names.entry(name).or_default())
     }
 
@@ -96,7 +96,7 @@ mod tests {
     fn names_beyond_the_bound_share_one_entry() {
         let named = Named::default();
         for number in 0..2 * MAX_NAMES {
-            named.of(&format!("target {number}").into()).start();
+            named.of(format!("target {number}").into()).start();
         }
         let snapshot = named.snapshot(TargetCounters::target);
         assert_eq!(snapshot.len(), MAX_NAMES + 1);

@@ -1,0 +1,29 @@
+//! What a client layer was told.
+
+use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
+
+use http::{HeaderName, request::Parts};
+
+use crate::{point::error_code::ErrorCode, record::recorder::Recorder, stats::TargetCounters};
+
+/// What a layer was told, shared by its services and calls.
+#[derive(Clone)]
+pub(super) struct ClientConfig {
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) target: Cow<'static, str>,
+    pub(super) counters: Arc<TargetCounters>,
+    pub(super) route: Option<RouteFunction>,
+    pub(super) classify: Vec<ErrorFunction>,
+    pub(super) as_error: Vec<AsError>,
+    pub(super) request_id_header: Option<HeaderName>,
+}
+
+pub(super) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
+pub(super) type ErrorFunction = Arc<dyn Fn(&dyn Any) -> Option<ErrorCode> + Send + Sync>;
+pub(super) type AsError = for<'e> fn(&'e dyn Any) -> Option<&'e (dyn Error + 'static)>;
+
+impl fmt::Debug for ClientConfig {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("ClientConfig").field("target", &self.target).finish_non_exhaustive()
+    }
+}
