@@ -2,7 +2,7 @@
 
 use std::{any::Any, borrow::Cow, sync::Arc, time::Duration};
 
-use http::{Request, StatusCode};
+use http::{HeaderMap, Request, StatusCode};
 
 use super::{
     config::ClientConfig,
@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{self, MonotonicInstant},
     point::{error_code::ErrorCode, schema},
-    request::{self, RequestId, current},
+    request::{self, RequestId, catch_panic::catch_panic, current},
 };
 
 /// A call under way. Dropped before its end, it counts as canceled.
@@ -28,10 +28,12 @@ pub(super) struct Call {
 }
 
 /// The head of the response.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Head {
     status: StatusCode,
     after: Duration,
+    /// What the application makes of it.
+    error_code: Option<ErrorCode>,
 }
 
 impl Call {
@@ -65,8 +67,11 @@ impl Call {
     }
 
     /// The head of the response has arrived.
-    pub(super) fn respond(&mut self, status: StatusCode) {
-        self.head = Some(Head { status, after: self.start.elapsed() });
+    pub(super) fn respond(&mut self, status: StatusCode, headers: &HeaderMap) {
+        let after = self.start.elapsed();
+        let classify = self.config.classify_response.as_ref();
+        let error_code = classify.and_then(|classify| catch_panic(|| classify(status, headers)).flatten());
+        self.head = Some(Head { status, after, error_code });
     }
 
     pub(super) fn fail(&mut self, error: &dyn Any) {
@@ -89,7 +94,9 @@ impl Call {
         if std::mem::replace(&mut self.ended, true) {
             return;
         }
-        let status = self.head.map(|head| head.status);
+        let head = self.head.take();
+        let status = head.as_ref().map(|head| head.status);
+        let error_code = error_code.or(head.as_ref().and_then(|head| head.error_code.as_ref()));
         let by_status = status.filter(|status| status.as_u16() >= 400);
         let failed = error_code.is_some() || by_status.is_some();
         let id =
@@ -99,7 +106,7 @@ impl Call {
             target: &self.config.target,
             route: &self.route,
             status,
-            execution_time: self.head.map_or_else(|| self.start.elapsed(), |head| head.after),
+            execution_time: head.as_ref().map_or_else(|| self.start.elapsed(), |head| head.after),
             request_id: &id,
             body,
         };

@@ -2,7 +2,7 @@
 
 use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 
 use crate::{point::error_code::ErrorCode, record::recorder::Recorder, stats::TargetCounters};
 
@@ -13,12 +13,14 @@ pub(super) struct ClientConfig {
     pub(super) target: Cow<'static, str>,
     pub(super) counters: Arc<TargetCounters>,
     pub(super) route: Option<RouteFunction>,
+    pub(super) classify_response: Option<ResponseFunction>,
     pub(super) classify: Vec<ErrorFunction>,
     pub(super) as_error: Vec<AsError>,
     pub(super) request_id_header: Option<HeaderName>,
 }
 
 pub(super) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
+pub(super) type ResponseFunction = Arc<dyn Fn(StatusCode, &HeaderMap) -> Option<ErrorCode> + Send + Sync>;
 pub(super) type ErrorFunction = Arc<dyn Fn(&dyn Any) -> Option<ErrorCode> + Send + Sync>;
 pub(super) type AsError = for<'e> fn(&'e dyn Any) -> Option<&'e (dyn Error + 'static)>;
 

@@ -41,7 +41,7 @@ where
         let Some(call) = this.call else { return inner.poll(context) };
         let polled = ready!(call.run(|| inner.poll(context)));
         match &polled {
-            Ok(response) => call.respond(response.status()),
+            Ok(response) => call.respond(response.status(), response.headers()),
             Err(error) => call.fail(error),
         }
         Poll::Ready(polled)

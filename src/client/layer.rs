@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, error::Error, sync::Arc};
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
 use tower::Layer;
 
 use super::{
@@ -52,6 +52,7 @@ impl ClientLayer {
                 target,
                 recorder,
                 route: None,
+                classify_response: None,
                 classify: Vec::new(),
                 as_error: Vec::new(),
                 request_id_header: None,
@@ -90,6 +91,23 @@ impl ClientLayer {
         self.with(|config| {
             config.classify.push(Arc::new(move |error| error.downcast_ref::<E>().and_then(&function)));
         })
+    }
+
+    /// Says which responses failed beside those of 400 and above, and with which error code: a gRPC status in the head,
+    /// for instance. `None`, or a panic, leaves it to the status.
+    ///
+    /// ```
+    /// # let monitor = tower_influx::Monitor::disabled();
+    /// let layer = monitor.client_layer("greeter").classify_response(|_, headers| {
+    ///     let status = headers.get("grpc-status")?.to_str().ok()?;
+    ///     (status != "0").then(|| status.to_owned().into())
+    /// });
+    /// ```
+    pub fn classify_response(
+        self,
+        function: impl Fn(StatusCode, &HeaderMap) -> Option<ErrorCode> + Send + Sync + 'static,
+    ) -> Self {
+        self.with(|config| config.classify_response = Some(Arc::new(function)))
     }
 
     /// Tells the layer that the client's errors are of type `E`, so that the defaults can look at their sources.

@@ -306,3 +306,64 @@ async fn a_connection_is_one_point_when_it_ends() {
     assert_eq!(monitor.stats().recorder.refused_closed, 1);
     assert!(monitor.stats().balances());
 }
+
+#[tokio::test]
+async fn reqwests_client_is_recorded() {
+    // reqwest is built with TLS here, and its client asks for a provider even where no address needs one.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let good = good().await;
+    let refused = "http://127.0.0.1:1/".to_owned();
+    for (uri, expected) in [
+        (format!("{good}/items/7"), some("200", "")),
+        (format!("{good}/nothing"), some("404", "404")),
+        (refused, some("", "connect")),
+        (faulty(Fault::CutBody).await, some("200", "body_error")),
+        (faulty(Fault::Silent).await, some("", "timeout")),
+    ] {
+        let (monitor, sink) = monitor(Settings::new("shop"));
+        let client =
+            reqwest::Client::builder().timeout(Duration::from_millis(200)).build().expect("a client");
+        let service = ServiceBuilder::new()
+            .layer(monitor.client_layer("items").track_body())
+            .map_request(|request: Request<reqwest::Body>| {
+                reqwest::Request::try_from(request).expect("an absolute address")
+            })
+            .map_response(http::Response::<reqwest::Body>::from)
+            .service(client);
+        let request = Request::builder().uri(&uri).body(reqwest::Body::default()).expect("a request");
+        if let Ok(response) = service.oneshot(request).await {
+            let _ = response.into_body().collect().await;
+        }
+        assert_eq!(ended(&monitor, &sink).await, [expected], "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_tonic_channel_is_recorded_with_its_grpc_status() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("an address");
+    let (_, service) = tonic_health::server::health_reporter();
+    let server = tonic::transport::Server::builder().add_service(service);
+    tokio::spawn(server.serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)));
+    let (monitor, sink) = monitor(Settings::new("shop"));
+    let channel = tonic::transport::Channel::from_shared(format!("http://{address}"))
+        .expect("an address")
+        .connect_lazy();
+    let layer = monitor
+        .client_layer("health")
+        .error_type::<tonic::transport::Error>()
+        .route(|parts| Some(parts.uri.path().to_owned().into()))
+        .classify_response(|_, headers| {
+            let status = headers.get("grpc-status")?.to_str().ok()?;
+            (status != "0").then(|| status.to_owned().into())
+        });
+    let mut client = HealthClient::new(layer.layer(channel));
+    let asking = |service: &str| HealthCheckRequest { service: service.to_owned() };
+    client.check(asking("")).await.expect("serving");
+    client.check(asking("unknown")).await.expect_err("no such service");
+    assert_eq!(ended(&monitor, &sink).await, [some("200", ""), some("200", "5")]);
+    let calls = points(&monitor, &sink).await;
+    let route = of(&calls, "client_requests")[0].tag("route").map(str::to_owned);
+    assert_eq!(route.as_deref(), Some("POST:/grpc.health.v1.Health/Check"));
+}
