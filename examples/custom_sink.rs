@@ -55,7 +55,7 @@ impl Sink for TcpSink {
         })
     }
 
-    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+    fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async move {
             match time::timeout(self.timeout, TcpStream::connect(&self.receiver)).await {
                 Ok(Ok(_)) => Ok(()),

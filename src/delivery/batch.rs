@@ -24,6 +24,44 @@ impl Batch {
         Self { bytes, lines, sequence, created }
     }
 
+    /// Creates a batch of these lines, so that a [`Sink`](crate::sink::Sink) can be tested without a monitor, and a sink
+    /// that wraps another one can pass on other lines than it was given.
+    ///
+    /// Each line is one point in line protocol, without its line break; whether it is one is not checked. `None` if there
+    /// is no line, or one is empty or holds a line break.
+    ///
+    /// ```
+    /// use tower_influx::sink::Batch;
+    ///
+    /// let batch = Batch::from_lines(["jobs,queue=mail attempts=2i 1700000000000000000"]).expect("one line");
+    /// assert_eq!((batch.len(), batch.bytes().last()), (1, Some(&b'\n')));
+    /// ```
+    pub fn from_lines<L: AsRef<[u8]>>(lines: impl IntoIterator<Item = L>) -> Option<Self> {
+        let (mut bytes, mut count) = (Vec::new(), 0);
+        for line in lines {
+            let line = line.as_ref();
+            if line.is_empty() || line.contains(&b'\n') {
+                return None;
+            }
+            bytes.extend_from_slice(line);
+            bytes.push(b'\n');
+            count += 1;
+        }
+        (count > 0).then(|| Self::new(bytes.into(), count, 0, SystemTime::now()))
+    }
+
+    /// Sets the place in the order of batches, 0 for a batch made [from lines](Self::from_lines).
+    #[must_use]
+    pub fn with_sequence(self, sequence: u64) -> Self {
+        Self { sequence, ..self }
+    }
+
+    /// Sets when the batch was created, which is now for one made [from lines](Self::from_lines).
+    #[must_use]
+    pub fn with_created(self, created: SystemTime) -> Self {
+        Self { created, ..self }
+    }
+
     /// The lines as they go into the body of a request or into a file.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -108,6 +146,17 @@ mod tests {
 
     fn batch(text: &'static str) -> Batch {
         Batch::new(Bytes::from_static(text.as_bytes()), text.matches('\n').count(), 7, SystemTime::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn lines_make_a_batch_and_come_back() {
+        let batch = Batch::from_lines(["a", "bb"]).expect("two lines").with_sequence(3);
+        assert_eq!((&batch.bytes()[..], batch.len(), batch.sequence()), (&b"a\nbb\n"[..], 2, 3));
+        let again = Batch::from_lines(batch.lines()).expect("the same").with_created(SystemTime::UNIX_EPOCH);
+        assert_eq!((again.bytes(), again.created()), (batch.bytes(), SystemTime::UNIX_EPOCH));
+        for wrong in [&[][..], &[""], &["a", ""], &["a\nb"]] {
+            assert!(Batch::from_lines(wrong).is_none(), "{wrong:?}");
+        }
     }
 
     #[test]

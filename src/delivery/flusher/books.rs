@@ -111,7 +111,7 @@ impl Worker {
     }
 
     pub(super) fn note_error(&mut self, error: &WriteError) {
-        self.shared.delivery.lock().last_error = Some(error.message().to_owned());
+        self.shared.delivery.lock().last_error = Some(error.report());
     }
 
     /// What has waited in memory for too long goes. Time in which the sink was blocked does not count, since nothing but

@@ -149,7 +149,7 @@ impl Flusher {
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let (sink, patience) = self.shared.sink();
         let name = self.shared.delivery.lock().sink.clone();
-        let asked = self.runtime.spawn(async move { wire::within(patience, sink.0.check()).await });
+        let asked = self.runtime.spawn(async move { wire::within(patience, sink.0.probe()).await });
         match asked.await {
             Ok(Ok(())) => {
                 // After the end there is nothing to be tried.

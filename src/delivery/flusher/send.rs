@@ -69,7 +69,7 @@ impl Worker {
     pub(super) fn start_probe(&mut self) {
         let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
         let sent = Sent { at: Instant::now(), epoch: self.gate.epoch() };
-        let work = async move { Outcome::Checked(within(patience, sink.0.check()).await) };
+        let work = async move { Outcome::Checked(within(patience, sink.0.probe()).await) };
         self.wire.start(Job::Probe { sent }, Box::pin(work));
     }
 
@@ -115,7 +115,7 @@ impl Worker {
                 }
                 if let Some(batch) = held.batch() {
                     if batch.len() == 1 {
-                        self.reject(&batch, refused.reason, held.origin.place(), held.live, error.message());
+                        self.reject(&batch, refused.reason, held.origin.place(), held.live, &error.report());
                         return self.let_go(held.origin);
                     }
                     self.queue.searches.push_back(Search::refused_batch(&batch, &held, refused));
@@ -133,7 +133,7 @@ impl Worker {
                         RejectReason::TooLarge,
                         held.origin.place(),
                         held.live,
-                        error.message(),
+                        &error.report(),
                     );
                     self.let_go(held.origin);
                 }
@@ -174,7 +174,7 @@ impl Worker {
 
     fn search_answered(&mut self, mut search: Search, answer: Result<Written, WriteError>, sent: Sent) {
         let place = search.origin.place();
-        let said = answer.as_ref().err().map(|error| error.message().to_owned()).unwrap_or_default();
+        let said = answer.as_ref().err().map(WriteError::report).unwrap_or_default();
         let found = match answer {
             Ok(written) => {
                 let (points, bytes) = search.passed();

@@ -45,7 +45,7 @@ impl Secrets {
 
     pub(super) fn conceal_in(&self, error: WriteError) -> WriteError {
         let message = self.conceal(error.message());
-        WriteError::new(error.kind, message).with_answer(error.status, error.reported_dropped)
+        error.with_message(message)
     }
 }
 

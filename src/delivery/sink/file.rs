@@ -83,7 +83,7 @@ impl Sink for FileSink {
         })
     }
 
-    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+    fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(self.off_thread(|files| {
             fs_ext::create_directory(files.directory())?;
             fs_ext::probe(files.directory())
@@ -129,7 +129,7 @@ mod tests {
     async fn batches_follow_each_other_in_one_file() {
         let directory = tempfile::tempdir().expect("a directory");
         let sink = FileSink::new(&settings(&directory.path().join("new/er"))).expect("starts");
-        sink.check().await.expect("writable");
+        sink.probe().await.expect("writable");
         assert_eq!(stored(&directory.path().join("new/er")), [""; 0], "no empty file before the first batch");
         assert_eq!(sink.write(&batch("a v=1 1\n")).await.expect("writes").wire_bytes, 8);
         sink.write(&batch("b v=2 2\nc v=3 3\n")).await.expect("writes");
@@ -155,7 +155,7 @@ mod tests {
         let error = sink.write(&batch("b v=2 2\n")).await.expect_err("full");
         assert_eq!(error.kind, WriteErrorKind::Transient);
         assert!(error.message().contains("No space left"), "{error}");
-        assert_eq!(sink.check().await.expect_err("full").kind, WriteErrorKind::Transient);
+        assert_eq!(sink.probe().await.expect_err("full").kind, WriteErrorKind::Transient);
         assert_eq!(stored(directory.path())[..1], ["a v=1 1\n"]);
         drop(full);
         sink.write(&batch("b v=2 2\n")).await.expect("room again");

@@ -229,7 +229,7 @@ impl<T: Transport> Sink for InfluxSink<T> {
 
     /// Writes nothing, which passes every check that a write passes. InfluxDB 3 and some others complain that nothing came:
     /// that is a yes as well.
-    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+    fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async {
             match self.deliver(&Bytes::new()).await {
                 Ok(_) => Ok(()),

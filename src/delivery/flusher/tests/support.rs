@@ -216,7 +216,7 @@ impl Sink for Script {
         })
     }
 
-    fn check(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+    fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async {
             lock(&self.log).probes += 1;
             lock(&self.probe)()

@@ -71,7 +71,7 @@ pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
     if answer.compressed && case.shows_compressed_bytes() {
         return AnswerKind::NotDecompressed;
     }
-    AnswerKind::Failed(case.error().with_answer(Some(status), case.reported_dropped()))
+    AnswerKind::Failed(case.error().with_status(status).with_reported_dropped(case.reported_dropped()))
 }
 
 /// What a failure of the connection means; `text` is the error and its causes.
@@ -103,20 +103,6 @@ pub(super) enum Phase {
     Connecting,
     Exchanging,
     TimedOut,
-}
-
-/// An error and its causes in one line, each once.
-pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
-        }
-        next = cause.source();
-    }
-    text
 }
 
 struct Case<'a> {

@@ -13,7 +13,8 @@ use url::Url;
 
 use super::{
     WriteError,
-    classify::{Phase, no_answer, with_causes},
+    classify::{Phase, no_answer},
+    error::with_causes,
     influx::{self, Reply, Transport},
 };
 use crate::{

@@ -9,7 +9,7 @@ use rustls::{
 };
 use url::Url;
 
-use crate::{delivery::sink::classify::with_causes, error::Error, settings::InfluxSettings};
+use crate::{delivery::sink::error::with_causes, error::Error, settings::InfluxSettings};
 
 /// The configuration of TLS. For `http://` nobody is trusted, and nothing is read.
 ///

@@ -105,11 +105,11 @@ async fn a_check_writes_nothing(client: InfluxClient) {
     ];
     let server = FaultServer::scripted(steps).await;
     let sink = sink(client, &server.url());
-    sink.check().await.expect("204 is yes");
-    sink.check().await.expect("InfluxDB 3 says yes by complaining that nothing came");
+    sink.probe().await.expect("204 is yes");
+    sink.probe().await.expect("InfluxDB 3 says yes by complaining that nothing came");
     let mut kinds = Vec::new();
     for _ in 0..3 {
-        kinds.push(sink.check().await.expect_err("no").kind);
+        kinds.push(sink.probe().await.expect_err("no").kind);
     }
     assert_eq!(
         kinds,

@@ -34,9 +34,9 @@ async fn points_arrive_behind_nginx(client: InfluxClient) {
     settings.gzip = Some(true);
     let sink = influx(&settings).expect("settings that work");
 
-    assert_eq!(sink.check().await.expect_err("no database yet").kind, TARGET);
+    assert_eq!(sink.probe().await.expect_err("no database yet").kind, TARGET);
     database.create_database("test").await;
-    sink.check().await.expect("now there is one");
+    sink.probe().await.expect("now there is one");
     let written = write(&sink, 5_000).await.expect("204");
     assert!(written.wire_bytes < batch(5_000).bytes().len() as u64 / 3, "compressed");
     assert_eq!(database.count("test", "requests", "execution_time").await, 5_000);
@@ -80,7 +80,7 @@ async fn points_arrive_at_victoria_metrics(client: InfluxClient) {
     let mut settings = settings(client, &victoria.url());
     settings.gzip = Some(true);
     let sink = influx(&settings).expect("settings that work");
-    sink.check().await.expect("204");
+    sink.probe().await.expect("204");
     let written = write(&sink, 1_000).await.expect("204");
     assert!(written.wire_bytes < batch(1_000).bytes().len() as u64);
     let long = format!("m,tag={} f=1 1\n", "x".repeat(300_000));
@@ -129,7 +129,7 @@ mod version_1 {
             settings.gzip = Some(true);
         };
         let good = sink(&database, login);
-        good.check().await.expect("user and password are right");
+        good.probe().await.expect("user and password are right");
         write(&good, 5_000).await.expect("204");
         assert_eq!(database.count("test", "requests", "execution_time").await, 5_000);
         let wrong = sink(&database, |settings| {
@@ -139,7 +139,7 @@ mod version_1 {
         let error = write(&wrong, 1).await.expect_err("another password");
         assert_eq!(error.kind, AUTHORIZATION);
         assert!(!error.message().contains("hunter"), "{error}");
-        assert_eq!(wrong.check().await.expect_err("another password").kind, AUTHORIZATION);
+        assert_eq!(wrong.probe().await.expect_err("another password").kind, AUTHORIZATION);
         assert_eq!(kind(&sink(&database, |_| {}), 1).await, AUTHORIZATION);
         let elsewhere = sink(&database, |settings| {
             login(settings);

@@ -68,7 +68,7 @@ async fn points_go_through_tls() {
     let authority = Authority::new();
     let nginx = nginx(database.port(), &authority.issue("server", THIS_HOST, Validity::Valid)).await;
     let sink = sink(&nginx.url(), Some(authority.certificate()));
-    sink.check().await.expect("the certificate is trusted");
+    sink.probe().await.expect("the certificate is trusted");
     write(&sink, 1_000).await.expect("204");
     assert_eq!(database.count("b&cket", "requests", "execution_time").await, 1_000);
 
