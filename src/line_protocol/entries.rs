@@ -67,6 +67,9 @@ impl Entries {
     }
 
     pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
+        if matches!(value, Value::None) {
+            return;
+        }
         let mut own = Changes::default();
         let start = self.begin();
         escape::text(&mut self.arena, key, EscapeContext::TagKey, NAME_BYTES, &mut own);
@@ -85,6 +88,9 @@ impl Entries {
     }
 
     pub(super) fn field(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
+        if matches!(value, Value::None) {
+            return;
+        }
         let mut own = Changes::default();
         let start = self.begin();
         escape::text(&mut self.arena, key, EscapeContext::FieldKey, NAME_BYTES, &mut own);
@@ -330,7 +336,7 @@ impl Entries {
             Value::Integer(number) => number_format::integer(to, *number),
             Value::Unsigned(number) => to.extend_from_slice(itoa::Buffer::new().format(*number).as_bytes()),
             Value::Boolean(truth) => to.extend_from_slice(if *truth { b"true" } else { b"false" }),
-            Value::Float(_) | Value::String(_) => return false,
+            Value::Float(_) | Value::String(_) | Value::None => return false,
         }
         true
     }

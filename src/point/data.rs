@@ -29,17 +29,23 @@ impl DataPoint {
         Self { measurement: measurement.into(), tags: Vec::new(), fields: Vec::new(), time: None }
     }
 
-    /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes text.
+    /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes text. `None` adds none.
     #[must_use]
     pub fn with_tag<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
-        set(&mut self.tags, key.into(), value.into().into_text().into_owned());
+        let value = value.into();
+        if !matches!(value, Value::None) {
+            set(&mut self.tags, key.into(), value.into_text().into_owned());
+        }
         self
     }
 
-    /// The point with one more field. A field of the same name is replaced.
+    /// The point with one more field. A field of the same name is replaced. `None` adds none.
     #[must_use]
     pub fn with_field<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
-        set(&mut self.fields, key.into(), value.into().into_owned());
+        let value = value.into().into_owned();
+        if !matches!(value, Value::None) {
+            set(&mut self.fields, key.into(), value);
+        }
         self
     }
 

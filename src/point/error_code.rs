@@ -4,7 +4,8 @@ use std::{borrow::Cow, fmt};
 
 /// The application's own code for what went wrong, the tag `error_code` of the request's point in `errors`.
 ///
-/// It is a part of an axum response, and an extension of any [`http::Response`]:
+/// It is a part of an axum response, and an extension of any [`http::Response`]. As an axum response on its own, such as the
+/// `Err` of a handler, it has status 500.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -63,6 +64,25 @@ macro_rules! from {
 }
 
 from!(i8, i16, i32, i64, u8, u16, u32);
+
+impl From<u64> for ErrorCode {
+    fn from(code: u64) -> Self {
+        // Beyond the numbers of a code that another one can have, so as text.
+        i64::try_from(code).map_or_else(|_| Self::from(code.to_string()), Self::from)
+    }
+}
+
+impl From<usize> for ErrorCode {
+    fn from(code: usize) -> Self {
+        Self::from(code as u64)
+    }
+}
+
+impl From<http::StatusCode> for ErrorCode {
+    fn from(status: http::StatusCode) -> Self {
+        Self::from(status.as_u16())
+    }
+}
 
 impl From<&'static str> for ErrorCode {
     fn from(code: &'static str) -> Self {

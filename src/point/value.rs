@@ -1,7 +1,8 @@
 //! The typed value of a field.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, time::Duration};
 
+use http::StatusCode;
 use serde::{Serialize, Serializer};
 
 use crate::point::number_format;
@@ -20,6 +21,8 @@ pub enum Value<'a> {
     Unsigned(u64),
     /// True or false.
     Boolean(bool),
+    /// No value, from `Option::None`: nothing is added, and nothing is counted.
+    None,
 }
 
 /// What a field is declared as in the database by its first value.
@@ -68,7 +71,7 @@ impl Value<'_> {
     /// What a field is declared as by this value.
     pub(crate) fn field_type(&self) -> FieldType {
         match self {
-            Self::String(_) => FieldType::String,
+            Self::String(_) | Self::None => FieldType::String,
             Self::Float(_) => FieldType::Float,
             Self::Integer(_) | Self::Unsigned(_) => FieldType::Integer,
             Self::Boolean(_) => FieldType::Boolean,
@@ -94,6 +97,7 @@ impl Value<'_> {
             Self::Integer(number) => Value::Integer(*number),
             Self::Unsigned(number) => Value::Unsigned(*number),
             Self::Boolean(truth) => Value::Boolean(*truth),
+            Self::None => Value::None,
         }
     }
 
@@ -105,6 +109,7 @@ impl Value<'_> {
             Self::Integer(number) => Value::Integer(number),
             Self::Unsigned(number) => Value::Unsigned(number),
             Self::Boolean(truth) => Value::Boolean(truth),
+            Self::None => Value::None,
         }
     }
 }
@@ -123,6 +128,7 @@ impl fmt::Display for Value<'_> {
             Self::Integer(number) => fmt::Display::fmt(number, formatter),
             Self::Unsigned(number) => fmt::Display::fmt(number, formatter),
             Self::Boolean(truth) => fmt::Display::fmt(truth, formatter),
+            Self::None => Ok(()),
         }
     }
 }
@@ -147,6 +153,7 @@ impl Serialize for Value<'_> {
             Self::Integer(number) => serializer.serialize_i64(*number),
             Self::Unsigned(number) => serializer.serialize_u64(*number),
             Self::Boolean(truth) => serializer.serialize_bool(*truth),
+            Self::None => serializer.serialize_none(),
         }
     }
 }
@@ -167,6 +174,42 @@ from! {
     u8 => Integer as i64, u16 => Integer as i64, u32 => Integer as i64,
     u64 => Unsigned as u64, usize => Unsigned as u64,
     bool => Boolean as bool,
+}
+
+/// Saturates at the ends of `i64`, which InfluxDB's integers have.
+impl From<i128> for Value<'_> {
+    fn from(number: i128) -> Self {
+        let saturated = if number < 0 { i64::MIN } else { i64::MAX };
+        Self::Integer(i64::try_from(number).unwrap_or(saturated))
+    }
+}
+
+/// Saturates at the end of `u64`; such a field then holds the greatest integer of InfluxDB.
+impl From<u128> for Value<'_> {
+    fn from(number: u128) -> Self {
+        Self::Unsigned(u64::try_from(number).unwrap_or(u64::MAX))
+    }
+}
+
+/// Seconds, as all times in points.
+impl From<Duration> for Value<'_> {
+    fn from(duration: Duration) -> Self {
+        Self::Float(duration.as_secs_f64())
+    }
+}
+
+/// The number of the status.
+impl From<StatusCode> for Value<'_> {
+    fn from(status: StatusCode) -> Self {
+        Self::from(status.as_u16())
+    }
+}
+
+/// `None` adds nothing.
+impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::None, Into::into)
+    }
 }
 
 impl<'a> From<&'a str> for Value<'a> {

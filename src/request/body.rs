@@ -53,6 +53,13 @@ impl<B: Body> ResponseBody<B> {
     }
 }
 
+/// An untracked body: what layers outside answer with in the place of the tracked one.
+impl<B: Default> Default for ResponseBody<B> {
+    fn default() -> Self {
+        Self { inner: B::default(), tracking: None }
+    }
+}
+
 impl<B: Body> Body for ResponseBody<B> {
     type Data = B::Data;
     type Error = B::Error;
