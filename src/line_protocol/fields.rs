@@ -25,6 +25,12 @@ impl<'a> Fields<'a> {
         Self { extras, separator: b' ' }
     }
 
+    /// Whether there is no extra field, and a standard one was assigned.
+    #[inline(always)]
+    pub(super) fn is_plain(&self) -> bool {
+        self.separator == b',' && self.extras.is_empty()
+    }
+
     /// The extra fields that come before a standard one, and all of that one but its value.
     #[inline(always)]
     pub(super) fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {

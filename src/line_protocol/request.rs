@@ -139,8 +139,13 @@ impl RequestTemplate {
             Some((head, tags)) => {
                 out.extend_from_slice(&head.text);
                 number_format::status_code(out, request.status_code);
-                out.extend_from_slice(self.remaining.text());
-                out.extend_from_slice(tags);
+                // Mostly neither: copying nothing takes as long as copying a few bytes.
+                if !self.remaining.text().is_empty() {
+                    out.extend_from_slice(self.remaining.text());
+                }
+                if !tags.is_empty() {
+                    out.extend_from_slice(tags);
+                }
             }
             // With a copy of the request, here and below, so that nothing of it has to be in memory for the sake of rare calls.
             None => self.tags_among(out, &{ *request }, extras, changes),
@@ -224,9 +229,13 @@ impl RequestTemplate {
         }
         fields.assign(out, assignment!(EXECUTION_TIME));
         number_format::seconds(out, request.execution_time);
-        if self.request_id {
-            fields.assign(out, assignment!(REQUEST_ID));
-            request.request_id.write(out, changes);
+        match request.request_id {
+            Id::Given(number) if self.request_id && fields.is_plain() => Id::assign_given(out, number),
+            id if self.request_id => {
+                fields.assign(out, assignment!(REQUEST_ID));
+                id.write(out, changes);
+            }
+            _ => {}
         }
         if let Some(body) = request.body {
             fields.assign(out, assignment!(RESPONSE_TIME));
@@ -296,6 +305,16 @@ impl RequestTemplate {
 }
 
 impl Id<'_> {
+    /// The name and the value in one piece, where no extra field can come before and another field has.
+    #[inline(always)]
+    fn assign_given(out: &mut Vec<u8>, number: u64) {
+        const NAME: [u8; REQUEST_ID.len() + 2] = assignment!(REQUEST_ID);
+        let mut text = [b'"'; NAME.len() + GIVEN_ID_BYTES + 2];
+        text[..NAME.len()].copy_from_slice(&NAME);
+        text[NAME.len() + 1..=NAME.len() + GIVEN_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
+        out.extend_from_slice(&text);
+    }
+
     #[inline(always)]
     fn write(self, out: &mut Vec<u8>, changes: &mut Changes) {
         match self {

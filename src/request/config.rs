@@ -1,6 +1,12 @@
 //! What a layer was told, shared by all services and requests of it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::HeaderName;
 
@@ -21,6 +27,7 @@ pub(crate) struct LayerConfig {
     pub(crate) request_id_header: HeaderName,
     pub(crate) propagate_request_id: bool,
     pub(crate) insert_data: bool,
+    pub(crate) track_body: bool,
     /// `None` is [`StatusClassifier`], without a call through a table.
     pub(crate) classifier: Option<Arc<dyn Classifier>>,
     pub(crate) route: Option<RouteFunction>,
@@ -34,6 +41,7 @@ impl LayerConfig {
             request_id_header: HeaderName::from_static("x-request-id"),
             propagate_request_id: false,
             insert_data: false,
+            track_body: false,
             classifier: None,
             route: None,
         }
@@ -44,6 +52,19 @@ impl LayerConfig {
     pub(crate) fn within(&self, outer: &Self) -> Self {
         let around = outer.around.iter().chain(&outer.recorder).cloned().collect();
         Self { around, ..self.clone() }
+    }
+
+    /// For a layer inside of another one of the same monitor, which judges and follows the request already.
+    pub(crate) fn warn_of_ignored_options(&self) {
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        let has_options = self.classifier.is_some() || self.track_body;
+        if has_options && !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                "a layer has a classifier or body tracking and is inside of another layer of its monitor, where both have no \
+                 effect: the outer layer records the request; move them there (said once)"
+            );
+        }
     }
 
     #[inline]

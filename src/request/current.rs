@@ -6,9 +6,9 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
-use http::HeaderValue;
+use http::{HeaderValue, Request};
 
-use super::{config::LayerConfig, data::RequestData, route::Route};
+use super::{config::LayerConfig, data::RequestData, identity::Identity, route::Route};
 use crate::{record::recorder::Recorder, request::RequestId, sync::sharded_arc::ShardedArc};
 
 /// What the extractor finds: whose request is running, and the slot of its extras once there is one.
@@ -22,8 +22,8 @@ pub(crate) struct Current {
     pub(crate) slot: Option<Arc<RequestData>>,
     /// The number of the id that was given to this request. What a slot says comes first.
     pub(crate) number: u64,
-    /// See [`Route::address`].
-    pub(crate) route_address: usize,
+    /// Of the request that the exchange began with.
+    pub(crate) identity: Identity,
 }
 
 thread_local! {
@@ -41,11 +41,20 @@ pub(crate) fn swap(current: &mut Option<Current>) {
     });
 }
 
-/// Relates a new exchange to the one that this thread is working on, if any. True if that is this monitor's own, or within one:
-/// then the layer is an inner one, which only knows the route better. Of another monitor's it shares the slot.
+/// Relates a new exchange to the one that this thread is working on, if any. True if that one has the same request for the
+/// same monitor: then the layer is an inner one, which only knows the route better.
 #[inline]
-pub(crate) fn join(new: &mut Current, recorder: &Arc<Recorder>, route: &Route) -> bool {
-    with(|outer| outer.receive(new, recorder, route)).unwrap_or(false)
+pub(crate) fn join<B>(
+    new: &mut Current,
+    recorder: &Arc<Recorder>,
+    route: &Route,
+    request: &Request<B>,
+) -> bool {
+    with(|outer| {
+        let is_same = outer.identity.is_of(request.uri(), request.headers(), request.extensions());
+        outer.receive(new, recorder, route, is_same)
+    })
+    .unwrap_or(false)
 }
 
 /// Looks at the thread's current exchange. Must not run foreign code, which could look as well and would find nothing.
@@ -78,22 +87,32 @@ impl Current {
     /// See [`join`].
     #[cold]
     #[inline(never)]
-    fn receive(&mut self, new: &mut Self, recorder: &Arc<Recorder>, route: &Route) -> bool {
-        if self.is_within(recorder) {
-            if !route.is_unmatched() {
-                self.refine(route.clone());
+    fn receive(&mut self, new: &mut Self, recorder: &Arc<Recorder>, route: &Route, is_same: bool) -> bool {
+        match (is_same, self.is_within(recorder)) {
+            (true, true) => {
+                self.refine(route);
+                new.config.warn_of_ignored_options();
+                return true;
             }
-            return true;
+            // Layers of several monitors around one request share its slot.
+            (true, false) => {
+                new.slot = Some(self.slot());
+                new.config = ShardedArc::new(new.config.within(&self.config));
+            }
+            // A call of this monitor's own, which has nothing to do with the request that makes it.
+            (false, true) => {}
+            // A call by way of another monitor's layer tells whose it is.
+            (false, false) => new.slot = Some(RequestData::of_call(recorder, self.slot())),
         }
-        new.slot = Some(self.slot());
-        new.config = ShardedArc::new(new.config.within(&self.config));
         false
     }
 
     /// See [`Contents::refine`].
     #[inline(never)]
-    pub(crate) fn refine(&mut self, route: Route) {
-        self.slot().lock().refine(route);
+    pub(crate) fn refine(&mut self, route: &Route) {
+        if !route.is_unmatched() {
+            self.slot().lock().refine(route);
+        }
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
@@ -117,10 +136,22 @@ impl Current {
     /// Takes the id that the request brought, if it can be one. It goes into the slot.
     #[inline(never)]
     pub(crate) fn take_id(&mut self, recorder: &Recorder, header: &HeaderValue) {
-        let Some(id) = RequestId::from_header(header) else { return };
+        let Some(id) = RequestId::from_header(header, &recorder.counters) else { return };
         match &self.slot {
             Some(slot) => slot.lock().take_id(recorder, id),
             None => self.slot = Some(RequestData::take(recorder, id)),
+        }
+    }
+
+    /// Takes the id that a layer further inside gave to the request and the response carries, unless the request brought one.
+    #[inline(never)]
+    pub(crate) fn take_given_id(&mut self, header: &HeaderValue) {
+        let Some(recorder) = &self.config.recorder else { return };
+        if self.request_id().number().is_none() {
+            return;
+        }
+        if let Some(id) = RequestId::from_header(header, &recorder.counters) {
+            self.slot().lock().request_id = id;
         }
     }
 
@@ -141,13 +172,9 @@ impl Current {
         own.error_code = error_code.or(own.error_code.take());
     }
 
-    /// Whether this exchange, or one around it, is of the given monitor.
-    ///
-    /// Not whether one shares its slot: a handler may call another monitor's service several times, and each call counts.
+    /// Whether this exchange, or one around it with the same request, is of the given monitor.
     fn is_within(&self, recorder: &Arc<Recorder>) -> bool {
         let LayerConfig { recorder: own, around, .. } = &*self.config;
         own.iter().chain(around).any(|around| Arc::ptr_eq(around, recorder))
-            // Around it in another task.
-            || self.slot.as_ref().is_some_and(|slot| slot.lock().is_last(recorder))
     }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Contents {
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
+    /// That of the request whose handler makes this one, where another monitor records that.
+    caller: Option<Arc<RequestData>>,
     /// The outermost monitor whose request this is. `None` for a slot that an application made.
     owner: Option<Owner>,
     sealed: bool,
@@ -49,6 +51,16 @@ impl RequestData {
             if contents.owner.as_ref().is_none_or(|owner| owner.monitor != recorder.number) {
                 contents.owner = Some(Owner::of(recorder));
             }
+        }
+        slot
+    }
+
+    /// One for a request that is made by a handler of another one, whose id it has.
+    pub(crate) fn of_call(recorder: &Recorder, caller: Arc<Self>) -> Arc<Self> {
+        let request_id = caller.lock().request_id();
+        let mut slot = Self::take(recorder, request_id);
+        if let Some(contents) = Self::contents(&mut slot) {
+            contents.caller = Some(caller);
         }
         slot
     }
@@ -80,6 +92,9 @@ impl RequestData {
         let Some(contents) = Self::contents(&mut slot) else {
             return slot.finish_shared(recorder, finished, classified);
         };
+        if contents.caller.is_some() {
+            contents.take_callers();
+        }
         contents.record(recorder, finished, classified);
         contents.reset();
         Self::put_back(slot);
@@ -93,6 +108,7 @@ impl RequestData {
         classified: Option<&ErrorCode>,
     ) {
         let mut contents = self.lock();
+        contents.take_callers();
         contents.record(recorder, finished, classified);
         contents.sealed |= contents.is_last(recorder);
     }
@@ -144,9 +160,23 @@ impl Contents {
         self.request_id.clone()
     }
 
-    /// Takes the route that is known here, further inside: axum's matched paths only grow on the way in.
-    pub(crate) fn refine(&mut self, route: Route) {
-        self.route = Some(route);
+    /// Takes the route that is known here, further inside of the same request.
+    pub(crate) fn refine(&mut self, route: &Route) {
+        if self.route.as_ref().is_none_or(|known| route.is_within(known.as_str())) {
+            self.route = Some(route.clone());
+        }
+    }
+
+    /// Adds what the handler that made this request has added to its own by now. What is here already comes first.
+    #[inline(never)]
+    fn take_callers(&mut self) {
+        let Some(caller) = self.caller.take() else { return };
+        // A caller never waits for the lock of a call.
+        let mut extras = caller.lock().extras.clone();
+        if let Some(Owner { limits, .. }) = &self.owner {
+            extras.merge(&self.extras, limits);
+            self.extras = extras;
+        }
     }
 
     /// Makes the slot this monitor's, with the id unless another monitor has given it one. False if its request has ended.
@@ -179,7 +209,8 @@ impl Contents {
         let mut finished: FinishedRequest<'_> = finished;
         let is_last = self.is_last(recorder);
         let Self { extras, error_code, route, request_id, .. } = self;
-        if let Some(route) = route {
+        // Never a longer one of another place: a handler may have sent the request on.
+        if let Some(route) = route.as_ref().filter(|route| route.is_within(finished.resource.name)) {
             finished.resource = route.resource(recorder.number, finished.method);
         }
         finished.error_code = finished.error_code.or(error_code.as_ref()).or(classified);
@@ -198,6 +229,7 @@ impl Contents {
         self.extras.clear();
         self.error_code = None;
         self.route = None;
+        self.caller = None;
         self.sealed = false;
     }
 

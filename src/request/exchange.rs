@@ -9,6 +9,8 @@ use super::{
     config::LayerConfig,
     current::{self, Current},
     data::RequestData,
+    handed::Handed,
+    identity::Identity,
     route::{Route, method_name},
 };
 use crate::{
@@ -33,8 +35,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the same monitor has this request
-    /// already, and only learns the better route.
+    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the same monitor has this very
+    /// request already, and only learns the better route.
     #[inline]
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let recorder = config.recorder.as_ref()?;
@@ -44,23 +46,23 @@ impl Exchange {
             None => Route::matched(request.extensions(), method, recorder),
             Some(function) => Route::named(function, request, method, recorder),
         };
-        let mut current = Current {
-            config: config.clone(),
-            slot: None,
-            number: RequestId::next_number(),
-            route_address: route.address(),
-        };
-        if current::join(&mut current, recorder, &route) {
+        let identity = Identity::of(request, route.address());
+        let mut current =
+            Current { config: config.clone(), slot: None, number: RequestId::next_number(), identity };
+        if current::join(&mut current, recorder, &route, request) {
             return None;
         }
         if let Some(data) = request.extensions().get::<MonitoringData>() {
+            if Handed::refine(request, recorder, &route) {
+                return None;
+            }
             current.adopt(recorder, &data.slot);
         }
         if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
             current.take_id(recorder, header);
         }
         if config.insert_data {
-            insert_data(&mut current, request.extensions_mut());
+            Handed::insert(&mut current, request, recorder);
         }
         recorder.request_started(!route.is_unmatched());
         Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, route })
@@ -89,6 +91,9 @@ impl Exchange {
         let outcome = Outcome::response(response.status(), response.headers(), response.extensions());
         let classification = current.config.classify(&outcome);
         let error_code = take_extensions(current, response.extensions());
+        if let Some(header) = RequestId::find(response.headers(), &current.config.request_id_header) {
+            current.take_given_id(header);
+        }
         if current.config.propagate_request_id
             && !response.headers().contains_key(&current.config.request_id_header)
             && let Some(id) = current.request_id().to_header()
@@ -188,12 +193,6 @@ impl Drop for Entered<'_> {
             self.exchange.finish_without_response(Ending::Panic);
         }
     }
-}
-
-/// Puts the data where a task that is spawned further inside will find it.
-#[inline(never)]
-fn insert_data(current: &mut Current, extensions: &mut Extensions) {
-    extensions.insert(MonitoringData { slot: current.slot() });
 }
 
 /// The error code of the response, and what a handler put into its extensions instead of using the extractor.

@@ -7,13 +7,16 @@ use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
     response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 
 use super::MonitoringData;
 use crate::{
     point::error_code::ErrorCode,
     record::recorder,
-    request::{Route, current},
+    request::{
+        Route,
+        current::{self, Current},
+    },
 };
 
 impl<S: Sync> FromRequestParts<S> for MonitoringData {
@@ -37,18 +40,31 @@ impl<S: Sync> OptionalFromRequestParts<S> for MonitoringData {
 fn find(parts: &Parts) -> Option<MonitoringData> {
     let route = parts.extensions.get::<MatchedPath>();
     let current = current::with(|current| {
-        if let Some(path) = route.filter(|path| current.route_address != path.as_str().as_ptr().addr()) {
-            current.refine(Route::Matched(path.clone()));
+        if let Some(path) = route.filter(|path| !current.identity.has_route(path.as_str().as_ptr().addr())) {
+            refine(current, path, parts);
         }
         MonitoringData { slot: current.slot() }
     });
     current.or_else(|| {
         let data = parts.extensions.get::<MonitoringData>()?;
         if let Some(path) = route {
-            data.slot.lock().refine(Route::Matched(path.clone()));
+            refine_data(data, path);
         }
         Some(data.clone())
     })
+}
+
+/// Unless the handler is another request's, which the current one's handler has made.
+#[inline(never)]
+fn refine(current: &mut Current, path: &MatchedPath, parts: &Parts) {
+    if current.identity.is_of(&parts.uri, &parts.headers, &parts.extensions) {
+        current.refine(&Route::Matched(path.clone()));
+    }
+}
+
+#[inline(never)]
+fn refine_data(data: &MonitoringData, path: &MatchedPath) {
+    data.slot.lock().refine(&Route::Matched(path.clone()));
 }
 
 impl IntoResponseParts for ErrorCode {
@@ -61,8 +77,10 @@ impl IntoResponseParts for ErrorCode {
 }
 
 impl IntoResponse for ErrorCode {
+    /// An empty response with status 500: a code on its own is a failure. With another status it is a part of a response,
+    /// such as `(StatusCode::NOT_FOUND, code)`.
     fn into_response(self) -> Response {
-        let mut response = ().into_response();
+        let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self);
         response
     }

@@ -20,8 +20,9 @@ use crate::{
 /// Made by [`Monitor::layer`](crate::Monitor::layer). In axum add it last with `Router::layer`, so that it is around every
 /// route; routes and fallbacks that are added after it are not seen.
 ///
-/// Two layers of one monitor around one request make one point: the inner one only tells the better route. Two layers of
-/// different monitors make a point each.
+/// Two layers of one monitor around one request make one point: the inner one only tells the better route, and its classifier
+/// and body tracking have no effect. Two layers of different monitors make a point each. A request that a handler makes in
+/// process is another one, with a point of its own: see [requests](crate::docs::requests).
 ///
 /// # Cost
 ///
@@ -47,9 +48,9 @@ impl MonitoringLayer {
         self.with(|config| config.classifier = Some(Arc::new(classifier)))
     }
 
-    /// Names the route of a request for which there is no matched path of axum, with feature `axum`: in a service without axum,
-    /// around a whole router, or below `nest_service`. A request with a matched path has that as its route, and the function
-    /// is not asked. `None`, or a panic, counts under the constant of requests without a route, which is the default.
+    /// Names the route of requests: in a service without axum, around a whole router, below `nest_service`, or on the client
+    /// side of a proxy. The name that the function returns wins over axum's matched path. With `None`, or a panic, the route is
+    /// the matched path, or the constant of requests without a route.
     ///
     /// # Cardinality
     ///
@@ -85,8 +86,9 @@ impl MonitoringLayer {
 
     /// Whether [`MonitoringData`](crate::MonitoringData) is put into the extensions of every request. Defaults to false.
     ///
-    /// Only needed where a middleware between this layer and the handler moves the request to another task with
-    /// `tokio::spawn`: the extractor finds nothing there otherwise. Costs two or three allocations a request.
+    /// Only needed where a middleware between this layer and the handler moves the request to another task, with
+    /// `tokio::spawn` or tower's `Buffer`: the extractor and an inner layer of the same monitor find nothing there
+    /// otherwise. Costs three or four allocations a request.
     pub fn insert_data(self, insert: bool) -> Self {
         self.with(|config| config.insert_data = insert)
     }
@@ -96,7 +98,7 @@ impl MonitoringLayer {
     ///
     /// The response's body becomes a [`ResponseBody`](crate::ResponseBody).
     pub fn track_body(self) -> TrackBodyLayer {
-        TrackBodyLayer { config: self.config }
+        TrackBodyLayer { config: self.with(|config| config.track_body = true).config }
     }
 
     fn with(self, change: impl FnOnce(&mut LayerConfig)) -> Self {

@@ -11,6 +11,8 @@ mod exchange;
 #[cfg(feature = "axum")]
 mod extractor;
 mod future;
+mod handed;
+mod identity;
 mod layer;
 mod monitoring_data;
 pub(crate) mod request_id;

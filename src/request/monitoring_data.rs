@@ -62,13 +62,14 @@ impl MonitoringData {
         current::with(|current| Self { slot: current.slot() })
     }
 
-    /// Adds a tag: indexed, stored as text.
+    /// Adds a tag: indexed, stored as text. `None` adds nothing.
     #[inline]
     pub fn tag<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         self.slot.tag(key, value.into());
     }
 
-    /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name wins.
+    /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name wins. `None` adds nothing, a
+    /// [`Duration`](std::time::Duration) its seconds, and a status its number.
     #[inline]
     pub fn field<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         self.slot.field(key, value.into());

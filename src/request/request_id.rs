@@ -8,12 +8,12 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::point::generated_id;
+use crate::{point::generated_id, stats::RecorderCounters};
 
 /// The id of a request: the visible characters of its own header, at most 128 of them, or one given by the layer.
 ///
-/// Given ids are 12 hexadecimal digits that are random for each process, a dash, and a number that is unique in it. They cost
-/// no system call and compress better than random ones.
+/// Given ids are 12 hexadecimal digits that are random for each process, a dash, and the ten hexadecimal digits of a number
+/// that is unique in it. They cost no system call and compress better than random ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId(Id);
 
@@ -30,25 +30,37 @@ impl RequestId {
     /// The header that may hold the id of a request.
     ///
     /// Few headers are compared sooner than one name is hashed, which takes about 140 instructions.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
+        // Most have none, and names alone are passed faster than names and values.
+        if headers.len() <= FEW_HEADERS && headers.keys().all(|other| other != name) {
+            return None;
+        }
+        Self::value(headers, name)
+    }
+
+    #[inline(never)]
+    fn value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
         if headers.len() > FEW_HEADERS {
             return headers.get(name);
-        }
-        // Most have none, and names alone are passed faster than names and values.
-        if headers.keys().all(|other| other != name) {
-            return None;
         }
         headers.iter().find_map(|(other, value)| (other == name).then_some(value))
     }
 
-    /// The id that a request brought, if it has a visible character.
-    pub(crate) fn from_header(value: &HeaderValue) -> Option<Self> {
+    /// The id that a request brought, if it has a visible character. One that is changed or cut is counted.
+    pub(crate) fn from_header(value: &HeaderValue, counters: &RecorderCounters) -> Option<Self> {
         let bytes = value.as_bytes();
         if (1..=MAX_LENGTH).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
             return Some(Self(Id::Own(value.clone())));
         }
-        let kept: Vec<u8> = bytes.iter().copied().filter(u8::is_ascii_graphic).take(MAX_LENGTH).collect();
+        let mut kept: Vec<u8> = bytes.iter().copied().filter(u8::is_ascii_graphic).collect();
+        if kept.len() < bytes.len() {
+            counters.sanitized.add(1);
+        }
+        if kept.len() > MAX_LENGTH {
+            counters.truncated.add(1);
+            kept.truncate(MAX_LENGTH);
+        }
         let kept = HeaderValue::from_bytes(&kept).ok().filter(|kept| !kept.is_empty());
         kept.map(|kept| Self(Id::Own(kept)))
     }
@@ -120,17 +132,26 @@ mod tests {
 
     #[test]
     fn an_own_id_is_kept_as_far_as_it_is_visible() {
-        let id =
-            |bytes: &[u8]| RequestId::from_header(&HeaderValue::from_bytes(bytes).expect("a header value"));
+        let counters = RecorderCounters::default();
+        let id = |bytes: &[u8]| {
+            RequestId::from_header(&HeaderValue::from_bytes(bytes).expect("a header value"), &counters)
+        };
         let id = |bytes: &[u8]| id(bytes).map(|id| id.to_string()).unwrap_or_default();
+        let counted = || (counters.sanitized.count(), counters.truncated.count());
         assert_eq!(
             id(b"1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"),
             "1536751345,6a5c2191-3e9b-f5de-5ff7-99fe4d4d5b1f"
         );
+        assert_eq!(counted(), (0, 0));
         assert_eq!(id(b"a b\tc\xff"), "abc");
+        assert_eq!(counted(), (1, 0));
         assert_eq!(id(&[b'x'; 129]), "x".repeat(128));
+        assert_eq!(counted(), (1, 1));
+        assert_eq!(id(&[b"x ".as_slice(); 129].concat()), "x".repeat(128));
+        assert_eq!(counted(), (2, 2));
         assert_eq!(id(b"\xff\xfe"), "", "nothing visible: it gets one");
         assert_eq!(id(b""), "");
+        assert_eq!(counted(), (3, 2), "an empty one was not changed");
     }
 
     #[test]

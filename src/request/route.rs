@@ -67,7 +67,7 @@ impl Route {
         Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }
 
-    /// The matched route, else what the application's own function says. It is lent all of the request but its body.
+    /// What the application's own function says, else the matched route. The function is lent all of the request but its body.
     #[inline(never)]
     pub(crate) fn named<B>(
         function: &RouteFunction,
@@ -76,11 +76,8 @@ impl Route {
         recorder: &Recorder,
     ) -> Self {
         // A function for a few paths, such as those below a nested service, must not take the others' routes away.
-        let matched = Self::matched(request.extensions(), method, recorder);
-        if !matched.is_unmatched() {
-            return matched;
-        }
-        lend_parts(request, |parts| function(parts)).map_or(Self::Unmatched, Self::Named)
+        lend_parts(request, |parts| function(parts))
+            .map_or_else(|| Self::matched(request.extensions(), method, recorder), Self::Named)
     }
 
     /// Where the text of a matched route is, to tell it from the longer one that a router further inside may find; 0 for others.
@@ -93,6 +90,12 @@ impl Route {
             Self::Known(known) => known.path.as_str().as_ptr().addr(),
             Self::Unmatched | Self::Named(_) => 0,
         }
+    }
+
+    /// Whether this can be what an inner router or layer knows better of a request whose route is `outer`.
+    pub(crate) fn is_within(&self, outer: &str) -> bool {
+        let rest = self.as_str().strip_prefix(outer.strip_suffix('/').unwrap_or(outer));
+        outer == UNMATCHED || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     }
 
     pub(crate) fn is_unmatched(&self) -> bool {

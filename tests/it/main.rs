@@ -15,6 +15,7 @@ mod faults;
 mod grafana;
 mod grpc;
 mod hostile;
+mod in_process;
 mod labels;
 mod licensing;
 mod life;
@@ -27,5 +28,6 @@ mod stored;
 mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 mod wrong;
 mod zz_summary;

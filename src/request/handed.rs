@@ -1,0 +1,52 @@
+//! What the layer's option `insert_data` puts into a request, for layers and handlers in other tasks.
+
+use std::sync::Arc;
+
+use http::Request;
+
+use super::{current::Current, data::RequestData, identity::Identity, route::Route};
+use crate::{record::recorder::Recorder, request::MonitoringData};
+
+/// Says in the request's own extensions which monitors record it already, where another task finds it and the thread's current
+/// exchange is none or another one.
+#[derive(Clone)]
+pub(crate) struct Handed {
+    slot: Arc<RequestData>,
+    identity: Identity,
+    /// The numbers of the monitors.
+    monitors: Vec<u64>,
+}
+
+impl Handed {
+    /// Puts the request's data into its extensions, where a task that is spawned further inside will find it.
+    #[inline(never)]
+    pub(crate) fn insert<B>(current: &mut Current, request: &mut Request<B>, recorder: &Recorder) {
+        let slot = current.slot();
+        let outer = request.extensions().get::<Self>().filter(|outer| outer.is_of(request));
+        let mut monitors = outer.map_or_else(Vec::new, |outer| outer.monitors.clone());
+        monitors.push(recorder.number);
+        let extensions = request.extensions_mut();
+        extensions.insert(Self { slot: Arc::clone(&slot), identity: current.identity, monitors });
+        extensions.insert(MonitoringData { slot });
+    }
+
+    /// Whether a layer of this monitor further outside has this very request. It then learns the route that is known here.
+    #[inline(never)]
+    pub(crate) fn refine<B>(request: &Request<B>, recorder: &Recorder, route: &Route) -> bool {
+        let Some(handed) = request
+            .extensions()
+            .get::<Self>()
+            .filter(|handed| handed.monitors.contains(&recorder.number) && handed.is_of(request))
+        else {
+            return false;
+        };
+        if !route.is_unmatched() {
+            handed.slot.lock().refine(route);
+        }
+        true
+    }
+
+    fn is_of<B>(&self, request: &Request<B>) -> bool {
+        self.identity.is_of(request.uri(), request.headers(), request.extensions())
+    }
+}
