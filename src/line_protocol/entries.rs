@@ -7,10 +7,6 @@ use crate::{
         escape::{self, EscapeContext},
     },
     point::{Value, number_format, schema::OVERFLOW, value::FieldType},
-    schema::{
-        cardinality::TagCardinality,
-        field_types::{FieldTypes, TypeCheck},
-    },
     settings::Limits,
 };
 
@@ -20,9 +16,9 @@ use crate::{
 /// value that is replaced gives its bytes back at once, so that setting one key for ever takes no more room than once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
-    arena: Vec<u8>,
-    tags: Vec<Entry>,
-    fields: Vec<Entry>,
+    pub(super) arena: Vec<u8>,
+    pub(super) tags: Vec<Entry>,
+    pub(super) fields: Vec<Entry>,
 }
 
 /// What the entries of one point may take.
@@ -123,64 +119,6 @@ impl Entries {
             let key = start + (entry.key - entry.start);
             let copy = Entry { start, key, end: self.arena.len(), field_type: entry.field_type };
             self.keep(copy, is_tag, true, room, Changes::default(), changes);
-        }
-    }
-
-    /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have. All names
-    /// are looked up as they are encoded: different ones may become one in the database.
-    #[inline]
-    pub(super) fn settle(
-        &mut self,
-        measurement: &[u8],
-        types: &FieldTypes,
-        values: &TagCardinality,
-        changes: &mut Changes,
-    ) {
-        let admitted =
-            |entry: &Entry| values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start);
-        if let Some(first) = self.tags.iter().position(|entry| !admitted(entry)) {
-            self.overflow(first, values, changes);
-        }
-        if !self.fields.is_empty() {
-            self.settle_fields(measurement, types, changes);
-        }
-    }
-
-    #[inline(never)]
-    fn settle_fields(&mut self, measurement: &[u8], types: &FieldTypes, changes: &mut Changes) {
-        let (arena, fields) = (&self.arena, &mut self.fields);
-        fields.retain_mut(|entry| {
-            match types.check(measurement, &arena[entry.start..entry.key], entry.field_type) {
-                TypeCheck::Keep => true,
-                TypeCheck::Widen => {
-                    // Without its `i`, an integer is a float.
-                    entry.end -= 1;
-                    entry.field_type = FieldType::Float;
-                    true
-                }
-                TypeCheck::Conflict => {
-                    changes.conflicts += 1;
-                    false
-                }
-            }
-        });
-    }
-
-    /// Gives the tag at `first`, which is not admitted, and those behind it that are not either, the overflow value.
-    #[inline(never)]
-    fn overflow(&mut self, first: usize, values: &TagCardinality, changes: &mut Changes) {
-        for at in first..self.tags.len() {
-            let entry = self.tags[at];
-            if at > first && values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start) {
-                continue;
-            }
-            changes.overflowed += 1;
-            let start = self.begin();
-            self.arena.extend_from_within(entry.start..=entry.key);
-            self.arena.extend_from_slice(OVERFLOW.as_bytes());
-            let key = start + (entry.key - entry.start);
-            self.tags[at] = Entry { start, key, end: self.arena.len(), ..entry };
-            self.release(entry);
         }
     }
 
@@ -303,12 +241,12 @@ impl Entries {
         list.binary_search_by(|entry| self.arena[entry.start..entry.key].cmp(name))
     }
 
-    fn list(&mut self, is_tag: bool) -> &mut Vec<Entry> {
+    pub(super) fn list(&mut self, is_tag: bool) -> &mut Vec<Entry> {
         if is_tag { &mut self.tags } else { &mut self.fields }
     }
 
     /// Closes the gap of an entry that is in no list any more.
-    fn release(&mut self, gone: Entry) {
+    pub(super) fn release(&mut self, gone: Entry) {
         let size = 1 + gone.end - gone.start;
         self.arena.copy_within(gone.end.., gone.start - 1);
         self.arena.truncate(self.arena.len() - size);
@@ -322,7 +260,7 @@ impl Entries {
     }
 
     /// Begins an entry: with a comma, so that tags that came in order stand in the arena as they stand in a line.
-    fn begin(&mut self) -> usize {
+    pub(super) fn begin(&mut self) -> usize {
         self.arena.push(b',');
         self.arena.len()
     }

@@ -39,6 +39,7 @@ mod parse;
 mod properties;
 mod request;
 mod segment;
+mod settle;
 mod static_tags;
 
 pub(crate) use changes::Changes;

@@ -138,7 +138,7 @@ async fn the_client_and_the_point_have_one_id_whoever_gave_it() {
         }
         for measurement in ["requests", "errors"] {
             let mut points = points(&monitor, &sink, measurement).await;
-            points.sort_by_key(|point| tower_influx::Point::time(point));
+            points.sort_by_key(tower_influx::Point::time);
             let ids: Vec<_> =
                 points.iter().map(|point| point.field("request_id").expect("each has one")).collect();
             assert_eq!(ids, seen.iter().collect::<Vec<_>>(), "{measurement}, propagate: {propagate}");
@@ -166,7 +166,7 @@ async fn an_id_that_is_changed_or_cut_is_counted() {
         answer(&app, request).await;
     }
     let mut points = points(&monitor, &sink, "requests").await;
-    points.sort_by_key(|point| tower_influx::Point::time(point));
+    points.sort_by_key(tower_influx::Point::time);
     let ids: Vec<_> = points
         .iter()
         .map(|point| point.field("request_id").and_then(Value::as_str).expect("an id"))
