@@ -26,5 +26,6 @@ pages! {
     operations = "operations.md",
     performance = "performance.md",
     requests = "requests.md",
+    rollups = "rollups.md",
     schema = "schema.md",
 }

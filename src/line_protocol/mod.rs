@@ -38,6 +38,7 @@ mod parse;
 #[cfg(test)]
 mod properties;
 mod request;
+mod rollup;
 mod segment;
 mod settle;
 mod static_tags;
@@ -47,6 +48,7 @@ pub(crate) use extras::Extras;
 pub(crate) use own_point::{Invalid, encode_point};
 pub(crate) use parse::parse;
 pub(crate) use request::{BodyFields, Id, RequestHead, RequestLine, RequestTemplate};
+pub(crate) use rollup::{RollupTagNames, RollupTags, rollup_end, rollup_head};
 pub(crate) use static_tags::StaticTags;
 
 use crate::point::number_format;

@@ -7,12 +7,12 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{Inner, Monitor};
+use super::{Inner, Monitor, rollups::Rollups};
 use crate::{
     delivery::{
         buffer::Buffer,
         flusher::{Flusher, FlusherParts},
-        sink::{self, Sink, file::FileSink, rejected::RejectedFiles},
+        sink::{self, Sink, file::FileSink, none::NoSink, rejected::RejectedFiles},
         spool::Spool,
     },
     error::Error,
@@ -75,9 +75,12 @@ impl MonitorBuilder {
             rejected,
             settings: (&settings).into(),
         };
+        let rollups = Rollups::start(&runtime, &settings, &parts)?;
         let flusher = Flusher::spawn(&runtime, parts);
-        let recorder = Arc::new(Recorder::new(&settings, buffer, counters, flusher.clone()));
-        Ok(Monitor::new(recorder, flusher, settings, own_sink))
+        let counts = rollups.as_ref().map(Rollups::counts);
+        let keeps = (flusher.clone(), rollups.as_ref().and_then(|rollups| rollups.delivery.clone()));
+        let recorder = Arc::new(Recorder::new(&settings, buffer, counters, counts, keeps));
+        Ok(Monitor::new(recorder, flusher, rollups, settings, own_sink))
     }
 }
 
@@ -107,6 +110,9 @@ pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Erro
         _ => open_spool(&settings, &*sink, &inner.flusher.ledger())?,
     };
     let rejected = open_rejected(&settings)?;
+    if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
+        delivery.reload(&old, &settings, Arc::clone(&sink), rejected.clone()).await?;
+    }
     inner.flusher.reload(sink, spool, rejected, (&settings).into()).await?;
     *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     Ok(())
@@ -128,6 +134,9 @@ fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
         () if new.request_id != old.request_id => refuse("request_id"),
         () if new.limits != old.limits => refuse("limits"),
         () if new.filter != old.filter => refuse("filter"),
+        () if new.requests != old.requests => refuse("requests"),
+        () if new.rollup != old.rollup => refuse("rollup"),
+        () if (new.storage == Storage::None) != (old.storage == Storage::None) => refuse("storage"),
         () if new.own_points != old.own_points => refuse("own_points"),
         () => Ok(()),
     }
@@ -145,6 +154,7 @@ fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
     match settings.storage {
         Storage::Influx => sink::influx(&settings.influx),
         Storage::File => Ok(Arc::new(FileSink::new(&settings.file)?)),
+        Storage::None => Ok(Arc::new(NoSink)),
     }
 }
 

@@ -18,14 +18,18 @@ use crate::{
     record::recorder::Recorder,
     request::{Connection, MonitoringLayer, RequestId},
     settings::{Settings, check_flush_interval},
-    stats::{Stats, TargetCounters},
+    stats::{RollupSnapshot, Stats, TargetCounters},
 };
 
 mod builder;
 mod licensing;
 mod own_points;
+mod rollup_delivery;
+mod rollups;
 
 pub use builder::MonitorBuilder;
+
+use rollups::Rollups;
 
 /// Monitoring of one service: makes the layers, takes points, and holds the flusher task that delivers them.
 ///
@@ -58,6 +62,7 @@ pub struct Monitor {
 struct Inner {
     recorder: Arc<Recorder>,
     flusher: Flusher,
+    rollups: Option<Rollups>,
     settings: Mutex<Settings>,
     /// The application's own, which no settings replace.
     own_sink: Option<Arc<dyn Sink>>,
@@ -92,11 +97,12 @@ impl Monitor {
     fn new(
         recorder: Arc<Recorder>,
         flusher: Flusher,
+        rollups: Option<Rollups>,
         settings: Settings,
         own_sink: Option<Arc<dyn Sink>>,
     ) -> Self {
         let own_points = settings.own_points;
-        let inner = Arc::new(Inner { recorder, flusher, settings: Mutex::new(settings), own_sink });
+        let inner = Arc::new(Inner { recorder, flusher, rollups, settings: Mutex::new(settings), own_sink });
         if own_points {
             own_points::spawn(inner.flusher.runtime(), &inner);
         }
@@ -142,7 +148,7 @@ impl Monitor {
         }
     }
 
-    /// Sends now what has been recorded. Returns when every point accepted before the call was written, rejected, dropped,
+    /// Sends now what has been recorded; where there are rollups, the open interval ends first. Returns when every point accepted before the call was written, rejected, dropped,
     /// spooled, or tried once.
     ///
     /// # Errors
@@ -154,7 +160,8 @@ impl Monitor {
     ///
     /// Dropping the future loses nothing: the flush goes on.
     pub async fn flush(&self) -> Result<FlushReport, Error> {
-        match &self.inner {
+        match self.inner.as_deref() {
+            Some(Inner { rollups: Some(rollups), flusher, .. }) => rollups.flush(flusher).await,
             Some(inner) => inner.flusher.flush().await,
             None => Ok(FlushReport::default()),
         }
@@ -167,7 +174,8 @@ impl Monitor {
     /// The destination's answer in words ([`Error::is_server`]), also when there is none in time. When the runtime of the
     /// monitor is gone, [`Error::is_runtime`].
     pub async fn check(&self) -> Result<(), Error> {
-        match &self.inner {
+        match self.inner.as_deref() {
+            Some(Inner { rollups: Some(rollups), flusher, .. }) => rollups.check(flusher).await,
             Some(inner) => inner.flusher.check().await,
             None => Ok(()),
         }
@@ -183,6 +191,9 @@ impl Monitor {
         check_flush_interval(interval)?;
         let mut settings = inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
         inner.flusher.set_flush_interval(interval);
+        if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
+            delivery.flusher.set_flush_interval(interval);
+        }
         settings.flush_interval = interval;
         Ok(())
     }
@@ -197,7 +208,7 @@ impl Monitor {
     ///
     /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
     /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`,
-    /// `filter`, `own_points`. Nothing has changed then.
+    /// `filter`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Nothing has changed then.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => builder::reload(inner, settings).await,
@@ -218,7 +229,10 @@ impl Monitor {
     ///
     /// Dropping the future loses nothing: the shutdown goes on.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
-        match &self.inner {
+        match self.inner.as_deref() {
+            Some(Inner { rollups: Some(rollups), flusher, recorder, .. }) => {
+                rollups.shutdown(flusher, &recorder.buffer, timeout).await
+            }
             Some(inner) => inner.flusher.shutdown(timeout).await,
             None => ShutdownReport { in_time: true, ..ShutdownReport::default() },
         }
@@ -227,13 +241,17 @@ impl Monitor {
     /// The books and the state of delivery, now.
     pub fn stats(&self) -> Stats {
         match &self.inner {
-            Some(inner) => Stats {
-                targets: inner.recorder.targets.snapshot(TargetCounters::target),
-                connections: inner.recorder.connections.snapshot(TargetCounters::connection),
-                ..inner.flusher.stats()
-            },
+            Some(inner) => inner.stats(),
             None => Stats::default(),
         }
+    }
+
+    /// All requests since the start by route, status code and error code: how many, how long, how many got points of their
+    /// own; and how many run now. `None` without [rollups](Settings::rollup), and for a disabled monitor.
+    ///
+    /// Costs a copy of all counts: take it every few seconds, not for every request.
+    pub fn rollup(&self) -> Option<RollupSnapshot> {
+        self.inner.as_ref()?.rollups.as_ref().map(Rollups::snapshot)
     }
 
     /// The name of the service; empty for a disabled monitor.
@@ -253,6 +271,20 @@ impl Monitor {
     ) -> Option<(tokio::runtime::Handle, tokio::sync::broadcast::Receiver<crate::delivery::batch::Batch>)>
     {
         self.inner.as_ref().map(|inner| (inner.flusher.runtime().clone(), inner.flusher.batches()))
+    }
+}
+
+impl Inner {
+    fn stats(&self) -> Stats {
+        let stats = Stats {
+            targets: self.recorder.targets.snapshot(TargetCounters::target),
+            connections: self.recorder.connections.snapshot(TargetCounters::connection),
+            ..self.flusher.stats()
+        };
+        match &self.rollups {
+            Some(rollups) => rollups.stats(stats),
+            None => stats,
+        }
     }
 }
 

@@ -32,7 +32,7 @@ async fn write(inner: Weak<Inner>) {
         if inner.recorder.buffer.is_closed() {
             return;
         }
-        let stats = inner.flusher.stats();
+        let stats = inner.stats();
         // Without the points of this kind: an idle service must not write one because of the one before.
         let others = (stats.ledger.offered + stats.ledger.recovered).saturating_sub(own);
         if others != told {

@@ -10,6 +10,8 @@ pub(crate) const ERRORS: &str = "errors";
 pub(crate) const LICENSING: &str = "licensing";
 /// The measurement with the monitoring's points about itself, where the settings ask for them.
 pub(crate) const MONITORING: &str = "monitoring";
+/// The measurement with one point for every key and interval, where the settings ask for rollups.
+pub(crate) const REQUESTS_ROLLUP: &str = "requests_rollup";
 
 /// The measurement with one point for every outgoing call.
 pub(crate) const CLIENT_REQUESTS: &str = "client_requests";

@@ -1,4 +1,8 @@
 //! Points into lines: the recorder and the filter.
 
 pub(crate) mod filter;
+pub(crate) mod keep_rule;
+pub(crate) mod misplaced;
 pub(crate) mod recorder;
+pub(crate) mod request_counter;
+pub(crate) mod rollup;

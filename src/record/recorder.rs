@@ -22,10 +22,16 @@ use crate::{
         error_code::ErrorCode,
         schema::{ERROR_CODE, ROUTE},
     },
-    record::filter::Filter,
+    record::{
+        filter::Filter,
+        keep_rule::KeepRule,
+        misplaced::Unmatched,
+        request_counter::{CountedRequest, RequestCounter},
+        rollup::{Rollup, RouteKey},
+    },
     schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::{Limits, Settings},
-    stats::{DETACHED, Named, RecorderCounters},
+    stats::{Named, RecorderCounters},
 };
 
 /// All that recording a point needs. It does not change while the monitor runs, so that a request takes no lock to read it.
@@ -43,6 +49,9 @@ pub(crate) struct Recorder {
     template: RequestTemplate,
     static_tags: StaticTags,
     filter: Option<Filter>,
+    keep: KeepRule,
+    /// Where rollups are on.
+    counter: Option<RequestCounter>,
     types: FieldTypes,
     values: TagCardinality,
     unmatched: Unmatched,
@@ -63,6 +72,10 @@ pub(crate) struct FinishedRequest<'a> {
     pub(crate) error_code: Option<&'a ErrorCode>,
     pub(crate) request_id: Id<'a>,
     pub(crate) body: Option<&'a BodyFields>,
+    /// What [`Recorder::request_started`] has returned.
+    pub(crate) started: u32,
+    /// Whether somebody has asked for a point of this request.
+    pub(crate) keep: bool,
 }
 
 /// What a request asked for: its route without the method.
@@ -70,9 +83,17 @@ pub(crate) struct FinishedRequest<'a> {
 pub(crate) struct Resource<'a> {
     pub(crate) name: &'a str,
     /// What its lines begin with, where that was encoded before.
-    pub(crate) head: Option<&'a RequestHead>,
+    pub(crate) head: Option<&'a RouteHead>,
     /// Whether a function of the application named it: then its distinct values are capped.
     pub(crate) is_named: bool,
+}
+
+/// What is known of a method and a route before its requests come.
+#[derive(Debug)]
+pub(crate) struct RouteHead {
+    line: RequestHead,
+    /// Its number in the rollups, where these are on.
+    number: u32,
 }
 
 impl Recorder {
@@ -80,6 +101,7 @@ impl Recorder {
         settings: &Settings,
         buffer: Arc<Buffer>,
         counters: Arc<RecorderCounters>,
+        rollup: Option<Arc<Rollup>>,
         keeps: impl Any + Send + Sync,
     ) -> Self {
         let static_tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
@@ -94,6 +116,8 @@ impl Recorder {
             template: RequestTemplate::new(&static_tags, settings.request_id),
             static_tags,
             filter: Filter::new(&settings.filter),
+            keep: KeepRule::new(settings),
+            counter: rollup.map(|rollup| RequestCounter::new(rollup, settings)),
             types: FieldTypes::default(),
             values: TagCardinality::new(settings.limits.tag_values),
             unmatched: Unmatched::default(),
@@ -101,16 +125,27 @@ impl Recorder {
         }
     }
 
-    /// `is_matched`: whether the request has a route.
+    /// `is_matched`: whether the request has a route. Returns what its end must bring.
     #[inline]
-    pub(crate) fn request_started(&self, is_matched: bool) {
+    pub(crate) fn request_started<'a>(
+        &self,
+        is_matched: bool,
+        method: &'static str,
+        resource: impl FnOnce() -> Resource<'a>,
+    ) -> u32 {
         self.buffer.request_started();
         self.unmatched.look(is_matched);
+        match &self.counter {
+            None => 0,
+            Some(counter) => counter.rollup.start(resource().key(method)),
+        }
     }
 
     /// What all lines of a method and a route have in common. See [`RequestTemplate::head`].
-    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
-        self.template.head(method, resource)
+    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RouteHead> {
+        let line = self.template.head(method, resource)?;
+        let number = self.counter.as_ref().map_or(0, |counter| counter.rollup.route(method, resource));
+        Some(RouteHead { line, number })
     }
 
     /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none.
@@ -118,6 +153,9 @@ impl Recorder {
     pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
         if self.filter.as_ref().is_some_and(|filter| !filter.records(request.method, name)) {
+            if let Some(counter) = &self.counter {
+                counter.rollup.leave_out(request.started);
+            }
             return self.buffer.request_ended();
         }
         let mut lines = take_scratch();
@@ -126,7 +164,7 @@ impl Recorder {
             stamp: request.stamp,
             method: request.method,
             resource,
-            head,
+            head: head.map(|head| &head.line),
             status_code: request.status,
             request_id: request.request_id,
             execution_time: request.execution_time,
@@ -135,6 +173,14 @@ impl Recorder {
         let mut changes = Changes::default();
         if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
+        }
+        let kept = self.keep.keeps(request.failed, request.execution_time, request.keep);
+        if let Some(counter) = &self.counter {
+            self.count(counter, request, resource, kept, extras.as_deref(), &mut lines);
+            if !kept {
+                keep_scratch(lines);
+                return self.buffer.request_ended();
+            }
         }
         self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
         if request.failed {
@@ -145,6 +191,39 @@ impl Recorder {
         }
         self.push(&lines, 1 + usize::from(request.failed), true);
         keep_scratch(lines);
+    }
+
+    #[inline]
+    fn count(
+        &self,
+        counter: &RequestCounter,
+        request: &FinishedRequest<'_>,
+        resource: &str,
+        kept: bool,
+        extras: Option<&Extras>,
+        space: &mut Vec<u8>,
+    ) {
+        let counted = CountedRequest {
+            started: request.started,
+            route: Resource { name: resource, ..request.resource }.key(request.method),
+            status: request.status,
+            failed: request.failed,
+            error_code: "",
+            nanoseconds: u64::try_from(request.execution_time.as_nanos()).unwrap_or(u64::MAX),
+            kept,
+        };
+        match request.error_code.filter(|_| request.failed) {
+            None => counter.end(&counted, extras, space),
+            Some(code) => code.with_text(|code| {
+                // Counted once: where the request is kept, its point counts.
+                let error_code = match code {
+                    "" => "",
+                    code if kept => self.values.admit(ERROR_CODE, code, &RecorderCounters::default()),
+                    code => self.values.admit(ERROR_CODE, code, &self.counters),
+                };
+                counter.end(&CountedRequest { error_code, ..counted }, extras, space);
+            }),
+        }
     }
 
     #[inline(never)]
@@ -174,6 +253,9 @@ impl Recorder {
 
     /// Takes points that belong together: all or none.
     pub(crate) fn record_all(&self, points: &[&dyn Point]) {
+        if self.keep.is_never() {
+            return;
+        }
         let mut lines = take_scratch();
         let mut count = 0;
         for point in points {
@@ -222,59 +304,23 @@ impl Recorder {
     }
 }
 
+impl<'a> Resource<'a> {
+    #[inline]
+    fn key(&self, method: &'static str) -> RouteKey<'a> {
+        match self.head {
+            Some(head) => RouteKey::Known(head.number),
+            None => RouteKey::Text(method, self.name),
+        }
+    }
+}
+
 impl fmt::Debug for Recorder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Recorder").field("template", &self.template).finish_non_exhaustive()
     }
 }
 
-/// Warns when a service's requests have no routes: the layer is then most likely in a place where no router was yet.
-#[derive(Debug, Default)]
-struct Unmatched {
-    any_matched: AtomicBool,
-    count: AtomicU64,
-}
-
-impl Unmatched {
-    #[inline]
-    fn look(&self, is_matched: bool) {
-        if self.any_matched.load(Ordering::Relaxed) {
-            return;
-        }
-        if is_matched {
-            return self.any_matched.store(true, Ordering::Relaxed);
-        }
-        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == UNMATCHED_BEFORE_WARNING {
-            tracing::warn!(
-                target: "tower_influx",
-                "the first {UNMATCHED_BEFORE_WARNING} requests all had no route, so their points cannot be told apart: with axum \
-                 add the layer by `Router::layer` after the routes, elsewhere name routes with `MonitoringLayer::route`"
-            );
-        }
-    }
-}
-
-/// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
-pub(crate) fn count_detached() {
-    DETACHED.add(1);
-    static WARNED: AtomicBool = AtomicBool::new(false);
-    if !DISABLED.load(Ordering::Relaxed) && !WARNED.swap(true, Ordering::Relaxed) {
-        tracing::warn!(
-            target: "tower_influx",
-            "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
-             outside of the layer, or in a spawned task; take it before the spawn, or use `MonitoringLayer::insert_data`"
-        );
-    }
-}
-
-/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked for, and no warning is due.
-pub(crate) fn note_disabled() {
-    DISABLED.store(true, Ordering::Relaxed);
-}
-
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
-
-static DISABLED: AtomicBool = AtomicBool::new(false);
 
 thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
@@ -294,6 +340,5 @@ fn keep_scratch(lines: Vec<u8>) {
     }
 }
 
-const UNMATCHED_BEFORE_WARNING: u64 = 100;
 /// A larger one was needed for huge extras, and is not kept.
 const MAX_SCRATCH: usize = 16 * 1024;

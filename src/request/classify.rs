@@ -114,17 +114,20 @@ pub struct Classification {
     /// Value of the tag `error_code`, if the classifier knows one. The application's own [`ErrorCode`], in the extensions of
     /// the response or in [`MonitoringData`](crate::MonitoringData), wins. With neither it is the status code as text.
     pub error_code: Option<ErrorCode>,
+    /// Whether the request keeps a point of its own, whatever
+    /// [`requests.keep`](crate::settings::RequestSettings::keep) says. Defaults to false.
+    pub keep: bool,
 }
 
 impl Classification {
     /// A request that did not fail.
     pub fn success(status: StatusCode) -> Self {
-        Self { status, failed: false, error_code: None }
+        Self { status, failed: false, error_code: None, keep: false }
     }
 
     /// A request that failed.
     pub fn failure(status: StatusCode, error_code: Option<ErrorCode>) -> Self {
-        Self { status, failed: true, error_code }
+        Self { status, failed: true, error_code, keep: false }
     }
 }
 

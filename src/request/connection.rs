@@ -15,7 +15,7 @@ use crate::{
         Point, Timestamp, Value, number_format,
         schema::{BODY_DROPPED, CONNECTION, CONNECTIONS, DURATION, END, REQUEST_ID},
     },
-    record::recorder::{self, Recorder},
+    record::{misplaced, recorder::Recorder},
     stats::TargetCounters,
 };
 
@@ -115,7 +115,7 @@ impl MonitoringData {
     pub fn connection(&self, name: impl Into<Cow<'static, str>>) -> Connection {
         let recorder = current::with(|current| current.config.recorder.clone()).flatten();
         if recorder.is_none() {
-            recorder::count_detached();
+            misplaced::count_detached();
         }
         Connection::open(recorder.as_ref(), name.into(), self.request_id())
     }

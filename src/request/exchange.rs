@@ -31,6 +31,8 @@ pub(crate) struct Exchange {
     start: MonotonicInstant,
     stamp: i64,
     method: &'static str,
+    /// See [`Recorder::request_started`](crate::record::recorder::Recorder::request_started).
+    started: u32,
     route: Route,
 }
 
@@ -64,8 +66,9 @@ impl Exchange {
         if config.insert_data {
             Handed::insert(&mut current, request, recorder);
         }
-        recorder.request_started(!route.is_unmatched());
-        Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, route })
+        let resource = || route.resource(recorder.number, method);
+        let started = recorder.request_started(!route.is_unmatched(), method, resource);
+        Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, started, route })
     }
 
     /// Makes this exchange the thread's current one until the guard is told to [`leave`](Entered::leave). Dropped instead, by
@@ -124,6 +127,8 @@ impl Exchange {
             error_code: judged.error_code.as_ref(),
             request_id: Id::Given(number),
             body,
+            started: self.started,
+            keep: judged.classification.keep,
         };
         match slot {
             None => {

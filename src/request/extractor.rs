@@ -12,7 +12,7 @@ use http::{StatusCode, request::Parts};
 use super::MonitoringData;
 use crate::{
     point::error_code::ErrorCode,
-    record::recorder,
+    record::misplaced,
     request::{
         Route,
         current::{self, Current},
@@ -98,6 +98,6 @@ impl IntoResponseParts for MonitoringData {
 /// Data that goes nowhere, since no monitored request is there.
 #[cold]
 fn detached() -> MonitoringData {
-    recorder::count_detached();
+    misplaced::count_detached();
     MonitoringData::new()
 }

@@ -11,7 +11,7 @@ use super::{
     service::{MonitoringService, TrackBodyService},
 };
 use crate::{
-    record::recorder::{self, Recorder},
+    record::{misplaced, recorder::Recorder},
     sync::sharded_arc::ShardedArc,
 };
 
@@ -37,7 +37,7 @@ pub struct MonitoringLayer {
 impl MonitoringLayer {
     pub(crate) fn new(recorder: Option<Arc<Recorder>>) -> Self {
         if recorder.is_none() {
-            recorder::note_disabled();
+            misplaced::note_disabled();
         }
         Self { config: ShardedArc::new(LayerConfig::new(recorder)) }
     }

@@ -80,6 +80,12 @@ impl MonitoringData {
         self.slot.lock().error_code = Some(code.into());
     }
 
+    /// Keeps this request: it gets a point of its own, whatever
+    /// [`requests.keep`](crate::settings::RequestSettings::keep) says.
+    pub fn keep(&self) {
+        self.slot.lock().keep = true;
+    }
+
     /// The id of this request: the one it came with, or the one it was given. Empty for data that belongs to no request.
     pub fn request_id(&self) -> RequestId {
         self.slot.lock().request_id()

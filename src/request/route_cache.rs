@@ -4,7 +4,7 @@ use std::{cell::RefCell, ptr, sync::Arc};
 
 use axum::extract::MatchedPath;
 
-use crate::{line_protocol::RequestHead, record::recorder::Recorder};
+use crate::record::recorder::{Recorder, RouteHead};
 
 /// A method and a matched path as one monitor writes them.
 #[derive(Debug)]
@@ -12,14 +12,14 @@ pub(crate) struct CachedRoute {
     monitor: u64,
     method: &'static str,
     pub(super) path: MatchedPath,
-    head: RequestHead,
+    head: RouteHead,
 }
 
 impl CachedRoute {
     /// The head, if it is this monitor's and this method's: another monitor's layer may have told the route, or one behind a
     /// middleware that changes the method. No method's name begins with another one, so where they are tells them apart.
     #[inline]
-    pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RequestHead> {
+    pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RouteHead> {
         let is_own = self.monitor == monitor && ptr::addr_eq(self.method.as_ptr(), method.as_ptr());
         is_own.then_some(&self.head)
     }
@@ -142,7 +142,13 @@ mod tests {
 
     fn recorder(service: &str) -> Recorder {
         let buffer = Buffer::with_shards(1, 1 << 20, Overflow::DropNewest);
-        Recorder::new(&Settings::new(service), Arc::new(buffer), Arc::new(RecorderCounters::default()), ())
+        Recorder::new(
+            &Settings::new(service),
+            Arc::new(buffer),
+            Arc::new(RecorderCounters::default()),
+            None,
+            (),
+        )
     }
 
     /// The matched paths that a router gives these requests.

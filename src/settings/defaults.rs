@@ -29,6 +29,7 @@ pub(super) const MAX_IN_FLIGHT: usize = 1;
 pub(super) const TAG_BYTES: usize = KIB;
 pub(super) const FIELD_BYTES: usize = 16 * KIB;
 pub(super) const EXTRAS: usize = 64;
+pub(super) const ROLLUP_KEYS: usize = 1_000;
 pub(super) const TAG_VALUES: usize = 1_000;
 
 pub(super) const SPOOL_MAX_SIZE: u64 = 1024 * MIB as u64;

@@ -7,8 +7,9 @@ use std::net::Ipv6Addr;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{
-    FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, LicensingSettings, Limits,
-    Overflow, Settings, SpoolMode, SpoolSettings, Storage,
+    FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, KeepRequests,
+    LicensingSettings, Limits, Overflow, RequestSettings, RollupHistogram, RollupSettings, Settings,
+    SpoolMode, SpoolSettings, Storage,
     defaults::{HOST, PORT, SCHEME},
     duration::duration,
     node::Node,
@@ -68,6 +69,14 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     if let Some(mut filter) = section.table(&["filter"])? {
         read_filter(&mut filter, &mut settings.filter)?;
         filter.finish()?;
+    }
+    if let Some(mut requests) = section.table(&["requests"])? {
+        read_requests(&mut requests, &mut settings.requests)?;
+        requests.finish()?;
+    }
+    if let Some(mut rollup) = section.table(&["rollup"])? {
+        read_rollup(&mut rollup, &mut settings.rollup)?;
+        rollup.finish()?;
     }
     if let Some(mut licensing) = section.table(&["licensing"])? {
         read_licensing(&mut licensing, &mut settings.licensing)?;
@@ -158,12 +167,26 @@ pub(super) fn read_limits(section: &mut Section, limits: &mut Limits) -> Result<
     section.read(&["field_bytes"], size, &mut limits.field_bytes)?;
     section.read(&["extras"], whole, &mut limits.extras)?;
     section.read(&["tag_values"], whole, &mut limits.tag_values)?;
+    section.read(&["rollup_keys"], whole, &mut limits.rollup_keys)?;
     Ok(())
 }
 
 pub(super) fn read_filter(section: &mut Section, filter: &mut FilterSettings) -> Result<(), Error> {
     section.read(&["ignore"], texts, &mut filter.ignore)?;
     section.read(&["allow"], texts, &mut filter.allow)?;
+    Ok(())
+}
+
+pub(super) fn read_requests(section: &mut Section, requests: &mut RequestSettings) -> Result<(), Error> {
+    section.read(&["keep"], keep, &mut requests.keep)?;
+    section.read_optional(&["slow"], duration, &mut requests.slow)?;
+    Ok(())
+}
+
+pub(super) fn read_rollup(section: &mut Section, rollup: &mut RollupSettings) -> Result<(), Error> {
+    section.read_optional(&["interval"], duration, &mut rollup.interval)?;
+    section.read(&["tags"], texts, &mut rollup.tags)?;
+    section.read(&["histogram"], histogram, &mut rollup.histogram)?;
     Ok(())
 }
 
@@ -189,9 +212,35 @@ pub(super) fn read_spool(section: &mut Section) -> Result<SpoolSettings, Error> 
 
 fn storage(given: Given) -> Result<Storage, Error> {
     if matches!(&given.node, Node::Text(text) if text.trim().eq_ignore_ascii_case("clickhouse")) {
-        return Err(given.refuse("points are not written to ClickHouse; write `influx` or `file`"));
+        return Err(given.refuse("points are not written to ClickHouse; write `influx` or `file` or `none`"));
     }
-    word(given, &[("influx", Storage::Influx), ("file", Storage::File)])
+    word(given, &[("influx", Storage::Influx), ("file", Storage::File), ("none", Storage::None)])
+}
+
+fn keep(given: Given) -> Result<KeepRequests, Error> {
+    let words = [
+        ("all", KeepRequests::All),
+        ("slow", KeepRequests::Slow),
+        ("failed", KeepRequests::Failed),
+        ("none", KeepRequests::None),
+    ];
+    word(given, &words)
+}
+
+/// A word, or boundaries as a list or as text with commas between them.
+fn histogram(given: Given) -> Result<RollupHistogram, Error> {
+    let name = given.name.clone();
+    let nodes = match &given.node {
+        Node::List(nodes) => nodes.clone(),
+        Node::Text(text) if text.contains(|letter: char| letter.is_ascii_digit()) => {
+            text.split(',').map(|part| Node::Text(part.trim().to_owned())).collect()
+        }
+        _ => return word(given, &[("fine", RollupHistogram::Fine), ("off", RollupHistogram::Off)]),
+    };
+    let boundaries = nodes.into_iter().enumerate();
+    let boundaries =
+        boundaries.map(|(index, node)| duration(Given { name: format!("{name}[{index}]"), node }));
+    boundaries.collect::<Result<_, _>>().map(RollupHistogram::Boundaries)
 }
 
 fn overflow(given: Given) -> Result<Overflow, Error> {

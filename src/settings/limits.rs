@@ -1,6 +1,6 @@
 //! Bounds of what handlers add, and which requests count.
 
-use super::defaults::{EXTRAS, FIELD_BYTES, TAG_BYTES, TAG_VALUES};
+use super::defaults::{EXTRAS, FIELD_BYTES, ROLLUP_KEYS, TAG_BYTES, TAG_VALUES};
 
 /// Bounds of what handlers and own points add.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,10 @@ pub struct Limits {
     pub extras: usize,
     /// Distinct values of an extra tag or of `error_code`; more become an overflow value. 0 is no bound. Defaults to 1,000.
     pub tag_values: usize,
+    /// Distinct keys of rollups: combinations of route, status code, error code and the tags in
+    /// [`RollupSettings::tags`](super::RollupSettings::tags). What is beyond counts with the route `other`. 1
+    /// to 10,000. Defaults to 1,000.
+    pub rollup_keys: usize,
 }
 
 /// Which requests are recorded.
@@ -28,6 +32,12 @@ pub struct FilterSettings {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tag_bytes: TAG_BYTES, field_bytes: FIELD_BYTES, extras: EXTRAS, tag_values: TAG_VALUES }
+        Self {
+            tag_bytes: TAG_BYTES,
+            field_bytes: FIELD_BYTES,
+            extras: EXTRAS,
+            tag_values: TAG_VALUES,
+            rollup_keys: ROLLUP_KEYS,
+        }
     }
 }

@@ -12,6 +12,7 @@ mod licensing;
 mod limits;
 mod node;
 mod printable_url;
+mod rollup;
 mod section;
 mod size;
 mod spool;
@@ -30,6 +31,7 @@ pub use file::FileSettings;
 pub use influx::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
 pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
+pub use rollup::{KeepRequests, RequestSettings, RollupHistogram, RollupSettings};
 pub use spool::{SpoolMode, SpoolSettings};
 pub use token::Token;
 
@@ -80,6 +82,10 @@ pub struct Settings {
     pub spool: Option<SpoolSettings>,
     /// Request templates and methods that are not recorded, or the only ones that are.
     pub filter: FilterSettings,
+    /// Which requests get points of their own.
+    pub requests: RequestSettings,
+    /// Counts of requests by key and interval.
+    pub rollup: RollupSettings,
     /// The licence check.
     pub licensing: LicensingSettings,
     /// Whether the monitoring writes points about itself, in the measurement `monitoring`. Defaults to false.
@@ -95,6 +101,9 @@ pub enum Storage {
     /// To line-protocol files, which `influx write` can import.
     #[default]
     File,
+    /// Nowhere: no point is made. Requests are counted all the same, for
+    /// [`Monitor::rollup`](crate::Monitor::rollup).
+    None,
 }
 
 /// What goes when memory is full.
@@ -133,6 +142,8 @@ impl Settings {
             limits: Limits::default(),
             spool: None,
             filter: FilterSettings::default(),
+            requests: RequestSettings::default(),
+            rollup: RollupSettings::default(),
             licensing: LicensingSettings::default(),
             own_points: false,
         }

@@ -75,13 +75,13 @@ pub(super) fn whole<T: TryFrom<u64>>(given: Given) -> Result<T, Error> {
 }
 
 /// One of a few words, in any case and with either dash.
-pub(super) fn word<T: Copy>(given: Given, words: &[(&str, T)]) -> Result<T, Error> {
+pub(super) fn word<T: Clone>(given: Given, words: &[(&str, T)]) -> Result<T, Error> {
     let written = match &given.node {
         Node::Text(text) => text.trim().to_ascii_lowercase().replace('_', "-"),
         _ => String::new(),
     };
     if let Some((_, value)) = words.iter().find(|(word, _)| *word == written) {
-        return Ok(*value);
+        return Ok(value.clone());
     }
     let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
     Err(given.refuse(&format!("write {}", known.join(" or "))))

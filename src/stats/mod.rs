@@ -6,8 +6,10 @@ pub(crate) mod ledger;
 
 mod delivery;
 mod histogram;
+mod merge;
 mod named;
 mod reasons;
+mod rollup;
 mod snapshot;
 mod state;
 
@@ -16,6 +18,7 @@ pub use histogram::Histogram;
 pub use named::{ConnectionStats, TargetStats};
 pub(crate) use named::{Named, TargetCounters};
 pub use reasons::{Blocked, DropReason, RejectReason};
+pub use rollup::{RollupRow, RollupSnapshot, RollupStats};
 pub use snapshot::{DeliveryStats, LedgerStats, RecorderStats, SpoolStats, Stats};
 pub use state::DeliveryState;
 

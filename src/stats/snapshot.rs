@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::stats::{DropReason, RejectReason};
 
-use super::{ConnectionStats, DeliveryState, Histogram, TargetStats, WriteStats};
+use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats, WriteStats};
 
 /// Where every point is, and how delivery is going: one moment's view. Durations serialize as seconds.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -29,6 +29,8 @@ pub struct Stats {
     pub targets: BTreeMap<String, TargetStats>,
     /// Long connections by kind.
     pub connections: BTreeMap<String, ConnectionStats>,
+    /// The ledger of the rollups, where there are any.
+    pub rollup: Option<RollupStats>,
 }
 
 /// The books, in points. Each is a counter of its own; none is computed from the others.
@@ -144,11 +146,12 @@ pub struct SpoolStats {
 
 impl Stats {
     /// Whether offered = accepted + invalid + refused, and accepted + recovered = written + rejected + dropped + buffered + in
-    /// flight + spooled. Always true, unless there is a bug: please report it.
+    /// flight + spooled; and where there are rollups, their [own equations](RollupStats::balances). Always true, unless there is a bug: please report it.
     pub fn balances(&self) -> bool {
         let RecorderStats { invalid, refused_full, refused_closed, .. } = self.recorder;
         self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed
             && self.ledger.balances()
+            && self.rollup.is_none_or(|rollup| rollup.balances())
     }
 }
 

@@ -23,6 +23,7 @@ mod live_page;
 mod migrating;
 mod nested;
 mod operations;
+mod rollups;
 mod servers;
 mod stored;
 mod stranger;

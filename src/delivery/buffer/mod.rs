@@ -27,12 +27,16 @@ use crate::{
     },
 };
 
+mod before_close;
 mod chunk;
+mod counts;
 mod shard;
 mod wake;
 
 pub(crate) use chunk::Chunk;
+pub(crate) use counts::{BufferCounts, Pushed};
 
+use before_close::BeforeClose;
 use chunk::{CHUNK_SIZE, Pool};
 use shard::Shard;
 use wake::{WakeWhenAny, WatchedSum};
@@ -50,34 +54,7 @@ pub(crate) struct Buffer {
     pool: Pool,
     /// The memory of all sealed chunks; written only when one is sealed, dropped or drained.
     sealed: Padded<WatchedSum>,
-}
-
-/// What became of the lines of a push.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) enum Pushed {
-    Accepted,
-    /// Refused: memory is full, and the newest points are to go.
-    Full,
-    /// Refused: the buffer was closed.
-    Closed,
-}
-
-/// The buffer's side of the books, in points: `offered = accepted + invalid + refused_full + refused_closed`, and what
-/// became of the accepted ones so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct BufferCounts {
-    pub(crate) offered: u64,
-    /// Cannot be stored at all.
-    pub(crate) invalid: u64,
-    pub(crate) refused_full: u64,
-    pub(crate) refused_closed: u64,
-    /// In memory, with what the flusher holds.
-    pub(crate) bytes: usize,
-    pub(crate) accepted: u64,
-    pub(crate) buffered: u64,
-    /// Because memory was full.
-    pub(crate) dropped: u64,
+    before_close: BeforeClose<Self>,
 }
 
 /// A shard on cache lines of its own.
@@ -105,9 +82,16 @@ impl Buffer {
             any: WakeWhenAny::default(),
             pool: Pool::default(),
             sealed: Padded(WatchedSum::new()),
+            before_close: BeforeClose::default(),
         };
         buffer.set_limit(limit_bytes, overflow);
         buffer
+    }
+
+    /// Lets `last` push what is to be the last, whoever closes the buffer, and however often.
+    pub(crate) fn before_close(mut self, last: impl Fn(&Self) + Send + Sync + 'static) -> Self {
+        self.before_close = BeforeClose::new(last);
+        self
     }
 
     /// Holds from the next chunk that is sealed.
@@ -185,6 +169,7 @@ impl Buffer {
 
     /// Nothing is accepted any more once this has returned. What was accepted stays to be drained.
     pub(crate) fn close(&self) {
+        self.before_close.call(self);
         self.locked().for_each(|mut shard| shard.closed = true);
     }
 

@@ -44,6 +44,36 @@ pub struct ShutdownReport {
     pub in_time: bool,
 }
 
+impl FlushReport {
+    /// Of two flushers together.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        Self {
+            written: self.written + other.written,
+            rejected: self.rejected + other.rejected,
+            dropped: self.dropped + other.dropped,
+            spooled: self.spooled + other.spooled,
+            waiting: self.waiting + other.waiting,
+        }
+    }
+}
+
+impl ShutdownReport {
+    /// Of two flushers together.
+    pub(crate) fn merge(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            recovered: self.recovered + other.recovered,
+            written: self.written + other.written,
+            rejected: self.rejected + other.rejected,
+            dropped: self.dropped + other.dropped,
+            spooled: self.spooled + other.spooled,
+            // The same requests, where both have waited for them.
+            unfinished: self.unfinished.max(other.unfinished),
+            in_time: self.in_time && other.in_time,
+        }
+    }
+}
+
 impl fmt::Display for FlushReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { written, rejected, dropped, spooled, waiting } = self;

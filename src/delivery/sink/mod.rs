@@ -23,6 +23,7 @@ mod influx;
 #[cfg(feature = "influxdb2")]
 mod influxdb2;
 pub(crate) mod memory;
+pub(crate) mod none;
 pub(crate) mod rejected;
 mod rotation;
 mod write_stats;

@@ -38,7 +38,7 @@ pub fn own_points(bytes: &[u8]) {
     };
     let point = BuiltPoint::from(&point);
     let limits = match small {
-        true => Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0 },
+        true => Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0, rollup_keys: 1_000 },
         false => Limits::default(),
     };
     let expected = expected(&point, time, &limits).filter(|_| (EARLIEST..=LATEST).contains(&time));

@@ -34,7 +34,7 @@ impl Point for AnyPoint {
 
 /// Small enough that cutting is met all the time.
 fn small_limits() -> Limits {
-    Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0 }
+    Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0, rollup_keys: 1_000 }
 }
 
 /// Mostly short texts of what line protocol has a meaning for, and now and then a huge one.

@@ -130,7 +130,13 @@ fn the_largest_request_fits_into_a_line() {
     let bad = ",".repeat(30_000);
     let further = (0..100).map(|number| (format!("{number}"), bad.clone())).collect();
     let template = RequestTemplate::new(&StaticTags::new(&bad, Some(&bad), &further), true);
-    let limits = Limits { tag_bytes: usize::MAX, field_bytes: usize::MAX, extras: usize::MAX, tag_values: 1 };
+    let limits = Limits {
+        tag_bytes: usize::MAX,
+        field_bytes: usize::MAX,
+        extras: usize::MAX,
+        tag_values: 1,
+        ..Limits::default()
+    };
     let (mut extras, values) = (Extras::default(), TagCardinality::new(1));
     let names: Vec<&'static str> =
         (0..30_000).map(|number| &*Box::leak(format!("n{number}").into_boxed_str())).collect();

@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 mod credentials;
 mod influx;
 mod names;
+mod rollup;
 mod url;
 
 use super::{FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage, duration, size};
@@ -27,9 +28,11 @@ impl Settings {
         self.check_delivery()?;
         self.limits.check()?;
         self.licensing.check()?;
+        rollup::check(self)?;
         match self.storage {
             Storage::Influx => self.influx.check()?,
             Storage::File => self.file.check()?,
+            Storage::None => {}
         }
         if let Some(spool) = &self.spool {
             spool.check(self.batch_bytes)?;

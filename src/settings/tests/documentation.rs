@@ -107,6 +107,14 @@ fn every_value_is_written_as_documented() {
                 accepts(json!("/a, /b"));
                 refuses(json!({}));
             }
+            "histogram" => {
+                for written in [json!("fine"), json!("OFF"), json!([0.005, "10ms"]), json!("5ms, 10ms")] {
+                    accepts(written);
+                }
+                for wrong in [json!("coarse"), json!(5), json!({}), json!("1ms, soon"), json!([-1])] {
+                    refuses(wrong);
+                }
+            }
             "table" => {
                 accepts(json!({ "a": "b" }));
                 refuses(json!("a"));
@@ -195,6 +203,9 @@ fn is_nothing(key: &str, settings: &Settings) -> bool {
         "spool.directory" => Settings::new("shop").spool.is_none(),
         "filter.ignore" => settings.filter.ignore.is_empty(),
         "filter.allow" => settings.filter.allow.is_empty(),
+        "requests.slow" => settings.requests.slow.is_none(),
+        "rollup.interval" => settings.rollup.interval.is_none(),
+        "rollup.tags" => settings.rollup.tags.is_empty(),
         "licensing.time_zone" => settings.licensing.time_zone.is_none(),
         _ => false,
     }

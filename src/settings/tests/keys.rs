@@ -6,8 +6,9 @@ use serde_json::json;
 
 use super::{known, parsed, with};
 use crate::settings::{
-    FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings,
-    LicensingSettings, Limits, Overflow, Settings, SpoolMode, SpoolSettings, Storage, Token,
+    FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, KeepRequests,
+    LicensingSettings, Limits, Overflow, RequestSettings, RollupHistogram, RollupSettings, Settings,
+    SpoolMode, SpoolSettings, Storage, Token,
 };
 
 /// A value for each key that is not its default, as text.
@@ -57,11 +58,17 @@ const OTHER: [(&str, &str); 44] = [
     ("spool.max_files", "5"),
     ("spool.max_age", "1d"),
 ];
-const OTHER_IN_TABLES: [(&str, &str); 9] = [
+const OTHER_IN_TABLES: [(&str, &str); 15] = [
     ("limits.tag_bytes", "2KiB"),
     ("limits.field_bytes", "32KiB"),
     ("limits.extras", "8"),
     ("limits.tag_values", "0"),
+    ("limits.rollup_keys", "7"),
+    ("requests.keep", "failed"),
+    ("requests.slow", "1s"),
+    ("rollup.interval", "10s"),
+    ("rollup.tags", "tenant"),
+    ("rollup.histogram", "off"),
     ("filter.ignore", "/health"),
     ("filter.allow", "GET:/items"),
     ("licensing.time_zone", "Europe/Berlin"),
@@ -141,7 +148,7 @@ fn a_section_with_every_key_is_read_whole() {
         max_retry_time: Duration::from_secs(2 * 86_400),
         max_in_flight: 3,
         rejected_directory: Some("/tmp/rejected".into()),
-        limits: Limits { tag_bytes: 100, field_bytes: 2_048, extras: 5, tag_values: 0 },
+        limits: Limits { tag_bytes: 100, field_bytes: 2_048, extras: 5, tag_values: 0, rollup_keys: 9 },
         spool: Some(SpoolSettings {
             directory: "/tmp/spool".into(),
             mode: SpoolMode::Ahead,
@@ -152,6 +159,12 @@ fn a_section_with_every_key_is_read_whole() {
         filter: FilterSettings {
             ignore: vec!["/health".to_owned()],
             allow: vec!["GET:/items/{id}".to_owned()],
+        },
+        requests: RequestSettings { keep: KeepRequests::Slow, slow: Some(Duration::from_millis(500)) },
+        rollup: RollupSettings {
+            interval: Some(Duration::from_secs(10)),
+            tags: vec!["tenant".to_owned()],
+            histogram: RollupHistogram::Boundaries(vec![Duration::from_millis(5), Duration::from_secs(1)]),
         },
         licensing: LicensingSettings {
             time_zone: Some("UTC".to_owned()),
@@ -167,7 +180,8 @@ fn a_section_with_every_key_is_read_whole() {
 fn what_is_not_given_keeps_its_default() {
     assert_eq!(parsed("service = 'shop'"), Settings::new("shop"));
     parsed("service = 'shop'").check().expect("the defaults are good");
-    let empty_tables = "service = 'shop'\n[limits]\n[filter]\n[licensing]\n[tags]\n[headers]";
+    let empty_tables =
+        "service = 'shop'\n[limits]\n[filter]\n[requests]\n[rollup]\n[licensing]\n[tags]\n[headers]";
     assert_eq!(parsed(empty_tables), Settings::new("shop"));
     assert!(!parsed("enabled = false").enabled, "what records nothing needs no name");
 }
@@ -279,6 +293,7 @@ tag_bytes = 100
 field_bytes = "2KiB"
 extras = 5
 tag_values = 0
+rollup_keys = 9
 
 [spool]
 directory = "/tmp/spool"
@@ -290,6 +305,15 @@ max_age = "1h"
 [filter]
 ignore = ["/health"]
 allow = "GET:/items/{id}"
+
+[requests]
+keep = "SLOW"
+slow = 0.5
+
+[rollup]
+interval = "10s"
+tags = "tenant"
+histogram = ["5ms", 1]
 
 [licensing]
 time_zone = "UTC"

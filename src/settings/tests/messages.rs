@@ -76,9 +76,12 @@ fn values() {
             ),
             (
                 "storage = 'ClickHouse'",
-                "setting `storage` is `ClickHouse`: points are not written to ClickHouse; write `influx` or `file`",
+                "setting `storage` is `ClickHouse`: points are not written to ClickHouse; write `influx` or `file` or `none`",
             ),
-            ("storage_type = 'influxdb'", "setting `storage_type` is `influxdb`: write `influx` or `file`"),
+            (
+                "storage_type = 'influxdb'",
+                "setting `storage_type` is `influxdb`: write `influx` or `file` or `none`",
+            ),
             ("api = 2", "setting `api` is `2`: write `v1` or `v2` or `v3`"),
             ("bucket = true", "setting `bucket` is `true`: it must be text; write it in quotes"),
             ("bucket = {}", "setting `bucket`: found a table; write text"),
@@ -149,6 +152,35 @@ fn ranges() {
             (
                 "licensing.warning_days = 3651",
                 "setting `licensing.warning_days` is `3651`: write 0 to 3650 days",
+            ),
+            ("limits.rollup_keys = 0", "setting `limits.rollup_keys` is `0`: write 1 to 10000"),
+            ("rollup.interval = 0", "setting `rollup.interval` is `0s`: write 100ms to 1h"),
+            (
+                "rollup.histogram = ['5ms', '5ms']",
+                "setting `rollup.histogram` is `5ms`: boundaries must rise, and it comes after `5ms`",
+            ),
+            ("rollup.histogram = [0]", "setting `rollup.histogram` is `0s`: write 1µs to 1d"),
+            ("rollup.histogram = []", "setting `rollup.histogram` is `0`: write 1 to 169"),
+            (
+                "rollup.tags = 'route'",
+                "setting `rollup.tags` is `route`: every rollup is told apart by the standard tags anyway; name extra tags of handlers",
+            ),
+            ("rollup.tags = 'a, a'", "setting `rollup.tags` is `a`: given twice; leave one of them out"),
+            (
+                "tags = { region = 'eu' }\nrollup.tags = 'region'",
+                "setting `rollup.tags` is `region`: `tags` gives every point this tag already; name extra tags of handlers",
+            ),
+            (
+                "requests.keep = 'failed'",
+                "setting `requests.keep` is `failed`: without rollups the other requests would be counted nowhere; set `rollup.interval`, for instance to `10s`",
+            ),
+            (
+                "rollup.interval = 10\nrequests.keep = 'slow'",
+                "setting `requests.keep` is `slow`: it needs `requests.slow`, from which time on a request is slow; write `500ms`, for instance",
+            ),
+            (
+                "rollup.interval = 10\nrequests.slow = 1",
+                "setting `requests.slow` is `1s`: it has no effect unless `requests.keep` is `slow`; set that, or leave this key out",
             ),
             (
                 "licensing.time_zone = 'Europe/Berlim'",

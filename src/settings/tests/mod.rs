@@ -9,8 +9,8 @@ mod server_messages;
 use serde_json::{Map, Value, json};
 
 use super::{
-    FilterSettings, LicensingSettings, Limits, Settings,
-    deserialize::{read, read_filter, read_licensing, read_limits, read_spool},
+    FilterSettings, LicensingSettings, Limits, RequestSettings, RollupSettings, Settings,
+    deserialize::{read, read_filter, read_licensing, read_limits, read_requests, read_rollup, read_spool},
     node::Node,
     section::{Names, Section},
 };
@@ -79,8 +79,14 @@ fn known() -> Vec<(String, Names)> {
     let mut licensing = Section::new(Vec::new());
     read_licensing(&mut licensing, &mut LicensingSettings::default()).expect("all have defaults");
     keys.extend(prefixed("licensing.", &licensing));
+    let mut requests = Section::new(Vec::new());
+    read_requests(&mut requests, &mut RequestSettings::default()).expect("all have defaults");
+    keys.extend(prefixed("requests.", &requests));
+    let mut rollup = Section::new(Vec::new());
+    read_rollup(&mut rollup, &mut RollupSettings::default()).expect("all have defaults");
+    keys.extend(prefixed("rollup.", &rollup));
     keys
 }
 
 /// Tables with keys of their own, which the documentation has as headings.
-const TABLES: [&str; 4] = ["limits", "filter", "licensing", "spool"];
+const TABLES: [&str; 6] = ["limits", "filter", "licensing", "requests", "rollup", "spool"];

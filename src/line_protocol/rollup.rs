@@ -1,0 +1,137 @@
+//! The tags of rollup lines.
+
+use crate::{
+    line_protocol::{
+        Changes, Extras, NAME_BYTES, STANDARD_BYTES, StaticTags,
+        escape::{self, EscapeContext},
+    },
+    point::{
+        number_format,
+        schema::{ERROR_CODE, ROUTE, STATUS_CODE},
+    },
+};
+
+/// What tells one rollup line from another.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RollupTags<'a> {
+    pub(crate) method: &'static str,
+    pub(crate) resource: &'a str,
+    pub(crate) status: Option<u16>,
+    /// Empty where nothing failed.
+    pub(crate) error_code: &'a str,
+    /// As the extras of a request have encoded them: `,key=value` each.
+    pub(crate) extra: &'a [u8],
+}
+
+/// Names of extra tags, encoded and sorted.
+#[derive(Debug)]
+pub(crate) struct RollupTagNames(Box<[Box<[u8]>]>);
+
+impl RollupTagNames {
+    pub(crate) fn new(names: &[String]) -> Self {
+        let mut encoded: Vec<_> = names.iter().map(|name| encoded_name(name)).collect();
+        encoded.sort();
+        Self(encoded.into())
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Appends those of a request's tags that have one of the names, as they are encoded.
+    pub(crate) fn select(&self, extras: &Extras, out: &mut Vec<u8>) {
+        for tag in extras.entries.tags() {
+            let is_of = |name: &[u8]| tag.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'='));
+            if self.0.iter().any(|name| is_of(name)) {
+                out.push(b',');
+                out.extend_from_slice(tag);
+            }
+        }
+    }
+}
+
+fn encoded_name(name: &str) -> Box<[u8]> {
+    let mut encoded = Vec::new();
+    escape::text(&mut encoded, name, EscapeContext::TagKey, NAME_BYTES, &mut Changes::default());
+    encoded.into()
+}
+
+/// Appends measurement and tags, sorted.
+pub(crate) fn rollup_head(
+    out: &mut Vec<u8>,
+    measurement: &str,
+    static_tags: &StaticTags,
+    tags: &RollupTags<'_>,
+) {
+    let mut own = Vec::new();
+    let mut changes = Changes::default();
+    let mut tag = |key: &str, value: &mut dyn FnMut(&mut Vec<u8>, &mut Changes)| {
+        let mut text = [",", key, "="].concat().into_bytes();
+        value(&mut text, &mut changes);
+        own.push((key.as_bytes().to_vec(), text));
+    };
+    if !tags.error_code.is_empty() {
+        tag(ERROR_CODE, &mut |out, changes| {
+            escape::text(out, tags.error_code, EscapeContext::TagValue, STANDARD_BYTES, changes);
+        });
+    }
+    tag(ROUTE, &mut |out, changes| {
+        escape::route(out, tags.method, tags.resource, STANDARD_BYTES, changes);
+    });
+    if let Some(status) = tags.status {
+        tag(STATUS_CODE, &mut |out, _| number_format::status_code(out, status));
+    }
+    own.extend(static_tags.iter().map(|tag| (tag.key().to_vec(), tag.text().to_vec())));
+    own.extend(split(tags.extra).map(|tag| (key(tag).to_vec(), tag.to_vec())));
+    own.sort();
+    out.extend_from_slice(measurement.as_bytes());
+    own.iter().for_each(|(_, text)| out.extend_from_slice(text));
+}
+
+/// Appends a space, the timestamp and the end of the line.
+pub(crate) fn rollup_end(out: &mut Vec<u8>, stamp: i64) {
+    super::stamp(out, stamp);
+}
+
+/// Encoded tags one by one. A backslash before a comma is an escape: nothing else ends in one.
+fn split(tags: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let ends = tags.iter().enumerate().skip(1);
+    let ends = ends.filter(|(at, byte)| **byte == b',' && tags[at - 1] != b'\\').map(|(at, _)| at);
+    let mut start = 0;
+    ends.chain([tags.len()]).filter_map(move |end| {
+        let tag = tags.get(start..end)?;
+        start = end;
+        (!tag.is_empty()).then_some(tag)
+    })
+}
+
+/// The key of `,key=value`.
+fn key(tag: &[u8]) -> &[u8] {
+    let unescaped = |at: &usize| tag[*at] == b'=' && tag[at - 1] != b'\\';
+    let end = (1..tag.len()).find(unescaped).unwrap_or(tag.len());
+    tag.get(1..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    #[test]
+    fn tags_are_sorted_whatever_they_are_called() {
+        let further = BTreeMap::from([("status".into(), "x".into()), ("aa".into(), "y".into())]);
+        let static_tags = StaticTags::new("shop", None, &further);
+        let tags = RollupTags {
+            method: "GET",
+            resource: "/a,b",
+            status: Some(500),
+            error_code: "1 2",
+            extra: b",a\\,\\=z=1\\,2,tenant=b\\=c",
+        };
+        let mut line = Vec::new();
+        rollup_head(&mut line, "m", &static_tags, &tags);
+        let expected = "m,a\\,\\=z=1\\,2,aa=y,error_code=1\\ 2,route=GET:/a\\,b,service=shop,status=x,status_code=500,tenant=b\\=c";
+        assert_eq!(String::from_utf8(line).expect("text"), expected);
+    }
+}

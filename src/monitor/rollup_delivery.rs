@@ -1,0 +1,221 @@
+//! How rollups are delivered: by a buffer, a flusher and a spool of their own, to the same sink.
+//!
+//! Apart from raw points, so that these can never push them out. The rollups' buffer is written to only
+//! while it has room, and what has no room stays counted in the open interval, which becomes longer.
+//! Their flusher drops nothing for its age, and their spool is not filled beyond half of its size.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at},
+};
+
+use crate::{
+    delivery::{
+        buffer::{Buffer, Pushed},
+        flusher::{FlushSettings, Flusher, FlusherParts, ShutdownReport},
+        sink::{Sink, rejected::RejectedFiles},
+        spool::Spool,
+    },
+    error::Error,
+    record::rollup::{LineTemplate, Rollup},
+    settings::{Overflow, Settings},
+    stats::{RecorderCounters, ledger::Ledger},
+};
+
+/// The rollups' own delivery.
+#[derive(Clone, Debug)]
+pub(super) struct RollupDelivery {
+    pub(super) flusher: Flusher,
+    writer: Arc<Writer>,
+    room: Arc<Room>,
+}
+
+/// Ends intervals.
+#[derive(Debug)]
+struct Writer {
+    rollup: Arc<Rollup>,
+    template: LineTemplate,
+}
+
+/// What waits to be sent, and how much of it there may be. Holds no handle of the flusher, which ends
+/// when the last one is gone.
+#[derive(Debug)]
+struct Room {
+    buffer: Arc<Buffer>,
+    ledger: Arc<Ledger>,
+    memory: usize,
+    spool: Mutex<Spooled>,
+}
+
+#[derive(Debug, Default)]
+struct Spooled {
+    /// Not held: the directory is another process's, or monitor's, as soon as the flusher is done with it.
+    spool: Weak<Spool>,
+    bytes: u64,
+    files: usize,
+}
+
+impl RollupDelivery {
+    /// Opens the spool, and starts the flusher and the task that ends intervals.
+    pub(super) fn start(
+        runtime: &Handle,
+        settings: &Settings,
+        rollup: &Arc<Rollup>,
+        template: LineTemplate,
+        sink: Arc<dyn Sink>,
+        rejected: Option<Arc<RejectedFiles>>,
+    ) -> Result<Self, Error> {
+        let own = own_settings(settings);
+        let ledger = Arc::new(Ledger::default());
+        let spool = open_spool(&own, &*sink, &ledger)?;
+        let writer = Arc::new(Writer { rollup: Arc::clone(rollup), template });
+        let last = Arc::clone(&writer);
+        // However the end comes about, what was counted until then is written.
+        let buffer =
+            Buffer::new(own.buffer_size, own.overflow).before_close(move |buffer| last.end_interval(buffer));
+        let buffer = Arc::new(buffer);
+        let room = Arc::new(Room {
+            buffer: Arc::clone(&buffer),
+            ledger: Arc::clone(&ledger),
+            memory: own.buffer_size / 4,
+            spool: Mutex::new(Spooled::new(&own, spool.as_ref())),
+        });
+        let flusher = Flusher::spawn(
+            runtime,
+            FlusherParts {
+                buffer,
+                ledger,
+                recorder: Arc::new(RecorderCounters::default()),
+                sink,
+                spool,
+                rejected,
+                settings: FlushSettings::from(&own),
+            },
+        );
+        if let Some(interval) = settings.rollup.interval {
+            runtime.spawn(end_intervals(interval, Arc::clone(&writer), Arc::clone(&room)));
+        }
+        Ok(Self { flusher, writer, room })
+    }
+
+    /// Ends the interval now.
+    pub(super) fn end_interval(&self) {
+        if self.room.is_there() {
+            self.writer.end_interval(&self.room.buffer);
+        }
+    }
+
+    /// Goes on with another sink, and with another spool where that is another place.
+    pub(super) async fn reload(
+        &self,
+        old: &Settings,
+        settings: &Settings,
+        sink: Arc<dyn Sink>,
+        rejected: Option<Arc<RejectedFiles>>,
+    ) -> Result<(), Error> {
+        let own = own_settings(settings);
+        let spool = match self.flusher.spool() {
+            Some(spool) if own_settings(old).spool == own.spool && spool.is_for(&sink.target()) => {
+                Some(spool)
+            }
+            _ => open_spool(&own, &*sink, &self.flusher.ledger())?,
+        };
+        let spooled = Spooled::new(&own, spool.as_ref());
+        self.flusher.reload(sink, spool, rejected, FlushSettings::from(&own)).await?;
+        *self.room.spool.lock().unwrap_or_else(PoisonError::into_inner) = spooled;
+        Ok(())
+    }
+
+    /// Waits for the requests that run, ends the last interval, and sends it. The part of the time that
+    /// sending needs is kept free.
+    pub(super) async fn shutdown(&self, requests: Arc<Buffer>, timeout: Duration) -> ShutdownReport {
+        let started = Instant::now();
+        let timeout = timeout.min(LONGEST);
+        let reserve = RESERVE.max(timeout / 5).min(timeout / 2);
+        let ended = async {
+            while requests.running_requests() > 0 && !requests.is_closed() {
+                sleep(LOOK_INTERVAL).await;
+            }
+        };
+        _ = timeout_at(started + timeout - reserve, ended).await;
+        self.flusher.shutdown(timeout.saturating_sub(started.elapsed())).await
+    }
+}
+
+impl Writer {
+    fn end_interval(&self, buffer: &Buffer) {
+        if buffer.is_closed() {
+            return;
+        }
+        self.rollup.write_interval(&self.template, &mut |line, points| {
+            buffer.push(line, points, false) == Pushed::Accepted
+        });
+    }
+}
+
+impl Room {
+    fn is_there(&self) -> bool {
+        let waiting = self.buffer.snapshot(&self.ledger).1.bytes;
+        let spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        let spooled = spool.spool.upgrade().map(|spool| spool.counts()).unwrap_or_default();
+        waiting <= self.memory && spooled.bytes <= spool.bytes && spooled.files <= spool.files
+    }
+}
+
+impl Spooled {
+    fn new(own: &Settings, spool: Option<&Arc<Spool>>) -> Self {
+        let bounds = own.spool.as_ref().map_or((0, 0), |spool| (spool.max_size / 2, spool.max_files / 2));
+        Self { spool: spool.map(Arc::downgrade).unwrap_or_default(), bytes: bounds.0, files: bounds.1 }
+    }
+}
+
+async fn end_intervals(length: Duration, writer: Arc<Writer>, room: Arc<Room>) {
+    let mut ticks = interval_at(Instant::now() + length, length);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if room.buffer.is_closed() {
+            return;
+        }
+        if room.is_there() {
+            writer.end_interval(&room.buffer);
+        }
+    }
+}
+
+/// The settings as the rollups' delivery takes them.
+fn own_settings(settings: &Settings) -> Settings {
+    let mut own = settings.clone();
+    own.buffer_size = settings.limits.rollup_keys.saturating_mul(BYTES_PER_KEY).max(LEAST_BUFFER);
+    // What is refused stays in the open interval; what has been taken would be dropped.
+    own.overflow = Overflow::DropNewest;
+    own.max_retry_time = FOREVER;
+    if let Some(spool) = &mut own.spool {
+        spool.directory.push("rollups");
+        spool.max_size = (spool.max_size / 4).max(2 * settings.batch_bytes as u64);
+        spool.max_files = spool.max_files.max(LEAST_FILES);
+        spool.max_age = FOREVER;
+    }
+    own
+}
+
+fn open_spool(own: &Settings, sink: &dyn Sink, ledger: &Arc<Ledger>) -> Result<Option<Arc<Spool>>, Error> {
+    let Some(spool) = &own.spool else { return Ok(None) };
+    Spool::open(spool, &sink.target(), Arc::clone(ledger)).map(|spool| Some(Arc::new(spool)))
+}
+
+/// Eight lines at their longest, with every bucket in use: a quarter of the buffer may wait, and one more
+/// interval and the last one fit beside it.
+const BYTES_PER_KEY: usize = 32 * 1024;
+const LEAST_BUFFER: usize = 8 * 1024 * 1024;
+const LEAST_FILES: usize = 100;
+const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// What sending gets of the time of a shutdown, at least, or a fifth; never more than half.
+const RESERVE: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);

@@ -1,0 +1,107 @@
+//! What a monitor with rollups does differently: two deliveries count as one.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::runtime::Handle;
+
+use super::rollup_delivery::RollupDelivery;
+use crate::{
+    delivery::{
+        buffer::Buffer,
+        flusher::{FlushReport, Flusher, FlusherParts, ShutdownReport},
+    },
+    error::Error,
+    line_protocol::StaticTags,
+    record::rollup::{Boundaries, LineTemplate, Rollup},
+    settings::{RollupHistogram, Settings, Storage},
+    stats::{RollupSnapshot, Stats},
+};
+
+/// Counts of requests, and their delivery unless the storage is `none`.
+pub(super) struct Rollups {
+    counts: Arc<Rollup>,
+    pub(super) delivery: Option<RollupDelivery>,
+}
+
+impl Rollups {
+    /// `None` where the settings ask for no counts. `points` is what delivers the points.
+    pub(super) fn start(
+        runtime: &Handle,
+        settings: &Settings,
+        points: &FlusherParts,
+    ) -> Result<Option<Self>, Error> {
+        let is_written = settings.rollup.interval.is_some() && settings.storage != Storage::None;
+        if !is_written && settings.storage != Storage::None {
+            return Ok(None);
+        }
+        let (boundaries, with_histogram) = match &settings.rollup.histogram {
+            RollupHistogram::Fine => (Boundaries::fine(), true),
+            RollupHistogram::Off => (Boundaries::fine(), false),
+            RollupHistogram::Boundaries(ends) => (Boundaries::of(ends), true),
+        };
+        let counts = Arc::new(Rollup::new(boundaries, settings.limits.rollup_keys));
+        if !is_written {
+            return Ok(Some(Self { counts, delivery: None }));
+        }
+        let tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
+        let template = LineTemplate::new(tags, counts.boundaries(), with_histogram);
+        let (sink, rejected) = (Arc::clone(&points.sink), points.rejected.clone());
+        let delivery = RollupDelivery::start(runtime, settings, &counts, template, sink, rejected)?;
+        Ok(Some(Self { counts, delivery: Some(delivery) }))
+    }
+
+    pub(super) fn counts(&self) -> Arc<Rollup> {
+        Arc::clone(&self.counts)
+    }
+
+    pub(super) fn snapshot(&self) -> RollupSnapshot {
+        self.counts.totals().snapshot(self.counts.boundaries())
+    }
+
+    /// Ends the interval, and flushes both.
+    pub(super) async fn flush(&self, points: &Flusher) -> Result<FlushReport, Error> {
+        let Some(own) = &self.delivery else { return points.flush().await };
+        own.end_interval();
+        let (points, own) = tokio::join!(points.flush(), own.flusher.flush());
+        Ok(points?.merge(own?))
+    }
+
+    /// Asks on behalf of both, so that the pauses of both end.
+    pub(super) async fn check(&self, points: &Flusher) -> Result<(), Error> {
+        points.check().await?;
+        match &self.delivery {
+            Some(own) => own.flusher.check().await,
+            None => Ok(()),
+        }
+    }
+
+    /// Shuts both down at the same time.
+    pub(super) async fn shutdown(
+        &self,
+        points: &Flusher,
+        requests: &Arc<Buffer>,
+        timeout: Duration,
+    ) -> ShutdownReport {
+        let Some(own) = self.delivery.clone() else { return points.shutdown(timeout).await };
+        let (ending, requests) = (own.clone(), Arc::clone(requests));
+        // A task, so that it goes on when this future is dropped.
+        let ended = points.runtime().spawn(async move { ending.shutdown(requests, timeout).await });
+        let (points, ended) = tokio::join!(points.shutdown(timeout), ended);
+        let own = match ended {
+            Ok(report) => report,
+            // The runtime is gone, and the flusher with it.
+            Err(_) => own.flusher.shutdown(Duration::ZERO).await,
+        };
+        points.merge(own)
+    }
+
+    /// Adds the statistics of rollups to those of points.
+    pub(super) fn stats(&self, points: Stats) -> Stats {
+        let mut stats = match &self.delivery {
+            Some(own) => points.merge(own.flusher.stats()),
+            None => points,
+        };
+        stats.rollup = Some(self.counts.snapshot().stats());
+        stats
+    }
+}

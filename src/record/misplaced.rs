@@ -1,0 +1,53 @@
+//! Warnings of a layer, or of data, that is in the wrong place.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::stats::DETACHED;
+
+/// Warns when a service's requests have no routes: the layer is then most likely in a place where no router was yet.
+#[derive(Debug, Default)]
+pub(crate) struct Unmatched {
+    any_matched: AtomicBool,
+    count: AtomicU64,
+}
+
+impl Unmatched {
+    #[inline]
+    pub(crate) fn look(&self, is_matched: bool) {
+        if self.any_matched.load(Ordering::Relaxed) {
+            return;
+        }
+        if is_matched {
+            return self.any_matched.store(true, Ordering::Relaxed);
+        }
+        if self.count.fetch_add(1, Ordering::Relaxed) + 1 == UNMATCHED_BEFORE_WARNING {
+            tracing::warn!(
+                target: "tower_influx",
+                "the first {UNMATCHED_BEFORE_WARNING} requests all had no route, so their points cannot be told apart: with axum \
+                 add the layer by `Router::layer` after the routes, elsewhere name routes with `MonitoringLayer::route`"
+            );
+        }
+    }
+}
+
+/// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
+pub(crate) fn count_detached() {
+    DETACHED.add(1);
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if !DISABLED.load(Ordering::Relaxed) && !WARNED.swap(true, Ordering::Relaxed) {
+        tracing::warn!(
+            target: "tower_influx",
+            "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
+             outside of the layer, or in a spawned task; take it before the spawn, or use `MonitoringLayer::insert_data`"
+        );
+    }
+}
+
+/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked for, and no warning is due.
+pub(crate) fn note_disabled() {
+    DISABLED.store(true, Ordering::Relaxed);
+}
+
+static DISABLED: AtomicBool = AtomicBool::new(false);
+
+const UNMATCHED_BEFORE_WARNING: u64 = 100;

@@ -1,0 +1,68 @@
+//! Requests on their way into the rollups.
+
+use std::sync::Arc;
+
+use http::StatusCode;
+
+use crate::{
+    line_protocol::{Extras, RollupTagNames},
+    record::rollup::{EndedRequest, Rollup, RouteKey},
+    settings::Settings,
+};
+
+/// Counts the requests of one monitor.
+#[derive(Debug)]
+pub(crate) struct RequestCounter {
+    pub(crate) rollup: Arc<Rollup>,
+    /// Extra tags that keys have.
+    tags: RollupTagNames,
+}
+
+/// What is counted of a request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct CountedRequest<'a> {
+    pub(crate) started: u32,
+    pub(crate) route: RouteKey<'a>,
+    pub(crate) status: u16,
+    pub(crate) failed: bool,
+    /// Empty where none is known.
+    pub(crate) error_code: &'a str,
+    pub(crate) nanoseconds: u64,
+    pub(crate) kept: bool,
+}
+
+impl RequestCounter {
+    pub(crate) fn new(rollup: Arc<Rollup>, settings: &Settings) -> Self {
+        Self { rollup, tags: RollupTagNames::new(&settings.rollup.tags) }
+    }
+
+    /// Whether the extras of a request have a part in what it is counted by.
+    #[inline]
+    pub(crate) fn needs_tags(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
+    /// `space` is empty, and is left so.
+    #[inline]
+    pub(crate) fn end(&self, request: &CountedRequest<'_>, extras: Option<&Extras>, space: &mut Vec<u8>) {
+        if let Some(extras) = extras.filter(|_| self.needs_tags()) {
+            self.tags.select(extras, space);
+        }
+        let status = StatusCode::from_u16(request.status);
+        let error_code = match (request.failed, request.error_code) {
+            (false, _) => "",
+            (true, "") => status.as_ref().map_or("other", StatusCode::as_str),
+            (true, code) => code,
+        };
+        self.rollup.end(&EndedRequest {
+            started: request.started,
+            route: request.route,
+            status: request.status,
+            error_code,
+            tags: space,
+            nanoseconds: request.nanoseconds,
+            kept: request.kept,
+        });
+        space.clear();
+    }
+}

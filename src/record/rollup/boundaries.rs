@@ -1,0 +1,348 @@
+//! Into which bucket of a histogram a duration belongs, and what a bucket stands for.
+
+use std::{fmt, time::Duration};
+
+/// Boundaries of a histogram: rising durations in nanoseconds. A bucket holds what is above the
+/// boundary before it and at most its own; one more holds what is above all of them.
+#[derive(Clone)]
+pub(crate) struct Boundaries {
+    edges: Box<[u64]>,
+    /// Where the first bucket begins when a duration is to stand for it.
+    floor: u64,
+    /// For each cell of the number line the first bucket that reaches into it. A cell is a sixteenth
+    /// of a power of two, so the bucket of a duration is found in one load and a step or two; a
+    /// binary search would take eight steps.
+    first: Box<[u8]>,
+}
+
+impl Boundaries {
+    /// The built-in boundaries: a quantile is at most 5 % off from 100 µs to 60 s, and at most 15 %
+    /// from 1 µs to 1 hour.
+    pub(crate) fn fine() -> Self {
+        Self { floor: 1_000, ..Self::new(&FINE) }
+    }
+
+    /// Boundaries of the settings. See [`new`](Self::new).
+    pub(crate) fn of(ends: &[Duration]) -> Self {
+        let nanoseconds = |end: &Duration| u64::try_from(end.as_nanos()).unwrap_or(u64::MAX);
+        Self::new(&ends.iter().map(nanoseconds).collect::<Vec<_>>())
+    }
+
+    /// Boundaries that rise, at most [`MOST_BOUNDARIES`].
+    pub(crate) fn new(edges: &[u64]) -> Self {
+        let edges = &edges[..edges.len().min(MOST_BOUNDARIES)];
+        debug_assert!(edges.is_sorted_by(|one, next| one < next), "boundaries must rise");
+        let first = (0..CELLS).map(|cell| edges.partition_point(|edge| *edge < cell_start(cell)) as u8);
+        Self { edges: edges.into(), floor: 1, first: first.collect() }
+    }
+
+    /// How many buckets there are.
+    pub(crate) fn buckets(&self) -> usize {
+        self.edges.len() + 1
+    }
+
+    /// Returns the bucket of a duration.
+    #[inline]
+    pub(crate) fn bucket(&self, nanoseconds: u64) -> usize {
+        let mut bucket = usize::from(self.first[cell(nanoseconds)]);
+        while self.edges.get(bucket).is_some_and(|edge| *edge < nanoseconds) {
+            bucket += 1;
+        }
+        bucket
+    }
+
+    /// Returns the greatest duration of a bucket; `None` for the last one, which has no end.
+    pub(crate) fn end(&self, bucket: usize) -> Option<u64> {
+        self.edges.get(bucket).copied()
+    }
+
+    /// Returns the duration that stands for all of a bucket: the geometric mean of its ends, which is
+    /// equally far, as a ratio, from both. The extremes that were seen bound it.
+    fn middle(&self, bucket: usize, min: u64, max: u64) -> u64 {
+        let before = bucket.checked_sub(1).and_then(|before| self.end(before));
+        let start = before.unwrap_or(self.floor).max(min);
+        let end = self.end(bucket).unwrap_or(max).min(max);
+        let mean = (start as f64 * end as f64).sqrt();
+        (mean as u64).clamp(min, max)
+    }
+
+    /// Returns the duration that the share `quantile` of `count` durations did not exceed, as far as
+    /// the buckets tell.
+    pub(crate) fn quantile(&self, counts: &[u64], quantile: f64, min: u64, max: u64) -> u64 {
+        let count: u64 = counts.iter().sum();
+        let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count.max(1));
+        let mut seen = 0;
+        for (bucket, of_bucket) in counts.iter().enumerate() {
+            seen += of_bucket;
+            if seen >= rank {
+                return self.middle(bucket, min, max);
+            }
+        }
+        max
+    }
+}
+
+impl fmt::Debug for Boundaries {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Boundaries({} buckets)", self.buckets())
+    }
+}
+
+#[inline]
+fn cell(nanoseconds: u64) -> usize {
+    if nanoseconds < 16 {
+        return nanoseconds as usize;
+    }
+    let exponent = u64::BITS - 1 - nanoseconds.leading_zeros();
+    (exponent as usize - 3) * 16 + (nanoseconds >> (exponent - 4)) as usize % 16
+}
+
+fn cell_start(cell: usize) -> u64 {
+    if cell < 16 {
+        return cell as u64;
+    }
+    (16 + cell as u64 % 16) << (cell / 16 - 1)
+}
+
+const CELLS: usize = 61 * 16;
+
+/// As many as the number of a bucket can tell apart.
+const MOST_BOUNDARIES: usize = 254;
+
+/// Durations in nanoseconds: 17 steps to 100 µs, 137 to 60 s, 15 to 1 hour, each of the same ratio but
+/// for rounding. Part of the format: replicas of all versions write fields with these names, so no
+/// number here may ever change. Together with the bucket above they make 170 fields.
+const FINE: [u64; 169] = [
+    1_310,
+    1_720,
+    2_250,
+    2_960,
+    3_870,
+    5_080,
+    6_660,
+    8_730,
+    11_500,
+    15_000,
+    19_700,
+    25_800,
+    33_800,
+    44_400,
+    58_200,
+    76_300,
+    100_000,
+    110_200,
+    121_440,
+    133_820,
+    147_470,
+    162_510,
+    179_080,
+    197_350,
+    217_480,
+    239_660,
+    264_100,
+    291_030,
+    320_710,
+    353_420,
+    389_460,
+    429_180,
+    472_960,
+    521_190,
+    574_350,
+    632_920,
+    697_470,
+    768_600,
+    846_990,
+    933_370,
+    1_028_600,
+    1_133_500,
+    1_249_100,
+    1_376_400,
+    1_516_800,
+    1_671_500,
+    1_842_000,
+    2_029_900,
+    2_236_900,
+    2_465_000,
+    2_716_400,
+    2_993_400,
+    3_298_700,
+    3_635_200,
+    4_005_900,
+    4_414_400,
+    4_864_600,
+    5_360_800,
+    5_907_500,
+    6_510_000,
+    7_173_900,
+    7_905_600,
+    8_711_800,
+    9_600_300,
+    10_579_000,
+    11_658_000,
+    12_847_000,
+    14_158_000,
+    15_602_000,
+    17_193_000,
+    18_946_000,
+    20_878_000,
+    23_008_000,
+    25_354_000,
+    27_940_000,
+    30_789_000,
+    33_929_000,
+    37_390_000,
+    41_203_000,
+    45_405_000,
+    50_036_000,
+    55_139_000,
+    60_762_000,
+    66_959_000,
+    73_788_000,
+    81_314_000,
+    89_607_000,
+    98_745_000,
+    108_820_000,
+    119_910_000,
+    132_140_000,
+    145_620_000,
+    160_470_000,
+    176_840_000,
+    194_870_000,
+    214_750_000,
+    236_650_000,
+    260_780_000,
+    287_380_000,
+    316_690_000,
+    348_990_000,
+    384_580_000,
+    423_800_000,
+    467_020_000,
+    514_650_000,
+    567_140_000,
+    624_980_000,
+    688_720_000,
+    758_960_000,
+    836_360_000,
+    921_660_000,
+    1_015_700_000,
+    1_119_200_000,
+    1_233_400_000,
+    1_359_200_000,
+    1_497_800_000,
+    1_650_500_000,
+    1_818_900_000,
+    2_004_400_000,
+    2_208_800_000,
+    2_434_100_000,
+    2_682_300_000,
+    2_955_900_000,
+    3_257_300_000,
+    3_589_500_000,
+    3_955_600_000,
+    4_359_000_000,
+    4_803_600_000,
+    5_293_500_000,
+    5_833_400_000,
+    6_428_300_000,
+    7_083_900_000,
+    7_806_400_000,
+    8_602_500_000,
+    9_479_900_000,
+    10_447_000_000,
+    11_512_000_000,
+    12_686_000_000,
+    13_980_000_000,
+    15_406_000_000,
+    16_977_000_000,
+    18_708_000_000,
+    20_616_000_000,
+    22_719_000_000,
+    25_036_000_000,
+    27_589_000_000,
+    30_403_000_000,
+    33_504_000_000,
+    36_921_000_000,
+    40_686_000_000,
+    44_836_000_000,
+    49_408_000_000,
+    54_447_000_000,
+    60_000_000_000,
+    78_800_000_000,
+    104_000_000_000,
+    136_000_000_000,
+    179_000_000_000,
+    235_000_000_000,
+    309_000_000_000,
+    405_000_000_000,
+    533_000_000_000,
+    700_000_000_000,
+    920_000_000_000,
+    1_210_000_000_000,
+    1_590_000_000_000,
+    2_090_000_000_000,
+    2_740_000_000_000,
+    3_600_000_000_000,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn neighbours(edge: u64) -> [u64; 3] {
+        [edge - 1, edge, edge + 1]
+    }
+
+    #[test]
+    fn every_duration_is_in_the_bucket_that_a_search_finds() {
+        let own = [1, 2, 17, 1_000, 1_000_000, u64::MAX / 2];
+        for boundaries in [Boundaries::fine(), Boundaries::new(&own), Boundaries::new(&[])] {
+            let edges = boundaries.edges.clone();
+            let powers = (0..64).map(|power| 1u64 << power);
+            let near = edges.iter().copied().chain(powers).flat_map(neighbours);
+            for duration in near.chain([0, u64::MAX]) {
+                let found = edges.partition_point(|edge| *edge < duration);
+                assert_eq!(boundaries.bucket(duration), found, "{duration} of {boundaries:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn cells_begin_where_they_say() {
+        for number in 0..CELLS {
+            assert_eq!(cell(cell_start(number)), number);
+        }
+        assert_eq!(cell(u64::MAX), CELLS - 1);
+    }
+
+    #[test]
+    fn the_built_in_boundaries_keep_their_promise() {
+        let fine = Boundaries::fine();
+        assert_eq!(fine.buckets(), 170);
+        // From the low end of the promise to the high one, each duration alone and with others around.
+        let mut duration = 1_000u64;
+        while duration <= 3_600_000_000_000 {
+            let mut counts = vec![0; fine.buckets()];
+            counts[fine.bucket(duration)] = 3;
+            counts[0] += 1;
+            let told = fine.quantile(&counts, 0.5, 1, u64::MAX);
+            let error = (told as f64 / duration as f64 - 1.0).abs();
+            let bound = if (100_000..=60_000_000_000).contains(&duration) { 0.05 } else { 0.15 };
+            assert!(error <= bound, "{duration} ns is told as {told} ns: {:.1} % off", error * 100.0);
+            duration += (duration / 150).max(1);
+        }
+    }
+
+    #[test]
+    fn quantiles_stay_within_what_was_seen() {
+        let fine = Boundaries::fine();
+        let mut counts = vec![0; fine.buckets()];
+        counts[fine.bucket(5_000_000)] = 10;
+        for quantile in [0.0, 0.5, 0.99, 1.0] {
+            assert_eq!(fine.quantile(&counts, quantile, 5_000_000, 5_000_000), 5_000_000);
+        }
+        assert_eq!(fine.quantile(&vec![0; fine.buckets()], 0.5, 0, 0), 0);
+        let mut counts = vec![0; fine.buckets()];
+        counts[fine.buckets() - 1] = 1;
+        assert_eq!(fine.quantile(&counts, 0.5, u64::MAX, u64::MAX), u64::MAX);
+    }
+}

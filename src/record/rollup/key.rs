@@ -1,0 +1,192 @@
+//! What requests are counted by, and how many different ones there can be.
+
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::quality::RandomState;
+
+use crate::{
+    point::schema::OVERFLOW,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+/// A method and a resource, as the tag `route` has them.
+#[derive(Debug)]
+pub(crate) struct RouteName {
+    /// Smaller than the number of routes.
+    pub(crate) id: u32,
+    pub(crate) method: &'static str,
+    pub(crate) resource: Box<str>,
+}
+
+/// One line of an interval.
+#[derive(Debug)]
+pub(crate) struct Key {
+    /// Smaller than the number of keys.
+    pub(crate) id: u32,
+    pub(crate) route: Arc<RouteName>,
+    pub(crate) status: u16,
+    /// Empty for requests that did not fail.
+    pub(crate) error_code: Box<str>,
+    /// Encoded as line protocol has them: `,key=value` each.
+    pub(crate) tags: Box<[u8]>,
+}
+
+/// A key as a request brings it, without anything of its own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyParts<'a> {
+    pub(crate) route: u32,
+    pub(crate) status: u16,
+    pub(crate) error_code: &'a str,
+    pub(crate) tags: &'a [u8],
+}
+
+/// All routes and keys of one monitor. They are never forgotten, and their number is bounded.
+#[derive(Debug)]
+pub(crate) struct Keys {
+    limit: usize,
+    known: Mutex<Known>,
+    warned: AtomicBool,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    routes: Vec<Arc<RouteName>>,
+    route_ids: HashMap<(&'static str, Box<str>), u32, RandomState>,
+    keys: Vec<Arc<Key>>,
+    key_ids: HashMap<OwnedParts, u32, RandomState>,
+    /// How many keys count in the limit; those of the overflow do not.
+    limited: usize,
+}
+
+/// The four of [`KeyParts`].
+type OwnedParts = (u32, u16, Box<str>, Box<[u8]>);
+
+impl Key {
+    pub(crate) fn parts(&self) -> KeyParts<'_> {
+        let Self { route, status, error_code, tags, .. } = self;
+        KeyParts { route: route.id, status: *status, error_code, tags }
+    }
+}
+
+impl KeyParts<'_> {
+    /// Spreads the key over the upper bits.
+    #[inline]
+    pub(crate) fn hash(&self) -> u64 {
+        let plain = u64::from(self.route) << 16 | u64::from(self.status);
+        let hash = plain.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        if self.error_code.is_empty() && self.tags.is_empty() { hash } else { self.hash_all(hash) }
+    }
+
+    fn hash_all(&self, hash: u64) -> u64 {
+        use crate::sync::atomic_hash_set::{finish, hash_names};
+        finish(hash_names(hash_names(hash, self.error_code.as_bytes()) ^ 0xff, self.tags))
+    }
+
+    #[inline]
+    pub(crate) fn is_of(&self, key: &Key) -> bool {
+        key.route.id == self.route
+            && key.status == self.status
+            && *key.error_code == *self.error_code
+            && *key.tags == *self.tags
+    }
+}
+
+impl Keys {
+    /// At most `limit` keys, and as many routes; what is beyond counts under [`OVERFLOW`].
+    pub(crate) fn new(limit: usize) -> Self {
+        Self { limit, known: Mutex::default(), warned: AtomicBool::new(false) }
+    }
+
+    /// The route of this name, which is entered if it is new. Takes a lock: not for the usual request.
+    pub(crate) fn route(&self, method: &'static str, resource: &str) -> Arc<RouteName> {
+        let mut known = self.lock();
+        if let Some(route) = known.find_route(method, resource) {
+            return route;
+        }
+        // The methods of the overflow are few, and one of each may stand beyond the limit.
+        let resource = if known.routes.len() < self.limit { resource } else { self.overflow() };
+        known.find_route(method, resource).unwrap_or_else(|| known.add_route(method, resource))
+    }
+
+    /// The key of these parts, which is entered if it is new. Takes a lock: not for the usual request.
+    pub(crate) fn key(&self, parts: KeyParts<'_>) -> Arc<Key> {
+        let mut known = self.lock();
+        if let Some(key) = known.find_key(parts) {
+            return key;
+        }
+        let Some(route) = known.routes.get(parts.route as usize).cloned() else {
+            debug_assert!(false, "a route that nobody has entered");
+            return known
+                .add_key(parts, Arc::new(RouteName { id: 0, method: "OTHER", resource: OVERFLOW.into() }));
+        };
+        if known.limited < self.limit {
+            known.limited += 1;
+            return known.add_key(parts, route);
+        }
+        let resource = self.overflow();
+        let route = known
+            .find_route(route.method, resource)
+            .unwrap_or_else(|| known.add_route(route.method, resource));
+        // The status stays, so errors stay errors.
+        let error_code = if parts.error_code.is_empty() { "" } else { OVERFLOW };
+        let parts = KeyParts { route: route.id, status: parts.status, error_code, tags: &[] };
+        known.find_key(parts).unwrap_or_else(|| known.add_key(parts, route))
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Key>> {
+        self.lock().keys.clone()
+    }
+
+    pub(crate) fn routes(&self) -> Vec<Arc<RouteName>> {
+        self.lock().routes.clone()
+    }
+
+    fn overflow(&self) -> &'static str {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                limit = self.limit,
+                "rollups have as many different keys as `limits.rollup_keys` allows: further requests are counted with \
+                 the route `{OVERFLOW}`; raise the limit, or list fewer tags in `rollup.tags` (said once)"
+            );
+        }
+        OVERFLOW
+    }
+
+    fn lock(&self) -> crate::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn find_route(&self, method: &'static str, resource: &str) -> Option<Arc<RouteName>> {
+        let id = self.route_ids.get(&(method, Box::from(resource)))?;
+        self.routes.get(*id as usize).cloned()
+    }
+
+    fn add_route(&mut self, method: &'static str, resource: &str) -> Arc<RouteName> {
+        let id = self.routes.len() as u32;
+        let route = Arc::new(RouteName { id, method, resource: resource.into() });
+        self.route_ids.insert((method, resource.into()), id);
+        self.routes.push(Arc::clone(&route));
+        route
+    }
+
+    fn find_key(&self, parts: KeyParts<'_>) -> Option<Arc<Key>> {
+        let KeyParts { route, status, error_code, tags } = parts;
+        let id = self.key_ids.get(&(route, status, error_code.into(), tags.into()))?;
+        self.keys.get(*id as usize).cloned()
+    }
+
+    fn add_key(&mut self, parts: KeyParts<'_>, route: Arc<RouteName>) -> Arc<Key> {
+        let KeyParts { status, error_code, tags, .. } = parts;
+        let id = self.keys.len() as u32;
+        let key = Arc::new(Key { id, route, status, error_code: error_code.into(), tags: tags.into() });
+        self.key_ids.insert((parts.route, status, error_code.into(), tags.into()), id);
+        self.keys.push(Arc::clone(&key));
+        key
+    }
+}

@@ -1,0 +1,131 @@
+//! An interval as lines in the measurement `requests_rollup`.
+
+use std::time::Duration;
+
+use super::{
+    boundaries::Boundaries,
+    key::{Key, RouteName},
+    table::Sum,
+};
+use crate::{
+    line_protocol::{RollupTags, StaticTags, rollup_end, rollup_head},
+    point::{number_format, schema},
+};
+
+/// What all lines of a monitor have in common.
+#[derive(Debug)]
+pub(crate) struct LineTemplate {
+    static_tags: StaticTags,
+    /// Each bucket and its field's name, sorted by that; none where histograms are not written.
+    buckets: Box<[(String, usize)]>,
+}
+
+/// The interval that a line is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Interval {
+    /// Its end, unique.
+    pub(super) stamp: i64,
+    pub(super) length: Duration,
+}
+
+impl LineTemplate {
+    pub(crate) fn new(static_tags: StaticTags, boundaries: &Boundaries, with_histogram: bool) -> Self {
+        let count = if with_histogram { boundaries.buckets() } else { 0 };
+        let mut buckets: Box<[_]> =
+            (0..count).map(|bucket| (bucket_name(boundaries.end(bucket)), bucket)).collect();
+        buckets.sort();
+        Self { static_tags, buckets }
+    }
+
+    pub(super) fn write_key(
+        &self,
+        out: &mut Vec<u8>,
+        key: &Key,
+        sum: &Sum,
+        boundaries: &Boundaries,
+        interval: Interval,
+    ) {
+        let tags = RollupTags {
+            method: key.route.method,
+            resource: &key.route.resource,
+            status: Some(key.status),
+            error_code: &key.error_code,
+            extra: &key.tags,
+        };
+        rollup_head(out, schema::REQUESTS_ROLLUP, &self.static_tags, &tags);
+        let mut fields = Fields { out, separator: b' ' };
+        for (name, bucket) in &self.buckets {
+            match sum.buckets.get(*bucket) {
+                Some(count) if *count > 0 => fields.integer(name, *count),
+                _ => {}
+            }
+        }
+        let tally = &sum.tally;
+        fields.integer("count", tally.count);
+        fields.seconds("execution_time_max", tally.max);
+        fields.seconds("execution_time_min", tally.min);
+        for (name, quantile) in QUANTILES {
+            fields.seconds(name, boundaries.quantile(&sum.buckets, quantile, tally.min, tally.max));
+        }
+        fields.seconds("execution_time_sum", tally.sum);
+        fields.duration("interval", interval.length);
+        fields.integer("kept", tally.kept);
+        rollup_end(out, interval.stamp);
+    }
+
+    pub(super) fn write_running(
+        &self,
+        out: &mut Vec<u8>,
+        route: &RouteName,
+        running: i64,
+        interval: Interval,
+    ) {
+        let RouteName { method, resource, .. } = route;
+        let tags = RollupTags { method, resource, status: None, error_code: "", extra: &[] };
+        rollup_head(out, schema::REQUESTS_ROLLUP, &self.static_tags, &tags);
+        let mut fields = Fields { out, separator: b' ' };
+        fields.integer("running", running.unsigned_abs());
+        rollup_end(out, interval.stamp);
+    }
+}
+
+/// The name of a bucket's field: its end in seconds.
+pub(crate) fn bucket_name(end: Option<u64>) -> String {
+    let Some(end) = end else { return "bucket_inf".to_owned() };
+    let (seconds, nanoseconds) = (end / BILLION, end % BILLION);
+    let digits = format!("{seconds}.{nanoseconds:09}");
+    format!("bucket_{}", digits.trim_end_matches('0').trim_end_matches('.'))
+}
+
+struct Fields<'a> {
+    out: &'a mut Vec<u8>,
+    separator: u8,
+}
+
+impl Fields<'_> {
+    fn name(&mut self, name: &str) {
+        self.out.push(self.separator);
+        self.separator = b',';
+        self.out.extend_from_slice(name.as_bytes());
+        self.out.push(b'=');
+    }
+
+    fn integer(&mut self, name: &str, number: u64) {
+        self.name(name);
+        number_format::integer(self.out, i64::try_from(number).unwrap_or(i64::MAX));
+        self.out.push(b'i');
+    }
+
+    fn seconds(&mut self, name: &str, nanoseconds: u64) {
+        self.duration(name, Duration::from_nanos(nanoseconds));
+    }
+
+    fn duration(&mut self, name: &str, duration: Duration) {
+        self.name(name);
+        number_format::seconds(self.out, duration);
+    }
+}
+
+const BILLION: u64 = 1_000_000_000;
+const QUANTILES: [(&str, f64); 3] =
+    [("execution_time_p50", 0.5), ("execution_time_p95", 0.95), ("execution_time_p99", 0.99)];

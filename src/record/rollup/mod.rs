@@ -1,0 +1,325 @@
+//! Requests counted by key and interval, exactly, whatever becomes of their points.
+//!
+//! A request adds to counts in its thread's shard when it starts and when it ends, under that
+//! shard's lock. At the end of an interval, and whenever somebody looks, the counts of all shards
+//! are taken by exchanging tables, shard by shard, and are added to two sums: what is to be written
+//! next, and the totals since the start.
+//!
+//! What is to be written stays there until the buffer of the rollups has taken its line. So when that
+//! buffer has no room, as in a long outage, no count is lost: intervals become longer.
+//!
+//! # Ledger
+//!
+//! `started = running + left out + ended` and `ended = rolled up + in the open interval`, at every snapshot. Each
+//! is counted by itself: `started` and `ended` by shard, `running` by shard and route (a request may
+//! end on another shard than it started on, so one shard's may be negative), the open interval by
+//! key, and `rolled up` from the lines that were taken. A shard's counts change together under its lock,
+//! and the lock of the sums is held while shards are taken, so the equations hold at every moment.
+//!
+//! # Memory
+//!
+//! For each key in use: about 0.8 KiB for each shard that has seen it, twice, since one table is
+//! counted in while the other is added up; and twice 1.4 KiB for the sums. All for the built-in
+//! histogram, and at most `limits.rollup_keys` keys and a few for what is beyond.
+
+use std::{collections::HashMap, fmt, mem, sync::Arc, thread};
+
+use foldhash::quality::RandomState;
+
+use crate::sync::{
+    Mutex, MutexGuard, PoisonError, TryLockError,
+    shard::{Padded, shard},
+};
+
+mod boundaries;
+mod key;
+mod lines;
+mod snapshot;
+mod sums;
+mod table;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use boundaries::Boundaries;
+pub(crate) use key::{Key, KeyParts, RouteName};
+pub(crate) use lines::LineTemplate;
+pub(crate) use sums::RollupCounts;
+pub(crate) use table::Sum;
+
+use key::Keys;
+use sums::Sums;
+use table::Table;
+
+/// See the module.
+pub(crate) struct Rollup {
+    shards: Box<[Padded<Mutex<Shard>>]>,
+    boundaries: Boundaries,
+    keys: Keys,
+    sums: Mutex<Sums>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    started: u64,
+    ended: u64,
+    left_out: u64,
+    kept: u64,
+    /// By route.
+    running: Vec<i64>,
+    /// Routes that come as text, by hash.
+    routes: HashMap<u64, Arc<RouteName>, RandomState>,
+    table: Table,
+}
+
+/// The route of a request, as its start knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RouteKey<'a> {
+    /// From [`Rollup::route`].
+    Known(u32),
+    Text(&'static str, &'a str),
+}
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EndedRequest<'a> {
+    /// What its start has returned.
+    pub(crate) started: u32,
+    pub(crate) route: RouteKey<'a>,
+    pub(crate) status: u16,
+    /// Empty for requests that did not fail.
+    pub(crate) error_code: &'a str,
+    /// See [`Key::tags`].
+    pub(crate) tags: &'a [u8],
+    pub(crate) nanoseconds: u64,
+    pub(crate) kept: bool,
+}
+
+impl Rollup {
+    pub(crate) fn new(boundaries: Boundaries, keys: usize) -> Self {
+        let cores = thread::available_parallelism().map_or(1, Into::into);
+        Self::with_shards(cores, boundaries, keys)
+    }
+
+    /// For tests and models, which must not depend on the machine.
+    pub(crate) fn with_shards(shards: usize, boundaries: Boundaries, keys: usize) -> Self {
+        let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
+        Self {
+            shards: (0..shards).map(|_| Padded::default()).collect(),
+            boundaries,
+            keys: Keys::new(keys),
+            sums: Mutex::new(Sums::new(shards)),
+        }
+    }
+
+    /// Returns the number of a route, for [`RouteKey::Known`].
+    pub(crate) fn route(&self, method: &'static str, resource: &str) -> u32 {
+        self.keys.route(method, resource).id
+    }
+
+    /// Counts the start of a request. Returns what its end must bring.
+    #[inline]
+    pub(crate) fn start(&self, route: RouteKey<'_>) -> u32 {
+        let mut shard = self.lock_own();
+        let route = self.number(&mut shard, route);
+        shard.started += 1;
+        shard.add_running(route, 1);
+        route
+    }
+
+    /// Counts the end of a request.
+    #[inline]
+    pub(crate) fn end(&self, request: &EndedRequest<'_>) {
+        let bucket = self.boundaries.bucket(request.nanoseconds);
+        let mut shard = self.lock_own();
+        let EndedRequest { route, status, error_code, tags, .. } = *request;
+        let parts = KeyParts { route: self.number(&mut shard, route), status, error_code, tags };
+        shard.ended += 1;
+        shard.kept += u64::from(request.kept);
+        shard.add_running(request.started, -1);
+        if let Some(cell) = shard.table.find(parts, parts.hash()) {
+            return cell.record(request.nanoseconds, bucket, request.kept);
+        }
+        self.end_new(&mut shard, parts, request, bucket);
+    }
+
+    /// Ends a request that is not to be counted.
+    pub(crate) fn leave_out(&self, started: u32) {
+        let mut shard = self.lock_own();
+        shard.left_out += 1;
+        shard.add_running(started, -1);
+    }
+
+    /// For a key that this shard has not seen since its table was made.
+    #[cold]
+    #[inline(never)]
+    fn end_new(&self, shard: &mut Shard, parts: KeyParts<'_>, request: &EndedRequest<'_>, bucket: usize) {
+        // Beyond the limit of keys it is another one than was asked for.
+        let key = self.keys.key(parts);
+        let hash = key.parts().hash();
+        if shard.table.find(key.parts(), hash).is_none() {
+            shard.table.add(Arc::clone(&key), self.boundaries.buckets());
+        }
+        if let Some(cell) = shard.table.find(key.parts(), hash) {
+            cell.record(request.nanoseconds, bucket, request.kept);
+        }
+    }
+
+    /// The boundaries of its histograms.
+    pub(crate) fn boundaries(&self) -> &Boundaries {
+        &self.boundaries
+    }
+
+    /// Hands each line of the interval that ends now to `push`, and begins the next. What `push` does not
+    /// take stays in the interval. Returns how many lines were taken.
+    pub(crate) fn write_interval(
+        &self,
+        template: &LineTemplate,
+        push: &mut dyn FnMut(&[u8], usize) -> bool,
+    ) -> usize {
+        let mut sums = self.sums();
+        let running = self.collect(&mut sums);
+        sums.write(template, &self.boundaries, &self.keys, &running, push)
+    }
+
+    /// Returns the totals since the start, and the requests that run by route.
+    pub(crate) fn totals(&self) -> Totals {
+        let mut sums = self.sums();
+        let running = self.collect(&mut sums);
+        let totals = sums.totals();
+        drop(sums);
+        let routes = self.keys.routes().into_iter();
+        let running = routes.zip(running.into_iter().chain(std::iter::repeat(0))).collect();
+        Totals { keys: self.keys.all().into_iter().zip(totals).collect(), running }
+    }
+
+    /// The ledger, without ending the open interval.
+    pub(crate) fn snapshot(&self) -> RollupCounts {
+        self.counts(&self.sums())
+    }
+
+    fn counts(&self, sums: &Sums) -> RollupCounts {
+        let before =
+            RollupCounts { open: sums.open(), rolled_up: sums.rolled_up(), ..RollupCounts::default() };
+        self.locked().fold(before, |counts, shard| RollupCounts {
+            started: counts.started + shard.started,
+            ended: counts.ended + shard.ended,
+            left_out: counts.left_out + shard.left_out,
+            kept: counts.kept + shard.kept,
+            running: counts.running + shard.running.iter().sum::<i64>(),
+            open: counts.open + shard.table.count(),
+            ..counts
+        })
+    }
+
+    /// Adds what the shards have counted to the sums. Returns how many requests of each route run.
+    fn collect(&self, sums: &mut Sums) -> Vec<i64> {
+        let mut running = Vec::new();
+        for (number, Padded(shard)) in self.shards.iter().enumerate() {
+            let mut spare = sums.take_spare(number);
+            let mut shard = lock(shard);
+            mem::swap(&mut shard.table, &mut spare);
+            if running.len() < shard.running.len() {
+                running.resize(shard.running.len(), 0);
+            }
+            running.iter_mut().zip(&shard.running).for_each(|(sum, of_shard)| *sum += of_shard);
+            drop(shard);
+            spare.take(|cell| sums.add(cell));
+            sums.put_spare(number, spare);
+        }
+        running
+    }
+
+    #[inline]
+    fn number(&self, shard: &mut Shard, route: RouteKey<'_>) -> u32 {
+        match route {
+            RouteKey::Known(number) => number,
+            RouteKey::Text(method, resource) => self.number_of_text(shard, method, resource),
+        }
+    }
+
+    #[inline(never)]
+    fn number_of_text(&self, shard: &mut Shard, method: &'static str, resource: &str) -> u32 {
+        use std::hash::BuildHasher;
+        let hash = shard.routes.hasher().hash_one((method, resource));
+        match shard.routes.get(&hash) {
+            Some(route) if route.method == method && *route.resource == *resource => return route.id,
+            _ => {}
+        }
+        let route = self.keys.route(method, resource);
+        // Beyond the limit names come without end.
+        if *route.resource == *resource {
+            shard.routes.insert(hash, Arc::clone(&route));
+        }
+        route.id
+    }
+
+    /// The lock of the thread's own shard, or of the next one while somebody else holds that.
+    #[inline(always)]
+    fn lock_own(&self) -> MutexGuard<'_, Shard> {
+        match self.place(0).try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => self.lock_next(),
+        }
+    }
+
+    #[cold]
+    fn lock_next(&self) -> MutexGuard<'_, Shard> {
+        match self.place(1).try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => lock(self.place(0)),
+        }
+    }
+
+    #[inline]
+    fn place(&self, step: usize) -> &Mutex<Shard> {
+        &self.shards[(shard() + step) & (self.shards.len() - 1)].0
+    }
+
+    /// Every shard, one after the other, never two at once.
+    fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.shards.iter().map(|Padded(shard)| lock(shard))
+    }
+
+    fn sums(&self) -> MutexGuard<'_, Sums> {
+        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All that was counted since the start.
+#[derive(Debug)]
+pub(crate) struct Totals {
+    pub(crate) keys: Vec<(Arc<Key>, Sum)>,
+    /// A request that changes its thread while this is read may count twice or not at all.
+    pub(crate) running: Vec<(Arc<RouteName>, i64)>,
+}
+
+impl Shard {
+    #[inline]
+    fn add_running(&mut self, route: u32, change: i64) {
+        match self.running.get_mut(route as usize) {
+            Some(running) => *running += change,
+            None => self.add_route(route, change),
+        }
+    }
+
+    #[cold]
+    fn add_route(&mut self, route: u32, change: i64) {
+        self.running.resize(route as usize + 1, 0);
+        self.running[route as usize] = change;
+    }
+}
+
+impl fmt::Debug for Rollup {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Rollup").field("boundaries", &self.boundaries).finish_non_exhaustive()
+    }
+}
+
+/// The code under these locks panics only if it is wrong; the next request must not pay for that.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+const MOST_SHARDS: usize = 32;

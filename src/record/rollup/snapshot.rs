@@ -1,0 +1,79 @@
+//! The totals as an application reads them.
+
+use std::time::Duration;
+
+use super::{
+    Totals,
+    boundaries::Boundaries,
+    key::{Key, RouteName},
+    sums::RollupCounts,
+    table::Sum,
+};
+use crate::{
+    line_protocol::parse,
+    point::Point,
+    stats::{RollupRow, RollupSnapshot, RollupStats},
+};
+
+impl Totals {
+    /// The totals in the types that are public.
+    pub(crate) fn snapshot(&self, boundaries: &Boundaries) -> RollupSnapshot {
+        let ended = self.keys.iter().filter(|(_, sum)| sum.tally.count > 0);
+        let running = self.running.iter().filter(|(_, running)| *running > 0);
+        RollupSnapshot {
+            rows: ended.map(|(key, sum)| row(key, sum, boundaries)).collect(),
+            running: running.map(|(route, running)| (name(route), running.unsigned_abs())).collect(),
+        }
+    }
+}
+
+impl RollupCounts {
+    pub(crate) fn stats(&self) -> RollupStats {
+        RollupStats {
+            started: self.started,
+            running: self.running,
+            filtered: self.left_out,
+            ended: self.ended,
+            kept: self.kept,
+            rolled_up: self.rolled_up,
+            open: self.open,
+        }
+    }
+}
+
+fn row(key: &Key, sum: &Sum, boundaries: &Boundaries) -> RollupRow {
+    let Sum { tally, buckets } = sum;
+    let quantile = |share| Duration::from_nanos(boundaries.quantile(buckets, share, tally.min, tally.max));
+    let filled = buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+    RollupRow {
+        route: name(&key.route),
+        status_code: key.status,
+        error_code: (!key.error_code.is_empty()).then(|| key.error_code.to_string()),
+        tags: tags(&key.tags),
+        count: tally.count,
+        kept: tally.kept,
+        total: Duration::from_nanos(tally.sum),
+        min: Duration::from_nanos(tally.min),
+        max: Duration::from_nanos(tally.max),
+        p50: quantile(0.5),
+        p95: quantile(0.95),
+        p99: quantile(0.99),
+        buckets: filled
+            .map(|(bucket, count)| (boundaries.end(bucket).map(Duration::from_nanos), *count))
+            .collect(),
+    }
+}
+
+fn name(route: &RouteName) -> String {
+    format!("{}:{}", route.method, route.resource)
+}
+
+/// Back from what the lines have.
+fn tags(encoded: &[u8]) -> Vec<(String, String)> {
+    let line = [b"m".as_slice(), encoded, b" f=1i 0"].concat();
+    let mut tags = Vec::new();
+    if let Some(point) = parse(&line) {
+        point.visit_tags(&mut |key, value| tags.push((key.to_owned(), value.to_owned())));
+    }
+    tags
+}

@@ -1,0 +1,159 @@
+//! What one shard has counted since it was last taken.
+
+use std::sync::Arc;
+
+use super::key::{Key, KeyParts};
+
+/// Counts by key. Keys stay when the counts are taken, so that the next interval allocates nothing.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// The number of a cell plus 1, where the hash of its key says or behind that; 0 is free. Never
+    /// more than half full.
+    index: Vec<u32>,
+    cells: Vec<Cell>,
+    /// The cells with counts in this interval: the others cost nothing when it ends.
+    touched: Vec<u32>,
+}
+
+/// One key's counts. Durations in nanoseconds.
+#[derive(Debug)]
+pub(super) struct Cell {
+    pub(super) key: Arc<Key>,
+    pub(super) tally: Tally,
+    /// 32 bits: a shard that counts a million requests a second fills them in over an hour, which is
+    /// the longest interval.
+    pub(super) buckets: Box<[u32]>,
+}
+
+/// Counts and sums of one key, apart from its histogram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) count: u64,
+    /// Requests of these whose raw points were kept.
+    pub(crate) kept: u64,
+    pub(crate) sum: u64,
+    pub(crate) min: u64,
+    pub(crate) max: u64,
+}
+
+/// One key's counts over all shards, with its histogram.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sum {
+    pub(crate) tally: Tally,
+    /// Empty while nothing was counted.
+    pub(crate) buckets: Vec<u64>,
+}
+
+impl Table {
+    /// Returns the cell of a key, about to be counted in. `None` if this table has not seen the key yet.
+    #[inline]
+    pub(super) fn find(&mut self, parts: KeyParts<'_>, hash: u64) -> Option<&mut Cell> {
+        let number = self.position(parts, hash)?;
+        let Self { cells, touched, .. } = self;
+        let cell = cells.get_mut(number as usize)?;
+        if cell.tally.count == 0 {
+            touched.push(number);
+        }
+        Some(cell)
+    }
+
+    #[inline]
+    fn position(&self, parts: KeyParts<'_>, hash: u64) -> Option<u32> {
+        let mask = self.index.len().wrapping_sub(1);
+        let mut place = (hash >> 32) as usize;
+        loop {
+            match *self.index.get(place & mask)? {
+                0 => return None,
+                number if parts.is_of(&self.cells[number as usize - 1].key) => return Some(number - 1),
+                _ => place += 1,
+            }
+        }
+    }
+
+    /// Makes a cell for a key that [`find`](Self::find) has not found.
+    pub(super) fn add(&mut self, key: Arc<Key>, buckets: usize) {
+        let buckets = vec![0; buckets].into();
+        self.cells.push(Cell { key, tally: Tally::default(), buckets });
+        self.touched.reserve(self.cells.len() - self.touched.len());
+        if self.cells.len() * 2 > self.index.len() {
+            let size = (self.cells.len() * 4).next_power_of_two();
+            self.index = vec![0; size];
+            (0..self.cells.len()).for_each(|number| self.enter(number));
+        } else {
+            self.enter(self.cells.len() - 1);
+        }
+    }
+
+    fn enter(&mut self, number: usize) {
+        let mask = self.index.len() - 1;
+        let mut place = (self.cells[number].key.parts().hash() >> 32) as usize;
+        while self.index[place & mask] != 0 {
+            place += 1;
+        }
+        self.index[place & mask] = number as u32 + 1;
+    }
+
+    /// How many requests are counted here.
+    pub(super) fn count(&self) -> u64 {
+        self.touched().map(|cell| cell.tally.count).sum()
+    }
+
+    /// Hands every key's counts over and forgets them.
+    pub(super) fn take(&mut self, mut take: impl FnMut(&Cell)) {
+        for number in self.touched.drain(..) {
+            let cell = &mut self.cells[number as usize];
+            take(cell);
+            cell.tally = Tally::default();
+            cell.buckets.fill(0);
+        }
+    }
+
+    fn touched(&self) -> impl Iterator<Item = &Cell> {
+        self.touched.iter().map(|number| &self.cells[*number as usize])
+    }
+}
+
+impl Cell {
+    #[inline]
+    pub(super) fn record(&mut self, nanoseconds: u64, bucket: usize, kept: bool) {
+        self.tally.count += 1;
+        self.tally.kept += u64::from(kept);
+        self.tally.sum = self.tally.sum.saturating_add(nanoseconds);
+        self.tally.min = self.tally.min.min(nanoseconds);
+        self.tally.max = self.tally.max.max(nanoseconds);
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, cell: &Cell) {
+        self.tally.merge(&cell.tally);
+        if self.buckets.is_empty() {
+            self.buckets = vec![0; cell.buckets.len()];
+        }
+        self.buckets.iter_mut().zip(&cell.buckets).for_each(|(sum, count)| *sum += u64::from(*count));
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.tally = Tally::default();
+        self.buckets.fill(0);
+    }
+}
+
+impl Tally {
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.count += other.count;
+        self.kept += other.kept;
+        self.sum = self.sum.saturating_add(other.sum);
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self { count: 0, kept: 0, sum: 0, min: u64::MAX, max: 0 }
+    }
+}

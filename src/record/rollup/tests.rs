@@ -1,0 +1,188 @@
+//! Counts are exact, whoever counts, looks and takes at the same time.
+
+use std::{collections::BTreeMap, thread};
+
+use super::*;
+use crate::line_protocol::{StaticTags, parse};
+
+fn rollup(keys: usize) -> Rollup {
+    Rollup::with_shards(4, Boundaries::fine(), keys)
+}
+
+fn template(rollup: &Rollup) -> LineTemplate {
+    let tags = StaticTags::new("shop", Some("one"), &BTreeMap::from([("zone".into(), "a b".into())]));
+    LineTemplate::new(tags, rollup.boundaries(), true)
+}
+
+fn request<'a>(rollup: &Rollup, resource: &'a str, status: u16, nanoseconds: u64) -> EndedRequest<'a> {
+    let route = RouteKey::Text("GET", resource);
+    let error_code = if status >= 400 { "11009" } else { "" };
+    let started = rollup.start(route);
+    EndedRequest { started, route, status, error_code, tags: b"", nanoseconds, kept: status >= 400 }
+}
+
+fn lines(rollup: &Rollup) -> Vec<String> {
+    let mut lines = Vec::new();
+    rollup.write_interval(&template(rollup), &mut |line, points| {
+        assert_eq!((points, line.iter().filter(|byte| **byte == b'\n').count()), (1, 1));
+        lines.push(String::from_utf8(line.to_vec()).expect("text"));
+        true
+    });
+    lines
+}
+
+/// The sum of a field over lines.
+fn sum(lines: &[String], field: &str) -> u64 {
+    let prefix = format!("{field}=");
+    let fields = lines.iter().flat_map(|line| line.rsplit(' ').nth(1).expect("fields").split(','));
+    let values =
+        fields.filter_map(|pair| pair.strip_prefix(&prefix)?.trim_end_matches('i').parse::<u64>().ok());
+    values.sum()
+}
+
+#[test]
+fn a_line_tells_all_of_its_interval() {
+    let rollup = rollup(10);
+    for milliseconds in [10, 20, 30] {
+        rollup.end(&request(&rollup, "/items/{id}", 404, milliseconds * 1_000_000));
+    }
+    let lines = lines(&rollup);
+    assert_eq!(lines.len(), 1);
+    let (head, rest) = lines[0].split_once(" bucket_").expect("fields");
+    assert_eq!(
+        head,
+        "requests_rollup,error_code=11009,instance=one,route=GET:/items/{id},service=shop,status_code=404,zone=a\\ b"
+    );
+    let fields: Vec<_> = rest.split(' ').next().expect("fields").split(',').collect();
+    assert_eq!(fields[3..6], ["count=3i", "execution_time_max=0.03", "execution_time_min=0.01"]);
+    assert_eq!(fields[9], "execution_time_sum=0.06");
+    assert!(fields[10].starts_with("interval=0.0") && fields[11] == "kept=3i", "{fields:?}");
+    parse(lines[0].trim_end().as_bytes()).expect("our own parser reads it");
+    assert!(super::tests::lines(&rollup).is_empty(), "nothing happened since");
+}
+
+#[test]
+fn running_requests_have_a_line_of_their_route() {
+    let rollup = rollup(10);
+    let running = request(&rollup, "/slow", 200, 1);
+    let found = lines(&rollup);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains(",route=GET:/slow,service=shop,zone=a\\ b running=1i "), "{found:?}");
+    rollup.end(&running);
+    assert_eq!(sum(&lines(&rollup), "count"), 1);
+    assert!(lines(&rollup).is_empty());
+}
+
+#[test]
+fn what_is_not_taken_stays_in_the_interval() {
+    let rollup = rollup(10);
+    for number in 0..30u16 {
+        rollup.end(&request(&rollup, "/a", 200 + number % 3, 1_000));
+    }
+    let mut calls = 0;
+    let taken = rollup.write_interval(&template(&rollup), &mut |_, _| {
+        calls += 1;
+        calls == 2
+    });
+    let counts = rollup.snapshot();
+    assert_eq!((calls, taken, counts.rolled_up, counts.open), (3, 1, 10, 20));
+    assert!(counts.stats().balances());
+    rollup.end(&request(&rollup, "/a", 200, 1_000));
+    assert_eq!(sum(&lines(&rollup), "count"), 21);
+    assert_eq!(rollup.totals().keys.iter().map(|(_, sum)| sum.tally.count).sum::<u64>(), 31);
+}
+
+#[test]
+fn keys_beyond_the_limit_count_as_other_and_keep_their_status() {
+    let rollup = rollup(5);
+    for number in 0..100 {
+        let resource = format!("/{number}");
+        rollup.end(&request(&rollup, &resource, if number % 2 == 0 { 200 } else { 500 }, 1_000));
+    }
+    let lines = lines(&rollup);
+    assert_eq!((lines.len(), sum(&lines, "count")), (7, 100));
+    let other: Vec<_> = lines.iter().filter(|line| line.contains("route=GET:other")).collect();
+    assert!(other.iter().any(|line| line.contains("service=shop,status_code=200,")));
+    assert!(other.iter().any(|line| line.contains("error_code=other,") && line.contains("status_code=500,")));
+}
+
+#[test]
+fn keys_differ_by_each_of_their_parts() {
+    let rollup = rollup(100);
+    let mut expected = 0;
+    for resource in ["/a", "/b"] {
+        for status in [200, 201] {
+            for error_code in ["", "x", "y"] {
+                for tags in [&b""[..], b",t=1", b",t=2"] {
+                    for _ in 0..2 {
+                        let ended = request(&rollup, resource, status, 5);
+                        rollup.end(&EndedRequest { error_code, tags, ..ended });
+                    }
+                    expected += 1;
+                }
+            }
+        }
+    }
+    let lines = lines(&rollup);
+    assert_eq!(lines.len(), expected);
+    assert!(lines.iter().all(|line| line.contains(" bucket_0.00000131=2i,count=2i,")), "{lines:?}");
+}
+
+#[test]
+fn every_snapshot_balances_and_nothing_is_lost_between_threads() {
+    const REQUESTS: u64 = 20_000;
+    let rollup = rollup(8);
+    let mut written = Vec::new();
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let rollup = &rollup;
+                scope.spawn(move || {
+                    for number in 0..REQUESTS {
+                        let resource = ["/a", "/b", "/c"][(number % 3) as usize];
+                        let ended = request(rollup, resource, 200 + (number % 2) as u16, number * 1_000);
+                        // Some end on another thread than they started on.
+                        if number % 100 == worker {
+                            thread::scope(|inner| _ = inner.spawn(|| rollup.end(&ended)));
+                        } else {
+                            rollup.end(&ended);
+                        }
+                    }
+                })
+            })
+            .collect();
+        while !workers.iter().all(|worker| worker.is_finished()) {
+            assert!(rollup.snapshot().stats().balances());
+            written.extend(lines(&rollup));
+            rollup.totals();
+        }
+    });
+    written.extend(lines(&rollup));
+    let counts = rollup.snapshot();
+    let expected = RollupCounts {
+        started: 4 * REQUESTS,
+        ended: 4 * REQUESTS,
+        left_out: 0,
+        running: 0,
+        kept: 0,
+        open: 0,
+        rolled_up: 4 * REQUESTS,
+    };
+    assert_eq!((counts, sum(&written, "count")), (expected, 4 * REQUESTS));
+    let keys = rollup.totals().keys;
+    assert_eq!(keys.len(), 6);
+    for (_, sum) in keys {
+        assert_eq!(sum.buckets.iter().sum::<u64>(), sum.tally.count);
+    }
+}
+
+#[test]
+fn stamps_are_unique_in_a_series() {
+    let rollup = rollup(10);
+    let mut stamps = std::collections::HashSet::new();
+    for _ in 0..1_000 {
+        rollup.end(&request(&rollup, "/a", 200, 1_000));
+        let line = lines(&rollup).pop().expect("a line");
+        assert!(stamps.insert(line.rsplit(' ').next().expect("a stamp").to_owned()));
+    }
+}

@@ -1,0 +1,91 @@
+//! Rollups, and raw points by rule.
+
+use std::time::Duration;
+
+use super::{super::Settings, HOUR, durations, numbers};
+use crate::{
+    error::Error,
+    point::schema,
+    settings::{KeepRequests, RollupHistogram, Storage, duration, value::shown},
+};
+
+pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+    if let Some(interval) = settings.rollup.interval {
+        durations("rollup.interval", interval, SHORTEST_INTERVAL, HOUR)?;
+    }
+    numbers("limits.rollup_keys", settings.limits.rollup_keys, 1, 10_000)?;
+    check_tags(settings)?;
+    if let RollupHistogram::Boundaries(boundaries) = &settings.rollup.histogram {
+        check_boundaries(boundaries)?;
+    }
+    check_requests(settings)
+}
+
+fn check_tags(settings: &Settings) -> Result<(), Error> {
+    let tags = &settings.rollup.tags;
+    numbers("rollup.tags", tags.len(), 0, MOST_TAGS)?;
+    for (index, tag) in tags.iter().enumerate() {
+        let refuse = |remedy: &str| Err(Error::setting("rollup.tags", shown(tag), remedy));
+        if tag.is_empty() {
+            return refuse("a tag needs a name");
+        }
+        if schema::is_reserved(tag.as_bytes()) {
+            return refuse(
+                "every rollup is told apart by the standard tags anyway; name extra tags of handlers",
+            );
+        }
+        if settings.tags.contains_key(tag) {
+            return refuse("`tags` gives every point this tag already; name extra tags of handlers");
+        }
+        if tags[..index].contains(tag) {
+            return refuse("given twice; leave one of them out");
+        }
+    }
+    Ok(())
+}
+
+fn check_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
+    numbers("rollup.histogram", boundaries.len(), 1, MOST_BOUNDARIES)?;
+    for boundary in boundaries {
+        durations("rollup.histogram", *boundary, Duration::from_micros(1), 24 * HOUR)?;
+    }
+    match boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let remedy = format!("boundaries must rise, and it comes after `{}`", duration::Shown(pair[0]));
+            Err(Error::setting("rollup.histogram", duration::Shown(pair[1]), remedy))
+        }
+    }
+}
+
+fn check_requests(settings: &Settings) -> Result<(), Error> {
+    let requests = &settings.requests;
+    if let Some(slow) = requests.slow {
+        durations("requests.slow", slow, Duration::from_micros(1), 24 * HOUR)?;
+        if requests.keep != KeepRequests::Slow {
+            let remedy = "it has no effect unless `requests.keep` is `slow`; set that, or leave this key out";
+            return Err(Error::setting("requests.slow", duration::Shown(slow), remedy));
+        }
+    }
+    let word = match requests.keep {
+        KeepRequests::All => return Ok(()),
+        KeepRequests::Slow if requests.slow.is_none() => {
+            let remedy =
+                "it needs `requests.slow`, from which time on a request is slow; write `500ms`, for instance";
+            return Err(Error::setting("requests.keep", "slow", remedy));
+        }
+        KeepRequests::Slow => "slow",
+        KeepRequests::Failed => "failed",
+        KeepRequests::None => "none",
+    };
+    if settings.rollup.interval.is_some() || settings.storage == Storage::None {
+        return Ok(());
+    }
+    let remedy = "without rollups the other requests would be counted nowhere; set `rollup.interval`, for instance to `10s`";
+    Err(Error::setting("requests.keep", word, remedy))
+}
+
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
+const MOST_TAGS: usize = 8;
+/// Together with one more bucket, 170 fields.
+const MOST_BOUNDARIES: usize = 169;

@@ -1,0 +1,152 @@
+//! Which requests get points of their own, and what rollups count meanwhile.
+
+use std::time::Duration;
+
+use axum::{Router, routing::get};
+use http::StatusCode;
+use tower_influx::{
+    Monitor, MonitoringData, Settings,
+    classify::{Classification, Outcome},
+    settings::{KeepRequests, Storage},
+    sink::MemorySink,
+};
+
+use super::exact::{count, get_path, settings};
+
+fn app(monitor: &Monitor) -> Router {
+    let slow = || async { tokio::time::sleep(Duration::from_millis(5)).await };
+    let kept = |data: MonitoringData| async move { data.keep() };
+    Router::new()
+        .route("/good", get(|| async {}))
+        .route("/slow", get(slow))
+        .route("/failed", get(|| async { StatusCode::INTERNAL_SERVER_ERROR }))
+        .route("/kept", get(kept))
+        .layer(monitor.layer())
+        .with_state(())
+}
+
+async fn run(settings: Settings, sink: &MemorySink) -> Monitor {
+    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+    let app = app(&monitor);
+    for path in ["/good", "/slow", "/failed", "/kept"] {
+        get_path(&app, path).await;
+    }
+    monitor
+}
+
+fn routes(sink: &MemorySink) -> Vec<String> {
+    let points = sink.measurement("requests");
+    let routes = points.iter().map(|point| point.tag("route").expect("a route").to_owned());
+    let mut routes: Vec<_> = routes.collect();
+    routes.sort();
+    routes
+}
+
+#[tokio::test]
+async fn each_rule_keeps_its_points_and_all_are_counted() {
+    let cases = [
+        (KeepRequests::All, &["GET:/failed", "GET:/good", "GET:/kept", "GET:/slow"][..]),
+        (KeepRequests::Slow, &["GET:/failed", "GET:/kept", "GET:/slow"]),
+        (KeepRequests::Failed, &["GET:/failed", "GET:/kept"]),
+        (KeepRequests::None, &["GET:/kept"]),
+    ];
+    for (keep, expected) in cases {
+        let sink = MemorySink::new();
+        let mut settings = settings();
+        settings.requests.keep = keep;
+        settings.requests.slow = (keep == KeepRequests::Slow).then_some(Duration::from_millis(5));
+        let monitor = run(settings, &sink).await;
+        monitor.shutdown(Duration::from_secs(5)).await;
+        assert_eq!(routes(&sink), expected, "{keep:?}");
+        let lines = sink.measurement("requests_rollup");
+        assert_eq!((count(&lines, "count"), count(&lines, "kept")), (4, expected.len() as i64), "{keep:?}");
+        let failed = usize::from(keep != KeepRequests::None);
+        assert_eq!(sink.measurement("errors").len(), failed, "{keep:?}");
+        let rollup = monitor.stats().rollup.expect("rollups are on");
+        assert_eq!((rollup.ended, rollup.kept), (4, expected.len() as u64));
+        assert!(monitor.stats().balances());
+    }
+}
+
+#[tokio::test]
+async fn a_classifier_can_keep_a_request() {
+    let sink = MemorySink::new();
+    let mut settings = settings();
+    settings.requests.keep = KeepRequests::Failed;
+    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+    let classifier = |outcome: &Outcome<'_>| {
+        let mut classification = Classification::success(outcome.status());
+        classification.keep = outcome.status() == StatusCode::ACCEPTED;
+        classification
+    };
+    let app = Router::new()
+        .route("/good", get(|| async {}))
+        .route("/accepted", get(|| async { StatusCode::ACCEPTED }))
+        .layer(monitor.layer().classifier(classifier))
+        .with_state(());
+    get_path(&app, "/good").await;
+    get_path(&app, "/accepted").await;
+    monitor.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(routes(&sink), ["GET:/accepted"]);
+    assert_eq!(count(&sink.measurement("requests_rollup"), "count"), 2);
+}
+
+#[tokio::test]
+async fn without_a_storage_requests_are_counted_and_no_point_is_made() {
+    let sink = MemorySink::new();
+    let mut settings = Settings::new("shop");
+    settings.storage = Storage::None;
+    let monitor = run(settings, &sink).await;
+    let rollup = monitor.rollup().expect("counts");
+    assert_eq!(rollup.rows.iter().map(|row| row.count).sum::<u64>(), 4);
+    let failed = rollup.rows.iter().find(|row| row.status_code == 500).expect("a row");
+    assert_eq!((failed.route.as_str(), failed.error_code.as_deref()), ("GET:/failed", Some("500")));
+    let slow = rollup.rows.iter().find(|row| row.route == "GET:/slow").expect("a row");
+    assert!(slow.min >= Duration::from_millis(5) && slow.total == slow.max && slow.p99 == slow.max);
+    let report = monitor.shutdown(Duration::from_secs(5)).await;
+    let stats = monitor.stats();
+    assert_eq!((report.accepted, stats.ledger.offered, sink.len()), (0, 0, 0));
+    assert!(stats.balances());
+}
+
+#[tokio::test]
+async fn tags_of_handlers_tell_rollups_apart_where_the_settings_say_so() {
+    let sink = MemorySink::new();
+    let mut settings = settings();
+    settings.requests.keep = KeepRequests::None;
+    settings.rollup.tags = vec!["tenant".to_owned(), "nobody sets this".to_owned()];
+    settings.limits.tag_values = 2;
+    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+    let tagged = |axum::extract::Path(tenant): axum::extract::Path<String>, data: MonitoringData| async move {
+        data.tag("other", "x");
+        data.tag("tenant", tenant.as_str());
+    };
+    let app = Router::new().route("/{tenant}", get(tagged)).layer(monitor.layer()).with_state(());
+    for path in ["/a,b", "/a,b", "/c", "/d", "/e"] {
+        get_path(&app, path).await;
+    }
+    let rows = monitor.rollup().expect("rollups are on").rows;
+    let mut tags: Vec<_> = rows.iter().map(|row| (row.tags.clone(), row.count)).collect();
+    tags.sort();
+    let tag = |value: &str, count| (vec![("tenant".to_owned(), value.to_owned())], count);
+    assert_eq!(tags, [tag("a,b", 2), tag("c", 1), tag("other", 2)]);
+    monitor.shutdown(Duration::from_secs(5)).await;
+    let lines = sink.measurement("requests_rollup");
+    let mut found: Vec<_> = lines.iter().map(|line| line.tag("tenant").expect("a tenant")).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["a,b", "c", "other"]);
+}
+
+#[tokio::test]
+async fn filtered_requests_are_counted_as_such_and_in_no_line() {
+    let sink = MemorySink::new();
+    let mut settings = settings();
+    settings.filter.ignore = vec!["GET:/good".to_owned()];
+    let monitor = run(settings, &sink).await;
+    let stats = monitor.stats();
+    let rollup = stats.rollup.expect("rollups are on");
+    assert_eq!((rollup.started, rollup.filtered, rollup.ended, rollup.running), (4, 1, 3, 0));
+    assert!(stats.balances());
+    monitor.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(count(&sink.measurement("requests_rollup"), "count"), 3);
+}
