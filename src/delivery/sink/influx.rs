@@ -2,6 +2,7 @@
 //! secrets kept out of messages. How the bytes get there is a [`Transport`].
 
 use std::{
+    borrow::Cow,
     future::Future,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
@@ -41,10 +42,31 @@ pub(super) trait Transport: Sized + Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    /// The body, or as much of it as is worth reading.
-    pub(super) body: String,
+    pub(super) body: AnswerBody,
     /// The header `Retry-After`, where the transport shows it.
     pub(super) retry_after: Option<String>,
+}
+
+/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may send anything.
+#[derive(Debug, Default)]
+pub(super) struct AnswerBody {
+    bytes: Vec<u8>,
+    /// There was more than was kept.
+    cut: bool,
+}
+
+impl AnswerBody {
+    /// Adds a piece as it arrives. Returns whether further ones are worth reading.
+    pub(super) fn add(&mut self, piece: &[u8]) -> bool {
+        let room = MAX_ANSWER - self.bytes.len();
+        self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
+        self.cut |= piece.len() > room;
+        !self.cut
+    }
+
+    fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
 }
 
 /// Writes batches to InfluxDB, or to what speaks its write API.
@@ -148,7 +170,8 @@ impl<T: Transport> InfluxSink<T> {
         let answer = Answer {
             status: reply.status,
             // Now, since a secret that is cut with the message would not be found again.
-            body: &secrets.conceal(&reply.body),
+            body: &secrets.conceal(&reply.body.text()),
+            complete: !reply.body.cut,
             retry_after: reply.retry_after.as_deref(),
             api: self.settings.api,
             compressed,
@@ -269,4 +292,5 @@ pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Finds out that the other side is gone, where nothing else would.
 pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
+const MAX_ANSWER: usize = 64 * 1024;
 const PLAIN_FOR: Duration = Duration::from_secs(10 * 60);

@@ -1,13 +1,15 @@
-//! The `influxdb2` crate as transport: `/api/v2/write` of InfluxDB 2.x, 3.x, 1.8, VictoriaMetrics and Telegraf.
+//! The HTTP stack of the `influxdb2` crate as transport: `/api/v2/write` of InfluxDB 2.x, 3.x, 1.8, VictoriaMetrics and
+//! Telegraf.
 //!
-//! Only its call for ready-made lines is used. It shows neither headers nor redirects of an answer and reads error bodies
-//! whole; how that is lived with is said where it matters.
+//! The request is made here, as the crate's own call for ready-made lines makes it. That call reads the body of an error
+//! whole, however long it is, and gives no access to the client inside or to the headers of an answer. What is left of the
+//! crate is its stack, reqwest 0.11, and its error.
 
 use bytes::Bytes;
-use influxdb2::{Client, ClientBuilder, RequestError, api::write::TimestampPrecision};
+use influxdb2::RequestError;
 use reqwest_for_influxdb2::{
-    self as reqwest,
-    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue},
+    self as reqwest, Client,
+    header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER},
     redirect::Policy,
 };
 use url::Url;
@@ -16,65 +18,65 @@ use super::{
     WriteError,
     classify::{Phase, no_answer},
     error::with_causes,
-    influx::{self, Reply, Transport},
+    influx::{self, AnswerBody, Reply, Transport},
 };
 use crate::{
     error::Error,
     settings::{InfluxSettings, Token},
 };
 
-/// Two clients, since this crate has no way of giving a header to one request only.
+/// One client, whose connections all writes share.
 pub(super) struct Influxdb2 {
-    plain: Client,
-    compressed: Client,
-    organization: String,
-    bucket: String,
+    client: Client,
+    endpoint: Url,
 }
 
 impl Transport for Influxdb2 {
     fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error> {
-        let client = |compressed| client(settings, url, authorization, compressed);
-        Ok(Self {
-            plain: client(false)?,
-            compressed: client(true)?,
-            organization: settings.organization.clone(),
-            bucket: settings.bucket.clone(),
-        })
+        let mut endpoint = url.clone();
+        endpoint.set_path("/api/v2/write");
+        endpoint
+            .query_pairs_mut()
+            .append_pair("bucket", &settings.bucket)
+            .append_pair("org", &settings.organization)
+            .append_pair("precision", "ns");
+        Ok(Self { client: client(settings, url, authorization)?, endpoint })
     }
 
     async fn send(&self, body: Bytes, compressed: bool) -> Result<Reply, WriteError> {
-        let client = if compressed { &self.compressed } else { &self.plain };
-        let result = client
-            .write_line_protocol_with_precision(
-                &self.organization,
-                &self.bucket,
-                body,
-                TimestampPrecision::Nanoseconds,
-            )
-            .await;
-        let (status, body) = match result {
-            Ok(()) => (204, String::new()),
-            Err(RequestError::Http { status, text }) => (status.as_u16(), text),
-            Err(RequestError::ReqwestProcessing { source }) => return Err(unanswered(source)),
-            Err(other) => return Err(WriteError::transient(with_causes(&other))),
-        };
-        let status = http::StatusCode::from_u16(status)
-            .map_err(|_| WriteError::transient(format!("the server answered with status {status}")))?;
-        Ok(Reply { status, body, retry_after: None })
+        self.exchange(body, compressed).await.map_err(|error| match error {
+            RequestError::ReqwestProcessing { source } => unanswered(source),
+            other => WriteError::transient(with_causes(&other)),
+        })
     }
 }
 
-fn client(
-    settings: &InfluxSettings,
-    url: &Url,
-    authorization: Option<&Token>,
-    compressed: bool,
-) -> Result<Client, Error> {
+impl Influxdb2 {
+    async fn exchange(&self, body: Bytes, compressed: bool) -> Result<Reply, RequestError> {
+        let failed = |source| RequestError::ReqwestProcessing { source };
+        let mut request = self.client.post(self.endpoint.clone()).body(body);
+        if compressed {
+            request = request.header(CONTENT_ENCODING, "gzip");
+        }
+        let mut response = request.send().await.map_err(failed)?;
+        let status = http::StatusCode::from_u16(response.status().as_u16())
+            .map_err(|error| RequestError::Deserializing { text: error.to_string() })?;
+        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = retry_after.map(str::to_owned);
+        let mut body = AnswerBody::default();
+        // A cut body is no answer: of a 400 only the text tells whether it will pass.
+        while let Some(piece) = response.chunk().await.map_err(failed)? {
+            if !body.add(&piece) {
+                break;
+            }
+        }
+        Ok(Reply { status, body, retry_after })
+    }
+}
+
+fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Client, Error> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(influx::CONTENT_TYPE));
-    if compressed {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
     if let Some(authorization) = authorization {
         let mut value = HeaderValue::from_str(authorization.expose())
             .map_err(|_| Error::setting_without_value("token", "no header can carry it; copy it anew"))?;
@@ -95,16 +97,11 @@ fn client(
     if influx::is_this_host(url) {
         builder = builder.no_proxy();
     }
-    // The token goes into the headers above: the crate would send it unmarked, so that it shows in debug output. The address
-    // was parsed, else this would panic.
-    ClientBuilder::with_builder(builder, url.as_str(), settings.organization.as_str(), "").build().map_err(
-        |error| {
-            Error::setting("client", "influxdb2", format_args!("it cannot be made: {}", with_causes(&error)))
-        },
-    )
+    builder.build().map_err(|error| {
+        Error::setting("client", "influxdb2", format_args!("it cannot be made: {}", with_causes(&error)))
+    })
 }
 
-/// An error of the connection. A body that is cut hides its status here, so that too is only tried again.
 fn unanswered(error: reqwest::Error) -> WriteError {
     let phase = if error.is_builder() {
         Phase::Building

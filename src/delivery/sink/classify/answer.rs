@@ -1,5 +1,7 @@
 //! What a server says in the body of its answer, read in every shape that servers use and however much of it arrived.
 
+use super::scan::{end_of_digits, find, looked_at, split_once};
+
 /// The text of an answer, without its wrapping.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ServerText {
@@ -34,8 +36,9 @@ impl ServerText {
         for (key, value) in members(body) {
             match (key.as_str(), value) {
                 ("error" | "message" | "error_message", Value::Text(text))
-                    if !text.is_empty() && !messages.contains(&text) && messages.len() < MAX_MESSAGES =>
+                    if !text.is_empty() && messages.len() < MAX_MESSAGES && !messages.contains(&text) =>
                 {
+                    looked_at(text.len() * messages.len());
                     messages.push(text);
                 }
                 ("line_number" | "line", Value::Number(number)) => {
@@ -63,7 +66,7 @@ fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
     let mut rest = json;
     std::iter::from_fn(move || {
         loop {
-            rest = &rest[rest.find('"')? + 1..];
+            rest = &rest[find(rest, "\"")? + 1..];
             let (key, after) = string(rest);
             rest = after.trim_start();
             let Some(after) = rest.strip_prefix(':') else { continue };
@@ -73,7 +76,7 @@ fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
                 rest = after;
                 return Some((key, Value::Text(text)));
             }
-            let end = rest.find(|character: char| !character.is_ascii_digit()).unwrap_or(rest.len());
+            let end = end_of_digits(rest);
             if let Ok(number) = rest[..end].parse() {
                 rest = &rest[end..];
                 return Some((key, Value::Number(number)));
@@ -102,6 +105,7 @@ fn string(json: &str) -> (String, &str) {
             other => text.push(other),
         }
     }
+    looked_at(json.len() - characters.as_str().len());
     (text, characters.as_str())
 }
 
@@ -134,8 +138,8 @@ fn four_digits(characters: &mut std::str::Chars<'_>) -> u32 {
 
 /// The title of a page, such as `413 Request Entity Too Large`.
 fn title(page: &str) -> &str {
-    let start = page.find("<title>").map(|at| at + "<title>".len());
-    start.and_then(|start| page[start..].split('<').next()).map_or("", str::trim)
+    let Some((_, title)) = split_once(page, "<title>") else { return "" };
+    title[..find(title, "<").unwrap_or(title.len())].trim()
 }
 
 /// Messages kept of one answer: 2.x and 3.x may give one for each line.

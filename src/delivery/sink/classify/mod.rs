@@ -5,25 +5,36 @@
 //! | 204; 200 to 202 without a body | written |
 //! | 415; 400 or 500 on a compressed body that shows it was not decompressed | send it plain |
 //! | other 2xx, any 3xx, a 400 or 404 that is not InfluxDB's, 405, 410, 411, 415, 426, 431, 501, 505, 511, unknown 4xx | blocked: configuration |
-//! | 401, 402, 403, 407; 400 about the `Authorization` header | blocked: authorization |
+//! | 407, also to a `CONNECT` | blocked: configuration, of the proxy |
+//! | 401, 402, 403; 400 about the `Authorization` header | blocked: authorization |
 //! | 404; 500 and 400 about a database, bucket or retention policy | blocked: target |
 //! | 400 of InfluxDB 3 about its own log, catalog or object store | transient |
 //! | 400, 406, 409, 414, 417, 422 | refused: some points are bad |
-//! | 413 | too large |
+//! | 500 that is a partial write | refused |
+//! | 413; 500 about the request's size | too large |
 //! | 408, 425, 429, 499, 502, 503, 504, 507, 520 to 527 | throttled |
 //! | other 5xx | transient |
 //!
 //! Only the server's own words are matched, never what it quotes from our lines.
 
 mod answer;
+mod phrases;
 mod quotes;
 mod retry_after;
+mod scan;
 
 use std::time::SystemTime;
 
 use http::StatusCode;
 
-use self::answer::ServerText;
+use self::{
+    answer::ServerText,
+    phrases::{
+        AUTHORIZATION_REMEDY, BAD_AUTHORIZATION, BAD_TARGET, CERTIFICATE, FIELD_TYPE, LIMIT, MALFORMED,
+        NO_SUCH_PATH, NOT_FOR_US, NOT_HTTP, PASSING_FAULT_OF_V3, PROXY_REFUSES, PROXY_REMEDY, RETENTION,
+        SAYS_NO_REASON, TARGET_REMEDY, TOO_LARGE,
+    },
+};
 use super::{Blocked, Hint, Refused, RejectReason, WriteError, WriteErrorKind};
 use crate::settings::InfluxApi;
 
@@ -33,6 +44,8 @@ pub(super) struct Answer<'a> {
     pub(super) status: StatusCode,
     /// The body, or as much of it as was read.
     pub(super) body: &'a str,
+    /// Whether it was read to its end.
+    pub(super) complete: bool,
     /// The header `Retry-After`, where the client shows it.
     pub(super) retry_after: Option<&'a str>,
     /// Which endpoint was asked.
@@ -59,7 +72,7 @@ pub(super) enum AnswerKind {
 /// Decides what an answer means.
 pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
     let said = ServerText::read(answer.body);
-    let words = quotes::without_quotes(&said.text, false);
+    let words = quotes::without_quotes(quotes::judged(&said.text, answer.complete), false);
     let case = Case { answer, said: &said, words: &words };
     let status = answer.status.as_u16();
     if status == 204 {
@@ -82,6 +95,9 @@ pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
         let remedy = "the server's certificate is not trusted: correct it, or the host in `url`, or name its authority in \
                       `certificate_authority` (with `client = \"http\"`)";
         return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
+    }
+    if mentions(PROXY_REFUSES) {
+        return WriteError::blocked(Blocked::Configuration, format!("{}; {PROXY_REMEDY}", brief(text)));
     }
     if phase == Phase::Building || mentions(NOT_HTTP) {
         let remedy = "nothing at `url` speaks what its scheme says: check host, port and `http` or `https`";
@@ -115,14 +131,15 @@ struct Case<'a> {
 impl Case<'_> {
     fn error(&self) -> WriteError {
         match self.answer.status.as_u16() {
-            401 | 402 | 403 | 407 => self.blocked(Blocked::Authorization, AUTHORIZATION_REMEDY),
+            407 => self.blocked(Blocked::Configuration, PROXY_REMEDY),
+            401..=403 => self.blocked(Blocked::Authorization, AUTHORIZATION_REMEDY),
             400 if self.says(BAD_AUTHORIZATION) => self.blocked(Blocked::Authorization, AUTHORIZATION_REMEDY),
             200..=299 => self.blocked(Blocked::Configuration, "something other than InfluxDB answers at `url`"),
             300..=399 => self.blocked(
                 Blocked::Configuration,
                 "redirects are not followed, since they can lose points or leak the token: set `url` to the final address",
             ),
-            404 if self.said.page || self.words.is_empty() || self.says(NO_SUCH_PATH) => {
+            404 if self.said.page || NO_SUCH_PATH.contains(&self.words) => {
                 self.blocked(Blocked::Configuration, self.no_such_path())
             }
             400 if self.said.page || self.says(NOT_FOR_US) => {
@@ -130,6 +147,9 @@ impl Case<'_> {
             }
             404 => self.blocked(Blocked::Target, TARGET_REMEDY),
             500 if self.says(&["retention policy not found"]) => self.blocked(Blocked::Target, TARGET_REMEDY),
+            500 if self.says(&["max request size"]) => WriteError::too_large(self.message("")),
+            // 2.0 answers so to points beyond the retention; the others of the batch are stored.
+            500 if self.says(&["partial write: "]) => self.refused(),
             400 if self.says(BAD_TARGET) => self.blocked(Blocked::Target, TARGET_REMEDY),
             400 if self.says(PASSING_FAULT_OF_V3) => WriteError::transient(self.message("")),
             400 | 406 | 409 | 414 | 417 | 422 => self.refused(),
@@ -164,7 +184,7 @@ impl Case<'_> {
             RejectReason::TooLarge
         } else if self.says(LIMIT) {
             RejectReason::Limit
-        } else if self.says(MALFORMED) {
+        } else if !self.says(SAYS_NO_REASON) && self.says(MALFORMED) {
             RejectReason::Malformed
         } else {
             RejectReason::Other
@@ -197,8 +217,8 @@ impl Case<'_> {
                 self.says(&["gzip", "flate", "unexpected EOF", "utf8", "utf-8", "UTF-8"])
                     || quotes::quoted_lines(&self.said.text).iter().any(|line| line.contains('\u{1f}'))
             }
-            // 2.x says no more than this of a body that is not gzip.
-            500 => self.says(&["An internal error has occurred"]),
+            // 2.x says no more than this of a body that is not gzip. InfluxDB 3 has a 500 for it on `write_lp`.
+            500 => self.says(&["An internal error has occurred", "gzip", "not valid utf8"]),
             _ => false,
         }
     }
@@ -216,15 +236,13 @@ impl Case<'_> {
         }
     }
 
-    /// What follows the last `dropped=`: servers that say it say it at the end, after what they quote.
+    /// Of a cut answer the end could be a line of ours.
     fn reported_dropped(&self) -> u64 {
-        let count = self.words.rsplit_once("dropped=").map_or("", |(_, rest)| rest);
-        let end = count.find(|character: char| !character.is_ascii_digit()).unwrap_or(count.len());
-        count[..end].parse().unwrap_or(0)
+        if self.answer.complete { quotes::reported_dropped(&self.said.text) } else { 0 }
     }
 
     fn says(&self, texts: &[&str]) -> bool {
-        texts.iter().any(|text| self.words.contains(text))
+        scan::holds_any(self.words, texts)
     }
 
     fn blocked(&self, by: Blocked, remedy: &str) -> WriteError {
@@ -233,7 +251,8 @@ impl Case<'_> {
 
     fn message(&self, remedy: &str) -> String {
         let mut message = self.answer.status.to_string();
-        let said = brief(&quotes::without_quotes(&self.said.text, true));
+        let said =
+            brief(&quotes::without_quotes(quotes::judged(&self.said.text, self.answer.complete), true));
         // Pages and proxies often say nothing but the status.
         if !said.is_empty() && said != message {
             message = format!("{message}: {said}");
@@ -255,54 +274,8 @@ fn brief(text: &str) -> String {
     brief.trim().to_owned()
 }
 
-const AUTHORIZATION_REMEDY: &str =
-    "check `token` or `token_file`, or `username` and `password`, and that they may write to `bucket`";
-const TARGET_REMEDY: &str =
-    "create it at the server, or correct `bucket`, `organization` or `retention_policy`";
 /// Characters of a server's words that are kept.
 const MAX_SAID: usize = 400;
-
-const BAD_AUTHORIZATION: &[&str] =
-    &["Authorization header was malformed", "uthorization header is malformed"];
-const NO_SUCH_PATH: &[&str] = &["404 page not found"];
-/// What Go's server says to a request that is not HTTP, and VictoriaMetrics to a path that it does not have.
-const NOT_FOR_US: &[&str] = &[
-    "unsupported path requested",
-    "HTTP request to an HTTPS server",
-    "400 Bad Request",
-    "missing required Host",
-];
-const BAD_TARGET: &[&str] = &[
-    "database is required",
-    "database name",
-    "db name",
-    "soft-deleted database",
-    "Adding a new database would exceed",
-];
-const PASSING_FAULT_OF_V3: &[&str] = &[
-    "error from wal",
-    "error from persister",
-    "catalog update error: object store",
-    "wal is shutdown",
-    "write buffer error: error:",
-];
-const FIELD_TYPE: &[&str] =
-    &["field type conflict", "invalid column type", "invalid field value", "already exists as type"];
-const RETENTION: &[&str] = &["beyond retention policy", "outside retention policy", "Retention Policy"];
-const TOO_LARGE: &[&str] = &["max key length exceeded", "too long", "too large"];
-const LIMIT: &[&str] = &["limit", "would exceed", "max-series", "max-values"];
-const MALFORMED: &[&str] = &["pars", "No fields", "tag", "reserved", "timestamp", "duplicate"];
-
-const CERTIFICATE: &[&str] = &["certificate", "unknownissuer"];
-const NOT_HTTP: &[&str] = &[
-    "fatal alert",
-    "corrupt message",
-    "wrong version number",
-    "handshake failure",
-    "invalid http",
-    "scheme is not http",
-    "invalid url",
-];
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,9 @@ use jiff::{Timestamp, civil::DateTime, fmt::strtime, tz::TimeZone};
 /// How long the server asks to wait; none if it cannot be understood. A date in the past means not at all.
 pub(super) fn parse(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
+    if text.len() > LONGEST_TEXT {
+        return None;
+    }
     let wait = match text.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
         Err(_) => SystemTime::from(date(text)?).duration_since(now).unwrap_or_default(),
@@ -24,6 +27,8 @@ fn date(text: &str) -> Option<Timestamp> {
 }
 
 const OBSOLETE: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
+/// A date in the longest of its forms has half as many bytes.
+const LONGEST_TEXT: usize = 64;
 /// More would overflow clocks, and no server means it.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -34,7 +39,7 @@ mod tests {
     #[test]
     fn seconds_and_all_three_dates_are_read() {
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_770);
-        let parse = |text| parse(text, now).map(|wait| wait.as_secs());
+        let parse = |text: &str| parse(text, now).map(|wait| wait.as_secs());
         assert_eq!(parse("120"), Some(120));
         assert_eq!(parse(" 0 "), Some(0));
         assert_eq!(parse("Sun, 06 Nov 1994 08:49:37 GMT"), Some(7));
@@ -46,5 +51,6 @@ mod tests {
         assert_eq!(parse("-3"), None);
         assert_eq!(parse("1.5"), None);
         assert_eq!(parse(""), None);
+        assert_eq!(parse(&"1".repeat(65)), None);
     }
 }

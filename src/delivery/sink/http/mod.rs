@@ -15,7 +15,7 @@ use super::{
     WriteError,
     classify::{Phase, no_answer},
     error::with_causes,
-    influx::{self, Reply, Transport},
+    influx::{self, AnswerBody, Reply, Transport},
 };
 use crate::{
     error::Error,
@@ -61,7 +61,7 @@ impl Transport for Http {
             status: response.status(),
             retry_after: retry_after.map(str::to_owned),
             // A cut body is no answer: of a 400 only the text tells whether it will pass.
-            body: beginning(&mut response).await.map_err(unanswered)?,
+            body: body_of(&mut response).await.map_err(unanswered)?,
         })
     }
 }
@@ -91,16 +91,14 @@ fn secret_value(setting: &str, secret: &Token) -> Result<HeaderValue, Error> {
     Ok(value)
 }
 
-/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may send anything.
-async fn beginning(response: &mut Response) -> Result<String, reqwest::Error> {
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        body.extend_from_slice(&chunk[..chunk.len().min(MAX_ANSWER - body.len())]);
-        if body.len() == MAX_ANSWER {
+async fn body_of(response: &mut Response) -> Result<AnswerBody, reqwest::Error> {
+    let mut body = AnswerBody::default();
+    while let Some(piece) = response.chunk().await? {
+        if !body.add(&piece) {
             break;
         }
     }
-    Ok(String::from_utf8_lossy(&body).into_owned())
+    Ok(body)
 }
 
 fn unanswered(error: reqwest::Error) -> WriteError {
@@ -115,5 +113,3 @@ fn unanswered(error: reqwest::Error) -> WriteError {
     };
     no_answer(&with_causes(&error.without_url()), phase)
 }
-
-const MAX_ANSWER: usize = 64 * 1024;

@@ -1,7 +1,9 @@
 //! What servers answer, over the wire.
 
+use std::time::{Duration, SystemTime};
+
 use super::{
-    CONFIGURATION, InfluxClient, WriteErrorKind, batch,
+    AUTHORIZATION, CONFIGURATION, InfluxClient, WriteErrorKind, batch,
     fault_server::{FaultServer, Step},
     for_each_client, kind, sink, write,
 };
@@ -19,6 +21,8 @@ for_each_client!(
     a_body_refused_before_it_is_read_is_too_large,
     a_check_writes_nothing,
     a_long_answer_is_understood,
+    an_endless_answer_is_not_read_to_its_end,
+    retry_after_is_honoured,
 );
 
 async fn a_batch_arrives_as_it_is(client: InfluxClient) {
@@ -133,4 +137,36 @@ async fn a_long_answer_is_understood(client: InfluxClient) {
     let Hint::Quoted(lines) = &refused.hint else { panic!("{refused:?}") };
     assert!(lines.len() >= 1_000 && lines[0] == "m v= 0");
     assert!(error.message().len() < 1_024);
+}
+
+/// 3 GiB are announced. What reads them all meets the end of the connection first.
+async fn an_endless_answer_is_not_read_to_its_end(client: InfluxClient) {
+    let mut page = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 3221225472\r\n\r\n".to_vec();
+    page.resize(page.len() + 200_000, b'x');
+    let server = FaultServer::scripted([Step::Raw(page)]).await;
+    let sink = sink(client, &server.url());
+    assert_eq!(kind(&sink, 1).await, AUTHORIZATION);
+    write(&sink, 1).await.expect("the next one is taken");
+}
+
+async fn retry_after_is_honoured(client: InfluxClient) {
+    let date = jiff::Timestamp::try_from(SystemTime::now() + Duration::from_secs(100)).expect("a time");
+    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).expect("a date");
+    let steps = [
+        Step::status(429).with_header("retry-after", "7"),
+        Step::status(503).with_header("retry-after", &date),
+        Step::status(503).with_header("retry-after", "later"),
+    ];
+    let server = FaultServer::scripted(steps).await;
+    let sink = sink(client, &server.url());
+    let mut waits = Vec::new();
+    for _ in 0..3 {
+        match kind(&sink, 1).await {
+            WriteErrorKind::Throttled { retry_after } => waits.push(retry_after),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(waits[0], Some(Duration::from_secs(7)));
+    assert!(waits[1].is_some_and(|wait| (90..=100).contains(&wait.as_secs())), "{waits:?}");
+    assert_eq!(waits[2], None);
 }

@@ -1,12 +1,9 @@
 //! What only the client `http` can do.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::sync::Arc;
 
 use super::{
-    AUTHORIZATION, InfluxClient, Sink, WriteErrorKind, batch,
+    InfluxClient, Sink, WriteErrorKind, batch,
     fault_server::{FaultServer, Received, Step},
     influx, kind, settings, write,
 };
@@ -73,29 +70,6 @@ async fn base_paths_and_further_headers_are_sent() {
 }
 
 #[tokio::test]
-async fn retry_after_is_honoured() {
-    let date = jiff::Timestamp::try_from(SystemTime::now() + Duration::from_secs(100)).expect("a time");
-    let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).expect("a date");
-    let steps = [
-        Step::status(429).with_header("retry-after", "7"),
-        Step::status(503).with_header("retry-after", &date),
-        Step::status(503).with_header("retry-after", "later"),
-    ];
-    let server = FaultServer::scripted(steps).await;
-    let sink = sink(&server.url(), |_| {});
-    let mut waits = Vec::new();
-    for _ in 0..3 {
-        match kind(&sink, 1).await {
-            WriteErrorKind::Throttled { retry_after } => waits.push(retry_after),
-            other => panic!("{other:?}"),
-        }
-    }
-    assert_eq!(waits[0], Some(Duration::from_secs(7)));
-    assert!(waits[1].is_some_and(|wait| (90..=100).contains(&wait.as_secs())), "{waits:?}");
-    assert_eq!(waits[2], None);
-}
-
-#[tokio::test]
 async fn a_secret_header_is_never_seen() {
     let echo = |request: &Received| Step::text(400, format!("{:?}", request.headers));
     let server = FaultServer::start(echo).await;
@@ -110,15 +84,6 @@ async fn a_secret_header_is_never_seen() {
     for secret in ["open", "sesame", "QWxhZGRpbjpvcGVuIHNlc2FtZQ"] {
         assert!(!format!("{error} {error:?}").contains(secret), "{error}");
     }
-}
-
-#[tokio::test]
-async fn an_endless_answer_is_not_read_to_its_end() {
-    let page = "x".repeat(30_000_000);
-    let server = FaultServer::scripted([Step::text(401, page)]).await;
-    let sink = sink(&server.url(), |_| {});
-    assert_eq!(kind(&sink, 1).await, AUTHORIZATION);
-    write(&sink, 1).await.expect("the next one is taken");
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Each row of the table, with the texts of the servers.
 
+mod linear;
+mod real;
 mod refused;
 
 use std::time::Duration;
@@ -12,6 +14,7 @@ fn answer(status: u16, body: &str) -> Answer<'_> {
     Answer {
         status: StatusCode::from_u16(status).expect("a status"),
         body,
+        complete: true,
         retry_after: None,
         api: InfluxApi::V2,
         compressed: false,
@@ -99,7 +102,6 @@ fn credentials_block_by_authorization() {
         (402, String::new()),
         (403, v1("\"u\" user is not authorized to write to database \"d\"")),
         (403, v2("forbidden", "insufficient permissions for write")),
-        (407, NGINX.to_owned()),
     ] {
         assert_eq!(kind(status, &body), WriteErrorKind::Blocked(Blocked::Authorization), "{status} {body}");
     }
