@@ -9,7 +9,9 @@
 //!
 //! Wall time is an anchor (wall minus monotonic time) plus the monotonic time that the caller has read anyway. The first
 //! caller that finds the anchor a second old renews it; nothing runs while nobody asks. After a step of the system clock,
-//! stamps follow it within a second of traffic.
+//! stamps follow it within a second of traffic. On Linux the monotonic clock goes on while the machine is suspended, so the
+//! first stamp afterwards is right. Elsewhere it may stand still: stamps are then behind by as long as the machine slept
+//! since the anchor was renewed, until a second of it being awake has passed.
 //!
 //! A clock that was set back must not drag its sequences along until time has caught up. So each renewal takes the era
 //! with the highest mark that lies below the new time: after a step back one that was never used or was left earlier,
@@ -17,8 +19,7 @@
 //! jumps to and fro needs two eras for ever. When no mark is low enough, the old anchor is kept.
 //!
 //! Not covered: a restart after a step back may repeat stamps of the process before (as likely as two requests in one
-//! quantum of 256 ns of one series, times 1/256), replicas without a tag `instance` likewise; points with explicit times;
-//! a machine that slept is behind until the anchor is renewed, within a second of traffic.
+//! quantum of 256 ns of one series, times 1/256), replicas without a tag `instance` likewise; points with explicit times.
 
 use std::{
     collections::hash_map::RandomState,

@@ -4,6 +4,7 @@ use std::{cell::Cell, sync::Barrier, thread};
 
 use super::*;
 
+mod sleep;
 mod steps;
 
 const SECOND: i64 = 1_000 * MILLISECOND;
