@@ -15,7 +15,7 @@ pub(crate) struct Changes {
     pub(crate) refused: u32,
     /// Tags and fields left out: beyond the number or the bytes that one point may have.
     pub(crate) excess: u32,
-    /// Fields left out: the measurement has the name with another type.
+    /// Tags and fields left out: the measurement has the name with another type or kind.
     pub(crate) conflicts: u32,
     /// Tags whose value became the overflow value.
     pub(crate) overflowed: u32,

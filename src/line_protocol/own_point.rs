@@ -67,8 +67,13 @@ pub(crate) fn encode_point(
             out.push(b',');
             out.extend_from_slice(tag);
         }
-        if !entries.has(static_tag.key()) {
+        if entries.has(static_tag.key()) {
+            continue;
+        }
+        if types.admits_tag(&out[start..measurement_end], static_tag.key()) {
             out.extend_from_slice(static_tag.text());
+        } else {
+            changes.conflicts += 1;
         }
     }
     for tag in tags {

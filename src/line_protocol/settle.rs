@@ -2,7 +2,10 @@
 
 use crate::{
     line_protocol::{Changes, cursor::Entry, entries::Entries},
-    point::{schema::OVERFLOW, value::FieldType},
+    point::{
+        schema::{OVERFLOW, REQUESTS},
+        value::FieldType,
+    },
     schema::{
         cardinality::TagCardinality,
         field_types::{FieldTypes, TypeCheck},
@@ -20,10 +23,11 @@ impl Entries {
         values: &TagCardinality,
         changes: &mut Changes,
     ) {
-        let admitted =
-            |entry: &Entry| values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start);
-        if let Some(first) = self.tags.iter().position(|entry| !admitted(entry)) {
-            self.overflow(first, values, changes);
+        // A tag that requests have had before is one that they may have. Other measurements are few, and looked up each time.
+        let is_known = |entry: &Entry| values.is_of_requests(&self.arena[entry.start..entry.end]);
+        let of_requests = measurement == REQUESTS.as_bytes();
+        if let Some(first) = self.tags.iter().position(|entry| !(of_requests && is_known(entry))) {
+            self.settle_tags(first, measurement, types, values, changes);
         }
         if !self.fields.is_empty() {
             self.settle_fields(measurement, types, changes);
@@ -50,21 +54,44 @@ impl Entries {
         });
     }
 
-    /// Gives the tag at `first`, which is not admitted, and those behind it that are not either, the overflow value.
+    /// Leaves out tags from `first` on whose names are those of fields, and gives those whose values are too many the overflow
+    /// value.
     #[inline(never)]
-    fn overflow(&mut self, first: usize, values: &TagCardinality, changes: &mut Changes) {
-        for at in first..self.tags.len() {
-            let entry = self.tags[at];
-            if at > first && values.admits(&self.arena[entry.start..entry.end], entry.key - entry.start) {
+    fn settle_tags(
+        &mut self,
+        first: usize,
+        measurement: &[u8],
+        types: &FieldTypes,
+        values: &TagCardinality,
+        changes: &mut Changes,
+    ) {
+        let mut at = first;
+        while let Some(&entry) = self.tags.get(at) {
+            let (tag, key) = (&self.arena[entry.start..entry.end], entry.key - entry.start);
+            if !types.admits_tag(measurement, &tag[..key]) {
+                changes.conflicts += 1;
+                self.tags.remove(at);
+                self.release(entry);
                 continue;
             }
-            changes.overflowed += 1;
-            let start = self.begin();
-            self.arena.extend_from_within(entry.start..=entry.key);
-            self.arena.extend_from_slice(OVERFLOW.as_bytes());
-            let key = start + (entry.key - entry.start);
-            self.tags[at] = Entry { start, key, end: self.arena.len(), ..entry };
-            self.release(entry);
+            if values.admits(tag, key) {
+                if measurement == REQUESTS.as_bytes() {
+                    values.note_of_requests(tag);
+                }
+            } else {
+                changes.overflowed += 1;
+                self.overflow(at, entry);
+            }
+            at += 1;
         }
+    }
+
+    fn overflow(&mut self, at: usize, entry: Entry) {
+        let start = self.begin();
+        self.arena.extend_from_within(entry.start..=entry.key);
+        self.arena.extend_from_slice(OVERFLOW.as_bytes());
+        let key = start + (entry.key - entry.start);
+        self.tags[at] = Entry { start, key, end: self.arena.len(), ..entry };
+        self.release(entry);
     }
 }

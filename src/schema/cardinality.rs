@@ -93,8 +93,27 @@ impl TagCardinality {
         hasher.write(tag);
         let hash = hasher.finish();
         match self.decided.find(hash) {
-            Some(entry) if entry.mark() == ADMITTED => true,
+            Some(entry) if entry.mark() & DECISION == ADMITTED => true,
             found => self.decide(tag, key, hash, found),
+        }
+    }
+
+    /// Whether this tag was noted as one that requests have. It is admitted then.
+    #[inline(always)]
+    pub(crate) fn is_of_requests(&self, tag: &[u8]) -> bool {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(tag);
+        self.decided.find(hasher.finish()).is_some_and(|entry| entry.mark() == ADMITTED | OF_REQUESTS)
+    }
+
+    /// Notes that requests may have this tag, if it is one of those that were admitted.
+    pub(crate) fn note_of_requests(&self, tag: &[u8]) {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write(tag);
+        if let Some(entry) = self.decided.find(hasher.finish())
+            && entry.mark() & DECISION == ADMITTED
+        {
+            entry.add_to_mark(OF_REQUESTS);
         }
     }
 
@@ -154,7 +173,7 @@ fn decision(entry: &Entry<'_>) -> bool {
     for _ in 0..SPINS {
         match entry.mark() {
             UNDECIDED => hint::spin_loop(),
-            mark => return mark == ADMITTED,
+            mark => return mark & DECISION == ADMITTED,
         }
     }
     false
@@ -163,6 +182,10 @@ fn decision(entry: &Entry<'_>) -> bool {
 const UNDECIDED: u8 = 1;
 const ADMITTED: u8 = 2;
 const REFUSED: u8 = 3;
+/// The bits of these three.
+const DECISION: u8 = 3;
+/// The bit beside an admission that says that requests have had the tag.
+const OF_REQUESTS: u8 = 4;
 
 /// Keys that are counted apart.
 const KEYS: usize = 256;

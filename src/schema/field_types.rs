@@ -1,4 +1,4 @@
-//! One field, one type: what InfluxDB declares a field as by its first value, it is for good.
+//! One name, one kind and type: what InfluxDB declares a column as by its first value, it is for good.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -7,12 +7,12 @@ use crate::{
         schema::{COLUMNS, Column, ERRORS, REQUESTS},
         value::FieldType,
     },
-    sync::atomic_hash_set::{self, AtomicHashSet},
+    sync::atomic_hash_set::{self, AtomicHashSet, Entry},
 };
 
 /// The types of all fields that one monitor has seen.
 ///
-/// The first type of a measurement and field name wins. `requests` and `errors` share their names, since both get the extras of
+/// The first type of a measurement and field name wins, and so does the first kind, tag or field. `requests` and `errors` share their names, since both get the extras of
 /// a request. Only points with extras, and points of the application's own, are checked.
 ///
 /// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond pass unchecked, so that
@@ -36,24 +36,27 @@ pub(crate) enum TypeCheck {
 }
 
 impl FieldTypes {
+    /// Whether a tag may have this name: not where a field of the measurement had it first. Warns of a name's first conflict.
+    pub(crate) fn admits_tag(&self, measurement: &[u8], name: &[u8]) -> bool {
+        let Some(entry) = self.find(measurement, name, TAG) else { return true };
+        if entry.mark() & !WARNED == TAG {
+            return true;
+        }
+        warn_of_kinds(&entry, measurement, name);
+        false
+    }
+
     /// Compares a field with the first of its measurement and name; warns of a name's first conflict.
     pub(crate) fn check(&self, measurement: &[u8], name: &[u8], given: FieldType) -> TypeCheck {
-        let measurement_hash = match measurement {
-            measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {
-                self.requests
-            }
-            measurement => atomic_hash_set::hash_names(self.requests, measurement),
-        };
-        // The line break keeps them apart: no encoded name holds one.
-        let hash = atomic_hash_set::hash_names(atomic_hash_set::hash_names(measurement_hash, b"\n"), name);
-        let Some(entry) = self.names.find_or_insert(atomic_hash_set::finish(hash), mark(given)) else {
-            return TypeCheck::Keep;
-        };
+        let Some(entry) = self.find(measurement, name, mark(given)) else { return TypeCheck::Keep };
         let first = entry.mark() & !WARNED;
         if first == mark(given) {
             TypeCheck::Keep
         } else if first == mark(FieldType::Float) && given == FieldType::Integer {
             TypeCheck::Widen
+        } else if first == TAG {
+            warn_of_kinds(&entry, measurement, name);
+            TypeCheck::Conflict
         } else {
             if entry.add_to_mark(WARNED) & WARNED == 0 {
                 tracing::warn!(
@@ -69,19 +72,48 @@ impl FieldTypes {
             TypeCheck::Conflict
         }
     }
+
+    /// The entry of this name, made with `mark` where it is the first. `None`: no room.
+    fn find(&self, measurement: &[u8], name: &[u8], mark: u8) -> Option<Entry<'_>> {
+        let measurement_hash = match measurement {
+            measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {
+                self.requests
+            }
+            measurement => atomic_hash_set::hash_names(self.requests, measurement),
+        };
+        // The line break keeps them apart: no encoded name holds one.
+        let hash = atomic_hash_set::hash_names(atomic_hash_set::hash_names(measurement_hash, b"\n"), name);
+        self.names.find_or_insert(atomic_hash_set::finish(hash), mark)
+    }
 }
 
 impl Default for FieldTypes {
-    /// Knows the fields of this crate's own measurements from the start.
+    /// Knows the tags and fields of this crate's own measurements from the start.
     fn default() -> Self {
         let types =
             Self { names: AtomicHashSet::new(LEVELS), requests: RandomState::new().hash_one(REQUESTS) };
         for (measurement, name, column) in COLUMNS {
-            if let Column::Field(field_type) = column {
-                types.check(measurement.as_bytes(), name.as_bytes(), field_type);
+            match column {
+                Column::Field(field_type) => {
+                    types.check(measurement.as_bytes(), name.as_bytes(), field_type);
+                }
+                Column::Tag => _ = types.admits_tag(measurement.as_bytes(), name.as_bytes()),
             }
         }
         types
+    }
+}
+
+fn warn_of_kinds(entry: &Entry<'_>, measurement: &[u8], name: &[u8]) {
+    if entry.add_to_mark(WARNED) & WARNED == 0 {
+        tracing::warn!(
+            target: "tower_influx",
+            measurement = %String::from_utf8_lossy(measurement),
+            name = %String::from_utf8_lossy(name),
+            first_kind = if entry.mark() & !WARNED == TAG { "tag" } else { "field" },
+            "a name came as a tag and as a field, which InfluxDB would refuse or hide: the second kind is left out of its \
+             points, which are otherwise stored; give one of them another name (said once per name)"
+        );
     }
 }
 
@@ -94,6 +126,9 @@ fn name_of(mark: u8) -> &'static str {
 }
 
 const TYPES: [FieldType; 4] = [FieldType::Float, FieldType::Integer, FieldType::String, FieldType::Boolean];
+
+/// The mark of a name that is a tag: that behind the last type.
+const TAG: u8 = TYPES.len() as u8 + 1;
 
 /// The bit beside a type that says that its first conflict was warned of.
 const WARNED: u8 = 0b1000;
@@ -143,6 +178,27 @@ mod tests {
         assert_eq!(types.check(b"ab", b"c", FieldType::String), TypeCheck::Keep);
         assert_eq!(types.check(REQUESTS.as_bytes(), b"size", FieldType::Integer), TypeCheck::Keep);
         assert_eq!(types.check(ERRORS.as_bytes(), b"size", FieldType::Float), TypeCheck::Conflict);
+    }
+
+    #[test]
+    fn the_first_kind_wins_and_is_said_once() {
+        let types = FieldTypes::default();
+        let log = logged(|| {
+            for _ in 0..3 {
+                assert!(types.admits_tag(b"jobs", b"plan"));
+                assert_eq!(types.check(b"jobs", b"plan", FieldType::String), TypeCheck::Conflict);
+                assert_eq!(types.check(b"jobs", b"size", FieldType::Float), TypeCheck::Keep);
+                assert!(!types.admits_tag(b"jobs", b"size"));
+                assert!(types.admits_tag(b"others", b"size"));
+            }
+        });
+        assert_eq!(log.matches("WARN").count(), 2, "{log}");
+        for (name, kind) in [("plan", "tag"), ("size", "field")] {
+            let line = format!(r#"measurement=jobs name={name} first_kind="{kind}""#);
+            assert!(log.contains(&line), "{log}");
+        }
+        assert!(!types.admits_tag(REQUESTS.as_bytes(), b"execution_time"));
+        assert_eq!(types.check(ERRORS.as_bytes(), b"route", FieldType::String), TypeCheck::Conflict);
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(crate) struct RecorderCounters {
     pub(crate) excess_extras: Counter,
     /// Extra tags and fields that came after their request had ended.
     pub(crate) late_extras: Counter,
-    /// Fields left out because the measurement has another type under that name.
+    /// Tags and fields left out because the measurement has another type or kind under that name.
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,

@@ -79,7 +79,7 @@ pub struct RecorderStats {
     pub excess_extras: u64,
     /// Extra tags and fields that came after their request had ended.
     pub late_extras: u64,
-    /// Fields left out because the measurement has another type under that name.
+    /// Tags and fields left out because the measurement has another type or kind under that name.
     pub type_conflicts: u64,
     /// Tag values replaced by the overflow value.
     pub overflowed_tags: u64,

@@ -221,3 +221,55 @@ async fn body_tracking_is_optional_and_served_where_its_body_is_mapped() {
     server.abort();
     watched.expect(&["GET:/ 200 complete", "GET:unmatched 200 complete"], &[]).await;
 }
+
+#[tokio::test]
+async fn one_name_is_a_tag_or_a_field_for_good() {
+    let mut settings = Settings::new("kinds");
+    settings.tags.insert("region".to_owned(), "eu".to_owned());
+    let (monitor, sink) = monitor(settings);
+    let app = Router::new()
+        .route("/tag", get(async |data: MonitoringData| data.tag("plan", "gold")))
+        .route("/field", get(async |data: MonitoringData| data.field("plan", "gold")))
+        .route("/size", get(async |data: MonitoringData| data.field("size", 1)))
+        .route("/size-tag", get(async |data: MonitoringData| data.tag("size", "1")))
+        .layer(monitor.layer())
+        .with_state(());
+    for _ in 0..3 {
+        for path in ["/tag", "/field", "/size", "/size-tag"] {
+            answer(&app, Request::get(path)).await;
+        }
+    }
+    let points = points(&monitor, &sink, "requests").await;
+    let told = |route: &str| {
+        let of_route = points.iter().filter(|point| point.tag("route") == Some(route));
+        let told = of_route.map(|point| {
+            [
+                point.tag("plan").is_some(),
+                point.field("plan").is_some(),
+                point.tag("size").is_some(),
+                point.field("size").is_some(),
+            ]
+        });
+        told.collect::<Vec<_>>()
+    };
+    assert_eq!(told("GET:/tag"), [[true, false, false, false]; 3]);
+    assert_eq!(told("GET:/field"), [[false; 4]; 3]);
+    assert_eq!(told("GET:/size"), [[false, false, false, true]; 3]);
+    assert_eq!(told("GET:/size-tag"), [[false; 4]; 3]);
+    assert_eq!(monitor.stats().recorder.type_conflicts, 6);
+
+    // Other measurements have names of their own, and static tags are tags of theirs.
+    monitor.record(&DataPoint::new("jobs").with_field("plan", 1).with_field("n", 1));
+    monitor.record(
+        &DataPoint::new("jobs").with_tag("plan", "gold").with_field("region", "us").with_field("n", 1),
+    );
+    monitor.record(&DataPoint::new("own").with_field("region", "us"));
+    monitor.record(&DataPoint::new("own").with_field("n", 1));
+    monitor.flush().await.expect("the monitor runs");
+    let (jobs, own) = (sink.measurement("jobs"), sink.measurement("own"));
+    assert_eq!((jobs[0].field("plan"), jobs[1].tag("plan")), (Some(&Value::Integer(1)), None));
+    assert_eq!((jobs[1].field("region"), jobs[1].tag("region")), (None, Some("eu")));
+    assert_eq!((own[0].tag("region"), own[1].tag("region")), (None, None));
+    assert_eq!(monitor.stats().recorder.type_conflicts, 9);
+    assert!(monitor.stats().balances());
+}
