@@ -6,7 +6,10 @@ use influxdb_line_protocol::{FieldValue, parse_lines};
 
 use crate::{
     line_protocol::{LINE_BYTES, parse},
-    point::{Point, Value},
+    point::{
+        Point, Value,
+        schema::{COLUMNS, Column},
+    },
     settings::Limits,
 };
 
@@ -41,7 +44,9 @@ pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
             Value::Unsigned(number) => Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
             other => other.into_owned(),
         };
-        if !reserved(&key) && !tags.contains_key(&key) {
+        // A measurement of our own has its tags already.
+        let is_tag = COLUMNS.contains(&(measurement.as_str(), key.as_str(), Column::Tag));
+        if !reserved(&key) && !tags.contains_key(&key) && !is_tag {
             fields.insert(key, value);
         }
     });
