@@ -11,7 +11,8 @@
         feature = "http",
         feature = "influxdb2",
         feature = "license-file",
-        feature = "live"
+        feature = "live",
+        feature = "prometheus"
     )),
     allow(dead_code)
 )]
@@ -31,6 +32,8 @@ mod line_protocol;
 pub mod live;
 mod monitor;
 pub mod point;
+#[cfg(feature = "prometheus")]
+pub mod prometheus;
 mod record;
 mod request;
 mod schema;

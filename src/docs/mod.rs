@@ -25,6 +25,7 @@ pages! {
     migrating = "migrating.md",
     operations = "operations.md",
     performance = "performance.md",
+    prometheus = "prometheus.md",
     requests = "requests.md",
     rollups = "rollups.md",
     schema = "schema.md",

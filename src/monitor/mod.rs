@@ -208,7 +208,7 @@ impl Monitor {
     ///
     /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
     /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`,
-    /// `filter`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Nothing has changed then.
+    /// `filter`, `metrics`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Nothing has changed then.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => builder::reload(inner, settings).await,

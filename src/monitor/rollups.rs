@@ -31,20 +31,24 @@ impl Rollups {
         points: &FlusherParts,
     ) -> Result<Option<Self>, Error> {
         let is_written = settings.rollup.interval.is_some() && settings.storage != Storage::None;
-        if !is_written && settings.storage != Storage::None {
+        let is_read = settings.storage == Storage::None || settings.metrics.names.is_some();
+        if !is_written && !is_read {
             return Ok(None);
         }
-        let (boundaries, with_histogram) = match &settings.rollup.histogram {
+        let (line_boundaries, with_histogram) = match &settings.rollup.histogram {
             RollupHistogram::Fine => (Boundaries::fine(), true),
             RollupHistogram::Off => (Boundaries::fine(), false),
             RollupHistogram::Boundaries(ends) => (Boundaries::of(ends), true),
         };
+        let metric_boundaries = settings.metrics.names.map_or(&[][..], |names| names.boundaries());
+        let boundaries = line_boundaries.with(metric_boundaries);
         let counts = Arc::new(Rollup::new(boundaries, settings.limits.rollup_keys));
         if !is_written {
             return Ok(Some(Self { counts, delivery: None }));
         }
         let tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
-        let template = LineTemplate::new(tags, counts.boundaries(), with_histogram);
+        let template =
+            LineTemplate::new(tags, with_histogram.then_some(&line_boundaries), counts.boundaries());
         let (sink, rejected) = (Arc::clone(&points.sink), points.rejected.clone());
         let delivery = RollupDelivery::start(runtime, settings, &counts, template, sink, rejected)?;
         Ok(Some(Self { counts, delivery: Some(delivery) }))

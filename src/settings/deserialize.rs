@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{
     FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, KeepRequests,
-    LicensingSettings, Limits, Overflow, RequestSettings, RollupHistogram, RollupSettings, Settings,
-    SpoolMode, SpoolSettings, Storage,
+    LicensingSettings, Limits, MetricNames, MetricsSettings, Overflow, RequestSettings, RollupHistogram,
+    RollupSettings, Settings, SpoolMode, SpoolSettings, Storage,
     defaults::{HOST, PORT, SCHEME},
     duration::duration,
     node::Node,
@@ -73,6 +73,10 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     if let Some(mut requests) = section.table(&["requests"])? {
         read_requests(&mut requests, &mut settings.requests)?;
         requests.finish()?;
+    }
+    if let Some(mut metrics) = section.table(&["metrics"])? {
+        read_metrics(&mut metrics, &mut settings.metrics)?;
+        metrics.finish()?;
     }
     if let Some(mut rollup) = section.table(&["rollup"])? {
         read_rollup(&mut rollup, &mut settings.rollup)?;
@@ -183,6 +187,11 @@ pub(super) fn read_requests(section: &mut Section, requests: &mut RequestSetting
     Ok(())
 }
 
+pub(super) fn read_metrics(section: &mut Section, metrics: &mut MetricsSettings) -> Result<(), Error> {
+    section.read_optional(&["names"], names, &mut metrics.names)?;
+    Ok(())
+}
+
 pub(super) fn read_rollup(section: &mut Section, rollup: &mut RollupSettings) -> Result<(), Error> {
     section.read_optional(&["interval"], duration, &mut rollup.interval)?;
     section.read(&["tags"], texts, &mut rollup.tags)?;
@@ -215,6 +224,10 @@ fn storage(given: Given) -> Result<Storage, Error> {
         return Err(given.refuse("points are not written to ClickHouse; write `influx` or `file` or `none`"));
     }
     word(given, &[("influx", Storage::Influx), ("file", Storage::File), ("none", Storage::None)])
+}
+
+fn names(given: Given) -> Result<MetricNames, Error> {
+    word(given, &[("opentelemetry", MetricNames::OpenTelemetry), ("luna", MetricNames::Luna)])
 }
 
 fn keep(given: Given) -> Result<KeepRequests, Error> {

@@ -10,6 +10,7 @@ mod file;
 mod influx;
 mod licensing;
 mod limits;
+mod metrics;
 mod node;
 mod printable_url;
 mod rollup;
@@ -31,6 +32,7 @@ pub use file::FileSettings;
 pub use influx::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
 pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
+pub use metrics::{MetricNames, MetricsSettings};
 pub use rollup::{KeepRequests, RequestSettings, RollupHistogram, RollupSettings};
 pub use spool::{SpoolMode, SpoolSettings};
 pub use token::Token;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub filter: FilterSettings,
     /// Which requests get points of their own.
     pub requests: RequestSettings,
+    /// Metrics for Prometheus.
+    pub metrics: MetricsSettings,
     /// Counts of requests by key and interval.
     pub rollup: RollupSettings,
     /// The licence check.
@@ -143,6 +147,7 @@ impl Settings {
             spool: None,
             filter: FilterSettings::default(),
             requests: RequestSettings::default(),
+            metrics: MetricsSettings::default(),
             rollup: RollupSettings::default(),
             licensing: LicensingSettings::default(),
             own_points: false,

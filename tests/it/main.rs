@@ -1,6 +1,6 @@
 //! Tests of the whole crate, most of them against real servers.
 //!
-//! The live tests start the servers of Debian's packages influxdb, victoria-metrics and nginx-light on free ports of
+//! The live tests start the servers of Debian's packages influxdb, victoria-metrics, nginx-light and prometheus on free ports of
 //! 127.0.0.1. Where one is not installed, its tests pass and say that they did not run; `TOWER_INFLUX_LIVE=required` makes
 //! them fail. An InfluxDB 2.x is tested where `TOWER_INFLUX_TEST_URL`, `…_ORGANIZATION`, `…_BUCKET` and `…_TOKEN` name one.
 
@@ -23,6 +23,7 @@ mod live_page;
 mod migrating;
 mod nested;
 mod operations;
+mod prometheus;
 mod rollups;
 mod servers;
 mod stored;

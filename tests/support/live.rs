@@ -20,7 +20,11 @@ pub(crate) const NGINX: Program = Program { name: "nginx", package: "nginx-light
 pub(crate) const OPENSSL: Program = Program { name: "openssl", package: "openssl" };
 pub(crate) const CHROMIUM: Program = Program { name: "chromium", package: "chromium" };
 
-pub(crate) const ALL: [Program; 5] = [INFLUXD, VICTORIA_METRICS, NGINX, OPENSSL, CHROMIUM];
+pub(crate) const PROMETHEUS: Program = Program { name: "prometheus", package: "prometheus" };
+pub(crate) const PROMTOOL: Program = Program { name: "promtool", package: "prometheus" };
+
+pub(crate) const ALL: [Program; 7] =
+    [INFLUXD, VICTORIA_METRICS, NGINX, OPENSSL, CHROMIUM, PROMETHEUS, PROMTOOL];
 
 impl Program {
     /// Where the program is, if it is installed.

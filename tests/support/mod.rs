@@ -15,6 +15,7 @@ pub(crate) mod live;
 pub(crate) mod nginx;
 pub(crate) mod numbered;
 pub(crate) mod process;
+pub(crate) mod prometheus;
 pub(crate) mod service;
 pub(crate) mod source;
 pub(crate) mod victoria;

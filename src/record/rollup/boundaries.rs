@@ -36,6 +36,15 @@ impl Boundaries {
         Self { edges: edges.into(), floor: 1, first: first.collect() }
     }
 
+    /// These and more: each bucket of these, and of those, is made of whole buckets of the new ones.
+    pub(crate) fn with(&self, more: &[Duration]) -> Self {
+        let mut edges = self.edges.to_vec();
+        edges.extend(&Self::of(more).edges);
+        edges.sort_unstable();
+        edges.dedup();
+        Self { floor: self.floor, ..Self::new(&edges) }
+    }
+
     /// How many buckets there are.
     pub(crate) fn buckets(&self) -> usize {
         self.edges.len() + 1

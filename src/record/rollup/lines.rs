@@ -1,6 +1,6 @@
 //! An interval as lines in the measurement `requests_rollup`.
 
-use std::time::Duration;
+use std::{mem, ops::Range, time::Duration};
 
 use super::{
     boundaries::Boundaries,
@@ -16,8 +16,9 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct LineTemplate {
     static_tags: StaticTags,
-    /// Each bucket and its field's name, sorted by that; none where histograms are not written.
-    buckets: Box<[(String, usize)]>,
+    /// Each field's name, sorted, and the buckets that it is the sum of; none where histograms are not
+    /// written.
+    buckets: Box<[(String, Range<usize>)]>,
 }
 
 /// The interval that a line is about.
@@ -29,11 +30,17 @@ pub(super) struct Interval {
 }
 
 impl LineTemplate {
-    pub(crate) fn new(static_tags: StaticTags, boundaries: &Boundaries, with_histogram: bool) -> Self {
-        let count = if with_histogram { boundaries.buckets() } else { 0 };
-        let mut buckets: Box<[_]> =
-            (0..count).map(|bucket| (bucket_name(boundaries.end(bucket)), bucket)).collect();
-        buckets.sort();
+    /// `written` are the boundaries of the fields, if there are any; `counted` have these among theirs.
+    pub(crate) fn new(static_tags: StaticTags, written: Option<&Boundaries>, counted: &Boundaries) -> Self {
+        let mut start = 0;
+        let ends =
+            written.into_iter().flat_map(|written| (0..written.buckets()).map(|bucket| written.end(bucket)));
+        let fields = ends.map(|end| {
+            let next = end.map_or(counted.buckets(), |end| counted.bucket(end) + 1);
+            (bucket_name(end), mem::replace(&mut start, next)..next)
+        });
+        let mut buckets: Box<[_]> = fields.collect();
+        buckets.sort_by(|one, other| one.0.cmp(&other.0));
         Self { static_tags, buckets }
     }
 
@@ -54,10 +61,10 @@ impl LineTemplate {
         };
         rollup_head(out, schema::REQUESTS_ROLLUP, &self.static_tags, &tags);
         let mut fields = Fields { out, separator: b' ' };
-        for (name, bucket) in &self.buckets {
-            match sum.buckets.get(*bucket) {
-                Some(count) if *count > 0 => fields.integer(name, *count),
-                _ => {}
+        for (name, buckets) in &self.buckets {
+            let count: u64 = sum.buckets.get(buckets.clone()).unwrap_or_default().iter().sum();
+            if count > 0 {
+                fields.integer(name, count);
             }
         }
         let tally = &sum.tally;

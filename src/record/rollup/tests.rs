@@ -11,7 +11,7 @@ fn rollup(keys: usize) -> Rollup {
 
 fn template(rollup: &Rollup) -> LineTemplate {
     let tags = StaticTags::new("shop", Some("one"), &BTreeMap::from([("zone".into(), "a b".into())]));
-    LineTemplate::new(tags, rollup.boundaries(), true)
+    LineTemplate::new(tags, Some(rollup.boundaries()), rollup.boundaries())
 }
 
 fn request<'a>(rollup: &Rollup, resource: &'a str, status: u16, nanoseconds: u64) -> EndedRequest<'a> {

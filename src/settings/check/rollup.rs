@@ -18,6 +18,11 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     if let RollupHistogram::Boundaries(boundaries) = &settings.rollup.histogram {
         check_boundaries(boundaries)?;
     }
+    #[cfg(not(feature = "prometheus"))]
+    if settings.metrics.names.is_some() {
+        let remedy = "this program was built without metrics; add the feature `prometheus` of the crate `tower-influx`, or leave the key out";
+        return Err(Error::setting_without_value("metrics.names", remedy));
+    }
     check_requests(settings)
 }
 
@@ -78,7 +83,10 @@ fn check_requests(settings: &Settings) -> Result<(), Error> {
         KeepRequests::Failed => "failed",
         KeepRequests::None => "none",
     };
-    if settings.rollup.interval.is_some() || settings.storage == Storage::None {
+    if settings.rollup.interval.is_some()
+        || settings.storage == Storage::None
+        || settings.metrics.names.is_some()
+    {
         return Ok(());
     }
     let remedy = "without rollups the other requests would be counted nowhere; set `rollup.interval`, for instance to `10s`";

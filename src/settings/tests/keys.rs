@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{known, parsed, with};
 use crate::settings::{
     FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, KeepRequests,
-    LicensingSettings, Limits, Overflow, RequestSettings, RollupHistogram, RollupSettings, Settings,
-    SpoolMode, SpoolSettings, Storage, Token,
+    LicensingSettings, Limits, MetricNames, MetricsSettings, Overflow, RequestSettings, RollupHistogram,
+    RollupSettings, Settings, SpoolMode, SpoolSettings, Storage, Token,
 };
 
 /// A value for each key that is not its default, as text.
@@ -58,12 +58,13 @@ const OTHER: [(&str, &str); 44] = [
     ("spool.max_files", "5"),
     ("spool.max_age", "1d"),
 ];
-const OTHER_IN_TABLES: [(&str, &str); 15] = [
+const OTHER_IN_TABLES: [(&str, &str); 16] = [
     ("limits.tag_bytes", "2KiB"),
     ("limits.field_bytes", "32KiB"),
     ("limits.extras", "8"),
     ("limits.tag_values", "0"),
     ("limits.rollup_keys", "7"),
+    ("metrics.names", "luna"),
     ("requests.keep", "failed"),
     ("requests.slow", "1s"),
     ("rollup.interval", "10s"),
@@ -161,6 +162,7 @@ fn a_section_with_every_key_is_read_whole() {
             allow: vec!["GET:/items/{id}".to_owned()],
         },
         requests: RequestSettings { keep: KeepRequests::Slow, slow: Some(Duration::from_millis(500)) },
+        metrics: MetricsSettings { names: Some(MetricNames::OpenTelemetry) },
         rollup: RollupSettings {
             interval: Some(Duration::from_secs(10)),
             tags: vec!["tenant".to_owned()],
@@ -309,6 +311,9 @@ allow = "GET:/items/{id}"
 [requests]
 keep = "SLOW"
 slow = 0.5
+
+[metrics]
+names = "OpenTelemetry"
 
 [rollup]
 interval = "10s"

@@ -9,8 +9,10 @@ mod server_messages;
 use serde_json::{Map, Value, json};
 
 use super::{
-    FilterSettings, LicensingSettings, Limits, RequestSettings, RollupSettings, Settings,
-    deserialize::{read, read_filter, read_licensing, read_limits, read_requests, read_rollup, read_spool},
+    FilterSettings, LicensingSettings, Limits, MetricsSettings, RequestSettings, RollupSettings, Settings,
+    deserialize::{
+        read, read_filter, read_licensing, read_limits, read_metrics, read_requests, read_rollup, read_spool,
+    },
     node::Node,
     section::{Names, Section},
 };
@@ -82,6 +84,9 @@ fn known() -> Vec<(String, Names)> {
     let mut requests = Section::new(Vec::new());
     read_requests(&mut requests, &mut RequestSettings::default()).expect("all have defaults");
     keys.extend(prefixed("requests.", &requests));
+    let mut metrics = Section::new(Vec::new());
+    read_metrics(&mut metrics, &mut MetricsSettings::default()).expect("all have defaults");
+    keys.extend(prefixed("metrics.", &metrics));
     let mut rollup = Section::new(Vec::new());
     read_rollup(&mut rollup, &mut RollupSettings::default()).expect("all have defaults");
     keys.extend(prefixed("rollup.", &rollup));
@@ -89,4 +94,4 @@ fn known() -> Vec<(String, Names)> {
 }
 
 /// Tables with keys of their own, which the documentation has as headings.
-const TABLES: [&str; 6] = ["limits", "filter", "licensing", "requests", "rollup", "spool"];
+const TABLES: [&str; 7] = ["limits", "filter", "licensing", "metrics", "requests", "rollup", "spool"];

@@ -1,0 +1,71 @@
+//! The ledger of delivery as metrics.
+
+use std::fmt;
+
+use prometheus_client::{
+    encoding::{DescriptorEncoder, NoLabelSet},
+    metrics::MetricType,
+};
+
+use crate::stats::{DeliveryState, Stats};
+
+pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
+    let Stats { ledger, recorder, delivery, .. } = stats;
+    let counters = [
+        ("points_offered", "Points given to the monitoring", ledger.offered),
+        ("points_accepted", "Points taken into the buffer", ledger.accepted),
+        ("points_recovered", "Points found in the spool, left by an earlier process", ledger.recovered),
+        ("points_written", "Points that the server has taken", ledger.written),
+        ("points_invalid", "Points that could not be stored", recorder.invalid),
+        ("points_refused", "Points not taken: memory was full, or the monitor shut down", refused(stats)),
+        ("points_resent", "Points sent more than once, each time counted", delivery.resent),
+    ];
+    for (name, help, count) in counters {
+        counter(encoder, name, help, &[("", count)])?;
+    }
+    let rejected: Vec<_> = ledger.rejected.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    counter(encoder, "points_rejected", "Points refused for good by the server", &rejected)?;
+    let dropped: Vec<_> = ledger.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
+    counter(encoder, "points_dropped", "Accepted points that were given up", &dropped)?;
+    let blocked = matches!(delivery.state, DeliveryState::Blocked(_));
+    let oldest = delivery.oldest_age.map_or(0.0, |age| age.as_secs_f64());
+    let gauges = [
+        ("points_buffered", "Points in the buffer now", ledger.buffered as f64),
+        ("points_in_flight", "Points in batches in memory now", ledger.in_flight as f64),
+        ("points_spooled", "Points on disk now", ledger.spooled as f64),
+        ("memory_bytes", "What the points in memory take", delivery.memory as f64),
+        ("oldest_age_seconds", "How long the oldest batch in memory has been waiting", oldest),
+        ("blocked", "1 while somebody has to act before points are taken", f64::from(u8::from(blocked))),
+    ];
+    for (name, help, value) in gauges {
+        let name = format!("{PREFIX}{name}");
+        encoder.encode_descriptor(&name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
+    }
+    Ok(())
+}
+
+/// A row for each reason, or one without.
+fn counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    rows: &[(&'static str, u64)],
+) -> fmt::Result {
+    let name = format!("{PREFIX}{name}");
+    let mut metric = encoder.encode_descriptor(&name, help, None, MetricType::Counter)?;
+    for (reason, count) in rows {
+        if reason.is_empty() {
+            metric.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+        } else {
+            let labels = [("reason", *reason)];
+            metric.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(count, None)?;
+        }
+    }
+    Ok(())
+}
+
+fn refused(stats: &Stats) -> u64 {
+    stats.recorder.refused_full + stats.recorder.refused_closed
+}
+
+const PREFIX: &str = "tower_influx_";
