@@ -85,6 +85,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .nest("/monitoring", page.router())
         .route("/monitoring/", get(async || Redirect::permanent("/monitoring")))
         .merge(monitored);
+    // Where the settings name metrics, for Prometheus.
+    #[cfg(feature = "prometheus")]
+    let app = match monitor.metrics_route() {
+        Ok(metrics) => app.route("/metrics", metrics),
+        Err(_) => app,
+    };
 
     let listener = TcpListener::bind(&arguments.listen).await.map_err(|error| {
         format!("cannot listen on {}: {error}; choose another by --listen", arguments.listen)

@@ -36,7 +36,7 @@ pub(super) fn opentelemetry(encoder: &mut DescriptorEncoder<'_>, requests: &Roll
     let name = "http_server_request_duration";
     let help = "Duration of HTTP server requests";
     write_durations(encoder, name, Some(&Unit::Seconds), help, MetricNames::OpenTelemetry, &durations)?;
-    write_running(encoder, requests, |route| route_labels(route))
+    write_running(encoder, requests, route_labels)
 }
 
 pub(super) fn luna(
@@ -67,7 +67,7 @@ pub(super) fn luna(
     });
     let help = "Execution time of requests in seconds";
     write_durations(encoder, "requests", None, help, MetricNames::Luna, &durations)?;
-    write_running(encoder, requests, |route| route_labels(route))
+    write_running(encoder, requests, route_labels)
 }
 
 fn durations(
