@@ -4,7 +4,7 @@
 //! end it with Ctrl-C. Look at the tag `route` in `monitoring-data/*.lp`: the templates of [`route`], never the paths that
 //! were asked for. `-- ADDRESS` listens elsewhere.
 //!
-//! In an application of your own turn the feature `axum` off: `tower-influx = { …, default-features = false, features = ["http"] }`.
+//! In an application of your own turn the feature `axum` off: `tower-influx = { …, default-features = false, features = ["reqwest"] }`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 

@@ -57,7 +57,7 @@ fn settings(url: &str) -> Settings {
     settings.influx.url = url.to_owned();
     settings.influx.bucket = "monitoring".to_owned();
     // `/write`, which Debian's InfluxDB 1 and VictoriaMetrics both have. Leave both lines out for InfluxDB 2.
-    settings.influx.client = tower_influx::settings::InfluxClient::Http;
+    settings.influx.client = tower_influx::settings::InfluxClient::Reqwest;
     settings.influx.api = InfluxApi::V1;
     settings.spool = Some(SpoolSettings::new("monitoring-data/outage"));
     // A half minute, the default, is long for somebody who watches.

@@ -36,7 +36,7 @@ fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<Box<dyn Error>>() {
         return Some(&**error);
     }
-    #[cfg(feature = "http")]
+    #[cfg(feature = "reqwest")]
     if let Some(error) = error.downcast_ref::<reqwest::Error>() {
         return Some(error);
     }
@@ -60,7 +60,7 @@ fn by_sources(error: &(dyn Error + 'static)) -> ErrorCode {
 }
 
 fn is_timeout(error: &(dyn Error + 'static)) -> bool {
-    #[cfg(feature = "http")]
+    #[cfg(feature = "reqwest")]
     if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_timeout) {
         return true;
     }
@@ -70,7 +70,7 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
 }
 
 fn is_connect(error: &(dyn Error + 'static)) -> bool {
-    #[cfg(feature = "http")]
+    #[cfg(feature = "reqwest")]
     if error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect) {
         return true;
     }

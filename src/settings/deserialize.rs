@@ -261,7 +261,11 @@ fn overflow(given: Given) -> Result<Overflow, Error> {
 }
 
 fn client(given: Given) -> Result<InfluxClient, Error> {
-    word(given, &[("influxdb2", InfluxClient::Influxdb2), ("http", InfluxClient::Http)])
+    // The name of `reqwest` in 0.1.
+    if matches!(&given.node, Node::Text(text) if text.trim().eq_ignore_ascii_case("http")) {
+        return Ok(InfluxClient::Reqwest);
+    }
+    word(given, &[("influxdb2", InfluxClient::Influxdb2), ("reqwest", InfluxClient::Reqwest)])
 }
 
 fn api(given: Given) -> Result<InfluxApi, Error> {

@@ -24,13 +24,13 @@ pub struct InfluxSettings {
     pub token_file: Option<PathBuf>,
     /// Which client sends. Defaults to [`InfluxClient::Influxdb2`] where that feature is on.
     pub client: InfluxClient,
-    /// Which endpoint is spoken, with [`InfluxClient::Http`]. Defaults to [`InfluxApi::V2`].
+    /// Which endpoint is spoken, with [`InfluxClient::Reqwest`]. Defaults to [`InfluxApi::V2`].
     pub api: InfluxApi,
-    /// User and password, for 1.x with [`InfluxClient::Http`]. Default to none.
+    /// User and password, for 1.x with [`InfluxClient::Reqwest`]. Default to none.
     pub username: String,
     /// See `username`.
     pub password: Token,
-    /// How the token is sent, with [`InfluxClient::Http`]: defaults to [`InfluxAuthorization::Token`].
+    /// How the token is sent, with [`InfluxClient::Reqwest`]: defaults to [`InfluxAuthorization::Token`].
     pub authorization: InfluxAuthorization,
     /// Retention policy, for [`InfluxApi::V1`]. Defaults to the database's own default.
     pub retention_policy: Option<String>,
@@ -38,9 +38,9 @@ pub struct InfluxSettings {
     pub accept_partial: bool,
     /// [`InfluxApi::V3`]: whether the server answers before the points are durable. Defaults to false.
     pub no_sync: bool,
-    /// Further headers of every request, with [`InfluxClient::Http`]. Default to none. Values are treated as secrets.
+    /// Further headers of every request, with [`InfluxClient::Reqwest`]. Default to none. Values are treated as secrets.
     pub headers: BTreeMap<String, Token>,
-    /// A file of PEM certificates that are trusted beside the usual ones, with [`InfluxClient::Http`]. Defaults to none.
+    /// A file of PEM certificates that are trusted beside the usual ones, with [`InfluxClient::Reqwest`]. Defaults to none.
     pub certificate_authority: Option<PathBuf>,
     /// Whether bodies of 1 KiB and more are compressed. Defaults to true, except towards this very host.
     pub gzip: Option<bool>,
@@ -56,8 +56,8 @@ pub struct InfluxSettings {
 pub enum InfluxClient {
     /// The `influxdb2` crate, feature `influxdb2`.
     Influxdb2,
-    /// Today's HTTP stack, feature `http`.
-    Http,
+    /// The `reqwest` crate with rustls, feature `reqwest`. In 0.1 it was called `Http`.
+    Reqwest,
 }
 
 /// Which write endpoint is spoken.
@@ -113,7 +113,11 @@ impl Default for InfluxSettings {
 
 impl Default for InfluxClient {
     fn default() -> Self {
-        if cfg!(feature = "http") && !cfg!(feature = "influxdb2") { Self::Http } else { Self::Influxdb2 }
+        if cfg!(feature = "reqwest") && !cfg!(feature = "influxdb2") {
+            Self::Reqwest
+        } else {
+            Self::Influxdb2
+        }
     }
 }
 

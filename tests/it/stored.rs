@@ -57,7 +57,7 @@ impl Way {
     pub(crate) fn settings(self, influx: &Influx, nginx: &Nginx) -> Settings {
         let mut settings = settings(&nginx.url());
         settings.influx.client =
-            if self == Self::Influxdb2 { InfluxClient::Influxdb2 } else { InfluxClient::Http };
+            if self == Self::Influxdb2 { InfluxClient::Influxdb2 } else { InfluxClient::Reqwest };
         if self == Self::Direct {
             settings.influx.url = influx.url();
             settings.influx.api = InfluxApi::V1;

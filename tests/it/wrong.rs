@@ -188,7 +188,7 @@ async fn version_1_wants_the_right_user_and_password() {
     let influx = Influx::start_with(Options { credentials, max_body_size: None }).await;
     influx.create_database(BUCKET).await;
     let mut settings = crate::stored::settings(&influx.url());
-    settings.influx.client = InfluxClient::Http;
+    settings.influx.client = InfluxClient::Reqwest;
     settings.influx.api = InfluxApi::V1;
     settings.influx.token = Token::default();
     (settings.influx.username, settings.influx.password) = ("somebody".to_owned(), Token::from("wrong"));

@@ -29,7 +29,7 @@ fn main() {
     into_nothing("a sink in this process, a batch at a time", BATCH);
     into_nothing("the same, from a full buffer", POINTS);
     beside_requests("the same, while a thread makes requests");
-    for (client, name) in [(InfluxClient::Influxdb2, "influxdb2"), (InfluxClient::Http, "http")] {
+    for (client, name) in [(InfluxClient::Influxdb2, "influxdb2"), (InfluxClient::Reqwest, "reqwest")] {
         for (gzip, how) in [(false, "plain"), (true, "gzip")] {
             to_server(&format!("a server, client `{name}`, {how}"), client, gzip);
         }

@@ -17,12 +17,12 @@ pub(super) struct Packed {
 impl Packed {
     /// Below a size the window and the header eat what is won. Never in builds without a compressor.
     pub(super) fn is_worth_it(batch: &Batch) -> bool {
-        cfg!(any(feature = "influxdb2", feature = "http")) && batch.bytes().len() >= WORTH_PACKING
+        cfg!(any(feature = "influxdb2", feature = "reqwest")) && batch.bytes().len() >= WORTH_PACKING
     }
 
     /// Blocks for about a microsecond a line: call it off the async threads. `None` where it does not get smaller, and
     /// in builds without a compressor.
-    #[cfg(any(feature = "influxdb2", feature = "http"))]
+    #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
     pub(super) fn new(batch: &Batch) -> Option<Self> {
         use std::io::Write;
 
@@ -41,12 +41,12 @@ impl Packed {
         })
     }
 
-    #[cfg(not(any(feature = "influxdb2", feature = "http")))]
+    #[cfg(not(any(feature = "influxdb2", feature = "reqwest")))]
     pub(super) fn new(_batch: &Batch) -> Option<Self> {
         None
     }
 
-    #[cfg(any(feature = "influxdb2", feature = "http"))]
+    #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
     pub(super) fn unpack(&self) -> Option<Batch> {
         use std::io::Read;
 
@@ -56,7 +56,7 @@ impl Packed {
             .then(|| Batch::new(lines.into(), self.points, self.sequence, self.created))
     }
 
-    #[cfg(not(any(feature = "influxdb2", feature = "http")))]
+    #[cfg(not(any(feature = "influxdb2", feature = "reqwest")))]
     pub(super) fn unpack(&self) -> Option<Batch> {
         None
     }
@@ -80,7 +80,7 @@ impl Packed {
 
 const WORTH_PACKING: usize = 1024;
 
-#[cfg(all(test, any(feature = "influxdb2", feature = "http")))]
+#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests {
     use super::*;
 

@@ -8,23 +8,23 @@ use crate::{
     stats::{Blocked, RejectReason},
 };
 
-#[cfg(any(feature = "influxdb2", feature = "http"))]
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod authorization;
-#[cfg(any(feature = "influxdb2", feature = "http"))]
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod classify;
 mod error;
 pub(crate) mod file;
-#[cfg(any(feature = "influxdb2", feature = "http"))]
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod gzip;
-#[cfg(feature = "http")]
-mod http;
-#[cfg(any(feature = "influxdb2", feature = "http"))]
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod influx;
 #[cfg(feature = "influxdb2")]
 mod influxdb2;
 pub(crate) mod memory;
 pub(crate) mod none;
 pub(crate) mod rejected;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 mod rotation;
 mod write_stats;
 
@@ -112,19 +112,19 @@ pub(crate) fn influx(settings: &InfluxSettings) -> Result<Arc<dyn Sink>, Error> 
         }
         #[cfg(not(feature = "influxdb2"))]
         InfluxClient::Influxdb2 => Err(without_feature("influxdb2")),
-        #[cfg(feature = "http")]
-        InfluxClient::Http => Ok(Arc::new(influx::InfluxSink::<self::http::Http>::new(settings)?)),
-        #[cfg(not(feature = "http"))]
-        InfluxClient::Http => Err(without_feature("http")),
+        #[cfg(feature = "reqwest")]
+        InfluxClient::Reqwest => Ok(Arc::new(influx::InfluxSink::<self::reqwest::Reqwest>::new(settings)?)),
+        #[cfg(not(feature = "reqwest"))]
+        InfluxClient::Reqwest => Err(without_feature("reqwest")),
     }
 }
 
-#[cfg(not(all(feature = "influxdb2", feature = "http")))]
+#[cfg(not(all(feature = "influxdb2", feature = "reqwest")))]
 fn without_feature(client: &str) -> Error {
     let remedy =
         format!("turn on feature `{client}` of the crate `tower-influx`, or choose the other client");
     Error::setting("client", client, remedy)
 }
 
-#[cfg(all(test, any(feature = "influxdb2", feature = "http")))]
+#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests;

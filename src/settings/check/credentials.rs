@@ -83,7 +83,7 @@ impl InfluxSettings {
             return Ok(());
         }
         if self.client == InfluxClient::Influxdb2 || (self.api != InfluxApi::V1 && !basic) {
-            let remedy = "used by `client = \"http\"` only, with `api = \"v1\"` or `authorization = \"basic\"`; set these, or \
+            let remedy = "used by `client = \"reqwest\"` only, with `api = \"v1\"` or `authorization = \"basic\"`; set these, or \
                           give a `token` instead";
             return refuse("username", remedy);
         }

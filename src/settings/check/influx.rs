@@ -33,13 +33,13 @@ impl InfluxSettings {
     }
 
     fn check_features(&self) -> Result<(), Error> {
-        if !cfg!(any(feature = "influxdb2", feature = "http")) {
-            let remedy = "needs a client; turn on feature `influxdb2` or `http` of the crate `tower-influx`, or write `file`";
+        if !cfg!(any(feature = "influxdb2", feature = "reqwest")) {
+            let remedy = "needs a client; turn on feature `influxdb2` or `reqwest` of the crate `tower-influx`, or write `file`";
             return Err(Error::setting("storage", "influx", remedy));
         }
         let (compiled, name) = match self.client {
             InfluxClient::Influxdb2 => (cfg!(feature = "influxdb2"), "influxdb2"),
-            InfluxClient::Http => (cfg!(feature = "http"), "http"),
+            InfluxClient::Reqwest => (cfg!(feature = "reqwest"), "reqwest"),
         };
         if compiled {
             return Ok(());
@@ -57,7 +57,7 @@ impl InfluxSettings {
             InfluxApi::V3 => "v3",
         };
         let http_only =
-            "only `client = \"http\"` (feature `http`) serves this; set it, or leave this key out";
+            "only `client = \"reqwest\"` (feature `reqwest`) serves this; set it, or leave this key out";
         if self.client == InfluxClient::Influxdb2 {
             if self.api != InfluxApi::V2 {
                 return Err(Error::setting("api", api, http_only));

@@ -25,7 +25,7 @@ impl InfluxSettings {
         };
         if !url.username().is_empty() || url.password().is_some() {
             let remedy = "holds a user or a password, which would show in logs; write `token` or `token_file`, or \
-                          `username` and `password` with `client = \"http\"`";
+                          `username` and `password` with `client = \"reqwest\"`";
             return Err(refuse(remedy));
         }
         if url.query().is_some() || url.fragment().is_some() {
@@ -65,23 +65,23 @@ impl InfluxSettings {
         {
             return Err(refuse(&self.url, &format!("leave out `{endpoint}`; the client adds it")));
         }
-        if path == "/" || self.client == InfluxClient::Http {
+        if path == "/" || self.client == InfluxClient::Reqwest {
             return Ok(());
         }
-        let remedy = "client `influxdb2` drops the path and would write somewhere else; set `client = \"http\"` (feature \
-                      `http`), which serves base paths, or leave the path out";
+        let remedy = "client `influxdb2` drops the path and would write somewhere else; set `client = \"reqwest\"` (feature \
+                      `reqwest`), which serves base paths, or leave the path out";
         Err(refuse(&self.url, remedy))
     }
 
     fn check_tls(&self, url: &Url) -> Result<(), Error> {
         let spoken = match self.client {
             InfluxClient::Influxdb2 => cfg!(any(feature = "native-tls", feature = "rustls-tls")),
-            InfluxClient::Http => cfg!(feature = "http"),
+            InfluxClient::Reqwest => cfg!(feature = "reqwest"),
         };
         if url.scheme() != "https" || spoken {
             return Ok(());
         }
-        let remedy = "`https` needs a feature of the crate `tower-influx`; turn on `http` and set `client = \"http\"`, or \
+        let remedy = "`https` needs a feature of the crate `tower-influx`; turn on `reqwest` and set `client = \"reqwest\"`, or \
                       turn on `rustls-tls` or `native-tls`";
         Err(refuse(&self.url, remedy))
     }

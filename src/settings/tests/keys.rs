@@ -30,7 +30,7 @@ const OTHER: [(&str, &str); 44] = [
     ("bucket", "monitoring"),
     ("token", "hunter2"),
     ("token_file", "/run/token"),
-    ("client", "http"),
+    ("client", "reqwest"),
     ("api", "v3"),
     ("authorization", "bearer"),
     ("username", "me"),
@@ -120,7 +120,7 @@ fn a_section_with_every_key_is_read_whole() {
             bucket: "monitoring".to_owned(),
             token: Token::new("hunter2"),
             token_file: Some("/run/token".into()),
-            client: InfluxClient::Http,
+            client: InfluxClient::Reqwest,
             api: InfluxApi::V3,
             username: "me".to_owned(),
             password: Token::new("hunter3"),
@@ -260,7 +260,7 @@ organization = "acme"
 bucket = "monitoring"
 token = "hunter2"
 token_file = "/run/token"
-client = "http"
+client = "reqwest"
 api = "v3"
 username = "me"
 password = "hunter3"
@@ -325,3 +325,11 @@ time_zone = "UTC"
 timeout = 4
 warning_days = "30"
 "#;
+
+#[test]
+fn the_client_reqwest_has_its_old_name_too() {
+    for name in ["reqwest", "http", " HTTP "] {
+        let settings = parsed(&format!("service = 'shop'\nclient = '{name}'"));
+        assert_eq!(settings.influx.client, InfluxClient::Reqwest, "{name}");
+    }
+}

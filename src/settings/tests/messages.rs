@@ -280,7 +280,7 @@ fn what_is_not_used_is_not_checked() {
     settings.influx.url = "nonsense".to_owned();
     settings.check().expect("files need no server");
     settings.storage = Storage::Influx;
-    settings.influx.client = InfluxClient::Http;
+    settings.influx.client = InfluxClient::Reqwest;
     settings.check().expect_err("now it is needed");
     settings.enabled = false;
     settings.check().expect("nothing is recorded");

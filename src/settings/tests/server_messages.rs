@@ -7,10 +7,10 @@ use super::{assert_messages, parsed, refused};
 #[test]
 fn urls() {
     let queries = "no `?` and no `#` can stand here; bucket and credentials have keys of their own";
-    let path = "client `influxdb2` drops the path and would write somewhere else; set `client = \"http\"` (feature `http`), \
+    let path = "client `influxdb2` drops the path and would write somewhere else; set `client = \"reqwest\"` (feature `reqwest`), \
                 which serves base paths, or leave the path out";
     let user = "holds a user or a password, which would show in logs; write `token` or `token_file`, or `username` and \
-                `password` with `client = \"http\"`";
+                `password` with `client = \"reqwest\"`";
     assert_messages(
         "service = 'shop'\nbucket = 'b'",
         &[
@@ -68,14 +68,15 @@ fn urls() {
 fn tls_without_a_feature_for_it() {
     assert_eq!(
         refused("service = 'shop'\nbucket = 'b'\nurl = 'https://a'"),
-        "setting `url` is `https://a`: `https` needs a feature of the crate `tower-influx`; turn on `http` and set \
-         `client = \"http\"`, or turn on `rustls-tls` or `native-tls`"
+        "setting `url` is `https://a`: `https` needs a feature of the crate `tower-influx`; turn on `reqwest` and set \
+         `client = \"reqwest\"`, or turn on `rustls-tls` or `native-tls`"
     );
 }
 
 #[test]
 fn clients_and_endpoints() {
-    let http_only = "only `client = \"http\"` (feature `http`) serves this; set it, or leave this key out";
+    let http_only =
+        "only `client = \"reqwest\"` (feature `reqwest`) serves this; set it, or leave this key out";
     assert_messages(
         "service = 'shop'\nstorage = 'influx'",
         &[
@@ -162,7 +163,7 @@ fn credentials() {
             ),
             (
                 "username = 'me'",
-                "setting `username`: used by `client = \"http\"` only, with `api = \"v1\"` or `authorization = \"basic\"`; set these, or give a `token` instead",
+                "setting `username`: used by `client = \"reqwest\"` only, with `api = \"v1\"` or `authorization = \"basic\"`; set these, or give a `token` instead",
             ),
             ("password = 'hunter2'", "setting `password`: given without `username`; give both, or a `token`"),
         ],

@@ -28,7 +28,7 @@ use crate::{
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
-const CLIENTS: [InfluxClient; 2] = [InfluxClient::Influxdb2, InfluxClient::Http];
+const CLIENTS: [InfluxClient; 2] = [InfluxClient::Influxdb2, InfluxClient::Reqwest];
 
 /// What a server has written, by the numbers of the points.
 type Database = Arc<Mutex<BTreeSet<i64>>>;

@@ -20,7 +20,7 @@ fn settings(influx: &Influx, instance: &str) -> Settings {
     settings.storage = Storage::Influx;
     settings.influx.url = influx.url();
     settings.influx.bucket = "monitoring".to_owned();
-    (settings.influx.client, settings.influx.api) = (InfluxClient::Http, InfluxApi::V1);
+    (settings.influx.client, settings.influx.api) = (InfluxClient::Reqwest, InfluxApi::V1);
     settings.instance = Some(instance.to_owned());
     settings.rollup.interval = Some(Duration::from_millis(100));
     settings

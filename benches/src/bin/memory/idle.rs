@@ -15,7 +15,7 @@ pub(crate) const ROWS: &[(&str, fn())] = &[
     ("a monitor after traffic, a sink of the application's own", own_sink),
     ("the same, with the licence check", license_check),
     ("a monitor after traffic, client `influxdb2`", || client(InfluxClient::Influxdb2)),
-    ("a monitor after traffic, client `http`", || client(InfluxClient::Http)),
+    ("a monitor after traffic, client `reqwest`", || client(InfluxClient::Reqwest)),
 ];
 
 fn own_sink() {

@@ -145,7 +145,7 @@ fn influx(runtime: &Runtime, port: u16) -> Monitor {
     settings.storage = Storage::Influx;
     settings.influx.url = format!("http://127.0.0.1:{port}");
     settings.influx.bucket = DATABASE.to_owned();
-    settings.influx.client = InfluxClient::Http;
+    settings.influx.client = InfluxClient::Reqwest;
     settings.influx.api = InfluxApi::V1;
     let _entered = runtime.enter();
     Monitor::start(settings).expect("settings are right")

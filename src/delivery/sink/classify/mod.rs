@@ -93,7 +93,7 @@ pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
     let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if mentions(CERTIFICATE) {
         let remedy = "the server's certificate is not trusted: correct it, or the host in `url`, or name its authority in \
-                      `certificate_authority` (with `client = \"http\"`)";
+                      `certificate_authority` (with `client = \"reqwest\"`)";
         return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
     }
     if mentions(PROXY_REFUSES) {
@@ -227,8 +227,8 @@ impl Case<'_> {
         match self.answer.api {
             InfluxApi::V1 => "no `/write` at this address: check the path of `url`, or take `api = \"v2\"`",
             InfluxApi::V2 => {
-                "no `/api/v2/write` at this address: InfluxDB before 1.8 takes `client = \"http\"` and `api = \"v1\"`, a path \
-                 in `url` takes `client = \"http\"`"
+                "no `/api/v2/write` at this address: InfluxDB before 1.8 takes `client = \"reqwest\"` and `api = \"v1\"`, a path \
+                 in `url` takes `client = \"reqwest\"`"
             }
             InfluxApi::V3 => {
                 "no `/api/v3/write_lp` at this address: InfluxDB 1.x takes `api = \"v1\"`, 2.x takes `api = \"v2\"`"

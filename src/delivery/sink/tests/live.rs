@@ -92,12 +92,12 @@ async fn points_arrive_at_victoria_metrics(client: InfluxClient) {
 }
 
 /// Debian's InfluxDB directly, by its own endpoint.
-#[cfg(feature = "http")]
+#[cfg(feature = "reqwest")]
 mod version_1 {
     use super::*;
 
     fn sink(database: &Influx, change: impl FnOnce(&mut InfluxSettings)) -> Arc<dyn Sink> {
-        let mut settings = settings(InfluxClient::Http, &database.url());
+        let mut settings = settings(InfluxClient::Reqwest, &database.url());
         settings.api = InfluxApi::V1;
         settings.bucket = "test".to_owned();
         settings.token = Token::default();

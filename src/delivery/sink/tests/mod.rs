@@ -4,14 +4,14 @@ mod answers;
 mod compression;
 mod connections;
 mod credentials;
-#[cfg(feature = "http")]
-mod http_only;
 mod live;
 mod proxies;
+#[cfg(feature = "reqwest")]
+mod reqwest_only;
 mod side_by_side;
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
-#[cfg(feature = "http")]
+#[cfg(feature = "reqwest")]
 mod tls;
 
 use std::{sync::Arc, time::SystemTime};
@@ -36,11 +36,11 @@ macro_rules! for_each_client {
             })*
         }
 
-        #[cfg(feature = "http")]
-        mod http {
+        #[cfg(feature = "reqwest")]
+        mod reqwest {
             $(#[tokio::test]
             async fn $name() {
-                super::$name(super::InfluxClient::Http).await;
+                super::$name(super::InfluxClient::Reqwest).await;
             })*
         }
     };

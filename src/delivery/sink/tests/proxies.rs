@@ -27,11 +27,11 @@ async fn no_proxy_stands_before_this_host(client: InfluxClient) {
     assert_eq!((server.received().len(), proxy.connections()), (1, 0));
 }
 
-#[cfg(feature = "http")]
+#[cfg(feature = "reqwest")]
 #[tokio::test]
 async fn https_goes_through_a_tunnel() {
     let proxy = FaultServer::start(|_| Step::Close).await;
-    write_in_child(InfluxClient::Http, "https://influx.example:8087", &proxy).await;
+    write_in_child(InfluxClient::Reqwest, "https://influx.example:8087", &proxy).await;
     let targets: Vec<_> = proxy
         .received()
         .into_iter()
@@ -44,8 +44,8 @@ async fn https_goes_through_a_tunnel() {
 #[tokio::test]
 #[ignore = "run as a child by the other tests of this file"]
 async fn child() {
-    let client = if env::var("TEST_CLIENT").as_deref() == Ok("Http") {
-        InfluxClient::Http
+    let client = if env::var("TEST_CLIENT").as_deref() == Ok("Reqwest") {
+        InfluxClient::Reqwest
     } else {
         InfluxClient::Influxdb2
     };

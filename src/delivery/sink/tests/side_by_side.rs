@@ -46,7 +46,7 @@ async fn clients_side_by_side() {
     }
     live::say("| client | body | points a second | CPU a point | peak memory |\n|---|---|---|---|---|");
     for gzip in ["false", "true"] {
-        for client in ["none", "Influxdb2", "Http"] {
+        for client in ["none", "Influxdb2", "Reqwest"] {
             let status = Command::new(env::current_exe().expect("this binary"))
                 .args(["--exact", "delivery::sink::tests::side_by_side::one_client", "--ignored", "--quiet"])
                 .env("TEST_CLIENT", client)
@@ -68,7 +68,7 @@ async fn one_client() {
     let (mut elapsed, mut processor) = (Duration::ZERO, 0);
     // Without a client: what the batch and the test itself hold.
     if kind != "none" {
-        let client = if kind == "Http" { InfluxClient::Http } else { InfluxClient::Influxdb2 };
+        let client = if kind == "Reqwest" { InfluxClient::Reqwest } else { InfluxClient::Influxdb2 };
         let mut settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
         settings.gzip = Some(gzip);
         let sink = influx(&settings).expect("settings that work");

@@ -1,4 +1,4 @@
-//! TLS against nginx: whom the client `http` trusts, and what it says when it does not.
+//! TLS against nginx: whom the client `reqwest` trusts, and what it says when it does not.
 
 use super::{
     CONFIGURATION, InfluxClient, Sink, influx, settings,
@@ -25,7 +25,7 @@ async fn nginx(upstream: u16, certificate: &Certificate) -> Nginx {
 }
 
 fn sink(url: &str, authority: Option<PathBuf>) -> Arc<dyn Sink> {
-    let mut settings = settings(InfluxClient::Http, url);
+    let mut settings = settings(InfluxClient::Reqwest, url);
     settings.certificate_authority = authority;
     influx(&settings).expect("settings that work")
 }
@@ -73,7 +73,7 @@ async fn points_go_through_tls() {
     assert_eq!(database.count("b&cket", "requests", "execution_time").await, 1_000);
 
     // Each side speaks what the other does not expect.
-    let plain = super::sink(InfluxClient::Http, &nginx.url().replace("https", "http"));
+    let plain = super::sink(InfluxClient::Reqwest, &nginx.url().replace("https", "http"));
     let error = write(&plain, 1).await.expect_err("nginx answers with a page");
     assert_eq!(error.kind, CONFIGURATION, "{error}");
     let secure = self::sink(&database.url().replace("http", "https"), None);
@@ -88,7 +88,7 @@ async fn a_file_without_certificates_is_refused_at_start() {
     let file = directory.path().join("authority.pem");
     for content in ["", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"] {
         std::fs::write(&file, content).expect("a file");
-        let mut settings = settings(InfluxClient::Http, "https://localhost:8086");
+        let mut settings = settings(InfluxClient::Reqwest, "https://localhost:8086");
         settings.certificate_authority = Some(file.clone());
         let error = influx(&settings).err().expect("nothing to trust in there");
         assert!(error.is_setting() && error.to_string().contains("certificate_authority"), "{error}");
@@ -101,5 +101,5 @@ async fn without_the_feature_https_is_refused_at_start() {
     let error = influx(&settings(InfluxClient::Influxdb2, "https://localhost:8086"))
         .err()
         .expect("no TLS in this client");
-    assert!(error.to_string().contains("`http`"), "{error}");
+    assert!(error.to_string().contains("`reqwest`"), "{error}");
 }

@@ -37,7 +37,7 @@ pub(super) fn configuration(settings: &InfluxSettings, url: &Url) -> Result<Clie
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
-            Error::setting("client", "http", format_args!("it cannot be made: {}", with_causes(&error)))
+            Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
         })?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

@@ -1,4 +1,4 @@
-//! What only the client `http` can do.
+//! What only the client `reqwest` can do.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 fn sink(url: &str, change: impl FnOnce(&mut InfluxSettings)) -> Arc<dyn Sink> {
-    let mut settings = settings(InfluxClient::Http, url);
+    let mut settings = settings(InfluxClient::Reqwest, url);
     change(&mut settings);
     influx(&settings).expect("settings that work")
 }

@@ -1,4 +1,4 @@
-//! Today's HTTP stack as transport: every write endpoint, base paths, `Retry-After`, TLS, proxies.
+//! The `reqwest` crate as transport: every write endpoint, base paths, `Retry-After`, TLS, proxies.
 
 mod endpoint;
 mod tls;
@@ -23,12 +23,12 @@ use crate::{
 };
 
 /// One client, whose connections all writes share.
-pub(super) struct Http {
+pub(super) struct Reqwest {
     client: Client,
     endpoint: Url,
 }
 
-impl Transport for Http {
+impl Transport for Reqwest {
     fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error> {
         let mut builder = Client::builder()
             .tls_backend_preconfigured(tls::configuration(settings, url)?)
@@ -45,7 +45,7 @@ impl Transport for Http {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| {
-            Error::setting("client", "http", format_args!("it cannot be made: {}", with_causes(&error)))
+            Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
         })?;
         Ok(Self { client, endpoint: endpoint::of(settings, url) })
     }
