@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use crate::{
     line_protocol::{EARLIEST, EXTRAS_BYTES, LATEST, LINE_BYTES, NAME_BYTES, STANDARD_BYTES},
     point::schema::{
-        BODY_COMPLETE, BODY_DROPPED, BODY_ERROR, COLUMNS, Column, OVERFLOW, RESERVED_BY_INFLUXDB,
-        RESERVED_BY_REQUESTS,
+        BODY_COMPLETE, BODY_DROPPED, BODY_ERROR, BODY_UNFINISHED, COLUMNS, Column, OVERFLOW,
+        RESERVED_BY_INFLUXDB, RESERVED_BY_REQUESTS,
     },
 };
 
@@ -77,7 +77,7 @@ fn reserved_names_are_documented() {
 fn words_and_sizes_are_documented() {
     assert!(quoted(section("## Tags cannot explode")).contains(OVERFLOW));
     let body_end = rows(section("## `requests`")).find(|cells| cells[1] == "`body_end`").expect("documented");
-    assert_eq!(quoted(body_end[5]), [BODY_COMPLETE, BODY_ERROR, BODY_DROPPED].into());
+    assert_eq!(quoted(body_end[5]), [BODY_COMPLETE, BODY_ERROR, BODY_DROPPED, BODY_UNFINISHED].into());
     let text = section("## Names and values");
     for size in [LINE_BYTES, NAME_BYTES, STANDARD_BYTES, EXTRAS_BYTES] {
         let cell = with_commas(size as i128);

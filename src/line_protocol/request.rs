@@ -79,7 +79,7 @@ pub(crate) enum Id<'a> {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyFields {
     pub(crate) bytes: u64,
-    /// One of `schema::BODY_COMPLETE`, `BODY_ERROR`, `BODY_DROPPED`.
+    /// One of `schema::BODY_COMPLETE`, `BODY_ERROR`, `BODY_DROPPED`, `BODY_UNFINISHED`.
     pub(crate) end: &'static str,
     /// From the start of the request to the end of the body.
     pub(crate) response_time: Duration,

@@ -51,6 +51,8 @@ pub(crate) const BODY_COMPLETE: &str = "complete";
 pub(crate) const BODY_ERROR: &str = "error";
 /// The body was given up before its end, mostly because the client went away.
 pub(crate) const BODY_DROPPED: &str = "dropped";
+/// The body was still being sent when the monitor was shut down.
+pub(crate) const BODY_UNFINISHED: &str = "unfinished";
 
 pub(crate) const LICENSE_STATUS: &str = "license_status";
 pub(crate) const LICENSE_PERIOD_REST: &str = "license_period_rest";

@@ -6,7 +6,7 @@ use http::{Extensions, HeaderMap, StatusCode};
 
 use crate::{
     point::error_code::ErrorCode,
-    point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED},
+    point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED, BODY_UNFINISHED},
 };
 
 /// How a request left the layer.
@@ -33,6 +33,8 @@ pub enum BodyEnding {
     Error,
     /// It was dropped midway: the client has gone, or did not want the rest.
     Dropped,
+    /// It was still under way when the monitor was shut down.
+    Unfinished,
 }
 
 /// What a [`Classifier`] sees of a request's end, before the body.
@@ -162,7 +164,7 @@ pub trait Classifier: Send + Sync + 'static {
     fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
         match body.ending {
             BodyEnding::Error => fail_by_body(head),
-            BodyEnding::Complete | BodyEnding::Dropped => head,
+            BodyEnding::Complete | BodyEnding::Dropped | BodyEnding::Unfinished => head,
         }
     }
 }
@@ -212,7 +214,9 @@ impl Classifier for GrpcClassifier {
     fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
         match body.ending {
             BodyEnding::Error => fail_by_body(head),
-            BodyEnding::Complete | BodyEnding::Dropped => by_grpc_status(head, body.trailers),
+            BodyEnding::Complete | BodyEnding::Dropped | BodyEnding::Unfinished => {
+                by_grpc_status(head, body.trailers)
+            }
         }
     }
 }
@@ -245,6 +249,7 @@ impl BodyEnding {
             Self::Complete => BODY_COMPLETE,
             Self::Error => BODY_FAILED,
             Self::Dropped => BODY_DROPPED,
+            Self::Unfinished => BODY_UNFINISHED,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The layer, its service, and what happens to a request in between; and what handlers use.
 
 mod body;
+mod body_tracking;
 pub(crate) mod catch_panic;
 pub mod classify;
 mod config;

@@ -26,6 +26,7 @@ mod operations;
 mod prometheus;
 mod rollups;
 mod servers;
+mod shutdown_bodies;
 mod stored;
 mod stranger;
 #[path = "../support/mod.rs"]

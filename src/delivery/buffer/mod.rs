@@ -11,7 +11,7 @@
 //! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
 //! oldest chunk, or refuses what comes, without a look at the others.
 
-use std::thread;
+use std::{sync::Weak, thread};
 
 use crate::{
     settings::Overflow,
@@ -30,14 +30,17 @@ use crate::{
 mod before_close;
 mod chunk;
 mod counts;
+mod open;
 mod shard;
 mod wake;
 
 pub(crate) use chunk::Chunk;
 pub(crate) use counts::{BufferCounts, Pushed};
+pub(crate) use open::Open;
 
 use before_close::BeforeClose;
 use chunk::{CHUNK_SIZE, Pool};
+use open::OpenList;
 use shard::Shard;
 use wake::{WakeWhenAny, WatchedSum};
 
@@ -55,6 +58,7 @@ pub(crate) struct Buffer {
     /// The memory of all sealed chunks; written only when one is sealed, dropped or drained.
     sealed: Padded<WatchedSum>,
     before_close: BeforeClose<Self>,
+    open: OpenList,
 }
 
 /// A shard on cache lines of its own.
@@ -83,6 +87,7 @@ impl Buffer {
             pool: Pool::default(),
             sealed: Padded(WatchedSum::new()),
             before_close: BeforeClose::default(),
+            open: OpenList::default(),
         };
         buffer.set_limit(limit_bytes, overflow);
         buffer
@@ -169,8 +174,19 @@ impl Buffer {
 
     /// Nothing is accepted any more once this has returned. What was accepted stays to be drained.
     pub(crate) fn close(&self) {
+        self.end_open();
         self.before_close.call(self);
         self.locked().for_each(|mut shard| shard.closed = true);
+    }
+
+    /// Adds something that is to be recorded before the buffer is closed.
+    pub(crate) fn add_open(&self, open: Weak<dyn Open>) {
+        self.open.add(open);
+    }
+
+    /// Records everything that is open as unfinished.
+    pub(crate) fn end_open(&self) {
+        self.open.end_all();
     }
 
     /// Whether [`close`](Self::close) was called.

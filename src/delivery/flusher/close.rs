@@ -69,6 +69,9 @@ impl Worker {
                 if running > 0 && now < closing.cutoff {
                     closing.phase = Phase::Waiting { look: now + LOOK_INTERVAL };
                 } else {
+                    // What they have told so far is recorded, and they are no longer running.
+                    self.buffer.end_open();
+                    let running = self.buffer.running_requests();
                     // No look at the time in this round, so that a sink that answers at once gets all even without time.
                     (closing.unfinished, closing.phase) = (running, Phase::Sending);
                     self.close_intake();

@@ -1,0 +1,88 @@
+//! What has begun, and is recorded before a buffer is closed if it has not ended by then.
+
+use std::{
+    fmt,
+    sync::{Mutex, PoisonError, Weak},
+};
+
+/// Something under way that can be recorded as unfinished.
+pub(crate) trait Open: Send + Sync {
+    /// Records it as it is now, unless it has ended. Does not wait for it.
+    fn end(&self);
+}
+
+/// Everything that is open, such as tracked bodies that have not ended at once.
+///
+/// What has ended stays in the list until that has doubled, so an end costs nothing here.
+#[derive(Default)]
+pub(super) struct OpenList(Mutex<Entries>);
+
+#[derive(Default)]
+struct Entries {
+    all: Vec<Weak<dyn Open>>,
+    /// The length at which those that have ended are taken out.
+    sweep_at: usize,
+}
+
+impl OpenList {
+    pub(super) fn add(&self, open: Weak<dyn Open>) {
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if entries.all.len() >= entries.sweep_at.max(LEAST) {
+            entries.all.retain(|entry| entry.strong_count() > 0);
+            entries.sweep_at = 2 * entries.all.len();
+        }
+        entries.all.push(open);
+    }
+
+    /// Ends all that are open. None of them can be added again.
+    pub(super) fn end_all(&self) {
+        // Without the lock: whoever ends runs code of the application.
+        let all = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).all);
+        for open in all.iter().filter_map(Weak::upgrade) {
+            open.end();
+        }
+    }
+}
+
+impl fmt::Debug for OpenList {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("OpenList").finish_non_exhaustive()
+    }
+}
+
+const LEAST: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Open for Counted {
+        fn end(&self) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn what_is_open_ends_once_and_what_has_gone_is_swept() {
+        let list = OpenList::default();
+        let kept: Vec<_> = (0..10).map(|_| Arc::new(Counted::default())).collect();
+        for open in &kept {
+            list.add(Arc::downgrade(open) as Weak<dyn Open>);
+        }
+        for _ in 0..10_000 {
+            list.add(Arc::downgrade(&Arc::new(Counted::default())) as Weak<dyn Open>);
+        }
+        assert!(list.0.lock().expect("no panic").all.len() <= LEAST + 1);
+        list.end_all();
+        list.end_all();
+        assert!(kept.iter().all(|open| open.0.load(Relaxed) == 1));
+    }
+}

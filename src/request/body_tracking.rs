@@ -1,0 +1,185 @@
+//! The exchange of a body under way, and its end when the monitor is shut down first.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc, Mutex, PoisonError, TryLockError, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    thread,
+};
+
+use http::HeaderMap;
+use http_body::{Body, Frame};
+
+use super::{
+    classify::{BodyEnding, BodyOutcome},
+    exchange::{Exchange, Judged},
+};
+use crate::delivery::buffer::Open;
+
+/// Who has the exchange of a body.
+#[derive(Debug)]
+pub(super) enum Tracked {
+    /// Nobody: it has ended, or is not tracked.
+    Not,
+    /// The body alone.
+    Own(Tracking),
+    /// The body, and the monitor for when it is shut down.
+    Shared(Arc<OpenBody>),
+}
+
+impl Tracked {
+    /// Lets the monitor end it.
+    pub(super) fn share(self) -> Self {
+        let Self::Own(tracking) = self else { return self };
+        let recorder = tracking.exchange.config().and_then(|config| config.recorder.clone());
+        let open =
+            Arc::new(OpenBody { tracking: Mutex::new(Some(tracking)), is_ending: AtomicBool::new(false) });
+        if let Some(recorder) = recorder {
+            recorder.buffer.add_open(Arc::downgrade(&open) as Weak<dyn Open>);
+        }
+        Self::Shared(open)
+    }
+}
+
+/// A body that did not end at once.
+#[derive(Debug)]
+pub(super) struct OpenBody {
+    /// `None` from the end on. Locked while the body is polled.
+    tracking: Mutex<Option<Tracking>>,
+    /// The monitor is shut down: whoever holds the lock is to end it.
+    is_ending: AtomicBool,
+}
+
+impl OpenBody {
+    pub(super) fn poll_frame<B: Body>(
+        &self,
+        inner: Pin<&mut B>,
+        context: &mut Context<'_>,
+    ) -> (Poll<Option<Result<Frame<B::Data>, B::Error>>>, bool) {
+        let mut place = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(tracking) = &mut *place else { return (inner.poll_frame(context), true) };
+        let (polled, mut ended) = tracking.poll_frame(inner, context);
+        if !ended && self.is_ending.load(Ordering::Acquire) {
+            tracking.finish(BodyEnding::Unfinished, None);
+            ended = true;
+        }
+        if ended {
+            *place = None;
+        }
+        (polled, ended)
+    }
+}
+
+impl Open for OpenBody {
+    fn end(&self) {
+        self.is_ending.store(true, Ordering::Release);
+        for _ in 0..TRIES {
+            let mut place = match self.tracking.try_lock() {
+                Ok(place) => place,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                // It is being polled, which takes a moment. The poll then ends it.
+                Err(TryLockError::WouldBlock) => {
+                    thread::yield_now();
+                    continue;
+                }
+            };
+            if let Some(mut tracking) = place.take() {
+                tracking.finish_early(BodyEnding::Unfinished);
+            }
+            return;
+        }
+    }
+}
+
+/// The exchange of a body under way. Dropped before its end, it records the body as dropped.
+///
+/// A server asks for no more than the length that the head or the body has promised, so a body that does not know its own end, such as a
+/// file that is read piece by piece, is dropped by it without having ended. All of it was handed over nevertheless.
+#[derive(Debug)]
+pub(super) struct Tracking {
+    exchange: Exchange,
+    /// `Some` until the end.
+    judged: Option<Judged>,
+    bytes: u64,
+    length: Option<u64>,
+}
+
+impl Tracking {
+    pub(super) fn new(exchange: Exchange, judged: Judged, length: Option<u64>) -> Self {
+        Self { exchange, judged: Some(judged), bytes: 0, length }
+    }
+
+    /// Polls the body as part of its request. True if it has ended, and is recorded.
+    pub(super) fn poll_frame<B: Body>(
+        &mut self,
+        mut inner: Pin<&mut B>,
+        context: &mut Context<'_>,
+    ) -> (Poll<Option<Result<Frame<B::Data>, B::Error>>>, bool) {
+        let Poll::Ready(frame) = self.poll(|| inner.as_mut().poll_frame(context)) else {
+            return (Poll::Pending, false);
+        };
+        let ended = match &frame {
+            Some(Ok(frame)) => {
+                if let Some(data) = frame.data_ref() {
+                    self.bytes += bytes::Buf::remaining(data) as u64;
+                }
+                let trailers = frame.trailers_ref();
+                // After its last frame a body need not be polled again.
+                (trailers.is_some() || inner.is_end_stream()).then_some((BodyEnding::Complete, trailers))
+            }
+            Some(Err(_)) => Some((BodyEnding::Error, None)),
+            None => Some((BodyEnding::Complete, None)),
+        };
+        if let Some((ending, trailers)) = ended {
+            self.finish(ending, trailers);
+        }
+        let has_ended = ended.is_some();
+        (Poll::Ready(frame), has_ended)
+    }
+
+    /// A panic counts as a failed body.
+    fn poll<R>(&mut self, poll: impl FnOnce() -> R) -> R {
+        let mut polling = Polling { tracking: self, returned: false };
+        let entered = polling.tracking.exchange.enter_body();
+        let result = poll();
+        drop(entered);
+        polling.returned = true;
+        result
+    }
+
+    pub(super) fn finish(&mut self, ending: BodyEnding, trailers: Option<&HeaderMap>) {
+        let Some(judged) = self.judged.take() else { return };
+        self.exchange.finish_body(judged, &BodyOutcome { ending, trailers }, self.bytes);
+    }
+
+    /// Ends it without an end of the body, which is complete nevertheless if all of it was handed over.
+    fn finish_early(&mut self, ending: BodyEnding) {
+        self.finish(if self.length == Some(self.bytes) { BodyEnding::Complete } else { ending }, None);
+    }
+}
+
+impl Drop for Tracking {
+    fn drop(&mut self) {
+        self.finish_early(BodyEnding::Dropped);
+    }
+}
+
+/// Knows a panic by not having been told of a return.
+struct Polling<'a> {
+    tracking: &'a mut Tracking,
+    returned: bool,
+}
+
+impl Drop for Polling<'_> {
+    fn drop(&mut self) {
+        if !self.returned {
+            self.tracking.finish(BodyEnding::Error, None);
+        }
+    }
+}
+
+/// How often the end is tried while the body is being polled: some milliseconds at most.
+const TRIES: usize = 1_000;
