@@ -19,6 +19,9 @@ use super::{
 };
 use crate::delivery::buffer::Open;
 
+/// What polling a body returns.
+type PolledFrame<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
+
 /// Who has the exchange of a body.
 #[derive(Debug)]
 pub(super) enum Tracked {
@@ -58,7 +61,7 @@ impl OpenBody {
         &self,
         inner: Pin<&mut B>,
         context: &mut Context<'_>,
-    ) -> (Poll<Option<Result<Frame<B::Data>, B::Error>>>, bool) {
+    ) -> (PolledFrame<B>, bool) {
         let mut place = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(tracking) = &mut *place else { return (inner.poll_frame(context), true) };
         let (polled, mut ended) = tracking.poll_frame(inner, context);
@@ -117,7 +120,7 @@ impl Tracking {
         &mut self,
         mut inner: Pin<&mut B>,
         context: &mut Context<'_>,
-    ) -> (Poll<Option<Result<Frame<B::Data>, B::Error>>>, bool) {
+    ) -> (PolledFrame<B>, bool) {
         let Poll::Ready(frame) = self.poll(|| inner.as_mut().poll_frame(context)) else {
             return (Poll::Pending, false);
         };
