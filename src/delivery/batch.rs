@@ -1,6 +1,6 @@
 //! Whole encoded lines on their way to a sink.
 
-use std::time::SystemTime;
+use std::{collections::HashMap, hash::Hash, time::SystemTime};
 
 use bytes::Bytes;
 
@@ -116,6 +116,34 @@ impl Batch {
         Some(Self { bytes: bytes.into(), lines, sequence: first.sequence, created: first.created })
     }
 
+    /// The lines of each key, in the order in which the keys come.
+    pub(crate) fn group_by<K: Copy + Eq + Hash>(&self, mut key: impl FnMut(&[u8]) -> K) -> Vec<(K, Self)> {
+        let mut groups: Vec<(K, Vec<u8>, usize)> = Vec::new();
+        let mut places: HashMap<K, usize> = HashMap::new();
+        for line in self.lines() {
+            let key = key(line);
+            let place = *places.entry(key).or_insert_with(|| {
+                groups.push((key, Vec::new(), 0));
+                groups.len() - 1
+            });
+            let (_, bytes, lines) = &mut groups[place];
+            bytes.extend_from_slice(line);
+            bytes.push(b'\n');
+            *lines += 1;
+        }
+        let group = |(key, bytes, lines)| (key, Self { bytes: Bytes::from(bytes), lines, ..self.clone() });
+        groups.into_iter().map(group).collect()
+    }
+
+    /// The same lines in another form, one for one. `None` where the form of one is `None`.
+    pub(crate) fn map_lines(&self, mut form: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Option<Self> {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        for line in self.lines() {
+            bytes.extend(form(line)?);
+        }
+        Some(Self { bytes: bytes.into(), ..self.clone() })
+    }
+
     /// The lines for which `select` is true, and the others, each `None` where it would be empty.
     pub(crate) fn partition(
         &self,
@@ -175,6 +203,22 @@ mod tests {
         let joined = Batch::join(&[rest, first]).expect("two pieces");
         assert_eq!((&joined.bytes()[..], joined.len(), joined.sequence()), (&b"ccc\na\nbb\n"[..], 3, 7));
         assert!(Batch::join(&[]).is_none());
+    }
+
+    #[test]
+    fn groups_keep_every_line_once() {
+        let groups = batch("a\nbb\nc\ndd\n").group_by(<[u8]>::len);
+        let text: Vec<_> =
+            groups.iter().map(|(length, group)| (*length, &group.bytes()[..], group.len())).collect();
+        assert_eq!(text, [(1, &b"a\nc\n"[..], 2), (2, b"bb\ndd\n", 2)]);
+    }
+
+    #[test]
+    fn lines_change_their_form_one_for_one() {
+        let whole = batch("a\nbb\n");
+        let form = whole.map_lines(|line| Some([line, b"!\n"].concat())).expect("each has a form");
+        assert_eq!((&form.bytes()[..], form.len(), form.sequence()), (&b"a!\nbb!\n"[..], 2, 7));
+        assert!(whole.map_lines(|line| (line.len() == 1).then(|| line.to_vec())).is_none());
     }
 
     #[test]

@@ -24,6 +24,7 @@
 //! Every change is counted, in [`Changes`].
 
 mod changes;
+mod columns;
 mod cursor;
 #[cfg(test)]
 mod documentation;
@@ -44,6 +45,7 @@ mod settle;
 mod static_tags;
 
 pub(crate) use changes::Changes;
+pub(crate) use columns::{Column, ColumnKind, Columns, timestamp, without};
 pub(crate) use extras::Extras;
 pub(crate) use own_point::{Invalid, encode_point};
 pub(crate) use parse::parse;

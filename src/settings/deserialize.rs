@@ -55,6 +55,7 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     section.read(&["max_retry_interval"], duration, &mut settings.max_retry_interval)?;
     section.read(&["max_retry_time"], duration, &mut settings.max_retry_time)?;
     section.read(&["max_in_flight"], whole, &mut settings.max_in_flight)?;
+    section.read(&["strip_refused_extras"], switch, &mut settings.strip_refused_extras)?;
     section.read_optional(&["rejected_directory"], path, &mut settings.rejected_directory)?;
 
     section.read(&["directory"], path, &mut settings.file.directory)?;

@@ -76,6 +76,9 @@ pub struct Settings {
     pub max_retry_time: Duration,
     /// Batches on the wire at once, 1 to 16. Defaults to 1; 2 to 4 suit InfluxDB 3, which answers after about a second.
     pub max_in_flight: usize,
+    /// Whether a point that the server refuses because of tags or fields that handlers or settings added is written without
+    /// them, so that the request keeps its point. Defaults to true.
+    pub strip_refused_extras: bool,
     /// Directory for lines that the server refused for good. Defaults to none: they are counted and gone.
     pub rejected_directory: Option<PathBuf>,
     /// Bounds of what handlers add.
@@ -142,6 +145,7 @@ impl Settings {
             max_retry_interval: MAX_RETRY_INTERVAL,
             max_retry_time: MAX_RETRY_TIME,
             max_in_flight: MAX_IN_FLIGHT,
+            strip_refused_extras: true,
             rejected_directory: None,
             limits: Limits::default(),
             spool: None,

@@ -8,7 +8,7 @@ use std::{
 
 use serde::Serialize;
 
-use super::{DeliveryState, Histogram};
+use super::{DeliveryState, Histogram, RejectReason};
 
 /// Written by the flusher, read by snapshots. Taken a few times a batch, never by a request.
 #[derive(Debug, Default)]
@@ -24,6 +24,8 @@ pub(crate) struct Progress {
     pub(crate) writes: WriteStats,
     /// Points that were sent again.
     pub(crate) resent: u64,
+    /// Points that were written without columns that the sink refuses.
+    pub(crate) stripped: BTreeMap<RejectReason, u64>,
     pub(crate) raw_bytes: u64,
     pub(crate) wire_bytes: u64,
     pub(crate) write_time: Histogram,

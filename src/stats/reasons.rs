@@ -64,8 +64,6 @@ pub enum RejectReason {
     /// The server gave a reason that is none of these.
     #[default]
     Other,
-    /// Nearly all of a batch was bad, and the search for the good lines was given up.
-    Unisolated,
 }
 
 impl RejectReason {
@@ -78,7 +76,6 @@ impl RejectReason {
             Self::TooLarge => "too_large",
             Self::Limit => "limit",
             Self::Other => "other",
-            Self::Unisolated => "unisolated",
         }
     }
 }

@@ -104,6 +104,9 @@ pub struct DeliveryStats {
     pub writes: WriteStats,
     /// Points that were sent more than once, each time counted.
     pub resent: u64,
+    /// Points that were written without columns that handlers or settings had added, since the server refuses these: by the
+    /// reason for the refusal. They count as written.
+    pub stripped: BTreeMap<RejectReason, u64>,
     /// Bytes of the lines that were written.
     pub raw_bytes: u64,
     /// Bytes that went out for them, as far as the sink tells.

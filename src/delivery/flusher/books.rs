@@ -13,8 +13,8 @@ use crate::{
 };
 
 use super::{
+    bisect::Search,
     held::{Held, History, Origin},
-    isolate::Search,
     wire::{Job, Sent},
     worker::Worker,
 };
@@ -142,14 +142,8 @@ impl Worker {
         let (gone, kept): (VecDeque<Search>, _) =
             self.queue.searches.drain(..).partition(|search| old(&search.origin, &search.history));
         self.queue.searches = kept;
-        for mut search in gone {
-            for lines in search.take_remaining() {
-                if search.is_by_failure() {
-                    self.drop_points(lines.len(), lines.sequence(), search.live, DropReason::Expired);
-                } else {
-                    self.reject(&lines, RejectReason::Unisolated, search.origin.place(), search.live, OLD);
-                }
-            }
+        for search in gone {
+            self.end_search(search, DropReason::Expired);
         }
     }
 
@@ -218,7 +212,3 @@ fn remedy(reason: DropReason) -> &'static str {
         DropReason::Internal => "the flusher failed; this is a bug, please report it",
     }
 }
-
-/// What stands beside lines that nobody has refused one by one.
-const OLD: &str =
-    "among these lines are some that the server refuses; they waited too long to find out which";

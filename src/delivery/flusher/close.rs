@@ -5,8 +5,8 @@ use tokio::time::{Duration, Instant, timeout_at};
 use crate::stats::{DeliveryState, DropReason};
 
 use super::{
+    bisect::Search,
     held::{Held, Origin},
-    isolate::Search,
     retry::Position,
     shared::Ended,
     wire::{Job, Outcome},
@@ -174,14 +174,18 @@ impl Worker {
         for job in jobs {
             match job {
                 Job::Write { held, .. } | Job::Store { held } | Job::Pack { held } => self.queue.wait(held),
-                Job::Search { search, .. } => self.queue.searches.push_back(search),
+                Job::Search { search, .. } => self.queue.searches.push_back(*search),
                 Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Adopt => {}
             }
         }
     }
 
     fn take_queued(&mut self) -> Vec<Held> {
-        let searches = std::mem::take(&mut self.queue.searches);
+        let mut searches = std::mem::take(&mut self.queue.searches);
+        for search in &mut searches {
+            search.reject_refused();
+            self.reject_found(search, "refused alone before the shutdown");
+        }
         let mut all: Vec<Held> = searches.into_iter().filter_map(Search::into_rest).collect();
         for queue in [&mut self.queue.waiting, &mut self.queue.fresh, &mut self.queue.loaded] {
             all.extend(queue.drain(..));

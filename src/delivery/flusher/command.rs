@@ -7,6 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::delivery::flusher::FlushReport;
 
 use super::{
+    bisect::Learned,
     close::Closing,
     settings::FlushSettings,
     worker::{Destination, Worker},
@@ -78,6 +79,7 @@ impl Worker {
         self.target = sink.0.target();
         (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
         self.size_limit = None;
+        self.learned = Learned::new(settings.strip_refused_extras);
         self.gate.configure(&settings);
         let interval = settings.flush_interval;
         self.settings = settings;

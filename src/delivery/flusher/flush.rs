@@ -4,7 +4,7 @@ use tokio::sync::oneshot;
 
 use crate::{delivery::flusher::FlushReport, stats::ledger::PointLocation};
 
-use super::{held::Held, isolate::Search, retry::Position, wire::Job, worker::Worker};
+use super::{bisect::Search, held::Held, retry::Position, wire::Job, worker::Worker};
 
 /// Waits until every batch up to this one was tried.
 #[derive(Debug)]

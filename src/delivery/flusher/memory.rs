@@ -8,8 +8,8 @@
 use crate::{settings::Overflow, stats::DropReason};
 
 use super::{
+    bisect::Search,
     held::{Held, Origin},
-    isolate::Search,
     wire::Job,
     worker::Worker,
 };
@@ -112,17 +112,22 @@ impl Worker {
             || self.queue.searches.iter().any(in_memory)
     }
 
-    /// Gives up the oldest batch that is not on the wire.
+    /// Gives up the oldest batch that is not on the wire, and before that lines that are most likely refused.
     fn evict(&mut self) -> bool {
+        let doubtful = |search: &Search| in_memory(search) && search.is_doubtful();
+        if let Some(index) = self.queue.searches.iter().position(doubtful)
+            && let Some(search) = self.queue.searches.remove(index)
+        {
+            self.end_search(search, DropReason::BufferFull);
+            return true;
+        }
         if let Some(held) = self.queue.take_oldest().or_else(|| self.to_store.pop_front()) {
             self.give_up(held, DropReason::BufferFull);
             return true;
         }
         let Some(index) = self.queue.searches.iter().position(in_memory) else { return false };
-        let Some(mut search) = self.queue.searches.remove(index) else { return false };
-        for lines in search.take_remaining() {
-            self.drop_points(lines.len(), lines.sequence(), search.live, DropReason::BufferFull);
-        }
+        let Some(search) = self.queue.searches.remove(index) else { return false };
+        self.end_search(search, DropReason::BufferFull);
         true
     }
 }

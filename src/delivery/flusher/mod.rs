@@ -20,13 +20,14 @@ use crate::{
     stats::{RecorderCounters, Stats, ledger::Ledger},
 };
 
+mod bisect;
+mod bisecting;
 mod books;
 mod close;
 mod command;
 mod disk;
 mod flush;
 mod held;
-mod isolate;
 mod log;
 mod memory;
 mod packed;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{held::Held, isolate::Search};
+use super::{bisect::Search, held::Held};
 
 /// Live batches go first; what waits for its second chance gets every other turn at most, and none while live batches
 /// pile up.
@@ -24,7 +24,7 @@ pub(super) struct Queue {
 #[derive(Debug)]
 pub(super) enum Next {
     Batch(Held),
-    Search(Search),
+    Search(Box<Search>),
 }
 
 impl Queue {
@@ -41,7 +41,7 @@ impl Queue {
             self.turn = (self.turn + 1) % 3;
             let next = match self.turn {
                 0 => self.waiting.pop_front().map(Next::Batch),
-                1 => self.searches.pop_front().map(Next::Search),
+                1 => self.pick_search().map(|search| Next::Search(Box::new(search))),
                 _ => self.loaded.pop_front().map(Next::Batch),
             };
             if next.is_some() {
@@ -49,6 +49,12 @@ impl Queue {
             }
         }
         None
+    }
+
+    /// One that may write something goes before those that only find out what is refused.
+    fn pick_search(&mut self) -> Option<Search> {
+        let promising = self.searches.iter().position(Search::is_promising).unwrap_or(0);
+        self.searches.remove(promising)
     }
 
     /// Behind all that wait already: a batch that fails again and again must not keep the others back.

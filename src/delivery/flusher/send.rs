@@ -5,14 +5,14 @@ use tokio::time::Instant;
 use crate::{
     delivery::{
         batch::Batch,
-        sink::{Hint, Refused, WriteError, WriteErrorKind, Written},
+        sink::{WriteError, WriteErrorKind, Written},
     },
     stats::{DropReason, RejectReason},
 };
 
 use super::{
+    bisect::Search,
     held::{Held, History, Origin},
-    isolate::Search,
     packed::Packed,
     retry::Position,
     seal::whole_lines,
@@ -51,19 +51,15 @@ impl Worker {
         {
             return self.split(&held, &batch, limit);
         }
+        if let Some(search) = self.cut(&batch, &held) {
+            return self.start_search(search);
+        }
         if held.history.tried {
             self.shared.delivery.lock().resent += batch.len() as u64;
         }
         (held.history.tried, held.history.tried_since_flush) = (true, true);
         let (sent, work) = self.send(batch);
         self.wire.start(Job::Write { held, sent }, work);
-    }
-
-    pub(super) fn start_search(&mut self, mut search: Search) {
-        let Some(piece) = search.next() else { return self.finish_search(search) };
-        self.shared.delivery.lock().resent += piece.len() as u64;
-        let (sent, work) = self.send(piece);
-        self.wire.start(Job::Search { search, sent }, work);
     }
 
     pub(super) fn start_probe(&mut self) {
@@ -76,15 +72,16 @@ impl Worker {
     /// A piece of work has ended.
     pub(super) fn settle(&mut self, job: Job, outcome: Outcome) {
         match (job, outcome) {
-            (Job::Write { held, sent }, outcome) => match written(outcome) {
+            (Job::Write { mut held, sent }, outcome) => match written(outcome) {
                 Ok(written) => {
+                    self.learn_accepted(&mut held);
                     self.count_success(held.points(), held.raw_bytes(), written, sent, &held.history);
                     self.book_written(&held.origin, held.live, held.sequence(), held.points());
                     self.let_go(held.origin);
                 }
                 Err(error) => self.write_failed(held, error, sent),
             },
-            (Job::Search { search, sent }, outcome) => self.search_answered(search, written(outcome), sent),
+            (Job::Search { search, sent }, outcome) => self.search_answered(*search, written(outcome), sent),
             (Job::Probe { sent }, outcome) => self.probed(checked(outcome), sent),
             (Job::Pack { mut held }, outcome) => {
                 if let Outcome::Packed(Some(packed)) = outcome {
@@ -118,7 +115,7 @@ impl Worker {
                         self.reject(&batch, refused.reason, held.origin.place(), held.live, &error.report());
                         return self.let_go(held.origin);
                     }
-                    self.queue.searches.push_back(Search::refused_batch(&batch, &held, refused));
+                    self.bisect(&batch, &held, refused, error.message());
                 }
             }
             WriteErrorKind::TooLarge => match held.batch() {
@@ -170,55 +167,6 @@ impl Worker {
             }
             WriteErrorKind::Blocked(_) | WriteErrorKind::Throttled { .. } => self.put_back(held),
         }
-    }
-
-    fn search_answered(&mut self, mut search: Search, answer: Result<Written, WriteError>, sent: Sent) {
-        let place = search.origin.place();
-        let said = answer.as_ref().err().map(WriteError::report).unwrap_or_default();
-        let found = match answer {
-            Ok(written) => {
-                let (points, bytes) = search.passed();
-                self.count_success(points, bytes, written, sent, &search.history);
-                self.book_written(&search.origin, search.live, search.sequence(), points);
-                None
-            }
-            Err(error) => {
-                self.count_failure(&error, sent);
-                match &error.kind {
-                    WriteErrorKind::Refused(refused) => search.refused(refused),
-                    WriteErrorKind::TooLarge => search.refused(&Refused {
-                        reason: RejectReason::TooLarge,
-                        hint: Hint::Unknown,
-                        ..Refused::default()
-                    }),
-                    WriteErrorKind::Transient => search.failed(self.successes),
-                    WriteErrorKind::Broken => search.broke(self.successes),
-                    WriteErrorKind::Timeout => {
-                        search.timed_out();
-                        None
-                    }
-                    _ => {
-                        search.interrupted();
-                        None
-                    }
-                }
-            }
-        };
-        if let Some((line, reason)) = found {
-            self.reject(&line, reason, place, search.live, &said);
-        }
-        if search.is_hopeless() {
-            let rest: Vec<Batch> = search.take_remaining();
-            for batch in rest {
-                self.reject(&batch, RejectReason::Unisolated, place, search.live, HOPELESS);
-            }
-        }
-        if search.is_done() { self.finish_search(search) } else { self.queue.searches.push_back(search) }
-    }
-
-    fn finish_search(&mut self, search: Search) {
-        debug_assert!(search.is_done(), "a search that has not answered for every line");
-        self.let_go(search.origin);
     }
 
     fn probed(&mut self, answer: Result<(), WriteError>, sent: Sent) {
@@ -298,7 +246,7 @@ impl Worker {
         self.wire.start(Job::Pack { held }, Box::pin(work));
     }
 
-    fn send(&self, batch: Batch) -> (Sent, Work) {
+    pub(super) fn send(&self, batch: Batch) -> (Sent, Work) {
         let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
         let sent = Sent { at: Instant::now(), epoch: self.gate.epoch() };
         (sent, Box::pin(async move { Outcome::Written(within(patience, sink.0.write(&batch)).await) }))
@@ -320,8 +268,6 @@ fn checked(outcome: Outcome) -> Result<(), WriteError> {
     }
 }
 
-/// What stands beside lines that nobody has refused one by one.
-const HOPELESS: &str = "nearly all lines of a batch are refused; these were not asked about one by one";
 /// Batches that wait uncompressed beside those that can go at once.
 const PLAIN: usize = 2;
 const FAILURES_BEFORE_OTHERS: u32 = 3;

@@ -16,6 +16,7 @@ pub(crate) struct FlushSettings {
     pub(crate) max_retry_interval: Duration,
     pub(crate) max_retry_time: Duration,
     pub(crate) max_in_flight: usize,
+    pub(crate) strip_refused_extras: bool,
     /// How long one write may take before it is dropped: more than the clients' own time-outs, so that theirs, which
     /// say more, come first.
     pub(crate) write_timeout: Duration,
@@ -36,6 +37,7 @@ impl From<&Settings> for FlushSettings {
             max_retry_interval: settings.max_retry_interval.max(settings.retry_interval),
             max_retry_time: settings.max_retry_time,
             max_in_flight: settings.max_in_flight.clamp(1, MAX_IN_FLIGHT),
+            strip_refused_extras: settings.strip_refused_extras,
             write_timeout: settings.influx.connect_timeout + settings.influx.timeout + WRITE_GRACE,
             spool_mode: settings.spool.as_ref().map(|spool| spool.mode).unwrap_or_default(),
         }

@@ -158,6 +158,7 @@ impl Shared {
             sink: progress.sink,
             writes: progress.writes,
             resent: progress.resent,
+            stripped: progress.stripped,
             raw_bytes: progress.raw_bytes,
             wire_bytes: progress.wire_bytes,
             write_time: progress.write_time,

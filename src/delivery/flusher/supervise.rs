@@ -5,8 +5,8 @@ use tokio::time::{Duration, sleep};
 use crate::stats::{DropReason, ledger::PointLocation};
 
 use super::{
+    bisect::Search,
     held::Held,
-    isolate::Search,
     wire::{Job, guarded},
     worker::Worker,
 };

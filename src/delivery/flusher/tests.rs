@@ -11,6 +11,8 @@ use crate::{
 
 mod closing;
 mod conservation;
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+pub(super) mod database;
 mod endings;
 mod memory;
 mod outage;

@@ -20,8 +20,8 @@ use crate::delivery::{
 };
 
 use super::{
+    bisect::Search,
     held::{Backing, Held},
-    isolate::Search,
     packed::Packed,
 };
 
@@ -45,7 +45,7 @@ pub(super) enum Job {
         sent: Sent,
     },
     Search {
-        search: Search,
+        search: Box<Search>,
         sent: Sent,
     },
     Probe {

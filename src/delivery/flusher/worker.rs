@@ -17,6 +17,7 @@ use crate::{
 };
 
 use super::{
+    bisect::Learned,
     close::Closing,
     command::Command,
     flush::FlushWaiter,
@@ -57,6 +58,8 @@ pub(super) struct Worker {
     pub(super) flushes: Vec<FlushWaiter>,
     /// Bytes of a body that this sink has refused as too large, halved.
     pub(super) size_limit: Option<usize>,
+    /// What this sink has refused before.
+    pub(super) learned: Learned,
     /// Writes that succeeded so far.
     pub(super) successes: u64,
     /// No point is stored before then: the disk has just failed.
@@ -98,7 +101,6 @@ pub(super) struct Timing {
     pub(super) random: fastrand::Rng,
 }
 
-#[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 enum Event {
     Command(Option<Command>),
     Ended(Job, Outcome),
@@ -117,6 +119,7 @@ impl Worker {
         commands: mpsc::UnboundedReceiver<Command>,
     ) -> Self {
         let mut random = fastrand::Rng::new();
+        let learned = Learned::new(settings.strip_refused_extras);
         let Destination { sink, spool, rejected } = destination;
         Self {
             buffer: Arc::clone(&shared.buffer),
@@ -137,6 +140,7 @@ impl Worker {
             settings,
             flushes: Vec::new(),
             size_limit: None,
+            learned,
             successes: 0,
             spool_rests_until: None,
             next_upkeep: None,
@@ -219,7 +223,7 @@ impl Worker {
                     return self.queue.put_back(held);
                 }
                 Some(Next::Batch(held)) => self.start_write(held),
-                Some(Next::Search(search)) => self.start_search(search),
+                Some(Next::Search(search)) => self.start_search(*search),
                 None => return,
             }
         }

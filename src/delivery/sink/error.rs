@@ -2,7 +2,10 @@
 
 use std::{error, fmt, sync::Arc, time::Duration};
 
-use crate::stats::{Blocked, RejectReason};
+use crate::{
+    line_protocol::ColumnKind,
+    stats::{Blocked, RejectReason},
+};
 
 /// A batch was written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,6 +78,19 @@ pub struct Refused {
     pub(crate) resend_first: bool,
     pub(crate) reason: RejectReason,
     pub(crate) hint: Hint,
+    /// Boxed, since nearly all errors have none.
+    pub(crate) proof: Box<Proof>,
+}
+
+/// What the answer proves beyond its hint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Proof {
+    /// How many points of the body were refused, where the count is never too high: the partial writes of 1.x and 2.x.
+    pub(crate) dropped: Option<usize>,
+    /// Whether the lines that the hint names are refused for certain: the partial writes of 3.x.
+    pub(crate) certain: bool,
+    /// The columns that are named as the cause, and what they were sent as.
+    pub(crate) columns: Vec<(String, Option<ColumnKind>)>,
 }
 
 impl Refused {

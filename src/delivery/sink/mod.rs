@@ -29,6 +29,8 @@ mod rotation;
 mod write_stats;
 
 pub use crate::delivery::batch::Batch;
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+use error::Proof;
 pub use error::{Hint, Refused, WriteError, WriteErrorKind, Written};
 pub use memory::MemorySink;
 
@@ -128,3 +130,21 @@ fn without_feature(client: &str) -> Error {
 
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests;
+
+/// What an answer of a server means, for fakes that answer word by word as servers do. `None` means written.
+#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
+pub(crate) fn judge(status: u16, body: &str) -> Option<WriteError> {
+    let answer = classify::Answer {
+        status: ::http::StatusCode::from_u16(status).expect("a status"),
+        body,
+        complete: true,
+        retry_after: None,
+        api: crate::settings::InfluxApi::V2,
+        compressed: false,
+        now: std::time::SystemTime::UNIX_EPOCH,
+    };
+    match classify::classify(&answer) {
+        classify::AnswerKind::Failed(error) => Some(error),
+        _ => None,
+    }
+}

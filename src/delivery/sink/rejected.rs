@@ -160,7 +160,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let rejected = RejectedFiles::new(directory.path()).expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::FieldType, "conflict\nb v=2 2\r\n");
-        rejected.write(&batch("c v=3 3\nd v=4 4\n"), RejectReason::Unisolated, &"ä".repeat(1000));
+        rejected.write(&batch("c v=3 3\nd v=4 4\n"), RejectReason::Other, &"ä".repeat(1000));
         rejected.finish().await;
         let text = stored(directory.path());
         let lines: Vec<_> = text.lines().collect();

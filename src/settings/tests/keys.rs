@@ -12,7 +12,7 @@ use crate::settings::{
 };
 
 /// A value for each key that is not its default, as text.
-const OTHER: [(&str, &str); 44] = [
+const OTHER: [(&str, &str); 45] = [
     ("service", "other"),
     ("enabled", "false"),
     ("storage", "influx"),
@@ -51,6 +51,7 @@ const OTHER: [(&str, &str); 44] = [
     ("max_retry_interval", "1m"),
     ("max_retry_time", "2h"),
     ("max_in_flight", "4"),
+    ("strip_refused_extras", "false"),
     ("rejected_directory", "/tmp/rejected"),
     ("spool.directory", "/tmp/spool"),
     ("spool.mode", "ahead"),
@@ -148,6 +149,7 @@ fn a_section_with_every_key_is_read_whole() {
         max_retry_interval: Duration::from_secs(120),
         max_retry_time: Duration::from_secs(2 * 86_400),
         max_in_flight: 3,
+        strip_refused_extras: false,
         rejected_directory: Some("/tmp/rejected".into()),
         limits: Limits { tag_bytes: 100, field_bytes: 2_048, extras: 5, tag_values: 0, rollup_keys: 9 },
         spool: Some(SpoolSettings {
@@ -281,6 +283,7 @@ retry_interval = "2s"
 max_retry_interval = "2m"
 max_retry_time = "2d"
 max_in_flight = 3
+strip_refused_extras = false
 rejected_directory = "/tmp/rejected"
 
 [tags]

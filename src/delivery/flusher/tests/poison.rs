@@ -77,8 +77,7 @@ async fn none_two_ten_and_all_bad() {
         assert!(rig.sink.requests() <= 220, "{} requests", rig.sink.requests());
         let all: Vec<usize> = (0..1000).collect();
         let rig = deliver(1000, &all, kind).await;
-        assert!(rig.sink.requests() <= 300, "{} requests", rig.sink.requests());
-        assert!(rig.flusher.stats().ledger.rejected.contains_key(&RejectReason::Unisolated));
+        assert!(rig.sink.requests() <= 50, "{} requests", rig.sink.requests());
     }
     assert_eq!(deliver(1, &[0], Kind::RefusesWhole).await.sink.requests(), 1);
 }

@@ -18,6 +18,7 @@
 //! Only the server's own words are matched, never what it quotes from our lines.
 
 mod answer;
+mod columns;
 mod phrases;
 mod quotes;
 mod retry_after;
@@ -35,7 +36,7 @@ use self::{
         SAYS_NO_REASON, TARGET_REMEDY, TOO_LARGE,
     },
 };
-use super::{Blocked, Hint, Refused, RejectReason, WriteError, WriteErrorKind};
+use super::{Blocked, Hint, Proof, Refused, RejectReason, WriteError, WriteErrorKind};
 use crate::settings::InfluxApi;
 
 /// An answer as it came over the wire.
@@ -171,8 +172,23 @@ impl Case<'_> {
             resend_first: !self.says(&["partial write"]) && self.says(&["field type conflict"]),
             reason: self.reason(),
             hint: self.hint(),
+            proof: Box::new(self.proof()),
         };
         WriteError::new(WriteErrorKind::Refused(refused), self.message(""))
+    }
+
+    fn proof(&self) -> Proof {
+        let dropped = usize::try_from(quotes::reported_dropped(&self.said.text)).unwrap_or(0);
+        // Of other kinds 1.x counts lines as dropped that it has not looked at.
+        let counted = matches!(
+            self.reason(),
+            RejectReason::FieldType | RejectReason::TooLarge | RejectReason::Retention
+        );
+        Proof {
+            dropped: (dropped > 0 && counted && self.says(&["partial write:"])).then_some(dropped),
+            certain: self.says(&["partial write of line protocol occurred"]),
+            columns: columns::conflicting(&self.said.text),
+        }
     }
 
     fn reason(&self) -> RejectReason {

@@ -163,7 +163,7 @@ mod version_1 {
         let sink = sink(&database, |settings| settings.gzip = Some(false));
         let refused = async |text: &str| match sink.write(&lines(text)).await {
             Err(error) => match error.kind {
-                WriteErrorKind::Refused(refused) => refused,
+                WriteErrorKind::Refused(refused) => Refused { proof: Box::default(), ..refused },
                 other => panic!("{text}: {other:?}"),
             },
             Ok(_) => panic!("{text} is written"),
@@ -171,11 +171,11 @@ mod version_1 {
         let malformed = refused("m f=1 1\nm,t= f=2 2\nm f=3 3\n").await;
         let hint = Hint::Quoted(vec!["m,t= f=2 2".to_owned()]);
         let reason = RejectReason::Malformed;
-        assert_eq!(malformed, Refused { resend_first: false, reason, hint });
+        assert_eq!(malformed, Refused { reason, hint, ..Refused::default() });
         let conflict = refused("m f=4i 4\nm f=5 5\n").await;
         let hint = Hint::Field { measurement: "m".to_owned(), field: "f".to_owned() };
         let reason = RejectReason::FieldType;
-        assert_eq!(conflict, Refused { resend_first: false, reason, hint });
+        assert_eq!(conflict, Refused { reason, hint, ..Refused::default() });
         assert_eq!(database.count("test", "m", "f").await, 3);
 
         database.create_database("fresh").await;

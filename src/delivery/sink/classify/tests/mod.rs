@@ -1,6 +1,7 @@
 //! Each row of the table, with the texts of the servers.
 
 mod linear;
+mod proof;
 mod real;
 mod refused;
 

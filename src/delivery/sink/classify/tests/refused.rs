@@ -4,7 +4,8 @@ use super::*;
 
 fn refused(status: u16, body: &str) -> Refused {
     match kind(status, body) {
-        WriteErrorKind::Refused(refused) => refused,
+        // What they prove is tested in `proof`.
+        WriteErrorKind::Refused(refused) => Refused { proof: Box::default(), ..refused },
         other => panic!("{status} {body} gives {other:?}"),
     }
 }
@@ -20,6 +21,7 @@ fn bad_lines_of_1_and_2_are_quoted() {
             resend_first: false,
             reason: RejectReason::Malformed,
             hint: Hint::Quoted(vec!["m,t= v=1".to_owned(), "m2".to_owned()]),
+            ..Refused::default()
         }
     );
     let whole = v2("invalid", "unable to parse 'm,t= v=1': missing tag value");
@@ -38,12 +40,15 @@ fn type_conflicts_name_measurement_and_field() {
     let conflict = "field type conflict: input field \"f\" on measurement \"m\" is type integer, already exists as type float";
     let hint = Hint::Field { measurement: "m".to_owned(), field: "f".to_owned() };
     let reason = RejectReason::FieldType;
-    let rest = Refused { resend_first: false, reason, hint: hint.clone() };
+    let rest = Refused { reason, hint: hint.clone(), ..Refused::default() };
     assert_eq!(refused(400, &v1(&format!("partial write: {conflict} dropped=3"))), rest);
     let text = format!("failure writing points to database: partial write: {conflict} dropped=3");
     assert_eq!(refused(422, &v2("unprocessable entity", &text)), rest);
     // 1.x, a conflict within the batch on a field that is new: nothing is written, and sent again it is partial.
-    assert_eq!(refused(400, &v1(conflict)), Refused { resend_first: true, reason, hint });
+    assert_eq!(
+        refused(400, &v1(conflict)),
+        Refused { resend_first: true, reason, hint, ..Refused::default() }
+    );
 }
 
 #[test]
@@ -68,7 +73,7 @@ fn retention_tells_the_bound_where_it_can() {
 fn version_3_numbers_the_lines() {
     let data = r#"[{"error_message":"invalid column type for column 'v', expected iox::column_type::field::float, got iox::column_type::field::string","line_number":3,"original_line":"m v=secret"}]"#;
     let partial = format!(r#"{{"error":"partial write of line protocol occurred","data":{data}}}"#);
-    let lines = Refused { resend_first: false, reason: RejectReason::FieldType, hint: Hint::Lines(vec![2]) };
+    let lines = Refused { reason: RejectReason::FieldType, hint: Hint::Lines(vec![2]), ..Refused::default() };
     assert_eq!(refused(400, &partial), lines);
     assert!(!error(400, &partial).message().contains("secret"));
     for text in ["parsing failed for write_lp endpoint", "line protocol parsing error"] {

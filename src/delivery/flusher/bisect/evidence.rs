@@ -1,0 +1,116 @@
+//! What a server's answer says of the lines of a body: which are refused for certain, which may be.
+
+use std::collections::HashSet;
+
+use crate::{
+    delivery::{
+        batch::Batch,
+        sink::{Hint, Refused},
+    },
+    line_protocol::{Column, Columns, timestamp},
+    stats::RejectReason,
+};
+
+/// The lines of a body, by what the answer says of them. Each line is in exactly one part.
+#[derive(Debug, Default)]
+pub(super) struct Evidence {
+    /// Refused for certain: see the table in docs/delivery.md.
+    pub(super) proven: Option<Batch>,
+    /// The answer points at them, and may be wrong.
+    pub(super) suspects: Option<Batch>,
+    /// The answer does not mention them.
+    pub(super) rest: Option<Batch>,
+}
+
+impl Evidence {
+    /// Reads an answer. `None` where it says nothing that tells one line from another.
+    pub(super) fn read(batch: &Batch, refused: &Refused) -> Option<Self> {
+        let proven = |(proven, rest)| Self { proven, suspects: None, rest };
+        let suspected = |(suspects, rest)| Self { proven: None, suspects, rest };
+        if refused.proof.dropped == Some(batch.len()) {
+            return Some(proven((Some(batch.clone()), None)));
+        }
+        let evidence = match &refused.hint {
+            Hint::Unknown if refused.reason == RejectReason::Retention => {
+                suspected(oldest(batch, refused.proof.dropped?))
+            }
+            Hint::Unknown => return None,
+            Hint::Lines(numbers) => {
+                let numbers: HashSet<usize> = numbers.iter().copied().collect();
+                if refused.proof.certain {
+                    proven(batch.partition(|number, _| numbers.contains(&number)))
+                } else {
+                    let alike = alike(batch, &numbers, refused);
+                    suspected(batch.partition(|number, line| numbers.contains(&number) || alike(line)))
+                }
+            }
+            Hint::Quoted(quotes) => quoted(batch, quotes),
+            Hint::Field { measurement, field } => {
+                suspected(batch.partition(|_, line| has_field(line, measurement, field, refused)))
+            }
+            Hint::OlderThan(bound) => {
+                proven(batch.partition(|_, line| timestamp(line).is_some_and(|time| time < *bound)))
+            }
+        };
+        (evidence.proven.is_some() || evidence.suspects.is_some() && evidence.rest.is_some())
+            .then_some(evidence)
+    }
+}
+
+/// Whether the answer names this column as the cause.
+pub(super) fn names(refused: &Refused, column: &Column<'_>) -> bool {
+    refused
+        .proof
+        .columns
+        .iter()
+        .any(|(name, kind)| kind.is_none_or(|kind| kind == column.kind) && column.is_called(name))
+}
+
+/// Servers quote a line as a whole, or its beginning. A whole line that is quoted as unreadable is refused for certain.
+fn quoted(batch: &Batch, quotes: &[String]) -> Evidence {
+    let quotes: HashSet<&[u8]> =
+        quotes.iter().map(String::as_bytes).filter(|quote| !quote.is_empty()).collect();
+    let (proven, others) = batch.partition(|_, line| quotes.contains(line));
+    let Some(others) = others else { return Evidence { proven, ..Evidence::default() } };
+    let found: HashSet<&[u8]> = proven.iter().flat_map(Batch::lines).collect();
+    let beginnings: Vec<&[u8]> =
+        quotes.iter().filter(|quote| !found.contains(*quote)).take(BEGINNINGS).copied().collect();
+    let (suspects, rest) = others.partition(|_, line| beginnings.iter().any(|quote| line.starts_with(quote)));
+    Evidence { proven, suspects, rest }
+}
+
+/// Where only the first line is named, and a column as its cause: the lines of the same measurement that have it as well.
+fn alike<'a>(
+    batch: &'a Batch,
+    numbers: &HashSet<usize>,
+    refused: &'a Refused,
+) -> impl Fn(&[u8]) -> bool + 'a {
+    let first = batch.lines().enumerate().find(|(number, _)| numbers.contains(number));
+    let measurement = first.map(|(_, line)| Columns::of(line).measurement());
+    move |line| {
+        let mut columns = Columns::of(line);
+        measurement == Some(columns.measurement()) && columns.any(|column| names(refused, &column))
+    }
+}
+
+/// The retention of 1.x is told without its bound, but what it refuses are the oldest points.
+fn oldest(batch: &Batch, count: usize) -> (Option<Batch>, Option<Batch>) {
+    let mut order: Vec<(i64, usize)> = batch
+        .lines()
+        .enumerate()
+        .map(|(number, line)| (timestamp(line).unwrap_or(i64::MAX), number))
+        .collect();
+    order.sort_unstable();
+    let oldest: HashSet<usize> = order.into_iter().take(count).map(|(_, number)| number).collect();
+    batch.partition(|number, _| oldest.contains(&number))
+}
+
+fn has_field(line: &[u8], measurement: &str, field: &str, refused: &Refused) -> bool {
+    let kind = refused.proof.columns.iter().find(|(name, _)| name == field).and_then(|(_, kind)| *kind);
+    let mut columns = Columns::of(line);
+    columns.is_of(measurement)
+        && columns.any(|column| column.is_called(field) && kind.is_none_or(|kind| kind == column.kind))
+}
+
+/// Cut quotes are compared with every line; more of them than this would cost more than they save.
+const BEGINNINGS: usize = 64;

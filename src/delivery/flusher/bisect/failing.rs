@@ -1,0 +1,111 @@
+//! What an answer means that says nothing of the lines: the server is away, the connection broke, it took too long.
+
+use tokio::time::Instant;
+
+use crate::{delivery::sink::Refused, stats::RejectReason};
+
+use super::{
+    super::held::History,
+    Search,
+    item::{Item, Purpose, Test},
+    learned::Learned,
+};
+
+impl Search {
+    /// The server is not able to say: the piece is asked about again.
+    pub(in super::super) fn interrupted(&mut self) {
+        if let Some(test) = self.testing.take() {
+            self.items.push_back(Item::Test(test));
+        }
+    }
+
+    /// No answer in time. A piece to which that happens again is halved, as a batch would be.
+    pub(in super::super) fn timed_out(&mut self) {
+        let Some(mut test) = self.testing.take() else { return };
+        test.history.timeouts += 1;
+        self.release_sibling(&mut test);
+        if test.history.timeouts > 1 { self.cut_in_two(test) } else { self.items.push_back(Item::Test(test)) }
+    }
+
+    /// The connection broke under the piece. A large one to which that happens again and again is halved, as a batch
+    /// would be; else it has failed.
+    pub(in super::super) fn broke(&mut self, successes: u64, learned: &mut Learned) {
+        let Some(test) = &mut self.testing else { return };
+        if test.piece.len() == 1 || !test.history.break_off(test.piece.lines.bytes().len()) {
+            return self.failed(successes, learned);
+        }
+        let Some(mut test) = self.testing.take() else { return };
+        self.release_sibling(&mut test);
+        self.cut_in_two(test);
+    }
+
+    /// The piece failed for a reason that may be its own. `successes` is how many writes have succeeded so far. A single line
+    /// that keeps failing between successes of others is rejected.
+    pub(in super::super) fn failed(&mut self, successes: u64, learned: &mut Learned) {
+        let Some(mut test) = self.testing.take() else { return };
+        test.history.fail(successes);
+        self.release_sibling(&mut test);
+        let evidence = if test.piece.len() > 1 { PIECE_EVIDENCE } else { LINE_EVIDENCE };
+        if test.history.beside_successes < evidence {
+            // The others first: if they pass, it is the piece; if they do not, it is the server.
+            return self.items.push_back(Item::Test(test));
+        }
+        if test.piece.len() > 1 {
+            return match test.purpose {
+                Purpose::Trial { .. } => self.cut_in_two(test),
+                _ => self.items.push_back(Item::Split(test.piece)),
+            };
+        }
+        match test.purpose {
+            Purpose::Trial { .. } => {
+                self.testing = Some(test);
+                self.refused(&Refused { reason: RejectReason::Other, ..Refused::default() }, learned);
+            }
+            _ => {
+                learned.begin(Instant::now());
+                self.reject(test.piece, RejectReason::Other);
+                if let Purpose::Example { others: Some(others) } = test.purpose {
+                    self.ask(others);
+                }
+            }
+        }
+    }
+
+    /// A failure says nothing of the sibling any more.
+    fn release_sibling(&mut self, test: &mut Test) {
+        if let Purpose::Store { sibling } = &mut test.purpose
+            && let Some(sibling) = sibling.take()
+        {
+            self.ask(sibling);
+        }
+    }
+
+    /// Asks about each half, in the same form.
+    fn cut_in_two(&mut self, test: Test) {
+        let Test { piece, purpose, history } = test;
+        let Some((first, rest)) = piece.split_at(piece.len() / 2) else {
+            return self.items.push_back(Item::Test(Test { piece, purpose, history }));
+        };
+        let originals = match purpose {
+            Purpose::Trial { original, trial } => match original.split_at(original.len() / 2) {
+                Some((first, rest)) => [Some((first, trial)), Some((rest, trial))],
+                None => [const { None }; 2],
+            },
+            _ => [const { None }; 2],
+        };
+        for (piece, original) in [first, rest].into_iter().zip(originals) {
+            let purpose = match original {
+                Some((original, trial)) => Purpose::Trial { original, trial },
+                None => Purpose::Store { sibling: None },
+            };
+            let history = History { tried: true, ..History::new(history.since, history.blocked_before) };
+            self.items.push_back(Item::Test(Test { piece, purpose, history }));
+        }
+    }
+}
+
+/// Failures with successes of others between them, before a piece is divided: that costs nothing but requests.
+const PIECE_EVIDENCE: u32 = 1;
+/// The same before a line is rejected. A server that fails every other time would fail a good line so often once in a
+/// thousand times.
+const LINE_EVIDENCE: u32 = 10;

@@ -1,0 +1,348 @@
+//! What a destination has taught about the lines that it accepts: later batches are cut by it before they are sent.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+};
+
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    delivery::batch::Batch,
+    line_protocol::{Column, ColumnKind, Columns, without},
+    stats::RejectReason,
+};
+
+use super::{
+    item::Piece,
+    shape::{Shape, is_extra, is_known_measurement},
+    trial::{ColumnName, Trial, Verdict},
+};
+
+/// The memory of one destination. It is bounded, and each entry is forgotten after a while, since a type or a limit can be
+/// corrected at the server at any time.
+#[derive(Debug)]
+pub(in super::super) struct Learned {
+    /// Whether refused points are sent without what handlers added.
+    strips: bool,
+    hasher: RandomState,
+    shapes: HashMap<Shape, Known>,
+    columns: HashMap<u64, RefusedColumn>,
+    /// Lines of accepted shapes that were accepted, and that were refused all the same: for their own values.
+    good: u32,
+    bad: u32,
+    /// Single lines that were accepted without what handlers had added, and that were refused all the same.
+    saved: u32,
+    not_saved: u32,
+    /// When anything was refused last.
+    refused_at: Option<Instant>,
+    newly_refused: Vec<String>,
+}
+
+/// What is known of a line that has not been sent yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Fate {
+    /// Lines of its shape were accepted.
+    Accepted,
+    /// It has columns that are refused for this reason.
+    Stripped(RejectReason),
+    Unknown,
+    /// Its shape is refused.
+    Refused,
+}
+
+/// What is known of a shape.
+#[derive(Debug)]
+struct Known {
+    accepted: bool,
+    /// Lines that were refused one by one, or that were proven refused, while none was accepted.
+    refused: usize,
+    trial: Option<Trial>,
+    /// What handlers added is not the cause.
+    not_the_extras: bool,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct RefusedColumn {
+    reason: RejectReason,
+    since: Instant,
+}
+
+impl Learned {
+    pub(in super::super) fn new(strips: bool) -> Self {
+        Self {
+            strips,
+            hasher: RandomState::new(),
+            shapes: HashMap::new(),
+            columns: HashMap::new(),
+            good: 0,
+            bad: 0,
+            saved: 0,
+            not_saved: 0,
+            refused_at: None,
+            newly_refused: Vec::new(),
+        }
+    }
+
+    /// Whether nothing has been refused for a while: then batches go as they are, and cost nothing here.
+    pub(in super::super) fn is_empty(&self) -> bool {
+        self.refused_at.is_none()
+    }
+
+    /// Forgets what is old.
+    pub(in super::super) fn forget(&mut self, now: Instant) {
+        let old = |since: Instant| now.duration_since(since) >= REMEMBERED;
+        if self.refused_at.is_some_and(old) {
+            *self = Self::new(self.strips);
+        } else if !self.is_empty() {
+            self.columns.retain(|_, column| !old(column.since));
+            self.shapes.retain(|_, known| !old(known.since));
+        }
+    }
+
+    /// Columns that have been left out since the last call for the first time, as `measurement.column`, for the log.
+    pub(in super::super) fn newly_refused(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.newly_refused)
+    }
+
+    pub(super) fn shape(&self, line: &[u8]) -> Shape {
+        Shape::of(line, &self.hasher)
+    }
+
+    /// The lines of each shape, those of accepted shapes first.
+    pub(super) fn by_shape(&self, batch: &Batch) -> Vec<(Shape, Batch)> {
+        let mut groups = batch.group_by(|line| self.shape(line));
+        groups.sort_by_key(|(shape, _)| !self.is_accepted(*shape));
+        groups
+    }
+
+    pub(super) fn fate(&self, line: &[u8]) -> Fate {
+        if let Some((_, reason)) = self.stripped(line) {
+            return Fate::Stripped(reason);
+        }
+        match self.shapes.get(&self.shape(line)) {
+            Some(known) if known.accepted => Fate::Accepted,
+            Some(known) if known.refused >= REFUSED_SHAPE => Fate::Refused,
+            _ => Fate::Unknown,
+        }
+    }
+
+    pub(super) fn is_accepted(&self, shape: Shape) -> bool {
+        self.shapes.get(&shape).is_some_and(|known| known.accepted)
+    }
+
+    /// How many lines of a shape were refused one by one while none was accepted.
+    pub(super) fn refusals(&self, shape: Shape) -> usize {
+        self.shapes.get(&shape).map_or(0, |known| known.refused)
+    }
+
+    /// Whether so many lines of the shape were refused, and none accepted, that the shape itself is taken as refused.
+    pub(super) fn is_refused(&self, shape: Shape) -> bool {
+        self.refusals(shape) >= REFUSED_SHAPE
+    }
+
+    /// The server accepted these lines.
+    pub(in super::super) fn accepted(&mut self, batch: &Batch, now: Instant) {
+        if self.is_empty() {
+            return;
+        }
+        self.count(batch.len() as u32, 0);
+        let mut last = None;
+        for line in batch.lines() {
+            let shape = self.shape(line);
+            if last != Some(shape) {
+                let known = self.known(shape, now);
+                (known.accepted, known.refused) = (true, 0);
+                last = Some(shape);
+            }
+        }
+    }
+
+    /// The server refuses these lines of one shape, each of them. `searched` says that it took a search to find the line.
+    pub(super) fn refused(&mut self, shape: Shape, lines: usize, searched: bool, now: Instant) {
+        self.refused_at = Some(now);
+        let known = self.known(shape, now);
+        known.refused += lines;
+        if !known.accepted {
+            return;
+        }
+        if known.refused >= REFUSED_SHAPE {
+            // Types belong to a shard, so that what was accepted may be refused in another week.
+            (known.accepted, known.refused) = (false, 0);
+        }
+        if searched {
+            self.count(0, 1);
+        }
+    }
+
+    /// The server refuses something: from now on accepted shapes are remembered.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.refused_at = Some(now);
+    }
+
+    /// How many lines to ask about at once, so that about every other answer is a yes. Most where single lines are refused
+    /// seldom.
+    pub(super) fn group(&self) -> usize {
+        if self.bad < FEW {
+            return usize::MAX;
+        }
+        let ratio = f64::from(self.good + self.bad) / f64::from(self.bad);
+        (std::f64::consts::LN_2 * ratio).round().max(1.0) as usize
+    }
+
+    fn count(&mut self, good: u32, bad: u32) {
+        (self.good, self.bad) = (self.good.saturating_add(good), self.bad.saturating_add(bad));
+        while self.good.saturating_add(self.bad) > WINDOW {
+            (self.good, self.bad) = (self.good / 2, self.bad / 2);
+        }
+    }
+
+    /// The line without the columns that are known to be refused, and why; `None` where it has none.
+    pub(super) fn stripped(&self, line: &[u8]) -> Option<(Vec<u8>, RejectReason)> {
+        if self.columns.is_empty() {
+            return None;
+        }
+        let measurement = Columns::of(line).measurement();
+        let mut reason = None;
+        let kept = without(line, |column| {
+            let refused = self.columns.get(&self.column(measurement, column.key, column.kind));
+            reason = refused.map(|refused| refused.reason).or(reason);
+            refused.is_some()
+        })?;
+        Some((kept, reason?))
+    }
+
+    /// The lines that have a column that is known to be refused, and the others.
+    pub(super) fn with_refused_columns(&self, batch: &Batch) -> (Option<Batch>, Option<Batch>) {
+        if self.columns.is_empty() {
+            return (None, Some(batch.clone()));
+        }
+        batch.partition(|_, line| self.stripped(line).is_some())
+    }
+
+    /// The lines without their refused columns. `None` where one has none.
+    pub(super) fn form(&self, piece: &Piece) -> Option<Piece> {
+        let (_, reason) = self.stripped(piece.first())?;
+        let lines = piece.lines.map_lines(|line| Some(self.stripped(line)?.0))?;
+        Some(Piece { lines, stripped: Some(reason) })
+    }
+
+    /// The server refuses this column of this measurement. Only columns that handlers added are ever left out.
+    pub(super) fn refuse_column(
+        &mut self,
+        measurement: &[u8],
+        column: &ColumnName,
+        reason: RejectReason,
+        now: Instant,
+    ) {
+        if !self.strips || !is_extra(measurement, &column.0) {
+            return;
+        }
+        if self.columns.len() >= MOST_COLUMNS {
+            self.columns.clear();
+        }
+        self.refused_at = Some(now);
+        let key = self.column(measurement, &column.0, column.1);
+        if self.columns.insert(key, RefusedColumn { reason, since: now }).is_none() {
+            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+            self.newly_refused.push(format!("{}.{}", text(measurement), text(&column.0)));
+        }
+    }
+
+    /// The columns of the line that handlers added, where such may be left out.
+    pub(super) fn extras(&self, line: &[u8]) -> Vec<ColumnName> {
+        let columns = Columns::of(line);
+        let measurement = columns.measurement();
+        if !self.strips || !is_known_measurement(measurement) {
+            return Vec::new();
+        }
+        let extra = |column: &Column<'_>| is_extra(measurement, column.key);
+        // A point of the application's own may have the name of ours, and no field but its own.
+        if without(line, extra).is_none() {
+            return Vec::new();
+        }
+        columns.filter(extra).map(|column| (column.key.to_vec(), column.kind)).collect()
+    }
+
+    /// What to leave out of lines of this shape next, to see whether that is the cause; the number of the step; and whether
+    /// all lines can go in this form. `None` where it is known not to be.
+    pub(super) fn trial(
+        &mut self,
+        shape: Shape,
+        line: &[u8],
+        now: Instant,
+    ) -> Option<(Vec<ColumnName>, u32, bool)> {
+        let extras = self.extras(line);
+        let known = self.known(shape, now);
+        if extras.is_empty() || known.not_the_extras || known.accepted {
+            return None;
+        }
+        let trial = known.trial.get_or_insert_with(|| Trial::new(extras));
+        Some((trial.left_out(), trial.step(), trial.is_final()))
+    }
+
+    /// The answer to a step of a trial.
+    pub(super) fn tried(
+        &mut self,
+        shape: Shape,
+        step: u32,
+        line: &[u8],
+        accepted: bool,
+        reason: RejectReason,
+        now: Instant,
+    ) {
+        let known = self.known(shape, now);
+        let Some(trial) = known.trial.as_mut().filter(|trial| trial.step() == step) else { return };
+        match if accepted { trial.accepted() } else { trial.refused() } {
+            Verdict::Open => {}
+            Verdict::NotTheCause => (known.trial, known.not_the_extras) = (None, true),
+            Verdict::Refused(columns) => {
+                known.trial = None;
+                let measurement = Columns::of(line).measurement();
+                columns.iter().for_each(|column| self.refuse_column(measurement, column, reason, now));
+            }
+        }
+    }
+
+    /// Whether a line of an accepted shape that was refused may be accepted without what handlers added.
+    pub(super) fn may_save(&self, line: &[u8]) -> bool {
+        self.not_saved < self.saved + DISCOURAGED && !self.extras(line).is_empty()
+    }
+
+    pub(super) fn saved(&mut self, saved: bool) {
+        let count = if saved { &mut self.saved } else { &mut self.not_saved };
+        *count = count.saturating_add(1);
+    }
+
+    fn known(&mut self, shape: Shape, now: Instant) -> &mut Known {
+        if self.shapes.len() >= MOST_SHAPES && !self.shapes.contains_key(&shape) {
+            self.shapes.clear();
+        }
+        self.shapes.entry(shape).or_insert_with(|| Known {
+            accepted: false,
+            refused: 0,
+            trial: None,
+            not_the_extras: false,
+            since: now,
+        })
+    }
+
+    fn column(&self, measurement: &[u8], key: &[u8], kind: ColumnKind) -> u64 {
+        self.hasher.hash_one((measurement, key, kind))
+    }
+}
+
+/// How long anything is remembered.
+pub(super) const REMEMBERED: Duration = Duration::from_secs(10 * 60);
+const MOST_SHAPES: usize = 4_096;
+const MOST_COLUMNS: usize = 1_024;
+/// Lines of a shape that are refused one by one, with none accepted, before the shape itself is taken as refused: were a
+/// quarter of its lines good, that would happen once in ten thousand times.
+pub(super) const REFUSED_SHAPE: usize = 32;
+/// Refused single lines before their share is taken from them.
+const FEW: u32 = 3;
+/// Lines over which that share is taken.
+const WINDOW: u32 = 5_000;
+/// Lines more that leaving out did not save than that it saved, before it is no longer tried.
+const DISCOURAGED: u32 = 8;

@@ -1,0 +1,280 @@
+//! The search for the lines that a server refuses: the others are written, each refused one is found and rejected.
+//!
+//! Servers differ. Some refuse the whole batch for one line, some write the rest; some quote the line, some name a field,
+//! some say nothing. The search asks the same question each time, "would you take these?", and uses what the server says
+//! to ask about fewer.
+//!
+//! - Nearly every refusal is a matter of the [shape](shape::Shape) of a line. So a batch is divided by shape before it is
+//!   halved, accepted shapes first.
+//! - A request is worth more than its extra. Where columns that handlers added are the cause, the points are sent without
+//!   them; a [trial](trial::Trial) finds which.
+//! - What is [learned] holds for the destination: later batches are cut by it before they are sent.
+//!
+//! It sends nothing itself: the worker asks it for the next piece and passes on the answer, so that fresh batches go in
+//! between and a pause, a shutdown or a reload finds every line in its place.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::{
+    delivery::{batch::Batch, sink::Refused},
+    stats::RejectReason,
+};
+
+use item::{Item, Piece, Purpose, RefusedLines, Test};
+pub(super) use learned::Learned;
+
+use super::held::{Held, History, Origin};
+
+mod divide;
+mod evidence;
+mod failing;
+mod item;
+mod learned;
+mod refusal;
+mod shape;
+mod strip;
+mod trial;
+
+/// One batch under search.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) origin: Origin,
+    /// Of the whole batch.
+    pub(super) history: History,
+    pub(super) live: bool,
+    sequence: u64,
+    /// Of the whole batch: its pieces share them, and the last one keeps them all.
+    bytes: usize,
+    items: VecDeque<Item>,
+    testing: Option<Test>,
+    /// Refused, and not yet tried without what handlers added.
+    refused: Vec<RefusedLines>,
+    /// Found since the worker asked last.
+    rejected: Vec<(Batch, RejectReason)>,
+    /// Not refused but failing again and again while others succeed: a failure says less than a refusal, so it has to
+    /// come more than once.
+    by_failure: bool,
+    reason: RejectReason,
+    /// Lines that the server's words pointed at, and that were refused alone, or were accepted.
+    hits: usize,
+    misses: usize,
+    requests: usize,
+}
+
+/// What an accepted piece amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Accepted {
+    pub(super) points: usize,
+    pub(super) bytes: usize,
+    /// Why columns were left out of each of these points.
+    pub(super) stripped: Option<RejectReason>,
+}
+
+impl Search {
+    /// Begins a search in a batch of which the server refused something.
+    pub(super) fn refused_batch(
+        batch: &Batch,
+        held: &Held,
+        refused: &Refused,
+        learned: &mut Learned,
+    ) -> Self {
+        let mut search = Self::new(batch, held, false);
+        (search.requests, search.reason) = (1, refused.reason);
+        learned.begin(Instant::now());
+        search.piece_refused(Piece::new(batch.clone()), refused, learned);
+        search
+    }
+
+    /// Begins a search in a batch that fails again and again while others do not.
+    pub(super) fn failing_batch(batch: &Batch, held: &Held) -> Self {
+        let mut search = Self::new(batch, held, true);
+        search.requests = 1;
+        search.items.push_back(Item::Split(Piece::new(batch.clone())));
+        search
+    }
+
+    fn new(batch: &Batch, held: &Held, by_failure: bool) -> Self {
+        Self {
+            origin: held.origin.clone(),
+            history: held.history,
+            live: held.live,
+            sequence: batch.sequence(),
+            bytes: batch.bytes().len(),
+            items: VecDeque::new(),
+            testing: None,
+            refused: Vec::new(),
+            rejected: Vec::new(),
+            by_failure,
+            reason: RejectReason::Other,
+            hits: 0,
+            misses: 0,
+            requests: 0,
+        }
+    }
+
+    /// Returns what to send next; it stays the search's own until its answer comes. `None` when nothing is left to find out.
+    pub(super) fn next(&mut self, learned: &mut Learned) -> Option<Batch> {
+        let test = loop {
+            match self.items.pop_front() {
+                Some(Item::Test(test)) => break self.group(test, learned),
+                Some(Item::Split(piece)) => self.divide(piece, learned),
+                Some(Item::Suspects { piece, shape, holds_refused }) => {
+                    self.examine(piece, shape, holds_refused, learned);
+                }
+                None if self.refused.is_empty() => return None,
+                None => self.try_without_extras(learned),
+            }
+        };
+        self.requests += 1;
+        Some(self.testing.insert(test).piece.lines.clone())
+    }
+
+    /// Whether the lines that [`next`](Self::next) gave last had been sent before.
+    pub(super) fn is_resent(&self) -> bool {
+        self.testing.as_ref().is_some_and(|test| test.history.tried)
+    }
+
+    /// The piece was accepted.
+    pub(super) fn accepted(&mut self, learned: &mut Learned) -> Accepted {
+        let Some(test) = self.testing.take() else { return Accepted::default() };
+        let sent = test.piece.lines;
+        learned.accepted(&sent, Instant::now());
+        let mut stripped = test.piece.stripped;
+        match test.purpose {
+            Purpose::Store { sibling: Some(sibling) } if sibling.len() > 1 => self.split(sibling, learned),
+            // It needs no asking as a whole, but one line is only rejected after it was refused alone.
+            Purpose::Store { sibling: other } | Purpose::Example { others: other } => {
+                other.into_iter().for_each(|other| self.ask(other));
+            }
+            Purpose::Named => self.misses += 1,
+            Purpose::Trial { original, trial } => {
+                stripped = stripped.or(Some(self.reason));
+                self.trial_accepted(&original, trial, learned);
+            }
+        }
+        Accepted { points: sent.len(), bytes: sent.bytes().len(), stripped }
+    }
+
+    /// The piece was refused, or something in it.
+    pub(super) fn refused(&mut self, refused: &Refused, learned: &mut Learned) {
+        let Some(test) = self.testing.take() else { return };
+        self.reason = refused.reason;
+        let now = Instant::now();
+        learned.begin(now);
+        match test.purpose {
+            Purpose::Store { sibling } => {
+                sibling.into_iter().for_each(|sibling| self.ask(sibling));
+                self.piece_refused(test.piece, refused, learned);
+            }
+            Purpose::Named => {
+                self.hits += usize::from(test.piece.len() == 1);
+                self.piece_refused(test.piece, refused, learned);
+            }
+            Purpose::Example { others } => {
+                if let Some(Item::Suspects { holds_refused, .. }) = self.items.front_mut() {
+                    *holds_refused = false;
+                }
+                match others {
+                    None => self.piece_refused(test.piece, refused, learned),
+                    Some(others) => {
+                        self.reject(test.piece, refused.reason);
+                        self.reject(others, refused.reason);
+                    }
+                }
+            }
+            Purpose::Trial { original, trial } => {
+                self.trial_refused(test.piece, original, trial, refused, learned);
+            }
+        }
+    }
+
+    /// The lines that were found since the last call: the server will never take them.
+    pub(super) fn take_rejected(&mut self) -> Vec<(Batch, RejectReason)> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// Rejects what was refused and would have been tried in another form: there is no time left for that.
+    pub(super) fn reject_refused(&mut self) {
+        for RefusedLines { lines, reason } in std::mem::take(&mut self.refused) {
+            self.reject(lines, reason);
+        }
+    }
+
+    /// Whether nothing is left to find out.
+    pub(super) fn is_done(&self) -> bool {
+        self.items.is_empty() && self.testing.is_none() && self.refused.is_empty()
+    }
+
+    /// Whether the next piece may well be accepted: those go before pieces that only tell what is refused.
+    pub(super) fn is_promising(&self) -> bool {
+        matches!(self.items.front(), Some(Item::Test(Test { purpose: Purpose::Store { .. }, .. })))
+    }
+
+    /// Whether all that is left is of shapes that have been refused so far.
+    pub(super) fn is_doubtful(&self) -> bool {
+        self.items.iter().all(|item| matches!(item, Item::Suspects { .. }))
+    }
+
+    /// The lines of which nothing final is known yet, with what is being asked about.
+    pub(super) fn remaining(&self) -> impl Iterator<Item = &Batch> {
+        self.items
+            .iter()
+            .map(Item::batches)
+            .chain(self.testing.as_ref().map(Test::batches))
+            .flatten()
+            .flatten()
+            .chain(self.refused.iter().map(|refused| &refused.lines.lines))
+    }
+
+    /// The same, to be disposed of otherwise: the search is over.
+    pub(super) fn take_remaining(&mut self) -> Vec<Batch> {
+        let rest = self.remaining().cloned().collect();
+        self.items.clear();
+        self.refused.clear();
+        self.testing = None;
+        rest
+    }
+
+    /// The lines of which nothing is known yet, as one batch: a file for each piece would take the disk too long at the end.
+    pub(super) fn into_rest(mut self) -> Option<Held> {
+        let rest = Batch::join(&self.take_remaining())?;
+        Some(Held::part(rest, self.origin, self.history, self.live))
+    }
+
+    pub(super) fn remaining_points(&self) -> usize {
+        self.remaining().map(Batch::len).sum()
+    }
+
+    pub(super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes + self.items.len() * size_of::<Item>()
+    }
+
+    #[cfg(test)]
+    pub(super) fn requests(&self) -> usize {
+        self.requests
+    }
+
+    fn reject(&mut self, piece: Piece, reason: RejectReason) {
+        self.rejected.push((piece.lines, reason));
+    }
+
+    /// Sends the piece next.
+    fn ask(&mut self, piece: Piece) {
+        self.test(piece, Purpose::Store { sibling: None });
+    }
+
+    fn test(&mut self, piece: Piece, purpose: Purpose) {
+        let mut history = History::new(self.history.since, self.history.blocked_before);
+        history.tried = true;
+        self.items.push_front(Item::Test(Test { piece, purpose, history }));
+    }
+}
+
+#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
+mod tests;

@@ -1,0 +1,132 @@
+//! What a refused piece means for its lines.
+
+use tokio::time::Instant;
+
+use crate::{
+    delivery::{batch::Batch, sink::Refused},
+    line_protocol::Columns,
+    stats::RejectReason,
+};
+
+use super::{
+    Search,
+    evidence::{Evidence, names},
+    item::{Item, Piece, Purpose, RefusedLines, TrialOf},
+    learned::Learned,
+    strip::leave_out,
+    trial::ColumnName,
+};
+
+impl Search {
+    /// The server refused something in this piece.
+    pub(super) fn piece_refused(&mut self, piece: Piece, refused: &Refused, learned: &mut Learned) {
+        if piece.len() == 1 {
+            return self.lines_refused(piece, refused, true, learned);
+        }
+        // Words that do not fit our lines would cost requests without end, two lines at a time.
+        let trusted = self.misses < self.hits + TRUST;
+        match Evidence::read(&piece.lines, refused).filter(|_| trusted) {
+            Some(Evidence { proven, suspects, rest }) => {
+                rest.into_iter().for_each(|rest| self.ask(piece.with(rest)));
+                // Before the rest: if they are good, the server's words are not believed when it refuses the rest, too.
+                suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, learned));
+                let proven = proven.iter().flat_map(|proven| learned.by_shape(proven));
+                let proven: Vec<Batch> = proven.map(|(_, lines)| lines).collect();
+                proven
+                    .into_iter()
+                    .for_each(|lines| self.lines_refused(piece.with(lines), refused, false, learned));
+            }
+            None => self.split(piece, learned),
+        }
+    }
+
+    /// There is a refused line in the piece. If it is the only such piece, all others go first. Else it is finished before
+    /// the next: to divide all of them in turn would cost requests for nothing before it shows how many lines are refused.
+    pub(super) fn split(&mut self, piece: Piece, learned: &Learned) {
+        let only = !self.items.iter().any(|item| matches!(item, Item::Split(_)));
+        if only && learned.group() == usize::MAX {
+            self.items.push_back(Item::Split(piece));
+        } else {
+            self.items.push_front(Item::Split(piece));
+        }
+    }
+
+    /// Each of these lines, which are of one shape, is refused: it was sent alone, or the server's words prove it.
+    fn lines_refused(&mut self, piece: Piece, refused: &Refused, searched: bool, learned: &mut Learned) {
+        learned.refused(learned.shape(piece.first()), piece.len(), searched, Instant::now());
+        let named = self.named(&piece, refused, learned);
+        match leave_out(&piece, &named, refused.reason) {
+            Some(form) => self.test(form, Purpose::Trial { original: piece, trial: TrialOf::Named }),
+            None => self.reject_or_try(piece, refused.reason, learned),
+        }
+    }
+
+    /// Rejects the lines, unless they may be accepted without what handlers added.
+    pub(super) fn reject_or_try(&mut self, lines: Piece, reason: RejectReason, learned: &Learned) {
+        // Neither a time nor the size of a whole line is a matter of single columns.
+        let by_columns = !matches!(reason, RejectReason::Retention | RejectReason::TooLarge);
+        if by_columns && !self.by_failure && !learned.extras(lines.first()).is_empty() {
+            self.refused.push(RefusedLines { lines, reason });
+        } else {
+            self.reject(lines, reason);
+        }
+    }
+
+    /// The server's words point at these lines, which proves nothing yet.
+    fn suspect(&mut self, piece: Piece, refused: &Refused, learned: &mut Learned) {
+        let mut others = Vec::new();
+        for (_, lines) in learned.by_shape(&piece.lines) {
+            let lines = piece.with(lines);
+            let named = self.named(&lines, refused, learned);
+            match leave_out(&lines, &named, refused.reason) {
+                Some(form) => self.test(form, Purpose::Trial { original: lines, trial: TrialOf::Named }),
+                None => others.push(lines.lines),
+            }
+        }
+        let Some(others) = Batch::join(&others) else { return };
+        let as_group = refused.proof.dropped.is_some() || !refused.proof.columns.is_empty();
+        if others.len() <= SINGLES {
+            let alone = others.group_by(alone());
+            alone.into_iter().for_each(|(_, line)| self.test(piece.with(line), Purpose::Named));
+        } else if as_group {
+            // The answer to these alone says how many of them are refused.
+            self.test(piece.with(others), Purpose::Named);
+        } else {
+            self.items.push_back(Item::Split(piece.with(others)));
+        }
+    }
+
+    /// The columns that handlers added to these lines, which are of one shape, and that the server names as the cause. A type
+    /// is a matter of the column, so that is remembered.
+    fn named(&self, piece: &Piece, refused: &Refused, learned: &mut Learned) -> Vec<ColumnName> {
+        if refused.proof.columns.is_empty() {
+            return Vec::new();
+        }
+        let line = piece.first();
+        let extras = learned.extras(line);
+        let columns = Columns::of(line).filter(|column| names(refused, column));
+        let named = columns.map(|column| (column.key.to_vec(), column.kind));
+        let named: Vec<ColumnName> = named.filter(|column| extras.contains(column)).collect();
+        if refused.reason == RejectReason::FieldType {
+            let measurement = Columns::of(line).measurement();
+            for column in &named {
+                learned.refuse_column(measurement, column, refused.reason, Instant::now());
+            }
+        }
+        named
+    }
+}
+
+/// A key of its own for each line.
+fn alone() -> impl FnMut(&[u8]) -> usize {
+    let mut number = 0;
+    move |_| {
+        number += 1;
+        number
+    }
+}
+
+/// Suspects that are asked about one by one.
+const SINGLES: usize = 8;
+/// Accepted lines that a server may point at before it is no longer believed.
+const TRUST: usize = 3;

@@ -1,0 +1,126 @@
+//! Searches against databases in memory, without I/O.
+
+use std::{collections::BTreeMap, time::Duration, time::SystemTime};
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::delivery::{
+    flusher::tests::database::{Database, Words},
+    sink::WriteErrorKind,
+};
+
+mod exact;
+mod interrupted;
+mod strip;
+
+/// One destination, what it has taught so far, and what became of the points.
+struct Delivered {
+    database: Database,
+    learned: Learned,
+    /// By measurement and time.
+    rejected: BTreeMap<i64, RejectReason>,
+    stripped: usize,
+}
+
+impl Delivered {
+    fn to(words: Words) -> Self {
+        Self {
+            database: Database::new(words),
+            learned: Learned::new(true),
+            rejected: BTreeMap::new(),
+            stripped: 0,
+        }
+    }
+
+    fn without_stripping(words: Words) -> Self {
+        Self { learned: Learned::new(false), ..Self::to(words) }
+    }
+
+    /// Delivers one batch to its end, and returns how many requests it took.
+    fn deliver(&mut self, lines: &[String]) -> usize {
+        let before = self.database.requests;
+        let whole = batch(lines);
+        let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+        let search = match Search::cut(&whole, &held, &self.learned).filter(|_| !self.learned.is_empty()) {
+            Some(search) => Some(search),
+            None => match self.database.write(&whole) {
+                Ok(()) => {
+                    self.learned.accepted(&whole, Instant::now());
+                    None
+                }
+                Err(error) => Some(Search::refused_batch(&whole, &held, &refused(&error), &mut self.learned)),
+            },
+        };
+        if let Some(search) = search {
+            self.search(search, lines.len());
+        }
+        self.database.requests - before
+    }
+
+    fn search(&mut self, mut search: Search, lines: usize) {
+        let mut settled = self.reject(&mut search);
+        while let Some(piece) = search.next(&mut self.learned) {
+            match self.database.write(&piece) {
+                Ok(()) => {
+                    let accepted = search.accepted(&mut self.learned);
+                    assert_eq!((accepted.points, accepted.bytes), (piece.len(), piece.bytes().len()));
+                    self.stripped += if accepted.stripped.is_some() { piece.len() } else { 0 };
+                    settled += piece.len();
+                }
+                Err(error) => search.refused(&refused(&error), &mut self.learned),
+            }
+            settled += self.reject(&mut search);
+            let open = search.remaining_points();
+            assert_eq!(settled + open, lines, "a line is in nobody's hands, or in two");
+            assert!(search.requests() < 3 * lines + 100, "it does not come to an end");
+        }
+        settled += self.reject(&mut search);
+        assert_eq!(settled, lines, "a line is lost");
+        assert!(search.is_done());
+    }
+
+    fn reject(&mut self, search: &mut Search) -> usize {
+        let mut count = 0;
+        for (lines, reason) in search.take_rejected() {
+            for line in lines.lines() {
+                let time = crate::line_protocol::timestamp(line).expect("a time");
+                assert_eq!(self.rejected.insert(time, reason), None, "rejected twice");
+                count += 1;
+            }
+        }
+        count
+    }
+
+    /// How many points of this measurement are stored.
+    fn stored(&self, measurement: &str) -> usize {
+        self.database.stored.keys().filter(|(name, _)| name == measurement).count()
+    }
+}
+
+fn refused(error: &crate::delivery::sink::WriteError) -> Refused {
+    match &error.kind {
+        WriteErrorKind::Refused(refused) => refused.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn batch(lines: &[String]) -> Batch {
+    let text: String = lines.iter().flat_map(|line| [line.as_str(), "\n"]).collect();
+    Batch::new(text.into(), lines.len(), 1, SystemTime::UNIX_EPOCH)
+}
+
+/// A point of a request, with these further fields.
+fn request(number: usize, tags: &str, fields: &str) -> String {
+    format!(
+        "requests,route=GET:/items/{{id}},service=test{tags} execution_time=0.25{fields} {}",
+        TIME + number
+    )
+}
+
+/// A point of the application's own.
+fn own(number: usize, value: &str) -> String {
+    format!("orders,shop=a v={value} {}", TIME + number)
+}
+
+const TIME: usize = 1_000_000;

@@ -1,0 +1,92 @@
+//! Answers that say nothing of the lines.
+
+use super::*;
+
+fn search(lines: usize) -> (Search, Learned) {
+    let mut learned = Learned::new(true);
+    let text: Vec<String> = (0..lines).map(|number| own(number, "1")).collect();
+    let whole = batch(&text);
+    let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    let search = Search::refused_batch(&whole, &held, &Refused::default(), &mut learned);
+    (search, learned)
+}
+
+#[test]
+fn an_interruption_loses_no_line() {
+    let (mut search, mut learned) = search(100);
+    for _ in 0..10 {
+        search.next(&mut learned).expect("there is something to ask");
+        search.interrupted();
+        assert_eq!(search.remaining_points(), 100);
+    }
+    let rest = search.into_rest().expect("nothing is known yet");
+    assert_eq!(rest.points(), 100);
+}
+
+#[test]
+fn no_refused_line_at_all_costs_few_more_requests() {
+    let (mut search, mut learned) = search(1000);
+    let mut written = 0;
+    while search.next(&mut learned).is_some() {
+        written += search.accepted(&mut learned).points;
+    }
+    assert!(written == 1000 && search.requests() <= 24, "{} requests", search.requests());
+}
+
+#[test]
+fn a_large_piece_whose_connection_breaks_again_and_again_is_halved() {
+    let (mut search, mut learned) = search(8_000);
+    let mut written = 0;
+    while let Some(piece) = search.next(&mut learned) {
+        if piece.bytes().len() > 100_000 {
+            search.broke(0, &mut learned);
+        } else {
+            written += search.accepted(&mut learned).points;
+        }
+        assert!(search.requests() < 100, "{written} written");
+    }
+    assert_eq!(written, 8_000);
+}
+
+#[test]
+fn a_piece_that_times_out_again_is_halved() {
+    let (mut search, mut learned) = search(1_000);
+    let mut written = 0;
+    while let Some(piece) = search.next(&mut learned) {
+        if piece.len() > 100 {
+            search.timed_out();
+        } else {
+            written += search.accepted(&mut learned).points;
+        }
+        assert!(search.requests() < 200, "{written} written");
+    }
+    assert_eq!(written, 1_000);
+}
+
+#[test]
+fn a_line_that_always_fails_is_found_only_while_others_succeed() {
+    let mut learned = Learned::new(true);
+    let text: Vec<String> = (0..64).map(|number| own(number, "1")).collect();
+    let (whole, bad) = (batch(&text), text[17].clone());
+    let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    let mut search = Search::failing_batch(&whole, &held);
+    for _ in 0..100 {
+        search.next(&mut learned).expect("a server that is away proves nothing");
+        search.failed(0, &mut learned);
+        assert!(search.take_rejected().is_empty());
+    }
+    let (mut successes, mut found) = (0, Vec::new());
+    while let Some(piece) = search.next(&mut learned) {
+        if piece.lines().any(|line| line == bad.as_bytes()) {
+            search.failed(successes, &mut learned);
+        } else {
+            search.accepted(&mut learned);
+        }
+        found.extend(search.take_rejected());
+        // Something else always goes through meanwhile.
+        successes += 1;
+        assert!(search.requests() < 250);
+    }
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].0.lines().collect::<Vec<_>>(), [bad.as_bytes()]);
+}

@@ -1,0 +1,174 @@
+//! Which of the columns that handlers added make the server refuse a shape.
+
+use crate::line_protocol::ColumnKind;
+
+/// A column of a shape: its name as it stands in the line, and what it holds.
+pub(super) type ColumnName = (Vec<u8>, ColumnKind);
+
+/// The search for the refused columns of one shape, without I/O: what to leave out next, and what an answer means.
+///
+/// It assumes that a shape is refused because of single columns. First a line goes without all of them: if that is
+/// refused, they are not the cause. Then the first refused column is found by halving, the shape without it is tried, and
+/// so on. Each step needs another line, since a line that is accepted is stored and must not be sent in another form.
+#[derive(Debug)]
+pub(super) struct Trial {
+    extras: Vec<ColumnName>,
+    /// Found so far, as indices into `extras`.
+    found: Vec<usize>,
+    /// With the first `low` columns, without those found, the shape is accepted; with the first `high` it is refused.
+    low: usize,
+    high: usize,
+    stage: Stage,
+    step: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Stage {
+    /// Without any.
+    Bare,
+    Halving,
+    /// Without those found.
+    Confirming,
+}
+
+/// What is known after an answer.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// The next step is needed.
+    Open,
+    /// These columns are the cause.
+    Refused(Vec<ColumnName>),
+    /// The columns are not the cause.
+    NotTheCause,
+}
+
+impl Trial {
+    pub(super) fn new(extras: Vec<ColumnName>) -> Self {
+        Self { low: 0, high: extras.len(), extras, found: Vec::new(), stage: Stage::Bare, step: 0 }
+    }
+
+    /// The number of this step: an answer to another one is of no use any more.
+    pub(super) fn step(&self) -> u32 {
+        self.step
+    }
+
+    /// The columns that are left out in this step.
+    pub(super) fn left_out(&self) -> Vec<ColumnName> {
+        let out = |index: usize| match self.stage {
+            Stage::Bare => true,
+            Stage::Halving => index >= self.middle() || self.found.contains(&index),
+            Stage::Confirming => self.found.contains(&index),
+        };
+        let extras = self.extras.iter().enumerate();
+        extras.filter(|(index, _)| out(*index)).map(|(_, column)| column.clone()).collect()
+    }
+
+    /// Whether the form of this step is the one in which the lines are to be stored, so that all of them can go.
+    pub(super) fn is_final(&self) -> bool {
+        self.stage == Stage::Confirming || self.extras.len() == 1
+    }
+
+    /// The server took what was sent in this step.
+    pub(super) fn accepted(&mut self) -> Verdict {
+        self.step += 1;
+        match self.stage {
+            Stage::Bare if self.extras.len() == 1 => return Verdict::Refused(self.extras.clone()),
+            Stage::Bare => self.stage = Stage::Halving,
+            Stage::Halving => self.low = self.middle(),
+            Stage::Confirming => {
+                let found = self.found.iter().map(|index| self.extras[*index].clone());
+                return Verdict::Refused(found.collect());
+            }
+        }
+        self.narrow();
+        Verdict::Open
+    }
+
+    /// The server refused what was sent in this step.
+    pub(super) fn refused(&mut self) -> Verdict {
+        self.step += 1;
+        match self.stage {
+            Stage::Bare => return Verdict::NotTheCause,
+            Stage::Halving => self.high = self.middle(),
+            Stage::Confirming if self.found.len() < MOST_FOUND && self.high < self.extras.len() => {
+                (self.low, self.high) = (self.high, self.extras.len());
+                self.stage = Stage::Halving;
+            }
+            // More would cost more requests than the columns are worth, and without them the shape was accepted.
+            Stage::Confirming => return Verdict::Refused(self.extras.clone()),
+        }
+        self.narrow();
+        Verdict::Open
+    }
+
+    fn narrow(&mut self) {
+        if self.high - self.low <= 1 {
+            self.found.push(self.high - 1);
+            self.stage = Stage::Confirming;
+        }
+    }
+
+    fn middle(&self) -> usize {
+        usize::midpoint(self.low, self.high)
+    }
+}
+
+/// Columns that are found one by one, before all are left out.
+const MOST_FOUND: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn columns(count: usize) -> Vec<ColumnName> {
+        (0..count).map(|number| (format!("c{number}").into_bytes(), ColumnKind::Float)).collect()
+    }
+
+    /// The verdict for a server that refuses these columns, and how many steps it took.
+    fn verdict(count: usize, bad: &[usize]) -> (Verdict, u32) {
+        let all = columns(count);
+        let bad: Vec<&ColumnName> = bad.iter().map(|index| &all[*index]).collect();
+        let mut trial = Trial::new(all.clone());
+        loop {
+            let out = trial.left_out();
+            let accepted = bad.iter().all(|column| out.contains(column));
+            match if accepted { trial.accepted() } else { trial.refused() } {
+                Verdict::Open => assert!(trial.step() < 60, "it does not come to an end"),
+                verdict => return (verdict, trial.step()),
+            }
+        }
+    }
+
+    #[test]
+    fn exactly_the_refused_columns_are_found() {
+        for count in 1..=12 {
+            for first in 0..count {
+                let (found, steps) = verdict(count, &[first]);
+                assert_eq!(found, Verdict::Refused(vec![columns(count)[first].clone()]));
+                assert!(steps <= 6, "{count} columns: {steps} steps");
+                for second in first + 1..count {
+                    let expected = [first, second].map(|index| columns(count)[index].clone());
+                    let Verdict::Refused(mut found) = verdict(count, &[first, second]).0 else { panic!() };
+                    found.sort_by_key(|(name, _)| name.clone());
+                    let mut expected = expected.to_vec();
+                    expected.sort_by_key(|(name, _)| name.clone());
+                    assert_eq!(found, expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn many_refused_columns_are_left_out_together() {
+        let (found, steps) = verdict(20, &(0..20).collect::<Vec<_>>());
+        assert_eq!(found, Verdict::Refused(columns(20)));
+        assert!(steps <= 30, "{steps} steps");
+    }
+
+    #[test]
+    fn a_shape_that_is_refused_without_them_too_is_not_their_fault() {
+        let mut trial = Trial::new(columns(3));
+        assert_eq!(trial.left_out().len(), 3);
+        assert_eq!(trial.refused(), Verdict::NotTheCause);
+    }
+}
