@@ -25,11 +25,16 @@ impl Secrets {
             header.and_then(|header| header.expose().split_once(' ')).map(|(_, rest)| Token::new(rest));
         let all = [token.clone(), settings.password.clone()].into_iter().chain(credentials);
         let all = all.chain(settings.headers.values().cloned());
+        let mut secrets = Self(Vec::new());
+        secrets.extend(all);
+        secrets
+    }
+
+    pub(super) fn extend(&mut self, secrets: impl IntoIterator<Item = Token>) {
         // A shorter one could not be told from a part of the server's words.
-        let mut all: Vec<Token> = all.filter(|secret| secret.expose().len() >= SHORTEST).collect();
+        self.0.extend(secrets.into_iter().filter(|secret| secret.expose().len() >= SHORTEST));
         // The longest first: of one that begins with another, the rest would stay.
-        all.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
-        Self(all)
+        self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
     /// The text without any of the secrets.
@@ -49,7 +54,7 @@ impl Secrets {
     }
 }
 
-fn base64(bytes: &[u8]) -> String {
+pub(super) fn base64(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
         let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));

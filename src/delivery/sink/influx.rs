@@ -14,14 +14,14 @@ use std::{
 use ::http::StatusCode;
 use bytes::Bytes;
 use tokio::time::Instant;
-use tracing::{info, warn};
+use tracing::warn;
 use url::{Host, Url};
 
 use super::{
     Blocked, Sink, SinkFuture, WriteError, WriteErrorKind, Written,
-    authorization::{self, Secrets},
     classify::{Answer, AnswerKind, classify},
-    gzip,
+    connection::Connection,
+    gzip, proxy,
 };
 use crate::{
     delivery::batch::Batch,
@@ -31,8 +31,14 @@ use crate::{
 
 /// One way of bringing a body to the write endpoint of a server.
 pub(super) trait Transport: Sized + Send + Sync + 'static {
-    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header.
-    fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error>;
+    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header, `authority` what
+    /// `certificate_authority` holds.
+    fn new(
+        settings: &InfluxSettings,
+        url: &Url,
+        authorization: Option<&Token>,
+        authority: Option<&[u8]>,
+    ) -> Result<Self, Error>;
 
     /// Sends one body. `Err` where no answer came.
     fn send(&self, body: Bytes, compressed: bool) -> impl Future<Output = Result<Reply, WriteError>> + Send;
@@ -81,21 +87,6 @@ pub(super) struct InfluxSink<T> {
     warned: AtomicBool,
 }
 
-/// A transport and the secrets that it sends. Replaced as a whole when the token changes.
-struct Connection<T> {
-    transport: T,
-    token: Token,
-    secrets: Secrets,
-}
-
-impl<T: Transport> Connection<T> {
-    fn new(settings: &InfluxSettings, url: &Url, token: Token) -> Result<Arc<Self>, Error> {
-        let header = authorization::header(settings, &token);
-        let secrets = Secrets::new(settings, &token, header.as_ref());
-        Ok(Arc::new(Self { transport: T::new(settings, url, header.as_ref())?, token, secrets }))
-    }
-}
-
 impl<T: Transport> InfluxSink<T> {
     /// Checks the address and reads the token. Sends nothing yet.
     ///
@@ -104,7 +95,8 @@ impl<T: Transport> InfluxSink<T> {
     /// A URL that this client cannot serve, or a token that cannot be read or that no header can carry.
     pub(super) fn new(settings: &InfluxSettings) -> Result<Self, Error> {
         let url = settings.checked_url()?;
-        let connection = Connection::new(settings, &url, settings.current_token()?)?;
+        proxy::check(&url)?;
+        let connection = Arc::new(Connection::open(settings, &url)?);
         Ok(Self {
             compress: settings.gzip.unwrap_or_else(|| !is_this_host(&url)),
             settings: settings.clone(),
@@ -115,19 +107,47 @@ impl<T: Transport> InfluxSink<T> {
         })
     }
 
-    /// Sends the lines, and at once again where another token may be what was missing.
+    /// Sends the lines, and at once again where what rotates on the disk may be what was missing.
     async fn deliver(&self, lines: &Bytes) -> Result<Written, WriteError> {
-        let connection = self.connection();
-        let result = self.attempt(&connection, lines).await;
-        match &result {
-            Err(error) if error.kind == WriteErrorKind::Blocked(Blocked::Authorization) => {
-                match self.renewed(&connection).await {
-                    Some(connection) => self.attempt(&connection, lines).await,
-                    None => result,
-                }
-            }
-            _ => result,
+        let mut connection = self.connection();
+        if connection.is_worn_out() {
+            connection = self.replace(connection, Connection::successor).await.0;
         }
+        let result = self.attempt(&connection, lines).await;
+        connection.note(result.as_ref().err());
+        let may_be_outdated = matches!(
+            result.as_ref().map_err(|error| &error.kind),
+            Err(WriteErrorKind::Blocked(Blocked::Authorization | Blocked::Configuration))
+        );
+        if !may_be_outdated || !self.has_files() {
+            return result;
+        }
+        let (connection, replaced) = self.replace(connection, Connection::successor_if_changed).await;
+        if !replaced {
+            return result;
+        }
+        let result = self.attempt(&connection, lines).await;
+        connection.note(result.as_ref().err());
+        result
+    }
+
+    fn has_files(&self) -> bool {
+        self.settings.token_file.is_some() || self.settings.certificate_authority.is_some()
+    }
+
+    /// Puts what `make` makes in the place of the connection. Returns the one to use, and whether it is another one.
+    async fn replace(
+        &self,
+        old: Arc<Connection<T>>,
+        make: fn(&Connection<T>, &InfluxSettings, &Url) -> Option<Connection<T>>,
+    ) -> (Arc<Connection<T>>, bool) {
+        let (settings, url, before) = (self.settings.clone(), self.url.clone(), Arc::clone(&old));
+        // Files are read, of a disk that may be slow or away.
+        let made = tokio::task::spawn_blocking(move || make(&before, &settings, &url)).await;
+        let Some(made) = made.ok().flatten() else { return (old, false) };
+        let made = Arc::new(made);
+        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&made);
+        (made, true)
     }
 
     /// Sends compressed where that is wanted, and once more plain where the server did not decompress.
@@ -186,31 +206,6 @@ impl<T: Transport> InfluxSink<T> {
             AnswerKind::NotDecompressed => Ok(None),
             AnswerKind::Failed(error) => Err(secrets.conceal_in(error)),
         }
-    }
-
-    /// A connection with the token that is in `token_file` now, if that is another than the one refused.
-    async fn renewed(&self, refused: &Connection<T>) -> Option<Arc<Connection<T>>> {
-        self.settings.token_file.as_ref()?;
-        let (settings, url, old) = (self.settings.clone(), self.url.clone(), refused.token.clone());
-        // Files are read, of a disk that may be slow or away.
-        let read = tokio::task::spawn_blocking(move || {
-            let token = settings.current_token()?;
-            if token == old { Ok(None) } else { Connection::new(&settings, &url, token).map(Some) }
-        });
-        let connection = match read.await.ok()? {
-            Ok(connection) => connection?,
-            Err(error) => {
-                warn!(
-                    target: "tower_influx",
-                    %error,
-                    "the server refuses the token, and another cannot be read; points are kept until it can; mend `token_file`"
-                );
-                return None;
-            }
-        };
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&connection);
-        info!(target: "tower_influx", "`token_file` holds another token than the one refused; the write is repeated with it");
-        Some(connection)
     }
 
     fn connection(&self) -> Arc<Connection<T>> {

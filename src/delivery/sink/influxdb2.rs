@@ -32,7 +32,12 @@ pub(super) struct Influxdb2 {
 }
 
 impl Transport for Influxdb2 {
-    fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error> {
+    fn new(
+        settings: &InfluxSettings,
+        url: &Url,
+        authorization: Option<&Token>,
+        _authority: Option<&[u8]>,
+    ) -> Result<Self, Error> {
         let mut endpoint = url.clone();
         endpoint.set_path("/api/v2/write");
         endpoint

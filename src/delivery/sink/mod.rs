@@ -12,6 +12,8 @@ use crate::{
 mod authorization;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod classify;
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+mod connection;
 mod error;
 pub(crate) mod file;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
@@ -22,6 +24,8 @@ mod influx;
 mod influxdb2;
 pub(crate) mod memory;
 pub(crate) mod none;
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+mod proxy;
 pub(crate) mod rejected;
 #[cfg(feature = "reqwest")]
 mod reqwest;

@@ -18,7 +18,9 @@ impl InfluxSettings {
     /// The file cannot be read or is empty, or the token cannot stand in a header.
     pub(crate) fn current_token(&self) -> Result<Token, Error> {
         let Some(path) = &self.token_file else {
-            return self.check_token("token", &self.token).map(|()| self.token.clone());
+            let token = without_mark(self.token.expose());
+            let token = if token == self.token.expose() { self.token.clone() } else { Token::new(token) };
+            return self.check_token("token", &token).map(|()| token);
         };
         let token = read_token(path).map_err(|error| {
             let what = format!(
@@ -43,8 +45,10 @@ impl InfluxSettings {
             let remedy = "cannot stand beside `token`; leave one of them out";
             return Err(Error::setting_without_value("token_file", remedy));
         }
-        let token = self.current_token()?;
-        self.check_user(!token.is_empty())
+        // A pipe gives its content once: it is read when the client is made.
+        let is_pipe = self.token_file.as_ref().is_some_and(|path| is_pipe(path));
+        let token = is_pipe || !self.current_token()?.is_empty();
+        self.check_user(token)
     }
 
     fn check_token(&self, name: &str, token: &Token) -> Result<(), Error> {
@@ -53,7 +57,8 @@ impl InfluxSettings {
         if text.trim() != text {
             return refuse("begins or ends with white space; cut it off");
         }
-        if HeaderValue::from_str(text).is_err() {
+        // `HeaderValue` takes bytes beyond ASCII, and the server would only say that the token is wrong.
+        if !text.is_ascii() || HeaderValue::from_str(text).is_err() {
             return refuse(
                 "holds a line break or a character that is not ASCII, so no header can carry it; copy it anew",
             );
@@ -104,7 +109,17 @@ impl InfluxSettings {
 fn read_token(path: &Path) -> std::io::Result<Token> {
     let mut content = Zeroizing::new(String::with_capacity(1024));
     File::open(path)?.take(MAX_TOKEN_FILE).read_to_string(&mut content)?;
-    Ok(Token::new(content.trim()))
+    Ok(Token::new(without_mark(&content).trim()))
+}
+
+/// Returns the text without the byte order mark that some editors write before it.
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// Returns whether the path leads to something that can be read once only.
+pub(super) fn is_pipe(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }
 
 const MAX_TOKEN_FILE: u64 = 64 * 1024;

@@ -6,7 +6,9 @@ use http::{HeaderName, HeaderValue, header};
 
 use super::{
     super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, value::shown},
-    HOUR, SHORTEST, durations,
+    HOUR, SHORTEST,
+    credentials::is_pipe,
+    durations,
 };
 use crate::error::Error;
 
@@ -105,7 +107,7 @@ impl InfluxSettings {
             if SET_BY_CLIENTS.contains(&parsed) {
                 return refuse("the client sets it for every request; leave it out");
             }
-            if HeaderValue::from_str(value.expose()).is_err() {
+            if !value.expose().is_ascii() || HeaderValue::from_str(value.expose()).is_err() {
                 return refuse("no header can carry this value; write one line of ASCII characters");
             }
             if !names.insert(parsed) {
@@ -116,7 +118,9 @@ impl InfluxSettings {
     }
 
     fn check_certificate_authority(&self) -> Result<(), Error> {
-        let Some(path) = &self.certificate_authority else { return Ok(()) };
+        let Some(path) = self.certificate_authority.as_ref().filter(|path| !is_pipe(path)) else {
+            return Ok(());
+        };
         let content = fs::read(path).map_err(|error| {
             let what = format!(
                 "setting `certificate_authority` is `{}`, but must be a readable file of PEM certificates",

@@ -29,9 +29,14 @@ pub(super) struct Reqwest {
 }
 
 impl Transport for Reqwest {
-    fn new(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Self, Error> {
+    fn new(
+        settings: &InfluxSettings,
+        url: &Url,
+        authorization: Option<&Token>,
+        authority: Option<&[u8]>,
+    ) -> Result<Self, Error> {
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls::configuration(settings, url)?)
+            .tls_backend_preconfigured(tls::configuration(settings, url, authority)?)
             .default_headers(headers(settings, authorization)?)
             // A redirected POST becomes a GET without body, whose 204 would count as written.
             .redirect(Policy::none())

@@ -15,15 +15,19 @@ use crate::{delivery::sink::error::with_causes, error::Error, settings::InfluxSe
 ///
 /// # Errors
 ///
-/// `certificate_authority` cannot be read or holds no certificate; or neither the system nor that file has any.
-pub(super) fn configuration(settings: &InfluxSettings, url: &Url) -> Result<ClientConfig, Error> {
+/// `certificate_authority` holds no certificate; or neither the system nor that file has any.
+pub(super) fn configuration(
+    settings: &InfluxSettings,
+    url: &Url,
+    authority: Option<&[u8]>,
+) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     if url.scheme() == "https" {
         // Single ones that cannot be used are skipped: systems ship some that no library takes.
         let system = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(system.certs);
-        if let Some(file) = &settings.certificate_authority {
-            add_file(&mut roots, file)?;
+        if let (Some(file), Some(content)) = (&settings.certificate_authority, authority) {
+            add_file(&mut roots, file, content)?;
         }
         if roots.is_empty() {
             let remedy = "TLS needs certificates to trust, but the system has none; install them (package `ca-certificates`), \
@@ -42,14 +46,13 @@ pub(super) fn configuration(settings: &InfluxSettings, url: &Url) -> Result<Clie
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn add_file(roots: &mut RootCertStore, file: &Path) -> Result<(), Error> {
+fn add_file(roots: &mut RootCertStore, file: &Path, content: &[u8]) -> Result<(), Error> {
     let refuse = |why: String| {
         let remedy = format!("{why}; name a file of PEM certificates");
         Error::setting("certificate_authority", file.display(), remedy)
     };
-    let certificates = CertificateDer::pem_file_iter(file).map_err(|error| refuse(with_causes(&error)))?;
     let mut added = 0;
-    for certificate in certificates {
+    for certificate in CertificateDer::pem_slice_iter(content) {
         let certificate = certificate.map_err(|error| refuse(with_causes(&error)))?;
         roots.add(certificate).map_err(|error| refuse(with_causes(&error)))?;
         added += 1;

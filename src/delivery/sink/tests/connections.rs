@@ -12,6 +12,7 @@ use super::{
 
 for_each_client!(
     connections_are_reused,
+    a_server_that_keeps_failing_is_looked_up_anew,
     a_closed_idle_connection_costs_nothing,
     a_refused_connection_is_tried_again,
     an_unknown_host_is_tried_again,
@@ -29,6 +30,21 @@ async fn connections_are_reused(client: InfluxClient) {
         write(&sink, 1).await.expect("204");
     }
     assert_eq!((server.connections(), server.received().len()), (1, 5));
+}
+
+/// A name may lead elsewhere by now. A new connection is what looks it up.
+async fn a_server_that_keeps_failing_is_looked_up_anew(client: InfluxClient) {
+    let failing = (0..3).map(|_| Step::text(500, "panic"));
+    let server = FaultServer::scripted(failing).await;
+    let sink = sink(client, &server.url());
+    for _ in 0..3 {
+        assert_eq!(kind(&sink, 1).await, WriteErrorKind::Transient);
+        assert_eq!(server.connections(), 1);
+    }
+    for _ in 0..3 {
+        write(&sink, 1).await.expect("204");
+        assert_eq!(server.connections(), 2);
+    }
 }
 
 async fn a_closed_idle_connection_costs_nothing(client: InfluxClient) {

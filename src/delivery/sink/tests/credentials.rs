@@ -2,6 +2,7 @@
 
 use std::{
     fs, io,
+    path::Path,
     sync::{Arc, Mutex},
 };
 
@@ -12,11 +13,14 @@ use super::{
     fault_server::{FaultServer, Step},
     for_each_client, influx, kind, settings, write,
 };
-use crate::settings::Token;
+use crate::settings::{InfluxSettings, Token};
 
 for_each_client!(
     a_rotated_token_heals_by_itself,
     an_unchanged_token_is_not_tried_twice,
+    a_secret_that_is_mounted_by_links_is_read_again,
+    a_token_from_a_pipe_is_read_once,
+    a_token_that_no_header_can_carry_is_refused,
     no_token_means_no_header,
     no_secret_is_ever_seen,
 );
@@ -41,6 +45,93 @@ async fn a_rotated_token_heals_by_itself(client: InfluxClient) {
     assert_eq!(server.received().len(), 4);
     fs::remove_file(&file).expect("a token file");
     write(&sink, 1).await.expect("read only when refused");
+}
+
+fn with_token_file(client: InfluxClient, url: &str, file: &Path) -> InfluxSettings {
+    let mut settings = settings(client, url);
+    settings.token = Token::default();
+    settings.token_file = Some(file.to_owned());
+    settings
+}
+
+/// Takes no other token than this one.
+async fn guarded(token: &'static str) -> FaultServer {
+    FaultServer::start(move |request| {
+        let right =
+            request.header("authorization").and_then(|value| value.strip_prefix("Token ")) == Some(token);
+        Step::status(if right { 204 } else { 401 })
+    })
+    .await
+}
+
+/// Kubernetes mounts a secret as links to a directory that is replaced as a whole.
+#[cfg(unix)]
+async fn a_secret_that_is_mounted_by_links_is_read_again(client: InfluxClient) {
+    use std::os::unix::fs::symlink;
+
+    let mount = tempfile::tempdir().expect("a directory");
+    let at = |name: &str| mount.path().join(name);
+    for version in ["first", "second"] {
+        fs::create_dir(at(version)).expect("a version");
+        fs::write(at(version).join("token"), version).expect("a token");
+    }
+    symlink("first", at("..data")).expect("a link");
+    symlink("..data/token", at("token")).expect("a link");
+    let server = guarded("second").await;
+    let sink = influx(&with_token_file(client, &server.url(), &at("token"))).expect("settings that work");
+    assert_eq!(sink.probe().await.expect_err("401").kind, WriteErrorKind::Blocked(Blocked::Authorization));
+    symlink("second", at("..new")).expect("a link");
+    fs::rename(at("..new"), at("..data")).expect("swapped");
+    sink.probe().await.expect("read again, and tried at once");
+}
+
+#[cfg(unix)]
+async fn a_token_from_a_pipe_is_read_once(client: InfluxClient) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let pipe = directory.path().join("token");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()));
+    let writer = pipe.clone();
+    let writer = std::thread::spawn(move || fs::write(writer, "from-a-pipe\n"));
+    let server = guarded("from-a-pipe").await;
+    let mut given = crate::settings::Settings::new("shop");
+    given.storage = crate::settings::Storage::Influx;
+    given.influx = with_token_file(client, &server.url(), &pipe);
+    given.check().expect("the pipe is not read yet");
+    let sink = influx(&given.influx).expect("read here");
+    writer.join().expect("no panic").expect("written");
+    write(&sink, 1).await.expect("204");
+    // Nobody writes into it any more, so reading again would never end.
+    let other = guarded("another").await;
+    let writer = pipe.clone();
+    let writer = std::thread::spawn(move || fs::write(writer, "from-a-pipe\n"));
+    let sink = influx(&with_token_file(client, &other.url(), &pipe)).expect("read here");
+    writer.join().expect("no panic").expect("written");
+    assert_eq!(kind(&sink, 1).await, WriteErrorKind::Blocked(Blocked::Authorization));
+}
+
+async fn a_token_that_no_header_can_carry_is_refused(client: InfluxClient) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("token");
+    let server = guarded("hunter2").await;
+    fs::write(&file, "\u{feff}hunter2\r\n").expect("a token file");
+    let sink = influx(&with_token_file(client, &server.url(), &file)).expect("a byte order mark is stripped");
+    write(&sink, 1).await.expect("204");
+    for token in ["hüntér2", "hunter2\u{200b}", "hun\u{feff}ter2", "“hunter2”"] {
+        fs::write(&file, token).expect("a token file");
+        let error = influx(&with_token_file(client, &server.url(), &file)).err().expect(token).to_string();
+        assert!(
+            error.contains("token_file") && error.contains("ASCII") && !error.contains("ter2"),
+            "{error}"
+        );
+    }
+    // Read again with such a byte, the one that works is kept.
+    fs::write(&file, "wrong").expect("a token file");
+    let sink = influx(&with_token_file(client, &server.url(), &file)).expect("settings that work");
+    fs::write(&file, "hünter2").expect("a token file");
+    assert_eq!(kind(&sink, 1).await, WriteErrorKind::Blocked(Blocked::Authorization));
+    assert_eq!(server.received().len(), 2, "the broken token is never sent");
+    fs::write(&file, "hunter2").expect("a token file");
+    write(&sink, 1).await.expect("read again");
 }
 
 async fn an_unchanged_token_is_not_tried_twice(client: InfluxClient) {

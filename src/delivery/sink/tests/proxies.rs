@@ -40,6 +40,16 @@ async fn https_goes_through_a_tunnel() {
     assert_eq!(targets, ["CONNECT influx.example:8087"]);
 }
 
+/// Points and their token must not take another way than the one that was asked for.
+#[tokio::test]
+async fn a_proxy_that_cannot_be_used_stops_the_start() {
+    for client in [InfluxClient::Influxdb2, InfluxClient::Reqwest] {
+        let said = child_says(client, "http://influx.example:8086", "http://user:s3cr et@proxy:3128").await;
+        assert!(said.contains("HTTP_PROXY") && said.contains("percent-encoded"), "{said}");
+        assert!(!said.contains("s3cr"), "{said}");
+    }
+}
+
 /// The other side of the tests above: one write to the address that the environment names.
 #[tokio::test]
 #[ignore = "run as a child by the other tests of this file"]
@@ -51,19 +61,28 @@ async fn child() {
     };
     let settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
     // The parent looks at what arrived.
-    let _ = super::write(&influx(&settings).expect("settings that work"), 1).await;
+    match influx(&settings) {
+        Ok(sink) => _ = super::write(&sink, 1).await,
+        Err(error) => println!("refused at start: {error} {error:?}"),
+    }
 }
 
 async fn write_in_child(client: InfluxClient, url: &str, proxy: &FaultServer) {
+    let said = child_says(client, url, &proxy.url()).await;
+    assert!(!said.contains("refused at start"), "{said}");
+}
+
+async fn child_says(client: InfluxClient, url: &str, proxy: &str) -> String {
     let mut command = Command::new(env::current_exe().expect("this binary"));
-    command.args(["--exact", "delivery::sink::tests::proxies::child", "--ignored"]);
+    command.args(["--exact", "delivery::sink::tests::proxies::child", "--ignored", "--nocapture"]);
     for name in ["NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy", "http_proxy", "https_proxy"] {
         command.env_remove(name);
     }
-    command.env("HTTP_PROXY", proxy.url()).env("http_proxy", proxy.url()).env("HTTPS_PROXY", proxy.url());
+    command.env("HTTP_PROXY", proxy).env("http_proxy", proxy).env("HTTPS_PROXY", proxy);
     command.env("TEST_URL", url).env("TEST_CLIENT", format!("{client:?}"));
     let output =
         tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("a child");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success() && said.contains("1 passed"), "{said}");
+    said
 }

@@ -82,6 +82,31 @@ async fn points_go_through_tls() {
     assert!(error.message().contains("check host, port"), "{error}");
 }
 
+/// A changed authority is read as soon as the old one is refused, for writes and for probes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotated_authority_is_read_again() {
+    if !live::ready("a_rotated_authority_is_read_again", &[INFLUXD, NGINX, OPENSSL]) {
+        return;
+    }
+    let database = Influx::start().await;
+    database.create_database("b&cket").await;
+    let (old, new) = (Authority::new(), Authority::new());
+    let nginx = nginx(database.port(), &new.issue("server", THIS_HOST, Validity::Valid)).await;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("authority.pem");
+    for probe in [false, true] {
+        std::fs::copy(old.certificate(), &file).expect("a file");
+        let sink = sink(&nginx.url(), Some(file.clone()));
+        assert_eq!(sink.probe().await.expect_err("the old authority").kind, CONFIGURATION);
+        std::fs::copy(new.certificate(), &file).expect("a file");
+        if probe {
+            sink.probe().await.expect("the new authority");
+        } else {
+            write(&sink, 1).await.expect("the new authority");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_file_without_certificates_is_refused_at_start() {
     let directory = tempfile::tempdir().expect("a directory");

@@ -1,0 +1,213 @@
+//! A client of the server with the secrets that it sends, and when another one takes its place.
+//!
+//! A pooled connection is kept for as long as it works, and with it the address that a name had long ago. So the whole
+//! client is replaced after some minutes and after repeated failures: the name is looked up again, and the files of the
+//! token and of the certificates are read again.
+
+use std::{
+    fs::File,
+    io::Read,
+    path::Path,
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+use url::Url;
+
+use super::{
+    WriteError, WriteErrorKind,
+    authorization::{self, Secrets},
+    error::with_causes,
+    influx::Transport,
+    proxy,
+};
+use crate::{
+    error::Error,
+    settings::{InfluxSettings, Token},
+};
+
+/// A transport and what it was made from. Replaced as a whole.
+pub(super) struct Connection<T> {
+    pub(super) transport: T,
+    pub(super) secrets: Secrets,
+    files: Files,
+    since: Instant,
+    /// Failures in a row that are no judgement on points.
+    failures: AtomicU32,
+}
+
+/// What rotates on the disk.
+#[derive(Clone, PartialEq)]
+struct Files {
+    token: Token,
+    /// The certificates of `certificate_authority`.
+    authority: Option<Vec<u8>>,
+}
+
+impl<T: Transport> Connection<T> {
+    /// Reads the files and makes a client. Sends nothing yet.
+    ///
+    /// # Errors
+    ///
+    /// A file that cannot be read, or settings that the client cannot serve.
+    pub(super) fn open(settings: &InfluxSettings, url: &Url) -> Result<Self, Error> {
+        let authority = settings.certificate_authority.as_deref().map(read_authority).transpose()?;
+        Self::new(settings, url, Files { token: settings.current_token()?, authority })
+    }
+
+    fn new(settings: &InfluxSettings, url: &Url, files: Files) -> Result<Self, Error> {
+        let header = authorization::header(settings, &files.token);
+        let mut secrets = Secrets::new(settings, &files.token, header.as_ref());
+        secrets.extend(proxy::passwords(url));
+        let transport = T::new(settings, url, header.as_ref(), files.authority.as_deref())?;
+        Ok(Self { transport, secrets, files, since: Instant::now(), failures: AtomicU32::new(0) })
+    }
+
+    /// Counts how a request ended.
+    pub(super) fn note(&self, error: Option<&WriteError>) {
+        match error.map(|error| &error.kind) {
+            None | Some(WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge) => {
+                self.failures.store(0, Ordering::Relaxed);
+            }
+            Some(_) => _ = self.failures.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// Returns whether another client should take the place of this one before the next request.
+    pub(super) fn is_worn_out(&self) -> bool {
+        self.since.elapsed() >= LONGEST_USE || self.failures.load(Ordering::Relaxed) >= MOST_FAILURES
+    }
+
+    /// Makes a client in the place of this one. A file that cannot be read keeps what it held.
+    ///
+    /// `None` if the client cannot be made.
+    pub(super) fn successor(&self, settings: &InfluxSettings, url: &Url) -> Option<Self> {
+        Self::new(settings, url, self.read_again(settings)).inspect_err(warn_of_old).ok()
+    }
+
+    /// The same, but only if a file holds something else than this client was made from.
+    pub(super) fn successor_if_changed(&self, settings: &InfluxSettings, url: &Url) -> Option<Self> {
+        let files = self.read_again(settings);
+        if files == self.files {
+            return None;
+        }
+        info!(
+            target: "tower_influx",
+            "`token_file` or `certificate_authority` holds something else than before; the write is repeated with it"
+        );
+        Self::new(settings, url, files).inspect_err(warn_of_old).ok()
+    }
+
+    fn read_again(&self, settings: &InfluxSettings) -> Files {
+        let keep = |error: &Error| {
+            warn!(
+                target: "tower_influx",
+                error = %with_causes(error),
+                "a file with a secret or with certificates cannot be read again; what it held before is used, and points \
+                 are kept while the server refuses that"
+            );
+        };
+        let mut files = self.files.clone();
+        if settings.token_file.as_deref().is_some_and(can_be_read_again) {
+            match settings.current_token() {
+                Ok(token) => files.token = token,
+                Err(error) => keep(&error),
+            }
+        }
+        if let Some(path) = settings.certificate_authority.as_deref().filter(|path| can_be_read_again(path)) {
+            match read_authority(path) {
+                Ok(authority) => files.authority = Some(authority),
+                Err(error) => keep(&error),
+            }
+        }
+        files
+    }
+}
+
+fn warn_of_old(error: &Error) {
+    warn!(
+        target: "tower_influx",
+        error = %with_causes(error),
+        "the client of the server cannot be made anew; the present one is kept, and points are sent with it"
+    );
+}
+
+/// Returns whether the file keeps its content when it is read. A pipe gives it once, and then blocks.
+fn can_be_read_again(path: &Path) -> bool {
+    path.metadata().map_or(true, |metadata| metadata.is_file())
+}
+
+fn read_authority(path: &Path) -> Result<Vec<u8>, Error> {
+    let mut content = Vec::new();
+    File::open(path).and_then(|file| file.take(MAX_AUTHORITY).read_to_end(&mut content)).map_err(
+        |error| {
+            let what = format!(
+                "setting `certificate_authority` is `{}`, but must be a readable file of PEM certificates",
+                path.display()
+            );
+            Error::io(what, error)
+        },
+    )?;
+    Ok(content)
+}
+
+/// A name that moves is found again after this long, also while the old server answers.
+const LONGEST_USE: Duration = Duration::from_secs(5 * 60);
+/// The same after so many failures in a row.
+const MOST_FAILURES: u32 = 3;
+/// Larger than any list of certificates, so that a path to something endless does not fill the memory.
+const MAX_AUTHORITY: u64 = 4 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::{super::influx::Reply, *};
+
+    /// Sends nothing.
+    struct Nowhere;
+
+    impl Transport for Nowhere {
+        fn new(_: &InfluxSettings, _: &Url, _: Option<&Token>, _: Option<&[u8]>) -> Result<Self, Error> {
+            Ok(Self)
+        }
+
+        async fn send(&self, _: Bytes, _: bool) -> Result<Reply, WriteError> {
+            Err(WriteError::transient("nowhere"))
+        }
+    }
+
+    fn connection() -> Connection<Nowhere> {
+        let settings = InfluxSettings::default();
+        let url = Url::parse(&settings.url).expect("a URL");
+        Connection::open(&settings, &url).expect("no file to read")
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_is_replaced_after_some_minutes_though_it_works() {
+        let connection = connection();
+        tokio::time::advance(LONGEST_USE - Duration::from_secs(1)).await;
+        connection.note(None);
+        assert!(!connection.is_worn_out());
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(connection.is_worn_out());
+    }
+
+    #[tokio::test]
+    async fn a_client_is_replaced_after_failures_in_a_row() {
+        let connection = connection();
+        let failure = WriteError::throttled(None, "503");
+        for judgement in [None, Some(WriteError::refused("400")), Some(WriteError::too_large("413"))] {
+            connection.note(Some(&failure));
+            connection.note(Some(&failure));
+            assert!(!connection.is_worn_out());
+            connection.note(judgement.as_ref());
+        }
+        for _ in 0..3 {
+            connection.note(Some(&failure));
+        }
+        assert!(connection.is_worn_out());
+    }
+}
