@@ -4,6 +4,7 @@ use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
+use std::time::Duration;
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get};
 use http::{Request, StatusCode};
@@ -12,6 +13,7 @@ use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt};
 use tower_influx::{
     ErrorCode, Monitor, MonitoringData, Settings,
+    settings::KeepRequests,
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
 };
 
@@ -75,6 +77,41 @@ pub fn monitor_to(runtime: &Runtime, sink: impl Sink) -> Monitor {
     Monitor::builder(Settings::new("bench")).sink(sink).start().expect("settings are right")
 }
 
+/// The monitors of all rows; their points go nowhere.
+pub struct Monitors {
+    pub ours: Monitor,
+    /// With rollups, and all raw points.
+    pub rollups: Monitor,
+    /// With rollups, and no raw points.
+    pub rollups_only: Monitor,
+    pub disabled: Monitor,
+}
+
+impl Monitors {
+    pub fn start(runtime: &Runtime) -> Self {
+        let _entered = runtime.enter();
+        let rollups = |keep| {
+            let mut settings = Settings::new("bench");
+            settings.rollup.interval = Some(Duration::from_secs(10));
+            settings.requests.keep = keep;
+            Monitor::builder(settings).sink(Discard::default()).start().expect("settings are right")
+        };
+        Self {
+            ours: monitor(runtime),
+            rollups: rollups(KeepRequests::All),
+            rollups_only: rollups(KeepRequests::None),
+            disabled: Monitor::disabled(),
+        }
+    }
+
+    /// See [`books::close`].
+    pub fn close(&self, runtime: &Runtime) {
+        for monitor in [&self.ours, &self.rollups, &self.rollups_only] {
+            books::close(runtime, monitor, None);
+        }
+    }
+}
+
 /// Takes everything, keeps a count.
 #[derive(Clone, Default)]
 pub struct Discard(pub Arc<AtomicU64>);
@@ -113,7 +150,8 @@ pub fn request(app: &Router, path: &'static str) {
 }
 
 /// The rows without peers: bare first, then nothing, then ours.
-pub fn variants(monitor: &Monitor, disabled: &Monitor) -> Vec<Variant> {
+pub fn variants(monitors: &Monitors) -> Vec<Variant> {
+    let Monitors { ours: monitor, rollups, rollups_only, disabled } = monitors;
     let variant = |name, path, router: Router| Variant { name, path, app: router.with_state(()) };
     let ours = || routes().layer(monitor.layer());
     vec![
@@ -127,6 +165,9 @@ pub fn variants(monitor: &Monitor, disabled: &Monitor) -> Vec<Variant> {
         variant("tower-influx, failed", "/error", ours()),
         variant("tower-influx, failed with a code", "/code", ours()),
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
+        variant("tower-influx, rollups", "/version", routes().layer(rollups.layer())),
+        variant("tower-influx, rollups only", "/version", routes().layer(rollups_only.layer())),
+        variant("tower-influx, rollups only, failed with a code", "/code", routes().layer(rollups_only.layer())),
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
         // What the rows of extractors and failures are to be held against.
         variant("bare, an extractor that does nothing", "/nothing", routes()),

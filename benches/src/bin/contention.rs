@@ -9,11 +9,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tower_influx::Monitor;
 use tower_influx_benches::{
-    Variant, books,
+    Monitors, Variant, books,
     measure::{grouped, median, time},
-    monitor, variants,
+    variants,
 };
 
 fn main() {
@@ -22,12 +21,12 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let (ours, disabled) = (monitor(&runtime), Monitor::disabled());
+    let monitors = Monitors::start(&runtime);
     #[cfg(feature = "peers")]
     let peers = tower_influx_benches::peers::Peers::new(&runtime);
     let build = || {
         #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
-        let mut rows = variants(&ours, &disabled);
+        let mut rows = variants(&monitors);
         #[cfg(feature = "peers")]
         rows.extend(peers.variants());
         rows.retain(|row| ROWS.contains(&row.name));
@@ -41,7 +40,7 @@ fn main() {
     {
         print(title, &measure(&routers, own));
     }
-    books::close(&runtime, &ours, Some(REQUESTS_OF_OURS));
+    books::close(&runtime, &monitors.ours, Some(REQUESTS_OF_OURS));
 }
 
 /// By row, number of threads and round.
@@ -127,6 +126,8 @@ const ROWS: &[&str] = &[
     "bare",
     "a layer that does nothing",
     "tower-influx, default",
+    "tower-influx, rollups",
+    "tower-influx, rollups only",
     #[cfg(feature = "peers")]
     "tower-http `TraceLayer`, no subscriber",
     #[cfg(feature = "peers")]

@@ -10,7 +10,7 @@ use std::{
     process::{self, Command},
 };
 
-use tower_influx_benches::{Variant, books, measure::callgrind, monitor, request, variants};
+use tower_influx_benches::{Monitors, Variant, measure::callgrind, request, variants};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -103,13 +103,13 @@ fn counted(variant: &Variant, count: u32) {
 fn with_variants<R>(run: impl FnOnce(&[Variant]) -> R) -> R {
     // Nothing but the requests: a runtime that is only polled at the end, so that the flusher takes no part.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let (ours, disabled) = (monitor(&runtime), tower_influx::Monitor::disabled());
+    let monitors = Monitors::start(&runtime);
     #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
-    let mut variants = variants(&ours, &disabled);
+    let mut variants = variants(&monitors);
     #[cfg(feature = "peers")]
     variants.extend(tower_influx_benches::peers::Peers::new(&runtime).variants());
     let result = run(&variants);
-    books::close(&runtime, &ours, None);
+    monitors.close(&runtime);
     result
 }
 

@@ -3,9 +3,9 @@
 //! `cargo run --release --bin request [-- THREADS]` in this folder.
 
 use tower_influx_benches::{
-    Variant, books,
+    Monitors, Variant,
     measure::{median, time},
-    monitor, variants,
+    variants,
 };
 
 fn main() {
@@ -15,9 +15,9 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let (ours, disabled) = (monitor(&runtime), tower_influx::Monitor::disabled());
+    let monitors = Monitors::start(&runtime);
     #[cfg_attr(not(feature = "peers"), allow(unused_mut))]
-    let mut variants = variants(&ours, &disabled);
+    let mut variants = variants(&monitors);
     #[cfg(feature = "peers")]
     variants.extend(tower_influx_benches::peers::Peers::new(&runtime).variants());
 
@@ -49,7 +49,7 @@ fn main() {
         );
     }
     println!("\nbare: {:.0} ns, {bare_allocations} allocations a request", median(&mut bare.clone()));
-    books::close(&runtime, &ours, None);
+    monitors.close(&runtime);
 }
 
 /// Nanoseconds of processor time of one request, of what each thread has used.

@@ -7,8 +7,9 @@ use foldhash::quality::RandomState;
 use crate::{
     point::schema::OVERFLOW,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
+        atomic_hash_set::AtomicHashSet,
     },
 };
 
@@ -48,17 +49,23 @@ pub(crate) struct KeyParts<'a> {
 pub(crate) struct Keys {
     limit: usize,
     known: Mutex<Known>,
+    /// Hashes of all keys, by which a request finds without a lock that its key is beyond the limit.
+    hashes: AtomicHashSet,
+    /// No key is entered any more but those of the overflow, and `hashes` has all of them.
+    full: AtomicBool,
     warned: AtomicBool,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+pub(super) struct Known {
     routes: Vec<Arc<RouteName>>,
     route_ids: HashMap<(&'static str, Box<str>), u32, RandomState>,
     keys: Vec<Arc<Key>>,
     key_ids: HashMap<OwnedParts, u32, RandomState>,
     /// How many keys count in the limit; those of the overflow do not.
     limited: usize,
+    /// Some key has no place among the hashes.
+    misses_hashes: bool,
 }
 
 /// The four of [`KeyParts`].
@@ -97,7 +104,14 @@ impl KeyParts<'_> {
 impl Keys {
     /// At most `limit` keys, and as many routes; what is beyond counts under [`OVERFLOW`].
     pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, known: Mutex::default(), warned: AtomicBool::new(false) }
+        let levels = (1..MOST_LEVELS).find(|level| AtomicHashSet::level_size(*level) / 4 >= limit);
+        Self {
+            limit,
+            known: Mutex::default(),
+            hashes: AtomicHashSet::new(levels.unwrap_or(MOST_LEVELS)),
+            full: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
+        }
     }
 
     /// The route of this name, which is entered if it is new. Takes a lock: not for the usual request.
@@ -124,9 +138,12 @@ impl Keys {
         };
         if known.limited < self.limit {
             known.limited += 1;
+            let has_place = self.hashes.find_or_insert(parts.hash(), ENTERED).is_some();
+            known.misses_hashes |= !has_place;
             return known.add_key(parts, route);
         }
         let resource = self.overflow();
+        self.full.store(!known.misses_hashes, Ordering::Release);
         let route = known
             .find_route(route.method, resource)
             .unwrap_or_else(|| known.add_route(route.method, resource));
@@ -134,6 +151,12 @@ impl Keys {
         let error_code = if parts.error_code.is_empty() { "" } else { OVERFLOW };
         let parts = KeyParts { route: route.id, status: parts.status, error_code, tags: &[] };
         known.find_key(parts).unwrap_or_else(|| known.add_key(parts, route))
+    }
+
+    /// Whether a key is surely beyond the limit. Takes no lock.
+    #[inline]
+    pub(crate) fn is_beyond(&self, hash: u64) -> bool {
+        self.full.load(Ordering::Acquire) && self.hashes.find(hash).is_none()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Key>> {
@@ -156,7 +179,7 @@ impl Keys {
         OVERFLOW
     }
 
-    fn lock(&self) -> crate::sync::MutexGuard<'_, Known> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -190,3 +213,6 @@ impl Known {
         key
     }
 }
+
+const ENTERED: u8 = 1;
+const MOST_LEVELS: usize = 8;

@@ -68,6 +68,8 @@ struct Shard {
     running: Vec<i64>,
     /// Routes that come as text, by hash.
     routes: HashMap<u64, Arc<RouteName>, RandomState>,
+    /// Keys that stand for others, by route, status, and whether the request did not fail.
+    beyond: HashMap<(u32, u16, bool), Arc<Key>, RandomState>,
     table: Table,
 }
 
@@ -154,7 +156,7 @@ impl Rollup {
     #[inline(never)]
     fn end_new(&self, shard: &mut Shard, parts: KeyParts<'_>, request: &EndedRequest<'_>, bucket: usize) {
         // Beyond the limit of keys it is another one than was asked for.
-        let key = self.keys.key(parts);
+        let key = self.key(shard, parts);
         let hash = key.parts().hash();
         if shard.table.find(key.parts(), hash).is_none() {
             shard.table.add(Arc::clone(&key), self.boundaries.buckets());
@@ -162,6 +164,22 @@ impl Rollup {
         if let Some(cell) = shard.table.find(key.parts(), hash) {
             cell.record(request.nanoseconds, bucket, request.kept);
         }
+    }
+
+    /// The key of these parts, or the one that stands for it, which each shard remembers: those beyond the limit come without
+    /// end, and must not meet at one lock.
+    fn key(&self, shard: &mut Shard, parts: KeyParts<'_>) -> Arc<Key> {
+        let asked = (parts.route, parts.status, parts.error_code.is_empty());
+        if self.keys.is_beyond(parts.hash())
+            && let Some(key) = shard.beyond.get(&asked)
+        {
+            return Arc::clone(key);
+        }
+        let key = self.keys.key(parts);
+        if !parts.is_of(&key) {
+            shard.beyond.insert(asked, Arc::clone(&key));
+        }
+        key
     }
 
     /// The boundaries of its histograms.

@@ -107,6 +107,35 @@ fn keys_beyond_the_limit_count_as_other_and_keep_their_status() {
 }
 
 #[test]
+fn keys_beyond_the_limit_meet_at_no_lock() {
+    let rollup = std::sync::Arc::new(rollup(2));
+    let end = |rollup: &Rollup, number: u32| {
+        let tag = format!(",number={number}");
+        let ended = request(rollup, "/a", 200, 1_000);
+        rollup.end(&EndedRequest { tags: tag.as_bytes(), ..ended });
+    };
+    let (ready, wait_until_ready) = std::sync::mpsc::channel();
+    let (go, wait_to_go) = std::sync::mpsc::channel::<()>();
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let other = std::sync::Arc::clone(&rollup);
+    let counting = thread::spawn(move || {
+        (0..10).for_each(|number| end(&other, number));
+        ready.send(()).expect("the test waits");
+        wait_to_go.recv().expect("the test goes on");
+        (10..1_000).for_each(|number| end(&other, number));
+        sender.send(()).expect("the test waits");
+    });
+    wait_until_ready.recv().expect("it counts");
+    let guard = rollup.keys.lock();
+    go.send(()).expect("it waits");
+    let done = receiver.recv_timeout(std::time::Duration::from_secs(10));
+    drop(guard);
+    counting.join().expect("no panic");
+    assert!(done.is_ok(), "a key beyond the limit waits for the lock of all keys");
+    assert_eq!(sum(&lines(&rollup), "count"), 1_000);
+}
+
+#[test]
 fn keys_differ_by_each_of_their_parts() {
     let rollup = rollup(100);
     let mut expected = 0;
