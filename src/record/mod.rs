@@ -1,8 +1,10 @@
 //! Points into lines: the recorder and the filter.
 
 pub(crate) mod filter;
+mod finished_request;
 pub(crate) mod keep_rule;
 pub(crate) mod misplaced;
 pub(crate) mod recorder;
 pub(crate) mod request_counter;
 pub(crate) mod rollup;
+mod scratch;

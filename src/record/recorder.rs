@@ -2,7 +2,6 @@
 
 use std::{
     any::Any,
-    cell::Cell,
     fmt,
     sync::{
         Arc,
@@ -11,12 +10,11 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use super::finished_request::{FinishedRequest, Resource, RouteHead};
 use crate::{
     clock::{self, MonotonicInstant},
     delivery::buffer::Buffer,
-    line_protocol::{
-        self, BodyFields, Changes, Extras, Id, RequestHead, RequestLine, RequestTemplate, StaticTags,
-    },
+    line_protocol::{self, Changes, Extras, RequestLine, RequestTemplate, StaticTags},
     point::{
         Point,
         error_code::ErrorCode,
@@ -27,7 +25,8 @@ use crate::{
         keep_rule::KeepRule,
         misplaced::Unmatched,
         request_counter::{CountedRequest, RequestCounter},
-        rollup::{Rollup, RouteKey},
+        rollup::Rollup,
+        scratch::{keep_scratch, take_scratch},
     },
     schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::{Limits, Settings},
@@ -58,42 +57,6 @@ pub(crate) struct Recorder {
     /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and service are gone.
     #[expect(dead_code, reason = "held, never used: a path from a request to the flusher must not exist")]
     keeps: Box<dyn Any + Send + Sync>,
-}
-
-/// A request that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct FinishedRequest<'a> {
-    pub(crate) stamp: i64,
-    pub(crate) method: &'static str,
-    pub(crate) resource: Resource<'a>,
-    pub(crate) status: u16,
-    pub(crate) failed: bool,
-    pub(crate) execution_time: Duration,
-    pub(crate) error_code: Option<&'a ErrorCode>,
-    pub(crate) request_id: Id<'a>,
-    pub(crate) body: Option<&'a BodyFields>,
-    /// What [`Recorder::request_started`] has returned.
-    pub(crate) started: u32,
-    /// Whether somebody has asked for a point of this request.
-    pub(crate) keep: bool,
-}
-
-/// What a request asked for: its route without the method.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Resource<'a> {
-    pub(crate) name: &'a str,
-    /// What its lines begin with, where that was encoded before.
-    pub(crate) head: Option<&'a RouteHead>,
-    /// Whether a function of the application named it: then its distinct values are capped.
-    pub(crate) is_named: bool,
-}
-
-/// What is known of a method and a route before its requests come.
-#[derive(Debug)]
-pub(crate) struct RouteHead {
-    line: RequestHead,
-    /// Its number in the rollups, where these are on.
-    number: u32,
 }
 
 impl Recorder {
@@ -158,6 +121,12 @@ impl Recorder {
             }
             return self.buffer.request_ended();
         }
+        // Apart, so that what is not counted pays one look.
+        if let Some(counter) = &self.counter
+            && !self.count(counter, request, extras.as_deref_mut())
+        {
+            return self.buffer.request_ended();
+        }
         let mut lines = take_scratch();
         let resource = if is_named { self.values.admit(ROUTE, name, &self.counters) } else { name };
         let line = RequestLine {
@@ -174,14 +143,6 @@ impl Recorder {
         if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
         }
-        let kept = self.keep.keeps(request.failed, request.execution_time, request.keep);
-        if let Some(counter) = &self.counter {
-            self.count(counter, request, resource, kept, extras.as_deref(), &mut lines);
-            if !kept {
-                keep_scratch(lines);
-                return self.buffer.request_ended();
-            }
-        }
         self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
         if request.failed {
             self.write_error(&mut lines, &{ line }, request.error_code, extras.as_deref(), &mut changes);
@@ -193,37 +154,64 @@ impl Recorder {
         keep_scratch(lines);
     }
 
-    #[inline]
+    /// Counts a request that has ended. Returns whether it gets a point of its own.
+    #[inline(never)]
     fn count(
         &self,
         counter: &RequestCounter,
         request: &FinishedRequest<'_>,
-        resource: &str,
+        extras: Option<&mut Extras>,
+    ) -> bool {
+        let kept = self.keep.keeps(request.failed, request.execution_time, request.keep);
+        match request.resource.head {
+            Some(head) if !request.failed && !counter.needs_tags() => {
+                let nanoseconds = nanoseconds(request.execution_time);
+                counter.rollup.end_plain(request.started, head.number, request.status, nanoseconds, kept);
+            }
+            _ => self.count_other(counter, request, kept, extras),
+        }
+        kept
+    }
+
+    /// For a request that is not the usual one. What a request that is kept has too many of is counted by its point.
+    #[inline(never)]
+    fn count_other(
+        &self,
+        counter: &RequestCounter,
+        request: &FinishedRequest<'_>,
         kept: bool,
-        extras: Option<&Extras>,
-        space: &mut Vec<u8>,
+        extras: Option<&mut Extras>,
     ) {
+        let unused = RecorderCounters::default();
+        let counters = if kept { &unused } else { &*self.counters };
+        let Resource { name, is_named, .. } = request.resource;
+        let name = if is_named { self.values.admit(ROUTE, name, counters) } else { name };
+        let mut space = take_scratch();
+        if let Some(extras) = extras.filter(|extras| counter.needs_tags() && !extras.is_empty()) {
+            let mut changes = Changes::default();
+            self.template.prepare(extras, &self.types, &self.values, &mut changes);
+            changes.count(&self.counters);
+            counter.select(extras, &mut space);
+        }
         let counted = CountedRequest {
             started: request.started,
-            route: Resource { name: resource, ..request.resource }.key(request.method),
+            route: Resource { name, ..request.resource }.key(request.method),
             status: request.status,
             failed: request.failed,
             error_code: "",
-            nanoseconds: u64::try_from(request.execution_time.as_nanos()).unwrap_or(u64::MAX),
+            tags: &space,
+            nanoseconds: nanoseconds(request.execution_time),
             kept,
         };
         match request.error_code.filter(|_| request.failed) {
-            None => counter.end(&counted, extras, space),
+            None => counter.end(&counted),
             Some(code) => code.with_text(|code| {
-                // Counted once: where the request is kept, its point counts.
-                let error_code = match code {
-                    "" => "",
-                    code if kept => self.values.admit(ERROR_CODE, code, &RecorderCounters::default()),
-                    code => self.values.admit(ERROR_CODE, code, &self.counters),
-                };
-                counter.end(&CountedRequest { error_code, ..counted }, extras, space);
+                let error_code =
+                    if code.is_empty() { "" } else { self.values.admit(ERROR_CODE, code, counters) };
+                counter.end(&CountedRequest { error_code, ..counted });
             }),
         }
+        keep_scratch(space);
     }
 
     #[inline(never)]
@@ -304,16 +292,6 @@ impl Recorder {
     }
 }
 
-impl<'a> Resource<'a> {
-    #[inline]
-    fn key(&self, method: &'static str) -> RouteKey<'a> {
-        match self.head {
-            Some(head) => RouteKey::Known(head.number),
-            None => RouteKey::Text(method, self.name),
-        }
-    }
-}
-
 impl fmt::Debug for Recorder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Recorder").field("template", &self.template).finish_non_exhaustive()
@@ -322,23 +300,8 @@ impl fmt::Debug for Recorder {
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
-
-/// The thread's own space to encode in, empty. Taken rather than borrowed: a log event while encoding may itself be handled in a
-/// monitored service.
+/// Measured by a clock of 64 bits, so it has no more.
 #[inline]
-fn take_scratch() -> Vec<u8> {
-    let mut lines = SCRATCH.try_with(Cell::take).unwrap_or_default();
-    lines.clear();
-    lines
+fn nanoseconds(duration: Duration) -> u64 {
+    duration.as_nanos() as u64
 }
-
-#[inline]
-fn keep_scratch(lines: Vec<u8>) {
-    if lines.capacity() <= MAX_SCRATCH {
-        let _ = SCRATCH.try_with(|scratch| scratch.set(lines));
-    }
-}
-
-/// A larger one was needed for huge extras, and is not kept.
-const MAX_SCRATCH: usize = 16 * 1024;

@@ -27,6 +27,8 @@ pub(crate) struct CountedRequest<'a> {
     pub(crate) failed: bool,
     /// Empty where none is known.
     pub(crate) error_code: &'a str,
+    /// From [`RequestCounter::select`].
+    pub(crate) tags: &'a [u8],
     pub(crate) nanoseconds: u64,
     pub(crate) kept: bool,
 }
@@ -42,12 +44,12 @@ impl RequestCounter {
         !self.tags.is_empty()
     }
 
-    /// `space` is empty, and is left so.
-    #[inline]
-    pub(crate) fn end(&self, request: &CountedRequest<'_>, extras: Option<&Extras>, space: &mut Vec<u8>) {
-        if let Some(extras) = extras.filter(|_| self.needs_tags()) {
-            self.tags.select(extras, space);
-        }
+    /// Appends those of a request's tags that it is counted by.
+    pub(crate) fn select(&self, extras: &Extras, tags: &mut Vec<u8>) {
+        self.tags.select(extras, tags);
+    }
+
+    pub(crate) fn end(&self, request: &CountedRequest<'_>) {
         let status = StatusCode::from_u16(request.status);
         let error_code = match (request.failed, request.error_code) {
             (false, _) => "",
@@ -59,10 +61,9 @@ impl RequestCounter {
             route: request.route,
             status: request.status,
             error_code,
-            tags: space,
+            tags: request.tags,
             nanoseconds: request.nanoseconds,
             kept: request.kept,
         });
-        space.clear();
     }
 }

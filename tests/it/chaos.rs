@@ -126,8 +126,9 @@ impl Planned {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_thousand_random_endings_are_all_counted_once() {
     let sink = MemorySink::new();
-    let monitor =
-        Monitor::builder(Settings::new("chaos")).sink(sink.clone()).start().expect("settings are right");
+    let mut settings = Settings::new("chaos");
+    settings.rollup.interval = Some(Duration::from_millis(100));
+    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("settings are right");
     let mut random = fastrand::Rng::with_seed(SEED);
     let plan: Vec<_> = (0..REQUESTS)
         .map(|number| Planned {
@@ -147,13 +148,17 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
     timeout(PATIENCE, ended).await.expect("no request is in flight for ever");
     monitor.flush().await.expect("the monitor runs");
 
-    let mut expected = (BTreeMap::new(), BTreeMap::new());
+    let (mut expected, mut counted) = ((BTreeMap::new(), BTreeMap::new()), BTreeMap::new());
     for one in &plan {
         let (request, error) = one.endings();
+        let code = error.as_ref().map(|error| error.2.clone()).unwrap_or_default();
+        *counted.entry((request.0.clone(), request.1.clone(), code)).or_default() += 1;
         expected.0.insert(one.number.to_string(), request);
         expected.1.extend(error.map(|error| (one.number.to_string(), error)));
     }
-    let points = sink.points();
+    let (rollups, points): (Vec<_>, Vec<_>) =
+        sink.points().into_iter().partition(|point| point.measurement() == "requests_rollup");
+    assert_eq!(crate::rollups::exact::by_key(&rollups), counted, "rollups");
     let found = (endings(&points, "requests"), endings(&points, "errors"));
     assert_eq!(counts(&found.0), counts(&expected.0), "points in `requests`");
     assert_eq!(counts(&found.1), counts(&expected.1), "points in `errors`");
@@ -163,7 +168,7 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
     assert_eq!(identities.len(), points.len(), "no two points have measurement, tags and time in common");
     let stats = monitor.stats();
     assert!(stats.balances(), "{stats}");
-    let all = (expected.0.len() + expected.1.len()) as u64;
+    let all = (expected.0.len() + expected.1.len() + rollups.len()) as u64;
     assert_eq!(
         (stats.ledger.accepted, stats.ledger.written, stats.ledger.offered),
         (all, all, all),

@@ -1,5 +1,6 @@
 //! Rollups count every request, whatever becomes of its points.
 
-mod exact;
+pub(crate) mod exact;
 mod queries;
 mod rules;
+mod sockets;

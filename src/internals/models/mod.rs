@@ -2,6 +2,7 @@
 //! thread is interrupted more than a few times, with what weakly ordered memory may show.
 
 mod handover;
+mod rollup;
 mod shutdown;
 mod waking;
 
@@ -17,6 +18,7 @@ pub const MODELS: &[(&str, Model)] = &[
     ),
     ("closing is final", handover::closing_is_final),
     ("running requests are never too few", handover::running_requests_are_never_too_few),
+    ("no count is lost between intervals", rollup::no_count_is_lost_between_intervals),
     (
         "a shutdown without time refuses only what it reports",
         shutdown::a_shutdown_without_time_refuses_only_what_it_reports,

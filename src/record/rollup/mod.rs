@@ -32,6 +32,7 @@ use crate::sync::{
 };
 
 mod boundaries;
+mod ended;
 mod key;
 mod lines;
 mod snapshot;
@@ -41,6 +42,7 @@ mod table;
 mod tests;
 
 pub(crate) use boundaries::Boundaries;
+pub(crate) use ended::{EndedRequest, RouteKey};
 pub(crate) use key::{Key, KeyParts, RouteName};
 pub(crate) use lines::LineTemplate;
 pub(crate) use sums::RollupCounts;
@@ -63,7 +65,6 @@ struct Shard {
     started: u64,
     ended: u64,
     left_out: u64,
-    kept: u64,
     /// By route.
     running: Vec<i64>,
     /// Routes that come as text, by hash.
@@ -71,29 +72,6 @@ struct Shard {
     /// Keys that stand for others, by route, status, and whether the request did not fail.
     beyond: HashMap<(u32, u16, bool), Arc<Key>, RandomState>,
     table: Table,
-}
-
-/// The route of a request, as its start knows it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RouteKey<'a> {
-    /// From [`Rollup::route`].
-    Known(u32),
-    Text(&'static str, &'a str),
-}
-
-/// A request that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct EndedRequest<'a> {
-    /// What its start has returned.
-    pub(crate) started: u32,
-    pub(crate) route: RouteKey<'a>,
-    pub(crate) status: u16,
-    /// Empty for requests that did not fail.
-    pub(crate) error_code: &'a str,
-    /// See [`Key::tags`].
-    pub(crate) tags: &'a [u8],
-    pub(crate) nanoseconds: u64,
-    pub(crate) kept: bool,
 }
 
 impl Rollup {
@@ -119,7 +97,7 @@ impl Rollup {
     }
 
     /// Counts the start of a request. Returns what its end must bring.
-    #[inline]
+    #[inline(never)]
     pub(crate) fn start(&self, route: RouteKey<'_>) -> u32 {
         let mut shard = self.lock_own();
         let route = self.number(&mut shard, route);
@@ -128,20 +106,29 @@ impl Rollup {
         route
     }
 
-    /// Counts the end of a request.
+    /// Counts the end of a request that did not fail, of a known route and without tags: the usual one.
     #[inline]
+    pub(crate) fn end_plain(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
+        let bucket = self.boundaries.bucket(nanoseconds);
+        let mut shard = self.lock_own();
+        shard.ended += 1;
+        shard.add_running(started, -1);
+        if let Some(cell) = shard.table.find_plain(route, status) {
+            return cell.record(nanoseconds, bucket, kept);
+        }
+        let parts = KeyParts { route, status, error_code: "", tags: b"" };
+        self.end_other(&mut shard, parts, nanoseconds, bucket, kept);
+    }
+
+    /// Counts the end of a request.
     pub(crate) fn end(&self, request: &EndedRequest<'_>) {
         let bucket = self.boundaries.bucket(request.nanoseconds);
         let mut shard = self.lock_own();
         let EndedRequest { route, status, error_code, tags, .. } = *request;
         let parts = KeyParts { route: self.number(&mut shard, route), status, error_code, tags };
         shard.ended += 1;
-        shard.kept += u64::from(request.kept);
         shard.add_running(request.started, -1);
-        if let Some(cell) = shard.table.find(parts, parts.hash()) {
-            return cell.record(request.nanoseconds, bucket, request.kept);
-        }
-        self.end_new(&mut shard, parts, request, bucket);
+        self.end_other(&mut shard, parts, request.nanoseconds, bucket, request.kept);
     }
 
     /// Ends a request that is not to be counted.
@@ -151,10 +138,11 @@ impl Rollup {
         shard.add_running(started, -1);
     }
 
-    /// For a key that this shard has not seen since its table was made.
-    #[cold]
     #[inline(never)]
-    fn end_new(&self, shard: &mut Shard, parts: KeyParts<'_>, request: &EndedRequest<'_>, bucket: usize) {
+    fn end_other(&self, shard: &mut Shard, parts: KeyParts<'_>, nanoseconds: u64, bucket: usize, kept: bool) {
+        if let Some(cell) = shard.table.find(parts, parts.hash()) {
+            return cell.record(nanoseconds, bucket, kept);
+        }
         // Beyond the limit of keys it is another one than was asked for.
         let key = self.key(shard, parts);
         let hash = key.parts().hash();
@@ -162,7 +150,7 @@ impl Rollup {
             shard.table.add(Arc::clone(&key), self.boundaries.buckets());
         }
         if let Some(cell) = shard.table.find(key.parts(), hash) {
-            cell.record(request.nanoseconds, bucket, request.kept);
+            cell.record(nanoseconds, bucket, kept);
         }
     }
 
@@ -216,13 +204,12 @@ impl Rollup {
     }
 
     fn counts(&self, sums: &Sums) -> RollupCounts {
-        let before =
-            RollupCounts { open: sums.open(), rolled_up: sums.rolled_up(), ..RollupCounts::default() };
+        let before = sums.counts();
         self.locked().fold(before, |counts, shard| RollupCounts {
             started: counts.started + shard.started,
             ended: counts.ended + shard.ended,
             left_out: counts.left_out + shard.left_out,
-            kept: counts.kept + shard.kept,
+            kept: counts.kept + shard.table.kept(),
             running: counts.running + shard.running.iter().sum::<i64>(),
             open: counts.open + shard.table.count(),
             ..counts

@@ -72,13 +72,14 @@ impl Sums {
         }
     }
 
-    /// How many requests wait to be written.
-    pub(super) fn open(&self) -> u64 {
-        self.open.iter().map(|sum| sum.tally.count).sum()
-    }
-
-    pub(super) fn rolled_up(&self) -> u64 {
-        self.rolled_up
+    /// What is known here of the ledger: how many requests wait to be written, and are written.
+    pub(super) fn counts(&self) -> RollupCounts {
+        RollupCounts {
+            open: self.open.iter().map(|sum| sum.tally.count).sum(),
+            kept: self.totals.iter().map(|sum| sum.tally.kept).sum(),
+            rolled_up: self.rolled_up,
+            ..RollupCounts::default()
+        }
     }
 
     pub(super) fn totals(&self) -> Vec<Sum> {

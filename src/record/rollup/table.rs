@@ -11,8 +11,18 @@ pub(super) struct Table {
     /// more than half full.
     index: Vec<u32>,
     cells: Vec<Cell>,
+    /// Cells of requests that did not fail and have no tags, where their numbers say; empty until
+    /// there is a cell. A place that two share is the last one's.
+    plain: Vec<PlainPlace>,
     /// The cells with counts in this interval: the others cost nothing when it ends.
     touched: Vec<u32>,
+}
+
+/// A key's number and that of its cell.
+#[derive(Clone, Copy, Debug, Default)]
+struct PlainPlace {
+    plain: u64,
+    cell: u32,
 }
 
 /// One key's counts. Durations in nanoseconds.
@@ -45,10 +55,28 @@ pub(crate) struct Sum {
 }
 
 impl Table {
+    /// As [`find`](Self::find), for a key without an error code and tags. May not find what is there.
+    #[inline]
+    pub(super) fn find_plain(&mut self, route: u32, status: u16) -> Option<&mut Cell> {
+        let plain = plain_number(route, status);
+        let place = self.plain.get(plain_place(plain)).filter(|place| place.plain == plain)?;
+        let cell = self.cells.get_mut(place.cell as usize)?;
+        if cell.tally.count == 0 {
+            self.touched.push(place.cell);
+        }
+        Some(cell)
+    }
+
     /// Returns the cell of a key, about to be counted in. `None` if this table has not seen the key yet.
     #[inline]
     pub(super) fn find(&mut self, parts: KeyParts<'_>, hash: u64) -> Option<&mut Cell> {
         let number = self.position(parts, hash)?;
+        if parts.error_code.is_empty() && parts.tags.is_empty() {
+            let plain = plain_number(parts.route, parts.status);
+            if let Some(place) = self.plain.get_mut(plain_place(plain)) {
+                *place = PlainPlace { plain, cell: number };
+            }
+        }
         let Self { cells, touched, .. } = self;
         let cell = cells.get_mut(number as usize)?;
         if cell.tally.count == 0 {
@@ -73,6 +101,7 @@ impl Table {
     /// Makes a cell for a key that [`find`](Self::find) has not found.
     pub(super) fn add(&mut self, key: Arc<Key>, buckets: usize) {
         let buckets = vec![0; buckets].into();
+        self.plain.resize(PLAIN_PLACES, PlainPlace::default());
         self.cells.push(Cell { key, tally: Tally::default(), buckets });
         self.touched.reserve(self.cells.len() - self.touched.len());
         if self.cells.len() * 2 > self.index.len() {
@@ -98,6 +127,11 @@ impl Table {
         self.touched().map(|cell| cell.tally.count).sum()
     }
 
+    /// How many of these have points of their own.
+    pub(super) fn kept(&self) -> u64 {
+        self.touched().map(|cell| cell.tally.kept).sum()
+    }
+
     /// Hands every key's counts over and forgets them.
     pub(super) fn take(&mut self, mut take: impl FnMut(&Cell)) {
         for number in self.touched.drain(..) {
@@ -118,11 +152,12 @@ impl Cell {
     pub(super) fn record(&mut self, nanoseconds: u64, bucket: usize, kept: bool) {
         self.tally.count += 1;
         self.tally.kept += u64::from(kept);
-        self.tally.sum = self.tally.sum.saturating_add(nanoseconds);
+        // Full after 584 years of execution time.
+        self.tally.sum = self.tally.sum.wrapping_add(nanoseconds);
         self.tally.min = self.tally.min.min(nanoseconds);
         self.tally.max = self.tally.max.max(nanoseconds);
         if let Some(count) = self.buckets.get_mut(bucket) {
-            *count = count.saturating_add(1);
+            *count = count.wrapping_add(1);
         }
     }
 }
@@ -157,3 +192,17 @@ impl Default for Tally {
         Self { count: 0, kept: 0, sum: 0, min: u64::MAX, max: 0 }
     }
 }
+
+/// Never 0, which is a place without a key.
+#[inline]
+fn plain_number(route: u32, status: u16) -> u64 {
+    u64::from(route) << 16 | u64::from(status) | 1 << 63
+}
+
+#[inline]
+fn plain_place(plain: u64) -> usize {
+    (plain.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - PLAIN_BITS)) as usize
+}
+
+const PLAIN_BITS: u32 = 6;
+const PLAIN_PLACES: usize = 1 << PLAIN_BITS;

@@ -158,6 +158,34 @@ fn keys_differ_by_each_of_their_parts() {
 }
 
 #[test]
+fn the_usual_way_and_the_other_one_count_into_the_same_line() {
+    let rollup = rollup(200);
+    let mut expected = BTreeMap::new();
+    for number in 0..150u32 {
+        let resource = format!("/{number}");
+        let route = rollup.route("GET", &resource);
+        for status in [200, 204] {
+            // More keys than there are places for the usual ones, in changing order.
+            for _ in 0..=number % 3 {
+                let started = rollup.start(RouteKey::Known(route));
+                rollup.end_plain(started, route, status, 1_000, number == 7);
+            }
+            rollup.end(&request(&rollup, &resource, status, 1_000));
+            *expected.entry(if number < 100 { resource.clone() } else { "other".to_owned() }).or_default() +=
+                u64::from(number % 3) + 2;
+        }
+    }
+    assert_eq!(rollup.snapshot().kept, 2 * 2);
+    let totals = rollup.totals().keys;
+    let mut found = BTreeMap::<String, u64>::new();
+    for (key, sum) in totals {
+        *found.entry(key.route.resource.to_string()).or_default() += sum.tally.count;
+    }
+    assert_eq!(found, expected);
+    assert!(rollup.snapshot().stats().balances());
+}
+
+#[test]
 fn every_snapshot_balances_and_nothing_is_lost_between_threads() {
     const REQUESTS: u64 = 20_000;
     let rollup = rollup(8);

@@ -1,6 +1,7 @@
 //! The counts of all lines together are the requests that ended.
 
 use std::{
+    collections::BTreeMap,
     convert::Infallible,
     sync::{
         Arc,
@@ -45,6 +46,17 @@ pub(super) async fn get_path(app: &Router, path: &str) {
 
 pub(super) fn count(points: &[DataPoint], field: &str) -> i64 {
     points.iter().filter_map(|point| point.field(field)?.as_i64()).sum()
+}
+
+/// The counts of rollup lines by route, status code and error code.
+pub(crate) fn by_key(points: &[DataPoint]) -> BTreeMap<(String, String, String), u64> {
+    let mut counts = BTreeMap::new();
+    for point in points.iter().filter(|point| point.field("count").is_some()) {
+        let tag = |key| point.tag(key).unwrap_or_default().to_owned();
+        let count = point.field("count").and_then(|count| count.as_i64()).expect("an integer");
+        *counts.entry((tag("route"), tag("status_code"), tag("error_code"))).or_default() += count as u64;
+    }
+    counts
 }
 
 /// Fails while it is told to, then keeps everything.

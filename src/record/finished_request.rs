@@ -1,0 +1,55 @@
+//! A request as its layer hands it over.
+
+use std::time::Duration;
+
+use crate::{
+    line_protocol::{BodyFields, Id, RequestHead},
+    point::error_code::ErrorCode,
+    record::rollup::RouteKey,
+};
+
+/// A request that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FinishedRequest<'a> {
+    pub(crate) stamp: i64,
+    pub(crate) method: &'static str,
+    pub(crate) resource: Resource<'a>,
+    pub(crate) status: u16,
+    pub(crate) failed: bool,
+    pub(crate) execution_time: Duration,
+    pub(crate) error_code: Option<&'a ErrorCode>,
+    pub(crate) request_id: Id<'a>,
+    pub(crate) body: Option<&'a BodyFields>,
+    /// What [`Recorder::request_started`](super::recorder::Recorder::request_started) has returned.
+    pub(crate) started: u32,
+    /// Whether somebody has asked for a point of this request.
+    pub(crate) keep: bool,
+}
+
+/// What a request asked for: its route without the method.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Resource<'a> {
+    pub(crate) name: &'a str,
+    /// What its lines begin with, where that was encoded before.
+    pub(crate) head: Option<&'a RouteHead>,
+    /// Whether a function of the application named it: then its distinct values are capped.
+    pub(crate) is_named: bool,
+}
+
+/// What is known of a method and a route before its requests come.
+#[derive(Debug)]
+pub(crate) struct RouteHead {
+    pub(super) line: RequestHead,
+    /// Its number in the rollups, where these are on.
+    pub(super) number: u32,
+}
+
+impl<'a> Resource<'a> {
+    #[inline]
+    pub(super) fn key(&self, method: &'static str) -> RouteKey<'a> {
+        match self.head {
+            Some(head) => RouteKey::Known(head.number),
+            None => RouteKey::Text(method, self.name),
+        }
+    }
+}
