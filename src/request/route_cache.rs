@@ -135,7 +135,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::buffer::Buffer,
-        request::Route,
+        request::route::Route,
         settings::{Overflow, Settings},
         stats::RecorderCounters,
     };
