@@ -45,6 +45,10 @@ pub(super) fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
     let rejected = named(ledger.rejected.iter().map(|(reason, number)| (word(reason), *number)).collect());
     let dropped = named(ledger.dropped.iter().map(|(reason, number)| (word(reason), *number)).collect());
     let refused = stats.recorder.refused_full + stats.recorder.refused_closed;
+    let stripped: u64 = delivery.stripped.values().sum();
+    if stripped > 0 {
+        facts.push(("Stored without refused tags or fields", humanize::count(stripped), Level::Warning));
+    }
     facts.extend([
         (
             "Rejected by storage",

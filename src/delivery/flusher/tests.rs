@@ -17,6 +17,8 @@ mod endings;
 mod memory;
 mod outage;
 mod poison;
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+mod refusals;
 mod spooling;
 mod support;
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use tokio::time::Instant;
+
 use crate::{
     delivery::{
         batch::Batch,
@@ -39,6 +41,8 @@ pub(in super::super) struct Database {
     pub(in super::super) lower_bound: i64,
     /// By measurement and time.
     pub(in super::super) stored: BTreeMap<(String, i64), String>,
+    /// When each was stored first.
+    pub(in super::super) first_stored: BTreeMap<(String, i64), Instant>,
     pub(in super::super) requests: usize,
 }
 
@@ -57,6 +61,7 @@ impl Database {
             unparsable: None,
             lower_bound: i64::MIN,
             stored: BTreeMap::new(),
+            first_stored: BTreeMap::new(),
             requests: 0,
         }
     }
@@ -109,6 +114,7 @@ impl Database {
         if let Some(before) = self.stored.get(&key) {
             assert_eq!(series(before), series(line), "a point is stored twice, in two series");
         }
+        self.first_stored.entry(key.clone()).or_insert_with(Instant::now);
         self.stored.insert(key, line.to_owned());
     }
 
