@@ -8,7 +8,7 @@
 #![cfg_attr(
     not(all(
         feature = "axum",
-        feature = "reqwest",
+        feature = "tls",
         feature = "influxdb2",
         feature = "license-file",
         feature = "live",

@@ -76,13 +76,13 @@ impl InfluxSettings {
     fn check_tls(&self, url: &Url) -> Result<(), Error> {
         let spoken = match self.client {
             InfluxClient::Influxdb2 => cfg!(any(feature = "native-tls", feature = "rustls-tls")),
-            InfluxClient::Reqwest => cfg!(feature = "reqwest"),
+            InfluxClient::Reqwest => cfg!(feature = "tls"),
         };
         if url.scheme() != "https" || spoken {
             return Ok(());
         }
-        let remedy = "`https` needs a feature of the crate `tower-influx`; turn on `reqwest` and set `client = \"reqwest\"`, or \
-                      turn on `rustls-tls` or `native-tls`";
+        let remedy = "`https` needs a feature of the crate `tower-influx`; turn on `tls-ring` (or `tls`, where the application \
+                      installs a provider for rustls) and set `client = \"reqwest\"`, or turn on `rustls-tls` or `native-tls`";
         Err(refuse(&self.url, remedy))
     }
 }

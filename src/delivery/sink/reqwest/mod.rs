@@ -1,6 +1,7 @@
 //! The `reqwest` crate as transport: every write endpoint, base paths, `Retry-After`, TLS, proxies.
 
 mod endpoint;
+#[cfg(feature = "tls")]
 mod tls;
 
 use bytes::Bytes;
@@ -36,7 +37,6 @@ impl Transport for Reqwest {
         authority: Option<&[u8]>,
     ) -> Result<Self, Error> {
         let mut builder = Client::builder()
-            .tls_backend_preconfigured(tls::configuration(settings, url, authority)?)
             .default_headers(headers(settings, authorization)?)
             // A redirected POST becomes a GET without body, whose 204 would count as written.
             .redirect(Policy::none())
@@ -46,6 +46,12 @@ impl Transport for Reqwest {
             .timeout(settings.timeout)
             .pool_idle_timeout(influx::POOL_IDLE_TIMEOUT)
             .tcp_keepalive(influx::TCP_KEEPALIVE);
+        #[cfg(feature = "tls")]
+        {
+            builder = builder.tls_backend_preconfigured(tls::configuration(settings, url, authority)?);
+        }
+        #[cfg(not(feature = "tls"))]
+        let _ = authority;
         if influx::is_this_host(url) {
             builder = builder.no_proxy();
         }

@@ -4,7 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
-    crypto::{CryptoProvider, ring},
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use url::Url;
@@ -35,15 +35,28 @@ pub(super) fn configuration(
             return Err(Error::setting("url", url, remedy));
         }
     }
-    // The application's choice, where it made one, for instance for the sake of FIPS.
-    let provider =
-        CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
+    let Some(provider) = CryptoProvider::get_default().cloned().or_else(own_provider) else {
+        let remedy = "feature `tls` uses the cryptography that the application has installed for rustls, and there is none; \
+                      call `install_default` of a `CryptoProvider` before the monitor starts, or turn on feature `tls-ring`";
+        return Err(Error::setting("client", "reqwest", remedy));
+    };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
             Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
         })?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Returns the provider that is used where the application has installed none. It is never installed for others.
+#[cfg(feature = "tls-ring")]
+fn own_provider() -> Option<Arc<CryptoProvider>> {
+    Some(Arc::new(rustls::crypto::ring::default_provider()))
+}
+
+#[cfg(not(feature = "tls-ring"))]
+fn own_provider() -> Option<Arc<CryptoProvider>> {
+    None
 }
 
 fn add_file(roots: &mut RootCertStore, file: &Path, content: &[u8]) -> Result<(), Error> {

@@ -11,7 +11,7 @@ mod reqwest_only;
 mod side_by_side;
 #[path = "../../../../tests/support/mod.rs"]
 mod support;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "tls-ring")]
 mod tls;
 
 use std::{sync::Arc, time::SystemTime};

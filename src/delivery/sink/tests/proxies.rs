@@ -27,7 +27,7 @@ async fn no_proxy_stands_before_this_host(client: InfluxClient) {
     assert_eq!((server.received().len(), proxy.connections()), (1, 0));
 }
 
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "tls-ring")]
 #[tokio::test]
 async fn https_goes_through_a_tunnel() {
     let proxy = FaultServer::start(|_| Step::Close).await;

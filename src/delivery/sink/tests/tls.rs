@@ -126,5 +126,5 @@ async fn without_the_feature_https_is_refused_at_start() {
     let error = influx(&settings(InfluxClient::Influxdb2, "https://localhost:8086"))
         .err()
         .expect("no TLS in this client");
-    assert!(error.to_string().contains("`reqwest`"), "{error}");
+    assert!(error.to_string().contains("`tls-ring`"), "{error}");
 }
