@@ -270,7 +270,10 @@ fn client(given: Given) -> Result<InfluxClient, Error> {
 }
 
 fn api(given: Given) -> Result<InfluxApi, Error> {
-    word(given, &[("v1", InfluxApi::V1), ("v2", InfluxApi::V2), ("v3", InfluxApi::V3)])
+    word(
+        given,
+        &[("auto", InfluxApi::Auto), ("v1", InfluxApi::V1), ("v2", InfluxApi::V2), ("v3", InfluxApi::V3)],
+    )
 }
 
 fn authorization(given: Given) -> Result<InfluxAuthorization, Error> {

@@ -24,7 +24,7 @@ pub struct InfluxSettings {
     pub token_file: Option<PathBuf>,
     /// Which client sends. Defaults to [`InfluxClient::Influxdb2`] where that feature is on.
     pub client: InfluxClient,
-    /// Which endpoint is spoken, with [`InfluxClient::Reqwest`]. Defaults to [`InfluxApi::V2`].
+    /// Which endpoint is spoken, with [`InfluxClient::Reqwest`]. Defaults to [`InfluxApi::Auto`].
     pub api: InfluxApi,
     /// User and password, for 1.x with [`InfluxClient::Reqwest`]. Default to none.
     pub username: String,
@@ -64,10 +64,13 @@ pub enum InfluxClient {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InfluxApi {
+    /// The one that the server knows best, found out by its answer to `/ping`: with [`InfluxClient::Reqwest`]. With the
+    /// other client this is [`V2`](Self::V2).
+    #[default]
+    Auto,
     /// `/write?db=`, InfluxDB 1.x.
     V1,
     /// `/api/v2/write`, InfluxDB 2.x, also spoken by 1.8, 3.x, VictoriaMetrics and Telegraf.
-    #[default]
     V2,
     /// `/api/v3/write_lp`, InfluxDB 3.x.
     V3,

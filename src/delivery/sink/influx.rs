@@ -19,14 +19,14 @@ use url::{Host, Url};
 
 use super::{
     Blocked, Sink, SinkFuture, WriteError, WriteErrorKind, Written,
-    classify::{Answer, AnswerKind, classify},
+    classify::{Answer, AnswerKind, classify, names_no_line},
     connection::Connection,
     gzip, proxy,
 };
 use crate::{
     delivery::batch::Batch,
     error::Error,
-    settings::{InfluxSettings, Token},
+    settings::{InfluxApi, InfluxSettings, Token},
 };
 
 /// One way of bringing a body to the write endpoint of a server.
@@ -48,6 +48,8 @@ pub(super) trait Transport: Sized + Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
+    /// The endpoint that was asked.
+    pub(super) api: InfluxApi,
     pub(super) body: AnswerBody,
     /// The header `Retry-After`, where the transport shows it.
     pub(super) retry_after: Option<String>,
@@ -85,6 +87,8 @@ pub(super) struct InfluxSink<T> {
     plain_until: Mutex<Option<Instant>>,
     /// Whether it was said already that the server has an odd way of saying yes.
     warned: AtomicBool,
+    /// Whether it was said already that another endpoint would name refused lines.
+    told_of_endpoint: AtomicBool,
 }
 
 impl<T: Transport> InfluxSink<T> {
@@ -104,6 +108,7 @@ impl<T: Transport> InfluxSink<T> {
             connection: RwLock::new(connection),
             plain_until: Mutex::new(None),
             warned: AtomicBool::new(false),
+            told_of_endpoint: AtomicBool::new(false),
         })
     }
 
@@ -193,7 +198,7 @@ impl<T: Transport> InfluxSink<T> {
             body: &secrets.conceal(&reply.body.text()),
             complete: !reply.body.cut,
             retry_after: reply.retry_after.as_deref(),
-            api: self.settings.api,
+            api: reply.api,
             compressed,
             now: SystemTime::now(),
         };
@@ -204,7 +209,12 @@ impl<T: Transport> InfluxSink<T> {
                 Ok(Some(written))
             }
             AnswerKind::NotDecompressed => Ok(None),
-            AnswerKind::Failed(error) => Err(secrets.conceal_in(error)),
+            AnswerKind::Failed(error) => {
+                if names_no_line(&answer) {
+                    self.tell_of_endpoint();
+                }
+                Err(secrets.conceal_in(error))
+            }
         }
     }
 
@@ -225,6 +235,17 @@ impl<T: Transport> InfluxSink<T> {
             "a compressed body was not understood, the same lines sent plain were; compression is off for 10 minutes and no \
              point is lost; set `gzip` to false if a proxy on the way cannot be changed"
         );
+    }
+
+    fn tell_of_endpoint(&self) {
+        if !self.told_of_endpoint.swap(true, Ordering::Relaxed) {
+            warn!(
+                target: "tower_influx",
+                server = %self.describe(),
+                "InfluxDB 3 refuses points on `/api/v2/write` without naming them, so they are found by further requests; \
+                 `/api/v3/write_lp` names each: set `client = \"reqwest\"` and leave out `api`"
+            );
+        }
     }
 
     fn warn_of_odd_answer(&self, status: StatusCode) {

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     error::Error,
-    settings::{InfluxSettings, Token},
+    settings::{InfluxApi, InfluxSettings, Token},
 };
 
 /// One client, whose connections all writes share.
@@ -75,7 +75,7 @@ impl Influxdb2 {
                 break;
             }
         }
-        Ok(Reply { status, body, retry_after })
+        Ok(Reply { status, api: InfluxApi::V2, body, retry_after })
     }
 }
 

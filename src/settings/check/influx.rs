@@ -54,6 +54,7 @@ impl InfluxSettings {
     /// What only one client or one endpoint has: given to another, it would be ignored without a word.
     fn check_api(&self) -> Result<(), Error> {
         let api = match self.api {
+            InfluxApi::Auto => "auto",
             InfluxApi::V1 => "v1",
             InfluxApi::V2 => "v2",
             InfluxApi::V3 => "v3",
@@ -61,7 +62,7 @@ impl InfluxSettings {
         let http_only =
             "only `client = \"reqwest\"` (feature `reqwest`) serves this; set it, or leave this key out";
         if self.client == InfluxClient::Influxdb2 {
-            if self.api != InfluxApi::V2 {
+            if !matches!(self.api, InfluxApi::Auto | InfluxApi::V2) {
                 return Err(Error::setting("api", api, http_only));
             }
             if self.authorization != InfluxAuthorization::Token {

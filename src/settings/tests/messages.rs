@@ -82,7 +82,7 @@ fn values() {
                 "storage_type = 'influxdb'",
                 "setting `storage_type` is `influxdb`: write `influx` or `file` or `none`",
             ),
-            ("api = 2", "setting `api` is `2`: write `v1` or `v2` or `v3`"),
+            ("api = 2", "setting `api` is `2`: write `auto` or `v1` or `v2` or `v3`"),
             ("bucket = true", "setting `bucket` is `true`: it must be text; write it in quotes"),
             ("bucket = {}", "setting `bucket`: found a table; write text"),
             ("token = 7", "setting `token`: found a number; write it as text, in quotes"),

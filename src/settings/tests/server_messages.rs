@@ -68,8 +68,9 @@ fn urls() {
 fn tls_without_a_feature_for_it() {
     assert_eq!(
         refused("service = 'shop'\nbucket = 'b'\nurl = 'https://a'"),
-        "setting `url` is `https://a`: `https` needs a feature of the crate `tower-influx`; turn on `reqwest` and set \
-         `client = \"reqwest\"`, or turn on `rustls-tls` or `native-tls`"
+        "setting `url` is `https://a`: `https` needs a feature of the crate `tower-influx`; turn on `tls-ring` (or \
+         `tls`, where the application installs a provider for rustls) and set `client = \"reqwest\"`, or turn on \
+         `rustls-tls` or `native-tls`"
     );
 }
 
@@ -101,15 +102,15 @@ fn clients_and_endpoints() {
             ),
             (
                 "bucket = 'b'\nretention_policy = 'a'",
-                "setting `retention_policy` is `a`: only `api = \"v1\"` has retention policies, and `api` is `v2`; leave it out",
+                "setting `retention_policy` is `a`: only `api = \"v1\"` has retention policies, and `api` is `auto`; leave it out",
             ),
             (
                 "bucket = 'b'\naccept_partial = false",
-                "setting `accept_partial` is `false`: only `api = \"v3\"` knows it, and `api` is `v2`; leave it out",
+                "setting `accept_partial` is `false`: only `api = \"v3\"` knows it, and `api` is `auto`; leave it out",
             ),
             (
                 "bucket = 'b'\nno_sync = true",
-                "setting `no_sync` is `true`: only `api = \"v3\"` knows it, and `api` is `v2`; leave it out",
+                "setting `no_sync` is `true`: only `api = \"v3\"` knows it, and `api` is `auto`; leave it out",
             ),
             ("bucket = 'b'\nconnect_timeout = 0", "setting `connect_timeout` is `0s`: write 10ms to 1h"),
             ("bucket = 'b'\ntimeout = '2h'", "setting `timeout` is `2h`: write 10ms to 1h"),

@@ -88,6 +88,11 @@ pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
     AnswerKind::Failed(case.error().with_status(status).with_reported_dropped(case.reported_dropped()))
 }
 
+/// Returns whether this is the one sentence that InfluxDB 3 has on an endpoint for whatever is wrong with a body.
+pub(super) fn names_no_line(answer: &Answer<'_>) -> bool {
+    answer.status.as_u16() == 400 && scan::holds_any(answer.body, SAYS_NO_REASON)
+}
+
 /// What a failure of the connection means; `text` is the error and its causes.
 pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
     let lower = text.to_lowercase();
@@ -242,7 +247,7 @@ impl Case<'_> {
     fn no_such_path(&self) -> &'static str {
         match self.answer.api {
             InfluxApi::V1 => "no `/write` at this address: check the path of `url`, or take `api = \"v2\"`",
-            InfluxApi::V2 => {
+            InfluxApi::V2 | InfluxApi::Auto => {
                 "no `/api/v2/write` at this address: InfluxDB before 1.8 takes `client = \"reqwest\"` and `api = \"v1\"`, a path \
                  in `url` takes `client = \"reqwest\"`"
             }

@@ -5,16 +5,16 @@ use url::Url;
 use crate::settings::{InfluxApi, InfluxSettings};
 
 /// Where writes go. Credentials are in headers, never here: queries are logged on the way.
-pub(super) fn of(settings: &InfluxSettings, url: &Url) -> Url {
+pub(super) fn of(settings: &InfluxSettings, url: &Url, api: InfluxApi) -> Url {
     let mut endpoint = url.clone();
-    let path = match settings.api {
+    let path = match api {
         InfluxApi::V1 => "/write",
-        InfluxApi::V2 => "/api/v2/write",
+        InfluxApi::V2 | InfluxApi::Auto => "/api/v2/write",
         InfluxApi::V3 => "/api/v3/write_lp",
     };
     endpoint.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
     let mut query = endpoint.query_pairs_mut();
-    match settings.api {
+    match api {
         InfluxApi::V1 => {
             query.append_pair("db", &settings.bucket);
             if let Some(policy) = &settings.retention_policy {
@@ -22,7 +22,7 @@ pub(super) fn of(settings: &InfluxSettings, url: &Url) -> Url {
             }
             query.append_pair("precision", "ns");
         }
-        InfluxApi::V2 => {
+        InfluxApi::V2 | InfluxApi::Auto => {
             query.append_pair("bucket", &settings.bucket);
             if !settings.organization.is_empty() {
                 query.append_pair("org", &settings.organization);
@@ -50,7 +50,7 @@ mod tests {
     fn endpoint(url: &str, change: impl FnOnce(&mut InfluxSettings)) -> String {
         let mut settings = InfluxSettings { bucket: "b".to_owned(), ..InfluxSettings::default() };
         change(&mut settings);
-        of(&settings, &Url::parse(url).expect("a URL")).into()
+        of(&settings, &Url::parse(url).expect("a URL"), settings.api).into()
     }
 
     #[test]

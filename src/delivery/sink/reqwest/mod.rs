@@ -1,8 +1,11 @@
 //! The `reqwest` crate as transport: every write endpoint, base paths, `Retry-After`, TLS, proxies.
 
 mod endpoint;
+mod server;
 #[cfg(feature = "tls")]
 mod tls;
+
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{
@@ -20,13 +23,16 @@ use super::{
 };
 use crate::{
     error::Error,
-    settings::{InfluxSettings, Token},
+    settings::{InfluxApi, InfluxSettings, Token},
 };
 
 /// One client, whose connections all writes share.
 pub(super) struct Reqwest {
     client: Client,
-    endpoint: Url,
+    settings: InfluxSettings,
+    url: Url,
+    /// With `api = "auto"`, what the server was found to be. Forgotten with the client, and when the endpoint is gone.
+    found: Mutex<Option<InfluxApi>>,
 }
 
 impl Transport for Reqwest {
@@ -58,22 +64,50 @@ impl Transport for Reqwest {
         let client = builder.build().map_err(|error| {
             Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
         })?;
-        Ok(Self { client, endpoint: endpoint::of(settings, url) })
+        Ok(Self { client, settings: settings.clone(), url: url.clone(), found: Mutex::new(None) })
     }
 
     async fn send(&self, body: Bytes, compressed: bool) -> Result<Reply, WriteError> {
-        let mut request = self.client.post(self.endpoint.clone()).body(body);
+        let api = self.api().await?;
+        let mut request = self.client.post(endpoint::of(&self.settings, &self.url, api)).body(body);
         if compressed {
             request = request.header(CONTENT_ENCODING, "gzip");
         }
         let mut response = request.send().await.map_err(unanswered)?;
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let status = response.status();
+        if server::is_elsewhere(status) {
+            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        }
         Ok(Reply {
-            status: response.status(),
+            status,
+            api,
             retry_after: retry_after.map(str::to_owned),
             // A cut body is no answer: of a 400 only the text tells whether it will pass.
             body: body_of(&mut response).await.map_err(unanswered)?,
         })
+    }
+}
+
+impl Reqwest {
+    /// Returns the endpoint to write to, and finds it out where the settings leave it to the server.
+    async fn api(&self) -> Result<InfluxApi, WriteError> {
+        if self.settings.api != InfluxApi::Auto {
+            return Ok(self.settings.api);
+        }
+        let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(api) = found {
+            return Ok(api);
+        }
+        // Most servers know this one.
+        let api = match server::ask(&self.client, &self.url).await.map_err(unanswered)? {
+            // 1.8 takes `database/policy` for a bucket, which the endpoint of 1.x would take for a name.
+            Some(InfluxApi::V1) if self.settings.bucket.contains('/') => InfluxApi::V2,
+            Some(api) => api,
+            None => InfluxApi::V2,
+        };
+        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(api);
+        Ok(api)
     }
 }
 

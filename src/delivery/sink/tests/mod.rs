@@ -22,7 +22,7 @@ use self::support::fault_server;
 use super::{Blocked, Sink, WriteError, WriteErrorKind, Written, influx};
 use crate::{
     delivery::batch::Batch,
-    settings::{InfluxClient, InfluxSettings},
+    settings::{InfluxApi, InfluxClient, InfluxSettings},
 };
 
 /// Makes of an async function that takes a [`InfluxClient`] one test for each client.
@@ -54,6 +54,8 @@ fn settings(client: InfluxClient, url: &str) -> InfluxSettings {
         organization: "o rg".to_owned(),
         bucket: "b&cket".to_owned(),
         token: "hunter2-secret".into(),
+        // `auto` asks first: that has tests of its own.
+        api: InfluxApi::V2,
         ..InfluxSettings::default()
     }
 }

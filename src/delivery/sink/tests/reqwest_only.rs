@@ -97,3 +97,74 @@ async fn version_3_names_the_refused_lines() {
     };
     assert_eq!(refused.hint, Hint::Lines(vec![1]));
 }
+
+fn auto(url: &str) -> Arc<dyn Sink> {
+    sink(url, |settings| settings.api = InfluxApi::Auto)
+}
+
+/// Answers to `/ping` as the servers do.
+fn pong(version: &str, build: &str) -> Step {
+    let mut pong = Step::status(204);
+    for (name, value) in [("x-influxdb-version", version), ("x-influxdb-build", build)] {
+        if !value.is_empty() {
+            pong = pong.with_header(name, value);
+        }
+    }
+    pong
+}
+
+#[tokio::test]
+async fn the_server_is_asked_once_which_endpoint_is_best() {
+    for (version, build, path) in [
+        ("1.6.7", "OSS", "/write"),
+        ("v2.9.1", "OSS", "/api/v2/write"),
+        ("3.7.0", "Core", "/api/v3/write_lp"),
+        ("Telegraf unknown", "telegraf", "/api/v2/write"),
+        ("1.0", "", "/write"),
+        ("", "", "/api/v2/write"),
+    ] {
+        let server = FaultServer::scripted([pong(version, build)]).await;
+        let sink = auto(&format!("{}/base/", server.url()));
+        for _ in 0..3 {
+            write(&sink, 1).await.expect("204");
+        }
+        let targets: Vec<String> = server
+            .received()
+            .iter()
+            .map(|request| request.target.split('?').next().unwrap_or_default().to_owned())
+            .collect();
+        let write = format!("/base{path}");
+        assert_eq!(targets, ["/base/ping", &write, &write, &write], "{version} {build}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_tell_is_written_to_as_version_2() {
+    for step in [Step::status(401), Step::status(404), Step::text(200, "<html>"), pong("dev", "")] {
+        let server = FaultServer::scripted([step]).await;
+        write(&auto(&server.url()), 1).await.expect("204");
+        assert!(server.received()[1].target.starts_with("/api/v2/write?"));
+    }
+    let server = FaultServer::scripted([Step::Reset]).await;
+    let sink = auto(&server.url());
+    assert_eq!(kind(&sink, 1).await, WriteErrorKind::Broken);
+    assert_eq!(server.received().len(), 1, "nothing is written where nothing answers");
+    write(&sink, 1).await.expect("asked again");
+}
+
+#[tokio::test]
+async fn a_server_that_changes_is_noticed() {
+    // Without the endpoint of before, and with failures in a row.
+    for failures in [vec![Step::text(404, "not found")], vec![Step::text(500, "starting"); 3]] {
+        let count = failures.len();
+        let steps = [pong("v2.9.1", "OSS")].into_iter().chain(failures).chain([pong("3.7.0", "Core")]);
+        let server = FaultServer::scripted(steps).await;
+        let sink = auto(&server.url());
+        for _ in 0..count {
+            write(&sink, 1).await.expect_err("another server is there");
+        }
+        write(&sink, 1).await.expect("204");
+        let last = server.received().pop().expect("a write");
+        assert!(last.target.starts_with("/api/v3/write_lp?"), "{}", last.target);
+    }
+}

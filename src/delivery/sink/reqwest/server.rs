@@ -1,0 +1,70 @@
+//! `api = "auto"`: one look at `/ping` tells which endpoint the server knows best.
+
+use reqwest::{Client, Response};
+use url::Url;
+
+use crate::settings::InfluxApi;
+
+/// Asks the server what it is. `Ok(None)` where the answer does not tell.
+///
+/// # Errors
+///
+/// No answer came. Which endpoint to take cannot be known then, and no write would arrive either.
+pub(super) async fn ask(client: &Client, url: &Url) -> Result<Option<InfluxApi>, reqwest::Error> {
+    let mut ping = url.clone();
+    ping.set_path(&format!("{}/ping", url.path().trim_end_matches('/')));
+    let response = client.get(ping).send().await?;
+    Ok(endpoint_of(&response))
+}
+
+fn endpoint_of(response: &Response) -> Option<InfluxApi> {
+    let header =
+        |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    // A page, a redirect or a refused token says nothing of the server.
+    let answered = matches!(response.status().as_u16(), 200 | 204);
+    if answered { best(header("x-influxdb-version"), header("x-influxdb-build")) } else { None }
+}
+
+/// Returns the endpoint with the best answers of what gives these headers to a `/ping`.
+fn best(version: &str, build: &str) -> Option<InfluxApi> {
+    if build == "telegraf" {
+        return Some(InfluxApi::V2);
+    }
+    match version.trim_start_matches('v').split('.').next()? {
+        // VictoriaMetrics has no version here. Both endpoints are the same to it.
+        "" | "2" => Some(InfluxApi::V2),
+        // Also the listener of Telegraf that knows no other endpoint.
+        "1" => Some(InfluxApi::V1),
+        "3" => Some(InfluxApi::V3),
+        _ => None,
+    }
+}
+
+/// Returns whether the server has no such endpoint: it may be another one than before.
+pub(super) fn is_elsewhere(status: http::StatusCode) -> bool {
+    matches!(status.as_u16(), 404 | 405)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_told_apart_by_their_headers() {
+        for (version, build, expected) in [
+            ("1.6.7", "OSS", Some(InfluxApi::V1)),
+            ("1.8.10", "OSS", Some(InfluxApi::V1)),
+            ("v2.9.1", "OSS", Some(InfluxApi::V2)),
+            ("2.0.4", "OSS", Some(InfluxApi::V2)),
+            ("3.7.0", "Core", Some(InfluxApi::V3)),
+            ("3.11.0", "Enterprise", Some(InfluxApi::V3)),
+            ("Telegraf unknown", "telegraf", Some(InfluxApi::V2)),
+            ("1.0", "", Some(InfluxApi::V1)),
+            ("", "", Some(InfluxApi::V2)),
+            ("30.1", "", None),
+            ("dev", "", None),
+        ] {
+            assert_eq!(best(version, build), expected, "{version} {build}");
+        }
+    }
+}
