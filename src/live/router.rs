@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    extract::{NestedPath, RawQuery, State, rejection::NestedPathRejection},
+    extract::{
+        NestedPath, RawPathParams, RawQuery, State,
+        rejection::{NestedPathRejection, RawPathParamsRejection},
+    },
     http::{StatusCode, header},
     response::{IntoResponse, Response},
     routing::get,
@@ -48,7 +51,7 @@ impl LivePage {
     /// The page at `/` and the same data as JSON at `/stats`.
     ///
     /// Nest it outside of the monitored part, behind the service's own authentication; axum then serves the page without a slash
-    /// at the end of its path. Make it before the server takes
+    /// at the end of its path, and answers 404 with one. Make it before the server takes
     /// requests: what was recorded before is not shown.
     ///
     /// Where points go to files, the list of these is read here, and up to 16 MiB of the newest in the background.
@@ -66,12 +69,30 @@ impl LivePage {
 async fn show_page(
     State(observer): State<Arc<Observer>>,
     nested: Result<NestedPath, NestedPathRejection>,
+    parameters: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
     // The page is at `/monitoring`, without a slash at its end, and links start from there. They are relative, as a proxy may
     // serve it under another path.
-    let place = nested.ok().and_then(|path| path.as_str().rsplit('/').next().map(|last| format!("{last}/")));
+    let place = nested.ok().and_then(|path| {
+        let last = path.as_str().rsplit('/').next()?;
+        // A parameter of the path has been replaced by what was asked for.
+        let name = last.strip_prefix('{').and_then(|last| last.strip_suffix('}'));
+        let value = name.zip(parameters.as_ref().ok()).and_then(|(name, parameters)| {
+            parameters.iter().find_map(|(key, value)| (key == name).then(|| encoded(value)))
+        });
+        Some(value.unwrap_or_else(|| last.to_owned()) + "/")
+    });
     page(&observer, &place.unwrap_or_default(), query.as_deref())
+}
+
+/// One segment of a path, as a URL has it.
+fn encoded(segment: &str) -> String {
+    let byte = |byte: u8| match byte {
+        b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+        _ => format!("%{byte:02X}"),
+    };
+    segment.bytes().map(byte).collect()
 }
 
 fn page(observer: &Observer, place: &str, query: Option<&str>) -> Response {

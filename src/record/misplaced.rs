@@ -24,7 +24,8 @@ impl Unmatched {
             tracing::warn!(
                 target: "tower_influx",
                 "the first {UNMATCHED_BEFORE_WARNING} requests all had no route, so their points cannot be told apart: with axum \
-                 add the layer by `Router::layer` after the routes, elsewhere name routes with `MonitoringLayer::route`"
+                 add the layer by `Router::layer` after the routes; where only fallbacks and nested services answer, as with files, \
+                 and without axum, name routes with `MonitoringLayer::route`"
             );
         }
     }
@@ -34,7 +35,18 @@ impl Unmatched {
 pub(crate) fn count_detached() {
     DETACHED.add(1);
     static WARNED: AtomicBool = AtomicBool::new(false);
-    if !DISABLED.load(Ordering::Relaxed) && !WARNED.swap(true, Ordering::Relaxed) {
+    static TOLD: AtomicBool = AtomicBool::new(false);
+    if DISABLED.load(Ordering::Relaxed) {
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            tracing::info!(
+                target: "tower_influx",
+                "MonitoringData was taken where no monitored request is running: a monitor of this process is disabled, which \
+                 explains it if the handler is inside of its layer; otherwise the handler is outside of every layer"
+            );
+        }
+        return;
+    }
+    if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             target: "tower_influx",
             "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
