@@ -137,6 +137,12 @@ impl Entries {
         self.find(true, name).is_ok() || self.find(false, name).is_ok()
     }
 
+    /// The value of a field of this encoded name, as it is written.
+    pub(super) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
+        let entry = self.fields[self.find(false, name).ok()?];
+        Some(&self.arena[entry.key + 1..entry.end])
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.tags.is_empty() && self.fields.is_empty()
     }

@@ -79,6 +79,14 @@ impl Extras {
         changes
     }
 
+    /// Adds a number to a field.
+    pub(crate) fn add(&mut self, key: &'static str, value: Value<'_>, limits: &Limits) -> Changes {
+        match self.entries.sum(key, value) {
+            Some(sum) => self.field(key, sum, limits),
+            None => Changes { refused: 1, ..Changes::default() },
+        }
+    }
+
     /// Takes over the tags and fields of another container, as if they were set now.
     pub(crate) fn merge(&mut self, other: &Self, limits: &Limits) -> Changes {
         let mut changes = Changes::default();

@@ -1,8 +1,14 @@
 //! The tags and fields of one point, made to fit what the monitor has seen in all points before.
 
 use crate::{
-    line_protocol::{Changes, cursor::Entry, entries::Entries},
+    line_protocol::{
+        Changes, NAME_BYTES,
+        cursor::Entry,
+        entries::Entries,
+        escape::{self, EscapeContext},
+    },
     point::{
+        Value,
         schema::{OVERFLOW, REQUESTS},
         value::FieldType,
     },
@@ -13,6 +19,31 @@ use crate::{
 };
 
 impl Entries {
+    /// What a field holds with this number added to it; `None` where one of both is no number.
+    pub(super) fn sum(&self, key: &str, value: Value<'_>) -> Option<Value<'static>> {
+        let mut name = Vec::new();
+        escape::text(&mut name, key, EscapeContext::FieldKey, NAME_BYTES, &mut Changes::default());
+        let held = self.field_value(&name).map(|held| str::from_utf8(held).unwrap_or_default());
+        let integer = match value {
+            Value::None => return Some(Value::None),
+            Value::Integer(number) => Some(number),
+            Value::Unsigned(number) => Some(i64::try_from(number).unwrap_or(i64::MAX)),
+            Value::Float(_) => None,
+            _ => return None,
+        };
+        let float = match (integer, value) {
+            (Some(integer), _) => integer as f64,
+            (None, Value::Float(float)) => float,
+            (None, _) => return None,
+        };
+        let Some(held) = held else { return Some(integer.map_or(Value::Float(float), Value::Integer)) };
+        match (held.strip_suffix('i').map(str::parse::<i64>), integer) {
+            (Some(held), Some(integer)) => Some(Value::Integer(held.ok()?.saturating_add(integer))),
+            (Some(held), None) => Some(Value::Float(held.ok()? as f64 + float)),
+            (None, _) => Some(Value::Float(held.parse::<f64>().ok()? + float)),
+        }
+    }
+
     /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have. All names
     /// are looked up as they are encoded: different ones may become one in the database.
     #[inline]

@@ -24,6 +24,8 @@ pub(crate) struct FinishedRequest<'a> {
     pub(crate) started: u32,
     /// Whether somebody has asked for a point of this request.
     pub(crate) keep: bool,
+    /// Whether a handler has asked for no point of it.
+    pub(crate) skip: bool,
 }
 
 /// What a request asked for: its route without the method.

@@ -115,7 +115,8 @@ impl Recorder {
     #[inline]
     pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
-        if self.filter.as_ref().is_some_and(|filter| !filter.records(request.method, name)) {
+        let is_filtered = || self.filter.as_ref().is_some_and(|filter| !filter.records(request.method, name));
+        if request.skip || is_filtered() {
             if let Some(counter) = &self.counter {
                 counter.rollup.leave_out(request.started);
             }

@@ -2,8 +2,9 @@
 
 use std::fmt;
 
-use http::{Extensions, HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, Response, StatusCode};
 
+use super::route::Route;
 use crate::{
     point::error_code::ErrorCode,
     point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED, BODY_UNFINISHED},
@@ -42,6 +43,8 @@ pub enum BodyEnding {
 pub struct Outcome<'a> {
     ending: Ending,
     response: Option<ResponseHead<'a>>,
+    method: &'static str,
+    route: &'a Route,
 }
 
 #[derive(Debug)]
@@ -52,12 +55,28 @@ struct ResponseHead<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    pub(crate) fn response(status: StatusCode, headers: &'a HeaderMap, extensions: &'a Extensions) -> Self {
-        Self { ending: Ending::Response, response: Some(ResponseHead { status, headers, extensions }) }
+    pub(crate) fn response<B>(response: &'a Response<B>, method: &'static str, route: &'a Route) -> Self {
+        let head = ResponseHead {
+            status: response.status(),
+            headers: response.headers(),
+            extensions: response.extensions(),
+        };
+        Self { ending: Ending::Response, response: Some(head), method, route }
     }
 
-    pub(crate) fn without_response(ending: Ending) -> Self {
-        Self { ending, response: None }
+    pub(crate) fn without_response(ending: Ending, method: &'static str, route: &'a Route) -> Self {
+        Self { ending, response: None, method, route }
+    }
+
+    /// Returns the method of the request as the tag `route` has it: `OTHER` for one that is not of the standards.
+    pub fn method(&self) -> &'static str {
+        self.method
+    }
+
+    /// Returns the route of the request as it was known at the layer, without the method, such as `/items/{id}`. `None`
+    /// without one. What is known only further inside, below `nest_service`, is not seen here.
+    pub fn route(&self) -> Option<&'a str> {
+        (!self.route.is_unmatched()).then(|| self.route.as_str())
     }
 
     /// How the request left the layer.

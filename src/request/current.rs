@@ -162,15 +162,16 @@ impl Current {
             return;
         }
         // Never two slots locked at once: two requests that merge each other's data would wait for ever.
-        let (extras, error_code, keep) = {
+        let (extras, error_code, keep, skip) = {
             let other = other.lock();
-            (other.extras.clone(), other.error_code.clone(), other.keep)
+            (other.extras.clone(), other.error_code.clone(), other.keep, other.skip)
         };
         let own = self.slot();
         let mut own = own.lock();
         own.add(|own, limits| own.merge(&extras, limits));
         own.error_code = error_code.or(own.error_code.take());
         own.keep |= keep;
+        own.skip |= skip;
     }
 
     /// Whether this exchange, or one around it with the same request, is of the given monitor.

@@ -25,6 +25,7 @@ pub(crate) struct Contents {
     pub(crate) error_code: Option<ErrorCode>,
     /// Whether a handler wants the request to have a point, whatever the rule says.
     pub(crate) keep: bool,
+    pub(crate) skip: bool,
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
@@ -210,8 +211,9 @@ impl Contents {
     fn record(&mut self, recorder: &Recorder, finished: FinishedRequest<'_>, classified: Option<&ErrorCode>) {
         let mut finished: FinishedRequest<'_> = finished;
         let is_last = self.is_last(recorder);
-        let Self { extras, error_code, keep, route, request_id, .. } = self;
+        let Self { extras, error_code, keep, skip, route, request_id, .. } = self;
         finished.keep |= *keep;
+        finished.skip = *skip;
         // Never a longer one of another place: a handler may have sent the request on.
         if let Some(route) = route.as_ref().filter(|route| route.is_within(finished.resource.name)) {
             finished.resource = route.resource(recorder.number, finished.method);
@@ -232,6 +234,7 @@ impl Contents {
         self.extras.clear();
         self.error_code = None;
         self.keep = false;
+        self.skip = false;
         self.route = None;
         self.caller = None;
         self.sealed = false;

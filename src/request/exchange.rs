@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Extensions, Request, Response};
 
 use super::{
+    callbacks,
     classify::{BodyOutcome, Classification, Ending, Outcome},
     config::LayerConfig,
     current::{self, Current},
@@ -68,7 +69,12 @@ impl Exchange {
         }
         let resource = || route.resource(recorder.number, method);
         let started = recorder.request_started(!route.is_unmatched(), method, resource);
-        Some(Self { current: Some(current), start, stamp: clock::stamp(start), method, started, route })
+        let mut exchange =
+            Self { current: Some(current), start, stamp: clock::stamp(start), method, started, route };
+        if config.has_extras {
+            callbacks::on_request(&mut exchange, request);
+        }
+        Some(exchange)
     }
 
     /// Makes this exchange the thread's current one until the guard is told to [`leave`](Entered::leave). Dropped instead, by
@@ -90,8 +96,11 @@ impl Exchange {
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>) -> Option<Judged> {
         let execution_time = self.start.elapsed();
+        if self.config()?.has_extras {
+            callbacks::on_response(self, response);
+        }
         let current = self.current.as_mut()?;
-        let outcome = Outcome::response(response.status(), response.headers(), response.extensions());
+        let outcome = Outcome::response(response, self.method, &self.route);
         let classification = current.config.classify(&outcome);
         let error_code = take_extensions(current, response.extensions());
         if let Some(header) = RequestId::find(response.headers(), &current.config.request_id_header) {
@@ -105,6 +114,11 @@ impl Exchange {
             response.headers_mut().insert(name, id);
         }
         Some(Judged { classification, error_code, execution_time })
+    }
+
+    /// The data of the request, for what the layer itself adds.
+    pub(crate) fn data(&mut self) -> Option<MonitoringData> {
+        self.current.as_mut().map(|current| MonitoringData { slot: current.slot() })
     }
 
     pub(crate) fn config(&self) -> Option<&LayerConfig> {
@@ -129,6 +143,7 @@ impl Exchange {
             body,
             started: self.started,
             keep: judged.classification.keep,
+            skip: false,
         };
         match slot {
             None => {
@@ -152,7 +167,7 @@ impl Exchange {
     pub(crate) fn finish_without_response(&mut self, ending: Ending) {
         let execution_time = self.start.elapsed();
         let Some(config) = self.config() else { return };
-        let classification = config.classify(&Outcome::without_response(ending));
+        let classification = config.classify(&Outcome::without_response(ending, self.method, &self.route));
         self.finish(&Judged { classification, error_code: None, execution_time }, None);
     }
 }

@@ -2,13 +2,15 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderName, request::Parts};
+use http::{HeaderName, request::Parts, response};
 use tower::Layer;
 
 use super::{
     classify::Classifier,
     config::LayerConfig,
+    monitoring_data::MonitoringData,
     service::{MonitoringService, TrackBodyService},
+    trace_context::TraceIdSource,
 };
 use crate::{
     record::{misplaced, recorder::Recorder},
@@ -93,12 +95,89 @@ impl MonitoringLayer {
         self.with(|config| config.insert_data = insert)
     }
 
+    /// Calls a function with the head of each request, before the inner service sees it. What it adds to the
+    /// [`MonitoringData`](crate::MonitoringData) is in the request's points, as if a handler had added it.
+    ///
+    /// It runs on the request's path: keep it short. A panic costs what it would have added, and counts as
+    /// [`callback_panics`](crate::stats::RecorderStats::callback_panics). A second call replaces the function.
+    ///
+    /// # Cardinality
+    ///
+    /// What a client may choose belongs into a field. Values of tags are capped, as always.
+    ///
+    /// ```
+    /// # let monitor = tower_influx::Monitor::disabled();
+    /// let layer = monitor.layer().on_request(|parts, data| {
+    ///     data.field("user_agent", parts.headers.get("user-agent").and_then(|agent| agent.to_str().ok()));
+    /// });
+    /// ```
+    pub fn on_request<F>(self, function: F) -> Self
+    where
+        F: Fn(&Parts, &MonitoringData) + Send + Sync + 'static,
+    {
+        self.with_extras(|config| config.callbacks.on_request = Some(Arc::new(function)))
+    }
+
+    /// Calls a function with the head of each response, before it is judged, with the same rules as
+    /// [`on_request`](Self::on_request). A request that ends without a response has none.
+    ///
+    /// ```
+    /// # let monitor = tower_influx::Monitor::disabled();
+    /// let layer = monitor.layer().on_response(|parts, data| {
+    ///     data.tag("cache", parts.headers.get("x-cache").and_then(|cache| cache.to_str().ok()));
+    /// });
+    /// ```
+    pub fn on_response<F>(self, function: F) -> Self
+    where
+        F: Fn(&response::Parts, &MonitoringData) + Send + Sync + 'static,
+    {
+        self.with_extras(|config| config.callbacks.on_response = Some(Arc::new(function)))
+    }
+
+    /// Whether the points get the field `trace_id`, 32 hexadecimal digits, from the request's header `traceparent` (W3C Trace
+    /// Context). Defaults to false. A header that is not valid counts as
+    /// [`invalid_traces`](crate::stats::RecorderStats::invalid_traces), and its request gets no such field.
+    pub fn trace_id(self, from_header: bool) -> Self {
+        let source = if from_header { TraceIdSource::Header } else { TraceIdSource::None };
+        self.with_extras(|config| config.trace_id = source)
+    }
+
+    /// Takes the field `trace_id` from a function, such as one that asks OpenTelemetry for the current span. With `None` or 0
+    /// there is no such field.
+    ///
+    /// ```
+    /// # let monitor = tower_influx::Monitor::disabled();
+    /// # #[derive(Clone)] struct Trace(u128);
+    /// let layer = monitor.layer().trace_id_from(|parts| parts.extensions.get::<Trace>().map(|trace| trace.0));
+    /// ```
+    pub fn trace_id_from<F>(self, function: F) -> Self
+    where
+        F: Fn(&Parts) -> Option<u128> + Send + Sync + 'static,
+    {
+        self.with_extras(|config| config.trace_id = TraceIdSource::Function(Arc::new(function)))
+    }
+
+    /// Whether the points get the fields `request_bytes` and `response_bytes`: the sizes of the bodies as `content-length`
+    /// promises them, where it does. Defaults to false.
+    pub fn sizes(self, sizes: bool) -> Self {
+        self.with_extras(|config| config.sizes = sizes)
+    }
+
     /// Waits for the end of the response's body, and adds fields for the time to its last byte, for the bytes sent and for
     /// how it ended. The points are then written at that end; `execution_time` keeps its meaning, the time to the head.
     ///
     /// The response's body becomes a [`ResponseBody`](crate::ResponseBody).
     pub fn track_body(self) -> TrackBodyLayer {
         TrackBodyLayer { config: self.with(|config| config.track_body = true).config }
+    }
+
+    fn with_extras(self, change: impl FnOnce(&mut LayerConfig)) -> Self {
+        self.with(|config| {
+            change(config);
+            config.has_extras = config.sizes
+                || !config.callbacks.is_empty()
+                || !matches!(config.trace_id, TraceIdSource::None);
+        })
     }
 
     fn with(self, change: impl FnOnce(&mut LayerConfig)) -> Self {

@@ -2,6 +2,7 @@
 
 mod body;
 mod body_tracking;
+mod callbacks;
 pub(crate) mod catch_panic;
 pub mod classify;
 mod config;
@@ -22,6 +23,7 @@ mod route;
 mod route_cache;
 mod service;
 mod timer;
+mod trace_context;
 
 pub(crate) use route::{Route, lend_parts, method_name};
 pub use {

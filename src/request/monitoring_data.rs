@@ -80,6 +80,22 @@ impl MonitoringData {
         self.slot.lock().error_code = Some(code.into());
     }
 
+    /// Adds to a field: the field holds the sum of all that was added under the key, and what [`field`](Self::field) set before.
+    ///
+    /// Integers and floats add up, an integer and a float to a float; integers saturate. A [`Duration`](std::time::Duration)
+    /// adds its seconds. What is no number is left out and counted as a refused extra, and so is a number where the field
+    /// holds text.
+    pub fn add<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
+        let value = value.into();
+        self.slot.lock().add(|extras, limits| extras.add(key, value, limits));
+    }
+
+    /// Leaves this request out: it gets no point, neither in `requests` nor in `errors`, and is not counted in rollups, as if a
+    /// [filter](crate::settings::FilterSettings) named its route.
+    pub fn skip(&self) {
+        self.slot.lock().skip = true;
+    }
+
     /// Keeps this request: it gets a point of its own, whatever
     /// [`requests.keep`](crate::settings::RequestSettings::keep) says.
     pub fn keep(&self) {

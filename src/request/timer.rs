@@ -11,14 +11,26 @@ use pin_project_lite::pin_project;
 use crate::request::MonitoringData;
 
 impl MonitoringData {
-    /// Starts to time: when the returned guard is dropped, the seconds since now become the field `key`.
+    /// Starts to time: when the returned guard is dropped, the seconds since now become the field `key`. Of several times
+    /// under one key the last one counts: see [`add_timer`](Self::add_timer) for their sum.
     pub fn timer(&self, key: &'static str) -> Timer {
-        Timer::new(self.clone(), key)
+        Timer::new(self.clone(), key, false)
     }
 
-    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become the field `key`.
+    /// Starts to time as [`timer`](Self::timer) does, and adds the seconds to the field `key`.
+    pub fn add_timer(&self, key: &'static str) -> Timer {
+        Timer::new(self.clone(), key, true)
+    }
+
+    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become the field `key`. Of several
+    /// times under one key the last one counts: see [`add_time`](Self::add_time) for their sum.
     pub fn time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
-        Timed::new(self.clone(), key, future)
+        Timed::new(self.clone(), key, false, future)
+    }
+
+    /// Times a future as [`time`](Self::time) does, and adds the seconds to the field `key`, as for each of several queries.
+    pub fn add_time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
+        Timed::new(self.clone(), key, true, future)
     }
 }
 
@@ -28,12 +40,13 @@ impl MonitoringData {
 pub struct Timer {
     data: MonitoringData,
     key: &'static str,
+    adds: bool,
     start: Instant,
 }
 
 impl Timer {
-    pub(crate) fn new(data: MonitoringData, key: &'static str) -> Self {
-        Self { data, key, start: Instant::now() }
+    pub(crate) fn new(data: MonitoringData, key: &'static str, adds: bool) -> Self {
+        Self { data, key, adds, start: Instant::now() }
     }
 
     /// The time since the timer was made.
@@ -47,7 +60,12 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.data.field(self.key, self.start.elapsed().as_secs_f64());
+        let elapsed = self.start.elapsed();
+        if self.adds {
+            self.data.add(self.key, elapsed);
+        } else {
+            self.data.field(self.key, elapsed);
+        }
     }
 }
 
@@ -60,13 +78,14 @@ pin_project! {
         future: F,
         data: Option<MonitoringData>,
         key: &'static str,
+        adds: bool,
         timer: Option<Timer>,
     }
 }
 
 impl<F> Timed<F> {
-    pub(crate) fn new(data: MonitoringData, key: &'static str, future: F) -> Self {
-        Self { future, data: Some(data), key, timer: None }
+    pub(crate) fn new(data: MonitoringData, key: &'static str, adds: bool, future: F) -> Self {
+        Self { future, data: Some(data), key, adds, timer: None }
     }
 }
 
@@ -76,7 +95,7 @@ impl<F: Future> Future for Timed<F> {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         if let Some(data) = this.data.take() {
-            *this.timer = Some(Timer::new(data, this.key));
+            *this.timer = Some(Timer::new(data, this.key, *this.adds));
         }
         let result = this.future.poll(context);
         if result.is_ready() {

@@ -37,6 +37,8 @@ impl RecorderCounters {
             refused_extras: self.refused_extras.count(),
             excess_extras: self.excess_extras.count(),
             late_extras: self.late_extras.count(),
+            invalid_traces: self.invalid_traces.count(),
+            callback_panics: self.callback_panics.count(),
             type_conflicts: self.type_conflicts.count(),
             overflowed_tags: self.overflowed_tags.count(),
             detached: DETACHED.count(),
@@ -75,6 +77,10 @@ pub(crate) struct RecorderCounters {
     pub(crate) excess_extras: Counter,
     /// Extra tags and fields that came after their request had ended.
     pub(crate) late_extras: Counter,
+    /// Headers `traceparent` that are not valid.
+    pub(crate) invalid_traces: Counter,
+    /// Panics of functions given to `on_request` and `on_response`.
+    pub(crate) callback_panics: Counter,
     /// Tags and fields left out because the measurement has another type or kind under that name.
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.

@@ -79,6 +79,10 @@ pub struct RecorderStats {
     pub excess_extras: u64,
     /// Extra tags and fields that came after their request had ended.
     pub late_extras: u64,
+    /// Headers `traceparent` that are not valid, where trace ids are taken from them.
+    pub invalid_traces: u64,
+    /// Panics of functions given to `on_request` and `on_response`.
+    pub callback_panics: u64,
     /// Tags and fields left out because the measurement has another type or kind under that name.
     pub type_conflicts: u64,
     /// Tag values replaced by the overflow value.

@@ -8,6 +8,7 @@ mod bodies;
 mod bounds;
 mod chaos;
 mod client;
+mod context;
 mod documents;
 mod endings;
 mod examples;
@@ -32,5 +33,6 @@ mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
 mod values;
+mod waiting;
 mod wrong;
 mod zz_summary;

@@ -1,0 +1,239 @@
+//! What the layer adds by itself: traces, sizes and what callbacks tell; and sums and skipped requests.
+
+use std::time::Duration;
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Response, StatusCode},
+    routing::{get, post},
+};
+use tower::ServiceExt;
+use tower_influx::{
+    DataPoint, MonitoringData, MonitoringLayer, Settings,
+    classify::{Classification, Classifier, Outcome, StatusClassifier},
+    point::Value,
+};
+
+use crate::{
+    labels::{monitor, points},
+    support::watched::Watched,
+};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
+/// The points of requests with these headers through a layer, in order.
+async fn told(
+    build: impl Fn(MonitoringLayer) -> MonitoringLayer,
+    requests: Vec<axum::http::request::Builder>,
+) -> (Vec<DataPoint>, Watched) {
+    let (monitor, sink) = monitor(Settings::new("context"));
+    let watched = Watched { monitor, sink };
+    let app = Router::new()
+        .route("/", get(async || ([("content-length", "2")], "ok")).post(async || StatusCode::NOT_FOUND))
+        .layer(build(watched.layer()))
+        .with_state(());
+    for request in requests {
+        let request = request.body(Body::empty()).expect("a valid request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    let mut points = points(&watched.monitor, &watched.sink, "requests").await;
+    points.sort_by_key(tower_influx::Point::time);
+    (points, watched)
+}
+
+fn text<'a>(point: &'a DataPoint, key: &str) -> Option<&'a str> {
+    point.field(key).and_then(Value::as_str)
+}
+
+#[tokio::test]
+async fn the_trace_of_a_valid_header_is_on_both_points() {
+    let header = |value: String| Request::post("/").header("traceparent", value);
+    let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let twice = header(valid.clone()).header("traceparent", &valid);
+    let requests = vec![header(valid.clone()), header("00-0-0-00".to_owned()), Request::post("/"), twice];
+    let (points, watched) = told(|layer| layer.trace_id(true), requests).await;
+    let ids: Vec<_> = points.iter().map(|point| text(point, "trace_id")).collect();
+    assert_eq!(ids, [Some(TRACE), None, None, None]);
+    let errors = watched.sink.measurement("errors");
+    assert_eq!(errors.iter().filter(|error| text(error, "trace_id") == Some(TRACE)).count(), 1);
+    assert_eq!((errors.len(), watched.monitor.stats().recorder.invalid_traces), (4, 2));
+    // Off unless asked for.
+    let (points, watched) = told(|layer| layer, vec![header(valid), header("bad".to_owned())]).await;
+    assert!(points.iter().all(|point| point.field("trace_id").is_none()));
+    assert_eq!(watched.monitor.stats().recorder.invalid_traces, 0);
+}
+
+#[tokio::test]
+async fn a_function_tells_the_trace_otherwise() {
+    let from = |layer: MonitoringLayer| {
+        layer.trace_id_from(|parts| match parts.headers.get("x-trace")?.to_str().ok()? {
+            "panic" => panic!("in the function"),
+            number => number.parse().ok(),
+        })
+    };
+    let request = |trace: &str| Request::get("/").header("x-trace", trace);
+    let requests = vec![request("255"), request("0"), request("panic"), Request::get("/")];
+    let (points, _) = told(from, requests).await;
+    let ids: Vec<_> = points.iter().map(|point| text(point, "trace_id").map(str::to_owned)).collect();
+    assert_eq!(ids, [Some(format!("{:032x}", 255)), None, None, None]);
+}
+
+#[tokio::test]
+async fn sizes_are_what_the_heads_promise() {
+    let sized = |length: &str| Request::get("/").header("content-length", length);
+    let requests = vec![sized("12"), sized("twelve"), Request::get("/"), sized("18446744073709551615")];
+    let (points, _) = told(|layer| layer.sizes(true), requests).await;
+    let sizes: Vec<_> =
+        points.iter().map(|point| point.field("request_bytes").and_then(Value::as_i64)).collect();
+    assert_eq!(sizes, [Some(12), None, None, Some(i64::MAX)]);
+    assert!(points.iter().all(|point| point.field("response_bytes") == Some(&Value::Integer(2))));
+}
+
+#[tokio::test]
+async fn callbacks_add_to_the_points_and_a_panic_costs_only_what_they_add() {
+    let build = |layer: MonitoringLayer| {
+        layer
+            .on_request(|parts, data| {
+                assert!(MonitoringData::current().is_some(), "it is called as a part of the request");
+                data.tag("plan", parts.headers.get("x-plan").and_then(|plan| plan.to_str().ok()));
+                assert!(!parts.headers.contains_key("x-panic"), "on purpose");
+                data.field("agent", parts.headers.get("user-agent").and_then(|agent| agent.to_str().ok()));
+            })
+            .on_response(|parts, data| {
+                data.field("status", parts.status);
+                assert_ne!(parts.status, StatusCode::NOT_FOUND, "on purpose");
+                data.field("length", parts.headers.len());
+            })
+    };
+    let requests = vec![
+        Request::get("/").header("x-plan", "gold").header("user-agent", "test"),
+        Request::get("/").header("x-panic", "yes").header("x-plan", "free"),
+        Request::post("/"),
+    ];
+    let (points, watched) = told(build, requests).await;
+    let told: Vec<_> = points
+        .iter()
+        .map(|point| (point.tag("plan"), text(point, "agent"), point.field("status").and_then(Value::as_i64)))
+        .collect();
+    assert_eq!(
+        told,
+        [(Some("gold"), Some("test"), Some(200)), (Some("free"), None, Some(200)), (None, None, Some(404)),]
+    );
+    assert!(points[0].field("length").is_some() && points[2].field("length").is_none());
+    assert_eq!(watched.monitor.stats().recorder.callback_panics, 2);
+}
+
+#[tokio::test]
+async fn a_callback_sees_the_request_and_the_response_and_changes_neither() {
+    let build = |layer: MonitoringLayer| layer.on_request(|_, _| ()).on_response(|_, _| ());
+    let watched = Watched::start("context");
+    let echo = async |request: Request| {
+        let header = request.headers()["x-own"].clone();
+        Response::builder()
+            .status(StatusCode::ACCEPTED)
+            .header("x-own", header)
+            .body(request.into_body())
+            .expect("a response")
+    };
+    let app = Router::new().route("/", post(echo)).layer(build(watched.layer()).track_body());
+    let request =
+        Request::post("/").header("x-own", "kept").body(Body::from("body")).expect("a valid request");
+    let response = app.oneshot(request).await.expect("axum never fails");
+    assert_eq!(
+        (response.status(), &response.headers()["x-own"]),
+        (StatusCode::ACCEPTED, &"kept".parse().expect("a value"))
+    );
+    assert_eq!(axum::body::to_bytes(response.into_body(), 100).await.expect("a body"), "body");
+    watched.expect(&["POST:/ 202 complete"], &[]).await;
+}
+
+#[tokio::test]
+async fn values_that_are_added_sum_up() {
+    let (monitor, sink) = monitor(Settings::new("context"));
+    let handler = async |data: MonitoringData| {
+        for _ in 0..3 {
+            data.add("hits", 1);
+            data.add("db_time", Duration::from_millis(20));
+            data.add("mixed", 1);
+            data.add("largest", i64::MAX);
+            data.add("nothing", None::<i64>);
+            data.add_time("waited", async {}).await;
+            drop(data.add_timer("timed"));
+        }
+        data.add("mixed", 0.5);
+        data.field("text", "text");
+        data.add("text", 1);
+        data.add("hits", "one");
+        data.field("set", 5);
+        data.add("set", 2_u8);
+        data.add("route", 1);
+        data.tag("tag", "x");
+        data.add("tag", 1);
+    };
+    let app: Router = Router::new().route("/", get(handler)).layer(monitor.layer());
+    app.oneshot(Request::new(Body::empty())).await.expect("axum never fails");
+    let point = &points(&monitor, &sink, "requests").await[0];
+    for (key, expected) in [
+        ("hits", Some(Value::Integer(3))),
+        ("db_time", Some(Value::Float(0.06))),
+        ("mixed", Some(Value::Float(3.5))),
+        ("largest", Some(Value::Integer(i64::MAX))),
+        ("nothing", None),
+        ("text", Some(Value::from("text"))),
+        ("set", Some(Value::Integer(7))),
+        ("tag", None),
+    ] {
+        assert_eq!(point.field(key), expected.as_ref(), "{key}");
+    }
+    for key in ["waited", "timed"] {
+        assert!(point.field(key).and_then(Value::as_f64).is_some_and(|time| time > 0.0), "{key}");
+    }
+    assert_eq!(point.tag("tag"), Some("x"));
+    // The text that no number is added to, the text that is none, a reserved name, and the name of a tag.
+    assert_eq!(monitor.stats().recorder.refused_extras, 4);
+}
+
+#[tokio::test]
+async fn a_request_that_is_skipped_has_no_point() {
+    let watched = Watched::start("context");
+    let app = Router::new()
+        .route("/skip", get(async |data: MonitoringData| data.skip()))
+        .route(
+            "/fail",
+            get(async |data: MonitoringData| {
+                data.skip();
+                StatusCode::NOT_FOUND
+            }),
+        )
+        .route("/keep", get(async |_: MonitoringData| ()))
+        .layer(watched.layer())
+        .with_state(());
+    for path in ["/skip", "/fail", "/keep", "/skip", "/keep"] {
+        let request = Request::get(path).body(Body::empty()).expect("a valid request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    watched.expect(&["GET:/keep 200", "GET:/keep 200"], &[]).await;
+}
+
+#[tokio::test]
+async fn a_classifier_sees_method_and_route() {
+    let watched = Watched::start("context");
+    let classifier = |outcome: &Outcome<'_>| match (outcome.method(), outcome.route(), outcome.status()) {
+        ("GET", Some("/items/{id}"), status @ StatusCode::NOT_FOUND) => Classification::success(status),
+        (_, None, status) => Classification::success(status),
+        _ => StatusClassifier.classify(outcome),
+    };
+    let app = Router::new()
+        .route("/items/{id}", get(async || StatusCode::NOT_FOUND).post(async || StatusCode::NOT_FOUND))
+        .layer(watched.layer().classifier(classifier))
+        .with_state(());
+    for (method, path) in [("GET", "/items/7"), ("POST", "/items/7"), ("GET", "/nowhere")] {
+        let request =
+            Request::builder().method(method).uri(path).body(Body::empty()).expect("a valid request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    let requests = ["GET:/items/{id} 404", "GET:unmatched 404", "POST:/items/{id} 404"];
+    watched.expect(&requests, &["POST:/items/{id} 404 404"]).await;
+}

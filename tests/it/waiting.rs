@@ -1,0 +1,59 @@
+//! Time that requests spend waiting, and links of the page below a path with a parameter.
+
+use std::{convert::Infallible, time::Duration};
+
+use crate::support::watched::Watched;
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{Response, StatusCode},
+};
+use tower::{
+    ServiceBuilder, ServiceExt,
+    layer::layer_fn,
+    limit::{ConcurrencyLimit, GlobalConcurrencyLimitLayer},
+    service_fn,
+};
+
+/// As docs/requests.md says it: the wait is a part of the request.
+#[tokio::test(start_paused = true)]
+async fn a_wait_for_a_limit_inside_counts_where_it_is_moved_into_the_request() {
+    let watched = Watched::start("waiting");
+    let slow = service_fn(async |_: Request| {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        Ok::<_, Infallible>(Response::new(Body::empty()))
+    });
+    let service = ServiceBuilder::new()
+        .layer(watched.layer())
+        .layer(layer_fn(|inner: ConcurrencyLimit<_>| {
+            service_fn(move |request| inner.clone().oneshot(request))
+        }))
+        .layer(GlobalConcurrencyLimitLayer::new(1))
+        .service(slow);
+    let first = tokio::spawn(service.clone().oneshot(Request::new(Body::empty())));
+    tokio::task::yield_now().await;
+    let leaving = (0..9).map(|_| service.clone().oneshot(Request::new(Body::empty())));
+    let leaving = leaving.map(|request| tokio::time::timeout(Duration::from_millis(250), request));
+    let left = futures_util::future::join_all(leaving).await;
+    assert!(left.iter().all(Result::is_err));
+    assert_eq!(first.await.expect("no panic").expect("it answers").status(), StatusCode::OK);
+    let requests: Vec<_> = ["GET:unmatched 200"].into_iter().chain(["GET:unmatched 499"; 9]).collect();
+    watched.expect(&requests, &["GET:unmatched 499 cancelled"; 9]).await;
+}
+
+#[tokio::test]
+async fn the_live_page_below_a_parameter_links_to_what_was_asked_for() {
+    let watched = Watched::start("live");
+    let page = tower_influx::live::router(&watched.monitor);
+    let app: Router = Router::new().nest("/monitoring/{tenant}", page);
+    for (path, link) in
+        [("/monitoring/acme", "acme/style.css"), ("/monitoring/a%20%22b", "a%20%22b/style.css")]
+    {
+        let request = Request::get(path).body(Body::empty()).expect("a valid request");
+        let response = app.clone().oneshot(request).await.expect("axum never fails");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        let html = String::from_utf8_lossy(&body);
+        assert!(html.contains(&format!("\"{link}\"")) && !html.contains("{tenant}"), "{path}");
+    }
+}
