@@ -10,72 +10,75 @@ use http::{
 };
 
 use super::{
-    catch_panic::catch_panic, exchange::Exchange, monitoring_data::MonitoringData, route::lend_parts,
+    catch_panic::catch_panic, monitoring_data::MonitoringData, route::lend_parts,
+    trace_context::TraceIdSource,
 };
+use crate::stats::RecorderCounters;
 
-/// Functions that the layer was given.
+/// All that a layer was asked to add.
 #[derive(Clone, Default)]
-pub(crate) struct Callbacks {
+pub(crate) struct LayerExtras {
     pub(crate) on_request: Option<Arc<OnRequest>>,
     pub(crate) on_response: Option<Arc<OnResponse>>,
+    pub(crate) trace_id: TraceIdSource,
+    pub(crate) sizes: bool,
 }
 
 type OnRequest = dyn Fn(&request::Parts, &MonitoringData) + Send + Sync;
 type OnResponse = dyn Fn(&response::Parts, &MonitoringData) + Send + Sync;
 
-impl Callbacks {
+impl LayerExtras {
     pub(crate) fn is_empty(&self) -> bool {
-        self.on_request.is_none() && self.on_response.is_none()
+        let Self { on_request, on_response, trace_id, sizes } = self;
+        on_request.is_none() && on_response.is_none() && matches!(trace_id, TraceIdSource::None) && !sizes
     }
-}
 
-impl fmt::Debug for Callbacks {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Callbacks").finish_non_exhaustive()
-    }
-}
-
-/// Adds what is known when the request begins.
-#[inline(never)]
-pub(crate) fn on_request<B>(exchange: &mut Exchange, request: &mut Request<B>) {
-    let Some((data, config)) = exchange.data().zip(exchange.config().cloned()) else { return };
-    let Some(recorder) = &config.recorder else { return };
-    // As a part of the request: the function may look for its data, too.
-    let entered = exchange.enter();
-    data.field(TRACE_ID, config.trace_id.of(request, &recorder.counters));
-    if config.sizes {
-        data.field(REQUEST_BYTES, content_length(request.headers()));
-    }
-    if let Some(function) = &config.callbacks.on_request {
+    /// Adds what is known when the request begins.
+    pub(crate) fn of_request<B>(
+        &self,
+        request: &mut Request<B>,
+        data: &MonitoringData,
+        counters: &RecorderCounters,
+    ) {
+        data.field(TRACE_ID, self.trace_id.of(request, counters));
+        if self.sizes {
+            data.field(REQUEST_BYTES, content_length(request.headers()));
+        }
+        let Some(function) = &self.on_request else { return };
         let called = lend_parts(request, |parts| {
-            function(parts, &data);
+            function(parts, data);
             Some(())
         });
         if called.is_none() {
-            recorder.counters.callback_panics.add(1);
+            counters.callback_panics.add(1);
         }
     }
-    entered.leave();
-}
 
-/// Adds what is known with the head of the response.
-#[inline(never)]
-pub(crate) fn on_response<B>(exchange: &mut Exchange, response: &mut Response<B>) {
-    let Some((data, config)) = exchange.data().zip(exchange.config().cloned()) else { return };
-    let entered = exchange.enter();
-    if config.sizes {
-        data.field(RESPONSE_BYTES, content_length(response.headers()));
-    }
-    if let Some(function) = &config.callbacks.on_response {
+    /// Adds what is known with the head of the response.
+    pub(crate) fn of_response<B>(
+        &self,
+        response: &mut Response<B>,
+        data: &MonitoringData,
+        counters: &RecorderCounters,
+    ) {
+        if self.sizes {
+            data.field(RESPONSE_BYTES, content_length(response.headers()));
+        }
+        let Some(function) = &self.on_response else { return };
         let (mut parts, ()) = Response::new(()).into_parts();
         swap(&mut parts, response);
-        let called = catch_panic(|| function(&parts, &data));
+        let called = catch_panic(|| function(&parts, data));
         swap(&mut parts, response);
-        if let (None, Some(recorder)) = (called, &config.recorder) {
-            recorder.counters.callback_panics.add(1);
+        if called.is_none() {
+            counters.callback_panics.add(1);
         }
     }
-    entered.leave();
+}
+
+impl fmt::Debug for LayerExtras {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("LayerExtras").finish_non_exhaustive()
+    }
 }
 
 fn swap<B>(parts: &mut Parts, response: &mut Response<B>) {

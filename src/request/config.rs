@@ -11,11 +11,10 @@ use std::{
 use http::HeaderName;
 
 use super::{
-    callbacks::Callbacks,
+    callbacks::LayerExtras,
     catch_panic::catch_panic,
     classify::{BodyOutcome, Classification, Classifier, Outcome, StatusClassifier},
     route::RouteFunction,
-    trace_context::TraceIdSource,
 };
 use crate::record::recorder::Recorder;
 
@@ -30,11 +29,7 @@ pub(crate) struct LayerConfig {
     pub(crate) propagate_request_id: bool,
     pub(crate) insert_data: bool,
     pub(crate) track_body: bool,
-    /// Whether any of the three below is there.
-    pub(crate) has_extras: bool,
-    pub(crate) callbacks: Callbacks,
-    pub(crate) trace_id: TraceIdSource,
-    pub(crate) sizes: bool,
+    pub(crate) extras: Option<Arc<LayerExtras>>,
     /// `None` is [`StatusClassifier`], without a call through a table.
     pub(crate) classifier: Option<Arc<dyn Classifier>>,
     pub(crate) route: Option<RouteFunction>,
@@ -49,10 +44,7 @@ impl LayerConfig {
             propagate_request_id: false,
             insert_data: false,
             track_body: false,
-            has_extras: false,
-            callbacks: Callbacks::default(),
-            trace_id: TraceIdSource::default(),
-            sizes: false,
+            extras: None,
             classifier: None,
             route: None,
         }

@@ -9,7 +9,11 @@ use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 use http::{HeaderValue, Request};
 
 use super::{config::LayerConfig, data::RequestData, identity::Identity, route::Route};
-use crate::{record::recorder::Recorder, request::RequestId, sync::sharded_arc::ShardedArc};
+use crate::{
+    record::recorder::Recorder,
+    request::{MonitoringData, RequestId},
+    sync::sharded_arc::ShardedArc,
+};
 
 /// What the extractor finds: whose request is running, and the slot of its extras once there is one.
 ///
@@ -66,6 +70,16 @@ pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
         cell.set(ManuallyDrop::new(Some(current)));
         Some(result)
     })
+}
+
+impl MonitoringData {
+    /// The data of the request that this thread is working on right now, if a monitored one is.
+    ///
+    /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the task: a spawned task is
+    /// polled outside of its request.
+    pub fn current() -> Option<Self> {
+        with(|current| Self { slot: current.slot() })
+    }
 }
 
 impl Current {

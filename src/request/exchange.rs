@@ -1,11 +1,11 @@
 //! One request on its way through the layer, from its start to its end, which is recorded exactly once.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use http::{Extensions, Request, Response};
 
 use super::{
-    callbacks,
+    callbacks::LayerExtras,
     classify::{BodyOutcome, Classification, Ending, Outcome},
     config::LayerConfig,
     current::{self, Current},
@@ -18,7 +18,7 @@ use crate::{
     clock::{self, MonotonicInstant},
     line_protocol::{BodyFields, Id},
     point::error_code::ErrorCode,
-    record::recorder::FinishedRequest,
+    record::recorder::{FinishedRequest, Recorder},
     request::{MonitoringData, RequestId},
     sync::sharded_arc::ShardedArc,
 };
@@ -71,8 +71,8 @@ impl Exchange {
         let started = recorder.request_started(!route.is_unmatched(), method, resource);
         let mut exchange =
             Self { current: Some(current), start, stamp: clock::stamp(start), method, started, route };
-        if config.has_extras {
-            callbacks::on_request(&mut exchange, request);
+        if config.extras.is_some() {
+            exchange.add_of_request(request);
         }
         Some(exchange)
     }
@@ -96,8 +96,8 @@ impl Exchange {
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>) -> Option<Judged> {
         let execution_time = self.start.elapsed();
-        if self.config()?.has_extras {
-            callbacks::on_response(self, response);
+        if self.config()?.extras.is_some() {
+            self.add_of_response(response);
         }
         let current = self.current.as_mut()?;
         let outcome = Outcome::response(response, self.method, &self.route);
@@ -116,9 +116,28 @@ impl Exchange {
         Some(Judged { classification, error_code, execution_time })
     }
 
-    /// The data of the request, for what the layer itself adds.
-    pub(crate) fn data(&mut self) -> Option<MonitoringData> {
-        self.current.as_mut().map(|current| MonitoringData { slot: current.slot() })
+    /// As a part of the request: a function of the application may look for its data, too.
+    #[inline(never)]
+    fn add_of_request<B>(&mut self, request: &mut Request<B>) {
+        let Some((extras, recorder, data)) = self.extras() else { return };
+        let entered = self.enter();
+        extras.of_request(request, &data, &recorder.counters);
+        entered.leave();
+    }
+
+    #[inline(never)]
+    fn add_of_response<B>(&mut self, response: &mut Response<B>) {
+        let Some((extras, recorder, data)) = self.extras() else { return };
+        let entered = self.enter();
+        extras.of_response(response, &data, &recorder.counters);
+        entered.leave();
+    }
+
+    /// What the layer itself adds, and to what.
+    fn extras(&mut self) -> Option<(Arc<LayerExtras>, Arc<Recorder>, MonitoringData)> {
+        let current = self.current.as_mut()?;
+        let (extras, recorder) = (current.config.extras.clone()?, current.config.recorder.clone()?);
+        Some((extras, recorder, MonitoringData { slot: current.slot() }))
     }
 
     pub(crate) fn config(&self) -> Option<&LayerConfig> {

@@ -6,6 +6,7 @@ use http::{HeaderName, request::Parts, response};
 use tower::Layer;
 
 use super::{
+    callbacks::LayerExtras,
     classify::Classifier,
     config::LayerConfig,
     monitoring_data::MonitoringData,
@@ -115,7 +116,7 @@ impl MonitoringLayer {
     where
         F: Fn(&Parts, &MonitoringData) + Send + Sync + 'static,
     {
-        self.with_extras(|config| config.callbacks.on_request = Some(Arc::new(function)))
+        self.with_extras(|extras| extras.on_request = Some(Arc::new(function)))
     }
 
     /// Calls a function with the head of each response, before it is judged, with the same rules as
@@ -131,7 +132,7 @@ impl MonitoringLayer {
     where
         F: Fn(&response::Parts, &MonitoringData) + Send + Sync + 'static,
     {
-        self.with_extras(|config| config.callbacks.on_response = Some(Arc::new(function)))
+        self.with_extras(|extras| extras.on_response = Some(Arc::new(function)))
     }
 
     /// Whether the points get the field `trace_id`, 32 hexadecimal digits, from the request's header `traceparent` (W3C Trace
@@ -139,7 +140,7 @@ impl MonitoringLayer {
     /// [`invalid_traces`](crate::stats::RecorderStats::invalid_traces), and its request gets no such field.
     pub fn trace_id(self, from_header: bool) -> Self {
         let source = if from_header { TraceIdSource::Header } else { TraceIdSource::None };
-        self.with_extras(|config| config.trace_id = source)
+        self.with_extras(|extras| extras.trace_id = source)
     }
 
     /// Takes the field `trace_id` from a function, such as one that asks OpenTelemetry for the current span. With `None` or 0
@@ -154,13 +155,13 @@ impl MonitoringLayer {
     where
         F: Fn(&Parts) -> Option<u128> + Send + Sync + 'static,
     {
-        self.with_extras(|config| config.trace_id = TraceIdSource::Function(Arc::new(function)))
+        self.with_extras(|extras| extras.trace_id = TraceIdSource::Function(Arc::new(function)))
     }
 
     /// Whether the points get the fields `request_bytes` and `response_bytes`: the sizes of the bodies as `content-length`
     /// promises them, where it does. Defaults to false.
     pub fn sizes(self, sizes: bool) -> Self {
-        self.with_extras(|config| config.sizes = sizes)
+        self.with_extras(|extras| extras.sizes = sizes)
     }
 
     /// Waits for the end of the response's body, and adds fields for the time to its last byte, for the bytes sent and for
@@ -171,12 +172,11 @@ impl MonitoringLayer {
         TrackBodyLayer { config: self.with(|config| config.track_body = true).config }
     }
 
-    fn with_extras(self, change: impl FnOnce(&mut LayerConfig)) -> Self {
+    fn with_extras(self, change: impl FnOnce(&mut LayerExtras)) -> Self {
         self.with(|config| {
-            change(config);
-            config.has_extras = config.sizes
-                || !config.callbacks.is_empty()
-                || !matches!(config.trace_id, TraceIdSource::None);
+            let mut extras = config.extras.as_deref().cloned().unwrap_or_default();
+            change(&mut extras);
+            config.extras = (!extras.is_empty()).then(|| Arc::new(extras));
         })
     }
 

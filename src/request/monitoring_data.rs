@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use crate::{
     point::{Value, error_code::ErrorCode},
-    request::{current, data::RequestData, request_id::RequestId},
+    request::{data::RequestData, request_id::RequestId},
 };
 
 /// Extra tags and fields for the points of the request that is being handled.
@@ -52,14 +52,6 @@ impl MonitoringData {
     /// layer, or of a response, inside of it.
     pub fn new() -> Self {
         Self { slot: RequestData::without_owner() }
-    }
-
-    /// The data of the request that this thread is working on right now, if a monitored one is.
-    ///
-    /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the task: a spawned task is
-    /// polled outside of its request.
-    pub fn current() -> Option<Self> {
-        current::with(|current| Self { slot: current.slot() })
     }
 
     /// Adds a tag: indexed, stored as text. `None` adds nothing.
