@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{Router, routing::get};
@@ -77,8 +77,11 @@ async fn at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted() {
     let loading = tokio::spawn(load(serve(&monitor).await, Arc::clone(&stop)));
     sleep(third).await;
     influx.kill();
-    for _ in 0..10 {
-        sleep(third / 10).await;
+    // On a slow machine until memory has been too small.
+    let began = Instant::now();
+    while began.elapsed() < third || monitor.stats().ledger.dropped_total() == 0 {
+        assert!(began.elapsed() < third + Duration::from_secs(60), "memory is never full");
+        sleep(Duration::from_millis(100)).await;
         let stats = monitor.stats();
         assert!(stats.balances(), "{stats} {:?}", stats.rollup);
     }
@@ -97,7 +100,6 @@ async fn at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted() {
     let dropped = stats.ledger.dropped_total();
     live::say(&format!("{answered} requests, {counted} counted, {stored} stored, {dropped} points dropped"));
     assert_eq!(counted, answered);
-    assert!(dropped > 0, "the outage was to be longer than the memory: {stats}");
     // Not equal: what the server has stored just before it was killed may have been dropped here, unanswered.
     assert!(stored + dropped >= answered, "{stats}");
 }
