@@ -6,7 +6,7 @@ use axum::{Router, body::Body, http::StatusCode, routing::get};
 use http::{Request, Response};
 use http_body_util::BodyExt;
 use tower::{Layer, Service, ServiceExt};
-use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings, sink::MemorySink};
+use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings, settings::KeepRequests, sink::MemorySink};
 
 #[derive(Clone)]
 struct Nothing;
@@ -100,6 +100,31 @@ async fn the_layer_allocates_nothing_of_its_own() {
         assert_eq!(with, without, "allocations of {path}, against {like} under a layer that does nothing");
     }
     monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Also when intervals end: what a request counts in is there from the interval before.
+#[tokio::test]
+async fn rollups_allocate_nothing_for_a_request() {
+    for keep in [KeepRequests::All, KeepRequests::Failed, KeepRequests::None] {
+        let mut settings = Settings::new("alloc");
+        settings.rollup.interval = Some(Duration::from_secs(10));
+        settings.rollup.tags = vec!["tenant".to_owned()];
+        settings.requests.keep = keep;
+        let monitor = Monitor::builder(settings).sink(MemorySink::new()).start().expect("settings are right");
+        let nothing = routes().layer(Nothing).with_state(());
+        let monitored = routes().layer(monitor.layer()).with_state(());
+        for (path, like) in
+            [("/plain", "/plain"), ("/tagged", "/method"), ("/failed", "/failed"), ("/coded", "/coded")]
+        {
+            let without = allocations(nothing.clone(), like).await;
+            for _ in 0..3 {
+                let with = allocations(monitored.clone(), path).await;
+                assert_eq!(with, without, "{path} with {keep:?}");
+                monitor.flush().await.expect("runs");
+            }
+        }
+        monitor.shutdown(Duration::from_secs(5)).await;
+    }
 }
 
 #[tokio::test]
