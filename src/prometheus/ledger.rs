@@ -18,6 +18,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
         ("points_written", "Points that the server has taken", ledger.written),
         ("points_invalid", "Points that could not be stored", recorder.invalid),
         ("points_refused", "Points not taken: memory was full, or the monitor shut down", refused(stats)),
+        ("requests_filtered", "Requests that the filter left out", recorder.filtered),
         ("points_resent", "Points sent more than once, each time counted", delivery.resent),
     ];
     for (name, help, count) in counters {

@@ -115,8 +115,7 @@ impl Recorder {
     #[inline]
     pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
-        let is_filtered = || self.filter.as_ref().is_some_and(|filter| !filter.records(request.method, name));
-        if request.skip || is_filtered() {
+        if request.skip || self.is_filtered(request.method, name) {
             if let Some(counter) = &self.counter {
                 counter.rollup.leave_out(request.started);
             }
@@ -213,6 +212,16 @@ impl Recorder {
             }),
         }
         keep_scratch(space);
+    }
+
+    /// Returns whether the filter leaves a request out, which is counted.
+    #[inline]
+    fn is_filtered(&self, method: &str, resource: &str) -> bool {
+        let is_filtered = self.filter.as_ref().is_some_and(|filter| !filter.records(method, resource));
+        if is_filtered {
+            self.counters.filtered.add(1);
+        }
+        is_filtered
     }
 
     #[inline(never)]

@@ -42,6 +42,7 @@ impl RecorderCounters {
             type_conflicts: self.type_conflicts.count(),
             overflowed_tags: self.overflowed_tags.count(),
             detached: DETACHED.count(),
+            filtered: self.filtered.count(),
             ..RecorderStats::default()
         }
     }
@@ -85,6 +86,8 @@ pub(crate) struct RecorderCounters {
     pub(crate) type_conflicts: Counter,
     /// Tag values replaced by the overflow value.
     pub(crate) overflowed_tags: Counter,
+    /// Requests that the filter left out.
+    pub(crate) filtered: Counter,
 }
 
 #[cfg(test)]

@@ -89,6 +89,8 @@ pub struct RecorderStats {
     pub overflowed_tags: u64,
     /// `MonitoringData` taken where no monitored request was running.
     pub detached: u64,
+    /// Requests that [`filter`](crate::settings::FilterSettings) left out.
+    pub filtered: u64,
 }
 
 /// The state of delivery and what was done so far.

@@ -102,6 +102,17 @@ fn check_route(name: &str, entry: &str) -> Result<(), Error> {
         let remedy = "write `METHOD:/template`, such as `GET:/items/{id}`, or `/template` for every method";
         return refuse(remedy.to_owned());
     }
+    // A template may end with a parameter for the rest of a path, such as `{*rest}`.
+    let literal = template.strip_suffix('*').unwrap_or(template).replace("{*", "{");
+    if literal.contains('*') {
+        let prefix = template.split(['*', '{']).next().unwrap_or_default();
+        let start = method.map(|method| format!("{method}:")).unwrap_or_default();
+        let remedy = format!(
+            "a `*` stands for the rest of a template, and only at its end; write `{}*`",
+            shown(&format!("{start}{prefix}"))
+        );
+        return refuse(remedy);
+    }
     let Some(method) = method else { return Ok(()) };
     if METHODS.contains(&method) {
         return Ok(());

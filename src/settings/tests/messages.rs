@@ -260,6 +260,16 @@ fn names() {
                 "filter.allow = ['/a', 'GET:items']",
                 &format!("setting `filter.allow[1]` is `GET:items`: {route}"),
             ),
+            (
+                "filter.allow = ['/api/**']",
+                "setting `filter.allow[0]` is `/api/**`: a `*` stands for the rest of a template, and only at its end; write \
+                 `/api/*`",
+            ),
+            (
+                "filter.ignore = ['GET:/a/*/b']",
+                "setting `filter.ignore[0]` is `GET:/a/*/b`: a `*` stands for the rest of a template, and only at its end; \
+                 write `GET:/a/*`",
+            ),
             ("filter.allow = ['GET /items']", &format!("setting `filter.allow[0]` is `GET /items`: {route}")),
             (
                 "filter.allow = ['get:/items']",
