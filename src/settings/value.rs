@@ -26,8 +26,9 @@ impl Given {
 
 /// Text. A whole number is taken for it, since some readers of environments make numbers of all that looks like one.
 pub(super) fn text(given: Given) -> Result<String, Error> {
-    match given.node {
-        Node::Text(text) => Ok(text),
+    match &given.node {
+        Node::Text(text) if has_variable(text) => Err(given.refuse(UNRESOLVED)),
+        Node::Text(text) => Ok(text.clone()),
         Node::Integer(number) => Ok(number.to_string()),
         // Not as it was written: 1.10 would become 1.1, and yes would become true.
         Node::Boolean(_) | Node::Float(_) => Err(given.refuse("it must be text; write it in quotes")),
@@ -38,6 +39,10 @@ pub(super) fn text(given: Given) -> Result<String, Error> {
 /// Text that is never printed. Numbers are refused: `007` would have become 7, and be refused by the server much later.
 pub(super) fn secret(given: Given) -> Result<Token, Error> {
     match given.node {
+        // A secret may hold any characters: only one that is nothing but a variable is none.
+        Node::Text(text) if text.split(' ').next_back().is_some_and(is_variable) => {
+            Err(Error::setting_without_value(&given.name, UNRESOLVED))
+        }
         Node::Text(text) => Ok(Token::new(text)),
         _ => Err(given.refuse_unseen("write it as text, in quotes")),
     }
@@ -91,6 +96,9 @@ pub(super) fn word<T: Clone>(given: Given, words: &[(&str, T)]) -> Result<T, Err
 pub(super) fn texts(given: Given) -> Result<Vec<String>, Error> {
     let Given { name, node } = given;
     match node {
+        Node::Text(text) if has_variable(&text) => {
+            Err(Given { name, node: Node::Text(text) }.refuse(UNRESOLVED))
+        }
         Node::Text(text) => {
             Ok(text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect())
         }
@@ -130,6 +138,26 @@ pub(super) fn digits(text: &str) -> Option<u64> {
     if all_digits { text.parse().ok() } else { None }
 }
 
+/// Returns whether a `${NAME}` is in it, which somebody expected to be replaced. All replicas would
+/// store the same text, or write to a server of that name.
+fn has_variable(text: &str) -> bool {
+    text.match_indices("${").any(|(start, _)| starts_with_variable(&text[start..]).is_some())
+}
+
+/// Returns whether it is one `${NAME}` and nothing else.
+fn is_variable(text: &str) -> bool {
+    starts_with_variable(text).is_some_and(|rest| rest.is_empty())
+}
+
+/// Returns what comes after a `${NAME}`, or a `${NAME:-default}` as shells have it.
+fn starts_with_variable(text: &str) -> Option<&str> {
+    let (inner, rest) = text.strip_prefix("${")?.split_once('}')?;
+    let name = inner.split([':', '-']).next()?;
+    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    is_name.then_some(rest)
+}
+
 /// Text of any length and content, fit for one line of a message.
 pub(super) fn shown(text: &str) -> String {
     let escaped = |part: &str| part.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
@@ -139,4 +167,6 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
+const UNRESOLVED: &str = "the variable in it was not replaced by its value; write the value, or read the configuration by \
+                          something that replaces variables";
 const MAX_SHOWN: usize = 100;

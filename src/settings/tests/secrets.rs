@@ -130,3 +130,40 @@ fn a_url_with_a_user_is_not_shown_before_it_is_checked_either() {
     assert!(!format!("{settings:?}").contains(SECRET));
     assert!(format!("{settings:?}").contains("url: \"[redacted]\""));
 }
+
+/// What nothing has replaced is one text for all replicas, and a wrong token for every server.
+#[test]
+fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
+    let texts: &[(&str, Value, &str)] = &[
+        ("service", json!("${SERVICE}"), "service"),
+        ("instance", json!("${HOSTNAME}"), "instance"),
+        ("instance", json!("shop-${HOSTNAME:-0}"), "instance"),
+        ("url", json!("http://${INFLUX_HOST}:8086"), "url"),
+        ("bucket", json!("${_BUCKET1}"), "bucket"),
+        ("directory", json!("/data/${POD}"), "directory"),
+        ("tags", json!({"zone": "${ZONE}"}), "tags.zone"),
+        ("filter", json!({"ignore": ["/a", "${ROUTE}"]}), "filter.ignore[1]"),
+        ("filter", json!({"ignore": "/a,${ROUTE}"}), "filter.ignore"),
+        ("spool", json!({"directory": "${SPOOL}"}), "spool.directory"),
+    ];
+    for (key, value, name) in texts {
+        let mut section = json!({"service": "shop"});
+        section[*key] = value.clone();
+        let error = serde_json::from_value::<Settings>(section).expect_err("refused").to_string();
+        assert!(error.starts_with(&format!("setting `{name}` is `")), "{error}");
+        assert!(error.contains("was not replaced by its value"), "{error}");
+    }
+    for value in ["${TOKEN}", "Bearer ${TOKEN}", "${TOKEN:-none}"] {
+        for section in [
+            json!({"service": "shop", "token": value}),
+            json!({"service": "shop", "headers": {"authorization": value}}),
+        ] {
+            let error = serde_json::from_value::<Settings>(section).expect_err("refused").to_string();
+            assert!(error.contains("was not replaced") && !error.contains("TOKEN"), "{error}");
+        }
+    }
+    for value in ["a$b", "${", "${}", "${a b}", "$HOME", "{id}", "${1}"] {
+        let section = json!({"service": value, "token": "a${b}c"});
+        serde_json::from_value::<Settings>(section).expect("no variable");
+    }
+}
