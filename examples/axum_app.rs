@@ -1,8 +1,9 @@
 //! An axum application as it goes to production: state, nested routers, the extractor, an error type with codes, settings from
 //! a file and the environment, a log, and a graceful end.
 //!
-//! Run `cargo run --example axum_app`; it says what to ask it. Look at the points in `monitoring-data/*.lp`: tag `customer` and
-//! field `stock_time` are the handlers' own, and what failed has a second line, in `errors`, with the code of `AppError`.
+//! Run `cargo run --example axum_app`; it says what to ask it. Look at the points in `monitoring-data/*.lp`: tag `client` is
+//! a middleware's, tag `customer` and field `stock_time` are the handlers' own, and what failed has a second line, in `errors`,
+//! with the code of `AppError`.
 //!
 //! `-- FILE` reads the configuration from a TOML file instead of [`CONFIGURATION`]. Variables `APP__…` win over both: two
 //! underscores step into a section, and names are in capitals, so `APP__LISTEN=127.0.0.1:0` is `listen`, and
@@ -22,8 +23,9 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
+    extract::{Path, Request, State},
     http::StatusCode,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::{get, post},
 };
@@ -82,6 +84,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .route("/stats", get(stats))
         .fallback(async || AppError::NoSuchRoute)
         .with_state(app)
+        .layer(middleware::from_fn(tag_client))
         .layer(monitor.layer()); // last, so that it sees every route and the fallback
 
     let address = format!("http://{}", listener.local_addr()?);
@@ -95,6 +98,19 @@ async fn run() -> Result<(), Box<dyn Error>> {
     axum::serve(listener, router).with_graceful_shutdown(asked_to_stop()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())
+}
+
+/// A middleware tags the points of every request, whichever handler answers it. The client writes the header, so only known
+/// words become a tag.
+async fn tag_client(data: MonitoringData, request: Request, next: Next) -> Response {
+    let client = match request.headers().get("x-client").map(|value| value.as_bytes()) {
+        Some(b"web") => "web",
+        Some(b"phone") => "phone",
+        Some(_) => "other",
+        None => "none",
+    };
+    data.tag("client", client);
+    next.run(request).await
 }
 
 async fn list(State(app): State<App>) -> Json<BTreeMap<u32, u32>> {
