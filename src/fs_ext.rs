@@ -11,6 +11,10 @@ use std::{
 
 /// Creates the directory and its missing parents, open to this user only. One that exists is left as it is.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
+    #[cfg(test)]
+    if !path.exists() {
+        faults::check(faults::Operation::CreateDirectory, path)?;
+    }
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]
@@ -144,6 +148,8 @@ pub(crate) mod faults {
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Operation {
         Create,
+        CreateDirectory,
+        Lock,
         /// Fails after this many bytes of each write.
         Write(usize),
         Sync,

@@ -2,6 +2,10 @@
 
 pub(crate) mod batch;
 pub(crate) mod buffer;
+pub(crate) mod directory;
 pub(crate) mod flusher;
+#[cfg(all(test, unix))]
+pub(crate) mod hostile;
+pub(crate) mod lock;
 pub mod sink;
 pub(crate) mod spool;

@@ -50,7 +50,7 @@ impl StoredFiles {
     }
 }
 
-/// `points-20260603T101112Z-0000.lp`, as the file storage names them.
+/// `points-20260603T101112Z-0000-89abcdef-0.lp`, as the file storage names them.
 fn is_points_file(name: &str) -> bool {
     let stamp = name.strip_prefix("points-").and_then(|rest| rest.strip_suffix(".lp")?.split_once('-'));
     stamp.is_some_and(|(stamp, _)| fs_ext::is_stamp(stamp))
@@ -74,7 +74,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         assert_eq!(read(&directory.path().join("none"), 100), [""; 0]);
         let write = |name: &str, text: &str| fs::write(directory.path().join(name), text).expect("writes");
-        write("points-20260603T101112Z-0000.lp", "old 1\nold 2\n");
+        write("points-20260603T101112Z-0000-89abcdef-0.lp", "old 1\nold 2\n");
         write("points-20260603T101113Z-0000.lp", "new 1\nnew 2\n");
         write("notes.lp", "none of ours\n");
         assert_eq!(read(directory.path(), 100), ["new 1", "new 2", "old 1", "old 2"]);
@@ -85,7 +85,7 @@ mod tests {
     #[test]
     fn what_is_appended_later_is_not_read() {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("points-20260603T101112Z-0000.lp");
+        let path = directory.path().join("points-20260603T101112Z-0000-89abcdef-0.lp");
         fs::write(&path, "a\n").expect("writes");
         let history = StoredFiles::find(directory.path());
         fs::write(&path, "a\nb\n").expect("writes");

@@ -147,14 +147,14 @@ fn open_rejected(settings: &Settings) -> Result<Option<Arc<RejectedFiles>>, Erro
     settings
         .rejected_directory
         .as_deref()
-        .map(|directory| RejectedFiles::new(directory).map(Arc::new))
+        .map(|directory| RejectedFiles::new(directory, &settings.service).map(Arc::new))
         .transpose()
 }
 
 fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
     match settings.storage {
         Storage::Influx => sink::influx(&settings.influx),
-        Storage::File => Ok(Arc::new(FileSink::new(&settings.file)?)),
+        Storage::File => Ok(Arc::new(FileSink::new(&settings.file, &settings.service)?)),
         Storage::None => Ok(Arc::new(NoSink)),
     }
 }

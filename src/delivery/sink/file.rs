@@ -7,6 +7,7 @@ use tokio::{sync::Mutex, task};
 use crate::{
     delivery::{
         batch::Batch,
+        directory,
         sink::{Sink, SinkFuture, WriteError, Written, rotation::RotatingFiles},
     },
     error::Error,
@@ -14,12 +15,12 @@ use crate::{
     settings::FileSettings,
 };
 
-/// Appends batches to files named `points-20260603T101112Z-0000.lp`, see [`FileSettings`].
+/// Appends batches to files named `points-20260603T101112Z-0000-89abcdef-0.lp`, see [`FileSettings`].
 ///
 /// A new file is begun when the process starts, when the UTC day changes, and before one would grow beyond
 /// `max_file_size`; only a batch that is larger by itself makes a larger file. Before a file is begun the oldest ones
-/// are deleted until it fits under `max_total_size`, where a file counts as at least 4 KiB. Files with other names,
-/// and files that another process is writing, are never deleted.
+/// are deleted until it fits under `max_total_size`, where a file counts as at least 4 KiB. Only files of this process,
+/// and of processes of the same service that have ended, are counted and deleted.
 ///
 /// A batch counts as written when the operating system has taken it: it survives the end of the process, however that
 /// comes, but not a power cut in the seconds before the system writes it to disk. A batch that fits only partly, as on a
@@ -40,18 +41,12 @@ impl FileSink {
     ///
     /// # Errors
     ///
-    /// A directory that cannot be created or written.
-    pub(crate) fn new(settings: &FileSettings) -> Result<Self, Error> {
+    /// A directory that cannot be created or written, that is a link, or in which every user may
+    /// write. A full disk is no error here: writes fail until there is room.
+    pub(crate) fn new(settings: &FileSettings, service: &str) -> Result<Self, Error> {
         let FileSettings { directory, max_file_size, max_total_size } = settings;
-        fs_ext::create_directory(directory).and_then(|()| fs_ext::probe(directory)).map_err(|error| {
-            let what = format!(
-                "setting `directory` is `{}`, where no files can be written: \
-                 name a directory that this user can write, or make it so",
-                directory.display()
-            );
-            Error::io(what, error)
-        })?;
-        let files = RotatingFiles::new(directory, PREFIX, *max_file_size, *max_total_size);
+        let mut files = RotatingFiles::new(directory, PREFIX, service, *max_file_size, *max_total_size);
+        files.prepare("directory")?;
         Ok(Self { directory: directory.clone(), files: Arc::new(Mutex::new(files)) })
     }
 
@@ -85,7 +80,7 @@ impl Sink for FileSink {
 
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(self.off_thread(|files| {
-            fs_ext::create_directory(files.directory())?;
+            directory::create(files.directory())?;
             fs_ext::probe(files.directory())
         }))
     }
@@ -128,7 +123,7 @@ mod tests {
     #[tokio::test]
     async fn batches_follow_each_other_in_one_file() {
         let directory = tempfile::tempdir().expect("a directory");
-        let sink = FileSink::new(&settings(&directory.path().join("new/er"))).expect("starts");
+        let sink = FileSink::new(&settings(&directory.path().join("new/er")), "shop").expect("starts");
         sink.probe().await.expect("writable");
         assert_eq!(stored(&directory.path().join("new/er")), [""; 0], "no empty file before the first batch");
         assert_eq!(sink.write(&batch("a v=1 1\n")).await.expect("writes").wire_bytes, 8);
@@ -140,7 +135,7 @@ mod tests {
     async fn a_start_never_appends_to_what_an_earlier_one_left() {
         let directory = tempfile::tempdir().expect("a directory");
         for number in 0..3 {
-            let sink = FileSink::new(&settings(directory.path())).expect("starts");
+            let sink = FileSink::new(&settings(directory.path()), "shop").expect("starts");
             sink.write(&batch(&format!("a v={number} 1\n"))).await.expect("writes");
         }
         assert_eq!(stored(directory.path()), ["a v=0 1\n", "a v=1 1\n", "a v=2 1\n"]);
@@ -149,7 +144,7 @@ mod tests {
     #[tokio::test]
     async fn a_batch_that_fits_only_partly_is_kept_and_leaves_no_half_line() {
         let directory = tempfile::tempdir().expect("a directory");
-        let sink = FileSink::new(&settings(directory.path())).expect("starts");
+        let sink = FileSink::new(&settings(directory.path()), "shop").expect("starts");
         sink.write(&batch("a v=1 1\n")).await.expect("writes");
         let full = faults::inject(directory.path(), faults::Operation::Write(3), 28);
         let error = sink.write(&batch("b v=2 2\n")).await.expect_err("full");
@@ -167,12 +162,12 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("file");
         fs::write(&path, "").expect("writes");
-        let error = FileSink::new(&settings(&path)).expect_err("not a directory");
+        let error = FileSink::new(&settings(&path), "shop").expect_err("not a directory");
         assert!(error.is_io() && error.to_string().contains("`directory`"), "{error}");
         assert!(error.to_string().contains(&path.display().to_string()), "{error}");
 
         let read_only = directory.path().join("read-only");
         let _fault = faults::inject(&read_only, faults::Operation::Create, 30);
-        assert!(FileSink::new(&settings(&read_only)).expect_err("read-only").is_io());
+        assert!(FileSink::new(&settings(&read_only), "shop").expect_err("read-only").is_io(), "shop");
     }
 }

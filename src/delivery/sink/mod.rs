@@ -24,6 +24,7 @@ mod influx;
 mod influxdb2;
 pub(crate) mod memory;
 pub(crate) mod none;
+mod owner;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod proxy;
 pub(crate) mod rejected;

@@ -22,7 +22,7 @@ use crate::{
     stats::{Counter, RejectReason},
 };
 
-/// Writes lines into files named `rejected-20260603T101112Z-0000.lp`, so that people can see what was refused, mend it
+/// Writes lines into files named `rejected-20260603T101112Z-0000-89abcdef-0.lp`, so that people can see what was refused, mend it
 /// and import it.
 ///
 /// They are valid line protocol: before each group of lines stands a comment with the time, the reason and what the server
@@ -47,16 +47,9 @@ struct Shared {
 
 impl RejectedFiles {
     /// Creates the directory, and tries whether it can be written.
-    pub(crate) fn new(directory: &Path) -> Result<Self, Error> {
-        fs_ext::create_directory(directory).and_then(|()| fs_ext::probe(directory)).map_err(|error| {
-            let what = format!(
-                "setting `rejected_directory` is `{}`, where no files can be written: \
-                 name a directory that this user can write, or make it so",
-                directory.display()
-            );
-            Error::io(what, error)
-        })?;
-        let files = RotatingFiles::new(directory, PREFIX, MAX_FILE_SIZE, MAX_TOTAL_SIZE);
+    pub(crate) fn new(directory: &Path, service: &str) -> Result<Self, Error> {
+        let mut files = RotatingFiles::new(directory, PREFIX, service, MAX_FILE_SIZE, MAX_TOTAL_SIZE);
+        files.prepare("rejected_directory")?;
         Ok(Self {
             shared: Arc::new(Shared {
                 directory: directory.to_owned(),
@@ -158,7 +151,7 @@ mod tests {
     #[tokio::test]
     async fn lines_stand_behind_a_comment_that_no_message_can_leave() {
         let directory = tempfile::tempdir().expect("a directory");
-        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::FieldType, "conflict\nb v=2 2\r\n");
         rejected.write(&batch("c v=3 3\nd v=4 4\n"), RejectReason::Other, &"ä".repeat(1000));
         rejected.finish().await;
@@ -175,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn what_the_disk_does_not_take_is_counted_and_leaves_nothing_half() {
         let directory = tempfile::tempdir().expect("a directory");
-        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::Other, "");
         rejected.finish().await;
         let before = stored(directory.path());
@@ -192,7 +185,7 @@ mod tests {
     #[tokio::test]
     async fn what_waits_for_the_disk_is_bounded() {
         let directory = tempfile::tempdir().expect("a directory");
-        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         // As if the disk hung.
         let hanging = Arc::clone(&rejected.shared.files).lock_owned().await;
         let half = batch(&format!("a v=\"{}\" 1\n", "x".repeat(5 * 1024 * 1024)));
@@ -208,12 +201,12 @@ mod tests {
     #[test]
     fn without_a_runtime_it_counts_and_a_bad_directory_is_said_at_start() {
         let directory = tempfile::tempdir().expect("a directory");
-        let rejected = RejectedFiles::new(directory.path()).expect("starts");
+        let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::Other, "");
         assert_eq!(rejected.lost(), 1);
         let file = directory.path().join("file");
         fs::write(&file, "").expect("writes");
-        let error = RejectedFiles::new(&file).expect_err("not a directory");
+        let error = RejectedFiles::new(&file, "shop").expect_err("not a directory");
         assert!(error.is_io() && error.to_string().contains("rejected_directory"), "{error}");
     }
 }

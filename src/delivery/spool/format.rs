@@ -98,6 +98,10 @@ impl Header {
 pub(super) fn read_header(path: &Path, target: u64) -> io::Result<(Found, File)> {
     #[cfg(test)]
     fs_ext::faults::check(fs_ext::faults::Operation::Read, path)?;
+    // Opening a pipe would wait until somebody writes to it.
+    if !std::fs::symlink_metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
+    }
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut start = Vec::with_capacity(MAX_HEADER);
@@ -142,6 +146,11 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
         None => Found::Damaged("its first line cannot be read"),
         Some(header) if header.target != target => Found::OtherTarget,
         Some(header) if header.file_bytes() != length => Found::Damaged("its length is wrong"),
+        // Sums of such numbers would overflow, long before a line is read. Each line has a line break.
+        Some(header) if header.bytes > MAX_BYTES => Found::Damaged("it is longer than any batch"),
+        Some(header) if header.points as u64 > header.bytes => {
+            Found::Damaged("its first line counts more points than there are bytes")
+        }
         Some(header) => Found::Batch(header),
     }
 }
@@ -182,6 +191,8 @@ const VERSION: u32 = 1;
 const CHECK: &str = " check=";
 /// No header of any version is longer.
 const MAX_HEADER: usize = 512;
+/// Of the lines of a batch: 10 million files of this size still have a sum.
+const MAX_BYTES: u64 = 1 << 40;
 pub(super) const TEMPORARY: &str = ".new";
 
 #[cfg(test)]

@@ -55,7 +55,7 @@ use self::{
     recovery::{Quarantine, Scan},
 };
 use crate::{
-    delivery::batch::Batch,
+    delivery::{batch::Batch, directory},
     error::Error,
     fs_ext,
     settings::SpoolSettings,
@@ -144,28 +144,25 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// A directory that cannot be created, locked or written. A full disk is no error here: the
-    /// spool is then off for its first minute.
+    /// A directory that cannot be created, locked or written, that is a link, or in which every user
+    /// may write. A full disk is no error here: the spool is then off for its first minute.
     pub(crate) fn open(settings: &SpoolSettings, target: &str, ledger: Arc<Ledger>) -> Result<Self, Error> {
         let SpoolSettings { directory, max_size, max_files, max_age, mode: _ } = settings;
-        let unusable = |error: io::Error| {
-            let remedy = match error.kind() {
-                io::ErrorKind::Unsupported => {
-                    "name a directory on a file system that has file locks, such as a local disk"
-                }
-                _ => "name a directory that this user can write, or make it so",
-            };
-            let directory = directory.display();
-            Error::io(
-                format!("setting `spool.directory` is `{directory}`, which cannot be used: {remedy}"),
-                error,
-            )
-        };
+        let unusable = |error| directory::unusable("spool.directory", directory, error);
         let target = format::hash(target);
-        let home = ProcessDirectory::claim(directory, target).map_err(unusable)?;
         let mut state = State::default();
-        if let Err(error) = fs_ext::probe(&home.directory()) {
-            if !matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        let home = match ProcessDirectory::claim(directory, target) {
+            Ok(home) => home,
+            Err(error) if directory::is_full(&error) => {
+                state.switch_off(&error, directory);
+                ProcessDirectory::unclaimed(directory)
+            }
+            Err(error) => return Err(unusable(error)),
+        };
+        if home.is_claimed()
+            && let Err(error) = fs_ext::probe(&home.directory())
+        {
+            if !directory::is_full(&error) {
                 return Err(unusable(error));
             }
             state.switch_off(&error, directory);

@@ -1,36 +1,56 @@
 //! The directories of the spool, one for each process, and who owns which.
 
 use std::{
-    fs::{self, OpenOptions, TryLockError},
-    io,
+    fs, io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
-use crate::fs_ext::{self, Lockable};
+use crate::{
+    delivery::{
+        directory,
+        lock::{self, LockFile},
+    },
+    fs_ext::{self, Lockable},
+};
 
 /// The directory in which this process stores its batches. It is ours as long as this value lives.
 #[derive(Debug)]
 pub(super) struct ProcessDirectory {
     directory: Arc<Path>,
-    _lock: Lockable,
+    /// `None` until there is room on the disk for a directory.
+    locks: Option<Locks>,
+}
+
+/// The lock file and, where the system can do that, the directory itself: a lock file can be deleted
+/// under a living process, and nobody may take its directory then.
+#[derive(Debug)]
+struct Locks {
+    file: LockFile,
+    directory: Option<Lockable>,
 }
 
 impl ProcessDirectory {
     /// Locks the first directory of this target that no living process holds, so that after a restart it is the same one again.
     pub(super) fn claim(root: &Path, target: u64) -> io::Result<Self> {
-        fs_ext::create_directory(root)?;
+        directory::create(root)?;
         for number in 0..MAX_PROCESSES {
-            let directory = root.join(directory_name(target, number));
-            fs_ext::create_directory(&directory)?;
-            match lock(&directory) {
-                Ok(Some(lock)) => {
+            let path = root.join(directory_name(target, number));
+            match directory::create(&path).and_then(|()| Locks::acquire(&path)) {
+                Ok(Some(locks)) => {
                     fs_ext::sync_directory(root)?;
-                    return Ok(Self { directory: directory.into(), _lock: lock });
+                    return Ok(Self { directory: path.into(), locks: Some(locks) });
                 }
-                // Somebody else's, or another user's.
+                // Another process's.
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                Err(error) if is_not_ours(&error) => tracing::warn!(
+                    target: "tower_influx",
+                    directory = %path.display(),
+                    %error,
+                    "a name in the spool's directory is taken by something else: it is left alone, and the next number is \
+                     used; remove it, and keep other programs out of the directory"
+                ),
                 Err(error) => return Err(error),
             }
         }
@@ -39,14 +59,58 @@ impl ProcessDirectory {
         Err(io::Error::other(message))
     }
 
-    /// Whether the directory still has its lock.
+    /// No directory yet: the first batch that is stored claims one.
+    pub(super) fn unclaimed(root: &Path) -> Self {
+        Self { directory: root.join("unclaimed").into(), locks: None }
+    }
+
+    pub(super) fn is_claimed(&self) -> bool {
+        self.locks.is_some()
+    }
+
+    /// Returns whether the names still lead to the directory and the lock that are held.
     pub(super) fn is_intact(&self) -> bool {
-        self.directory.join(LOCK).exists()
+        self.locks.as_ref().is_some_and(|locks| locks.file.is_intact())
+    }
+
+    /// Locks the directory again if only its lock file was deleted, and returns whether it did.
+    pub(super) fn relock(&mut self) -> bool {
+        let Some(locks) = &mut self.locks else { return false };
+        if locks.directory.as_ref().is_some_and(|held| !lock::is_same(&held.0, &self.directory)) {
+            return false;
+        }
+        match LockFile::acquire(&self.directory.join(LOCK)) {
+            Ok(Some(file)) => {
+                locks.file = file;
+                true
+            }
+            Ok(None) | Err(_) => false,
+        }
     }
 
     pub(super) fn directory(&self) -> Arc<Path> {
         Arc::clone(&self.directory)
     }
+}
+
+impl Locks {
+    /// `None` if another process holds one of them.
+    fn acquire(directory: &Path) -> io::Result<Option<Self>> {
+        let Some(held) = lock::lock_directory(directory)? else { return Ok(None) };
+        let file = LockFile::acquire(&directory.join(LOCK))?;
+        Ok(file.map(|file| Self { file, directory: held }))
+    }
+}
+
+/// A file, pipe or link where a directory should be, or something else than a file as its lock.
+fn is_not_ours(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::AlreadyExists
+            | io::ErrorKind::NotADirectory
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::InvalidData
+    )
 }
 
 /// A directory whose process has ended. Nobody else reads or claims it as long as this value lives.
@@ -55,7 +119,7 @@ pub(super) struct Abandoned {
     pub(super) directory: PathBuf,
     /// Whether it holds batches for the same target as ours.
     pub(super) same_target: bool,
-    _lock: Lockable,
+    _locks: Locks,
 }
 
 /// The directories of dead processes, locked one after the other.
@@ -75,24 +139,9 @@ pub(super) fn abandoned(
     // The same order everywhere, or two processes that start together could each find half of them locked.
     directories.sort();
     Ok(directories.into_iter().filter_map(|(directory, same_target)| {
-        let lock = lock(&directory).ok()??;
-        Some(Abandoned { directory, same_target, _lock: lock })
+        let locks = Locks::acquire(&directory).ok()??;
+        Some(Abandoned { directory, same_target, _locks: locks })
     }))
-}
-
-/// `None` if another process holds it. The lock file is never deleted: whoever has opened it already would then lock a file
-/// without a name, while others lock the next one.
-fn lock(directory: &Path) -> io::Result<Option<Lockable>> {
-    let mut options = OpenOptions::new();
-    options.create(true).truncate(false).write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = Lockable(options.open(directory.join(LOCK))?);
-    match file.0.try_lock() {
-        Ok(()) => Ok(Some(file)),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(error),
-    }
 }
 
 fn directory_name(target: u64, number: u32) -> String {

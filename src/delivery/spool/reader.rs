@@ -5,6 +5,9 @@ use super::*;
 impl Spool {
     /// Takes over all that lies in our own directory and in those of dead processes.
     pub(super) fn recover(&self) -> io::Result<()> {
+        if !self.home().is_claimed() {
+            return Ok(());
+        }
         let mut budget = CHECKED_BYTES;
         let scan = recovery::scan(&self.home().directory(), self.target, &self.quarantine, &mut budget)?;
         self.state().foreign_at_home = scan.foreign;
@@ -30,6 +33,10 @@ impl Spool {
     }
 
     pub(super) fn adopt_blocking(&self) {
+        if !self.home().is_intact() && self.claim_again().is_err() {
+            self.state().errors += 1;
+            return;
+        }
         let mut entered = Entered::default();
         self.take_over(&mut { CHECKED_BYTES }, &mut entered);
         self.settle(&entered);

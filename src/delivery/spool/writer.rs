@@ -46,10 +46,13 @@ impl Spool {
     }
 
     fn write(&self, batch: &Batch) -> io::Result<NewFile> {
+        if !self.home().is_intact() {
+            self.claim_again()?;
+        }
         let directory = self.home().directory();
         match self.write_in(&directory, batch) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.claim_again(&directory)?;
+                self.claim_again()?;
                 let directory = self.home().directory();
                 self.write_in(&directory, batch)
             }
@@ -78,21 +81,25 @@ impl Spool {
         Ok(new)
     }
 
-    /// Somebody has deleted our directory while we ran.
-    fn claim_again(&self, lost: &Path) -> io::Result<()> {
-        {
+    /// Somebody has deleted our directory or its lock file while we ran, or there was no room for it.
+    pub(super) fn claim_again(&self) -> io::Result<()> {
+        let lost = {
             let mut home = self.home();
-            if home.is_intact() {
+            // Its files are still there and in the queue: they must not be recovered once more.
+            if home.is_intact() || home.relock() {
                 return Ok(());
             }
-            *home = ProcessDirectory::claim(&self.root, self.target)?;
+            let new = ProcessDirectory::claim(&self.root, self.target)?;
+            std::mem::replace(&mut *home, new)
+        };
+        if lost.is_claimed() {
+            tracing::warn!(
+                target: "tower_influx",
+                directory = %lost.directory().display(),
+                "the spool's directory was deleted while in use: the points that were in it are lost; \
+                 it was created anew, for those to come"
+            );
         }
-        tracing::warn!(
-            target: "tower_influx",
-            directory = %lost.display(),
-            "the spool's directory was deleted while in use: the points that were in it are lost; \
-             it was created anew, for those to come"
-        );
         self.recover()
     }
 

@@ -93,7 +93,7 @@ impl Rig {
                 sink: Arc::clone(&sink) as Arc<dyn Sink>,
                 spool,
                 rejected: settings.rejected_directory.as_deref().map(|directory| {
-                    Arc::new(RejectedFiles::new(directory).expect("a directory that can be written"))
+                    Arc::new(RejectedFiles::new(directory, "shop").expect("a directory that can be written"))
                 }),
                 settings: (&settings).into(),
             },

@@ -126,7 +126,7 @@ async fn a_small_disk_that_fills_up_and_then_is_read_only() {
         command.args(["-t", "tmpfs", "-o", options, "none"]).arg(root.path());
         command.stderr(std::process::Stdio::null()).status().is_ok_and(|status| status.success())
     };
-    if !mount("size=256k") {
+    if !mount("size=256k,mode=700") {
         let mut out = std::io::stderr();
         let _ = io::Write::write_all(&mut out, b"NOT RUN: a spool on a small disk (no right to mount one)\n");
         return;
@@ -161,7 +161,7 @@ async fn a_small_disk_that_fills_up_and_then_is_read_only() {
 
     fixture.books();
     drop(fixture);
-    assert!(mount("remount,ro"), "remounts");
+    assert!(mount("remount,ro,mode=700"), "remounts");
     let error = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect_err("read-only");
     assert!(error.is_io(), "{error}");
 }

@@ -13,6 +13,7 @@ use super::*;
 
 mod damage;
 mod disks;
+mod hostile;
 mod processes;
 
 /// A spool in a directory of its own, with its books.

@@ -1,0 +1,63 @@
+//! Directories that settings name: created, found safe to use, and tried, or refused with a remedy.
+
+use std::{fs, io, path::Path};
+
+use crate::{error::Error, fs_ext};
+
+/// Creates the directory, checks who may write in it, and tries whether files can be created.
+///
+/// Returns the error of a full disk, which is no reason against a start: there may be room later.
+///
+/// # Errors
+///
+/// A directory that cannot be used, with the setting, its value and what to do.
+pub(crate) fn prepare(setting: &str, path: &Path) -> Result<Option<io::Error>, Error> {
+    match create(path).and_then(|()| fs_ext::probe(path)) {
+        Ok(()) => Ok(None),
+        Err(error) if is_full(&error) => Ok(Some(error)),
+        Err(error) => Err(unusable(setting, path, error)),
+    }
+}
+
+/// Creates the directory if it is missing.
+///
+/// # Errors
+///
+/// One that is a link, or in which other users may write: they could put links and pipes in the
+/// place of files, and read or delete what is written.
+pub(crate) fn create(path: &Path) -> io::Result<()> {
+    fs_ext::create_directory(path)?;
+    let found = fs::symlink_metadata(path)?;
+    if found.is_symlink() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, LINK));
+    }
+    #[cfg(unix)]
+    if std::os::unix::fs::MetadataExt::mode(&found) & 0o002 != 0 {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, WRITABLE));
+    }
+    Ok(())
+}
+
+/// Returns whether room on the disk may end this error.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// An error that names the setting and the remedy.
+pub(crate) fn unusable(setting: &str, path: &Path, error: io::Error) -> Error {
+    let remedy = match error.kind() {
+        io::ErrorKind::Unsupported => {
+            "name a directory on a file system that has file locks, such as a local disk"
+        }
+        // From `create` alone: no operation of a file system is invalid there.
+        io::ErrorKind::InvalidInput => {
+            "name a directory of this user alone; one inside it that does not exist yet is created so"
+        }
+        _ => "name a directory that this user can write, or make it so",
+    };
+    let what = format!("setting `{setting}` is `{}`, which cannot be used: {remedy}", path.display());
+    Error::io(what, error)
+}
+
+const LINK: &str = "it is a symbolic link";
+const WRITABLE: &str = "every user may write in it";

@@ -1,0 +1,103 @@
+//! Lock files: they tell other processes that the one which holds them is alive.
+
+use std::{
+    fs::{self, File, Metadata, OpenOptions, TryLockError},
+    io,
+    path::{Path, PathBuf},
+};
+
+use crate::fs_ext::{self, Lockable};
+
+/// A lock file that this process holds as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    file: Lockable,
+    path: PathBuf,
+}
+
+impl LockFile {
+    /// Locks the file, and creates it if it is missing. Returns `None` if another process holds it.
+    ///
+    /// The file is never deleted: whoever has opened it already would then lock a file without a
+    /// name, while others lock the next one.
+    ///
+    /// # Errors
+    ///
+    /// `NotADirectory` or `InvalidData` if something else than a regular file has this name,
+    /// `Unsupported` if the file system has no locks, and whatever opening the file returns.
+    pub(crate) fn acquire(path: &Path) -> io::Result<Option<Self>> {
+        let lock = Self { file: Lockable(open(path)?), path: path.to_owned() };
+        if !try_lock(&lock.file.0, path)? {
+            return Ok(None);
+        }
+        // Deleted between the two steps: the name may lead to a file that another process locks.
+        Ok(lock.is_intact().then_some(lock))
+    }
+
+    /// Returns whether the name still leads to the file that is locked.
+    pub(crate) fn is_intact(&self) -> bool {
+        is_same(&self.file.0, &self.path)
+    }
+}
+
+/// Locks a directory itself, where the system can do that: it holds even if the lock file in it is
+/// deleted. Returns `None` if another process holds it.
+pub(crate) fn lock_directory(path: &Path) -> io::Result<Option<Option<Lockable>>> {
+    // Windows opens no directory as a file, NFS locks only what is open for writing.
+    let Ok(directory) = File::open(path).map(Lockable) else { return Ok(Some(None)) };
+    match directory.0.try_lock() {
+        Ok(()) => Ok(Some(Some(directory))),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(_)) => Ok(Some(None)),
+    }
+}
+
+/// Returns whether the name leads to the open file or directory.
+pub(crate) fn is_same(open: &File, path: &Path) -> bool {
+    let Ok(named) = fs::symlink_metadata(path) else { return false };
+    open.metadata().is_ok_and(|opened| same_inode(&opened, &named))
+}
+
+#[cfg(unix)]
+fn same_inode(left: &Metadata, right: &Metadata) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    (left.dev(), left.ino()) == (right.dev(), right.ino())
+}
+
+#[cfg(not(unix))]
+fn same_inode(left: &Metadata, right: &Metadata) -> bool {
+    left.file_type() == right.file_type()
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    match fs::symlink_metadata(path) {
+        // Opening a pipe waits until somebody reads it, and a link leads anywhere.
+        Ok(found) if !found.is_file() => {
+            let what = "something else than a regular file has the name of a lock file";
+            Err(io::Error::new(io::ErrorKind::InvalidData, what))
+        }
+        Ok(_) => OpenOptions::new().write(true).open(path),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match fs_ext::create_file(path) {
+            // Another process was quicker.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                OpenOptions::new().write(true).open(path)
+            }
+            created => created,
+        },
+        Err(error) => Err(error),
+    }
+}
+
+fn try_lock(file: &File, path: &Path) -> io::Result<bool> {
+    // ENOLCK, EINVAL, ENOTSUP or ENOSYS, as the file system likes: nothing else can go wrong here.
+    let unsupported = |error| io::Error::new(io::ErrorKind::Unsupported, error);
+    #[cfg(test)]
+    fs_ext::faults::check(fs_ext::faults::Operation::Lock, path).map_err(unsupported)?;
+    #[cfg(not(test))]
+    let _ = path;
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(unsupported(error)),
+    }
+}
