@@ -2,8 +2,8 @@
 //!
 //! `cargo run --example luna_licenses` needs nothing else: points go to line-protocol files under `monitoring-data`.
 //! `-- --config FILE` reads a TOML file with a section `[monitoring]`, for InfluxDB for instance; `-- --listen ADDRESS` listens
-//! elsewhere than on 127.0.0.1:5120; `-- --license FILE` looks for the licence there. Environment variables `MONITORING_…` win
-//! over the configuration: `MONITORING_TOKEN=…`.
+//! elsewhere than on 127.0.0.1:5120; `-- --license FILE` looks for the licence there. Environment variables `MONITORING__…` win
+//! over the configuration: `MONITORING__TOKEN=…`.
 //!
 //! A licence for demonstrations is made at the first start. Replace it while the service runs, by one that is over for instance,
 //! and `/items` answers 403 until a good one is there:
@@ -244,7 +244,7 @@ fn read_settings(config: Option<&str>) -> Result<Settings, Box<dyn Error>> {
     monitoring.entry("service").or_insert_with(|| "luna-licenses".into());
     // Not `env::vars`, which panics where any variable of the machine is no Unicode.
     for (name, value) in env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
-        if let Some(key) = name.strip_prefix("MONITORING_") {
+        if let Some(key) = name.strip_prefix("MONITORING__") {
             let value = value.into_string().map_err(|_| format!("the value of {name} is no Unicode"))?;
             monitoring.insert(key.to_lowercase(), value.into());
         }
