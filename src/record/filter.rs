@@ -57,7 +57,7 @@ impl Filter {
         match self.judged.fetch_add(1, Ordering::Relaxed) + 1 {
             JUDGED_BEFORE_ALL if !self.any_recorded.load(Ordering::Relaxed) => tracing::warn!(
                 target: "tower_influx",
-                "the first {JUDGED_BEFORE_ALL} requests were all left out by `filter`, so nothing is recorded: compare its \
+                "`filter` has left out all of the first {JUDGED_BEFORE_ALL} requests, so nothing is recorded: compare its \
                  patterns with the routes; `/api/*` stands for all that begins with `/api/`"
             ),
             JUDGED_BEFORE_PATTERNS => {
