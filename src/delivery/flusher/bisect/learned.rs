@@ -16,6 +16,7 @@ use crate::{
 use super::{
     item::Piece,
     shape::{Shape, is_extra, is_known_measurement},
+    share::Share,
     trial::{ColumnName, Trial, Verdict},
 };
 
@@ -28,9 +29,8 @@ pub(in super::super) struct Learned {
     hasher: RandomState,
     shapes: HashMap<Shape, Known>,
     columns: HashMap<u64, RefusedColumn>,
-    /// Lines of accepted shapes that were accepted, and that were refused all the same: for their own values.
-    good: u32,
-    bad: u32,
+    /// Of lines of accepted shapes, how many are refused all the same, for their own values.
+    share: Share,
     /// Single lines that were accepted without what handlers had added, and that were refused all the same.
     saved: u32,
     not_saved: u32,
@@ -76,8 +76,7 @@ impl Learned {
             hasher: RandomState::new(),
             shapes: HashMap::new(),
             columns: HashMap::new(),
-            good: 0,
-            bad: 0,
+            share: Share::default(),
             saved: 0,
             not_saved: 0,
             refused_at: None,
@@ -147,7 +146,7 @@ impl Learned {
         if self.is_empty() {
             return;
         }
-        self.count(batch.len() as u32, 0);
+        self.share.count(batch.len(), 0);
         let mut last = None;
         for line in batch.lines() {
             let shape = self.shape(line);
@@ -172,7 +171,7 @@ impl Learned {
             (known.accepted, known.refused) = (false, 0);
         }
         if searched {
-            self.count(0, 1);
+            self.share.count(0, 1);
         }
     }
 
@@ -181,21 +180,9 @@ impl Learned {
         self.refused_at = Some(now);
     }
 
-    /// How many lines to ask about at once, so that about every other answer is a yes. Most where single lines are refused
-    /// seldom.
+    /// How many lines to ask about at once.
     pub(super) fn group(&self) -> usize {
-        if self.bad < FEW {
-            return usize::MAX;
-        }
-        let ratio = f64::from(self.good + self.bad) / f64::from(self.bad);
-        (std::f64::consts::LN_2 * ratio).round().max(1.0) as usize
-    }
-
-    fn count(&mut self, good: u32, bad: u32) {
-        (self.good, self.bad) = (self.good.saturating_add(good), self.bad.saturating_add(bad));
-        while self.good.saturating_add(self.bad) > WINDOW {
-            (self.good, self.bad) = (self.good / 2, self.bad / 2);
-        }
+        self.share.group()
     }
 
     /// The line without the columns that are known to be refused, and why; `None` where it has none.
@@ -340,9 +327,5 @@ const MOST_COLUMNS: usize = 1_024;
 /// Lines of a shape that are refused one by one, with none accepted, before the shape itself is taken as refused: were a
 /// quarter of its lines good, that would happen once in ten thousand times.
 pub(super) const REFUSED_SHAPE: usize = 32;
-/// Refused single lines before their share is taken from them.
-const FEW: u32 = 3;
-/// Lines over which that share is taken.
-const WINDOW: u32 = 5_000;
 /// Lines more that leaving out did not save than that it saved, before it is no longer tried.
 const DISCOURAGED: u32 = 8;

@@ -34,6 +34,7 @@ mod item;
 mod learned;
 mod refusal;
 mod shape;
+mod share;
 mod strip;
 mod trial;
 

@@ -3,7 +3,10 @@
 use tokio::time::Instant;
 
 use crate::{
-    delivery::{batch::Batch, sink::Refused},
+    delivery::{
+        batch::Batch,
+        sink::{Hint, Refused},
+    },
     line_protocol::Columns,
     stats::RejectReason,
 };
@@ -27,7 +30,9 @@ impl Search {
         let trusted = self.misses < self.hits + TRUST;
         match Evidence::read(&piece.lines, refused).filter(|_| trusted) {
             Some(Evidence { proven, suspects, rest }) => {
-                rest.into_iter().for_each(|rest| self.ask(piece.with(rest)));
+                if let Some(rest) = rest {
+                    self.ask_rest(piece.with(rest), refused);
+                }
                 // Before the rest: if they are good, the server's words are not believed when it refuses the rest, too.
                 suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, learned));
                 let proven = proven.iter().flat_map(|proven| learned.by_shape(proven));
@@ -37,6 +42,22 @@ impl Search {
                     .for_each(|lines| self.lines_refused(piece.with(lines), refused, false, learned));
             }
             None => self.split(piece, learned),
+        }
+    }
+
+    /// Sends the lines that the answer does not name. A server that names only the first has read those before it without
+    /// complaint; the others may hold more like it, and all would be sent again for each.
+    fn ask_rest(&mut self, rest: Piece, refused: &Refused) {
+        let first = match &refused.hint {
+            Hint::Lines(numbers) if !refused.proof.certain => numbers.iter().min(),
+            _ => None,
+        };
+        match first.and_then(|first| rest.split_at(*first)) {
+            Some((before, after)) => {
+                self.ask(after);
+                self.ask(before);
+            }
+            None => self.ask(rest),
         }
     }
 

@@ -44,6 +44,8 @@ pub(in super::super) struct Database {
     /// When each was stored first.
     pub(in super::super) first_stored: BTreeMap<(String, i64), Instant>,
     pub(in super::super) requests: usize,
+    /// Lines of all requests.
+    pub(in super::super) lines: usize,
 }
 
 /// Why a line is refused.
@@ -63,12 +65,14 @@ impl Database {
             stored: BTreeMap::new(),
             first_stored: BTreeMap::new(),
             requests: 0,
+            lines: 0,
         }
     }
 
     /// Takes a body. The error means what the flusher is told of the answer.
     pub(in super::super) fn write(&mut self, batch: &Batch) -> Result<(), WriteError> {
         self.requests += 1;
+        self.lines += batch.len();
         let lines: Vec<&str> = batch.lines().map(|line| std::str::from_utf8(line).expect("text")).collect();
         let causes: Vec<(usize, Cause)> =
             lines.iter().enumerate().filter_map(|(number, line)| Some((number, self.cause(line)?))).collect();

@@ -33,7 +33,8 @@ fn one_line_is_found_at_every_place() {
                 let (_, requests) = unparsable(words, lines, &[place]);
                 let most = match words {
                     Words::V1 | Words::V2 | Words::V3Numbers => 2,
-                    Words::V3First => 3,
+                    // The batch, the line alone, those before it, and those behind.
+                    Words::V3First => 4,
                     // The batch, two for each halving, and an example of its shape.
                     Words::V3Silent => 2 * lines.next_power_of_two().trailing_zeros() as usize + 5,
                 };
@@ -57,6 +58,15 @@ fn single_lines_cost_no_more_than_a_search_must() {
     // Only the first is named: the named one alone, the rest.
     let (_, requests) = unparsable(Words::V3First, 5000, &scattered);
     assert!(requests <= 40, "{requests}");
+}
+
+#[test]
+fn many_lines_of_which_only_the_first_is_named_do_not_send_the_batch_again_for_each() {
+    let bad: Vec<usize> = (0..285).map(|number| number * 17 + 5).collect();
+    let (delivered, requests) = unparsable(Words::V3First, 5000, &bad);
+    assert!(requests <= 5 * 285, "{requests} requests");
+    let sent = delivered.database.lines;
+    assert!(sent <= 20 * 5000, "{sent} lines were sent for 5000");
 }
 
 #[test]

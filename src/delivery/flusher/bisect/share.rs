@@ -1,0 +1,56 @@
+//! How many lines to ask about at once where single lines are refused.
+
+/// The share of lines that were refused, over the latest ones.
+#[derive(Debug, Default)]
+pub(super) struct Share {
+    accepted: usize,
+    refused: usize,
+}
+
+impl Share {
+    pub(super) fn count(&mut self, accepted: usize, refused: usize) {
+        (self.accepted, self.refused) = (self.accepted + accepted, self.refused + refused);
+        while self.accepted + self.refused > WINDOW {
+            (self.accepted, self.refused) = (self.accepted / 2, self.refused / 2);
+        }
+    }
+
+    /// As many lines that about every other body of them is accepted: then each answer says most. All, where hardly any line
+    /// is refused.
+    pub(super) fn group(&self) -> usize {
+        if self.refused < FEW {
+            return usize::MAX;
+        }
+        let each = (self.accepted + self.refused) as f64 / self.refused as f64;
+        (std::f64::consts::LN_2 * each).round().max(1.0) as usize
+    }
+}
+
+/// Refused lines before their share is taken from them.
+const FEW: usize = 3;
+const WINDOW: usize = 5_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_are_accepted_about_every_other_time() {
+        let mut share = Share::default();
+        share.count(100, 2);
+        assert_eq!(share.group(), usize::MAX, "two are no share");
+        for (accepted, refused, group) in [(99, 1, 69), (90, 10, 7), (80, 20, 3), (50, 50, 1), (0, 100, 1)] {
+            let mut share = Share::default();
+            (0..10).for_each(|_| share.count(accepted, refused));
+            assert_eq!(share.group(), group, "{refused} %");
+        }
+    }
+
+    #[test]
+    fn what_is_long_ago_counts_less() {
+        let mut share = Share::default();
+        share.count(0, 1_000);
+        (0..100).for_each(|_| share.count(1_000, 0));
+        assert_eq!(share.group(), usize::MAX);
+    }
+}
