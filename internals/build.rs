@@ -1,5 +1,5 @@
-//! Turns the crate's internals on, by cfgs rather than features: a feature of the crate itself could be
-//! turned on by its users, and `--all-features` would.
+//! Turns the crate's internals on, by cfgs rather than features: a feature of the crate itself
+//! could be turned on by its users, and `--all-features` would.
 
 fn main() {
     for (feature, cfg) in [("FUZZ", "tower_influx_internals"), ("LOOM", "tower_influx_loom")] {

@@ -54,6 +54,61 @@ fn files_are_short_and_say_what_is_inside() {
     report(wrong);
 }
 
+/// Files whose comments and prose keep to the width; the rest follows room by room.
+const WRAPPED: [&str; 21] = [
+    "CONTRIBUTING.md",
+    "README.md",
+    "SECURITY.md",
+    "benches/",
+    "docs/DESIGN.md",
+    "docs/comparison.md",
+    "docs/grafana/",
+    "docs/licensing.md",
+    "docs/live.md",
+    "docs/migrating.md",
+    "docs/performance.md",
+    "docs/settings.md",
+    "fuzz/",
+    "models/",
+    "src/clock/",
+    "src/internals/",
+    "src/licensing/",
+    "src/live/",
+    "src/point/",
+    "src/stats/",
+    "src/sync/",
+];
+
+/// A line that is too wide without being code, a table, or one word that cannot be broken.
+#[test]
+fn comments_and_pages_have_at_most_100_columns() {
+    let mut wrong = BTreeSet::new();
+    let wrapped = |file: &File| WRAPPED.iter().any(|place| file.path.starts_with(place));
+    for file in text_files().into_iter().filter(wrapped) {
+        let (page, rust) = (file.path.ends_with(".md"), file.path.ends_with(".rs"));
+        let mut code = false;
+        for (number, line) in file.text.lines().enumerate() {
+            let text = match rust {
+                true => line.trim_start().strip_prefix("//").map(|text| text.trim_start_matches(['/', '!'])),
+                false => page.then_some(line),
+            };
+            let Some(text) = text.map(str::trim_start) else {
+                code = false;
+                continue;
+            };
+            if text.starts_with("```") {
+                code = !code;
+            }
+            let words = text.split('`').step_by(2).collect::<String>();
+            let fixed = text.starts_with(['|', '#', '[']) || !words.trim().contains(' ');
+            if line.chars().count() > 100 && !code && !fixed {
+                wrong.insert(format!("{}:{}: more than 100 columns: wrap it", file.path, number + 1));
+            }
+        }
+    }
+    report(wrong);
+}
+
 #[test]
 fn lib_has_no_code() {
     let mut wrong = BTreeSet::new();

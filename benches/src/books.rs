@@ -9,7 +9,8 @@ use tower_influx::{Monitor, ShutdownReport};
 ///
 /// # Panics
 ///
-/// Where a point was refused, dropped, rejected or left behind, or where there are not `expected` of them.
+/// Where a point was refused, dropped, rejected or left behind, or where there are not `expected`
+/// of them.
 pub fn close(runtime: &Runtime, monitor: &Monitor, expected: Option<u64>) -> ShutdownReport {
     let report = runtime.block_on(monitor.shutdown(Duration::from_secs(30)));
     let stats = monitor.stats();

@@ -32,7 +32,8 @@ pub fn time(variant: &Variant, count: u32) -> Duration {
     thread_time() - start
 }
 
-/// Processor time that this thread has used so far: without what it waited for a core, and for locks.
+/// Processor time that this thread has used so far: without what it waited for a core, and for
+/// locks.
 pub fn thread_time() -> Duration {
     clock(ClockId::ThreadCPUTime)
 }
@@ -54,8 +55,9 @@ pub fn pin(core: usize) {
     sched_setaffinity(None, &cores).expect("there is such a core");
 }
 
-/// Runs this program once more with these arguments, under valgrind, and counts the instructions inside of its functions named
-/// `counted`: starting up, and what other threads do meanwhile, is not part of it.
+/// Runs this program once more with these arguments, under valgrind, and counts the instructions
+/// inside of its functions named `counted`: starting up, and what other threads do meanwhile, is
+/// not part of it.
 pub fn callgrind(arguments: &[String]) -> i64 {
     let this = env::current_exe().expect("a path");
     let output = Command::new("valgrind")

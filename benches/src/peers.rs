@@ -87,7 +87,8 @@ impl Peers {
         routes().layer(opentelemetry_instrumentation_tower::http::server::Layer::new())
     }
 
-    /// What one would write in an afternoon: a `from_fn` that builds the client's own point and sends it to a task.
+    /// What one would write in an afternoon: a `from_fn` that builds the client's own point and
+    /// sends it to a task.
     fn obvious_port(&self) -> Router {
         let points = self.points.clone();
         routes().layer(from_fn(move |request: Request, next: Next| {

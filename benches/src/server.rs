@@ -1,4 +1,5 @@
-//! A server that takes every write and keeps nothing, in a process of its own, so that its time is not counted as ours.
+//! A server that takes every write and keeps nothing, in a process of its own, so that its time is
+//! not counted as ours.
 
 use std::{
     env,
@@ -54,7 +55,8 @@ impl Drop for Discarding {
     }
 }
 
-/// What the process does: says its port, answers 204 to everything until its input ends, says how many bytes it took.
+/// What the process does: says its port, answers 204 to everything until its input ends, says how
+/// many bytes it took.
 pub fn discard() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     println!("{}", listener.local_addr().expect("it is bound").port());

@@ -1,6 +1,7 @@
 //! Runs the models of `src/internals/models` under loom.
 //!
-//! `cargo run --release --manifest-path models/Cargo.toml` runs all, a part of a name after `--` some.
+//! `cargo run --release --manifest-path models/Cargo.toml` runs all, a part of a name after `--`
+//! some.
 
 use std::{
     sync::{

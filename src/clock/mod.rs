@@ -1,25 +1,30 @@
 //! Unique stamps: nanoseconds of the epoch, no two alike within the process.
 //!
-//! InfluxDB keeps one point for each measurement, tag set and timestamp, so two requests that start in the same tick would
-//! silently become one. The upper 56 bits of a stamp are wall time in quanta of 256 ns. The low 8 bits, its residue, name the
-//! sequence that it comes from: 5 bits for the shard of the thread, 3 bits for the era, mixed with a random mask of the
-//! process so that replicas mostly differ. Each of these 256 sequences only ever rises, by compare-and-swap, and no two
-//! share a residue: **no duplicate is possible, whatever the clocks, the anchor and the scheduler do**. Everything else
-//! here serves only the error of a stamp, normally less than 300 ns.
+//! InfluxDB keeps one point for each measurement, tag set and timestamp, so two requests that start
+//! in the same tick would silently become one. The upper 56 bits of a stamp are wall time in quanta
+//! of 256 ns. The low 8 bits, its residue, name the sequence that it comes from: 5 bits for the
+//! shard of the thread, 3 bits for the era, mixed with a random mask of the process so that
+//! replicas mostly differ. Each of these 256 sequences only ever rises, by compare-and-swap, and no
+//! two share a residue: **no duplicate is possible, whatever the clocks, the anchor and the
+//! scheduler do**. Everything else here serves only the error of a stamp, normally less than 300
+//! ns.
 //!
-//! Wall time is an anchor (wall minus monotonic time) plus the monotonic time that the caller has read anyway. The first
-//! caller that finds the anchor a second old renews it; nothing runs while nobody asks. After a step of the system clock,
-//! stamps follow it within a second of traffic. On Linux the monotonic clock goes on while the machine is suspended, so the
-//! first stamp afterwards is right. Elsewhere it may stand still: stamps are then behind by as long as the machine slept
+//! Wall time is an anchor (wall minus monotonic time) plus the monotonic time that the caller has
+//! read anyway. The first caller that finds the anchor a second old renews it; nothing runs while
+//! nobody asks. After a step of the system clock, stamps follow it within a second of traffic. On
+//! Linux the monotonic clock goes on while the machine is suspended, so the first stamp afterwards
+//! is right. Elsewhere it may stand still: stamps are then behind by as long as the machine slept
 //! since the anchor was renewed, until a second of it being awake has passed.
 //!
-//! A clock that was set back must not drag its sequences along until time has caught up. So each renewal takes the era
-//! with the highest mark that lies below the new time: after a step back one that was never used or was left earlier,
-//! otherwise nearly always the current one. Choosing the closest mark keeps the low ones for deeper steps; a clock that
-//! jumps to and fro needs two eras for ever. When no mark is low enough, the old anchor is kept.
+//! A clock that was set back must not drag its sequences along until time has caught up. So each
+//! renewal takes the era with the highest mark that lies below the new time: after a step back one
+//! that was never used or was left earlier, otherwise nearly always the current one. Choosing the
+//! closest mark keeps the low ones for deeper steps; a clock that jumps to and fro needs two eras
+//! for ever. When no mark is low enough, the old anchor is kept.
 //!
-//! Not covered: a restart after a step back may repeat stamps of the process before (as likely as two requests in one
-//! quantum of 256 ns of one series, times 1/256), replicas without a tag `instance` likewise; points with explicit times.
+//! Not covered: a restart after a step back may repeat stamps of the process before (as likely as
+//! two requests in one quantum of 256 ns of one series, times 1/256), replicas without a tag
+//! `instance` likewise; points with explicit times.
 
 use std::{
     collections::hash_map::RandomState,
@@ -43,12 +48,13 @@ pub(crate) fn stamp(now: MonotonicInstant) -> i64 {
     STAMPS.next(shard::shard(), now.nanoseconds(), read)
 }
 
-/// The generator of stamps, without clocks of its own: the caller brings the monotonic time, in nanoseconds from any fixed
-/// moment, and a way to read both clocks when the anchor must be renewed.
+/// The generator of stamps, without clocks of its own: the caller brings the monotonic time, in
+/// nanoseconds from any fixed moment, and a way to read both clocks when the anchor must be
+/// renewed.
 #[derive(Debug)]
 pub(crate) struct Stamps {
-    /// Wall minus monotonic time, in nanoseconds; the lowest 3 bits are the era. One atomic, so that nobody can see the
-    /// offset of one era with the number of another.
+    /// Wall minus monotonic time, in nanoseconds; the lowest 3 bits are the era. One atomic, so
+    /// that nobody can see the offset of one era with the number of another.
     anchor: AtomicI64,
     /// Monotonic time from which on the anchor is stale.
     renew_at: AtomicI64,
@@ -77,7 +83,8 @@ impl Stamps {
         }
     }
 
-    /// The next stamp of this shard, as close to `monotonic` as can be. `read` is called when the anchor is stale.
+    /// The next stamp of this shard, as close to `monotonic` as can be. `read` is called when the
+    /// anchor is stale.
     #[inline]
     pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
         let due = self.renew_at.load(Relaxed);
@@ -88,7 +95,8 @@ impl Stamps {
         }
     }
 
-    /// The rare cases are calls in tail position, which spare the usual one the saving of registers.
+    /// The rare cases are calls in tail position, which spare the usual one the saving of
+    /// registers.
     #[inline]
     fn take(&self, shard: usize, anchor: i64, monotonic: i64) -> i64 {
         let (shard, era) = (shard % SHARDS, anchor & ERA);
@@ -125,8 +133,9 @@ impl Stamps {
         ((shard as i64) << ERA_BITS | era) ^ self.mask
     }
 
-    /// A thread that was held up between reading the clock and coming here finds the sequence of its shard ahead of it, if
-    /// another thread uses the same shard. Rather than be milliseconds off it takes its stamp from a shard that is not.
+    /// A thread that was held up between reading the clock and coming here finds the sequence of
+    /// its shard ahead of it, if another thread uses the same shard. Rather than be milliseconds
+    /// off it takes its stamp from a shard that is not.
     fn elsewhere(&self, shard: usize, era: i64, candidate: i64) -> Option<i64> {
         (1..SHARDS).map(|step| (shard + step) % SHARDS).find_map(|other| {
             let last = &self.last[other].0[era as usize];
@@ -149,7 +158,8 @@ impl Stamps {
         if self.renew_at.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
             return anchor;
         }
-        // Before the clocks: otherwise stamps given out while this thread is held up would look like a clock set back.
+        // Before the clocks: otherwise stamps given out while this thread is held up would look
+        // like a clock set back.
         let marks = self.marks();
         let reading = read();
         let current = anchor & ERA;
@@ -160,7 +170,8 @@ impl Stamps {
                 self.warn();
                 return anchor;
             }
-            // Not set back, only ahead of itself: a load that nothing but a test of stamps can make.
+            // Not set back, only ahead of itself: a load that nothing but a test of stamps can
+            // make.
             None => current,
         };
         let renewed = offset & !ERA | era;
@@ -193,14 +204,15 @@ impl Stamps {
 }
 
 impl Reading {
-    /// Kept away from the ends of the range, so that an absurd wall clock cannot overflow a stamp within 36 years of uptime.
+    /// Kept away from the ends of the range, so that an absurd wall clock cannot overflow a stamp
+    /// within 36 years of uptime.
     fn offset(self) -> i64 {
         self.wall.saturating_sub(self.monotonic).clamp(-FARTHEST, FARTHEST)
     }
 }
 
-/// The era with the highest mark below `wall`. The current one may be a little ahead: clocks are also slewed and read with
-/// some noise, and an era for each such trifle would use them up.
+/// The era with the highest mark below `wall`. The current one may be a little ahead: clocks are
+/// also slewed and read with some noise, and an era for each such trifle would use them up.
 fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
     (0..ERAS as i64)
         .map(|era| (marks[era as usize], era == current, era))
@@ -209,8 +221,8 @@ fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
         .map(|(_, _, era)| era)
 }
 
-/// A thread held up between the two clocks would put every stamp of the next second off, so the closest of a few tries
-/// counts.
+/// A thread held up between the two clocks would put every stamp of the next second off, so the
+/// closest of a few tries counts.
 fn read() -> Reading {
     let mut best = None;
     for _ in 0..READ_TRIES {

@@ -4,21 +4,23 @@ use std::time::Duration;
 
 /// A moment of the monotonic clock: nanoseconds since one that is the same for the whole process.
 ///
-/// On Linux it goes on while the machine is suspended, as `Instant` does not there: otherwise wall time would run away from it, and
-/// stamps of a machine that sleeps often would be hours old. `Instant` also checks each difference, which takes 95 instructions
-/// more for a request.
+/// On Linux it goes on while the machine is suspended, as `Instant` does not there: otherwise wall
+/// time would run away from it, and stamps of a machine that sleeps often would be hours old.
+/// `Instant` also checks each difference, which takes 95 instructions more for a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MonotonicInstant(i64);
 
 impl MonotonicInstant {
-    /// Not before any moment that this thread has read. One core may be behind another by less than what a reading takes.
+    /// Not before any moment that this thread has read. One core may be behind another by less than
+    /// what a reading takes.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[allow(clippy::useless_conversion, reason = "seconds have 32 bits on some systems")]
     #[inline]
     pub(crate) fn now() -> Self {
         use nix::time::{ClockId, clock_gettime};
 
-        // It fails only for a clock that there is not, as the first one before Linux 2.6.39. Both are read without a system call.
+        // It fails only for a clock that there is not, as the first one before Linux 2.6.39. Both
+        // are read without a system call.
         let (seconds, nanoseconds) = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC))
             .map_or((0, 0), |time| (time.tv_sec(), time.tv_nsec()));
@@ -26,7 +28,8 @@ impl MonotonicInstant {
         Self(i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds))
     }
 
-    /// Where the system's own clock is not as fine as `Instant` or another one. It may stand still while the machine is suspended.
+    /// Where the system's own clock is not as fine as `Instant` or another one. It may stand still
+    /// while the machine is suspended.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) fn now() -> Self {
         use std::{sync::LazyLock, time::Instant};

@@ -1,7 +1,7 @@
 //! Entry points for `fuzz/`, `models/` and `benches/`, which test and measure private parts.
 //!
-//! Part of no build of the crate itself: `internals/build.rs` sets the cfgs. The fuzz targets are also
-//! compiled for the unit tests, which run the committed seeds.
+//! Part of no build of the crate itself: `internals/build.rs` sets the cfgs. The fuzz targets are
+//! also compiled for the unit tests, which run the committed seeds.
 
 #[cfg(tower_influx_internals)]
 pub mod encode;

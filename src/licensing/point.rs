@@ -7,12 +7,12 @@ use serde::{Serialize, Serializer};
 use super::state::CheckedLicense;
 use crate::point::{Point, Timestamp, Value, schema};
 
-/// The point of one licence check: measurement `licensing`, tags `service` and `license_status`, fields `license_period_rest`
-/// (integer), `warnings` and `errors` (strings, empty when there are none, several messages joined by `; `), and the tags
-/// and fields that the check added.
+/// The point of one licence check: measurement `licensing`, tags `service` and `license_status`,
+/// fields `license_period_rest` (integer), `warnings` and `errors` (strings, empty when there are
+/// none, several messages joined by `; `), and the tags and fields that the check added.
 ///
-/// Where the check could not tell how many days are left, `license_period_rest` is 0, so that the field is there in every
-/// point; `license_status` is then `error` and `errors` says why.
+/// Where the check could not tell how many days are left, `license_period_rest` is 0, so that the
+/// field is there in every point; `license_status` is then `error` and `errors` says why.
 #[derive(Clone, Debug)]
 pub struct LicensingPoint {
     service: Arc<str>,
@@ -81,7 +81,8 @@ pub(crate) fn reserved_extras(license: &CheckedLicense) -> impl Iterator<Item = 
 /// No line break: VictoriaMetrics splits a line at one, even inside a string.
 const SEPARATOR: &str = "; ";
 
-/// Names that the schema gives to this measurement: an extra of the same name would overwrite what dashboards read.
+/// Names that the schema gives to this measurement: an extra of the same name would overwrite what
+/// dashboards read.
 const RESERVED: [&str; 6] = [
     schema::INSTANCE,
     schema::SERVICE,

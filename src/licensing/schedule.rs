@@ -10,27 +10,32 @@ use jiff::{
 
 use crate::error::Error;
 
-/// Says for a moment of wall time whether a check is due. It holds no timer: whoever asks decides how often.
+/// Says for a moment of wall time whether a check is due. It holds no timer: whoever asks decides
+/// how often.
 ///
-/// It compares local *dates* instead of counting hours. So days of 23 and 25 hours, days that begin at 01:00, days that a
-/// zone skips, clocks that are set and machines that slept over midnight are all the same case: the date is another one.
+/// It compares local *dates* instead of counting hours. So days of 23 and 25 hours, days that begin
+/// at 01:00, days that a zone skips, clocks that are set and machines that slept over midnight are
+/// all the same case: the date is another one.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     zone: TimeZone,
-    /// The dates that were checked, the latest check last. One date alone would not do: a clock that is set back to
-    /// yesterday would cause a second check for yesterday, and then a second one for today. Only the greatest date would
-    /// not do either: after a minute in a wrong future there would be no check until then.
+    /// The dates that were checked, the latest check last. One date alone would not do: a clock
+    /// that is set back to yesterday would cause a second check for yesterday, and then a second
+    /// one for today. Only the greatest date would not do either: after a minute in a wrong future
+    /// there would be no check until then.
     checked: VecDeque<Date>,
     longest_pause: Duration,
 }
 
 impl Schedule {
-    /// The schedule for midnight in this zone, with no day checked yet: the first question is answered with yes.
+    /// The schedule for midnight in this zone, with no day checked yet: the first question is
+    /// answered with yes.
     pub(crate) fn new(zone: TimeZone, longest_pause: Duration) -> Self {
         Self { zone, checked: VecDeque::new(), longest_pause }
     }
 
-    /// True once for each local date. The date then counts as checked, whatever becomes of the check.
+    /// True once for each local date. The date then counts as checked, whatever becomes of the
+    /// check.
     pub(crate) fn due(&mut self, now: Timestamp) -> bool {
         let date = self.date(now);
         if self.checked.iter().rev().any(|checked| *checked == date) {
@@ -43,8 +48,9 @@ impl Schedule {
         true
     }
 
-    /// How long to wait before asking again: until the date changes, but not longer than the longest pause, since
-    /// timers stand still while a machine sleeps and know nothing of a clock that is set.
+    /// How long to wait before asking again: until the date changes, but not longer than the
+    /// longest pause, since timers stand still while a machine sleeps and know nothing of a clock
+    /// that is set.
     pub(crate) fn pause(&self, now: Timestamp) -> Duration {
         let change = self.next_date(now).map(|next| now.duration_until(next));
         let pause = change.and_then(|span| Duration::try_from(span).ok()).unwrap_or(self.longest_pause);
@@ -55,7 +61,8 @@ impl Schedule {
     fn next_date(&self, now: Timestamp) -> Option<Timestamp> {
         let today = self.date(now);
         let tomorrow = self.zone.to_ambiguous_timestamp(today.tomorrow().ok()?.at(0, 0, 0, 0));
-        // Midnight may come twice, and the first one may be over: America/St_Johns went from 00:01 back to 23:01.
+        // Midnight may come twice, and the first one may be over: America/St_Johns went from 00:01
+        // back to 23:01.
         let midnight = [tomorrow.earlier(), tomorrow.later()]
             .into_iter()
             .filter_map(Result::ok)
@@ -98,11 +105,13 @@ pub(crate) fn time_zone(name: Option<&str>) -> Result<TimeZone, Error> {
     })
 }
 
-/// How many dates are remembered: a clock that is set back by more than a year repeats the checks of that time.
+/// How many dates are remembered: a clock that is set back by more than a year repeats the checks
+/// of that time.
 const REMEMBERED_DATES: usize = 400;
 /// How often wall time is looked at.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Timers are no finer, and a pause of nothing would spin when the clock is slewed just before midnight.
+/// Timers are no finer, and a pause of nothing would spin when the clock is slewed just before
+/// midnight.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
 #[cfg(test)]
@@ -112,8 +121,9 @@ mod tests {
     use super::*;
     use crate::licensing::tests::zone;
 
-    /// The local times of the checks within so many hours, by a driver that knows the schedule only and wakes in odd
-    /// intervals, so that it meets the first moment of a day by being told, not by chance.
+    /// The local times of the checks within so many hours, by a driver that knows the schedule only
+    /// and wakes in odd intervals, so that it meets the first moment of a day by being told, not by
+    /// chance.
     fn checks(zone: &TimeZone, start: Timestamp, hours: i64) -> Vec<DateTime> {
         let mut schedule = Schedule::new(zone.clone(), Duration::from_secs(37 * 60));
         let mut now = start;

@@ -41,11 +41,12 @@ impl Serialize for LicenseStatus {
     }
 }
 
-/// What a [`LicenseCheck`](super::LicenseCheck) returns: the days that are left and what there is to say about the licence.
+/// What a [`LicenseCheck`](super::LicenseCheck) returns: the days that are left and what there is
+/// to say about the licence.
 ///
-/// The status is not set but follows: any error makes it [`LicenseStatus::Error`], otherwise any warning makes it
-/// [`LicenseStatus::Warning`]. A number of days alone changes nothing: a check that finds a licence ended says so by an
-/// error.
+/// The status is not set but follows: any error makes it [`LicenseStatus::Error`], otherwise any
+/// warning makes it [`LicenseStatus::Warning`]. A number of days alone changes nothing: a check
+/// that finds a licence ended says so by an error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LicenseState {
     days_left: Option<i64>,
@@ -61,7 +62,8 @@ impl LicenseState {
         Self { days_left: Some(days_left), ..Self::empty() }
     }
 
-    /// A licence of which nothing can be told but why: the file is missing, the licence server is away.
+    /// A licence of which nothing can be told but why: the file is missing, the licence server is
+    /// away.
     pub fn unknown(error: impl Into<String>) -> Self {
         Self::empty().error(error)
     }
@@ -80,12 +82,13 @@ impl LicenseState {
         self
     }
 
-    /// Adds a tag to the point. The names of the schema (`service`, `license_status`, `instance` and so on) keep their own
-    /// values: an extra tag of such a name is left out and warned of.
+    /// Adds a tag to the point. The names of the schema (`service`, `license_status`, `instance`
+    /// and so on) keep their own values: an extra tag of such a name is left out and warned of.
     ///
     /// # Cardinality
     ///
-    /// Each distinct value is a series of its own: an edition or a region is a tag, a customer's number is a field.
+    /// Each distinct value is a series of its own: an edition or a region is a tag, a customer's
+    /// number is a field.
     #[must_use]
     pub fn tag(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.tags.push((key.into(), value.into()));
@@ -110,7 +113,8 @@ impl LicenseState {
         }
     }
 
-    /// Whole days until the licence ends, negative when it is over; `None` when the check could not tell.
+    /// Whole days until the licence ends, negative when it is over; `None` when the check could not
+    /// tell.
     pub fn days_left(&self) -> Option<i64> {
         self.days_left
     }
@@ -148,8 +152,9 @@ impl LicenseState {
 
 /// The result of one check.
 ///
-/// It serializes to `license_status`, `license_period_rest` (`null` when the check could not tell), `warnings` and `errors`
-/// as lists, `tags` and `fields` with what the check added, and `checked_at` in seconds since the epoch.
+/// It serializes to `license_status`, `license_period_rest` (`null` when the check could not tell),
+/// `warnings` and `errors` as lists, `tags` and `fields` with what the check added, and
+/// `checked_at` in seconds since the epoch.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedLicense {
     state: LicenseState,
@@ -161,7 +166,8 @@ impl CheckedLicense {
         Self { state, checked_at }
     }
 
-    /// What the check returned, or what stands for it when it failed, panicked or gave no answer in time.
+    /// What the check returned, or what stands for it when it failed, panicked or gave no answer in
+    /// time.
     pub fn state(&self) -> &LicenseState {
         &self.state
     }

@@ -1,4 +1,5 @@
-//! The task behind a [`LicenseWatch`](super::LicenseWatch): asks the schedule, runs the check, records the point.
+//! The task behind a [`LicenseWatch`](super::LicenseWatch): asks the schedule, runs the check,
+//! records the point.
 
 use std::{any::Any, sync::Arc, time::Duration};
 
@@ -26,7 +27,8 @@ pub(crate) trait RecordPoint: Send + Sync + 'static {
     fn is_closed(&self) -> bool;
 }
 
-/// All that the task owns. It ends when the recorder is closed or nobody can ask for a check any more.
+/// All that the task owns. It ends when the recorder is closed or nobody can ask for a check any
+/// more.
 pub(crate) struct Task<C> {
     pub(crate) check: Arc<C>,
     pub(crate) service: Arc<str>,
@@ -42,7 +44,8 @@ impl<C: LicenseCheck> Task<C> {
     pub(crate) async fn run(mut self) {
         while !self.recorder.is_closed() {
             let now = self.clock.now();
-            // Asked on every round and not only when the timer fires: requests in quick succession would put it off for ever.
+            // Asked on every round and not only when the timer fires: requests in quick succession
+            // would put it off for ever.
             if self.schedule.due(now) {
                 self.check(None).await;
                 continue;
@@ -57,7 +60,8 @@ impl<C: LicenseCheck> Task<C> {
         }
     }
 
-    /// One check, for all who asked before it began: many requests at once cost one check, not many.
+    /// One check, for all who asked before it began: many requests at once cost one check, not
+    /// many.
     async fn check(&mut self, first: Option<Request>) {
         let mut requests = Vec::from_iter(first);
         while let Ok(request) = self.requests.try_recv() {
@@ -90,8 +94,8 @@ impl<C: LicenseCheck> Task<C> {
     }
 }
 
-/// Runs the check in a task of its own, so that a panic ends that task and not the watch, and a check that never yields
-/// still times out where the runtime has another thread.
+/// Runs the check in a task of its own, so that a panic ends that task and not the watch, and a
+/// check that never yields still times out where the runtime has another thread.
 async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> LicenseState {
     let check = Arc::clone(check);
     let mut running = AbortOnDrop(tokio::spawn(async move { check.check().await }));
@@ -106,7 +110,8 @@ async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> LicenseS
     }
 }
 
-/// A check that times out, or whose watch is dropped, must not go on: each further one would pile up on it.
+/// A check that times out, or whose watch is dropped, must not go on: each further one would pile
+/// up on it.
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {

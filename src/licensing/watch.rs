@@ -1,4 +1,5 @@
-//! [`LicenseWatch`], the handle on a running check, and [`LicenseChanges`], which tells when its result changes.
+//! [`LicenseWatch`], the handle on a running check, and [`LicenseChanges`], which tells when its
+//! result changes.
 
 use std::sync::Arc;
 
@@ -10,10 +11,11 @@ use tokio::{
 use super::{state::CheckedLicense, task::Request};
 use crate::error::Error;
 
-/// The handle on a running licence check: the latest result, a check at any other time, and word of changes.
+/// The handle on a running licence check: the latest result, a check at any other time, and word of
+/// changes.
 ///
-/// Clones are handles on the same check. The checks end when the last one is dropped, when [`stop`](Self::stop) is called, or
-/// within a minute after the monitor is shut down.
+/// Clones are handles on the same check. The checks end when the last one is dropped, when
+/// [`stop`](Self::stop) is called, or within a minute after the monitor is shut down.
 #[derive(Clone, Debug)]
 #[must_use = "the checks end when the last clone of the watch is dropped"]
 pub struct LicenseWatch {
@@ -42,19 +44,19 @@ impl LicenseWatch {
         Self { shared: Arc::new(Shared { requests, latest, task }) }
     }
 
-    /// The latest result; `None` until the first check is done. Never waits, so that health checks and handlers may ask for
-    /// each request.
+    /// The latest result; `None` until the first check is done. Never waits, so that health checks
+    /// and handlers may ask for each request.
     pub fn latest(&self) -> Option<Arc<CheckedLicense>> {
         self.shared.latest.borrow().clone()
     }
 
-    /// Checks now, records the point and returns the result, for instance after the licence was replaced. Requests that wait
-    /// while a check is running share the one that follows.
+    /// Checks now, records the point and returns the result, for instance after the licence was
+    /// replaced. Requests that wait while a check is running share the one that follows.
     ///
     /// # Errors
     ///
-    /// When the checks have ended, an error for which [`Error::is_closed`] holds. What the check itself finds, also that it
-    /// fails or gives no answer, is no error but a result.
+    /// When the checks have ended, an error for which [`Error::is_closed`] holds. What the check
+    /// itself finds, also that it fails or gives no answer, is no error but a result.
     ///
     /// # Cancel safety
     ///
@@ -72,7 +74,8 @@ impl LicenseWatch {
         LicenseChanges { latest }
     }
 
-    /// Ends the checks; one that is under way is cancelled. The latest result stays readable. Further calls do nothing.
+    /// Ends the checks; one that is under way is cancelled. The latest result stays readable.
+    /// Further calls do nothing.
     pub fn stop(&self) {
         self.shared.task.abort();
     }
@@ -84,15 +87,17 @@ impl LicenseWatch {
     }
 }
 
-/// Tells when the result of the licence check changes. Made by [`LicenseWatch::changes`]; holding it keeps no check alive.
+/// Tells when the result of the licence check changes. Made by [`LicenseWatch::changes`]; holding
+/// it keeps no check alive.
 #[derive(Clone, Debug)]
 pub struct LicenseChanges {
     latest: watch::Receiver<Option<Arc<CheckedLicense>>>,
 }
 
 impl LicenseChanges {
-    /// Waits until a check gives another result than the one before it (days left, messages, extras; its time does not
-    /// count), and returns the latest. Changes that nobody waited for count as one. `None` when the checks have ended.
+    /// Waits until a check gives another result than the one before it (days left, messages,
+    /// extras; its time does not count), and returns the latest. Changes that nobody waited for
+    /// count as one. `None` when the checks have ended.
     ///
     /// # Cancel safety
     ///

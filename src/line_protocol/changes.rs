@@ -11,7 +11,8 @@ pub(crate) struct Changes {
     pub(crate) sanitized: u32,
     /// Names and values that were cut to their greatest size.
     pub(crate) truncated: u32,
-    /// Tags and fields left out: a reserved or empty name, a name used twice, an empty tag, a number that is none.
+    /// Tags and fields left out: a reserved or empty name, a name used twice, an empty tag, a
+    /// number that is none.
     pub(crate) refused: u32,
     /// Tags and fields left out: beyond the number or the bytes that one point may have.
     pub(crate) excess: u32,

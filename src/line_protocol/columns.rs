@@ -80,8 +80,8 @@ impl Column<'_> {
     }
 }
 
-/// Returns the line, with its line break, without the columns for which `remove` is true. `None` where no field would be
-/// left, or the line is not one of ours.
+/// Returns the line, with its line break, without the columns for which `remove` is true. `None`
+/// where no field would be left, or the line is not one of ours.
 pub(crate) fn without(line: &[u8], mut remove: impl FnMut(&Column<'_>) -> bool) -> Option<Vec<u8>> {
     let mut columns = Columns::of(line);
     let mut kept = Vec::with_capacity(line.len() + 1);
@@ -109,7 +109,8 @@ pub(crate) fn timestamp(line: &[u8]) -> Option<i64> {
     std::str::from_utf8(line.rsplit(|byte| *byte == b' ').next()?).ok()?.parse().ok()
 }
 
-/// Where a name or a tag's value ends: before an unescaped comma or space, or, unless it is a measurement, an equals sign.
+/// Where a name or a tag's value ends: before an unescaped comma or space, or, unless it is a
+/// measurement, an equals sign.
 fn name_end(text: &[u8], equals: bool) -> usize {
     let ends = |byte: u8| matches!(byte, b',' | b' ') || byte == b'=' && equals;
     let mut at = 0;

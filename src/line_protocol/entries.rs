@@ -10,10 +10,12 @@ use crate::{
     settings::Limits,
 };
 
-/// Encoded tags and fields: `,key=value` each, one behind the other in one arena, and where each of them is.
+/// Encoded tags and fields: `,key=value` each, one behind the other in one arena, and where each of
+/// them is.
 ///
-/// The last value of a key wins. A name is a tag or a field, not both, as InfluxDB 3 demands: a tag wins over a field. A
-/// value that is replaced gives its bytes back at once, so that setting one key for ever takes no more room than once.
+/// The last value of a key wins. A name is a tag or a field, not both, as InfluxDB 3 demands: a tag
+/// wins over a field. A value that is replaced gives its bytes back at once, so that setting one
+/// key for ever takes no more room than once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     pub(super) arena: Vec<u8>,
@@ -39,8 +41,9 @@ impl Entries {
         escape::is_plain_tag(key.as_bytes(), NAME_BYTES)
     }
 
-    /// Takes a tag with a plain key, as `,key=`, if it is a usual one: nothing of its value needs a change, its place is behind all others, and
-    /// there is room. False for any other, which is to be given to [`tag`](Self::tag).
+    /// Takes a tag with a plain key, as `,key=`, if it is a usual one: nothing of its value needs a
+    /// change, its place is behind all others, and there is room. False for any other, which is to
+    /// be given to [`tag`](Self::tag).
     #[inline(always)]
     pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: Room<'_>) -> bool {
         let value = text.as_bytes();
@@ -169,7 +172,8 @@ impl Entries {
         Cursor::new(&self.arena, &self.fields)
     }
 
-    /// All tags as a line holds them, a comma before each, if they stand in the arena like that: they came first and in order.
+    /// All tags as a line holds them, a comma before each, if they stand in the arena like that:
+    /// they came first and in order.
     #[inline]
     pub(super) fn tags_in_order(&self) -> Option<&[u8]> {
         let mut end = 0;
@@ -187,8 +191,8 @@ impl Entries {
         self.arena.capacity()
     }
 
-    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back. `own` is what came of writing
-    /// it, which does not count where it is not kept.
+    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back. `own`
+    /// is what came of writing it, which does not count where it is not kept.
     fn keep(
         &mut self,
         entry: Entry,
@@ -230,7 +234,8 @@ impl Entries {
         }
     }
 
-    /// Where an entry is in its list, or belongs. The order is that of encoded names, as InfluxDB sorts them.
+    /// Where an entry is in its list, or belongs. The order is that of encoded names, as InfluxDB
+    /// sorts them.
     #[inline]
     fn find(&self, is_tag: bool, name: &[u8]) -> Result<usize, usize> {
         let list = if is_tag { &self.tags } else { &self.fields };
@@ -265,7 +270,8 @@ impl Entries {
         }
     }
 
-    /// Begins an entry: with a comma, so that tags that came in order stand in the arena as they stand in a line.
+    /// Begins an entry: with a comma, so that tags that came in order stand in the arena as they
+    /// stand in a line.
     pub(super) fn begin(&mut self) -> usize {
         self.arena.push(b',');
         self.arena.len()

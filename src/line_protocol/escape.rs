@@ -1,11 +1,12 @@
 //! Names, tag values and strings as line protocol holds them.
 //!
-//! A text is scanned first for anything that needs a closer look; nearly none does, and such a text is copied as it is.
-//! Otherwise it is rewritten character by character.
+//! A text is scanned first for anything that needs a closer look; nearly none does, and such a text
+//! is copied as it is. Otherwise it is rewritten character by character.
 
 use crate::line_protocol::Changes;
 
-/// Where a name or a tag value stands: what must be escaped, and what no server may see, differs a little.
+/// Where a name or a tag value stands: what must be escaped, and what no server may see, differs a
+/// little.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EscapeContext {
     Measurement,
@@ -49,7 +50,8 @@ fn rewrite_text(out: &mut Vec<u8>, text: &str, position: EscapeContext, limit: u
     }
 }
 
-/// Appends a route, as [`text`] would append `method:resource`, without that text being made. `method` is a plain word.
+/// Appends a route, as [`text`] would append `method:resource`, without that text being made.
+/// `method` is a plain word.
 #[inline]
 pub(super) fn route(
     out: &mut Vec<u8>,
@@ -89,8 +91,8 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut 
     out.push(b'"');
 }
 
-/// As [`string`], for what is most likely ASCII. Bytes that are no text are replaced: one of them would make the batch
-/// unreadable.
+/// As [`string`], for what is most likely ASCII. Bytes that are no text are replaced: one of them
+/// would make the batch unreadable.
 pub(super) fn string_of_bytes(out: &mut Vec<u8>, bytes: &[u8], limit: usize, changes: &mut Changes) {
     if bytes.len() <= limit && classes(bytes) & (STRING | NOT_ASCII) == 0 {
         out.push(b'"');
@@ -124,8 +126,8 @@ fn rewrite_string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Cha
     changes.sanitized += u32::from(sanitized);
 }
 
-/// What there is among the bytes. Every one is looked up, without an early exit, which compiles to two instructions a byte:
-/// most texts are short and plain.
+/// What there is among the bytes. Every one is looked up, without an early exit, which compiles to
+/// two instructions a byte: most texts are short and plain.
 #[inline]
 fn classes(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)])
@@ -164,7 +166,8 @@ fn rewrite(
         let next = characters.peek().copied();
         let kept = match character {
             _ if character.is_control() => '_',
-            // A server would take it for the escape of what follows, and some merge two backslashes into one.
+            // A server would take it for the escape of what follows, and some merge two backslashes
+            // into one.
             '\\' if matches!(next, None | Some('\\' | ',' | '=' | ' ' | '"')) => '/',
             // VictoriaMetrics takes all up to the next quote for a string.
             '"' if position == EscapeContext::FieldKey => '_',

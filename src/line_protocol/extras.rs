@@ -11,16 +11,17 @@ use crate::{
     settings::Limits,
 };
 
-/// Extra tags and fields of one request, encoded as they come: recycled, it allocates nothing once it is warm.
+/// Extra tags and fields of one request, encoded as they come: recycled, it allocates nothing once
+/// it is warm.
 ///
-/// Refused and counted: names of the standard tags and fields, names reserved by InfluxDB, empty names, empty tags, numbers
-/// that are none. The last value of a key wins, but one that is refused leaves the earlier one in place. Where a name comes
-/// as a tag and as a field, the tag is kept.
+/// Refused and counted: names of the standard tags and fields, names reserved by InfluxDB, empty
+/// names, empty tags, numbers that are none. The last value of a key wins, but one that is refused
+/// leaves the earlier one in place. Where a name comes as a tag and as a field, the tag is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     pub(super) entries: Entries,
-    /// Keys of tags that were found to need no look. They are the application's own, so few; told apart by where they are, which
-    /// costs less than to look again.
+    /// Keys of tags that were found to need no look. They are the application's own, so few; told
+    /// apart by where they are, which costs less than to look again.
     plain_keys: [PlainKey; PLAIN_KEYS],
 }
 
@@ -46,8 +47,9 @@ impl Extras {
         self.entries.plain_tag(&self.plain_keys[place].text, text, room(limits))
     }
 
-    /// Where a plain key is that is not in its first place, or is new and goes into the first free one. None of them ever makes
-    /// room for another, or two that share a place would cost an allocation each time.
+    /// Where a plain key is that is not in its first place, or is new and goes into the first free
+    /// one. None of them ever makes room for another, or two that share a place would cost an
+    /// allocation each time.
     #[inline(never)]
     fn look_up(&mut self, key: &'static str, first: usize) -> Option<usize> {
         for place in (first..PLAIN_KEYS).chain(0..first) {

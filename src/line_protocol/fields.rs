@@ -4,7 +4,8 @@ use std::mem;
 
 use crate::line_protocol::cursor::Cursor;
 
-/// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or two.
+/// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or
+/// two.
 macro_rules! assignment {
     ($name:expr) => {
         const { crate::line_protocol::fields::text_of::<{ $name.len() + 2 }>($name) }
@@ -13,7 +14,8 @@ macro_rules! assignment {
 
 pub(super) use assignment;
 
-/// The fields of a line, in the order of their names: the standard ones as they are assigned, extra ones in between.
+/// The fields of a line, in the order of their names: the standard ones as they are assigned, extra
+/// ones in between.
 pub(super) struct Fields<'a> {
     extras: Cursor<'a>,
     /// A space before the first field, then commas.

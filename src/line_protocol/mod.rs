@@ -1,5 +1,5 @@
-//! Points as line protocol: an encoder whose every line is one point for InfluxDB 1.x, 2.x, 3.x and VictoriaMetrics, and a
-//! parser of what it writes.
+//! Points as line protocol: an encoder whose every line is one point for InfluxDB 1.x, 2.x, 3.x and
+//! VictoriaMetrics, and a parser of what it writes.
 //!
 //! # Rules
 //!
@@ -9,17 +9,20 @@
 //! measurement,tag=value,… field=1.5,field=2i,field="text",field=true 1700000000000000000⏎
 //! ```
 //!
-//! - *Names and tag values*: control characters become `_`; a comma, a space and (but for the measurement) an equals sign are
-//!   escaped, nothing else is. A backslash stays where it cannot be read as an escape, which is anywhere but at the end and
-//!   before a backslash, comma, equals sign, space or quote; there it becomes `/`. A measurement that starts with `#` gets a `_`
-//!   before it; of a run of colons in a field's name each becomes `_`, and so does a quote there, where
-//!   VictoriaMetrics would begin a string.
+//! - *Names and tag values*: control characters become `_`; a comma, a space and (but for the
+//!   measurement) an equals sign are escaped, nothing else is. A backslash stays where it cannot be
+//!   read as an escape, which is anywhere but at the end and before a backslash, comma, equals
+//!   sign, space or quote; there it becomes `/`. A measurement that starts with `#` gets a `_`
+//!   before it; of a run of colons in a field's name each becomes `_`, and so does a quote there,
+//!   where VictoriaMetrics would begin a string.
 //! - *Tags* are sorted by their encoded names, each name once; empty ones are left out.
-//! - *Fields*, sorted likewise: floats are finite, with a digit on both sides of a point; integers end in `i`, unsigned ones
-//!   saturate; strings escape `"` and `\`, and hold `\n` and `\r` as two characters each instead of line breaks.
+//! - *Fields*, sorted likewise: floats are finite, with a digit on both sides of a point; integers
+//!   end in `i`, unsigned ones saturate; strings escape `"` and `\`, and hold `\n` and `\r` as two
+//!   characters each instead of line breaks.
 //! - *The timestamp* is always there, in nanoseconds.
-//! - *Sizes*: a line has at most [`LINE_BYTES`]. Names are cut at [`NAME_BYTES`], standard values at [`STANDARD_BYTES`],
-//!   others as the settings say; what still has no room is left out, and never a standard tag or field.
+//! - *Sizes*: a line has at most [`LINE_BYTES`]. Names are cut at [`NAME_BYTES`], standard values
+//!   at [`STANDARD_BYTES`], others as the settings say; what still has no room is left out, and
+//!   never a standard tag or field.
 //!
 //! Every change is counted, in [`Changes`].
 
@@ -75,8 +78,8 @@ pub(crate) const STANDARD_BYTES: usize = 1024;
 /// Bytes of any other value, whatever the settings say.
 pub(crate) const VALUE_BYTES: usize = 20 * 1024;
 
-// A value takes at most twice its bytes, once escaped. The parts of a request's line, each at its largest, fit together: five
-// standard values, the static tags, the extras, and what is constant.
+// A value takes at most twice its bytes, once escaped. The parts of a request's line, each at its
+// largest, fit together: five standard values, the static tags, the extras, and what is constant.
 
 /// Encoded bytes of the further static tags of the settings.
 const STATIC_BYTES: usize = 6 * 1024;

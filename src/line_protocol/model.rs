@@ -1,4 +1,5 @@
-//! What the documentation says becomes of a point, written as plainly as it reads; and what InfluxData's parser makes of a line.
+//! What the documentation says becomes of a point, written as plainly as it reads; and what
+//! InfluxData's parser makes of a line.
 
 use std::collections::BTreeMap;
 

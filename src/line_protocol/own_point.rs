@@ -26,8 +26,8 @@ pub(crate) enum Invalid {
     TimeOutOfRange,
 }
 
-/// Appends the line of a point of the application's own. Static tags are added unless the point has a tag or field of the
-/// name. `stamp` is the point's own time, or a unique one.
+/// Appends the line of a point of the application's own. Static tags are added unless the point has
+/// a tag or field of the name. `stamp` is the point's own time, or a unique one.
 pub(crate) fn encode_point(
     point: &dyn Point,
     stamp: i64,

@@ -4,8 +4,9 @@ use std::{iter, str};
 
 use crate::point::{DataPoint, Value};
 
-/// Reads one line in the form in which this crate writes it, with or without its line break. `None` for nearly anything else: two
-/// backslashes in a name, and other forms of a float, are read as well, although nothing here writes them.
+/// Reads one line in the form in which this crate writes it, with or without its line break. `None`
+/// for nearly anything else: two backslashes in a name, and other forms of a float, are read as
+/// well, although nothing here writes them.
 pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     let mut rest = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).ok()?;
     let measurement = name(&mut rest, NameKind::Measurement)?;
@@ -55,7 +56,8 @@ struct Name<'a> {
     text: String,
 }
 
-/// A name or tag value: all up to an unescaped comma or space, or, but for the measurement, equals sign.
+/// A name or tag value: all up to an unescaped comma or space, or, but for the measurement, equals
+/// sign.
 fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<Name<'a>> {
     let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == NameKind::Other;
     let bytes = rest.as_bytes();

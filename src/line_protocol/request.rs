@@ -58,7 +58,8 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) body: Option<&'a BodyFields>,
 }
 
-/// The tags of a request's lines up to the value of `status_code`, the same for all requests of a method and a route.
+/// The tags of a request's lines up to the value of `status_code`, the same for all requests of a
+/// method and a route.
 #[derive(Debug)]
 pub(crate) struct RequestHead {
     text: Box<[u8]>,
@@ -86,7 +87,8 @@ pub(crate) struct BodyFields {
 }
 
 impl RequestTemplate {
-    /// Without `request_id`, points have no such field, and `errors` has `execution_time` instead, since a point needs one.
+    /// Without `request_id`, points have no such field, and `errors` has `execution_time` instead,
+    /// since a point needs one.
     pub(crate) fn new(static_tags: &StaticTags, request_id: bool) -> Self {
         Self {
             requests: Segment::new(REQUESTS, static_tags, None, Some(ROUTE)),
@@ -99,7 +101,8 @@ impl RequestTemplate {
         }
     }
 
-    /// The head of all lines with this route; `None` where it has to be changed, which is to be counted for each of them.
+    /// The head of all lines with this route; `None` where it has to be changed, which is to be
+    /// counted for each of them.
     pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
         let mut changes = Changes::default();
         let mut text = self.requests.text().to_vec();
@@ -109,10 +112,11 @@ impl RequestTemplate {
         changes.is_empty().then(|| RequestHead { text: text.into(), route })
     }
 
-    /// Makes extras fit the points of this monitor: to be called once, when the request has ended, before encoding.
+    /// Makes extras fit the points of this monitor: to be called once, when the request has ended,
+    /// before encoding.
     ///
-    /// Extras with the name of a static tag are left out, fields keep to the type of their name, and tags to the number of
-    /// values they may have.
+    /// Extras with the name of a static tag are left out, fields keep to the type of their name,
+    /// and tags to the number of values they may have.
     pub(crate) fn prepare(
         &self,
         extras: &mut Extras,
@@ -147,7 +151,8 @@ impl RequestTemplate {
                     out.extend_from_slice(tags);
                 }
             }
-            // With a copy of the request, here and below, so that nothing of it has to be in memory for the sake of rare calls.
+            // With a copy of the request, here and below, so that nothing of it has to be in memory
+            // for the sake of rare calls.
             None => self.tags_among(out, &{ *request }, extras, changes),
         }
         match extras.map(|extras| extras.entries.fields()).filter(|fields| !fields.is_empty()) {
@@ -156,7 +161,8 @@ impl RequestTemplate {
         }
     }
 
-    /// Appends the line in `errors` of a request that failed. An empty error code becomes the status code.
+    /// Appends the line in `errors` of a request that failed. An empty error code becomes the
+    /// status code.
     pub(crate) fn encode_error(
         &self,
         out: &mut Vec<u8>,
@@ -210,7 +216,8 @@ impl RequestTemplate {
         self.fields(out, request, changes, fields);
     }
 
-    /// Inlined once for requests without extra fields, where all that asks for them is then left out.
+    /// Inlined once for requests without extra fields, where all that asks for them is then left
+    /// out.
     #[inline(always)]
     fn fields(
         &self,
@@ -305,7 +312,8 @@ impl RequestTemplate {
 }
 
 impl Id<'_> {
-    /// The name and the value in one piece, where no extra field can come before and another field has.
+    /// The name and the value in one piece, where no extra field can come before and another field
+    /// has.
     #[inline(always)]
     fn assign_given(out: &mut Vec<u8>, number: u64) {
         const NAME: [u8; REQUEST_ID.len() + 2] = assignment!(REQUEST_ID);

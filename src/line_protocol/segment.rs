@@ -2,7 +2,8 @@
 
 use crate::line_protocol::{StaticTags, cursor::Cursor};
 
-/// A constant run of a line's tags, which may end in the middle of one, and where an extra tag may come in between.
+/// A constant run of a line's tags, which may end in the middle of one, and where an extra tag may
+/// come in between.
 #[derive(Debug)]
 pub(super) struct Segment {
     text: Box<[u8]>,

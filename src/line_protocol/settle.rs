@@ -44,8 +44,9 @@ impl Entries {
         }
     }
 
-    /// Applies what the monitor knows of all points: the one type of each field, and how many values a tag may have. All names
-    /// are looked up as they are encoded: different ones may become one in the database.
+    /// Applies what the monitor knows of all points: the one type of each field, and how many
+    /// values a tag may have. All names are looked up as they are encoded: different ones may
+    /// become one in the database.
     #[inline]
     pub(super) fn settle(
         &mut self,
@@ -54,7 +55,8 @@ impl Entries {
         values: &TagCardinality,
         changes: &mut Changes,
     ) {
-        // A tag that requests have had before is one that they may have. Other measurements are few, and looked up each time.
+        // A tag that requests have had before is one that they may have. Other measurements are
+        // few, and looked up each time.
         let is_known = |entry: &Entry| values.is_of_requests(&self.arena[entry.start..entry.end]);
         let of_requests = measurement == REQUESTS.as_bytes();
         if let Some(first) = self.tags.iter().position(|entry| !(of_requests && is_known(entry))) {
@@ -85,8 +87,8 @@ impl Entries {
         });
     }
 
-    /// Leaves out tags from `first` on whose names are those of fields, and gives those whose values are too many the overflow
-    /// value.
+    /// Leaves out tags from `first` on whose names are those of fields, and gives those whose
+    /// values are too many the overflow value.
     #[inline(never)]
     fn settle_tags(
         &mut self,

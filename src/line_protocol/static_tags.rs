@@ -26,8 +26,9 @@ pub(super) struct StaticTag {
 impl StaticTags {
     /// The tag `service`, the tag `instance` where there is one, and further ones.
     ///
-    /// Left out, with a warning, are further tags with the name of a standard tag or field, a name reserved by InfluxDB, or
-    /// beyond 6 KiB together; settings that were checked hold none of these. Empty values are left out silently.
+    /// Left out, with a warning, are further tags with the name of a standard tag or field, a name
+    /// reserved by InfluxDB, or beyond 6 KiB together; settings that were checked hold none of
+    /// these. Empty values are left out silently.
     pub(crate) fn new(service: &str, instance: Option<&str>, further: &BTreeMap<String, String>) -> Self {
         let mut tags = Self::default();
         let mut bytes = 0;

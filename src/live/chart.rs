@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-/// A bar chart of all and, within each bar, of the failed ones. One unit wide for each slot, [`HEIGHT`] units high.
+/// A bar chart of all and, within each bar, of the failed ones. One unit wide for each slot,
+/// [`HEIGHT`] units high.
 #[derive(Debug)]
 pub(super) struct Bars {
     pub(super) width: usize,

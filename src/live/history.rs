@@ -1,4 +1,5 @@
-//! What earlier processes left in line-protocol files, read once at the start and no further than a bound.
+//! What earlier processes left in line-protocol files, read once at the start and no further than a
+//! bound.
 
 use std::{
     fs::File,
@@ -13,7 +14,8 @@ use crate::fs_ext;
 pub(super) struct StoredFiles(Vec<(PathBuf, u64)>);
 
 impl StoredFiles {
-    /// What lies in the directory now. Of what is written there later the observer learns by itself.
+    /// What lies in the directory now. Of what is written there later the observer learns by
+    /// itself.
     pub(super) fn find(directory: &Path) -> Self {
         let mut files = fs_ext::list(directory).unwrap_or_default();
         files.retain(|file| is_points_file(&file.name));

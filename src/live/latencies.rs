@@ -1,11 +1,13 @@
 //! Execution times in buckets, fine enough for percentiles that people look at.
 
-/// Execution times, counted in buckets each a twelfth wider than the one before: percentiles are within 5 % of the truth.
+/// Execution times, counted in buckets each a twelfth wider than the one before: percentiles are
+/// within 5 % of the truth.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latencies {
     /// The number of the first bucket of `counts`.
     first: usize,
-    /// Only from the lowest to the highest bucket in use: the times of one route are near each other.
+    /// Only from the lowest to the highest bucket in use: the times of one route are near each
+    /// other.
     counts: Vec<u32>,
     max: f64,
 }

@@ -13,8 +13,8 @@ impl<T: Default> Ring<T> {
         Self { slots: VecDeque::new() }
     }
 
-    /// The slot of this number, and nothing outside of the bounds any more: neither what is too old, nor what a clock that
-    /// has been set back left in the future.
+    /// The slot of this number, and nothing outside of the bounds any more: neither what is too
+    /// old, nor what a clock that has been set back left in the future.
     pub(super) fn at(&mut self, number: u64, oldest: u64, newest: u64) -> &mut T {
         self.forget(oldest, newest);
         // Points come nearly in the order of their times, so the place is at the end or next to it.

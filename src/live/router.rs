@@ -19,15 +19,16 @@ use super::{
 };
 use crate::{licensing::LicenseWatch, monitor::Monitor};
 
-/// The live page of this monitor, without a licence: [`LivePage::new`] and [`LivePage::router`] in one.
+/// The live page of this monitor, without a licence: [`LivePage::new`] and [`LivePage::router`] in
+/// one.
 pub fn router(monitor: &Monitor) -> Router {
     LivePage::new(monitor).router()
 }
 
 /// Makes the router of the live page.
 ///
-/// The router holds the monitor, as its layers do. Observing begins with [`router`](Self::router) and ends when the router
-/// and its clones are gone.
+/// The router holds the monitor, as its layers do. Observing begins with [`router`](Self::router)
+/// and ends when the router and its clones are gone.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is served before `router`"]
 pub struct LivePage {
@@ -41,8 +42,8 @@ impl LivePage {
         Self { monitor: monitor.clone(), license: None }
     }
 
-    /// Shows the latest result of this licence check as well. The page holds the watch, so the checks go on for as long as
-    /// the router lives.
+    /// Shows the latest result of this licence check as well. The page holds the watch, so the
+    /// checks go on for as long as the router lives.
     pub fn license(mut self, watch: &LicenseWatch) -> Self {
         self.license = Some(watch.clone());
         self
@@ -50,11 +51,12 @@ impl LivePage {
 
     /// The page at `/` and the same data as JSON at `/stats`.
     ///
-    /// Nest it outside of the monitored part, behind the service's own authentication; axum then serves the page without a slash
-    /// at the end of its path, and answers 404 with one. Make it before the server takes
-    /// requests: what was recorded before is not shown.
+    /// Nest it outside of the monitored part, behind the service's own authentication; axum then
+    /// serves the page without a slash at the end of its path, and answers 404 with one. Make it
+    /// before the server takes requests: what was recorded before is not shown.
     ///
-    /// Where points go to files, the list of these is read here, and up to 16 MiB of the newest in the background.
+    /// Where points go to files, the list of these is read here, and up to 16 MiB of the newest in
+    /// the background.
     pub fn router(self) -> Router {
         let observer = Arc::new(Observer::start(self.monitor, self.license));
         Router::new()
@@ -72,8 +74,8 @@ async fn show_page(
     parameters: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    // The page is at `/monitoring`, without a slash at its end, and links start from there. They are relative, as a proxy may
-    // serve it under another path.
+    // The page is at `/monitoring`, without a slash at its end, and links start from there. They
+    // are relative, as a proxy may serve it under another path.
     let place = nested.ok().and_then(|path| {
         let last = path.as_str().rsplit('/').next()?;
         // A parameter of the path has been replaced by what was asked for.

@@ -1,7 +1,7 @@
 //! What the page needs of a line, read without building a point of it.
 //!
-//! A service under load writes a hundred thousand lines a second: reading each into a [`DataPoint`](crate::DataPoint) would
-//! cost several times as much as this.
+//! A service under load writes a hundred thousand lines a second: reading each into a
+//! [`DataPoint`](crate::DataPoint) would cost several times as much as this.
 
 use std::{borrow::Cow, str};
 

@@ -1,4 +1,5 @@
-//! Counts of a stretch of time that moves along: by short slots for charts, and by groups of these for percentiles.
+//! Counts of a stretch of time that moves along: by short slots for charts, and by groups of these
+//! for percentiles.
 
 use std::collections::BTreeMap;
 

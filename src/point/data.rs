@@ -29,7 +29,8 @@ impl DataPoint {
         Self { measurement: measurement.into(), tags: Vec::new(), fields: Vec::new(), time: None }
     }
 
-    /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes text. `None` adds none.
+    /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes
+    /// text. `None` adds none.
     #[must_use]
     pub fn with_tag<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
         let value = value.into();
@@ -49,7 +50,8 @@ impl DataPoint {
         self
     }
 
-    /// The point at this time, which is stored as it is. Without one, recording gives it a unique stamp.
+    /// The point at this time, which is stored as it is. Without one, recording gives it a unique
+    /// stamp.
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.time = Some(time.into());

@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, fmt};
 
-/// The application's own code for what went wrong, the tag `error_code` of the request's point in `errors`.
+/// The application's own code for what went wrong, the tag `error_code` of the request's point in
+/// `errors`.
 ///
-/// It is a part of an axum response, and an extension of any [`http::Response`]. As an axum response on its own, such as the
-/// `Err` of a handler, it has status 500.
+/// It is a part of an axum response, and an extension of any [`http::Response`]. As an axum
+/// response on its own, such as the `Err` of a handler, it has status 500.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -22,7 +23,8 @@ use std::{borrow::Cow, fmt};
 ///
 /// # Cardinality
 ///
-/// A tag: use codes from a fixed list. Distinct codes are capped like the values of every other tag.
+/// A tag: use codes from a fixed list. Distinct codes are capped like the values of every other
+/// tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ErrorCode(Code);
 

@@ -10,7 +10,8 @@ use std::{
 pub(crate) fn text_of(number: u64) -> [u8; GIVEN_ID_BYTES] {
     static PREFIX: OnceLock<[u8; PREFIX_LENGTH]> = OnceLock::new();
     let prefix = PREFIX.get_or_init(|| {
-        // The standard library seeds this from the system once; no request asks the system for randomness.
+        // The standard library seeds this from the system once; no request asks the system for
+        // randomness.
         let random = RandomState::new().build_hasher().finish();
         let mut prefix = [b'-'; PREFIX_LENGTH];
         prefix[..8].copy_from_slice(&hexadecimal(random as u32));

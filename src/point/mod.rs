@@ -19,16 +19,18 @@ pub use value::Value;
 
 /// One event to be stored: a measurement, tags, fields and a time.
 ///
-/// Implement it for a type of the application, or use [`DataPoint`]. Whatever names and values hold, the point becomes
-/// exactly one point in the database. What InfluxDB cannot take is changed or left out, and counted. If a name comes
-/// twice, the last value counts; if a name is a tag and a field, the tag counts.
+/// Implement it for a type of the application, or use [`DataPoint`]. Whatever names and values
+/// hold, the point becomes exactly one point in the database. What InfluxDB cannot take is changed
+/// or left out, and counted. If a name comes twice, the last value counts; if a name is a tag and a
+/// field, the tag counts.
 ///
-/// `dyn Point` implements [`serde::Serialize`], as a map of exactly `time` (nanoseconds, or none), `measurement`,
-/// `tags` (all text) and `fields` (typed).
+/// `dyn Point` implements [`serde::Serialize`], as a map of exactly `time` (nanoseconds, or none),
+/// `measurement`, `tags` (all text) and `fields` (typed).
 ///
 /// # Cardinality
 ///
-/// Each different set of tags is a series in the database. Put what has no bound, such as an id, into a field.
+/// Each different set of tags is a series in the database. Put what has no bound, such as an id,
+/// into a field.
 ///
 /// ```
 /// use tower_influx::{Point, point::Value};
@@ -56,19 +58,19 @@ pub trait Point {
     /// Returns the measurement that the point belongs to, InfluxDB's word for a table.
     fn measurement(&self) -> &str;
 
-    /// Calls `visit` with the key and value of each tag: indexed, always text. An empty value is left out, since no
-    /// InfluxDB takes one. The default visits none.
+    /// Calls `visit` with the key and value of each tag: indexed, always text. An empty value is
+    /// left out, since no InfluxDB takes one. The default visits none.
     fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
         let _ = visit;
     }
 
-    /// Calls `visit` with the key and value of each field: not indexed, typed. A point without a single field that can
-    /// be stored is refused and counted.
+    /// Calls `visit` with the key and value of each field: not indexed, typed. A point without a
+    /// single field that can be stored is refused and counted.
     fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>));
 
-    /// Returns when the event happened. `None`, the default, takes the time of recording and makes it unique. An
-    /// explicit time is stored as it is, so two points of one measurement with the same tags and time overwrite each
-    /// other.
+    /// Returns when the event happened. `None`, the default, takes the time of recording and makes
+    /// it unique. An explicit time is stored as it is, so two points of one measurement with the
+    /// same tags and time overwrite each other.
     fn time(&self) -> Option<Timestamp> {
         None
     }
@@ -76,7 +78,8 @@ pub trait Point {
 
 /// Nanoseconds since the Unix epoch, InfluxDB's finest precision.
 ///
-/// InfluxDB stores times from 1677 to 2262, which is all of `i64` but its two least values and its greatest.
+/// InfluxDB stores times from 1677 to 2262, which is all of `i64` but its two least values and its
+/// greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);

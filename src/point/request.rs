@@ -1,4 +1,5 @@
-//! The points of a request, for services that record requests by hand and for whoever wants them as values.
+//! The points of a request, for services that record requests by hand and for whoever wants them as
+//! values.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -12,9 +13,11 @@ use crate::point::{
     },
 };
 
-/// A request, as [`MonitoringLayer`](crate::MonitoringLayer) records one for each that reaches it: measurement `requests`.
+/// A request, as [`MonitoringLayer`](crate::MonitoringLayer) records one for each that reaches it:
+/// measurement `requests`.
 ///
-/// Tags: `service`, `route`, `status_code`. Fields: `request_id` where there is one, `execution_time` in seconds.
+/// Tags: `service`, `route`, `status_code`. Fields: `request_id` where there is one,
+/// `execution_time` in seconds.
 ///
 /// ```
 /// use std::time::Duration;
@@ -34,9 +37,10 @@ pub struct RequestPoint<'a> {
 
 /// A request that failed, beside its [`RequestPoint`] and at the same time: measurement `errors`.
 ///
-/// Tags: `service`, `route`, `status_code` and `error_code`, which is the status code where no other is given. Field:
-/// `request_id`. Since a point without any field cannot be stored, one without request id has `execution_time` instead, if it
-/// comes from [`RequestPoint::error`], or else an empty `request_id`.
+/// Tags: `service`, `route`, `status_code` and `error_code`, which is the status code where no
+/// other is given. Field: `request_id`. Since a point without any field cannot be stored, one
+/// without request id has `execution_time` instead, if it comes from [`RequestPoint::error`], or
+/// else an empty `request_id`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestErrorPoint<'a> {
     request: Request<'a>,
@@ -57,7 +61,8 @@ struct Request<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
-/// The value of the tag `route`: `METHOD:/resource`, where the resource is a template such as `/items/{id}`, not a path.
+/// The value of the tag `route`: `METHOD:/resource`, where the resource is a template such as
+/// `/items/{id}`, not a path.
 pub fn route(method: &str, resource: &str) -> String {
     [method, ":", resource].concat()
 }
@@ -83,14 +88,16 @@ impl<'a> RequestPoint<'a> {
         self
     }
 
-    /// The point at this time, the start of the request. Without one, recording gives it a unique stamp.
+    /// The point at this time, the start of the request. Without one, recording gives it a unique
+    /// stamp.
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.request.time = Some(time.into());
         self
     }
 
-    /// The point with an additional tag, such as `instance`. The standard tags and fields keep their names to themselves.
+    /// The point with an additional tag, such as `instance`. The standard tags and fields keep
+    /// their names to themselves.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.tags.push((key.into(), value.into().into_text()));
@@ -104,14 +111,16 @@ impl<'a> RequestPoint<'a> {
         self
     }
 
-    /// The point in `errors` that belongs to this one: the same request, with the application's own code of what went wrong.
+    /// The point in `errors` that belongs to this one: the same request, with the application's own
+    /// code of what went wrong.
     pub fn error(&self, error_code: impl Into<Value<'a>>) -> RequestErrorPoint<'a> {
         RequestErrorPoint { request: self.request.clone(), error_code: error_code.into().into_text() }
     }
 }
 
 impl<'a> RequestErrorPoint<'a> {
-    /// A request that failed with the application's own `error_code`, such as 12012; an empty one is the status code.
+    /// A request that failed with the application's own `error_code`, such as 12012; an empty one
+    /// is the status code.
     pub fn new(
         service: impl Into<Cow<'a, str>>,
         method: impl Into<Cow<'a, str>>,
@@ -139,7 +148,8 @@ impl<'a> RequestErrorPoint<'a> {
         self
     }
 
-    /// The point with an additional tag, such as `instance`. The standard tags and fields keep their names to themselves.
+    /// The point with an additional tag, such as `instance`. The standard tags and fields keep
+    /// their names to themselves.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.tags.push((key.into(), value.into().into_text()));

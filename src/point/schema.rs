@@ -42,7 +42,8 @@ pub(crate) const REQUEST_ID: &str = "request_id";
 pub(crate) const BODY_BYTES: &str = "body_bytes";
 /// How the response's body ended, where bodies are tracked: one of the three words below.
 pub(crate) const BODY_END: &str = "body_end";
-/// Seconds from the start of the request to the end of its response's body, where bodies are tracked.
+/// Seconds from the start of the request to the end of its response's body, where bodies are
+/// tracked.
 pub(crate) const RESPONSE_TIME: &str = "response_time";
 
 /// The body was sent to its end.
@@ -59,10 +60,12 @@ pub(crate) const LICENSE_PERIOD_REST: &str = "license_period_rest";
 pub(crate) const LICENSE_WARNINGS: &str = "warnings";
 pub(crate) const LICENSE_ERRORS: &str = "errors";
 
-/// What a tag says instead of one more value, once it has as many different ones as `limits.tag_values` allows.
+/// What a tag says instead of one more value, once it has as many different ones as
+/// `limits.tag_values` allows.
 pub(crate) const OVERFLOW: &str = "other";
 
-/// Keys that InfluxDB itself refuses or misreads: 1.x drops a point with a tag `time`, 2.x refuses the whole body.
+/// Keys that InfluxDB itself refuses or misreads: 1.x drops a point with a tag `time`, 2.x refuses
+/// the whole body.
 pub(crate) const RESERVED_BY_INFLUXDB: [&str; 4] = ["time", "_field", "_measurement", "__chunk_order"];
 
 /// Keys of `requests` and `errors` that handlers cannot set.
@@ -79,7 +82,8 @@ pub(crate) const RESERVED_BY_REQUESTS: [&str; 10] = [
     RESPONSE_TIME,
 ];
 
-/// Whether InfluxDB keeps the key to itself. The list above, in the form that compiles to the fewest comparisons.
+/// Whether InfluxDB keeps the key to itself. The list above, in the form that compiles to the
+/// fewest comparisons.
 pub(crate) fn is_reserved_by_influxdb(key: &[u8]) -> bool {
     matches!(key, b"time" | b"_field" | b"_measurement" | b"__chunk_order")
 }

@@ -13,11 +13,13 @@ use crate::point::number_format;
 pub enum Value<'a> {
     /// Text.
     String(Cow<'a, str>),
-    /// A 64-bit float. Only finite ones can be stored: a field that is `NaN` or infinite is left out and counted.
+    /// A 64-bit float. Only finite ones can be stored: a field that is `NaN` or infinite is left
+    /// out and counted.
     Float(f64),
     /// A signed 64-bit integer.
     Integer(i64),
-    /// An unsigned integer. InfluxDB 1.x has no such type: it is stored as a signed one, at most `i64::MAX`.
+    /// An unsigned integer. InfluxDB 1.x has no such type: it is stored as a signed one, at most
+    /// `i64::MAX`.
     Unsigned(u64),
     /// True or false.
     Boolean(bool),
@@ -115,7 +117,8 @@ impl Value<'_> {
 }
 
 impl fmt::Display for Value<'_> {
-    /// As a tag of this value reads: text as it is, numbers as line protocol writes them, without the type's mark.
+    /// As a tag of this value reads: text as it is, numbers as line protocol writes them, without
+    /// the type's mark.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::String(text) => formatter.pad(text),

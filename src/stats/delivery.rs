@@ -68,7 +68,8 @@ pub struct WriteStats {
 
 impl Delivery {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
-        // Nothing under this lock leaves the values half changed in a way that matters: they are told, not acted upon.
+        // Nothing under this lock leaves the values half changed in a way that matters: they are
+        // told, not acted upon.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

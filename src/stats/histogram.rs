@@ -46,7 +46,8 @@ impl Histogram {
         self.percentile(99)
     }
 
-    /// The upper bound of the bucket in which the share of so many in a hundred is reached; zero if nothing was counted.
+    /// The upper bound of the bucket in which the share of so many in a hundred is reached; zero if
+    /// nothing was counted.
     fn percentile(&self, percent: u64) -> Duration {
         let wanted = (self.count() * percent).div_ceil(100);
         let mut seen = 0;

@@ -1,10 +1,13 @@
-//! The books of delivery: where every accepted point is, by counters none of which is derived from the others.
+//! The books of delivery: where every accepted point is, by counters none of which is derived from
+//! the others.
 //!
-//! `accepted + recovered = written + rejected + dropped + buffered + in flight + spooled`, at every snapshot.
+//! `accepted + recovered = written + rejected + dropped + buffered + in flight + spooled`, at every
+//! snapshot.
 //!
-//! `accepted`, `buffered` and the buffer's part of `dropped` live in the shards of the buffer, under each shard's own lock.
-//! Everything else is here, under one lock that only the flusher, the spool and snapshots take. A drain holds this lock
-//! while it swaps the shards one by one, and so does a snapshot: no point is seen in both places or in none.
+//! `accepted`, `buffered` and the buffer's part of `dropped` live in the shards of the buffer,
+//! under each shard's own lock. Everything else is here, under one lock that only the flusher, the
+//! spool and snapshots take. A drain holds this lock while it swaps the shards one by one, and so
+//! does a snapshot: no point is seen in both places or in none.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +29,8 @@ pub(crate) struct LedgerCounts {
     pub(crate) rejected: BTreeMap<RejectReason, u64>,
     /// Dropped after they had left the buffer.
     pub(crate) dropped: BTreeMap<DropReason, u64>,
-    /// Sealed into batches and in memory: on the wire, waiting for another try, or about to be spooled.
+    /// Sealed into batches and in memory: on the wire, waiting for another try, or about to be
+    /// spooled.
     pub(crate) in_flight: u64,
     pub(crate) spooled: u64,
 }
@@ -34,7 +38,8 @@ pub(crate) struct LedgerCounts {
 impl Ledger {
     /// Every change that belongs together is made under one guard.
     pub(crate) fn lock(&self) -> MutexGuard<'_, LedgerCounts> {
-        // A panic under this lock can only have come from an overflow check of a counter: the books are as right as before.
+        // A panic under this lock can only have come from an overflow check of a counter: the books
+        // are as right as before.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -86,8 +91,8 @@ impl LedgerCounts {
         self.spooled += points as u64;
     }
 
-    /// A gauge that wrapped would show as quintillions of points and hide the mistake that made it; at zero the books
-    /// merely stop balancing, which is what they are there to show.
+    /// A gauge that wrapped would show as quintillions of points and hide the mistake that made it;
+    /// at zero the books merely stop balancing, which is what they are there to show.
     fn leave(&mut self, from: PointLocation, points: usize) {
         let gauge = match from {
             PointLocation::Memory => &mut self.in_flight,

@@ -62,10 +62,12 @@ impl Counter {
     }
 }
 
-/// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor can be blamed for it.
+/// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor
+/// can be blamed for it.
 pub(crate) static DETACHED: Counter = Counter::new();
 
-/// Counters of what happens to values before they reach the buffer. Rarely written, so one line for all.
+/// Counters of what happens to values before they reach the buffer. Rarely written, so one line for
+/// all.
 #[derive(Debug, Default)]
 pub(crate) struct RecorderCounters {
     /// Names and values that were changed so that InfluxDB takes them.

@@ -17,7 +17,8 @@ pub enum DropReason {
     SpoolFull,
     /// It lay in the spool for longer than the spool's `max_age`.
     SpoolExpired,
-    /// Its file in the spool was damaged, deleted or replaced after it had been stored or recovered.
+    /// Its file in the spool was damaged, deleted or replaced after it had been stored or
+    /// recovered.
     SpoolCorrupt,
     /// Shutdown ran out of time, and there was no spool to keep it.
     Shutdown,

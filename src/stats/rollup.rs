@@ -20,8 +20,8 @@ use serde::Serialize;
 pub struct RollupSnapshot {
     /// What ended, one row for every key. No two have the same key.
     pub rows: Vec<RollupRow>,
-    /// Routes whose requests run now, and how many. While requests change their thread this may be off
-    /// by those.
+    /// Routes whose requests run now, and how many. While requests change their thread this may be
+    /// off by those.
     pub running: Vec<(String, u64)>,
 }
 
@@ -35,7 +35,8 @@ pub struct RollupRow {
     pub status_code: u16,
     /// As the tag `error_code`; `None` for requests that did not fail.
     pub error_code: Option<String>,
-    /// Extra tags, those of [`RollupSettings::tags`](crate::settings::RollupSettings::tags) that were set.
+    /// Extra tags, those of [`RollupSettings::tags`](crate::settings::RollupSettings::tags) that
+    /// were set.
     pub tags: Vec<(String, String)>,
     /// How many requests ended.
     pub count: u64,
@@ -53,8 +54,8 @@ pub struct RollupRow {
     pub p95: Duration,
     /// 99 in a hundred took at most this long, within the error of the histogram.
     pub p99: Duration,
-    /// How many took longer than the end of the bucket before and at most as long as this one's end, for
-    /// each bucket that is not empty. The last bucket of a histogram has no end.
+    /// How many took longer than the end of the bucket before and at most as long as this one's
+    /// end, for each bucket that is not empty. The last bucket of a histogram has no end.
     pub buckets: Vec<(Option<Duration>, u64)>,
 }
 
@@ -64,8 +65,8 @@ pub struct RollupRow {
 pub struct RollupStats {
     /// Requests that reached the layer.
     pub started: u64,
-    /// Of these, those that run now. While requests change their thread this may be off by those, and then
-    /// `started` is, too; it may even be negative for a moment.
+    /// Of these, those that run now. While requests change their thread this may be off by those,
+    /// and then `started` is, too; it may even be negative for a moment.
     pub running: i64,
     /// Ended, and left out by [`filter`](crate::settings::FilterSettings).
     pub filtered: u64,

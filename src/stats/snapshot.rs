@@ -12,7 +12,8 @@ use crate::stats::{DropReason, RejectReason};
 
 use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats, WriteStats};
 
-/// Where every point is, and how delivery is going: one moment's view. Durations serialize as seconds.
+/// Where every point is, and how delivery is going: one moment's view. Durations serialize as
+/// seconds.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
@@ -63,7 +64,8 @@ pub struct LedgerStats {
 pub struct RecorderStats {
     /// Requests that have started and not ended.
     pub running_requests: u64,
-    /// Points that cannot be stored: no field left, an empty measurement, a time out of range, a line too long.
+    /// Points that cannot be stored: no field left, an empty measurement, a time out of range, a
+    /// line too long.
     pub invalid: u64,
     /// Points not taken because memory was full.
     pub refused_full: u64,
@@ -110,8 +112,8 @@ pub struct DeliveryStats {
     pub writes: WriteStats,
     /// Points that were sent more than once, each time counted.
     pub resent: u64,
-    /// Points that were written without columns that handlers or settings had added, since the server refuses these: by the
-    /// reason for the refusal. They count as written.
+    /// Points that were written without columns that handlers or settings had added, since the
+    /// server refuses these: by the reason for the refusal. They count as written.
     pub stripped: BTreeMap<RejectReason, u64>,
     /// Bytes of the lines that were written.
     pub raw_bytes: u64,
@@ -144,7 +146,8 @@ pub struct SpoolStats {
     pub bytes: u64,
     /// Files set aside since the start because they are damaged.
     pub corrupt: u64,
-    /// Files that are left alone: for other targets, of newer versions, or with names that are not ours.
+    /// Files that are left alone: for other targets, of newer versions, or with names that are not
+    /// ours.
     pub foreign: u64,
     /// Operations on the disk that failed since the start.
     pub errors: u64,
@@ -154,8 +157,9 @@ pub struct SpoolStats {
 }
 
 impl Stats {
-    /// Whether offered = accepted + invalid + refused, and accepted + recovered = written + rejected + dropped + buffered + in
-    /// flight + spooled; and where there are rollups, their [own equations](RollupStats::balances). Always true, unless there is a bug: please report it.
+    /// Whether offered = accepted + invalid + refused, and accepted + recovered = written +
+    /// rejected + dropped + buffered + in flight + spooled; and where there are rollups, their [own
+    /// equations](RollupStats::balances). Always true, unless there is a bug: please report it.
     pub fn balances(&self) -> bool {
         let RecorderStats { invalid, refused_full, refused_closed, .. } = self.recorder;
         self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed

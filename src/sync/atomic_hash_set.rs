@@ -1,9 +1,11 @@
-//! A set of hashes that many threads read and extend without waiting for each other, and that never shrinks.
+//! A set of hashes that many threads read and extend without waiting for each other, and that never
+//! shrinks.
 //!
-//! Each entry is one atomic word: the upper 60 bits of a hash and four bits for its owner. Entries live in groups of 16
-//! slots, groups in levels that are eight times as large as the one before and are made when first needed. A hash goes into
-//! the first free slot of its group; when the group is full, into its group one level up. Since nothing is ever removed, a
-//! full group stays full, so every thread looks for a hash in the same places in the same order, and finds it in at most
+//! Each entry is one atomic word: the upper 60 bits of a hash and four bits for its owner. Entries
+//! live in groups of 16 slots, groups in levels that are eight times as large as the one before and
+//! are made when first needed. A hash goes into the first free slot of its group; when the group is
+//! full, into its group one level up. Since nothing is ever removed, a full group stays full, so
+//! every thread looks for a hash in the same places in the same order, and finds it in at most
 //! `16 × levels` steps, whatever the values are.
 
 use std::sync::{
@@ -28,7 +30,8 @@ pub(crate) struct Entry<'a> {
 type Group = [AtomicU64; 16];
 
 impl AtomicHashSet {
-    /// An empty set that grows to this many levels. Two levels hold about 500 entries, each further one eight times as many.
+    /// An empty set that grows to this many levels. Two levels hold about 500 entries, each further
+    /// one eight times as many.
     pub(crate) fn new(levels: usize) -> Self {
         Self { levels: (0..levels.max(1)).map(|_| OnceLock::new()).collect() }
     }
@@ -53,7 +56,8 @@ impl AtomicHashSet {
         None
     }
 
-    /// The entry of `hash`, which is put into the set with `mark`, of 1 to 15, where it is not yet. `None`: no room.
+    /// The entry of `hash`, which is put into the set with `mark`, of 1 to 15, where it is not yet.
+    /// `None`: no room.
     pub(crate) fn find_or_insert(&self, hash: u64, mark: u8) -> Option<Entry<'_>> {
         let new = hash & HASH | u64::from(mark) & MARK;
         debug_assert_ne!(new & MARK, 0, "a slot that holds 0 is free");
@@ -94,8 +98,8 @@ impl Entry<'_> {
     }
 }
 
-/// A hash of names, which are few, short and the application's own, so that nobody aims at collisions: FNV-1a, begun with the
-/// hash of what comes before.
+/// A hash of names, which are few, short and the application's own, so that nobody aims at
+/// collisions: FNV-1a, begun with the hash of what comes before.
 #[inline]
 pub(crate) fn hash_names(before: u64, name: &[u8]) -> u64 {
     name.iter().fold(before, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -116,7 +120,8 @@ fn group(groups: &[Group], level: usize, hash: u64) -> &Group {
     &groups[place(level, hash) & (groups.len() - 1)]
 }
 
-/// The bits that choose the group: others at each level, or the hashes of one full group would meet again in one group above.
+/// The bits that choose the group: others at each level, or the hashes of one full group would meet
+/// again in one group above.
 fn place(level: usize, hash: u64) -> usize {
     hash.rotate_right(60 - (11 * level as u32) % 60) as usize
 }

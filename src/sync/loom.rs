@@ -7,8 +7,9 @@ use std::{
 
 pub(crate) use ::loom::sync::{Mutex, MutexGuard, atomic};
 
-/// What the buffer relies on in tokio's `Notify`: a permit that is kept when nobody waits, one waiter, and that what
-/// happened before the notification is seen after it. Tokio's own would work too, but loom could not see the latter.
+/// What the buffer relies on in tokio's `Notify`: a permit that is kept when nobody waits, one
+/// waiter, and that what happened before the notification is seen after it. Tokio's own would work
+/// too, but loom could not see the latter.
 #[derive(Debug)]
 pub(crate) struct Notify(Mutex<(bool, Option<Waker>)>);
 

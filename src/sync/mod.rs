@@ -1,4 +1,5 @@
-//! Names what the buffer and the ledger synchronise threads with, so that the models can put loom's there.
+//! Names what the buffer and the ledger synchronise threads with, so that the models can put loom's
+//! there.
 
 #[cfg(not(tower_influx_loom))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic};

@@ -10,14 +10,16 @@ use crate::sync::shard::{Padded, shard};
 
 /// An [`Arc`] whose clones are counted apart for each shard of threads.
 ///
-/// The one counter of an `Arc` is a place that all cores write to, at some 50 ns a write where they meet. So each value here has
-/// a home, the shard of the thread that made it. A clone that is made at home counts there; one that is made elsewhere is a
-/// clone of a copy whose home is there, which the first one makes. A copy may be copied in turn, so a handle that was cloned on
-/// one thread and is used on others, as a router's is, counts with those.
+/// The one counter of an `Arc` is a place that all cores write to, at some 50 ns a write where they
+/// meet. So each value here has a home, the shard of the thread that made it. A clone that is made
+/// at home counts there; one that is made elsewhere is a clone of a copy whose home is there, which
+/// the first one makes. A copy may be copied in turn, so a handle that was cloned on one thread and
+/// is used on others, as a router's is, counts with those.
 ///
-/// A copy of a copy is not copied any further, and counts as an `Arc` does: a service that replaces itself by its clone on
-/// changing threads would otherwise grow a chain for ever. Each handle keeps its own copy alive, and those made of it, but
-/// not what it was copied from: no cycle, so nothing is leaked.
+/// A copy of a copy is not copied any further, and counts as an `Arc` does: a service that replaces
+/// itself by its clone on changing threads would otherwise grow a chain for ever. Each handle keeps
+/// its own copy alive, and those made of it, but not what it was copied from: no cycle, so nothing
+/// is leaked.
 pub(crate) struct ShardedArc<T>(Arc<Padded<Node<T>>>);
 
 struct Node<T> {

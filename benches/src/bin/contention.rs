@@ -1,8 +1,10 @@
-//! What requests on several threads do to each other: ours beside a bare router and peers, as processor time and throughput.
+//! What requests on several threads do to each other: ours beside a bare router and peers, as
+//! processor time and throughput.
 //!
-//! `cargo run --release --bin contention` in this folder. Handles of one axum router share its reference counts, and that is
-//! dear by itself, also for the bare one. So everything is measured twice: all threads on one router, and each thread on a
-//! router of its own around the same monitor. What the second tables show is ours.
+//! `cargo run --release --bin contention` in this folder. Handles of one axum router share its
+//! reference counts, and that is dear by itself, also for the bare one. So everything is measured
+//! twice: all threads on one router, and each thread on a router of its own around the same
+//! monitor. What the second tables show is ours.
 
 use std::{
     sync::Barrier,
@@ -79,7 +81,8 @@ fn run(variants: &[&Variant]) -> Cell {
     let ready = Barrier::new(variants.len());
     let run = |variant| {
         ready.wait();
-        // By the threads themselves: where they take all cores, one that only waits for them looks at the clock too late.
+        // By the threads themselves: where they take all cores, one that only waits for them looks
+        // at the clock too late.
         let start = Instant::now();
         (start, time(variant, count), Instant::now())
     };

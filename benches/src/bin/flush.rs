@@ -1,7 +1,8 @@
 //! What delivery pays for a point, from the buffer to a sink that discards.
 //!
-//! `cargo run --release --bin flush` in this folder. Points come of requests, so that the lines are real ones. They are made
-//! while the flusher stands still, and are not part of what is measured, but for the row that says so.
+//! `cargo run --release --bin flush` in this folder. Points come of requests, so that the lines are
+//! real ones. They are made while the flusher stands still, and are not part of what is measured,
+//! but for the row that says so.
 
 use std::{env, sync::Arc, time::Instant};
 

@@ -1,8 +1,9 @@
 //! Instructions a request costs, counted by valgrind: the same on a busy machine as on a quiet one.
 //!
-//! `cargo run --release --bin instructions` prints the table; with `--check` it compares with `instructions.txt` beside the
-//! manifest and fails where a row has become dearer by more than 5 %; with `--write` it renews that file. Another compiler makes
-//! other code, so the file names its own: `--check` under any other only tells the difference, and exits with status 3.
+//! `cargo run --release --bin instructions` prints the table; with `--check` it compares with
+//! `instructions.txt` beside the manifest and fails where a row has become dearer by more than 5 %;
+//! with `--write` it renews that file. Another compiler makes other code, so the file names its
+//! own: `--check` under any other only tells the difference, and exits with status 3.
 
 use std::{
     collections::BTreeMap,
@@ -101,7 +102,8 @@ fn counted(variant: &Variant, count: u32) {
 }
 
 fn with_variants<R>(run: impl FnOnce(&[Variant]) -> R) -> R {
-    // Nothing but the requests: a runtime that is only polled at the end, so that the flusher takes no part.
+    // Nothing but the requests: a runtime that is only polled at the end, so that the flusher takes
+    // no part.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let monitors = Monitors::start(&runtime);
     #[cfg_attr(not(feature = "peers"), allow(unused_mut))]

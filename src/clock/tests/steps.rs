@@ -103,7 +103,8 @@ fn a_thread_that_still_has_the_old_anchor_cannot_spoil_an_era_for_long() {
     clock.step(-HOUR);
     clock.advance(SECOND);
     clock.stamp_of(0);
-    // As if it had loaded the anchor before an hour's step, was held up, and now writes into the era in use.
+    // As if it had loaded the anchor before an hour's step, was held up, and now writes into the
+    // era in use.
     let era = clock.era() as usize;
     clock.stamps.last[5].0[era].store((clock.wall() + HOUR) & !RESIDUE, Relaxed);
     clock.advance(SECOND);

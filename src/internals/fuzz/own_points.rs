@@ -1,4 +1,5 @@
-//! Points of the application's own: any point is one line with the documented values, for InfluxData's parser and for ours.
+//! Points of the application's own: any point is one line with the documented values, for
+//! InfluxData's parser and for ours.
 
 use arbitrary::{Arbitrary, Unstructured};
 

@@ -1,4 +1,5 @@
-//! Our parser, given anything: it never panics, and of what it reads it misses nothing that we write ourselves.
+//! Our parser, given anything: it never panics, and of what it reads it misses nothing that we
+//! write ourselves.
 
 use crate::{
     line_protocol::{
@@ -14,7 +15,8 @@ use crate::{
 /// Reads any bytes as a line.
 pub fn parser(bytes: &[u8]) {
     let Some(point) = parse(bytes) else { return };
-    // It also reads numbers and names in forms that we never write, and that others may read otherwise.
+    // It also reads numbers and names in forms that we never write, and that others may read
+    // otherwise.
     if let Some((line, changes)) = encoded(&point)
         && changes.is_empty()
     {

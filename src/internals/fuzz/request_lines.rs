@@ -1,4 +1,5 @@
-//! The points of requests, with what handlers add: the layer's path against that of own points, which has the values judged.
+//! The points of requests, with what handlers add: the layer's path against that of own points,
+//! which has the values judged.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,7 +20,8 @@ use crate::{
     settings::Limits,
 };
 
-/// Keys as handlers might write them: few, so that they meet, around every standard name, and with all that is to be escaped.
+/// Keys as handlers might write them: few, so that they meet, around every standard name, and with
+/// all that is to be escaped.
 const KEYS: [&str; 20] = [
     "a",
     "db_time",

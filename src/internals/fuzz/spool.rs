@@ -1,4 +1,5 @@
-//! A spool that finds anything in its directory: it starts, sends what is whole, sends nothing else, and loses nothing.
+//! A spool that finds anything in its directory: it starts, sends what is whole, sends nothing
+//! else, and loses nothing.
 
 use std::{
     fs,
@@ -206,7 +207,8 @@ fn sealed(text: &str, lines: &[u8]) -> Vec<u8> {
     [format!("{text} check={check:08x}\n").as_bytes(), lines].concat()
 }
 
-/// The lines of a file that is as this crate writes it, for our target. Written from the format's description alone.
+/// The lines of a file that is as this crate writes it, for our target. Written from the format's
+/// description alone.
 fn whole(file: &[u8]) -> Option<Vec<u8>> {
     let (header, lines) = split(file)?;
     let fields: Vec<&str> = header.strip_prefix(MAGIC)?.strip_prefix("1 ")?.split(' ').collect();

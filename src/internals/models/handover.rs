@@ -46,7 +46,8 @@ pub(super) fn every_snapshot_balances_while_points_are_dropped() {
     assert_eq!((buffered.accepted, buffered.buffered, buffer.sealed_bytes()), (2, 0, 0));
 }
 
-/// What is accepted while the buffer is being closed is there for the drain after it, and nothing comes later.
+/// What is accepted while the buffer is being closed is there for the drain after it, and nothing
+/// comes later.
 pub(super) fn closing_is_final() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest)), Arc::default());
     let pushers: Vec<_> = (0..2)

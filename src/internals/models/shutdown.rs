@@ -1,4 +1,5 @@
-//! The end of intake as the flusher's shutdown goes about it: look for running requests, close, drain what was accepted.
+//! The end of intake as the flusher's shutdown goes about it: look for running requests, close,
+//! drain what was accepted.
 
 use loom::{sync::Arc, thread};
 
@@ -10,7 +11,8 @@ use crate::{
     sync::shard::take_shard,
 };
 
-/// With no time to wait for them, running requests may be refused, but each of these was reported as unfinished.
+/// With no time to wait for them, running requests may be refused, but each of these was reported
+/// as unfinished.
 pub(super) fn a_shutdown_without_time_refuses_only_what_it_reports() {
     let (buffer, ledger) = start();
     let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));

@@ -7,8 +7,9 @@ use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
 use crate::error::Error;
 
-/// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is genuine: who can replace it can
-/// issue licences, so a key in the code is better than one in a file beside the licence.
+/// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is
+/// genuine: who can replace it can issue licences, so a key in the code is better than one in a
+/// file beside the licence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -70,8 +71,8 @@ impl PublicKey {
         if text.contains("-----BEGIN") { Self::from_pem(&text) } else { Self::from_base64(&text) }
     }
 
-    /// Whether this key made this signature. Strict: every licence has one signature only, and no odd key or signature that
-    /// fits several licences is taken.
+    /// Whether this key made this signature. Strict: every licence has one signature only, and no
+    /// odd key or signature that fits several licences is taken.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }

@@ -22,13 +22,14 @@ pub use key::PublicKey;
 
 /// A licence in a file: a JSON Web Token that is signed with Ed25519.
 ///
-/// The file is read at every check, so that a licence is replaced by replacing the file. Use it as the check of
-/// [`Licensing`](super::Licensing). What is wrong with the licence is an error in the [`LicenseState`], each fault with a
-/// message of its own: missing, unreadable, malformed, signed by another algorithm, wrong signature, for another product, not
-/// yet valid, over. A licence that ends soon is a warning.
+/// The file is read at every check, so that a licence is replaced by replacing the file. Use it as
+/// the check of [`Licensing`](super::Licensing). What is wrong with the licence is an error in the
+/// [`LicenseState`], each fault with a message of its own: missing, unreadable, malformed, signed
+/// by another algorithm, wrong signature, for another product, not yet valid, over. A licence that
+/// ends soon is a warning.
 ///
-/// Beside the schema the point has the fields `license_subject` and `limit_` with its name for each limit of the licence.
-/// The signature is verified strictly; no algorithm but Ed25519 is known.
+/// Beside the schema the point has the fields `license_subject` and `limit_` with its name for each
+/// limit of the licence. The signature is verified strictly; no algorithm but Ed25519 is known.
 #[derive(Clone, Debug)]
 pub struct LicenseFile {
     path: PathBuf,
@@ -39,7 +40,8 @@ pub struct LicenseFile {
 }
 
 impl LicenseFile {
-    /// The licence at this path, which must be for this product and issued with the private half of this key.
+    /// The licence at this path, which must be for this product and issued with the private half of
+    /// this key.
     pub fn new(path: impl Into<PathBuf>, key: PublicKey, product: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -50,8 +52,8 @@ impl LicenseFile {
         }
     }
 
-    /// Days before the end from which there is a warning; 0 gives none. Defaults to the setting `licensing.warning_days`, and
-    /// that to 14.
+    /// Days before the end from which there is a warning; 0 gives none. Defaults to the setting
+    /// `licensing.warning_days`, and that to 14.
     #[must_use]
     pub fn warning_days(mut self, days: i64) -> Self {
         self.warning_days = Some(days);
@@ -75,7 +77,8 @@ impl LicenseFile {
                 return LicenseState::unknown(format!("the licence file `{path}` cannot be read: {error}"));
             }
         };
-        // Around a licence that was sent by mail and saved by hand there may be line breaks; they are no part of it.
+        // Around a licence that was sent by mail and saved by hand there may be line breaks; they
+        // are no part of it.
         match License::verify(content.trim_ascii(), &self.key) {
             Ok(license) => self.judge(license),
             Err(fault) => LicenseState::unknown(format!("the licence file `{path}` {fault}")),
@@ -122,8 +125,8 @@ impl LicenseCheck for LicenseFile {
     }
 }
 
-/// Reads a file of bounded size. Anything but a regular file is refused: a pipe would block the thread for good, and with it
-/// the end of the process.
+/// Reads a file of bounded size. Anything but a regular file is refused: a pipe would block the
+/// thread for good, and with it the end of the process.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));

@@ -1,9 +1,10 @@
 //! Reads a licence: a JSON Web Token in the compact form, signed with Ed25519 and nothing else.
 //!
-//! Own code on top of `ed25519-dalek`, not a JWT crate: those carry algorithms that must be refused here. `jsonwebtoken` 11
-//! in particular takes its cryptography from a provider that is one for the whole process and picked by features, which
-//! panics when an application and a library pick different ones, and its pure-Rust provider brings `rsa` with an advisory
-//! that has no fix (RUSTSEC-2023-0071). What is left to do is small: two dots, base64, one algorithm.
+//! Own code on top of `ed25519-dalek`, not a JWT crate: those carry algorithms that must be refused
+//! here. `jsonwebtoken` 11 in particular takes its cryptography from a provider that is one for the
+//! whole process and picked by features, which panics when an application and a library pick
+//! different ones, and its pure-Rust provider brings `rsa` with an advisory that has no fix
+//! (RUSTSEC-2023-0071). What is left to do is small: two dots, base64, one algorithm.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -36,7 +37,8 @@ pub(super) enum Fault {
 }
 
 impl License {
-    /// Reads and verifies. Nothing but the name of the algorithm is looked at before the signature is verified.
+    /// Reads and verifies. Nothing but the name of the algorithm is looked at before the signature
+    /// is verified.
     pub(super) fn verify(token: &[u8], key: &PublicKey) -> Result<Self, Fault> {
         let malformed = |what: &str| Fault::Malformed(what.to_owned());
         if token.is_empty() {
@@ -161,7 +163,8 @@ impl fmt::Display for Fault {
     }
 }
 
-/// Two names of one algorithm: the first by RFC 8037, the second by RFC 9864, which is to follow it.
+/// Two names of one algorithm: the first by RFC 8037, the second by RFC 9864, which is to follow
+/// it.
 const ALGORITHMS: [&str; 2] = ["EdDSA", "Ed25519"];
 /// Each becomes a field of every point.
 const MAX_LIMITS: usize = 32;

@@ -1,4 +1,5 @@
-//! A watch under a clock of the test's own: tokio's paused time, plus jumps that only the wall clock makes.
+//! A watch under a clock of the test's own: tokio's paused time, plus jumps that only the wall
+//! clock makes.
 
 mod life;
 mod outcomes;
@@ -79,7 +80,8 @@ impl Clock {
         Self { start: Instant::now(), base: Arc::new(Mutex::new(base)) }
     }
 
-    /// Sets the wall clock forward or back while timers know nothing of it, as `date --set` and sleep do.
+    /// Sets the wall clock forward or back while timers know nothing of it, as `date --set` and
+    /// sleep do.
     fn jump(&self, seconds: i64) {
         let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
         *base = base.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
@@ -129,7 +131,8 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// The zone, or `None` with a word on standard error where the system has no zone data: such a test proves nothing then.
+/// The zone, or `None` with a word on standard error where the system has no zone data: such a test
+/// proves nothing then.
 pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {

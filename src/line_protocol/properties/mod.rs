@@ -1,4 +1,5 @@
-//! Properties of the encoder over arbitrary points, judged by InfluxData's own parser and by a plain model of the rules.
+//! Properties of the encoder over arbitrary points, judged by InfluxData's own parser and by a
+//! plain model of the rules.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 

@@ -41,7 +41,8 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
                     && stored.tags.into_iter().eq(sorted(&point.tags))
                     && stored.fields.into_iter().eq(sorted(&point.fields))
             });
-            // What was changed is counted, and nothing else is; but of a name that comes twice, the value that gave way was counted.
+            // What was changed is counted, and nothing else is; but of a name that comes twice, the
+            // value that gave way was counted.
             let once = sorted(&point.tags).len() == point.tags.len()
                 && sorted(&point.fields).len() == point.fields.len();
             if !untouched {
@@ -54,7 +55,8 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
     }
 }
 
-/// As it would be stored if nothing had to be changed: unsigned integers have no type of their own there.
+/// As it would be stored if nothing had to be changed: unsigned integers have no type of their own
+/// there.
 fn sorted<T: Clone + Into<Value<'static>> + Stored>(entries: &[(String, T)]) -> Vec<(String, T)> {
     let mut entries: Vec<(String, T)> =
         entries.iter().map(|(key, value)| (key.clone(), value.stored())).collect();

@@ -1,4 +1,5 @@
-//! The points of requests: the path of the layer, which copies constants, against the path of own points.
+//! The points of requests: the path of the layer, which copies constants, against the path of own
+//! points.
 
 use std::time::Duration;
 
@@ -17,7 +18,8 @@ use crate::{
 
 const METHODS: [&str; 3] = ["GET", "OPTIONS", "OTHER"];
 
-/// Keys as handlers might write them: few, so that they meet, around every standard name, and with all that is to be escaped.
+/// Keys as handlers might write them: few, so that they meet, around every standard name, and with
+/// all that is to be escaped.
 const KEYS: [&str; 20] = [
     "a",
     "db_time",
@@ -152,7 +154,8 @@ proptest! {
         for Added { is_tag, key, value } in &added {
             // Static tags are not the handler's to set, but are an own point's.
             if !further.contains_key(*key) || further[*key].is_empty() {
-                // `NaN` has a text, which a tag could hold, but a handler's number that is none is refused.
+                // `NaN` has a text, which a tag could hold, but a handler's number that is none is
+                // refused.
                 let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
                 point = match is_tag {
                     true if is_number => point.with_tag(*key, value.clone()),

@@ -1,8 +1,9 @@
 //! What the line of one request costs to write: ours, and with the encoders that others offer.
 //!
-//! `cargo run --release --bin encode` in this folder. Every row writes the very same line; that is checked first. Our encoder
-//! is not public, so it comes from the package `internals`: the rows `encoder alone` are what the layer calls, and nothing else. The rows of `Monitor::record` go the public way of an application's own points,
-//! with the unique stamp and the push into the buffer.
+//! `cargo run --release --bin encode` in this folder. Every row writes the very same line; that is
+//! checked first. Our encoder is not public, so it comes from the package `internals`: the rows
+//! `encoder alone` are what the layer calls, and nothing else. The rows of `Monitor::record` go the
+//! public way of an application's own points, with the unique stamp and the push into the buffer.
 
 use std::env;
 
@@ -84,7 +85,8 @@ fn compare(rows: &mut [Row]) {
         let mut out = Vec::new();
         (row.write)(&mut out);
         if !row.name.contains("record") {
-            // An id that the layer makes begins with twelve digits of the process, whatever they are.
+            // An id that the layer makes begins with twelve digits of the process, whatever they
+            // are.
             let generated = encode::generated_id(ours::NUMBER);
             let line = String::from_utf8(out).expect("UTF-8").replace(&generated, REQUEST_ID);
             assert_eq!(line, LINE, "{}", row.name);

@@ -1,8 +1,9 @@
 //! The memory that a monitor holds, and how often it wakes up when nothing happens.
 //!
-//! `cargo run --release --bin memory` in this folder; takes two minutes. Each row is a process of its own, so that none
-//! inherits another's memory. The heap is what was asked for and not yet given back, of all threads; RSS is the kernel's count,
-//! with the program itself and whatever the allocator keeps.
+//! `cargo run --release --bin memory` in this folder; takes two minutes. Each row is a process of
+//! its own, so that none inherits another's memory. The heap is what was asked for and not yet
+//! given back, of all threads; RSS is the kernel's count, with the program itself and whatever the
+//! allocator keeps.
 
 use std::{
     alloc::System,

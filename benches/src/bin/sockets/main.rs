@@ -1,9 +1,10 @@
-//! A service over real sockets, with and without the layer, under `wrk`: throughput, latencies, and what the service's own
-//! process uses.
+//! A service over real sockets, with and without the layer, under `wrk`: throughput, latencies, and
+//! what the service's own process uses.
 //!
-//! `cargo run --release --bin sockets [-- ROUNDS SECONDS]` in this folder; it takes Debian's packages `wrk` and `influxdb`. The
-//! services run side by side, each in a process of its own, and take turns under load, so that whatever else the machine does
-//! meets all of them alike. At the end each point that a service has accepted must be in the database.
+//! `cargo run --release --bin sockets [-- ROUNDS SECONDS]` in this folder; it takes Debian's
+//! packages `wrk` and `influxdb`. The services run side by side, each in a process of its own, and
+//! take turns under load, so that whatever else the machine does meets all of them alike. At the
+//! end each point that a service has accepted must be in the database.
 
 use std::env;
 
