@@ -12,6 +12,7 @@ use crate::{
 
 use super::{
     bisect::{Accepted, Search},
+    failures::{is_timeout, may_reject, nothing_is_taken},
     held::Held,
     wire::{Job, Sent},
     worker::Worker,
@@ -56,7 +57,7 @@ impl Worker {
         answer: Result<Written, WriteError>,
         sent: Sent,
     ) {
-        let said = answer.as_ref().err().map(|error| error.message().to_owned()).unwrap_or_default();
+        let said = answer.as_ref().err().map(WriteError::report).unwrap_or_default();
         let mut goes_on = true;
         match answer {
             Ok(written) => {
@@ -68,7 +69,11 @@ impl Worker {
                 }
             }
             Err(error) => {
-                self.count_failure(&error, sent);
+                let single = search.testing_points() == 1;
+                let nothing =
+                    error.kind == WriteErrorKind::TooLarge && single && !self.body_limit.is_confirmed();
+                let error = if nothing { nothing_is_taken(&error) } else { error };
+                self.count_failure(&error, sent, true);
                 match &error.kind {
                     WriteErrorKind::Refused(refused) => search.refused(refused, &mut self.learned),
                     WriteErrorKind::TooLarge => {
@@ -81,11 +86,13 @@ impl Worker {
                     }
                     other => {
                         goes_on = false;
+                        let may_reject = may_reject(other);
                         match other {
-                            WriteErrorKind::Transient => search.failed(self.successes, &mut self.learned),
-                            WriteErrorKind::Broken => search.broke(self.successes, &mut self.learned),
-                            WriteErrorKind::Timeout => search.timed_out(),
-                            _ => search.interrupted(),
+                            WriteErrorKind::Broken => {
+                                search.broke(self.evidence, may_reject, &mut self.learned)
+                            }
+                            _ if is_timeout(&error) && !single => search.timed_out(),
+                            _ => search.failed(self.evidence, may_reject, &mut self.learned),
                         }
                     }
                 }

@@ -87,7 +87,8 @@ impl Worker {
         history: &History,
     ) {
         debug_assert!(points > 0, "a write of nothing");
-        self.successes += 1;
+        self.evidence.successes += 1;
+        self.body_limit.accept(bytes);
         self.gate.succeed();
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Ok(()));
@@ -97,7 +98,8 @@ impl Worker {
         progress.queue_time.record(history.since.elapsed());
     }
 
-    pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent) {
+    /// `suspect`: others are taken, or may be, while this one is not.
+    pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent, suspect: bool) {
         self.note_error(error);
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Err(error));
@@ -106,8 +108,11 @@ impl Worker {
         match error.kind {
             // The sink answers: only these points are the trouble.
             WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.gate.succeed(),
+            // Others were taken since the last failure, so the sink is well: no pause for what is this batch's fault.
+            _ if suspect && self.evidence.successes > self.successes_at_failure => {}
             _ => self.gate.fail(&error.kind, sent.epoch, Instant::now()),
         }
+        self.successes_at_failure = self.evidence.successes;
     }
 
     pub(super) fn note_error(&mut self, error: &WriteError) {

@@ -7,10 +7,8 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::delivery::flusher::FlushReport;
 
 use super::{
-    bisect::Learned,
-    close::Closing,
-    settings::FlushSettings,
-    worker::{Destination, Worker},
+    bisect::Learned, body_limit::BodyLimit, close::Closing, destination::Destination,
+    settings::FlushSettings, worker::Worker,
 };
 
 #[derive(Debug)]
@@ -78,7 +76,8 @@ impl Worker {
         }
         self.target = sink.0.target();
         (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
-        self.size_limit = None;
+        self.body_limit = BodyLimit::default();
+        self.unpark();
         self.learned = Learned::new(settings.strip_refused_extras);
         self.gate.configure(&settings);
         let interval = settings.flush_interval;

@@ -83,11 +83,11 @@ impl Worker {
     pub(super) fn start_load(&mut self) {
         let paused =
             matches!(self.gate.position(), Position::Paused { .. } | Position::Trial { blocked: Some(_) });
-        let loading = self.wire.jobs().any(|job| matches!(job, Job::Load { .. }));
-        let ready = self.queue.loaded.len();
-        // Others may pass those that have failed before.
-        let more =
-            ready == 0 || ready < LOADED && self.queue.loaded.iter().all(|held| held.history.failures > 0);
+        let loading = self.is_loading();
+        // Others may pass those that have failed before. Pieces do not count, since they cannot be given back.
+        let loaded = &self.queue.loaded;
+        let more = loaded.iter().filter(|held| held.is_whole()).count() < LOADED
+            && loaded.iter().all(|held| held.history.failures > 0);
         if paused || loading || !more || self.closing.is_some() || !self.something_stored() {
             return;
         }
@@ -108,7 +108,9 @@ impl Worker {
         let Outcome::Loaded(backing, loaded) = outcome else { return };
         match loaded {
             Ok(batch) => {
-                let history = History::new(Instant::now(), self.blocked_so_far());
+                let mut history = History::new(Instant::now(), self.blocked_so_far());
+                // It has failed before, so others come first.
+                history.failures = backing.spool.times_released(&backing.entry).min(1);
                 self.queue.loaded.push_back(Held::from_spool(batch, backing, history));
             }
             // It has been counted and logged.
@@ -118,6 +120,10 @@ impl Worker {
                 backing.spool.release(backing.entry);
             }
         }
+    }
+
+    pub(super) fn is_loading(&self) -> bool {
+        self.wire.jobs().any(|job| matches!(job, Job::Load { .. }))
     }
 
     /// Whether anything lies on disk for this sink.
@@ -133,7 +139,8 @@ impl Worker {
     /// A failed batch that is also on disk.
     pub(super) fn put_back_spooled(&mut self, mut held: Held) {
         let Origin::Spool(backing) = &held.origin else { return self.keep(held) };
-        if backing.is_whole(held.points()) && self.queue.loaded.len() + 1 >= LOADED {
+        let whole = self.queue.loaded.iter().filter(|held| held.is_whole()).count();
+        if backing.is_whole(held.points()) && whole + 1 >= LOADED {
             self.back_to_spool(held);
         } else {
             self.tell_spooled(&held);
@@ -197,7 +204,7 @@ impl Worker {
         }
     }
 
-    fn tell_spooled(&mut self, held: &Held) {
+    pub(super) fn tell_spooled(&mut self, held: &Held) {
         self.tell_flushes(held.live, held.sequence(), |report| report.spooled += held.points() as u64);
     }
 }

@@ -48,6 +48,15 @@ pub(super) struct Backing {
     pub(super) entry: Entry,
 }
 
+/// What says that the sink takes points, so that a failure is the batch's own fault.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Evidence {
+    /// Writes that succeeded so far.
+    pub(super) successes: u64,
+    /// Probes that said yes so far.
+    pub(super) probes: u64,
+}
+
 /// What the batch has gone through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct History {
@@ -57,10 +66,14 @@ pub(super) struct History {
     pub(super) blocked_before: Duration,
     /// Tries that failed for no reason of its own, as far as is known.
     pub(super) failures: u32,
+    /// Of these, errors of the server and of connections: not a wish for patience, and not silence.
+    pub(super) faults: u32,
     /// How many of these failures had a success of another batch between them and the one before.
     pub(super) beside_successes: u32,
-    /// The flusher's count of successes at the last failure.
-    pub(super) successes_seen: u64,
+    /// The same for probes that said that points would be taken.
+    pub(super) beside_probes: u32,
+    /// What spoke for the sink at the last failure.
+    pub(super) seen: Evidence,
     /// Tries without an answer since the last time it was halved.
     pub(super) timeouts: u32,
     /// Connections in a row that broke under it.
@@ -79,8 +92,10 @@ impl History {
             since,
             blocked_before,
             failures: 0,
+            faults: 0,
             beside_successes: 0,
-            successes_seen: 0,
+            beside_probes: 0,
+            seen: Evidence::default(),
             timeouts: 0,
             breaks: 0,
             tried: false,
@@ -89,13 +104,19 @@ impl History {
         }
     }
 
-    /// A failure that may or may not be the batch's own fault. `successes` is how many writes have succeeded so far.
-    pub(super) fn fail(&mut self, successes: u64) {
-        if self.failures > 0 && successes > self.successes_seen {
-            self.beside_successes += 1;
+    /// A failure that may or may not be the batch's own fault.
+    pub(super) fn fail(&mut self, evidence: Evidence) {
+        if self.failures > 0 {
+            self.beside_successes += u32::from(evidence.successes > self.seen.successes);
+            self.beside_probes += u32::from(evidence.probes > self.seen.probes);
         }
         self.failures += 1;
-        self.successes_seen = successes;
+        self.seen = evidence;
+    }
+
+    /// For a piece: what the whole has gone through says nothing of it.
+    pub(super) fn acquit(&mut self) {
+        *self = Self { tried: self.tried, ..Self::new(self.since, self.blocked_before) };
     }
 
     /// A connection broke under it. Whether so many have in a row that a body of this size may be the reason.
@@ -106,6 +127,14 @@ impl History {
 }
 
 impl Origin {
+    /// Whether the points may go to this target: those in a spool only to the target of that spool.
+    pub(super) fn is_for(&self, target: &str) -> bool {
+        match self {
+            Self::Memory => true,
+            Self::Spool(backing) => backing.spool.is_for(target),
+        }
+    }
+
     pub(super) fn place(&self) -> PointLocation {
         match self {
             Self::Memory => PointLocation::Memory,
@@ -135,6 +164,11 @@ impl Held {
             Body::Plain(batch) | Body::Both(batch, _) => batch.len(),
             Body::Packed(packed) => packed.points(),
         }
+    }
+
+    /// Whether these are all the points of a stored batch, so that it can be given back to the spool.
+    pub(super) fn is_whole(&self) -> bool {
+        matches!(&self.origin, Origin::Spool(backing) if backing.is_whole(self.points()))
     }
 
     /// Bytes of the lines, uncompressed.

@@ -19,6 +19,7 @@ impl Worker {
     pub(super) fn memory(&self) -> usize {
         self.sealer.memory()
             + self.queue.memory()
+            + self.parked.memory()
             + self.wire.jobs().map(Job::memory).sum::<usize>()
             + self.to_store.iter().map(Held::memory).sum::<usize>()
     }

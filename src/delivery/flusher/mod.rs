@@ -22,15 +22,19 @@ use crate::{
 
 mod bisect;
 mod bisecting;
+mod body_limit;
 mod books;
 mod close;
 mod command;
+mod destination;
 mod disk;
+mod failures;
 mod flush;
 mod held;
 mod log;
 mod memory;
 mod packed;
+mod parked;
 mod queue;
 mod report;
 mod retry;
@@ -40,6 +44,7 @@ mod settings;
 mod shared;
 mod state;
 mod supervise;
+mod timing;
 mod wire;
 mod worker;
 
@@ -47,8 +52,9 @@ pub use report::{FlushReport, ShutdownReport};
 pub(crate) use settings::FlushSettings;
 
 use command::Command;
+use destination::{Destination, SinkHandle};
 use shared::Shared;
-use worker::{Destination, SinkHandle, Worker};
+use worker::Worker;
 
 /// Handle of the task. When the last clone goes without a shutdown, the task warns, stores what it can, and ends.
 #[derive(Clone, Debug)]

@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{bisect::Search, held::Held};
+use super::{
+    bisect::Search,
+    held::{Held, Origin},
+};
 
 /// Live batches go first; what waits for its second chance gets every other turn at most, and none while live batches
 /// pile up.
@@ -22,14 +25,32 @@ pub(super) struct Queue {
 
 /// What goes next.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 pub(super) enum Next {
     Batch(Held),
     Search(Box<Search>),
 }
 
+impl Next {
+    pub(super) fn origin(&self) -> &Origin {
+        match self {
+            Self::Batch(held) => &held.origin,
+            Self::Search(search) => &search.origin,
+        }
+    }
+}
+
 impl Queue {
-    /// The next to send. `None` where nothing waits.
-    pub(super) fn pick(&mut self) -> Option<Next> {
+    /// The next to send. `None` where nothing waits. `untried`: after a failure, what has not failed itself goes first,
+    /// so that one batch cannot keep the others back.
+    pub(super) fn pick(&mut self, untried: bool) -> Option<Next> {
+        if untried {
+            for queue in [&mut self.fresh, &mut self.loaded, &mut self.waiting] {
+                if let Some(index) = queue.iter().position(|held| held.history.failures == 0) {
+                    return queue.remove(index).map(Next::Batch);
+                }
+            }
+        }
         let others = !(self.waiting.is_empty() && self.searches.is_empty() && self.loaded.is_empty());
         let behind = self.fresh.len() > FALLING_BEHIND;
         if !self.fresh.is_empty() && (!others || behind || !self.live_went_last) {
@@ -55,6 +76,11 @@ impl Queue {
     fn pick_search(&mut self) -> Option<Search> {
         let promising = self.searches.iter().position(Search::is_promising).unwrap_or(0);
         self.searches.remove(promising)
+    }
+
+    /// Whether there is a batch that has not failed yet.
+    pub(super) fn has_untried(&self) -> bool {
+        self.batches().any(|held| held.history.failures == 0)
     }
 
     /// Behind all that wait already: a batch that fails again and again must not keep the others back.
@@ -119,7 +145,7 @@ mod tests {
 
     fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
         std::iter::from_fn(|| {
-            let Some(Next::Batch(held)) = queue.pick() else { return None };
+            let Some(Next::Batch(held)) = queue.pick(false) else { return None };
             refill(queue);
             Some(held.sequence())
         })

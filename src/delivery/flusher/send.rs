@@ -5,13 +5,13 @@ use tokio::time::Instant;
 use crate::{
     delivery::{
         batch::Batch,
-        sink::{WriteError, WriteErrorKind, Written},
+        sink::{WriteError, Written},
     },
-    stats::{DropReason, RejectReason},
+    stats::DropReason,
 };
 
 use super::{
-    bisect::Search,
+    failures::FAILURES_BEFORE_OTHERS,
     held::{Held, History, Origin},
     packed::Packed,
     retry::Position,
@@ -45,7 +45,7 @@ impl Worker {
             tracing::error!(target: "tower_influx", points = held.points(), "a batch that waited in memory cannot be read any more and is dropped; this is a bug, or broken memory: please report it");
             return self.give_up(held, DropReason::Internal);
         };
-        if let Some(limit) = self.size_limit
+        if let Some(limit) = self.body_limit.get()
             && batch.bytes().len() > limit
             && batch.len() > 1
         {
@@ -95,84 +95,13 @@ impl Worker {
         }
     }
 
-    fn write_failed(&mut self, mut held: Held, error: WriteError, sent: Sent) {
-        self.count_failure(&error, sent);
-        let hung_up_on = match error.kind {
-            WriteErrorKind::Broken => held.history.break_off(held.raw_bytes()),
-            _ => {
-                held.history.breaks = 0;
-                false
-            }
-        };
-        match &error.kind {
-            WriteErrorKind::Refused(refused) => {
-                if refused.resend_first && !held.history.resent_as_it_was {
-                    held.history.resent_as_it_was = true;
-                    return self.next_in_line(held);
-                }
-                if let Some(batch) = held.batch() {
-                    if batch.len() == 1 {
-                        self.reject(&batch, refused.reason, held.origin.place(), held.live, &error.report());
-                        return self.let_go(held.origin);
-                    }
-                    self.bisect(&batch, &held, refused, error.message());
-                }
-            }
-            WriteErrorKind::TooLarge => match held.batch() {
-                Some(batch) if batch.len() > 1 => {
-                    let limit = batch.bytes().len() / 2;
-                    self.learn_limit(limit);
-                    self.split(&held, &batch, limit);
-                }
-                Some(batch) => {
-                    self.reject(
-                        &batch,
-                        RejectReason::TooLarge,
-                        held.origin.place(),
-                        held.live,
-                        &error.report(),
-                    );
-                    self.let_go(held.origin);
-                }
-                None => self.give_up(held, DropReason::Internal),
-            },
-            WriteErrorKind::Timeout => {
-                held.history.timeouts += 1;
-                match held.batch() {
-                    Some(batch) if held.history.timeouts >= TIMEOUTS_BEFORE_HALVING && batch.len() > 1 => {
-                        held.history.timeouts = 0;
-                        self.split(&held, &batch, batch.bytes().len() / 2);
-                    }
-                    _ => self.put_back(held),
-                }
-            }
-            WriteErrorKind::Broken if hung_up_on && held.points() > 1 => {
-                held.history.breaks = 0;
-                match held.batch() {
-                    Some(batch) => self.split(&held, &batch, batch.bytes().len() / 2),
-                    None => self.give_up(held, DropReason::Internal),
-                }
-            }
-            WriteErrorKind::Transient | WriteErrorKind::Broken => {
-                held.history.fail(self.successes);
-                let alone = self.queue.is_empty() && !self.something_stored();
-                let suspicious = held.history.failures >= FAILURES_BEFORE_SEARCH
-                    && (held.history.beside_successes > 0 || alone && held.points() > 1);
-                match held.batch() {
-                    Some(batch) if suspicious => {
-                        self.queue.searches.push_back(Search::failing_batch(&batch, &held))
-                    }
-                    _ => self.put_back(held),
-                }
-            }
-            WriteErrorKind::Blocked(_) | WriteErrorKind::Throttled { .. } => self.put_back(held),
-        }
-    }
-
     fn probed(&mut self, answer: Result<(), WriteError>, sent: Sent) {
         match answer {
             // It says it would take points: one batch finds out whether it does.
-            Ok(()) => self.gate.pass_probe(),
+            Ok(()) => {
+                self.evidence.probes += 1;
+                self.gate.pass_probe();
+            }
             Err(error) => {
                 self.note_error(&error);
                 self.gate.fail(&error.kind, sent.epoch, Instant::now());
@@ -180,14 +109,14 @@ impl Worker {
         }
     }
 
-    /// After a failure that is not the batch's own fault, as far as is known.
-    fn put_back(&mut self, held: Held) {
+    /// After a failure that is not the batch's own fault, as far as is known. `behind`: others are tried first.
+    pub(super) fn put_back(&mut self, held: Held, behind: bool) {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
         if !matches!(held.origin, Origin::Memory) {
             self.put_back_spooled(held);
-        } else if paused && self.usable_spool().is_some() {
+        } else if paused && self.usable_spool().is_some() && held.history.failures < KEPT_FAILURES {
             self.to_store.push_back(held);
-        } else if held.history.failures < FAILURES_BEFORE_OTHERS {
+        } else if !behind && held.history.failures < FAILURES_BEFORE_OTHERS {
             self.next_in_line(held);
         } else {
             self.pack(held);
@@ -204,7 +133,7 @@ impl Worker {
     }
 
     /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is one alone.
-    fn split(&mut self, held: &Held, batch: &Batch, limit: usize) {
+    pub(super) fn split(&mut self, held: &Held, batch: &Batch, limit: usize) {
         let mut pieces = Vec::new();
         let mut rest = batch.clone();
         loop {
@@ -226,13 +155,11 @@ impl Worker {
         }
     }
 
-    fn learn_limit(&mut self, limit: usize) {
-        if self.size_limit.is_none_or(|known| limit < known) {
-            if self.size_limit.is_none() {
-                tracing::warn!(target: "tower_influx", bytes = limit * 2, "the server refused a body as too large: batches are split and made smaller, no point is lost; to save the tries, lower `batch_bytes` or raise the server's or proxy's limit (nginx: client_max_body_size)");
-            }
-            self.size_limit = Some(limit);
+    pub(super) fn learn_limit(&mut self, bytes: usize) {
+        if self.body_limit.get().is_none() {
+            tracing::warn!(target: "tower_influx", bytes, "the server refused a body as too large: batches are split and made smaller, no point is lost; to save the tries, lower `batch_bytes` or raise the server's or proxy's limit (nginx: client_max_body_size)");
         }
+        self.body_limit.refuse(bytes);
     }
 
     /// Compresses it on the way to where it waits.
@@ -270,6 +197,6 @@ fn checked(outcome: Outcome) -> Result<(), WriteError> {
 
 /// Batches that wait uncompressed beside those that can go at once.
 const PLAIN: usize = 2;
-const FAILURES_BEFORE_OTHERS: u32 = 3;
-const FAILURES_BEFORE_SEARCH: u32 = 5;
-const TIMEOUTS_BEFORE_HALVING: u32 = 2;
+/// What has failed so often stays in memory until it is clear whose fault that is: from the disk it would come back
+/// as if nothing had happened.
+const KEPT_FAILURES: u32 = 2;

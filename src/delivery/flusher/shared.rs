@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-use super::worker::{Destination, SinkHandle};
+use super::destination::{Destination, SinkHandle};
 
 #[derive(Debug)]
 pub(super) struct Shared {

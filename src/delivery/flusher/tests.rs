@@ -13,10 +13,12 @@ mod closing;
 mod conservation;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 pub(super) mod database;
+mod destination;
 mod endings;
 mod memory;
 mod outage;
 mod poison;
+mod progress;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod refusals;
 mod spooling;

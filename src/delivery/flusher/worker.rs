@@ -8,26 +8,26 @@ use tokio::{
 };
 
 use crate::{
-    delivery::{
-        buffer::Buffer,
-        sink::{Sink, rejected::RejectedFiles},
-        spool::Spool,
-    },
+    delivery::{buffer::Buffer, sink::rejected::RejectedFiles, spool::Spool},
     stats::ledger::Ledger,
 };
 
 use super::{
     bisect::Learned,
+    body_limit::BodyLimit,
     close::Closing,
     command::Command,
+    destination::{Destination, SinkHandle},
     flush::FlushWaiter,
-    held::Held,
+    held::{Evidence, Held},
     log::LogThrottle,
+    parked::Parked,
     queue::{Next, Queue},
-    retry::{Gate, Position, jitter},
+    retry::{Gate, Position},
     seal::Sealer,
     settings::FlushSettings,
     shared::Shared,
+    timing::Timing,
     wire::{Job, Outcome, Wire},
 };
 
@@ -56,12 +56,15 @@ pub(super) struct Worker {
     pub(super) gate: Gate,
     pub(super) timing: Timing,
     pub(super) flushes: Vec<FlushWaiter>,
-    /// Bytes of a body that this sink has refused as too large, halved.
-    pub(super) size_limit: Option<usize>,
+    pub(super) body_limit: BodyLimit,
     /// What this sink has refused before.
     pub(super) learned: Learned,
-    /// Writes that succeeded so far.
-    pub(super) successes: u64,
+    pub(super) evidence: Evidence,
+    /// Writes that had succeeded at the last failure of any batch.
+    pub(super) successes_at_failure: u64,
+    /// What lies in a spool for another destination and is in memory, too: pieces of batches, which cannot be given
+    /// back to the spool. They go on when a reload names their destination again.
+    pub(super) parked: Parked,
     /// No point is stored before then: the disk has just failed.
     pub(super) spool_rests_until: Option<Instant>,
     pub(super) next_upkeep: Option<Instant>,
@@ -76,31 +79,7 @@ pub(super) struct Worker {
     pub(super) finished: bool,
 }
 
-/// Where points go: what a reload replaces as a whole.
-#[derive(Clone, Debug)]
-pub(super) struct Destination {
-    pub(super) sink: SinkHandle,
-    pub(super) spool: Option<Arc<Spool>>,
-    pub(super) rejected: Option<Arc<RejectedFiles>>,
-}
-
-/// A sink that can be in a `Debug` struct.
-#[derive(Clone)]
-pub(super) struct SinkHandle(pub(super) Arc<dyn Sink>);
-
-/// When the buffer is drained next.
-#[derive(Debug)]
-pub(super) struct Timing {
-    /// There are points, and this is when they are drained.
-    due: Option<Instant>,
-    /// The end of the current interval.
-    next: Instant,
-    /// There are points, but as nothing can be sent, or there is no room, they stay where they are until a batch is full, the
-    /// pause is over, or there is room.
-    deferred: bool,
-    pub(super) random: fastrand::Rng,
-}
-
+#[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 enum Event {
     Command(Option<Command>),
     Ended(Job, Outcome),
@@ -139,9 +118,11 @@ impl Worker {
             timing: Timing::new(settings.flush_interval, random),
             settings,
             flushes: Vec::new(),
-            size_limit: None,
+            body_limit: BodyLimit::default(),
             learned,
-            successes: 0,
+            evidence: Evidence::default(),
+            successes_at_failure: 0,
+            parked: Parked::default(),
             spool_rests_until: None,
             next_upkeep: None,
             blocked_total: Duration::ZERO,
@@ -156,7 +137,7 @@ impl Worker {
 
     /// Runs until the monitor is shut down or its last handle is gone.
     pub(super) async fn run(&mut self) {
-        if self.successes == 0 && self.closing.is_none() {
+        if self.evidence.successes == 0 && self.closing.is_none() {
             // A wrong token shall show before the first traffic does.
             self.start_probe();
         }
@@ -217,7 +198,20 @@ impl Worker {
                 self.start_probe();
                 return;
             }
-            match self.queue.pick() {
+            let unproven = self.evidence.successes == self.successes_at_failure;
+            if unproven && self.is_loading() && !self.queue.has_untried() {
+                // What has failed is not tried again before something else was: that is on its way from the disk.
+                return;
+            }
+            let next = match self.queue.pick(unproven) {
+                // Checked here, on every path: a batch in a spool belongs to the destination of its spool.
+                Some(next) if !next.origin().is_for(&self.target) => {
+                    self.park(next);
+                    continue;
+                }
+                next => next,
+            };
+            match next {
                 // One is always sent, for which room is set aside.
                 Some(Next::Batch(held)) if self.wire.sends() > 0 && !self.reserve(held.bytes_to_unpack()) => {
                     return self.queue.put_back(held);
@@ -261,7 +255,7 @@ impl Worker {
 
     /// What a full batch has at most.
     pub(super) fn batch_bytes(&self) -> usize {
-        self.settings.batch_bytes.min(self.size_limit.unwrap_or(usize::MAX))
+        self.settings.batch_bytes.min(self.body_limit.get().unwrap_or(usize::MAX))
     }
 
     fn tick(&mut self) {
@@ -301,41 +295,6 @@ impl Worker {
             || self.timing.deferred
             || self.timing.due.is_some()
             || self.something_stored()
-    }
-}
-
-impl Timing {
-    /// A random phase, so that processes started together do not send together.
-    pub(super) fn new(interval: Duration, mut random: fastrand::Rng) -> Self {
-        let next = Instant::now() + interval.mul_f64(random.f64());
-        Self { due: None, next, deferred: false, random }
-    }
-
-    fn arm(&mut self, interval: Duration) {
-        let now = Instant::now();
-        if self.next <= now {
-            self.next = now + interval.mul_f64(self.random.f64());
-        }
-        self.due = Some(self.next);
-    }
-
-    pub(super) fn is_deferred(&self) -> bool {
-        self.deferred
-    }
-
-    fn defer(&mut self) {
-        (self.due, self.deferred) = (None, true);
-    }
-
-    fn collected(&mut self, interval: Duration) {
-        (self.due, self.deferred) = (None, false);
-        self.next = Instant::now() + jitter(interval, &mut self.random);
-    }
-}
-
-impl std::fmt::Debug for SinkHandle {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Sink")
     }
 }
 

@@ -209,6 +209,11 @@ impl Spool {
         self.state().queue.release(&entry);
     }
 
+    /// How often this entry was given back without having been sent.
+    pub(crate) fn times_released(&self, entry: &Entry) -> u32 {
+        self.state().queue.turns(entry)
+    }
+
     /// All its points have left `spooled` in the ledger: removes the file.
     pub(crate) async fn acknowledge(self: &Arc<Self>, entry: Entry) {
         if self.state().queue.remove(&entry) {

@@ -90,6 +90,11 @@ impl Queue {
         }
     }
 
+    /// How often it was given back.
+    pub(super) fn turns(&self, entry: &Entry) -> u32 {
+        self.entries.get(&entry.key()).map_or(0, |state| state.turns)
+    }
+
     /// False if it is gone already.
     pub(super) fn remove(&mut self, entry: &Entry) -> bool {
         let Some(state) = self.entries.remove(&entry.key()) else { return false };

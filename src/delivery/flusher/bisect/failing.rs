@@ -5,20 +5,13 @@ use tokio::time::Instant;
 use crate::{delivery::sink::Refused, stats::RejectReason};
 
 use super::{
-    super::held::History,
+    super::held::{Evidence, History},
     Search,
     item::{Item, Purpose, Test},
     learned::Learned,
 };
 
 impl Search {
-    /// The server is not able to say: the piece is asked about again.
-    pub(in super::super) fn interrupted(&mut self) {
-        if let Some(test) = self.testing.take() {
-            self.items.push_back(Item::Test(test));
-        }
-    }
-
     /// No answer in time. A piece to which that happens again is halved, as a batch would be.
     pub(in super::super) fn timed_out(&mut self) {
         let Some(mut test) = self.testing.take() else { return };
@@ -29,24 +22,28 @@ impl Search {
 
     /// The connection broke under the piece. A large one to which that happens again and again is halved, as a batch
     /// would be; else it has failed.
-    pub(in super::super) fn broke(&mut self, successes: u64, learned: &mut Learned) {
+    pub(in super::super) fn broke(&mut self, evidence: Evidence, may_reject: bool, learned: &mut Learned) {
         let Some(test) = &mut self.testing else { return };
         if test.piece.len() == 1 || !test.history.break_off(test.piece.lines.bytes().len()) {
-            return self.failed(successes, learned);
+            return self.failed(evidence, may_reject, learned);
         }
         let Some(mut test) = self.testing.take() else { return };
         self.release_sibling(&mut test);
         self.cut_in_two(test);
     }
 
-    /// The piece failed for a reason that may be its own. `successes` is how many writes have succeeded so far. A single line
+    /// The piece failed for a reason that may be its own. `may_reject`: a line can be given up for it. A single line
     /// that keeps failing between successes of others is rejected.
-    pub(in super::super) fn failed(&mut self, successes: u64, learned: &mut Learned) {
+    pub(in super::super) fn failed(&mut self, evidence: Evidence, may_reject: bool, learned: &mut Learned) {
         let Some(mut test) = self.testing.take() else { return };
-        test.history.fail(successes);
+        test.history.fail(evidence);
         self.release_sibling(&mut test);
-        let evidence = if test.piece.len() > 1 { PIECE_EVIDENCE } else { LINE_EVIDENCE };
-        if test.history.beside_successes < evidence {
+        // By a probe's word a piece is divided, which costs nothing but requests; a line is only given up beside writes.
+        let enough = match test.piece.len() {
+            1 => may_reject && test.history.beside_successes >= LINE_EVIDENCE,
+            _ => test.history.beside_successes + test.history.beside_probes >= PIECE_EVIDENCE,
+        };
+        if !enough {
             // The others first: if they pass, it is the piece; if they do not, it is the server.
             return self.items.push_back(Item::Test(test));
         }
@@ -108,4 +105,4 @@ impl Search {
 const PIECE_EVIDENCE: u32 = 1;
 /// The same before a line is rejected. A server that fails every other time would fail a good line so often once in a
 /// thousand times.
-const LINE_EVIDENCE: u32 = 10;
+pub(in super::super) const LINE_EVIDENCE: u32 = 10;

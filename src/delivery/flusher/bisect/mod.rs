@@ -22,6 +22,7 @@ use crate::{
     stats::RejectReason,
 };
 
+pub(super) use failing::LINE_EVIDENCE;
 use item::{Item, Piece, Purpose, RefusedLines, Test};
 pub(super) use learned::Learned;
 
@@ -204,6 +205,10 @@ impl Search {
     }
 
     /// Whether nothing is left to find out.
+    pub(super) fn testing_points(&self) -> usize {
+        self.testing.as_ref().map_or(0, |test| test.piece.len())
+    }
+
     pub(super) fn is_done(&self) -> bool {
         self.items.is_empty() && self.testing.is_none() && self.refused.is_empty()
     }
