@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tower_influx::{
-    Monitor, Point,
+    DataPoint, Monitor, Point,
     point::{Timestamp, Value},
     stats::RejectReason,
 };
@@ -72,6 +72,34 @@ async fn a_type_conflict_in_three_shards_costs_those_points_only_by(way: Way) {
     let (expected, found) = ((0..1_000).collect(), stored(&influx, BUCKET, "numbered").await);
     assert!(found == expected, "{}", difference(&expected, &found));
     assert_eq!(influx.count(BUCKET, "typed", "value").await, 3);
+}
+
+/// A handler adds a field as an integer that the server has as a string: every request keeps its point.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_extra_costs_the_extra_and_not_the_point() {
+    if !live::ready("a_refused_extra_costs_the_extra_and_not_the_point", &[INFLUXD, NGINX]) {
+        return;
+    }
+    for way in Way::ALL {
+        let (influx, nginx) = influx_behind_nginx().await;
+        let now = 1_700_000_000_000_000_000_i64;
+        let known = format!("requests,route=r execution_time=0.25,size=\"large\" {now}\n");
+        assert_eq!(influx.write(BUCKET, known).await.status, 204);
+        let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
+        let auditor = Auditor::watch(&monitor);
+        for number in 1..=1_000 {
+            let point = DataPoint::new("requests").with_tag("route", "r").with_field("execution_time", 0.25);
+            let point = if number % 2 == 0 { point.with_field("size", number) } else { point };
+            monitor.record(&point.with_time(now + number));
+        }
+        let report = monitor.shutdown(Duration::from_secs(30)).await;
+        auditor.stop().await;
+        let stats = monitor.stats();
+        assert_eq!((report.accepted, report.written, report.rejected), (1_000, 1_000, 0), "{stats:?}");
+        assert_eq!(stats.delivery.stripped.get(&RejectReason::FieldType), Some(&500), "{stats:?}");
+        assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, 1_001);
+        assert_eq!(influx.count(BUCKET, "requests", "size").await, 1);
+    }
 }
 
 /// None, one at the ends and somewhere, two, ten, all: those are lost, and what that costs is bounded.
