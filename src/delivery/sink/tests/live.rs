@@ -9,17 +9,22 @@ use super::{
         influx::{Influx, Options},
         live::{self, INFLUXD, NGINX, VICTORIA_METRICS},
         nginx::{self, Fault, Nginx, Upstream},
-        victoria::Victoria,
+        victoria::{Series, Victoria},
     },
     write,
 };
 use crate::{
+    delivery::batch::Batch,
     delivery::sink::{Hint, Refused},
     settings::{InfluxApi, InfluxSettings, Token},
     stats::RejectReason,
 };
 
-for_each_client!(points_arrive_behind_nginx, points_arrive_at_victoria_metrics);
+for_each_client!(
+    points_arrive_behind_nginx,
+    points_arrive_at_victoria_metrics,
+    victoria_metrics_keeps_samples_not_points
+);
 
 const TOKEN: &str = "hunter2-secret";
 
@@ -89,6 +94,44 @@ async fn points_arrive_at_victoria_metrics(client: InfluxClient) {
         panic!("a line of 300,000 bytes is refused");
     };
     assert_eq!(refused.reason, RejectReason::TooLarge);
+}
+
+/// What `docs/http-client.md` says of it: here writing twice is not harmless, and texts are not kept as texts.
+async fn victoria_metrics_keeps_samples_not_points(client: InfluxClient) {
+    if !live::ready("victoria_metrics_keeps_samples_not_points", &[VICTORIA_METRICS]) {
+        return;
+    }
+    let victoria = Victoria::start().await;
+    let sink = super::sink(client, &victoria.url());
+    // Two points of one series within a millisecond, and one with texts that read as numbers.
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
+    let (lines, texts) = (
+        [format!("twice v=1 {now}000001"), format!("twice v=2 {now}000002")],
+        [format!("texts id=\"12345\",word=\"abc\",large=\"1e400\" {now}000000")],
+    );
+    let lines = Batch::from_lines(lines).expect("two lines");
+    for _ in 0..2 {
+        sink.write(&lines).await.expect("204");
+    }
+    let twice = visible(&victoria, "twice_v", 4).await;
+    assert!(twice[0].samples.iter().all(|(time, _)| *time == i64::try_from(now).expect("a time")));
+    sink.write(&Batch::from_lines(texts).expect("a line")).await.expect("204");
+    assert_eq!(visible(&victoria, "texts_id", 1).await[0].samples[0].1, 12345.0);
+    assert_eq!(visible(&victoria, "texts_word", 1).await[0].samples[0].1, 0.0);
+}
+
+/// The series of this name, once they have so many samples: a series that is new is found a moment later.
+async fn visible(victoria: &Victoria, name: &str, samples: usize) -> Vec<Series> {
+    let mut series = Vec::new();
+    for _ in 0..100 {
+        series = victoria.export(name).await;
+        if series.iter().map(|series| series.samples.len()).sum::<usize>() == samples {
+            return series;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    panic!("not {samples} samples of {name}: {series:?}");
 }
 
 /// Debian's InfluxDB directly, by its own endpoint.
