@@ -14,6 +14,8 @@ ALLOWED = {
     "bytes",
     # The router of the live page.
     "axum",
+    # The collector that an application registers, with feature `prometheus`.
+    "prometheus_client",
 }
 # Derived on nearly everything, so one word at the end of the type's line instead of a line each.
 DERIVED = {"Clone", "Copy", "Debug", "Default", "Eq", "Hash", "Ord", "PartialEq", "PartialOrd", "StructuralPartialEq"}
