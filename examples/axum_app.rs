@@ -31,8 +31,13 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
 use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 /// What counts where no file is given. A health check is asked all day and says nothing, so it is left out.
 const CONFIGURATION: &str = r#"
@@ -227,19 +232,4 @@ fn read_configuration(file: Option<String>) -> Result<Configuration, Box<dyn Err
         section.insert(key.to_owned(), value.into());
     }
     Ok(table.try_into()?)
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -14,13 +14,18 @@ use axum::{Router, extract::Path, http::StatusCode, routing::get};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    signal, time,
+    time,
 };
 use tower_influx::{
     Monitor, Settings,
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
     stats::Blocked,
 };
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 /// Writes each batch over a connection of its own.
 struct TcpSink {
@@ -109,19 +114,4 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn item(Path(id): Path<u32>) -> Result<String, StatusCode> {
     if id == 0 { Err(StatusCode::NOT_FOUND) } else { Ok(format!("item {id}\n")) }
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

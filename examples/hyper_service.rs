@@ -17,9 +17,14 @@ use hyper_util::{
     server::{conn::auto, graceful::GracefulShutdown},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, signal, time};
+use tokio::{net::TcpListener, time};
 use tower::{Layer, service_fn};
 use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -90,19 +95,4 @@ fn failure(status: StatusCode, code: Option<ErrorCode>, text: &str) -> Response<
         response.extensions_mut().insert(code);
     }
     response
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -39,13 +39,18 @@ use ed25519_dalek::{
     pkcs8::{EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, signal, time};
+use tokio::{net::TcpListener, time};
 use tower_influx::{
     ErrorCode, Monitor, MonitoringData, Settings,
     licensing::{LicenseFile, LicenseStatus, LicenseWatch, Licensing, PublicKey},
     live::LivePage,
 };
 use tracing_subscriber::EnvFilter;
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -262,26 +267,4 @@ fn greet(address: &str) {
     println!(
         "Ctrl-C ends it; the points are then in monitoring-data/*.lp, unless a --config says otherwise."
     );
-}
-
-/// Ctrl-C, or the SIGTERM of a container's end.
-async fn asked_to_stop() {
-    let interrupt = signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        let mut terminate = match signal::unix::signal(signal::unix::SignalKind::terminate()) {
-            Ok(terminate) => terminate,
-            Err(error) => {
-                tracing::warn!("cannot wait for SIGTERM: {error}");
-                let _ = interrupt.await;
-                return;
-            }
-        };
-        tokio::select! {
-            _ = interrupt => {}
-            _ = terminate.recv() => {}
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = interrupt.await;
 }

@@ -11,8 +11,13 @@
 use std::{env, error::Error, time::Duration};
 
 use axum::{Router, extract::Path, http::StatusCode, routing::post};
-use tokio::{net::TcpListener, signal, time};
+use tokio::{net::TcpListener, time};
 use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -46,21 +51,6 @@ async fn transfer(
 
 async fn report() {
     time::sleep(Duration::from_secs(3600)).await;
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use futures_util::{
     stream::{self, BoxStream},
 };
 use http::request::Parts;
-use tokio::{net::TcpListener, signal, sync::watch};
+use tokio::{net::TcpListener, sync::watch};
 use tonic::{
     Request, Response, Status,
     transport::{Server, server::TcpIncoming},
@@ -26,6 +26,11 @@ use tonic_health::pb::{
     health_server::{Health, HealthServer},
 };
 use tower_influx::{Monitor, MonitoringData, Settings, classify::GrpcClassifier};
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -107,19 +112,4 @@ fn greet(address: &str) {
         "  printf '\\0\\0\\0\\0\\0' | timeout 3 {curl} --data-binary @- {address}{}   a stream",
         METHODS[1]
     );
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -1,0 +1,19 @@
+//! When the examples end. Copy it beside your own `main.rs`.
+
+use tokio::signal;
+
+/// Returns on Ctrl-C, or on the SIGTERM that ends a container. Without the second one the points of the last second would be
+/// lost.
+pub(crate) async fn asked_to_stop() {
+    #[cfg(unix)]
+    let terminated = async {
+        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
+        signal.expect("signals can be waited for").recv().await;
+    };
+    #[cfg(not(unix))]
+    let terminated = std::future::pending::<()>();
+    tokio::select! {
+        _ = signal::ctrl_c() => {}
+        () = terminated => {}
+    }
+}
