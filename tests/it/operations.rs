@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use tower_influx::stats::{SpoolStats, Stats};
+use tower_influx::stats::{RollupStats, SpoolStats, Stats};
 
 use crate::support::{
     influx::Influx,
@@ -79,10 +79,11 @@ async fn documented_retention_and_alerts_work_in_influxdb_1() {
 fn the_documented_values_are_in_the_statistics() {
     let mut stats = Stats::default();
     stats.spool = Some(SpoolStats::default());
+    stats.rollup = Some(RollupStats::default());
     let json = serde_json::to_value(&stats).expect("statistics serialize");
     let table = DOCUMENT.split("| alert | value | when |").nth(1).expect("the table of values");
     let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
-    assert_eq!(rows.len(), 7);
+    assert_eq!(rows.len(), 8);
     for row in rows {
         let values = row.split('|').nth(2).expect("three columns").split('`').skip(1).step_by(2);
         for value in values.filter(|value| !value.starts_with("spool.max_")) {
