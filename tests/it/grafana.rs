@@ -103,6 +103,10 @@ async fn every_influxql_query_returns_the_driven_numbers() {
         assert_eq!(title, *expected);
         let result = influx.query("monitoring", &filled_in(query, start)).await;
         assert_number(&result, title, tag, column, *number);
+        if *column == "lost" {
+            // Its counters began anew at a restart, and then two points were lost.
+            assert_number(&result, title, "restarted", column, 2.0);
+        }
     }
 }
 
@@ -226,6 +230,11 @@ fn driven(start: u64) -> String {
     for (time, fields) in monitoring {
         lines += &format!(
             "monitoring,service=shop buffered=10i,in_flight=5i,spooled=7i,write_time_p50=0.01,write_time_p99=0.02,queue_time_p99=0.03,{fields} {time}000000000\n"
+        );
+    }
+    for (time, dropped) in [(start, 700), (start + 60, 0), (start + 120, 2)] {
+        lines += &format!(
+            "monitoring,service=restarted rejected=0i,dropped={dropped}i,refused=0i {time}000000000\n"
         );
     }
     lines
