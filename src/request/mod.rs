@@ -25,7 +25,9 @@ mod service;
 mod timer;
 mod trace_context;
 
-pub(crate) use route::{Route, lend_parts, method_name};
+#[cfg(feature = "axum")]
+pub(crate) use route::Route;
+pub(crate) use route::{lend_parts, method_name};
 pub use {
     body::ResponseBody,
     connection::Connection,

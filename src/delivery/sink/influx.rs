@@ -18,11 +18,12 @@ use tracing::warn;
 use url::{Host, Url};
 
 use super::{
-    Blocked, Sink, SinkFuture, WriteError, WriteErrorKind, Written,
+    Sink, SinkFuture, WriteError, WriteErrorKind, Written,
     classify::{Answer, AnswerKind, classify, names_no_line},
     connection::Connection,
     gzip, proxy,
 };
+use crate::stats::Blocked;
 use crate::{
     delivery::batch::Batch,
     error::Error,

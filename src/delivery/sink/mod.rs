@@ -5,7 +5,6 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use crate::{
     error::Error,
     settings::{InfluxClient, InfluxSettings},
-    stats::{Blocked, RejectReason},
 };
 
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]

@@ -36,8 +36,9 @@ use self::{
         SAYS_NO_REASON, TARGET_REMEDY, TOO_LARGE,
     },
 };
-use super::{Blocked, Hint, Proof, Refused, RejectReason, WriteError, WriteErrorKind};
+use super::{Hint, Proof, Refused, WriteError, WriteErrorKind};
 use crate::settings::InfluxApi;
+use crate::stats::{Blocked, RejectReason};
 
 /// An answer as it came over the wire.
 #[derive(Clone, Copy, Debug)]

@@ -19,7 +19,9 @@ use std::{sync::Arc, time::SystemTime};
 use bytes::Bytes;
 
 use self::support::fault_server;
-use super::{Blocked, Sink, WriteError, WriteErrorKind, Written, influx};
+use crate::stats::Blocked;
+
+use super::{Sink, WriteError, WriteErrorKind, Written, influx};
 use crate::{
     delivery::batch::Batch,
     settings::{InfluxApi, InfluxClient, InfluxSettings},
