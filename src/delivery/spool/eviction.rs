@@ -3,21 +3,27 @@
 use super::*;
 
 impl Spool {
-    /// The caller deletes what is returned, without the lock.
-    pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> Vec<Entry> {
+    /// The caller deletes what is returned, without the lock, and logs that the spool is full where the second says so:
+    /// whoever handles a log line may ask for the statistics, which take the same lock.
+    pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> (Vec<Entry>, bool) {
         let dropped = self.drop_while(state, DropReason::SpoolFull, |queue, _| {
             queue.bytes() > self.max_size || queue.files() > self.max_files
         });
-        if !dropped.is_empty() && state.full_logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL) {
+        let log = !dropped.is_empty() && state.full_logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
+        if log {
             state.full_logged_at = Some(Instant::now());
-            tracing::warn!(
-                target: "tower_influx",
-                directory = %self.root.display(),
-                "the spool is full: the oldest points in it are dropped, as many as new ones come; \
-                 bring the server back, or raise `spool.max_size` and `spool.max_files`"
-            );
         }
-        dropped
+        (dropped, log)
+    }
+
+    /// Must not be called with the lock.
+    pub(super) fn log_full(&self) {
+        tracing::warn!(
+            target: "tower_influx",
+            directory = %self.root.display(),
+            "the spool is full: the oldest points in it are dropped, as many as new ones come; \
+             bring the server back, or raise `spool.max_size` and `spool.max_files`"
+        );
     }
 
     /// As above.
@@ -65,17 +71,19 @@ impl Spool {
             }
             let mut state = self.state();
             state.errors += 1;
-            if state.undeleted.is_empty() {
+            let first = state.undeleted.is_empty();
+            state.undeleted.push(path.clone());
+            state.retry_deletes_at = Some(Instant::now() + LOG_INTERVAL);
+            drop(state);
+            if first {
                 tracing::warn!(
                     target: "tower_influx",
                     file = %path.display(),
                     %error,
-                    "a spooled file whose points are settled cannot be deleted: it is tried again each minute, and \
+                    "a spooled file whose points are settled cannot be deleted: it is tried again later, and \
                      if it is still there after a restart its points are sent once more, which changes nothing in the database"
                 );
             }
-            state.undeleted.push(path.clone());
-            state.retry_deletes_at = Some(Instant::now() + LOG_INTERVAL);
         }
     }
 

@@ -154,7 +154,9 @@ impl Spool {
         let home = match ProcessDirectory::claim(directory, target) {
             Ok(home) => home,
             Err(error) if directory::is_full(&error) => {
-                state.switch_off(&error, directory);
+                if state.switch_off() {
+                    writer::log_off(&error, directory);
+                }
                 ProcessDirectory::unclaimed(directory)
             }
             Err(error) => return Err(unusable(error)),
@@ -165,7 +167,9 @@ impl Spool {
             if !directory::is_full(&error) {
                 return Err(unusable(error));
             }
-            state.switch_off(&error, directory);
+            if state.switch_off() {
+                writer::log_off(&error, directory);
+            }
         }
         let spool = Self {
             root: directory.clone(),

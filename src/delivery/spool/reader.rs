@@ -86,7 +86,11 @@ impl Spool {
             );
         }
         let mut dropped = self.drop_expired(SystemTime::now());
-        dropped.extend(self.drop_beyond_bounds(&mut self.state()));
+        let (beyond, full) = self.drop_beyond_bounds(&mut self.state());
+        if full {
+            self.log_full();
+        }
+        dropped.extend(beyond);
         self.delete(&dropped);
     }
 

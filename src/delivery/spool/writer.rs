@@ -115,8 +115,15 @@ impl Spool {
         file.keep = true;
         let entry = state.queue.insert(stored, taken);
         self.ledger.lock().spool(batch.len());
-        state.switch_on();
-        let dropped = self.drop_beyond_bounds(&mut state);
+        let again = state.off_until.take().is_some();
+        let (dropped, full) = self.drop_beyond_bounds(&mut state);
+        drop(state);
+        if again {
+            tracing::info!(target: "tower_influx", "the spool stores again");
+        }
+        if full {
+            self.log_full();
+        }
         (entry, dropped)
     }
 
@@ -125,30 +132,31 @@ impl Spool {
         state.errors += 1;
         // A batch that no bound can hold says nothing about the disk.
         if error.kind() != io::ErrorKind::FileTooLarge {
-            state.switch_off(&error, &self.root);
+            let first = state.switch_off();
+            drop(state);
+            if first {
+                log_off(&error, &self.root);
+            }
         }
         StoreError::Io(error)
     }
 }
 
 impl State {
-    pub(super) fn switch_off(&mut self, error: &io::Error, directory: &Path) {
-        if self.off_until.replace(Instant::now() + OFF).is_none() {
-            tracing::warn!(
-                target: "tower_influx",
-                directory = %directory.display(),
-                %error,
-                "the spool cannot store: points stay in memory, as far as `buffer_size` allows, and it is tried again \
-                 each minute; make room on the disk, or make the directory writable"
-            );
-        }
+    /// True if it was on: then [`log_off`] tells of it, without the lock.
+    pub(super) fn switch_off(&mut self) -> bool {
+        self.off_until.replace(Instant::now() + OFF).is_none()
     }
+}
 
-    fn switch_on(&mut self) {
-        if self.off_until.take().is_some() {
-            tracing::info!(target: "tower_influx", "the spool stores again");
-        }
-    }
+pub(super) fn log_off(error: &io::Error, directory: &Path) {
+    tracing::warn!(
+        target: "tower_influx",
+        directory = %directory.display(),
+        %error,
+        "the spool cannot store: points stay in memory, as far as `buffer_size` allows, and it is tried again \
+         each minute; make room on the disk, or make the directory writable"
+    );
 }
 
 /// A file that is in nobody's books yet, removed unless it is kept.

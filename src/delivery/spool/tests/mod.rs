@@ -14,6 +14,7 @@ use super::*;
 mod damage;
 mod disks;
 mod hostile;
+mod logging;
 mod processes;
 
 /// A spool in a directory of its own, with its books.

@@ -1,0 +1,53 @@
+//! Whoever handles a log line may ask for the statistics: no line is written under a lock that these take.
+
+use std::sync::{Mutex, OnceLock, mpsc};
+
+use tracing_subscriber::{Layer, layer::SubscriberExt};
+
+use super::*;
+use crate::fs_ext::faults::{self, Operation};
+
+/// Reads the statistics of the spool at each event.
+#[derive(Clone, Default)]
+struct Reader(Arc<(OnceLock<Arc<Spool>>, Mutex<Vec<usize>>)>);
+
+impl<S: tracing::Subscriber> Layer<S> for Reader {
+    fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if let Some(spool) = self.0.0.get() {
+            self.0.1.lock().expect("no panic").push(spool.counts().files);
+        }
+    }
+}
+
+#[test]
+fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
+    let (done, wait) = mpsc::channel();
+    std::thread::spawn(move || {
+        let reader = Reader::default();
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(reader.clone()), || {
+            let root = tempfile::tempdir().expect("a directory");
+            let mut settings = SpoolSettings::new(root.path());
+            settings.max_files = 1;
+            let mut fixture = Fixture::with(settings);
+            reader.0.0.set(Arc::clone(&fixture.spool)).unwrap_or_else(|_| panic!("set once"));
+            // The disk fails, and works again.
+            let batch = fixture.batch(1, 2);
+            let fault = faults::inject(root.path(), Operation::Sync, 5);
+            assert!(fixture.spool.store_blocking(&batch).is_err());
+            drop(fault);
+            assert!(fixture.spool.store_blocking(&batch).is_ok());
+            // More than its bound.
+            let batch = fixture.batch(2, 2);
+            assert!(fixture.spool.store_blocking(&batch).is_ok());
+            // A file that cannot be deleted.
+            let entry = fixture.spool.take_oldest().expect("one is left");
+            fs::remove_file(&entry.0.path).expect("removes");
+            fs::create_dir(&entry.0.path).expect("creates");
+            fixture.spool.delete(&[entry]);
+        });
+        let events = reader.0.1.lock().expect("no panic").len();
+        done.send(events).expect("somebody waits");
+    });
+    let events = wait.recv_timeout(Duration::from_secs(20)).expect("a log line waits for its own lock");
+    assert_eq!(events, 4, "off, on again, full, not deleted");
+}
