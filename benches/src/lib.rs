@@ -167,7 +167,11 @@ pub fn variants(monitors: &Monitors) -> Vec<Variant> {
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
         variant("tower-influx, rollups", "/version", routes().layer(rollups.layer())),
         variant("tower-influx, rollups only", "/version", routes().layer(rollups_only.layer())),
-        variant("tower-influx, rollups only, failed with a code", "/code", routes().layer(rollups_only.layer())),
+        variant(
+            "tower-influx, rollups only, failed with a code",
+            "/code",
+            routes().layer(rollups_only.layer()),
+        ),
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
         // What the rows of extractors and failures are to be held against.
         variant("bare, an extractor that does nothing", "/nothing", routes()),
