@@ -9,12 +9,18 @@ use crate::fs_ext::faults::{self, Operation};
 
 /// Reads the statistics of the spool at each event.
 #[derive(Clone, Default)]
-struct Reader(Arc<(OnceLock<Arc<Spool>>, Mutex<Vec<usize>>)>);
+struct Reader(Arc<Read>);
+
+#[derive(Default)]
+struct Read {
+    spool: OnceLock<Arc<Spool>>,
+    files: Mutex<Vec<usize>>,
+}
 
 impl<S: tracing::Subscriber> Layer<S> for Reader {
     fn on_event(&self, _: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        if let Some(spool) = self.0.0.get() {
-            self.0.1.lock().expect("no panic").push(spool.counts().files);
+        if let Some(spool) = self.0.spool.get() {
+            self.0.files.lock().expect("no panic").push(spool.counts().files);
         }
     }
 }
@@ -29,7 +35,7 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
             let mut settings = SpoolSettings::new(root.path());
             settings.max_files = 1;
             let mut fixture = Fixture::with(settings);
-            reader.0.0.set(Arc::clone(&fixture.spool)).unwrap_or_else(|_| panic!("set once"));
+            reader.0.spool.set(Arc::clone(&fixture.spool)).unwrap_or_else(|_| panic!("set once"));
             // The disk fails, and works again.
             let batch = fixture.batch(1, 2);
             let fault = faults::inject(root.path(), Operation::Sync, 5);
@@ -45,7 +51,7 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
             fs::create_dir(&entry.0.path).expect("creates");
             fixture.spool.delete(&[entry]);
         });
-        let events = reader.0.1.lock().expect("no panic").len();
+        let events = reader.0.files.lock().expect("no panic").len();
         done.send(events).expect("somebody waits");
     });
     let events = wait.recv_timeout(Duration::from_secs(20)).expect("a log line waits for its own lock");
