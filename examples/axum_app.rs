@@ -65,7 +65,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("axum_app: {error}");
+            eprintln!("axum_app: {error:#}");
             ExitCode::FAILURE
         }
     }

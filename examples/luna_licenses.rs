@@ -57,7 +57,7 @@ async fn main() -> ExitCode {
     match run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("luna_licenses: {error}");
+            eprintln!("luna_licenses: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -4,8 +4,9 @@ use std::{error, fmt, io};
 
 /// What went wrong when a [`Monitor`](crate::Monitor) was started, reloaded, checked or flushed.
 ///
-/// Opaque on purpose: match on the `is_*` predicates, print it for people. No message and no `Debug` output ever holds a
-/// token or a password.
+/// Opaque on purpose: match on the `is_*` predicates, print it for people. `{}` prints what failed;
+/// [`source`](error::Error::source) returns why, for example that a file does not exist, and `{:#}`
+/// prints both on one line. No message and no `Debug` output ever holds a token or a password.
 pub struct Error {
     kind: Kind,
     message: String,
@@ -58,7 +59,7 @@ impl Error {
     }
 
     pub(crate) fn io(what: impl fmt::Display, source: io::Error) -> Self {
-        Self::new(Kind::Io, format!("{what}: {source}")).with_source(source)
+        Self::new(Kind::Io, what.to_string()).with_source(source)
     }
 
     pub(crate) fn runtime(message: impl Into<String>) -> Self {
@@ -98,18 +99,54 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        formatter.write_str(&self.message)?;
+        let mut cause = error::Error::source(self).filter(|_| formatter.alternate());
+        while let Some(error) = cause {
+            write!(formatter, ": {error}")?;
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 
 impl fmt::Debug for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Error").field("kind", &self.kind).field("message", &self.message).finish()
+        let mut debug = formatter.debug_struct("Error");
+        debug.field("kind", &self.kind).field("message", &self.message);
+        if let Some(source) = &self.source {
+            // In words: it is what `main` prints where it returns the error.
+            debug.field("source", &format_args!("{source}"));
+        }
+        debug.finish()
     }
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_prints_one_level_and_returns_the_rest() {
+        let cause = io::Error::other("disk on fire");
+        let error = Error::io("setting `directory` cannot be used", cause);
+        assert_eq!(error.to_string(), "setting `directory` cannot be used");
+        assert_eq!(error::Error::source(&error).expect("a source").to_string(), "disk on fire");
+        assert_eq!(format!("{error:#}"), "setting `directory` cannot be used: disk on fire");
+        assert!(format!("{error:?}").contains("disk on fire"), "{error:?}");
+        // As reporters print it: each level once.
+        assert_eq!(report(&error), "setting `directory` cannot be used: disk on fire");
+        let closed = Error::closed();
+        assert_eq!(format!("{closed}"), format!("{closed:#}"));
+    }
+
+    fn report(error: &dyn error::Error) -> String {
+        let levels = std::iter::successors(Some(error), |error| error.source());
+        levels.map(ToString::to_string).collect::<Vec<_>>().join(": ")
     }
 }

@@ -63,34 +63,13 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     section.read(&["max_total_size"], size, &mut settings.file.max_total_size)?;
     let server = read_influx(section, &mut settings.influx)?;
 
-    if let Some(mut limits) = section.table(&["limits"])? {
-        read_limits(&mut limits, &mut settings.limits)?;
-        limits.finish()?;
-    }
-    if let Some(mut filter) = section.table(&["filter"])? {
-        read_filter(&mut filter, &mut settings.filter)?;
-        filter.finish()?;
-    }
-    if let Some(mut requests) = section.table(&["requests"])? {
-        read_requests(&mut requests, &mut settings.requests)?;
-        requests.finish()?;
-    }
-    if let Some(mut metrics) = section.table(&["metrics"])? {
-        read_metrics(&mut metrics, &mut settings.metrics)?;
-        metrics.finish()?;
-    }
-    if let Some(mut rollup) = section.table(&["rollup"])? {
-        read_rollup(&mut rollup, &mut settings.rollup)?;
-        rollup.finish()?;
-    }
-    if let Some(mut licensing) = section.table(&["licensing"])? {
-        read_licensing(&mut licensing, &mut settings.licensing)?;
-        licensing.finish()?;
-    }
-    if let Some(mut spool) = section.table(&["spool"])? {
-        settings.spool = Some(read_spool(&mut spool)?);
-        spool.finish()?;
-    }
+    section.table(&["limits"], |limits| read_limits(limits, &mut settings.limits))?;
+    section.table(&["filter"], |filter| read_filter(filter, &mut settings.filter))?;
+    section.table(&["requests"], |requests| read_requests(requests, &mut settings.requests))?;
+    section.table(&["metrics"], |metrics| read_metrics(metrics, &mut settings.metrics))?;
+    section.table(&["rollup"], |rollup| read_rollup(rollup, &mut settings.rollup))?;
+    section.table(&["licensing"], |licensing| read_licensing(licensing, &mut settings.licensing))?;
+    settings.spool = section.table(&["spool"], read_spool)?;
     section.finish()?;
 
     if !stored && server {

@@ -51,11 +51,18 @@ impl Section {
         self.read(names, |given| value(given).map(Some), slot)
     }
 
-    /// A table within the table.
-    pub(super) fn table(&mut self, names: Names) -> Result<Option<Self>, Error> {
+    /// Reads a table within the table, if there is one, and refuses what is left of it.
+    pub(super) fn table<T>(
+        &mut self,
+        names: Names,
+        read: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<Option<T>, Error> {
         let Some(given) = self.take(names)? else { return Ok(None) };
         let prefix = format!("{}.", given.name);
-        Ok(Some(Self { prefix, entries: given.entries()?, known: Vec::new() }))
+        let mut table = Self { prefix, entries: given.entries()?, known: Vec::new() };
+        let value = read(&mut table)?;
+        table.finish()?;
+        Ok(Some(value))
     }
 
     /// The key under any of its names, in any case. Two of them would leave it to chance which one counts.

@@ -28,7 +28,7 @@ fn refused(text: &str) -> String {
             Ok(()) => panic!("nothing is wrong with: {text}"),
             Err(error) => {
                 assert!(error.is_setting() || error.is_io());
-                error.to_string()
+                format!("{error:#}")
             }
         },
         Err(error) => error.message().to_owned(),

@@ -186,7 +186,7 @@ fn directories_of_others_are_refused_with_a_remedy() {
         {
             let mut files = RotatingFiles::new(path, "points", "shop", 4, BLOCK);
             let error = files.prepare(setting).expect_err("cannot be used");
-            let text = error.to_string();
+            let text = format!("{error:#}");
             assert!(
                 error.is_io() && text.contains(&format!("`{setting}` is `{}`", path.display())),
                 "{text}"

@@ -41,7 +41,7 @@ fn a_directory_of_others_is_refused_or_passed_over() {
     symlink(root.path(), &link).expect("links");
     for (path, why) in [(&open, "every user may write"), (&link, "symbolic link")] {
         let error = Spool::open(&SpoolSettings::new(path), TARGET, Arc::default()).expect_err("refused");
-        let text = error.to_string();
+        let text = format!("{error:#}");
         assert!(error.is_io() && text.contains("`spool.directory`") && text.contains(why), "{text}");
         assert!(text.contains("name a directory of this user alone"), "{text}");
     }
