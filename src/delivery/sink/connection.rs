@@ -20,8 +20,8 @@ use super::{
     WriteError, WriteErrorKind,
     authorization::{self, Secrets},
     error::with_causes,
-    influx::Transport,
     proxy,
+    transport::Transport,
 };
 use crate::{
     error::Error,
@@ -164,7 +164,7 @@ const MAX_AUTHORITY: u64 = 4 * 1024 * 1024;
 mod tests {
     use bytes::Bytes;
 
-    use super::{super::influx::Reply, *};
+    use super::{super::transport::Reply, *};
 
     /// Sends nothing.
     struct Nowhere;

@@ -2,8 +2,6 @@
 //! secrets kept out of messages. How the bytes get there is a [`Transport`].
 
 use std::{
-    borrow::Cow,
-    future::Future,
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -15,68 +13,17 @@ use ::http::StatusCode;
 use bytes::Bytes;
 use tokio::time::Instant;
 use tracing::warn;
-use url::{Host, Url};
+use url::Url;
 
 use super::{
     Sink, SinkFuture, WriteError, WriteErrorKind, Written,
     classify::{Answer, AnswerKind, classify, names_no_line},
     connection::Connection,
     gzip, proxy,
+    transport::{Transport, is_this_host},
 };
 use crate::stats::Blocked;
-use crate::{
-    delivery::batch::Batch,
-    error::Error,
-    settings::{InfluxApi, InfluxSettings, Token},
-};
-
-/// One way of bringing a body to the write endpoint of a server.
-pub(super) trait Transport: Sized + Send + Sync + 'static {
-    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header, `authority` what
-    /// `certificate_authority` holds.
-    fn new(
-        settings: &InfluxSettings,
-        url: &Url,
-        authorization: Option<&Token>,
-        authority: Option<&[u8]>,
-    ) -> Result<Self, Error>;
-
-    /// Sends one body. `Err` where no answer came.
-    fn send(&self, body: Bytes, compressed: bool) -> impl Future<Output = Result<Reply, WriteError>> + Send;
-}
-
-/// An answer of the server.
-#[derive(Debug)]
-pub(super) struct Reply {
-    pub(super) status: StatusCode,
-    /// The endpoint that was asked.
-    pub(super) api: InfluxApi,
-    pub(super) body: AnswerBody,
-    /// The header `Retry-After`, where the transport shows it.
-    pub(super) retry_after: Option<String>,
-}
-
-/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may send anything.
-#[derive(Debug, Default)]
-pub(super) struct AnswerBody {
-    bytes: Vec<u8>,
-    /// There was more than was kept.
-    cut: bool,
-}
-
-impl AnswerBody {
-    /// Adds a piece as it arrives. Returns whether further ones are worth reading.
-    pub(super) fn add(&mut self, piece: &[u8]) -> bool {
-        let room = MAX_ANSWER - self.bytes.len();
-        self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
-        self.cut |= piece.len() > room;
-        !self.cut
-    }
-
-    fn text(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.bytes)
-    }
-}
+use crate::{delivery::batch::Batch, error::Error, settings::InfluxSettings};
 
 /// Writes batches to InfluxDB, or to what speaks its write API.
 pub(super) struct InfluxSink<T> {
@@ -197,7 +144,7 @@ impl<T: Transport> InfluxSink<T> {
             status: reply.status,
             // Now, since a secret that is cut with the message would not be found again.
             body: &secrets.conceal(&reply.body.text()),
-            complete: !reply.body.cut,
+            complete: reply.body.is_complete(),
             retry_after: reply.retry_after.as_deref(),
             api: reply.api,
             compressed,
@@ -291,23 +238,4 @@ impl<T: Transport> Sink for InfluxSink<T> {
     }
 }
 
-/// Whether the server is reached without a network: compression would cost more than it saves, and no proxy belongs between.
-pub(super) fn is_this_host(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// How the clients call themselves.
-pub(super) const USER_AGENT: &str = concat!("tower-influx/", env!("CARGO_PKG_VERSION"));
-/// What lines are, for servers that look.
-pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
-/// An idle connection is given up before nginx, which waits 75 seconds, closes it under a write.
-pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Finds out that the other side is gone, where nothing else would.
-pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
-const MAX_ANSWER: usize = 64 * 1024;
 const PLAIN_FOR: Duration = Duration::from_secs(10 * 60);

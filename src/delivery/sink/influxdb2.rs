@@ -18,7 +18,7 @@ use super::{
     WriteError,
     classify::{Phase, no_answer},
     error::with_causes,
-    influx::{self, AnswerBody, Reply, Transport},
+    transport::{self, AnswerBody, Reply, Transport},
 };
 use crate::{
     error::Error,
@@ -81,7 +81,7 @@ impl Influxdb2 {
 
 fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -> Result<Client, Error> {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(influx::CONTENT_TYPE));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(transport::CONTENT_TYPE));
     if let Some(authorization) = authorization {
         let mut value = HeaderValue::from_str(authorization.expose())
             .map_err(|_| Error::setting_without_value("token", "no header can carry it; copy it anew"))?;
@@ -90,16 +90,16 @@ fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -
     }
     let mut builder = reqwest::Client::builder()
         .default_headers(headers)
-        .user_agent(influx::USER_AGENT)
+        .user_agent(transport::USER_AGENT)
         // A redirected POST becomes a GET without body, whose 204 would count as written.
         .redirect(Policy::none())
         // The HTTP/2 of this line of hyper has open advisories.
         .http1_only()
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.timeout)
-        .pool_idle_timeout(influx::POOL_IDLE_TIMEOUT)
-        .tcp_keepalive(influx::TCP_KEEPALIVE);
-    if influx::is_this_host(url) {
+        .pool_idle_timeout(transport::POOL_IDLE_TIMEOUT)
+        .tcp_keepalive(transport::TCP_KEEPALIVE);
+    if transport::is_this_host(url) {
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| {

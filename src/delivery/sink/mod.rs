@@ -30,11 +30,11 @@ pub(crate) mod rejected;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod rotation;
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+mod transport;
 mod write_stats;
 
 pub use crate::delivery::batch::Batch;
-#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
-use error::Proof;
 pub use error::{Hint, Refused, WriteError, WriteErrorKind, Written};
 pub use memory::MemorySink;
 

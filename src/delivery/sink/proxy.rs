@@ -7,7 +7,7 @@ use std::env;
 
 use url::Url;
 
-use super::{authorization::base64, influx::is_this_host};
+use super::{authorization::base64, transport::is_this_host};
 use crate::{error::Error, settings::Token};
 
 /// Checks the variables that name the proxy for this address.

@@ -36,7 +36,7 @@ use self::{
         SAYS_NO_REASON, TARGET_REMEDY, TOO_LARGE,
     },
 };
-use super::{Hint, Proof, Refused, WriteError, WriteErrorKind};
+use super::error::{Hint, Proof, Refused, WriteError, WriteErrorKind};
 use crate::settings::InfluxApi;
 use crate::stats::{Blocked, RejectReason};
 

@@ -58,7 +58,7 @@ pub(super) mod work {
     thread_local!(pub(super) static BYTES: Cell<usize> = const { Cell::new(0) });
 
     /// Returns how many bytes are looked at by `run`.
-    pub(in super::super) fn of<T>(run: impl FnOnce() -> T) -> usize {
+    pub(crate) fn of<T>(run: impl FnOnce() -> T) -> usize {
         BYTES.set(0);
         run();
         BYTES.get()

@@ -19,7 +19,7 @@ use super::{
     WriteError,
     classify::{Phase, no_answer},
     error::with_causes,
-    influx::{self, AnswerBody, Reply, Transport},
+    transport::{self, AnswerBody, Reply, Transport},
 };
 use crate::{
     error::Error,
@@ -50,15 +50,15 @@ impl Transport for Reqwest {
             .http1_only()
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
-            .pool_idle_timeout(influx::POOL_IDLE_TIMEOUT)
-            .tcp_keepalive(influx::TCP_KEEPALIVE);
+            .pool_idle_timeout(transport::POOL_IDLE_TIMEOUT)
+            .tcp_keepalive(transport::TCP_KEEPALIVE);
         #[cfg(feature = "tls")]
         {
             builder = builder.tls_backend_preconfigured(tls::configuration(settings, url, authority)?);
         }
         #[cfg(not(feature = "tls"))]
         let _ = authority;
-        if influx::is_this_host(url) {
+        if transport::is_this_host(url) {
             builder = builder.no_proxy();
         }
         let client = builder.build().map_err(|error| {
@@ -113,9 +113,9 @@ impl Reqwest {
 
 fn headers(settings: &InfluxSettings, authorization: Option<&Token>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(influx::CONTENT_TYPE));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(transport::CONTENT_TYPE));
     // Not by the builder, which would overwrite that of the settings.
-    headers.insert(USER_AGENT, HeaderValue::from_static(influx::USER_AGENT));
+    headers.insert(USER_AGENT, HeaderValue::from_static(transport::USER_AGENT));
     if let Some(authorization) = authorization {
         headers.insert(AUTHORIZATION, secret_value("token", authorization)?);
     }
