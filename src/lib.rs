@@ -12,6 +12,7 @@
         feature = "influxdb2",
         feature = "license-file",
         feature = "live",
+        feature = "process",
         feature = "prometheus"
     )),
     allow(dead_code)
@@ -32,6 +33,8 @@ mod line_protocol;
 pub mod live;
 mod monitor;
 pub mod point;
+#[cfg(feature = "process")]
+mod process;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod record;

@@ -136,6 +136,7 @@ fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
         () if new.filter != old.filter => refuse("filter"),
         () if new.requests != old.requests => refuse("requests"),
         () if new.metrics != old.metrics => refuse("metrics"),
+        () if new.process != old.process => refuse("process"),
         () if new.rollup != old.rollup => refuse("rollup"),
         () if (new.storage == Storage::None) != (old.storage == Storage::None) => refuse("storage"),
         () if new.own_points != old.own_points => refuse("own_points"),

@@ -24,6 +24,8 @@ use crate::{
 mod builder;
 mod licensing;
 mod own_points;
+#[cfg(feature = "process")]
+mod process_points;
 mod rollup_delivery;
 mod rollups;
 
@@ -106,6 +108,8 @@ impl Monitor {
         if own_points {
             own_points::spawn(inner.flusher.runtime(), &inner);
         }
+        #[cfg(feature = "process")]
+        process_points::spawn(&inner);
         Self { inner: Some(inner) }
     }
 
@@ -209,7 +213,7 @@ impl Monitor {
     ///
     /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
     /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`,
-    /// `filter`, `metrics`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Delivery goes on as before
+    /// `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Delivery goes on as before
     /// then; what a newly opened spool held is counted as recovered all the same.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
@@ -264,6 +268,14 @@ impl Monitor {
     pub(crate) fn settings<R: Default>(&self, read: impl FnOnce(&Settings) -> R) -> R {
         let Some(inner) = &self.inner else { return R::default() };
         read(&inner.settings.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The values of the process, now; `None` where the settings do not ask for them.
+    #[cfg(all(feature = "process", feature = "prometheus"))]
+    pub(crate) fn process(&self) -> Option<crate::process::ProcessValues> {
+        self.settings(|settings| settings.process.interval)?;
+        let inner = self.inner.as_ref()?;
+        Some(crate::process::ProcessValues::read(inner.flusher.runtime()))
     }
 
     /// The batches as they are sealed, for the live page, and the runtime on which they can be read.

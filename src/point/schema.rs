@@ -13,6 +13,9 @@ pub(crate) const MONITORING: &str = "monitoring";
 /// The measurement with one point for every key and interval, where the settings ask for rollups.
 pub(crate) const REQUESTS_ROLLUP: &str = "requests_rollup";
 
+/// The measurement with the values of the process and its runtime, where the settings ask for them.
+pub(crate) const PROCESS: &str = "process";
+
 /// The measurement with one point for every outgoing call.
 pub(crate) const CLIENT_REQUESTS: &str = "client_requests";
 /// The measurement with one more point for every outgoing call that failed.

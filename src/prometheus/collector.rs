@@ -39,6 +39,11 @@ impl Collector for MonitorCollector {
             MetricNames::OpenTelemetry => requests::opentelemetry(&mut encoder, &requests)?,
             MetricNames::Luna => requests::luna(&mut encoder, &requests, &self.service)?,
         }
-        ledger::encode(&mut encoder, &self.monitor.stats())
+        ledger::encode(&mut encoder, &self.monitor.stats())?;
+        #[cfg(feature = "process")]
+        if let Some(values) = self.monitor.process() {
+            super::process::encode(&mut encoder, &values)?;
+        }
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
-//! Metrics for Prometheus: requests and the ledger of delivery.
+//! Metrics for Prometheus: requests, the ledger of delivery, and the process.
 //!
 //! [The page about it](crate::docs::prometheus) has the names. [`Monitor::metrics_route`] is the route to serve,
 //! [`Monitor::collector`] what an application with a registry registers there.
 
 mod collector;
 mod ledger;
+#[cfg(feature = "process")]
+mod process;
 mod requests;
 mod route;
 

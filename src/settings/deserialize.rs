@@ -8,8 +8,8 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{
     FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, KeepRequests,
-    LicensingSettings, Limits, MetricNames, MetricsSettings, Overflow, RequestSettings, RollupHistogram,
-    RollupSettings, Settings, SpoolMode, SpoolSettings, Storage,
+    LicensingSettings, Limits, MetricNames, MetricsSettings, Overflow, ProcessSettings, RequestSettings,
+    RollupHistogram, RollupSettings, Settings, SpoolMode, SpoolSettings, Storage,
     defaults::{HOST, PORT, SCHEME},
     duration::duration,
     node::Node,
@@ -68,6 +68,7 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     section.table(&["requests"], |requests| read_requests(requests, &mut settings.requests))?;
     section.table(&["metrics"], |metrics| read_metrics(metrics, &mut settings.metrics))?;
     section.table(&["rollup"], |rollup| read_rollup(rollup, &mut settings.rollup))?;
+    section.table(&["process"], |process| read_process(process, &mut settings.process))?;
     section.table(&["licensing"], |licensing| read_licensing(licensing, &mut settings.licensing))?;
     settings.spool = section.table(&["spool"], read_spool)?;
     section.finish()?;
@@ -176,6 +177,11 @@ pub(super) fn read_rollup(section: &mut Section, rollup: &mut RollupSettings) ->
     section.read_optional(&["interval"], duration, &mut rollup.interval)?;
     section.read(&["tags"], texts, &mut rollup.tags)?;
     section.read(&["histogram"], histogram, &mut rollup.histogram)?;
+    Ok(())
+}
+
+pub(super) fn read_process(section: &mut Section, process: &mut ProcessSettings) -> Result<(), Error> {
+    section.read_optional(&["interval"], duration, &mut process.interval)?;
     Ok(())
 }
 

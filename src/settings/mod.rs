@@ -13,6 +13,7 @@ mod limits;
 mod metrics;
 mod node;
 mod printable_url;
+mod process;
 mod rollup;
 mod section;
 mod size;
@@ -33,6 +34,7 @@ pub use influx::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings};
 pub use licensing::LicensingSettings;
 pub use limits::{FilterSettings, Limits};
 pub use metrics::{MetricNames, MetricsSettings};
+pub use process::ProcessSettings;
 pub use rollup::{KeepRequests, RequestSettings, RollupHistogram, RollupSettings};
 pub use spool::{SpoolMode, SpoolSettings};
 pub use token::Token;
@@ -93,6 +95,8 @@ pub struct Settings {
     pub metrics: MetricsSettings,
     /// Counts of requests by key and interval.
     pub rollup: RollupSettings,
+    /// Values of the process and its runtime.
+    pub process: ProcessSettings,
     /// The licence check.
     pub licensing: LicensingSettings,
     /// Whether the monitoring writes points about itself, in the measurement `monitoring`. Defaults to false.
@@ -153,6 +157,7 @@ impl Settings {
             requests: RequestSettings::default(),
             metrics: MetricsSettings::default(),
             rollup: RollupSettings::default(),
+            process: ProcessSettings::default(),
             licensing: LicensingSettings::default(),
             own_points: false,
         }

@@ -24,6 +24,7 @@ mod live_page;
 mod migrating;
 mod nested;
 mod operations;
+mod process;
 mod prometheus;
 mod rollups;
 mod servers;

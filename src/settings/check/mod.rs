@@ -5,6 +5,7 @@ use std::{fs, path::Path, time::Duration};
 mod credentials;
 mod influx;
 mod names;
+mod process;
 mod rollup;
 mod url;
 
@@ -29,6 +30,7 @@ impl Settings {
         self.limits.check()?;
         self.licensing.check()?;
         rollup::check(self)?;
+        process::check(self)?;
         match self.storage {
             Storage::Influx => self.influx.check()?,
             Storage::File => self.file.check()?,

@@ -204,6 +204,7 @@ fn is_nothing(key: &str, settings: &Settings) -> bool {
         "filter.ignore" => settings.filter.ignore.is_empty(),
         "filter.allow" => settings.filter.allow.is_empty(),
         "metrics.names" => settings.metrics.names.is_none(),
+        "process.interval" => settings.process.interval.is_none(),
         "requests.slow" => settings.requests.slow.is_none(),
         "rollup.interval" => settings.rollup.interval.is_none(),
         "rollup.tags" => settings.rollup.tags.is_empty(),

@@ -7,8 +7,8 @@ use serde_json::json;
 use super::{known, parsed, with};
 use crate::settings::{
     FileSettings, FilterSettings, InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings, KeepRequests,
-    LicensingSettings, Limits, MetricNames, MetricsSettings, Overflow, RequestSettings, RollupHistogram,
-    RollupSettings, Settings, SpoolMode, SpoolSettings, Storage, Token,
+    LicensingSettings, Limits, MetricNames, MetricsSettings, Overflow, ProcessSettings, RequestSettings,
+    RollupHistogram, RollupSettings, Settings, SpoolMode, SpoolSettings, Storage, Token,
 };
 
 /// A value for each key that is not its default, as text.
@@ -59,13 +59,14 @@ const OTHER: [(&str, &str); 45] = [
     ("spool.max_files", "5"),
     ("spool.max_age", "1d"),
 ];
-const OTHER_IN_TABLES: [(&str, &str); 16] = [
+const OTHER_IN_TABLES: [(&str, &str); 17] = [
     ("limits.tag_bytes", "2KiB"),
     ("limits.field_bytes", "32KiB"),
     ("limits.extras", "8"),
     ("limits.tag_values", "0"),
     ("limits.rollup_keys", "7"),
     ("metrics.names", "luna"),
+    ("process.interval", "10s"),
     ("requests.keep", "failed"),
     ("requests.slow", "1s"),
     ("rollup.interval", "10s"),
@@ -170,6 +171,7 @@ fn a_section_with_every_key_is_read_whole() {
             tags: vec!["tenant".to_owned()],
             histogram: RollupHistogram::Boundaries(vec![Duration::from_millis(5), Duration::from_secs(1)]),
         },
+        process: ProcessSettings { interval: Some(Duration::from_secs(30)) },
         licensing: LicensingSettings {
             time_zone: Some("UTC".to_owned()),
             timeout: Duration::from_secs(4),
@@ -184,8 +186,7 @@ fn a_section_with_every_key_is_read_whole() {
 fn what_is_not_given_keeps_its_default() {
     assert_eq!(parsed("service = 'shop'"), Settings::new("shop"));
     parsed("service = 'shop'").check().expect("the defaults are good");
-    let empty_tables =
-        "service = 'shop'\n[limits]\n[filter]\n[requests]\n[rollup]\n[licensing]\n[tags]\n[headers]";
+    let empty_tables = "service = 'shop'\n[limits]\n[filter]\n[requests]\n[rollup]\n[process]\n[licensing]\n[tags]\n[headers]";
     assert_eq!(parsed(empty_tables), Settings::new("shop"));
     assert!(!parsed("enabled = false").enabled, "what records nothing needs no name");
 }
@@ -322,6 +323,9 @@ names = "OpenTelemetry"
 interval = "10s"
 tags = "tenant"
 histogram = ["5ms", 1]
+
+[process]
+interval = 30
 
 [licensing]
 time_zone = "UTC"

@@ -154,6 +154,8 @@ fn ranges() {
                 "setting `licensing.warning_days` is `3651`: write 0 to 3650 days",
             ),
             ("limits.rollup_keys = 0", "setting `limits.rollup_keys` is `0`: write 1 to 10000"),
+            ("process.interval = 0", "setting `process.interval` is `0s`: write 1s to 1h"),
+            ("process.interval = '2h'", "setting `process.interval` is `2h`: write 1s to 1h"),
             ("rollup.interval = 0", "setting `rollup.interval` is `0s`: write 100ms to 1h"),
             (
                 "rollup.histogram = ['5ms', '5ms']",

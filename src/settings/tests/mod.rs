@@ -9,9 +9,11 @@ mod server_messages;
 use serde_json::{Map, Value, json};
 
 use super::{
-    FilterSettings, LicensingSettings, Limits, MetricsSettings, RequestSettings, RollupSettings, Settings,
+    FilterSettings, LicensingSettings, Limits, MetricsSettings, ProcessSettings, RequestSettings,
+    RollupSettings, Settings,
     deserialize::{
-        read, read_filter, read_licensing, read_limits, read_metrics, read_requests, read_rollup, read_spool,
+        read, read_filter, read_licensing, read_limits, read_metrics, read_process, read_requests,
+        read_rollup, read_spool,
     },
     node::Node,
     section::{Names, Section},
@@ -90,8 +92,12 @@ fn known() -> Vec<(String, Names)> {
     let mut rollup = Section::new(Vec::new());
     read_rollup(&mut rollup, &mut RollupSettings::default()).expect("all have defaults");
     keys.extend(prefixed("rollup.", &rollup));
+    let mut process = Section::new(Vec::new());
+    read_process(&mut process, &mut ProcessSettings::default()).expect("all have defaults");
+    keys.extend(prefixed("process.", &process));
     keys
 }
 
 /// Tables with keys of their own, which the documentation has as headings.
-const TABLES: [&str; 7] = ["limits", "filter", "licensing", "metrics", "requests", "rollup", "spool"];
+const TABLES: [&str; 8] =
+    ["limits", "filter", "licensing", "metrics", "process", "requests", "rollup", "spool"];
