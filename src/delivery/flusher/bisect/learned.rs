@@ -51,11 +51,24 @@ pub(super) enum Fate {
     Refused,
 }
 
+/// How refused lines were found, and by that what they say of others of their shape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A line that was chosen without a regard to whether it is refused.
+    Sample,
+    /// A line that was searched for, because one of several was refused.
+    Search,
+    /// All lines of the shape in a body, by the server's words.
+    Whole,
+    /// Some lines of the shape in a body, by the server's words.
+    Named,
+}
+
 /// What is known of a shape.
 #[derive(Debug)]
 struct Known {
     accepted: bool,
-    /// Lines that were refused one by one, or that were proven refused, while none was accepted.
+    /// Lines that were refused while none was accepted, and that were not found because they are refused.
     refused: usize,
     trial: Option<Trial>,
     /// What handlers added is not the cause.
@@ -158,10 +171,15 @@ impl Learned {
         }
     }
 
-    /// The server refuses these lines of one shape, each of them. `searched` says that it took a search to find the line.
-    pub(super) fn refused(&mut self, shape: Shape, lines: usize, searched: bool, now: Instant) {
+    /// The server refuses these lines of one shape, each of them.
+    pub(super) fn refused(&mut self, shape: Shape, lines: usize, found: Found, now: Instant) {
         self.refused_at = Some(now);
         let known = self.known(shape, now);
+        // Lines that were found because they are refused say nothing of a shape of which none was accepted yet: the others
+        // may be good, and are on their way.
+        if found == Found::Named || found == Found::Search && !known.accepted {
+            return;
+        }
         known.refused += lines;
         if !known.accepted {
             return;
@@ -170,7 +188,7 @@ impl Learned {
             // Types belong to a shard, so that what was accepted may be refused in another week.
             (known.accepted, known.refused) = (false, 0);
         }
-        if searched {
+        if found != Found::Whole {
             self.share.count(0, 1);
         }
     }

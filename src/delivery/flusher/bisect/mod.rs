@@ -25,6 +25,7 @@ use crate::{
 pub(super) use failing::LINE_EVIDENCE;
 use item::{Item, Piece, Purpose, RefusedLines, Test};
 pub(super) use learned::Learned;
+use refusal::{Choice, is_by_columns};
 
 use super::held::{Held, History, Origin};
 
@@ -85,7 +86,7 @@ impl Search {
         let mut search = Self::new(batch, held, false);
         (search.requests, search.reason) = (1, refused.reason);
         learned.begin(Instant::now());
-        search.piece_refused(Piece::new(batch.clone()), refused, learned);
+        search.piece_refused(Piece::new(batch.clone()), Choice::Any, refused, learned);
         search
     }
 
@@ -165,24 +166,28 @@ impl Search {
         self.reason = refused.reason;
         let now = Instant::now();
         learned.begin(now);
+        let choice = if self.by_failure { Choice::Failing } else { Choice::Any };
         match test.purpose {
             Purpose::Store { sibling } => {
                 sibling.into_iter().for_each(|sibling| self.ask(sibling));
-                self.piece_refused(test.piece, refused, learned);
+                self.piece_refused(test.piece, choice, refused, learned);
             }
             Purpose::Named => {
                 self.hits += usize::from(test.piece.len() == 1);
-                self.piece_refused(test.piece, refused, learned);
+                self.piece_refused(test.piece, Choice::Named, refused, learned);
             }
             Purpose::Example { others } => {
                 if let Some(Item::Suspects { holds_refused, .. }) = self.items.front_mut() {
                     *holds_refused = false;
                 }
                 match others {
-                    None => self.piece_refused(test.piece, refused, learned),
-                    Some(others) => {
+                    Some(others) if is_by_columns(refused.reason) => {
                         self.reject(test.piece, refused.reason);
                         self.reject(others, refused.reason);
+                    }
+                    others => {
+                        others.into_iter().for_each(|others| self.ask(others));
+                        self.piece_refused(test.piece, choice, refused, learned);
                     }
                 }
             }

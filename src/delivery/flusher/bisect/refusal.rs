@@ -1,5 +1,7 @@
 //! What a refused piece means for its lines.
 
+use std::collections::HashSet;
+
 use tokio::time::Instant;
 
 use crate::{
@@ -15,31 +17,42 @@ use super::{
     Search,
     evidence::{Evidence, names},
     item::{Item, Piece, Purpose, RefusedLines, TrialOf},
-    learned::Learned,
+    learned::{Found, Learned},
+    shape::Shape,
     strip::leave_out,
     trial::ColumnName,
 };
 
 impl Search {
-    /// The server refused something in this piece.
-    pub(super) fn piece_refused(&mut self, piece: Piece, refused: &Refused, learned: &mut Learned) {
+    /// The server refused something in this piece, whose lines were chosen so.
+    pub(super) fn piece_refused(
+        &mut self,
+        piece: Piece,
+        choice: Choice,
+        refused: &Refused,
+        learned: &mut Learned,
+    ) {
         if piece.len() == 1 {
-            return self.lines_refused(piece, refused, true, learned);
+            let found = if choice.tells_of_shape(refused) { Found::Sample } else { Found::Search };
+            return self.lines_refused(piece, refused, found, learned);
         }
         // Words that do not fit our lines would cost requests without end, two lines at a time.
         let trusted = self.misses < self.hits + TRUST;
         match Evidence::read(&piece.lines, refused).filter(|_| trusted) {
             Some(Evidence { proven, suspects, rest }) => {
+                let others = [&rest, &suspects].into_iter().flatten().flat_map(Batch::lines);
+                let others: HashSet<Shape> = others.map(|line| learned.shape(line)).collect();
                 if let Some(rest) = rest {
                     self.ask_rest(piece.with(rest), refused);
                 }
                 // Before the rest: if they are good, the server's words are not believed when it refuses the rest, too.
                 suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, learned));
                 let proven = proven.iter().flat_map(|proven| learned.by_shape(proven));
-                let proven: Vec<Batch> = proven.map(|(_, lines)| lines).collect();
-                proven
-                    .into_iter()
-                    .for_each(|lines| self.lines_refused(piece.with(lines), refused, false, learned));
+                for (shape, lines) in proven.collect::<Vec<_>>() {
+                    let all = !others.contains(&shape) && choice.tells_of_shape(refused);
+                    let found = if all { Found::Whole } else { Found::Named };
+                    self.lines_refused(piece.with(lines), refused, found, learned);
+                }
             }
             None => self.split(piece, learned),
         }
@@ -73,8 +86,8 @@ impl Search {
     }
 
     /// Each of these lines, which are of one shape, is refused: it was sent alone, or the server's words prove it.
-    fn lines_refused(&mut self, piece: Piece, refused: &Refused, searched: bool, learned: &mut Learned) {
-        learned.refused(learned.shape(piece.first()), piece.len(), searched, Instant::now());
+    fn lines_refused(&mut self, piece: Piece, refused: &Refused, found: Found, learned: &mut Learned) {
+        learned.refused(learned.shape(piece.first()), piece.len(), found, Instant::now());
         let named = self.named(&piece, refused, learned);
         match leave_out(&piece, &named, refused.reason) {
             Some(form) => self.test(form, Purpose::Trial { original: piece, trial: TrialOf::Named }),
@@ -84,9 +97,7 @@ impl Search {
 
     /// Rejects the lines, unless they may be accepted without what handlers added.
     pub(super) fn reject_or_try(&mut self, lines: Piece, reason: RejectReason, learned: &Learned) {
-        // Neither a time nor the size of a whole line is a matter of single columns.
-        let by_columns = !matches!(reason, RejectReason::Retention | RejectReason::TooLarge);
-        if by_columns && !self.by_failure && !learned.extras(lines.first()).is_empty() {
+        if is_by_columns(reason) && !self.by_failure && !learned.extras(lines.first()).is_empty() {
             self.refused.push(RefusedLines { lines, reason });
         } else {
             self.reject(lines, reason);
@@ -136,6 +147,35 @@ impl Search {
         }
         named
     }
+}
+
+/// How the lines of a piece were chosen among the others of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Without a regard to whether they are refused.
+    Any,
+    /// Because they fail.
+    Failing,
+    /// By the server's words.
+    Named,
+}
+
+impl Choice {
+    /// Whether a refusal of these lines tells anything of others of their shape, which may be good.
+    fn tells_of_shape(self, refused: &Refused) -> bool {
+        // A time and the size of a line are no matter of its shape.
+        is_by_columns(refused.reason)
+            && match self {
+                Self::Any => true,
+                Self::Failing => false,
+                Self::Named => !refused.proof.columns.is_empty(),
+            }
+    }
+}
+
+/// Whether a refusal for this reason may be a matter of the columns of a line, and so of its shape.
+pub(super) fn is_by_columns(reason: RejectReason) -> bool {
+    !matches!(reason, RejectReason::Retention | RejectReason::TooLarge)
 }
 
 /// A key of its own for each line.

@@ -12,6 +12,7 @@ use super::{
     Search,
     item::{Item, Piece, Purpose, RefusedLines, TrialOf},
     learned::Learned,
+    refusal::Choice,
     trial::ColumnName,
 };
 
@@ -69,7 +70,7 @@ impl Search {
     ) {
         match trial {
             // Something else is wrong with them, too.
-            TrialOf::Named => self.piece_refused(form, refused, learned),
+            TrialOf::Named => self.piece_refused(form, Choice::Any, refused, learned),
             TrialOf::Values => match (original.split_at(original.len() / 2), form.split_at(form.len() / 2)) {
                 (Some((first, rest)), Some((first_form, rest_form))) => {
                     for (original, form) in [(rest, rest_form), (first, first_form)] {

@@ -11,6 +11,7 @@ use crate::delivery::{
 };
 
 mod exact;
+mod interleaved;
 mod interrupted;
 mod strip;
 

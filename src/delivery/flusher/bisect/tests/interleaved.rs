@@ -1,0 +1,93 @@
+//! Several batches under search at once: what one has found so far costs no good line of another.
+
+use super::*;
+use crate::{delivery::flusher::tests::database::ALL_WORDS, line_protocol::ColumnKind};
+
+/// What makes every third line refused.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Cause {
+    Retention,
+    Value,
+    Type,
+}
+
+impl Delivered {
+    fn with(words: Words, cause: Cause) -> Self {
+        let mut delivered = Self::to(words);
+        match cause {
+            Cause::Retention => delivered.database.lower_bound = (TIME + 400) as i64,
+            Cause::Value => delivered.database.unparsable = Some("shop=bad"),
+            Cause::Type => _ = delivered.database.types.insert(("orders", "v"), ColumnKind::Float),
+        }
+        delivered
+    }
+
+    /// Answers so many requests of a search. False when it is over.
+    fn advance(&mut self, search: &mut Search, requests: usize) -> bool {
+        self.reject(search);
+        for _ in 0..requests {
+            let Some(piece) = search.next(&mut self.learned) else { return false };
+            match self.database.write(&piece) {
+                Ok(()) => _ = search.accepted(&mut self.learned),
+                Err(error) => search.refused(&refused(&error), &mut self.learned),
+            }
+            self.reject(search);
+        }
+        true
+    }
+
+    fn begin(&mut self, lines: &[String]) -> Option<Search> {
+        let whole = batch(lines);
+        let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+        if !self.learned.is_empty()
+            && let Some(search) = Search::cut(&whole, &held, &self.learned)
+        {
+            return Some(search);
+        }
+        let error = self.database.write(&whole).err()?;
+        Some(Search::refused_batch(&whole, &held, &refused(&error), &mut self.learned))
+    }
+}
+
+/// Lines of which every third is refused, if they are not `good`.
+fn lines(cause: Cause, range: std::ops::Range<usize>, good: bool) -> Vec<String> {
+    let line = |number: usize| match cause {
+        _ if good || !number.is_multiple_of(3) => own(400 + number, "1"),
+        Cause::Retention => own(number, "1"),
+        Cause::Value => own(400 + number, "1").replace("shop=a", "shop=bad"),
+        Cause::Type => own(400 + number, "\"text\""),
+    };
+    range.map(line).collect()
+}
+
+/// Begins with one batch, sends others after so many requests of its search, and counts what is lost.
+fn deliver_interleaved(words: Words, cause: Cause, requests: usize) {
+    let mut delivered = Delivered::with(words, cause);
+    let mut first = delivered.begin(&lines(cause, 0..105, false)).expect("something is refused");
+    let goes_on = delivered.advance(&mut first, requests);
+    let mut searches = Vec::new();
+    for (number, good) in [false, true].into_iter().enumerate() {
+        let from = 105 * (number + 1);
+        searches.extend(delivered.begin(&lines(cause, from..from + 105, good)));
+    }
+    searches.iter_mut().for_each(|search| while delivered.advance(search, 1) {});
+    while goes_on && delivered.advance(&mut first, 1) {}
+    let case = format!("{words:?}, {cause:?}, after {requests} requests");
+    assert_eq!((delivered.stored("orders"), delivered.rejected.len()), (245, 70), "{case}");
+}
+
+#[test]
+fn a_search_that_is_not_over_costs_no_good_line_of_other_batches() {
+    for words in ALL_WORDS {
+        for cause in [Cause::Retention, Cause::Value, Cause::Type] {
+            let takes_old_points = !matches!(words, Words::V1 | Words::V2);
+            if cause == Cause::Retention && takes_old_points {
+                continue;
+            }
+            for requests in 0..6 {
+                // Which line is the example is chosen at random.
+                (0..3).for_each(|_| deliver_interleaved(words, cause, requests));
+            }
+        }
+    }
+}
