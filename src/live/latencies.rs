@@ -13,9 +13,10 @@ pub(super) struct Latencies {
 }
 
 impl Latencies {
-    pub(super) fn record(&mut self, seconds: f64) {
+    pub(super) fn record(&mut self, seconds: f64, times: u64) {
         self.max = self.max.max(seconds);
-        *self.bucket(bucket_of(seconds)) += 1;
+        let bucket = self.bucket(bucket_of(seconds));
+        *bucket = bucket.saturating_add(u32::try_from(times).unwrap_or(u32::MAX));
     }
 
     pub(super) fn add(&mut self, other: &Self) {
@@ -79,7 +80,7 @@ mod tests {
         let mut latencies = Latencies::default();
         assert_eq!(latencies.percentile(50), None);
         for number in (1..=1000).rev() {
-            latencies.record(f64::from(number) / 1000.0);
+            latencies.record(f64::from(number) / 1000.0, 1);
         }
         for percent in [1_u32, 50, 95, 99, 100] {
             let found = latencies.percentile(u64::from(percent)).expect("recorded");
@@ -94,10 +95,10 @@ mod tests {
             (Latencies::default(), Latencies::default(), Latencies::default());
         for number in 1..100 {
             let (short, long) = (f64::from(number) * 1e-5, f64::from(number) * 1e-2);
-            low.record(short);
-            high.record(long);
-            both.record(short);
-            both.record(long);
+            low.record(short, 1);
+            high.record(long, 1);
+            both.record(short, 1);
+            both.record(long, 1);
         }
         high.add(&low);
         for percent in 1..=100 {
@@ -109,7 +110,7 @@ mod tests {
     fn extremes_are_counted() {
         let mut latencies = Latencies::default();
         for seconds in [0.0, -1.0, f64::NAN, f64::INFINITY, 1e300] {
-            latencies.record(seconds);
+            latencies.record(seconds, 1);
         }
         assert!(latencies.percentile(1).expect("recorded") < 2e-6);
         assert!(latencies.percentile(100).expect("recorded") > 100.0);

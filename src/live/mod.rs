@@ -9,6 +9,7 @@ mod model;
 mod observer;
 mod page;
 mod ring;
+mod rollups;
 mod router;
 mod scan;
 mod snapshot;

@@ -3,9 +3,11 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::{
-    scan::{Failure, Seen, scan},
+    rollups::{Counted, RollupReader},
+    scan::{Failure, Seen, is_error, scan},
     window::{Event, HOURS, MINUTES, RouteWindow, TotalWindow},
 };
+use crate::stats::RollupSnapshot;
 
 /// Fed line by line, read by the page.
 #[derive(Debug)]
@@ -17,6 +19,8 @@ pub(super) struct Model {
     /// Newest first.
     pub(super) latest_errors: VecDeque<LatestError>,
     pub(super) observed: Observed,
+    /// Where requests are counted by rollups, and points are read for the latest errors alone.
+    pub(super) rollups: Option<RollupReader>,
     /// The second since which requests are known.
     pub(super) since: u64,
     /// No route is forgotten before this second.
@@ -54,16 +58,19 @@ pub(super) struct Observed {
     pub(super) out_of_range: u64,
     /// Points that were read from files at the start.
     pub(super) from_files: u64,
+    /// Whether requests are counted by rollups instead of points.
+    pub(super) rollups: bool,
 }
 
 impl Model {
-    pub(super) fn new(now: u64) -> Self {
+    pub(super) fn new(now: u64, rollups: Option<RollupReader>) -> Self {
         Self {
             total: Track { minutes: TotalWindow::new(), hours: TotalWindow::new() },
             routes: HashMap::new(),
             other_routes: Track::new(),
             latest_errors: VecDeque::new(),
-            observed: Observed::default(),
+            observed: Observed { rollups: rollups.is_some(), ..Observed::default() },
+            rollups,
             since: now,
             next_cleaning: 0,
         }
@@ -71,6 +78,9 @@ impl Model {
 
     pub(super) fn observe(&mut self, line: &[u8], now: u64) {
         self.observed.points += 1;
+        if self.rollups.is_some() && !is_error(line) {
+            return;
+        }
         match scan(line) {
             None => self.observed.unreadable += 1,
             Some(Seen::Other) => {}
@@ -82,6 +92,13 @@ impl Model {
 
     /// As `observe`, with a line that an earlier process of this service may have written.
     pub(super) fn observe_from_file(&mut self, line: &[u8], now: u64, service: &str) {
+        if let Some(line) = self.rollups.as_ref().and_then(|rollups| rollups.read_line(line)) {
+            if line.service == service && self.count_key(&line.counted, now, seconds(line.time)) {
+                self.observed.from_files += 1;
+                self.since = self.since.min(seconds(line.time));
+            }
+            return;
+        }
         let seen = scan(line);
         let (time, of) = match &seen {
             Some(Seen::Request(request)) => (request.time, &*request.service),
@@ -100,7 +117,25 @@ impl Model {
         }
     }
 
+    /// Counts what rollups have counted since the last look, as of now.
+    pub(super) fn read_rollups(&mut self, now: u64, totals: impl FnOnce() -> Option<RollupSnapshot>) {
+        let Some(rollups) = &mut self.rollups else { return };
+        let added = totals().map(|totals| rollups.read(totals)).unwrap_or_default();
+        added.iter().for_each(|counted| _ = self.count_key(counted, now, now));
+    }
+
+    fn count_key(&mut self, counted: &Counted, now: u64, second: u64) -> bool {
+        let Counted { route, status_code, error_code, count, times } = counted;
+        let error_code = error_code.as_deref().map(shorten);
+        let event = Event::Counted { status_code: shorten(status_code), error_code, count: *count, times };
+        self.record(route, now, second, event)
+    }
+
     fn count(&mut self, seen: Seen<'_>, now: u64) -> bool {
+        if let (Seen::Error(failure), Some(_)) = (&seen, &self.rollups) {
+            self.remember(failure);
+            return false;
+        }
         let (second, route, event) = match &seen {
             Seen::Request(request) => {
                 let (status_code, execution_time) = (shorten(&request.status_code), request.execution_time);
@@ -113,6 +148,16 @@ impl Model {
             ),
             Seen::Other => return false,
         };
+        if !self.record(route, now, second, event) {
+            return false;
+        }
+        if let Seen::Error(failure) = &seen {
+            self.remember(failure);
+        }
+        true
+    }
+
+    fn record(&mut self, route: &str, now: u64, second: u64, event: Event<'_>) -> bool {
         self.total.minutes.record(&MINUTES, now, second, event);
         if !self.total.hours.record(&HOURS, now, second, event) {
             self.observed.out_of_range += 1;
@@ -121,9 +166,6 @@ impl Model {
         let track = self.track(shorten(route), now);
         track.minutes.record(&MINUTES, now, second, event);
         track.hours.record(&HOURS, now, second, event);
-        if let Seen::Error(failure) = &seen {
-            self.remember(failure);
-        }
         true
     }
 
@@ -161,6 +203,18 @@ impl Model {
     }
 }
 
+impl Model {
+    /// How many requests of each route run now, where that is known.
+    pub(super) fn running(&self) -> Option<HashMap<&str, u64>> {
+        let rollups = self.rollups.as_ref()?;
+        let mut running = HashMap::new();
+        for (route, count) in &rollups.running {
+            *running.entry(shorten(route)).or_default() += count;
+        }
+        Some(running)
+    }
+}
+
 impl Track<RouteWindow> {
     fn new() -> Self {
         Self { minutes: RouteWindow::new(), hours: RouteWindow::new() }
@@ -181,7 +235,7 @@ fn shorten(text: &str) -> &str {
 }
 
 /// Routes that are told apart.
-const ROUTES: usize = 500;
+pub(super) const ROUTES: usize = 500;
 const LATEST_ERRORS: usize = 20;
 /// Seconds between two looks for routes that can be forgotten.
 const CLEANING_INTERVAL: u64 = 60;
@@ -203,7 +257,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_whatever_comes() {
-        let mut model = Model::new(6000);
+        let mut model = Model::new(6000, None);
         for number in 0..2000 {
             let long = format!("{number}{}", "x".repeat(1000));
             model.observe(request(6000, &long).as_bytes(), 6000);
@@ -221,7 +275,7 @@ mod tests {
 
     #[test]
     fn the_latest_errors_are_in_order() {
-        let mut model = Model::new(7000);
+        let mut model = Model::new(7000, None);
         for second in [6500, 6900, 6100].into_iter().chain(6600..6630) {
             model.observe(error(second, "GET:/a", "7").as_bytes(), 7000);
         }
@@ -232,7 +286,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_shown_is_counted() {
-        let mut model = Model::new(60_000);
+        let mut model = Model::new(60_000, None);
         model.observe(b"requests,nonsense", 60_000);
         model.observe(request(1000, "GET:/a").as_bytes(), 60_000);
         model.observe(b"jobs seconds=1 1", 60_000);
@@ -243,7 +297,7 @@ mod tests {
 
     #[test]
     fn from_files_only_this_service_counts() {
-        let mut model = Model::new(60_000);
+        let mut model = Model::new(60_000, None);
         model.observe_from_file(request(59_000, "GET:/a").as_bytes(), 60_000, "shop");
         model.observe_from_file(request(59_000, "GET:/a").as_bytes(), 60_000, "other");
         model.observe_from_file(b"half a line", 60_000, "shop");

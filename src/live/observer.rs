@@ -2,24 +2,25 @@
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     task::{self, AbortHandle},
+    time::{MissedTickBehavior, interval},
 };
 
-use super::{history::StoredFiles, model::Model, snapshot::Snapshot};
+use super::{history::StoredFiles, model::Model, rollups::RollupReader, snapshot::Snapshot};
 use crate::{delivery::batch::Batch, licensing::LicenseWatch, monitor::Monitor, settings::Storage};
 
-/// What the handlers of the page share. Its task ends with it.
+/// What the handlers of the page share. Its tasks end with it.
 #[derive(Debug)]
 pub(super) struct Observer {
     pub(super) monitor: Monitor,
     pub(super) license: Option<LicenseWatch>,
     model: Arc<SharedModel>,
-    task: Option<AbortHandle>,
+    tasks: Vec<AbortHandle>,
 }
 
 #[derive(Debug)]
@@ -27,23 +28,32 @@ struct SharedModel(Mutex<Model>);
 
 impl Observer {
     pub(super) fn start(monitor: Monitor, license: Option<LicenseWatch>) -> Self {
-        let model = Arc::new(SharedModel(Mutex::new(Model::new(now()))));
+        let rollups = monitor.rollup().zip(monitor.rollup_boundaries());
+        let rollups = rollups.map(|(totals, boundaries)| RollupReader::new(boundaries, totals));
+        let counts_rollups = rollups.is_some();
+        let model = Arc::new(SharedModel(Mutex::new(Model::new(now(), rollups))));
         // Before the subscription: a line must not come by both ways.
         let history = file_directory(&monitor).map(|directory| StoredFiles::find(&directory));
-        let task = monitor.observe().map(|(runtime, batches)| {
+        let observed = monitor.observe();
+        let looks = observed.as_ref().filter(|_| counts_rollups).map(|(runtime, _)| {
+            runtime.spawn(read_rollups(monitor.clone(), Arc::clone(&model))).abort_handle()
+        });
+        let task = observed.map(|(runtime, batches)| {
             if let Some(history) = history {
                 let (model, service) = (Arc::clone(&model), monitor.service());
                 runtime.spawn_blocking(move || read_history(history, &model, &service));
             }
             runtime.spawn(observe(batches, Arc::clone(&model))).abort_handle()
         });
-        Self { monitor, license, model, task }
+        let tasks = task.into_iter().chain(looks).collect();
+        Self { monitor, license, model, tasks }
     }
 
     pub(super) fn snapshot(&self) -> Snapshot {
         let (stats, time) = (self.monitor.stats(), now());
         let license = self.license.as_ref().and_then(LicenseWatch::latest);
-        let model = self.model.lock();
+        let mut model = self.model.lock();
+        model.read_rollups(time, || self.monitor.rollup());
         Snapshot {
             stats,
             service: self.monitor.service(),
@@ -59,9 +69,7 @@ impl Observer {
 
 impl Drop for Observer {
     fn drop(&mut self) {
-        if let Some(task) = &self.task {
-            task.abort();
-        }
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
 }
 
@@ -69,6 +77,17 @@ impl SharedModel {
     fn lock(&self) -> MutexGuard<'_, Model> {
         // Half a line counted is no reason to show nothing any more.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What has ended belongs to the chart's bar of its time, so somebody has to look while nobody
+/// loads the page, too.
+async fn read_rollups(monitor: Monitor, model: Arc<SharedModel>) {
+    let mut ticks = interval(ROLLUP_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        model.lock().read_rollups(now(), || monitor.rollup());
     }
 }
 
@@ -130,5 +149,7 @@ fn now() -> u64 {
 
 /// A few tens of microseconds.
 const LINES_AT_ONCE: usize = 256;
+/// Short beside a bar of the chart.
+const ROLLUP_INTERVAL: Duration = Duration::from_secs(1);
 /// About a hundred thousand points, read in less than a second.
 const HISTORY_BYTES: u64 = 16 * 1024 * 1024;

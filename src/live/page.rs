@@ -25,6 +25,7 @@ enum Order {
     Requests,
     Failed,
     Slowest,
+    Running,
 }
 
 impl Choice {
@@ -36,6 +37,7 @@ impl Choice {
                 "hours" => choice.hours = true,
                 "failed" => choice.order = Order::Failed,
                 "slowest" => choice.order = Order::Slowest,
+                "running" => choice.order = Order::Running,
                 "all" => choice.every_route = true,
                 "paused" => choice.paused = true,
                 _ => {}
@@ -49,6 +51,7 @@ impl Choice {
             Order::Requests => "",
             Order::Failed => "failed",
             Order::Slowest => "slowest",
+            Order::Running => "running",
         };
         let words =
             [(self.hours, "hours"), (true, order), (self.every_route, "all"), (self.paused, "paused")];
@@ -68,6 +71,7 @@ pub(super) fn render(snapshot: &Snapshot, place: &str, choice: Choice) -> Result
         Order::Slowest => routes.sort_by(|left, right| {
             right.figures.p95.unwrap_or(0.0).total_cmp(&left.figures.p95.unwrap_or(0.0))
         }),
+        Order::Running => routes.sort_by_key(|route| std::cmp::Reverse(route.running)),
     }
     let shown = if choice.every_route { routes.len() } else { routes.len().min(ROUTES_SHOWN) };
     let slowest = span.slots.iter().filter_map(|slot| slot.p95).fold(0.0, f64::max);
@@ -143,6 +147,11 @@ impl Page<'_> {
         Choice { order: Choice::from_query(order).order, ..self.choice }.link()
     }
 
+    /// Whether requests that run now are known by route.
+    fn knows_running(&self) -> bool {
+        self.snapshot.observed.rollups
+    }
+
     fn is_ordered_by(&self, order: &str) -> bool {
         self.choice.order == Choice::from_query(order).order
     }
@@ -183,12 +192,15 @@ impl Page<'_> {
 
     fn notes(&self) -> Vec<String> {
         let observed = &self.snapshot.observed;
+        let missed = match observed.rollups {
+            true => {
+                "batches came faster than this page could read them: failures in them are not in the list"
+            }
+            false => "batches came faster than this page could read them, and are missing here",
+        };
         let notes = [
             (observed.from_files, "points are from the files of before the start"),
-            (
-                observed.missed_batches,
-                "batches came faster than this page could read them, and are missing here",
-            ),
+            (observed.missed_batches, missed),
             (observed.unreadable, "lines could not be read, and are missing here"),
             (observed.out_of_range, "points had times outside of the last 12 hours, and are missing here"),
         ];
@@ -202,6 +214,7 @@ struct Row<'a> {
     method: &'a str,
     resource: &'a str,
     figures: &'a Figures,
+    running: Option<u64>,
     bars: Bars,
     level: Level,
 }
@@ -214,6 +227,7 @@ impl<'a> Row<'a> {
             method,
             resource,
             figures: &route.figures,
+            running: route.running,
             bars: Bars::new(slots, false),
             level: failure_level(route.figures.failed_share()),
         }

@@ -91,6 +91,11 @@ pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
     (!failure.route.is_empty()).then_some(Seen::Error(failure))
 }
 
+/// Whether a line is a failed request's.
+pub(super) fn is_error(line: &[u8]) -> bool {
+    starts(line, ERRORS)
+}
+
 fn starts(line: &[u8], measurement: &str) -> bool {
     line.strip_prefix(measurement.as_bytes()).is_some_and(|rest| rest.first() == Some(&b','))
 }

@@ -5,7 +5,7 @@ use std::{cmp::Reverse, collections::BTreeMap};
 use serde::Serialize;
 
 use super::{
-    model::{LatestError, Model, Observed, Track},
+    model::{LatestError, Model, Observed, ROUTES, Track},
     window::{Count, Detail, HOURS, MINUTES, RouteWindow, Shape, TotalWindow},
 };
 use crate::{licensing::CheckedLicense, stats::Stats};
@@ -68,6 +68,8 @@ pub(super) struct Route {
     pub(super) route: String,
     #[serde(flatten)]
     pub(super) figures: Figures,
+    /// Requests that run now; `None` where nothing counts them.
+    pub(super) running: Option<u64>,
     /// For each slot of the window.
     #[serde(serialize_with = "requests")]
     pub(super) slots: Vec<Count>,
@@ -102,17 +104,27 @@ impl Model {
                 p95: detail.latencies.percentile(95),
             }
         });
-        let slots = slots.collect();
+        let slots: Vec<_> = slots.collect();
+        let mut running = self.running();
         let routes = self.routes.iter().map(|(name, track)| (&**name, track));
         let routes = routes.chain([(OTHER_ROUTES, &self.other_routes)]).filter_map(|(name, track)| {
             let detail = window(track).detail(shape, now);
-            (detail.requests + detail.failed > 0).then(|| Route {
+            let running = running.as_mut().map(|running| running.remove(name).unwrap_or(0));
+            (detail.requests + detail.failed + running.unwrap_or(0) > 0).then(|| Route {
                 route: name.to_owned(),
                 figures: Figures::new(&detail, seconds),
+                running,
                 slots: window(track).counts(shape, now),
             })
         });
         let mut routes: Vec<_> = routes.collect();
+        // Nothing of these has ended yet, or not for half a day.
+        routes.extend(running.into_iter().flatten().take(ROUTES).map(|(name, running)| Route {
+            route: name.to_owned(),
+            figures: Figures::new(&Detail::default(), seconds),
+            running: Some(running),
+            slots: vec![Count::default(); slots.len()],
+        }));
         routes.sort_by(|left, right| {
             let rank = |route: &Route| Reverse(route.figures.requests);
             rank(left).cmp(&rank(right)).then_with(|| left.route.cmp(&right.route))
@@ -155,7 +167,7 @@ mod tests {
 
     #[test]
     fn numbers_are_those_that_were_driven() {
-        let mut model = Model::new(6000);
+        let mut model = Model::new(6000, None);
         for number in 0..100 {
             let (time, seconds) = (6_000_000_000_000_u64 + number, (number + 1) as f64 / 1000.0);
             let (route, status) = if number < 90 { ("GET:/a", 200) } else { ("GET:/b", 404) };

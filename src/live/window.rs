@@ -60,8 +60,31 @@ pub(super) struct Count {
 /// Something that happened to a route.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Event<'a> {
-    Request { status_code: &'a str, execution_time: f64 },
-    Failure { error_code: &'a str },
+    Request {
+        status_code: &'a str,
+        execution_time: f64,
+    },
+    Failure {
+        error_code: &'a str,
+    },
+    /// Requests of one key of the rollups; with an error code, all of them failed.
+    Counted {
+        status_code: &'a str,
+        error_code: Option<&'a str>,
+        count: u64,
+        times: &'a [(f64, u64)],
+    },
+}
+
+impl Event<'_> {
+    /// How many requests, and failures.
+    fn counts(&self) -> (u64, u64) {
+        match self {
+            Self::Request { .. } => (1, 0),
+            Self::Failure { .. } => (0, 1),
+            Self::Counted { error_code, count, .. } => (*count, error_code.map_or(0, |_| *count)),
+        }
+    }
 }
 
 /// Counts by a few words; further words are counted together.
@@ -119,10 +142,10 @@ impl RouteWindow {
         let (newest, group) = (now + TOLERANCE, shape.group());
         let count = self.counts.at(second / shape.slot, start / shape.slot, newest / shape.slot);
         let detail = self.groups.at(second / group, start / group, newest / group);
-        match event {
-            Event::Request { .. } => count.requests = count.requests.saturating_add(1),
-            Event::Failure { .. } => count.failed = count.failed.saturating_add(1),
-        }
+        let (requests, failed) = event.counts();
+        let bar = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        count.requests = count.requests.saturating_add(bar(requests));
+        count.failed = count.failed.saturating_add(bar(failed));
         record(detail, event);
     }
 
@@ -174,15 +197,21 @@ impl TotalWindow {
 }
 
 fn record(detail: &mut Detail, event: Event<'_>) {
+    let (requests, failed) = event.counts();
+    detail.requests += requests;
+    detail.failed += failed;
     match event {
         Event::Request { status_code, execution_time } => {
-            detail.requests += 1;
-            detail.latencies.record(execution_time);
+            detail.latencies.record(execution_time, 1);
             detail.status_codes.count(status_code, 1);
         }
-        Event::Failure { error_code } => {
-            detail.failed += 1;
-            detail.error_codes.count(error_code, 1);
+        Event::Failure { error_code } => detail.error_codes.count(error_code, 1),
+        Event::Counted { status_code, error_code, count, times } => {
+            times.iter().for_each(|(seconds, times)| detail.latencies.record(*seconds, *times));
+            detail.status_codes.count(status_code, count);
+            if let Some(error_code) = error_code {
+                detail.error_codes.count(error_code, count);
+            }
         }
     }
 }

@@ -278,6 +278,12 @@ impl Monitor {
         Some(crate::process::ProcessValues::read(inner.flusher.runtime()))
     }
 
+    /// The boundaries of the histograms in [`rollup`](Self::rollup).
+    #[cfg(feature = "live")]
+    pub(crate) fn rollup_boundaries(&self) -> Option<crate::record::rollup::Boundaries> {
+        self.inner.as_ref()?.rollups.as_ref().map(|rollups| rollups.counts().boundaries().clone())
+    }
+
     /// The batches as they are sealed, for the live page, and the runtime on which they can be read.
     #[cfg(feature = "live")]
     pub(crate) fn observe(

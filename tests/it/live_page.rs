@@ -13,6 +13,7 @@ use tower_influx::{
     DataPoint, ErrorCode, Monitor, Settings,
     licensing::{LicenseState, Licensing},
     live::{self as page, LivePage},
+    settings::{KeepRequests, Storage},
     sink::MemorySink,
 };
 
@@ -141,6 +142,101 @@ async fn after_a_restart_the_page_shows_what_is_in_the_files() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn with_rollups_the_page_counts_requests_that_have_no_points() {
+    let test = "with_rollups_the_page_counts_requests_that_have_no_points";
+    let app = Router::new()
+        .route("/items/{id}", get(|Path(id): Path<u32>| async move { id.to_string() }))
+        .route("/gone", get(async || (StatusCode::NOT_FOUND, ErrorCode::from(11009), "gone")))
+        .route("/slow", get(async || sleep(Duration::from_millis(50)).await))
+        .route("/hangs", get(std::future::pending::<()>));
+    let mut settings = Settings::new("shop");
+    settings.flush_interval = Duration::from_millis(20);
+    settings.rollup.interval = Some(Duration::from_secs(3600));
+    settings.requests.keep = KeepRequests::Failed;
+    let Some(mut service) = Service::start_with(test, app, settings).await else { return };
+    service.drive("/items/7", 30).await;
+    service.drive("/gone", 10).await;
+    service.drive("/slow", 5).await;
+    let hangs = format!("http://{}/hangs", service.address);
+    let hanging: Vec<_> = (0..2)
+        .map(|_| (hangs.clone(), Http::new()))
+        .map(|(url, http)| tokio::spawn(async move { http.get(&url).await }))
+        .collect();
+    let stats = wait(&service.http, service.address, |stats| {
+        let routes = stats["last_10_minutes"]["routes"].as_array().expect("routes");
+        let hangs = routes.iter().find(|route| route["route"] == "GET:/hangs");
+        let failures = stats["latest_errors"].as_array().map_or(0, Vec::len);
+        hangs.is_some_and(|route| route["running"] == 2) && failures == 10
+    })
+    .await;
+    let minutes = &stats["last_10_minutes"];
+    assert_eq!((&minutes["requests"], &minutes["failed"]), (&45.into(), &10.into()));
+    assert_eq!(stats["last_12_hours"]["requests"], 45);
+    assert_eq!(stats["rollup"]["kept"], 10, "the others have no points");
+    let route = |name: &str| {
+        let mut routes = minutes["routes"].as_array().expect("routes").iter();
+        routes.find(|route| route["route"] == name).unwrap_or_else(|| panic!("{name}: {minutes}"))
+    };
+    assert_eq!(route("GET:/items/{id}")["status_codes"]["200"], 30);
+    assert_eq!(route("GET:/items/{id}")["running"], 0);
+    assert_eq!(route("GET:/gone")["error_codes"]["11009"], 10);
+    assert_eq!(route("GET:/hangs")["requests"], 0);
+    let slow = route("GET:/slow")["p50"].as_f64().expect("a time");
+    assert!(slow > 0.045, "{slow}");
+    let slots = minutes["slots"].as_array().expect("slots").iter();
+    assert_eq!(slots.map(|slot| slot["requests"].as_u64().expect("a number")).sum::<u64>(), 45);
+
+    let rendered = service.page("").await;
+    assert_eq!((rendered.text_of("requests"), rendered.text_of("failed")), ("45", "10"));
+    assert_eq!(rendered.text_of("running"), "2");
+    let rendered = service.page("?running").await;
+    let first = rendered.document.find("data-name=\"running\">2</td>").expect("the column");
+    assert!(first < rendered.document.find("/items/{id}").expect("a route"), "the hanging ones come first");
+    assert!(rendered.document.contains("<b>11009</b> 10"));
+    assert!(rendered.document.matches("<tr><td>").count() >= 10, "the latest failures");
+    hanging.iter().for_each(tokio::task::JoinHandle::abort);
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_rollups_and_without_any_storage_there_is_a_page() {
+    let mut settings = Settings::new("shop");
+    settings.storage = Storage::None;
+    let monitor = Monitor::start(settings).expect("starts");
+    let (address, server) = serve(&monitor, page::router(&monitor), route_ok()).await;
+    let http = Http::new();
+    for _ in 0..7 {
+        http.get(&format!("http://{address}/ok")).await.expect("answers");
+    }
+    let stats = wait(&http, address, |stats| stats["last_10_minutes"]["requests"] == 7).await;
+    assert_eq!((&stats["accepted"], &stats["observed"]["points"]), (&0.into(), &0.into()));
+    server.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restart_with_rollups_the_page_shows_their_lines_in_the_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut settings = Settings::new("shop");
+    settings.file.directory = directory.path().to_owned();
+    settings.rollup.interval = Some(Duration::from_secs(3600));
+    settings.requests.keep = KeepRequests::None;
+    for run in 0..3_u64 {
+        let monitor = Monitor::start(settings.clone()).expect("starts");
+        let (address, server) = serve(&monitor, page::router(&monitor), route_ok()).await;
+        let http = Http::new();
+        for _ in 0..10 {
+            http.get(&format!("http://{address}/ok")).await.expect("answers");
+        }
+        let wanted = 10 * (run + 1);
+        let stats = wait(&http, address, |stats| stats["last_12_hours"]["requests"] == wanted).await;
+        assert_eq!(stats["observed"]["from_files"], run, "a line for each run before");
+        assert!(stats["last_12_hours"]["p99"].as_f64().is_some_and(|p99| p99 > 0.0));
+        monitor.shutdown(Duration::from_secs(5)).await;
+        server.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_page_answers_with_strict_headers_and_links_from_where_it_is() {
     let monitor = Monitor::disabled();
     let (address, server) = serve(&monitor, page::router(&monitor), Router::new()).await;
@@ -174,11 +270,15 @@ struct Service {
 
 impl Service {
     async fn start(test: &str, app: Router) -> Option<Self> {
+        let mut settings = Settings::new("shop");
+        settings.flush_interval = Duration::from_millis(20);
+        Self::start_with(test, app, settings).await
+    }
+
+    async fn start_with(test: &str, app: Router, settings: Settings) -> Option<Self> {
         if !live::ready(test, &[CHROMIUM]) {
             return None;
         }
-        let mut settings = Settings::new("shop");
-        settings.flush_interval = Duration::from_millis(20);
         let monitor = Monitor::builder(settings).sink(MemorySink::new()).start().expect("starts");
         let check =
             async || Ok::<_, std::convert::Infallible>(LicenseState::new(9).warning("the licence ends soon"));

@@ -75,6 +75,15 @@ impl Boundaries {
         (mean as u64).clamp(min, max)
     }
 
+    /// Returns the seconds that stand for the bucket with this end, all of which took `min` to `max`.
+    #[cfg(feature = "live")]
+    pub(crate) fn seconds_of(&self, end: Option<Duration>, min: Duration, max: Duration) -> f64 {
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let bucket = end.map_or(self.edges.len(), |end| self.bucket(nanoseconds(end)));
+        let (min, max) = (nanoseconds(min), nanoseconds(max).max(nanoseconds(min)));
+        self.middle(bucket, min, max) as f64 / 1e9
+    }
+
     /// Returns the duration that the share `quantile` of `count` durations did not exceed, as far as
     /// the buckets tell.
     pub(crate) fn quantile(&self, counts: &[u64], quantile: f64, min: u64, max: u64) -> u64 {
