@@ -1,4 +1,5 @@
-//! Points with the values of the process, in the measurement `process`, where the settings ask for them.
+//! Points with the values of the process, in the measurement `process`, where the settings ask for
+//! them.
 
 use std::{
     sync::{Arc, PoisonError, Weak},

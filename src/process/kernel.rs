@@ -8,8 +8,8 @@ use procfs::{
 
 use super::ProcessValues;
 
-/// A process that may not look into `/proc/self/fd`, as one with capabilities of its own, still gets
-/// the other values.
+/// A process that may not look into `/proc/self/fd`, as one with capabilities of its own, still
+/// gets the other values.
 pub(super) fn read(values: &mut ProcessValues) {
     let read = Process::myself().and_then(|process| {
         let stat = read_stat(values, &process);

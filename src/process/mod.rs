@@ -32,15 +32,16 @@ pub(crate) struct ProcessValues {
 pub(crate) struct RuntimeValues {
     pub(crate) workers: u64,
     pub(crate) alive_tasks: u64,
-    /// Tasks in the queue that all workers share. Those in the workers' own queues are not among them.
+    /// Tasks in the queue that all workers share. Those in the workers' own queues are not among
+    /// them.
     pub(crate) queue_depth: u64,
     /// Of all workers, since the start of the runtime.
     pub(crate) busy_time: Duration,
 }
 
 impl ProcessValues {
-    /// Reads all of them. Takes tens of microseconds, more with many open files on Linux before 6.2,
-    /// which has to list them.
+    /// Reads all of them. Takes tens of microseconds, more with many open files on Linux before
+    /// 6.2, which has to list them.
     pub(crate) fn read(runtime: &Handle) -> Self {
         let mut values = Self { runtime: RuntimeValues::read(runtime), ..Self::default() };
         #[cfg(any(target_os = "linux", target_os = "android"))]

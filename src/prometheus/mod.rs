@@ -1,7 +1,7 @@
 //! Metrics for Prometheus: requests, the ledger of delivery, and the process.
 //!
-//! [The page about it](crate::docs::prometheus) has the names. [`Monitor::metrics_route`] is the route to serve,
-//! [`Monitor::collector`] what an application with a registry registers there.
+//! [The page about it](crate::docs::prometheus) has the names. [`Monitor::metrics_route`] is the
+//! route to serve, [`Monitor::collector`] what an application with a registry registers there.
 
 mod collector;
 mod ledger;
@@ -17,11 +17,12 @@ use axum::routing::MethodRouter;
 use crate::{error::Error, monitor::Monitor};
 
 impl Monitor {
-    /// Returns what a `Registry` of the crate `prometheus_client` collects the metrics of this monitor through. Of
-    /// a disabled monitor there are none.
+    /// Returns what a `Registry` of the crate `prometheus_client` collects the metrics of this
+    /// monitor through. Of a disabled monitor there are none.
     ///
-    /// The collector keeps the monitor, as its layers do. Register one for each registry: two monitors in one registry
-    /// would write the same names twice, which Prometheus refuses; give each of them a registry with a prefix.
+    /// The collector keeps the monitor, as its layers do. Register one for each registry: two
+    /// monitors in one registry would write the same names twice, which Prometheus refuses; give
+    /// each of them a registry with a prefix.
     ///
     /// # Errors
     ///
@@ -30,8 +31,9 @@ impl Monitor {
         MonitorCollector::new(self)
     }
 
-    /// Returns the route for an application without a registry of its own, to be put at `/metrics`. It answers in
-    /// OpenMetrics where `Accept` asks for that, otherwise in Prometheus' older text format.
+    /// Returns the route for an application without a registry of its own, to be put at `/metrics`.
+    /// It answers in OpenMetrics where `Accept` asks for that, otherwise in Prometheus' older text
+    /// format.
     ///
     /// Put it outside of the monitored part, or scrapes are counted as requests.
     ///

@@ -99,7 +99,8 @@ fn write_durations(
         let mut ends: Vec<(Duration, u64)> = names.boundaries().iter().map(|end| (*end, 0)).collect();
         ends.push((Duration::MAX, 0));
         for (end, count) in buckets {
-            // The counts have these boundaries among theirs, so each bucket lies within one of these.
+            // The counts have these boundaries among theirs, so each bucket lies within one of
+            // these.
             if let Some(bucket) = ends.iter_mut().find(|(boundary, _)| end <= boundary) {
                 bucket.1 += count;
             }
@@ -124,7 +125,8 @@ fn write_running(
     let help = "Number of active HTTP server requests";
     let name = "http_server_active_requests";
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    // Routes that were in use stay, as zero: a gauge that vanishes keeps its last value for five minutes.
+    // Routes that were in use stay, as zero: a gauge that vanishes keeps its last value for five
+    // minutes.
     let idle = requests.rows.iter().map(|row| (labels(&row.route), 0));
     let running = requests.running.iter().map(|(route, running)| (labels(route), *running));
     for (labels, running) in &counts(idle.chain(running)) {

@@ -1,7 +1,7 @@
 //! The queries of `docs/grafana`, run as Grafana would run them.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     time::{SystemTime, UNIX_EPOCH},
 };
 
@@ -12,6 +12,8 @@ use crate::support::{
     influx2::Influx2,
     live::{self, INFLUXD},
 };
+
+mod rollups;
 
 const DASHBOARD: &str = include_str!("../../docs/grafana/dashboards/influxql.json");
 const FLUX_DASHBOARD: &str = include_str!("../../docs/grafana/dashboards/flux.json");
@@ -110,22 +112,36 @@ async fn every_influxql_query_returns_the_driven_numbers() {
     }
 }
 
+/// Over points of all measurements: a query that works on one may fail on what stands beside it.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_flux_query_runs() {
-    let Some(influx) = Influx2::from_environment("every_flux_query_runs") else { return };
-    let (dashboard, alerts): (Value, Value) = (
-        serde_json::from_str(FLUX_DASHBOARD).expect("JSON"),
-        serde_json::from_str(FLUX_ALERTS).expect("JSON"),
+async fn every_flux_query_returns_the_driven_numbers() {
+    let test = "every_flux_query_returns_the_driven_numbers";
+    let Some(influx) = Influx2::from_environment(test) else { return };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    let (start, service) = ((now.as_secs() / 60 - 5) * 60, format!("flux-{}", now.as_nanos()));
+    let lines = driven(start) + &rollups::driven(start);
+    influx.write(lines.replace("service=shop", &format!("service={service}"))).await;
+    let read = |text| serde_json::from_str::<Value>(text).expect("JSON");
+    let dashboards = [FLUX_DASHBOARD, rollups::FLUX_DASHBOARD].map(read);
+    let alerts = [FLUX_ALERTS, rollups::FLUX_ROLLUP_ALERTS].map(read);
+    let variables = format!(
+        "option v = {{defaultBucket: {:?}, timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 1m}}",
+        influx.bucket
     );
-    for (_, query) in queries(&dashboard).into_iter().chain(rules(&alerts)) {
-        let query = query.replace("${service:regex}", ".*").replace("${route:regex}", ".*");
-        let variables = format!(
-            "option v = {{defaultBucket: {:?}, timeRangeStart: -1h, timeRangeStop: now(), windowPeriod: 1m}}",
-            influx.bucket
-        );
+    let mut cells = BTreeMap::<&str, Vec<f64>>::new();
+    for (title, query) in dashboards.iter().flat_map(queries).chain(alerts.iter().flat_map(rules)) {
+        let query = query.replace("${service:regex}", &service).replace("${route:regex}", ".*");
         // Fails the test if the server refuses it.
-        influx.query(&format!("{variables}\n{query}")).await;
+        let rows = influx.query(&format!("{variables}\n{query}")).await;
+        let numbers = rows.iter().flat_map(|row| row.values()).filter_map(|cell| cell.parse::<f64>().ok());
+        cells.entry(title).or_default().extend(numbers);
     }
+    for (title, _, column, number) in SHOWN {
+        // The percentiles of Flux are estimates.
+        let is_near = |cell: &f64| (cell - number).abs() <= number * 0.02;
+        assert!(cells[title].iter().any(is_near), "{title}: no {column} of {number}: {:?}", cells[title]);
+    }
+    assert!(cells["By route, status and error code"].contains(&0.005), "{cells:?}");
 }
 
 #[test]

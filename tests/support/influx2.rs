@@ -48,6 +48,16 @@ impl Influx2 {
         rows(&answer.text())
     }
 
+    /// Writes line protocol with times in nanoseconds.
+    pub(crate) async fn write(&self, lines: String) {
+        let pairs = [("org", self.organization.as_str()), ("bucket", &self.bucket), ("precision", "ns")];
+        let url = format!("{}/api/v2/write?{}", self.url, query(&pairs));
+        let (name, value) = token(&self.token);
+        let answer =
+            self.http.post(&url, &[(name, value.as_str())], lines).await.expect("the server answers");
+        assert!(answer.status.is_success(), "{} {}", answer.status, answer.text());
+    }
+
     /// How many values a field has for this service.
     pub(crate) async fn count(&self, measurement: &str, field: &str, service: &str) -> u64 {
         let flux = format!(

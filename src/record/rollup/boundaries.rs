@@ -9,9 +9,9 @@ pub(crate) struct Boundaries {
     edges: Box<[u64]>,
     /// Where the first bucket begins when a duration is to stand for it.
     floor: u64,
-    /// For each cell of the number line the first bucket that reaches into it. A cell is a sixteenth
-    /// of a power of two, so the bucket of a duration is found in one load and a step or two; a
-    /// binary search would take eight steps.
+    /// For each cell of the number line the first bucket that reaches into it. A cell is a
+    /// sixteenth of a power of two, so the bucket of a duration is found in one load and a step or
+    /// two; a binary search would take eight steps.
     first: Box<[u8]>,
 }
 
@@ -36,7 +36,8 @@ impl Boundaries {
         Self { edges: edges.into(), floor: 1, first: first.collect() }
     }
 
-    /// These and more: each bucket of these, and of those, is made of whole buckets of the new ones.
+    /// These and more: each bucket of these, and of those, is made of whole buckets of the new
+    /// ones.
     pub(crate) fn with(&self, more: &[Duration]) -> Self {
         let mut edges = self.edges.to_vec();
         edges.extend(&Self::of(more).edges);
@@ -65,8 +66,8 @@ impl Boundaries {
         self.edges.get(bucket).copied()
     }
 
-    /// Returns the duration that stands for all of a bucket: the geometric mean of its ends, which is
-    /// equally far, as a ratio, from both. The extremes that were seen bound it.
+    /// Returns the duration that stands for all of a bucket: the geometric mean of its ends, which
+    /// is equally far, as a ratio, from both. The extremes that were seen bound it.
     fn middle(&self, bucket: usize, min: u64, max: u64) -> u64 {
         let before = bucket.checked_sub(1).and_then(|before| self.end(before));
         let start = before.unwrap_or(self.floor).max(min);
@@ -75,7 +76,8 @@ impl Boundaries {
         (mean as u64).clamp(min, max)
     }
 
-    /// Returns the seconds that stand for the bucket with this end, all of which took `min` to `max`.
+    /// Returns the seconds that stand for the bucket with this end, all of which took `min` to
+    /// `max`.
     #[cfg(feature = "live")]
     pub(crate) fn seconds_of(&self, end: Option<Duration>, min: Duration, max: Duration) -> f64 {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -84,8 +86,8 @@ impl Boundaries {
         self.middle(bucket, min, max) as f64 / 1e9
     }
 
-    /// Returns the duration that the share `quantile` of `count` durations did not exceed, as far as
-    /// the buckets tell.
+    /// Returns the duration that the share `quantile` of `count` durations did not exceed, as far
+    /// as the buckets tell.
     pub(crate) fn quantile(&self, counts: &[u64], quantile: f64, min: u64, max: u64) -> u64 {
         let count: u64 = counts.iter().sum();
         let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count.max(1));
@@ -127,9 +129,9 @@ const CELLS: usize = 61 * 16;
 /// As many as the number of a bucket can tell apart.
 const MOST_BOUNDARIES: usize = 254;
 
-/// Durations in nanoseconds: 17 steps to 100 µs, 137 to 60 s, 15 to 1 hour, each of the same ratio but
-/// for rounding. Part of the format: replicas of all versions write fields with these names, so no
-/// number here may ever change. Together with the bucket above they make 170 fields.
+/// Durations in nanoseconds: 17 steps to 100 µs, 137 to 60 s, 15 to 1 hour, each of the same ratio
+/// but for rounding. Part of the format: replicas of all versions write fields with these names, so
+/// no number here may ever change. Together with the bucket above they make 170 fields.
 #[rustfmt::skip]
 const FINE: [u64; 169] = [
     1_310, 1_720, 2_250, 2_960, 3_870, 5_080, 6_660, 8_730, 11_500, 15_000, 19_700, 25_800, 33_800,
@@ -192,7 +194,8 @@ mod tests {
     fn the_built_in_boundaries_keep_their_promise() {
         let fine = Boundaries::fine();
         assert_eq!(fine.buckets(), 170);
-        // From the low end of the promise to the high one, each duration alone and with others around.
+        // From the low end of the promise to the high one, each duration alone and with others
+        // around.
         let mut duration = 1_000u64;
         while duration <= 3_600_000_000_000 {
             let mut counts = vec![0; fine.buckets()];

@@ -49,7 +49,8 @@ pub(crate) struct KeyParts<'a> {
 pub(crate) struct Keys {
     limit: usize,
     known: Mutex<Known>,
-    /// Hashes of all keys, by which a request finds without a lock that its key is beyond the limit.
+    /// Hashes of all keys, by which a request finds without a lock that its key is beyond the
+    /// limit.
     hashes: AtomicHashSet,
     /// No key is entered any more but those of the overflow, and `hashes` has all of them.
     full: AtomicBool,
@@ -114,7 +115,8 @@ impl Keys {
         }
     }
 
-    /// The route of this name, which is entered if it is new. Takes a lock: not for the usual request.
+    /// The route of this name, which is entered if it is new. Takes a lock: not for the usual
+    /// request.
     pub(crate) fn route(&self, method: &'static str, resource: &str) -> Arc<RouteName> {
         let mut known = self.lock();
         if let Some(route) = known.find_route(method, resource) {
@@ -125,7 +127,8 @@ impl Keys {
         known.find_route(method, resource).unwrap_or_else(|| known.add_route(method, resource))
     }
 
-    /// The key of these parts, which is entered if it is new. Takes a lock: not for the usual request.
+    /// The key of these parts, which is entered if it is new. Takes a lock: not for the usual
+    /// request.
     pub(crate) fn key(&self, parts: KeyParts<'_>) -> Arc<Key> {
         let mut known = self.lock();
         if let Some(key) = known.find_key(parts) {

@@ -16,8 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct LineTemplate {
     static_tags: StaticTags,
-    /// Each field's name, sorted, and the buckets that it is the sum of; none where histograms are not
-    /// written.
+    /// Each field's name, sorted, and the buckets that it is the sum of; none where histograms are
+    /// not written.
     buckets: Box<[(String, Range<usize>)]>,
 }
 
@@ -30,7 +30,8 @@ pub(super) struct Interval {
 }
 
 impl LineTemplate {
-    /// `written` are the boundaries of the fields, if there are any; `counted` have these among theirs.
+    /// `written` are the boundaries of the fields, if there are any; `counted` have these among
+    /// theirs.
     pub(crate) fn new(static_tags: StaticTags, written: Option<&Boundaries>, counted: &Boundaries) -> Self {
         let mut start = 0;
         let ends =

@@ -5,16 +5,17 @@
 //! are taken by exchanging tables, shard by shard, and are added to two sums: what is to be written
 //! next, and the totals since the start.
 //!
-//! What is to be written stays there until the buffer of the rollups has taken its line. So when that
-//! buffer has no room, as in a long outage, no count is lost: intervals become longer.
+//! What is to be written stays there until the buffer of the rollups has taken its line. So when
+//! that buffer has no room, as in a long outage, no count is lost: intervals become longer.
 //!
 //! # Ledger
 //!
-//! `started = running + left out + ended` and `ended = rolled up + in the open interval`, at every snapshot. Each
-//! is counted by itself: `started` and `ended` by shard, `running` by shard and route (a request may
-//! end on another shard than it started on, so one shard's may be negative), the open interval by
-//! key, and `rolled up` from the lines that were taken. A shard's counts change together under its lock,
-//! and the lock of the sums is held while shards are taken, so the equations hold at every moment.
+//! `started = running + left out + ended` and `ended = rolled up + in the open interval`, at every
+//! snapshot. Each is counted by itself: `started` and `ended` by shard, `running` by shard and
+//! route (a request may end on another shard than it started on, so one shard's may be negative),
+//! the open interval by key, and `rolled up` from the lines that were taken. A shard's counts
+//! change together under its lock, and the lock of the sums is held while shards are taken, so the
+//! equations hold at every moment.
 //!
 //! # Memory
 //!
@@ -106,7 +107,8 @@ impl Rollup {
         route
     }
 
-    /// Counts the end of a request that did not fail, of a known route and without tags: the usual one.
+    /// Counts the end of a request that did not fail, of a known route and without tags: the usual
+    /// one.
     #[inline]
     pub(crate) fn end_plain(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
         let bucket = self.boundaries.bucket(nanoseconds);
@@ -154,8 +156,8 @@ impl Rollup {
         }
     }
 
-    /// The key of these parts, or the one that stands for it, which each shard remembers: those beyond the limit come without
-    /// end, and must not meet at one lock.
+    /// The key of these parts, or the one that stands for it, which each shard remembers: those
+    /// beyond the limit come without end, and must not meet at one lock.
     fn key(&self, shard: &mut Shard, parts: KeyParts<'_>) -> Arc<Key> {
         let asked = (parts.route, parts.status, parts.error_code.is_empty());
         if self.keys.is_beyond(parts.hash())
@@ -175,8 +177,8 @@ impl Rollup {
         &self.boundaries
     }
 
-    /// Hands each line of the interval that ends now to `push`, and begins the next. What `push` does not
-    /// take stays in the interval. Returns how many lines were taken.
+    /// Hands each line of the interval that ends now to `push`, and begins the next. What `push`
+    /// does not take stays in the interval. Returns how many lines were taken.
     pub(crate) fn write_interval(
         &self,
         template: &LineTemplate,

@@ -30,8 +30,8 @@ struct PlainPlace {
 pub(super) struct Cell {
     pub(super) key: Arc<Key>,
     pub(super) tally: Tally,
-    /// 32 bits: a shard that counts a million requests a second fills them in over an hour, which is
-    /// the longest interval.
+    /// 32 bits: a shard that counts a million requests a second fills them in over an hour, which
+    /// is the longest interval.
     pub(super) buckets: Box<[u32]>,
 }
 
@@ -55,7 +55,8 @@ pub(crate) struct Sum {
 }
 
 impl Table {
-    /// As [`find`](Self::find), for a key without an error code and tags. May not find what is there.
+    /// As [`find`](Self::find), for a key without an error code and tags. May not find what is
+    /// there.
     #[inline]
     pub(super) fn find_plain(&mut self, route: u32, status: u16) -> Option<&mut Cell> {
         let plain = plain_number(route, status);
@@ -67,7 +68,8 @@ impl Table {
         Some(cell)
     }
 
-    /// Returns the cell of a key, about to be counted in. `None` if this table has not seen the key yet.
+    /// Returns the cell of a key, about to be counted in. `None` if this table has not seen the key
+    /// yet.
     #[inline]
     pub(super) fn find(&mut self, parts: KeyParts<'_>, hash: u64) -> Option<&mut Cell> {
         let number = self.position(parts, hash)?;

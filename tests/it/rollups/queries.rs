@@ -6,7 +6,7 @@ use axum::{Router, extract::Path, routing::get};
 use serde_json::Value;
 use tower_influx::{
     Monitor, Settings,
-    settings::{InfluxApi, InfluxClient, Storage},
+    settings::{InfluxApi, InfluxClient, RollupHistogram, Storage},
 };
 
 use super::exact::get_path;
@@ -101,7 +101,7 @@ async fn documented_queries_of_rollups_work_in_influxdb_1() {
     }
     monitor.flush().await.expect("runs");
     let queries = queries();
-    assert_eq!(queries.len(), 5);
+    assert_eq!(queries.len(), 6);
     let row = |result: &Value, route: &str| {
         let series = result["series"].as_array().expect("series").iter();
         let one = series.rev().find(|one| one["tags"]["route"] == route).expect("the route");
@@ -112,12 +112,17 @@ async fn documented_queries_of_rollups_work_in_influxdb_1() {
         let found = |route: &str| row(&result, route);
         match query {
             query if query.contains("/ 60") => assert_eq!(found("GET:/{microseconds}")[1], 0.05),
+            query if query.contains("error_code") => {
+                assert_eq!(found("GET:/{microseconds}")[1], 3);
+                assert!(found("GET:/{microseconds}")[2].as_f64().is_some_and(|mean| mean >= 0.001));
+            }
             query if query.contains("\"mean\"") => {
                 let row = found("GET:/{microseconds}");
                 let (mean, longest) = (row[1].as_f64().expect("mean"), row[2].as_f64().expect("longest"));
                 assert!(mean >= 0.001 && longest >= mean, "{row}");
             }
-            query if query.contains("error_code") => assert_eq!(found("GET:/{microseconds}")[1], 3),
+            // Needs other boundaries: see below.
+            query if query.contains("floor") => {}
             query if query.contains("running") => assert_eq!(found("GET:/hangs")[1], 1),
             query => {
                 let series = result["series"].as_array().expect("series").iter();
@@ -128,6 +133,57 @@ async fn documented_queries_of_rollups_work_in_influxdb_1() {
     }
     hanging.abort();
     monitor.shutdown(Duration::from_secs(5)).await;
+}
+
+/// Two replicas of a process with the boundaries of the document, of which some are beyond all of these.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_query_of_influxql_finds_quantiles_with_a_few_boundaries() {
+    if !live::ready("one_query_of_influxql_finds_quantiles_with_a_few_boundaries", &[INFLUXD]) {
+        return;
+    }
+    let influx = Influx::start().await;
+    influx.create_database("monitoring").await;
+    let query = document_query("floor");
+    let mut counted = BTreeMap::<u64, u64>::new();
+    for instance in ["one", "two"] {
+        let mut settings = settings(&influx, instance);
+        let ends = [10, 50, 100, 500, 1000].map(Duration::from_millis);
+        settings.rollup.histogram = RollupHistogram::Boundaries(ends.to_vec());
+        let monitor = Monitor::start(settings).expect("starts");
+        let app = Router::new().route("/{microseconds}", get(waits)).layer(monitor.layer()).with_state(());
+        let mut running = tokio::task::JoinSet::new();
+        for number in 0..60 {
+            let app = app.clone();
+            // None takes 100 to 500 ms, so that nobody has written to that bucket.
+            let wait = if number < 55 { number * 1_500 } else { 501_000 };
+            running.spawn(async move { get_path(&app, &format!("/{wait}")).await });
+        }
+        running.join_all().await;
+        for row in monitor.rollup().expect("rollups are on").rows {
+            for (end, count) in row.buckets {
+                // Under load one may take a second, and then the longest time stands for it.
+                let end = end.map_or(u64::MAX, |end| end.as_nanos() as u64);
+                *counted.entry(end).or_default() += count;
+            }
+        }
+        monitor.shutdown(Duration::from_secs(10)).await;
+    }
+    assert_eq!(counted.values().sum::<u64>(), 120);
+    for percent in [1, 10, 25, 50, 90, 95, 99] {
+        let query = query.replace("n * 95", &format!("n * {percent}"));
+        let result = influx.query("monitoring", &query).await;
+        let found = result["series"][0]["values"][0][1].as_f64().unwrap_or_else(|| panic!("{result}"));
+        let exact = quantile(&counted, percent) as f64 / 1e9;
+        let exact = if exact > 1.0 { found.max(1.0) } else { exact };
+        assert!((found - exact).abs() < 1e-9, "p{percent} is {found}, not {exact}: {counted:?}");
+    }
+    // Beyond all boundaries the longest time stands for the quantile.
+    let line = "requests_rollup,route=GET:/long,service=shop bucket_1=9i,bucket_inf=1i,count=10i,execution_time_max=7.5";
+    assert_eq!(influx.write("monitoring", line).await.status, 204);
+    let result = influx.query("monitoring", &query).await;
+    let series = result["series"].as_array().expect("series");
+    let long = series.iter().find(|one| one["tags"]["route"] == "GET:/long").expect("the route");
+    assert_eq!(long["values"][0][1], 7.5);
 }
 
 /// Counts by the end of their bucket in nanoseconds.
