@@ -1,13 +1,15 @@
-//! An axum application as it goes to production: state, nested routers, the extractor, an error type with codes, settings from
-//! a file and the environment, a log, and a graceful end.
+//! An axum application as it goes to production: state, nested routers, the extractor, an error
+//! type with codes, settings from a file and the environment, a log, and a graceful end.
 //!
-//! Run `cargo run --example axum_app`; it says what to ask it. Look at the points in `monitoring-data/*.lp`: tag `client` is
-//! a middleware's, tag `customer` and field `stock_time` are the handlers' own, and what failed has a second line, in `errors`,
-//! with the code of `AppError`.
+//! Run `cargo run --example axum_app`; it says what to ask it. Look at the points in
+//! `monitoring-data/*.lp`: tag `client` is a middleware's, tag `customer` and field `stock_time`
+//! are the handlers' own, and what failed has a second line, in `errors`, with the code of
+//! `AppError`.
 //!
-//! `-- FILE` reads the configuration from a TOML file instead of [`CONFIGURATION`]. Variables `APP__…` win over both: two
-//! underscores step into a section, and names are in capitals, so `APP__LISTEN=127.0.0.1:0` is `listen`, and
-//! `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` is `directory` in `[monitoring.spool]`.
+//! `-- FILE` reads the configuration from a TOML file instead of [`CONFIGURATION`]. Variables
+//! `APP__…` win over both: two underscores step into a section, and names are in capitals, so
+//! `APP__LISTEN=127.0.0.1:0` is `listen`, and `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` is
+//! `directory` in `[monitoring.spool]`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
@@ -39,7 +41,8 @@ use shutdown::asked_to_stop;
 #[path = "shutdown/mod.rs"]
 mod shutdown;
 
-/// What counts where no file is given. A health check is asked all day and says nothing, so it is left out.
+/// What counts where no file is given. A health check is asked all day and says nothing, so it is
+/// left out.
 const CONFIGURATION: &str = r#"
 listen = "127.0.0.1:3000"
 
@@ -72,7 +75,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    // The monitoring logs through `tracing`: without a subscriber nobody hears that the database is away.
+    // The monitoring logs through `tracing`: without a subscriber nobody hears that the database is
+    // away.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let configuration = read_configuration(env::args().nth(1))?;
     let listener = TcpListener::bind(&configuration.listen)
@@ -105,8 +109,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A middleware tags the points of every request, whichever handler answers it. The client writes the header, so only known
-/// words become a tag.
+/// A middleware tags the points of every request, whichever handler answers it. The client writes
+/// the header, so only known words become a tag.
 async fn tag_client(data: MonitoringData, request: Request, next: Next) -> Response {
     let client = match request.headers().get("x-client").map(|value| value.as_bytes()) {
         Some(b"web") => "web",
@@ -149,7 +153,8 @@ async fn order(
     data: MonitoringData,
     Json(order): Json<Order>,
 ) -> Result<StatusCode, AppError> {
-    // A tag: there are as many series as customers. Beyond the limit `tag_values` all others share one.
+    // A tag: there are as many series as customers. Beyond the limit `tag_values` all others share
+    // one.
     data.tag("customer", &order.customer);
     app.stock.take(order.item, order.count)?;
     Ok(StatusCode::CREATED)
@@ -174,7 +179,8 @@ impl IntoResponse for AppError {
             Self::NoSuchItem(id) => (StatusCode::NOT_FOUND, 2001, format!("no item {id}")),
             Self::OutOfStock { left } => (StatusCode::CONFLICT, 2002, format!("only {left} left")),
         };
-        // The code goes into the response's extensions, where the layer finds it; the client reads it from the body.
+        // The code goes into the response's extensions, where the layer finds it; the client reads
+        // it from the body.
         (status, ErrorCode::from(code), Json(json!({ "code": code, "detail": detail }))).into_response()
     }
 }

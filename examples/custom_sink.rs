@@ -1,10 +1,13 @@
-//! A sink of your own: batches as lines over TCP, as Telegraf's `socket_listener` and many a pipeline take them.
+//! A sink of your own: batches as lines over TCP, as Telegraf's `socket_listener` and many a
+//! pipeline take them.
 //!
-//! Run `cargo run --example custom_sink`; it says how to receive the points, and what to ask it. Look at what the receiver
-//! prints, then stop the receiver, go on asking, and start it again: nothing is lost. End the example while the receiver is
-//! away, and the last line counts what is dropped, as there is no spool here.
+//! Run `cargo run --example custom_sink`; it says how to receive the points, and what to ask it.
+//! Look at what the receiver prints, then stop the receiver, go on asking, and start it again:
+//! nothing is lost. End the example while the receiver is away, and the last line counts what is
+//! dropped, as there is no spool here.
 //!
-//! `-- RECEIVER ADDRESS` sends to and listens at other addresses than 127.0.0.1:8094 and 127.0.0.1:3000.
+//! `-- RECEIVER ADDRESS` sends to and listens at other addresses than 127.0.0.1:8094 and
+//! 127.0.0.1:3000.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -38,8 +41,9 @@ impl TcpSink {
         let mut connection = TcpStream::connect(&self.receiver).await?;
         connection.write_all(batch.bytes()).await?;
         connection.shutdown().await?;
-        // That the kernel has taken the bytes says nothing of the receiver. It closes its side when it has read to our
-        // end; if it dies before, the connection is reset, which is an error here.
+        // That the kernel has taken the bytes says nothing of the receiver. It closes its side when
+        // it has read to our end; if it dies before, the connection is reset, which is an error
+        // here.
         let mut answer = Vec::new();
         connection.take(1024).read_to_end(&mut answer).await?;
         Ok(())
@@ -47,8 +51,9 @@ impl TcpSink {
 }
 
 impl Sink for TcpSink {
-    /// The flusher may drop this future midway, and then writes the whole batch again. So may half a batch be on its way:
-    /// a connection that is kept for the next one would glue two halves together.
+    /// The flusher may drop this future midway, and then writes the whole batch again. So may half
+    /// a batch be on its way: a connection that is kept for the next one would glue two halves
+    /// together.
     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
         Box::pin(async move {
             match time::timeout(self.timeout, self.send(batch)).await {
@@ -76,7 +81,8 @@ impl Sink for TcpSink {
 }
 
 impl TcpSink {
-    /// What can pass is transient, and the batch is tried again. Only what somebody has to change is blocked.
+    /// What can pass is transient, and the batch is tried again. Only what somebody has to change
+    /// is blocked.
     fn classify(&self, error: &io::Error) -> WriteError {
         let message = format!("cannot write to {}: {error}", self.receiver);
         match error.kind() {

@@ -1,10 +1,12 @@
 //! A service on plain hyper, without axum: a route function names the routes.
 //!
-//! Run `cargo run --example hyper_service`, ask it by `curl http://127.0.0.1:3000/squares/7`, `…/squares/x` and `…/nowhere`, and
-//! end it with Ctrl-C. Look at the tag `route` in `monitoring-data/*.lp`: the templates of [`route`], never the paths that
-//! were asked for. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example hyper_service`, ask it by `curl http://127.0.0.1:3000/squares/7`,
+//! `…/squares/x` and `…/nowhere`, and end it with Ctrl-C. Look at the tag `route` in
+//! `monitoring-data/*.lp`: the templates of [`route`], never the paths that were asked for.
+//! `-- ADDRESS` listens elsewhere.
 //!
-//! In an application of your own turn the feature `axum` off: `tower-influx = { …, default-features = false, features = ["reqwest"] }`.
+//! In an application of your own turn the feature `axum` off:
+//! `tower-influx = { …, default-features = false, features = ["reqwest"] }`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
@@ -47,7 +49,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
             Err(error) => {
                 eprintln!("cannot accept: {error}");
-                // Out of file descriptors, for instance: without a pause this loop would turn as fast as it can.
+                // Out of file descriptors, for instance: without a pause this loop would turn as
+                // fast as it can.
                 time::sleep(Duration::from_millis(100)).await;
             }
         }

@@ -1,13 +1,14 @@
-//! Issues a licence for [`LicenseFile`](tower_influx::licensing::LicenseFile): what a vendor does, kept small for tests and
-//! demonstrations.
+//! Issues a licence for [`LicenseFile`](tower_influx::licensing::LicenseFile): what a vendor does,
+//! kept small for tests and demonstrations.
 //!
 //! ```text
 //! cargo run --example issue_license -- --key vendor.pem --subject "Acme" --product luna-licenses --days 365 \
 //!     --limit faces=1000 --out license.jwt
 //! ```
 //!
-//! The private key is made at the first call if its file does not exist. **It stays with the vendor**: whoever has it can
-//! issue licences. The service needs its public half only, which is printed, and the customer gets the licence alone.
+//! The private key is made at the first call if its file does not exist. **It stays with the
+//! vendor**: whoever has it can issue licences. The service needs its public half only, which is
+//! printed, and the customer gets the licence alone.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its user")]
 
 use std::{
@@ -106,7 +107,8 @@ fn load_or_make(path: &Path) -> Result<SigningKey, Box<dyn Error>> {
     Ok(key)
 }
 
-/// By renaming, so that a service that reads meanwhile sees the old licence or the new one and no half.
+/// By renaming, so that a service that reads meanwhile sees the old licence or the new one and no
+/// half.
 fn replace(path: &Path, license: &str) -> Result<(), Box<dyn Error>> {
     let temporary = path.with_extension("new");
     fs::write(&temporary, format!("{license}\n"))?;

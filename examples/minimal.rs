@@ -1,7 +1,8 @@
 //! The least that a monitored axum service needs.
 //!
-//! Run `cargo run --example minimal`, ask it by `curl http://127.0.0.1:3000/hello/world`, and end it with Ctrl-C. Its last line
-//! says what became of the points; they are in `monitoring-data/*.lp`, one line each. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example minimal`, ask it by `curl http://127.0.0.1:3000/hello/world`, and end
+//! it with Ctrl-C. Its last line says what became of the points; they are in
+//! `monitoring-data/*.lp`, one line each. `-- ADDRESS` listens elsewhere.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -26,7 +27,8 @@ async fn hello(Path(name): Path<String>) -> String {
     format!("hello {name}\n")
 }
 
-/// Ctrl-C, or the SIGTERM that ends a container. Without it the points of the last second would be lost.
+/// Ctrl-C, or the SIGTERM that ends a container. Without it the points of the last second would be
+/// lost.
 async fn asked_to_stop() {
     #[cfg(unix)]
     let terminated = async {

@@ -1,10 +1,12 @@
 //! A database that comes and goes, and what becomes of the points meanwhile.
 //!
-//! Run `cargo run --example outage`; it asks its own service twenty times a second, and prints the books of the monitoring once a
-//! second. It says how to start a database: stop that, watch `spooled` rise, start it again, watch `spooled` fall, and end
-//! the example with Ctrl-C while the database is away to see the next run find (`recovered`) what this one has left.
+//! Run `cargo run --example outage`; it asks its own service twenty times a second, and prints the
+//! books of the monitoring once a second. It says how to start a database: stop that, watch
+//! `spooled` rise, start it again, watch `spooled` fall, and end the example with Ctrl-C while the
+//! database is away to see the next run find (`recovered`) what this one has left.
 //!
-//! `-- URL` writes to another server than `http://127.0.0.1:8086`. What waits is in `monitoring-data/outage`.
+//! `-- URL` writes to another server than `http://127.0.0.1:8086`. What waits is in
+//! `monitoring-data/outage`.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -60,7 +62,8 @@ fn settings(url: &str) -> Settings {
     settings.storage = Storage::Influx;
     settings.influx.url = url.to_owned();
     settings.influx.bucket = "monitoring".to_owned();
-    // `/write`, which Debian's InfluxDB 1 and VictoriaMetrics both have. Leave both lines out for InfluxDB 2.
+    // `/write`, which Debian's InfluxDB 1 and VictoriaMetrics both have. Leave both lines out for
+    // InfluxDB 2.
     settings.influx.client = tower_influx::settings::InfluxClient::Reqwest;
     settings.influx.api = InfluxApi::V1;
     settings.spool = Some(SpoolSettings::new("monitoring-data/outage"));

@@ -1,9 +1,11 @@
-//! Points of a background job, beside those of requests or without any: the `Point` trait for a type of your own, `DataPoint`
-//! where none is worth its name.
+//! Points of a background job, beside those of requests or without any: the `Point` trait for a
+//! type of your own, `DataPoint` where none is worth its name.
 //!
-//! `cargo run --example own_points -- FOLDER SECONDS` measures a folder again and again; without arguments the current one
-//! every 5 seconds. End it with Ctrl-C and look at `monitoring-data/*.lp`: measurement `folders` has one point for each time, with
-//! files and bytes; measurement `failures` one for each time that went wrong. Name a folder that does not exist to see one.
+//! `cargo run --example own_points -- FOLDER SECONDS` measures a folder again and again; without
+//! arguments the current one every 5 seconds. End it with Ctrl-C and look at
+//! `monitoring-data/*.lp`: measurement `folders` has one point for each time, with files and bytes;
+//! measurement `failures` one for each time that went wrong. Name a folder that does not exist to
+//! see one.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -26,13 +28,15 @@ struct Measurement {
     took: Duration,
 }
 
-/// Without `time`, a point gets the moment of recording, made unique: no two runs overwrite each other.
+/// Without `time`, a point gets the moment of recording, made unique: no two runs overwrite each
+/// other.
 impl Point for Measurement {
     fn measurement(&self) -> &str {
         "folders"
     }
 
-    /// What queries group by. Each distinct value is a series in the database: few folders, never the files in them.
+    /// What queries group by. Each distinct value is a series in the database: few folders, never
+    /// the files in them.
     fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
         visit("folder", &self.folder);
     }
@@ -74,7 +78,8 @@ async fn measure_again_and_again(monitor: Monitor, folder: PathBuf, every: Durat
                 println!("{name}: {files} files of {bytes} bytes");
             }
             Ok(Err(error)) => {
-                // The kind is one of a few words and may be a tag; the message may hold anything, so it is a field.
+                // The kind is one of a few words and may be a tag; the message may hold anything,
+                // so it is a field.
                 let point = DataPoint::new("failures")
                     .with_tag("job", "folders")
                     .with_tag("kind", format!("{:?}", error.kind()))

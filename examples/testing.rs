@@ -1,8 +1,8 @@
 //! Tests of your own service that look at its points, with [`MemorySink`] instead of a database.
 //!
-//! Run the tests by `cargo test --example testing` and read them below; they need no network and no pause. The service itself
-//! runs by `cargo run --example testing`: ask it by `curl -X POST http://127.0.0.1:3000/transfers/5`, and for 5000. `-- ADDRESS`
-//! listens elsewhere.
+//! Run the tests by `cargo test --example testing` and read them below; they need no network and no
+//! pause. The service itself runs by `cargo run --example testing`: ask it by
+//! `curl -X POST http://127.0.0.1:3000/transfers/5`, and for 5000. `-- ADDRESS` listens elsewhere.
 //!
 //! [`MemorySink`]: tower_influx::sink::MemorySink
 
@@ -81,7 +81,8 @@ mod tests {
             self.app.clone().oneshot(request).await.expect("axum answers").status()
         }
 
-        /// The points of a measurement, in the order of their times. They reach the sink with a flush.
+        /// The points of a measurement, in the order of their times. They reach the sink with a
+        /// flush.
         async fn points(&self, measurement: &str) -> Vec<DataPoint> {
             self.monitor.flush().await.expect("the monitor runs");
             self.sink.measurement(measurement)

@@ -1,10 +1,12 @@
-//! A gRPC service on tonic: points by service and method, failures by gRPC status, streams to their end.
+//! A gRPC service on tonic: points by service and method, failures by gRPC status, streams to their
+//! end.
 //!
-//! Run `cargo run --example tonic_service`; it says how to call it with curl alone. Look at the points in
-//! `monitoring-data/*.lp`: `route` names service and method, and a call that failed has a second line, in `errors`, whose
-//! `error_code` is the gRPC status. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example tonic_service`; it says how to call it with curl alone. Look at the
+//! points in `monitoring-data/*.lp`: `route` names service and method, and a call that failed has a
+//! second line, in `errors`, whose `error_code` is the gRPC status. `-- ADDRESS` listens elsewhere.
 //!
-//! The service is the health service of gRPC, since its code comes with `tonic-health`. Yours is used in the same way.
+//! The service is the health service of gRPC, since its code comes with `tonic-health`. Yours is
+//! used in the same way.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -52,7 +54,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Outside of tonic's router nothing is known but the path, and that is the client's choice: only what is listed is named.
+/// Outside of tonic's router nothing is known but the path, and that is the client's choice: only
+/// what is listed is named.
 fn route(request: &Parts) -> Option<Cow<'static, str>> {
     METHODS.iter().find(|method| **method == request.uri.path()).map(|method| Cow::Borrowed(*method))
 }

@@ -23,37 +23,38 @@ enum Kind {
 }
 
 impl Error {
-    /// A setting has a value that cannot work. The message names the key, the value and the remedy.
+    /// Returns whether a setting has a value that cannot work. The message names the key, the value
+    /// and the remedy.
     pub fn is_setting(&self) -> bool {
         self.kind == Kind::Setting
     }
 
-    /// A file or directory could not be used.
+    /// Returns whether a file or directory could not be used.
     pub fn is_io(&self) -> bool {
         self.kind == Kind::Io
     }
 
-    /// There is no tokio runtime to spawn the flusher on.
+    /// Returns whether there is no tokio runtime to spawn the flusher on.
     pub fn is_runtime(&self) -> bool {
         self.kind == Kind::Runtime
     }
 
-    /// The server could not be reached or would not take points.
+    /// Returns whether the server could not be reached or would not accept points.
     pub fn is_server(&self) -> bool {
         self.kind == Kind::Server
     }
 
-    /// The monitor is shut down.
+    /// Returns whether the monitor is shut down.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
     }
 
-    /// `value` must not be a secret: it is printed.
+    /// Creates an error for a setting. `value` must not be a secret: it is printed.
     pub(crate) fn setting(name: &str, value: impl fmt::Display, remedy: impl fmt::Display) -> Self {
         Self::new(Kind::Setting, format!("setting `{name}` is `{value}`: {remedy}"))
     }
 
-    /// A setting that is missing, or whose value must not be printed.
+    /// Creates an error for a setting that is missing, or whose value must not be printed.
     pub(crate) fn setting_without_value(name: &str, remedy: impl fmt::Display) -> Self {
         Self::new(Kind::Setting, format!("setting `{name}`: {remedy}"))
     }
@@ -74,7 +75,7 @@ impl Error {
         Self::new(Kind::Closed, "the monitor is shut down and takes no more points".to_owned())
     }
 
-    /// The key is printed nowhere: it may be a private one by mistake.
+    /// Creates an error for a key, which is printed nowhere: it may be a private one by mistake.
     #[cfg(feature = "license-file")]
     pub(crate) fn license_key(what: impl fmt::Display) -> Self {
         Self::new(Kind::Setting, format!("the public key for licences cannot be used: {what}"))

@@ -1,4 +1,5 @@
-//! What the layer allocates, counted: in a binary of its own, since the counting allocator is the process's.
+//! What the layer allocates, counted: in a binary of its own, since the counting allocator is the
+//! process's.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -39,7 +40,8 @@ where
     }
 }
 
-/// The least allocations of one request, to the last byte of its body: the buffer takes a new chunk now and then, which is no cost of the request's own.
+/// The least allocations of one request, to the last byte of its body: the buffer takes a new chunk
+/// now and then, which is no cost of the request's own.
 async fn allocations<S>(app: S, path: &str) -> u64
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
@@ -89,7 +91,8 @@ async fn the_layer_allocates_nothing_of_its_own() {
     for (path, like) in [
         ("/plain", "/plain"),
         ("/items/7", "/items/7"),
-        // Without a monitor the extractor makes data that goes nowhere: another extractor is the fair one.
+        // Without a monitor the extractor makes data that goes nowhere: another extractor is the
+        // fair one.
         ("/taken", "/method"),
         ("/tagged", "/method"),
         ("/failed", "/failed"),

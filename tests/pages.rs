@@ -1,5 +1,5 @@
-//! The pages link to each other as files, and on docs.rs as items: every link leads somewhere in both. And whoever is woken by
-//! a line of the log finds it in them.
+//! The pages link to each other as files, and on docs.rs as items: every link leads somewhere in
+//! both. And whoever is woken by a line of the log finds it in them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,8 +2,8 @@
 
 use tokio::signal;
 
-/// Returns on Ctrl-C, or on the SIGTERM that ends a container. Without the second one the points of the last second would be
-/// lost.
+/// Returns on Ctrl-C, or on the SIGTERM that ends a container. Without the second one the points of
+/// the last second would be lost.
 pub(crate) async fn asked_to_stop() {
     #[cfg(unix)]
     let terminated = async {

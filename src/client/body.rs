@@ -13,8 +13,8 @@ use super::call::Call;
 use crate::point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR};
 
 pin_project! {
-    /// The body of a response that passed a [`TrackBodyClientLayer`](super::TrackBodyClientLayer). The call's points are
-    /// written when it ends, fails or is dropped.
+    /// The body of a response that passed a [`TrackBodyClientLayer`](super::TrackBodyClientLayer).
+    /// The call's points are written when it ends, fails or is dropped.
     #[derive(Debug)]
     pub struct ClientBody<B> {
         #[pin]
@@ -78,7 +78,8 @@ impl<B: Body> Body for ClientBody<B> {
     }
 }
 
-/// A body under way. Dropped before its end it is recorded as dropped, unless all of its length was read.
+/// A body under way. Dropped before its end it is recorded as dropped, unless all of its length was
+/// read.
 #[derive(Debug)]
 struct Reading {
     call: Call,

@@ -43,7 +43,7 @@ fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     error.downcast_ref::<io::Error>().map(|error| error as _)
 }
 
-/// What the chain of sources tells. A time-out while connecting is a time-out.
+/// Returns the code that the chain of sources tells. A time-out while connecting is a time-out.
 fn by_sources(error: &(dyn Error + 'static)) -> ErrorCode {
     let mut connect = false;
     let mut next = Some(error);

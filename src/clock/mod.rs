@@ -42,7 +42,8 @@ pub(crate) use monotonic::MonotonicInstant;
 
 use crate::sync::shard::{self, Padded};
 
-/// A unique stamp for a moment that the caller has just read: nanoseconds of the epoch.
+/// Returns a unique timestamp for an instant that the caller has just read: nanoseconds of the
+/// epoch.
 #[inline]
 pub(crate) fn stamp(now: MonotonicInstant) -> i64 {
     STAMPS.next(shard::shard(), now.nanoseconds(), read)
@@ -83,8 +84,8 @@ impl Stamps {
         }
     }
 
-    /// The next stamp of this shard, as close to `monotonic` as can be. `read` is called when the
-    /// anchor is stale.
+    /// Returns the next stamp of this shard, as close to `monotonic` as can be. `read` is called
+    /// when the anchor is stale.
     #[inline]
     pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
         let due = self.renew_at.load(Relaxed);
@@ -95,8 +96,8 @@ impl Stamps {
         }
     }
 
-    /// The rare cases are calls in tail position, which spare the usual one the saving of
-    /// registers.
+    /// Takes the next quantum. The rare cases are calls in tail position, which spare the usual one
+    /// the saving of registers.
     #[inline]
     fn take(&self, shard: usize, anchor: i64, monotonic: i64) -> i64 {
         let (shard, era) = (shard % SHARDS, anchor & ERA);
@@ -109,7 +110,7 @@ impl Stamps {
         self.take_later(shard, era, candidate)
     }
 
-    /// Another thread of this shard was in the same quantum, or is ahead.
+    /// Takes a later quantum: another thread of this shard was in the same one, or is ahead.
     #[cold]
     fn take_later(&self, shard: usize, era: i64, candidate: i64) -> i64 {
         let last = &self.last[shard].0[era as usize];
@@ -133,9 +134,9 @@ impl Stamps {
         ((shard as i64) << ERA_BITS | era) ^ self.mask
     }
 
-    /// A thread that was held up between reading the clock and coming here finds the sequence of
-    /// its shard ahead of it, if another thread uses the same shard. Rather than be milliseconds
-    /// off it takes its stamp from a shard that is not.
+    /// Takes a quantum in another shard. A thread that was held up between reading the clock and
+    /// coming here finds the sequence of its shard ahead of it, if another thread uses the same
+    /// shard. Rather than be milliseconds off it takes its stamp from a shard that is not.
     fn elsewhere(&self, shard: usize, era: i64, candidate: i64) -> Option<i64> {
         (1..SHARDS).map(|step| (shard + step) % SHARDS).find_map(|other| {
             let last = &self.last[other].0[era as usize];
@@ -181,7 +182,7 @@ impl Stamps {
             .map_or_else(|newer| newer, |_| renewed)
     }
 
-    /// The highest quantum that each era has given out.
+    /// Returns the highest quantum that each era has given out.
     fn marks(&self) -> [i64; ERAS] {
         let mut marks = [i64::MIN; ERAS];
         for Padded(shard) in &self.last {
@@ -204,15 +205,16 @@ impl Stamps {
 }
 
 impl Reading {
-    /// Kept away from the ends of the range, so that an absurd wall clock cannot overflow a stamp
-    /// within 36 years of uptime.
+    /// Returns the offset, kept away from the ends of the range, so that an absurd wall clock
+    /// cannot overflow a stamp within 36 years of uptime.
     fn offset(self) -> i64 {
         self.wall.saturating_sub(self.monotonic).clamp(-FARTHEST, FARTHEST)
     }
 }
 
-/// The era with the highest mark below `wall`. The current one may be a little ahead: clocks are
-/// also slewed and read with some noise, and an era for each such trifle would use them up.
+/// Returns the era with the highest mark below `wall`. The current one may be a little ahead:
+/// clocks are also slewed and read with some noise, and an era for each such trifle would use them
+/// up.
 fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
     (0..ERAS as i64)
         .map(|era| (marks[era as usize], era == current, era))
@@ -221,8 +223,8 @@ fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
         .map(|(_, _, era)| era)
 }
 
-/// A thread held up between the two clocks would put every stamp of the next second off, so the
-/// closest of a few tries counts.
+/// Reads both clocks. A thread held up between the two would put every stamp of the next second
+/// off, so the closest of a few tries counts.
 fn read() -> Reading {
     let mut best = None;
     for _ in 0..READ_TRIES {

@@ -61,7 +61,7 @@ impl Driven {
         stamp
     }
 
-    /// How far a stamp taken now is from the wall clock.
+    /// Returns how far a stamp taken now is from the wall clock.
     fn error(&self, shard: usize) -> i64 {
         (self.stamp_of(shard) - self.wall()).abs()
     }

@@ -43,7 +43,7 @@ pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
-/// An error that names the setting and the remedy.
+/// Creates an error that names the setting and the remedy.
 pub(crate) fn unusable(setting: &str, path: &Path, error: io::Error) -> Error {
     let remedy = match error.kind() {
         io::ErrorKind::Unsupported => {

@@ -1,10 +1,11 @@
-//! The pages for those who run a service, query its points or come from another crate. In the documentation only: no
-//! program sees this module.
+//! The pages for those who run a service, query its points or come from another crate. In the
+//! documentation only: no program sees this module.
 //!
-//! The settings are explained at [`Settings`](crate::Settings), the licence check in [`licensing`](crate::licensing).
+//! The settings are explained at [`Settings`](crate::Settings), the licence check in
+//! [`licensing`](crate::licensing).
 //
-// The files of `docs/` link to each other as files. `links.md` comes first in every page, and of two definitions of a link
-// the first one counts, so that the same pages link to each other here.
+// The files of `docs/` link to each other as files. `links.md` comes first in every page, and of
+// two definitions of a link the first one counts, so that the same pages link to each other here.
 
 macro_rules! pages {
     ($($name:ident = $file:literal,)*) => {$(

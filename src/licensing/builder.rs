@@ -37,14 +37,14 @@ impl<C: LicenseCheck> Licensing<C> {
         }
     }
 
-    /// The IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults to
-    /// the setting `licensing.time_zone`, and that to the system's zone as it is at start.
+    /// Sets the IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults
+    /// to the setting `licensing.time_zone`, and that to the system's zone as it is at start.
     pub fn time_zone(mut self, name: impl Into<String>) -> Self {
         self.time_zone = Some(name.into());
         self
     }
 
-    /// How long a check may take before it counts as failed. Defaults to the setting
+    /// Sets how long a check may take before it counts as failed. Defaults to the setting
     /// `licensing.timeout`, and that to 30 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);

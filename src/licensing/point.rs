@@ -21,12 +21,12 @@ pub struct LicensingPoint {
 }
 
 impl LicensingPoint {
-    /// The stamp must be unique, or the point would overwrite another.
+    /// Creates the point. The timestamp must be unique, or the point would overwrite another.
     pub(crate) fn new(service: Arc<str>, license: Arc<CheckedLicense>, stamp: Timestamp) -> Self {
         Self { service, license, stamp }
     }
 
-    /// The result of the check.
+    /// Returns the result of the check.
     pub fn license(&self) -> &CheckedLicense {
         &self.license
     }
@@ -71,7 +71,7 @@ impl Serialize for LicensingPoint {
     }
 }
 
-/// Names of extras that are left out of the point because the schema has them.
+/// Returns the names of extras that are left out of the point because the schema has them.
 pub(crate) fn reserved_extras(license: &CheckedLicense) -> impl Iterator<Item = &str> {
     let state = license.state();
     let names = state.tags().map(|(key, _)| key).chain(state.fields().map(|(key, _)| key));

@@ -28,14 +28,14 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// The schedule for midnight in this zone, with no day checked yet: the first question is
-    /// answered with yes.
+    /// Creates the schedule for midnight in this zone, with no day checked yet: the first question
+    /// is answered with yes.
     pub(crate) fn new(zone: TimeZone, longest_pause: Duration) -> Self {
         Self { zone, checked: VecDeque::new(), longest_pause }
     }
 
-    /// True once for each local date. The date then counts as checked, whatever becomes of the
-    /// check.
+    /// Returns true once for each local date. The date then counts as checked, whatever becomes of
+    /// the check.
     pub(crate) fn due(&mut self, now: Timestamp) -> bool {
         let date = self.date(now);
         if self.checked.iter().rev().any(|checked| *checked == date) {
@@ -48,16 +48,16 @@ impl Schedule {
         true
     }
 
-    /// How long to wait before asking again: until the date changes, but not longer than the
-    /// longest pause, since timers stand still while a machine sleeps and know nothing of a clock
-    /// that is set.
+    /// Returns how long to wait before asking again: until the date changes, but not longer than
+    /// the longest pause, since timers stand still while a machine sleeps and know nothing of a
+    /// clock that is set.
     pub(crate) fn pause(&self, now: Timestamp) -> Duration {
         let change = self.next_date(now).map(|next| now.duration_until(next));
         let pause = change.and_then(|span| Duration::try_from(span).ok()).unwrap_or(self.longest_pause);
         pause.clamp(SHORTEST_PAUSE, self.longest_pause)
     }
 
-    /// The first moment after `now` that has another local date.
+    /// Returns the first moment after `now` that has another local date.
     fn next_date(&self, now: Timestamp) -> Option<Timestamp> {
         let today = self.date(now);
         let tomorrow = self.zone.to_ambiguous_timestamp(today.tomorrow().ok()?.at(0, 0, 0, 0));
@@ -82,7 +82,7 @@ impl Schedule {
     }
 }
 
-/// The zone of this IANA name, or the system's.
+/// Finds the zone of this IANA name, or the system's.
 pub(crate) fn time_zone(name: Option<&str>) -> Result<TimeZone, Error> {
     let Some(name) = name else {
         return Ok(TimeZone::try_system().unwrap_or_else(|error| {
@@ -121,9 +121,9 @@ mod tests {
     use super::*;
     use crate::licensing::tests::zone;
 
-    /// The local times of the checks within so many hours, by a driver that knows the schedule only
-    /// and wakes in odd intervals, so that it meets the first moment of a day by being told, not by
-    /// chance.
+    /// Returns the local times of the checks within so many hours, by a driver that knows the
+    /// schedule only and wakes in odd intervals, so that it meets the first moment of a day by
+    /// being told, not by chance.
     fn checks(zone: &TimeZone, start: Timestamp, hours: i64) -> Vec<DateTime> {
         let mut schedule = Schedule::new(zone.clone(), Duration::from_secs(37 * 60));
         let mut now = start;

@@ -19,7 +19,7 @@ pub enum LicenseStatus {
 }
 
 impl LicenseStatus {
-    /// The value of the tag `license_status`: `ok`, `warning` or `error`.
+    /// Returns the value of the tag `license_status`: `ok`, `warning` or `error`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -57,13 +57,14 @@ pub struct LicenseState {
 }
 
 impl LicenseState {
-    /// A licence that ends after this many whole days; negative when it is over.
+    /// Creates the state of a licence that ends after this many whole days; negative when it is
+    /// over.
     pub fn new(days_left: i64) -> Self {
         Self { days_left: Some(days_left), ..Self::empty() }
     }
 
-    /// A licence of which nothing can be told but why: the file is missing, the licence server is
-    /// away.
+    /// Creates a licence of which nothing can be told but why: the file is missing, the licence
+    /// server is away.
     pub fn unknown(error: impl Into<String>) -> Self {
         Self::empty().error(error)
     }
@@ -102,7 +103,7 @@ impl LicenseState {
         self
     }
 
-    /// What follows from the messages.
+    /// Returns the status that follows from the messages.
     pub fn status(&self) -> LicenseStatus {
         if !self.errors.is_empty() {
             LicenseStatus::Error
@@ -113,28 +114,28 @@ impl LicenseState {
         }
     }
 
-    /// Whole days until the licence ends, negative when it is over; `None` when the check could not
-    /// tell.
+    /// Returns the whole days until the licence ends, negative when it is over; `None` when the
+    /// check could not tell.
     pub fn days_left(&self) -> Option<i64> {
         self.days_left
     }
 
-    /// The warnings, in the order in which they were added.
+    /// Returns the warnings, in the order in which they were added.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// The errors, in the order in which they were added.
+    /// Returns the errors, in the order in which they were added.
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
 
-    /// The extra tags.
+    /// Returns the extra tags.
     pub fn tags(&self) -> impl Iterator<Item = (&str, &str)> {
         self.tags.iter().map(|(key, value)| (&**key, value.as_str()))
     }
 
-    /// The extra fields.
+    /// Returns the extra fields.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Value<'static>)> {
         self.fields.iter().map(|(key, value)| (&**key, value))
     }
@@ -166,18 +167,18 @@ impl CheckedLicense {
         Self { state, checked_at }
     }
 
-    /// What the check returned, or what stands for it when it failed, panicked or gave no answer in
-    /// time.
+    /// Returns what the check returned, or what stands for it when it failed, panicked or gave no
+    /// answer in time.
     pub fn state(&self) -> &LicenseState {
         &self.state
     }
 
-    /// The same as `state().status()`.
+    /// Returns the status, the same as `state().status()`.
     pub fn status(&self) -> LicenseStatus {
         self.state.status()
     }
 
-    /// When the check began, by the system's clock.
+    /// Returns when the check began, by the system's clock.
     pub fn checked_at(&self) -> SystemTime {
         self.checked_at
     }

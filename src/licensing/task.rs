@@ -60,8 +60,8 @@ impl<C: LicenseCheck> Task<C> {
         }
     }
 
-    /// One check, for all who asked before it began: many requests at once cost one check, not
-    /// many.
+    /// Runs one check for all requests that came before it began: many requests at once cost one
+    /// check, not many.
     async fn check(&mut self, first: Option<Request>) {
         let mut requests = Vec::from_iter(first);
         while let Ok(request) = self.requests.try_recv() {

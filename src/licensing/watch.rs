@@ -44,8 +44,8 @@ impl LicenseWatch {
         Self { shared: Arc::new(Shared { requests, latest, task }) }
     }
 
-    /// The latest result; `None` until the first check is done. Never waits, so that health checks
-    /// and handlers may ask for each request.
+    /// Returns the latest result; `None` until the first check is done. Never waits, so that health
+    /// checks and handlers may ask for each request.
     pub fn latest(&self) -> Option<Arc<CheckedLicense>> {
         self.shared.latest.borrow().clone()
     }
@@ -67,7 +67,7 @@ impl LicenseWatch {
         result.await.map_err(|_| Error::license_watch_ended())
     }
 
-    /// Word of every later change of the result.
+    /// Returns a receiver of every later change of the result.
     pub fn changes(&self) -> LicenseChanges {
         let mut latest = self.shared.latest.clone();
         latest.mark_unchanged();
@@ -107,7 +107,7 @@ impl LicenseChanges {
         self.latest.borrow_and_update().clone()
     }
 
-    /// The latest result, as [`LicenseWatch::latest`].
+    /// Returns the latest result, as [`LicenseWatch::latest`].
     pub fn latest(&self) -> Option<Arc<CheckedLicense>> {
         self.latest.borrow().clone()
     }

@@ -23,7 +23,7 @@ pub(crate) struct Changes {
 }
 
 impl Changes {
-    /// Whether nothing was changed.
+    /// Returns whether nothing was changed.
     pub(crate) fn is_empty(&self) -> bool {
         // Without a branch for each.
         let Self { sanitized, truncated, refused, excess, conflicts, overflowed } = *self;

@@ -43,7 +43,7 @@ impl<'a> Columns<'a> {
         self.measurement
     }
 
-    /// Whether the measurement has this name, which is written without escapes.
+    /// Returns whether the measurement has this name, which is written without escapes.
     pub(crate) fn is_of(&self, name: &str) -> bool {
         unescaped(self.measurement, false) == name.as_bytes()
     }
@@ -74,7 +74,7 @@ impl<'a> Iterator for Columns<'a> {
 }
 
 impl Column<'_> {
-    /// Whether the column has this name, which is written without escapes.
+    /// Returns whether the column has this name, which is written without escapes.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         unescaped(self.key, true) == name.as_bytes()
     }
@@ -109,8 +109,8 @@ pub(crate) fn timestamp(line: &[u8]) -> Option<i64> {
     std::str::from_utf8(line.rsplit(|byte| *byte == b' ').next()?).ok()?.parse().ok()
 }
 
-/// Where a name or a tag's value ends: before an unescaped comma or space, or, unless it is a
-/// measurement, an equals sign.
+/// Returns where a name or a tag's value ends: before an unescaped comma or space, or, unless it is
+/// a measurement, an equals sign.
 fn name_end(text: &[u8], equals: bool) -> usize {
     let ends = |byte: u8| matches!(byte, b',' | b' ') || byte == b'=' && equals;
     let mut at = 0;
@@ -124,7 +124,7 @@ fn name_end(text: &[u8], equals: bool) -> usize {
     at
 }
 
-/// The length and type of a field's value.
+/// Returns the length and type of a field's value.
 fn field(value: &[u8]) -> Option<(usize, ColumnKind)> {
     if let Some(text) = value.strip_prefix(b"\"") {
         let mut at = 0;

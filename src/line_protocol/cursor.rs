@@ -25,7 +25,7 @@ impl<'a> Cursor<'a> {
         Self { arena, rest }
     }
 
-    /// The next entry, as it is written, if its name comes before `name`.
+    /// Returns the next entry, as it is written, if its name comes before `name`.
     #[inline]
     pub(super) fn before(&mut self, name: &[u8]) -> Option<&'a [u8]> {
         if self.has_before(name) { self.next() } else { None }
@@ -36,7 +36,7 @@ impl<'a> Cursor<'a> {
         self.rest.is_empty()
     }
 
-    /// Whether there is an entry that belongs before `name`.
+    /// Returns whether there is an entry that belongs before `name`.
     #[inline]
     pub(super) fn has_before(&self, name: &[u8]) -> bool {
         self.rest.first().is_some_and(|first| precedes(&self.arena[first.start..first.key], name))
@@ -54,7 +54,8 @@ impl<'a> Iterator for Cursor<'a> {
     }
 }
 
-/// Whether a name comes before another. Most differ in their first byte, which costs no call.
+/// Returns whether a name comes before another. Most differ in their first byte, which costs no
+/// call.
 #[inline]
 pub(super) fn precedes(name: &[u8], other: &[u8]) -> bool {
     match (name.first(), other.first()) {

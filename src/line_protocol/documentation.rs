@@ -12,7 +12,7 @@ use crate::{
 
 const DOCUMENT: &str = include_str!("../../docs/schema.md");
 
-/// The text below a heading, to the next heading of its level or above.
+/// Returns the text below a heading, to the next heading of its level or above.
 fn section(heading: &str) -> &'static str {
     let level = heading.bytes().take_while(|byte| *byte == b'#').count();
     let after =
@@ -25,19 +25,19 @@ fn section(heading: &str) -> &'static str {
     after.get(..end).unwrap_or(after)
 }
 
-/// The cells of a section's tables, without heads.
+/// Returns the cells of a section's tables, without heads.
 fn rows(section: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
     let is_content = |cells: &Vec<&str>| !cells[0].starts_with("--") && cells[0] != "kind";
     section.lines().filter(|line| line.starts_with('|')).map(cells).filter(is_content)
 }
 
-/// Everything in backticks.
+/// Returns everything in backticks.
 fn quoted(text: &str) -> BTreeSet<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// A number as the document writes it.
+/// Formats a number as the document writes it.
 fn with_commas(number: i128) -> String {
     let digits = number.unsigned_abs().to_string();
     let groups: Vec<&str> =

@@ -36,7 +36,7 @@ pub(super) struct Room<'a> {
 }
 
 impl Entries {
-    /// Whether a key of a tag is written as it is.
+    /// Returns whether a key of a tag is written as it is.
     pub(super) fn is_plain_key(key: &str) -> bool {
         escape::is_plain_tag(key.as_bytes(), NAME_BYTES)
     }
@@ -140,7 +140,7 @@ impl Entries {
         self.find(true, name).is_ok() || self.find(false, name).is_ok()
     }
 
-    /// The value of a field of this encoded name, as it is written.
+    /// Returns the value of a field of this encoded name, as it is written.
     pub(super) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
         let entry = self.fields[self.find(false, name).ok()?];
         Some(&self.arena[entry.key + 1..entry.end])
@@ -172,8 +172,8 @@ impl Entries {
         Cursor::new(&self.arena, &self.fields)
     }
 
-    /// All tags as a line holds them, a comma before each, if they stand in the arena like that:
-    /// they came first and in order.
+    /// Returns all tags as a line holds them, a comma before each, if they stand in the arena like
+    /// that: they came first and in order.
     #[inline]
     pub(super) fn tags_in_order(&self) -> Option<&[u8]> {
         let mut end = 0;
@@ -234,8 +234,8 @@ impl Entries {
         }
     }
 
-    /// Where an entry is in its list, or belongs. The order is that of encoded names, as InfluxDB
-    /// sorts them.
+    /// Returns where an entry is in its list, or belongs. The order is that of encoded names, as
+    /// InfluxDB sorts them.
     #[inline]
     fn find(&self, is_tag: bool, name: &[u8]) -> Result<usize, usize> {
         let list = if is_tag { &self.tags } else { &self.fields };
@@ -277,7 +277,7 @@ impl Entries {
         self.arena.len()
     }
 
-    /// A value that is no text, or nothing for a number that is none.
+    /// Writes a value that is no text, or nothing for a number that is none.
     #[inline(never)]
     fn number(&mut self, value: &Value<'_>) -> bool {
         let to = &mut self.arena;

@@ -31,7 +31,7 @@ pub(super) fn text(
     }
 }
 
-/// Whether this is the key or the value of a tag that [`text`] writes as it is.
+/// Returns whether this is the key or the value of a tag that [`text`] writes as it is.
 #[inline]
 pub(super) fn is_plain_tag(bytes: &[u8], limit: usize) -> bool {
     !bytes.is_empty() && bytes.len() <= limit && is_plain(bytes, EscapeContext::TagValue)
@@ -91,8 +91,8 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut 
     out.push(b'"');
 }
 
-/// As [`string`], for what is most likely ASCII. Bytes that are no text are replaced: one of them
-/// would make the batch unreadable.
+/// Encodes as [`string`] does, for what is most likely ASCII. Bytes that are no text are replaced:
+/// one of them would make the batch unreadable.
 pub(super) fn string_of_bytes(out: &mut Vec<u8>, bytes: &[u8], limit: usize, changes: &mut Changes) {
     if bytes.len() <= limit && classes(bytes) & (STRING | NOT_ASCII) == 0 {
         out.push(b'"');
@@ -126,14 +126,14 @@ fn rewrite_string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Cha
     changes.sanitized += u32::from(sanitized);
 }
 
-/// What there is among the bytes. Every one is looked up, without an early exit, which compiles to
-/// two instructions a byte: most texts are short and plain.
+/// Classifies the bytes. Every one is looked up, without an early exit, which compiles to two
+/// instructions a byte: most texts are short and plain.
 #[inline]
 fn classes(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)])
 }
 
-/// Whether no byte needs a closer look.
+/// Returns whether no byte needs a closer look.
 #[inline]
 fn is_plain(bytes: &[u8], position: EscapeContext) -> bool {
     let found = classes(bytes);

@@ -47,9 +47,9 @@ impl Extras {
         self.entries.plain_tag(&self.plain_keys[place].text, text, room(limits))
     }
 
-    /// Where a plain key is that is not in its first place, or is new and goes into the first free
-    /// one. None of them ever makes room for another, or two that share a place would cost an
-    /// allocation each time.
+    /// Returns where a plain key is that is not in its first place, or is new and goes into the
+    /// first free one. None of them ever makes room for another, or two that share a place would
+    /// cost an allocation each time.
     #[inline(never)]
     fn look_up(&mut self, key: &'static str, first: usize) -> Option<usize> {
         for place in (first..PLAIN_KEYS).chain(0..first) {
@@ -96,7 +96,7 @@ impl Extras {
         changes
     }
 
-    /// Whether there is nothing to add.
+    /// Returns whether there is nothing to add.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
@@ -109,7 +109,7 @@ impl Extras {
 }
 
 impl Clone for Extras {
-    /// For one point, so without the keys that are kept for the next ones.
+    /// Copies the extras for one point, so without the keys that are kept for the next ones.
     fn clone(&self) -> Self {
         Self { entries: self.entries.clone(), plain_keys: Default::default() }
     }
@@ -137,7 +137,7 @@ mod tests {
     const REFUSED: Changes = Changes { refused: 1, ..OK };
     const EXCESS: Changes = Changes { excess: 1, ..OK };
 
-    /// Tags, a space, fields, as they would stand in a line.
+    /// Returns tags, a space and fields, as a line has them.
     fn text(extras: &Extras) -> String {
         let joined = |entries: Vec<&[u8]>| String::from_utf8(entries.join(&b',')).expect("UTF-8");
         joined(extras.entries.tags().collect()) + " " + &joined(extras.entries.fields().collect())

@@ -27,13 +27,13 @@ impl<'a> Fields<'a> {
         Self { extras, separator: b' ' }
     }
 
-    /// Whether there is no extra field, and a standard one was assigned.
+    /// Returns whether there is no extra field, and a standard one was assigned.
     #[inline(always)]
     pub(super) fn is_plain(&self) -> bool {
         self.separator == b',' && self.extras.is_empty()
     }
 
-    /// The extra fields that come before a standard one, and all of that one but its value.
+    /// Writes the extra fields that come before a standard one, and all of that one but its value.
     #[inline(always)]
     pub(super) fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {
         if !self.extras.is_empty() {
@@ -50,7 +50,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The remaining fields, all behind a standard one, and the timestamp.
+    /// Writes the remaining fields, all behind a standard one, and the timestamp.
     #[inline(always)]
     pub(super) fn end(self, out: &mut Vec<u8>, stamp: i64) {
         for field in self.extras {

@@ -23,7 +23,7 @@ pub(crate) struct Stored {
     pub(crate) time: i64,
 }
 
-/// What is to be stored of a point; `None` where nothing can be.
+/// Computes what is to be stored of a point; `None` where nothing can be.
 pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
     let measurement = match point.measurement() {
         comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
@@ -54,7 +54,7 @@ pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
     (!measurement.is_empty() && !fields.is_empty()).then_some(Stored { measurement, tags, fields, time })
 }
 
-/// What InfluxData's parser reads in a line, which must hold exactly one point.
+/// Parses with InfluxData's parser a line, which must hold exactly one point.
 pub(crate) fn read_by_influxdata(line: &[u8]) -> Stored {
     let text = std::str::from_utf8(line).expect("line protocol is UTF-8");
     let mut lines = parse_lines(text);
@@ -83,7 +83,7 @@ pub(crate) fn read_by_influxdata(line: &[u8]) -> Stored {
     }
 }
 
-/// What our own parser reads in a line.
+/// Parses a line with our own parser.
 pub(crate) fn read_by_us(line: &[u8]) -> Stored {
     let point = parse(line).unwrap_or_else(|| panic!("not read: {}", String::from_utf8_lossy(line)));
     Stored {
@@ -94,7 +94,7 @@ pub(crate) fn read_by_us(line: &[u8]) -> Stored {
     }
 }
 
-/// What holds for the bytes of every line, whatever is in it.
+/// Asserts what holds for the bytes of every line.
 pub(crate) fn assert_one_line(line: &[u8]) {
     assert!(line.len() <= LINE_BYTES, "{} bytes", line.len());
     assert_eq!(line.iter().filter(|byte| **byte == b'\n').count(), 1, "one line break");
@@ -105,7 +105,7 @@ fn reserved(key: &str) -> bool {
     matches!(key, "" | "time" | "_field" | "_measurement" | "__chunk_order")
 }
 
-/// A string without line breaks, of whole characters or what stands for them.
+/// Returns a string without line breaks, of whole characters or what stands for them.
 pub(crate) fn string(text: &str, limit: usize) -> String {
     let mut kept = String::new();
     for character in text.chars() {
@@ -130,7 +130,7 @@ pub(crate) fn cut(text: &str, limit: usize) -> &str {
     &text[..end]
 }
 
-/// A name or tag value without what no server may see.
+/// Returns a name or tag value without forbidden characters.
 pub(crate) fn name(text: &str, is_field: bool) -> String {
     let characters: Vec<char> = text.chars().collect();
     let at = |index: Option<usize>| index.and_then(|index| characters.get(index).copied());

@@ -56,8 +56,8 @@ struct Name<'a> {
     text: String,
 }
 
-/// A name or tag value: all up to an unescaped comma or space, or, but for the measurement, equals
-/// sign.
+/// Parses a name or tag value: all up to an unescaped comma or space, or, but for the measurement,
+/// equals sign.
 fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<Name<'a>> {
     let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == NameKind::Other;
     let bytes = rest.as_bytes();
@@ -127,7 +127,7 @@ fn string<'a>(text: &'a str, rest: &mut &'a str) -> Option<Value<'static>> {
     }
 }
 
-/// Only the digits that we write: no plus sign, no leading zero.
+/// Parses only the digits that we write: no plus sign, no leading zero.
 fn integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = digits == "0" && text == digits

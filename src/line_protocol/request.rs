@@ -87,8 +87,8 @@ pub(crate) struct BodyFields {
 }
 
 impl RequestTemplate {
-    /// Without `request_id`, points have no such field, and `errors` has `execution_time` instead,
-    /// since a point needs one.
+    /// Creates the templates. Without `request_id`, points have no such field, and `errors` has
+    /// `execution_time` instead, since a point needs one.
     pub(crate) fn new(static_tags: &StaticTags, request_id: bool) -> Self {
         Self {
             requests: Segment::new(REQUESTS, static_tags, None, Some(ROUTE)),
@@ -101,8 +101,8 @@ impl RequestTemplate {
         }
     }
 
-    /// The head of all lines with this route; `None` where it has to be changed, which is to be
-    /// counted for each of them.
+    /// Encodes the head of all lines with this route; `None` where it has to be changed, which is
+    /// to be counted for each of them.
     pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
         let mut changes = Changes::default();
         let mut text = self.requests.text().to_vec();
@@ -179,7 +179,7 @@ impl RequestTemplate {
         }
     }
 
-    /// The extra tags, if all belong behind those of the template.
+    /// Returns the extra tags, if all belong behind those of the template.
     #[inline(always)]
     fn tags_behind<'a>(&self, extras: Option<&'a Extras>) -> Option<&'a [u8]> {
         let Some(Extras { entries, .. }) = extras.filter(|extras| !extras.is_empty()) else {
@@ -216,8 +216,8 @@ impl RequestTemplate {
         self.fields(out, request, changes, fields);
     }
 
-    /// Inlined once for requests without extra fields, where all that asks for them is then left
-    /// out.
+    /// Writes the fields. Inlined once for requests without extra fields, where all that asks for
+    /// them is then left out.
     #[inline(always)]
     fn fields(
         &self,
@@ -251,7 +251,7 @@ impl RequestTemplate {
         fields.end(out, request.stamp);
     }
 
-    /// Inlined once without extras, too.
+    /// Writes the line of an error. Inlined once without extras, too.
     #[inline(always)]
     fn error(
         &self,
@@ -284,7 +284,7 @@ impl RequestTemplate {
         fields.end(out, request.stamp);
     }
 
-    /// From the value of `route` to that of `status_code`.
+    /// Writes everything from the value of `route` to that of `status_code`.
     #[inline(always)]
     fn route(
         &self,
@@ -297,7 +297,7 @@ impl RequestTemplate {
         self.status_code.write(out, tags);
     }
 
-    /// The value of `status_code` and the tags that remain.
+    /// Writes the value of `status_code` and the tags that remain.
     #[inline(always)]
     fn status(&self, out: &mut Vec<u8>, request: &RequestLine<'_>, mut tags: Cursor<'_>) {
         number_format::status_code(out, request.status_code);
@@ -312,8 +312,8 @@ impl RequestTemplate {
 }
 
 impl Id<'_> {
-    /// The name and the value in one piece, where no extra field can come before and another field
-    /// has.
+    /// Writes the name and the value in one piece, where no extra field can come before and another
+    /// field has.
     #[inline(always)]
     fn assign_given(out: &mut Vec<u8>, number: u64) {
         const NAME: [u8; REQUEST_ID.len() + 2] = assignment!(REQUEST_ID);

@@ -93,7 +93,7 @@ pub(crate) fn rollup_end(out: &mut Vec<u8>, stamp: i64) {
     super::stamp(out, stamp);
 }
 
-/// Encoded tags one by one. A backslash before a comma is an escape: nothing else ends in one.
+/// Splits encoded tags. A backslash before a comma is an escape: nothing else ends in one.
 fn split(tags: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = tags.iter().enumerate().skip(1);
     let ends = ends.filter(|(at, byte)| **byte == b',' && tags[at - 1] != b'\\').map(|(at, _)| at);
@@ -105,7 +105,7 @@ fn split(tags: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// The key of `,key=value`.
+/// Returns the key of `,key=value`.
 fn key(tag: &[u8]) -> &[u8] {
     let unescaped = |at: &usize| tag[*at] == b'=' && tag[at - 1] != b'\\';
     let end = (1..tag.len()).find(unescaped).unwrap_or(tag.len());

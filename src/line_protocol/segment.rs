@@ -18,7 +18,8 @@ struct Cut {
 }
 
 impl Segment {
-    /// The static tags between two standard ones, and the second one's name, whose value varies.
+    /// Creates a segment from the static tags between two standard ones, and the second one's name,
+    /// whose value varies.
     pub(super) fn new(
         start: &str,
         static_tags: &StaticTags,
@@ -48,7 +49,7 @@ impl Segment {
         &self.text
     }
 
-    /// All of it, and the extra tags that belong in between.
+    /// Writes all of it, and the extra tags that belong in between.
     #[inline(always)]
     pub(super) fn write(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
         if tags.is_empty() || self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {

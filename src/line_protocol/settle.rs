@@ -19,7 +19,8 @@ use crate::{
 };
 
 impl Entries {
-    /// What a field holds with this number added to it; `None` where one of both is no number.
+    /// Returns what a field holds with this number added to it; `None` where one of both is no
+    /// number.
     pub(super) fn sum(&self, key: &str, value: Value<'_>) -> Option<Value<'static>> {
         let mut name = Vec::new();
         escape::text(&mut name, key, EscapeContext::FieldKey, NAME_BYTES, &mut Changes::default());

@@ -24,7 +24,7 @@ pub(super) struct StaticTag {
 }
 
 impl StaticTags {
-    /// The tag `service`, the tag `instance` where there is one, and further ones.
+    /// Encodes the tag `service`, the tag `instance` where there is one, and further ones.
     ///
     /// Left out, with a warning, are further tags with the name of a standard tag or field, a name
     /// reserved by InfluxDB, or beyond 6 KiB together; settings that were checked hold none of
@@ -52,7 +52,7 @@ impl StaticTags {
         tags
     }
 
-    /// The names that handlers could use if these tags did not have them.
+    /// Returns the names that handlers could use if these tags did not have them.
     pub(super) fn further_keys(&self) -> impl Iterator<Item = &[u8]> {
         self.tags.iter().map(StaticTag::key).filter(|key| !is_reserved(key))
     }

@@ -16,7 +16,8 @@ pub(super) struct Bars {
 }
 
 impl Bars {
-    /// From pairs of all and failed. `round` makes the scale end at a number that is easy to read.
+    /// Creates a chart from pairs of all and failed. `round` makes the scale end at a number that
+    /// is easy to read.
     pub(super) fn new(slots: impl ExactSizeIterator<Item = (u64, u64)> + Clone, round: bool) -> Self {
         let most = slots.clone().map(|(all, failed)| all.max(failed)).max().unwrap_or(0);
         let top = if round { round_up(most as f64).ceil() as u64 } else { most };
@@ -31,7 +32,7 @@ impl Bars {
     }
 }
 
-/// The path of a line through the slots that have a value; a slot without one interrupts it.
+/// Draws a line through the slots that have a value; a slot without one interrupts it.
 pub(super) fn line(values: impl Iterator<Item = Option<f64>>, top: f64) -> String {
     let mut path = String::new();
     let mut drawing = false;
@@ -53,7 +54,7 @@ pub(super) fn line(values: impl Iterator<Item = Option<f64>>, top: f64) -> Strin
     path
 }
 
-/// The next of 1, 2, 5, 10, 20, 50, …, also below 1.
+/// Rounds up to the next of 1, 2, 5, 10, 20, 50, …, also below 1.
 pub(super) fn round_up(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return 0.0;

@@ -52,7 +52,8 @@ impl StoredFiles {
     }
 }
 
-/// `points-20260603T101112Z-0000-89abcdef-0.lp`, as the file storage names them.
+/// Returns whether a name is like `points-20260603T101112Z-0000-89abcdef-0.lp`, as the file storage
+/// names them.
 fn is_points_file(name: &str) -> bool {
     let stamp = name.strip_prefix("points-").and_then(|rest| rest.strip_suffix(".lp")?.split_once('-'));
     stamp.is_some_and(|(stamp, _)| fs_ext::is_stamp(stamp))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::stats::{DeliveryState, Stats};
 
-/// `1,234,567`.
+/// Formats a count as `1,234,567`.
 pub(super) fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
@@ -19,7 +19,7 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// Requests a second, with as many digits as tell something.
+/// Formats requests a second, with significant digits only.
 pub(super) fn rate(rate: f64) -> String {
     match rate {
         0.0 => "0".to_owned(),
@@ -30,7 +30,7 @@ pub(super) fn rate(rate: f64) -> String {
     }
 }
 
-/// A share of 0 to 1 as a percentage.
+/// Formats a share of 0 to 1 as a percentage.
 pub(super) fn percent(share: f64) -> String {
     match share * 100.0 {
         0.0 => "0 %".to_owned(),
@@ -42,7 +42,7 @@ pub(super) fn percent(share: f64) -> String {
     }
 }
 
-/// A short time: `850 µs`, `2.1 ms`, `1.4 s`.
+/// Formats a short time: `850 µs`, `2.1 ms`, `1.4 s`.
 pub(super) fn seconds(seconds: f64) -> String {
     let three = |value: f64, unit: &str| match value {
         ..9.95 => format!("{value:.1} {unit}"),
@@ -56,12 +56,12 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// [`seconds`] of something that there may not be.
+/// Formats a value with [`seconds`], or its absence.
 pub(super) fn maybe_seconds(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), seconds)
 }
 
-/// A long time: `45 s`, `9 min 20 s`, `11 h 5 min`, `3 days`.
+/// Formats a long time: `45 s`, `9 min 20 s`, `11 h 5 min`, `3 days`.
 pub(super) fn span(seconds: u64) -> String {
     let two = |large: u64, large_unit: &str, small: u64, small_unit: &str| match small {
         0 => format!("{large} {large_unit}"),
@@ -75,7 +75,7 @@ pub(super) fn span(seconds: u64) -> String {
     }
 }
 
-/// `1.4 MB`.
+/// Formats a size as `1.4 MB`.
 pub(super) fn bytes(bytes: u64) -> String {
     match bytes as f64 {
         ..1e3 => format!("{bytes} B"),
@@ -85,17 +85,17 @@ pub(super) fn bytes(bytes: u64) -> String {
     }
 }
 
-/// `12:03:05`, in UTC.
+/// Formats a time as `12:03:05`, in UTC.
 pub(super) fn time_of_day(seconds: f64) -> String {
     stamp(seconds, "%H:%M:%S")
 }
 
-/// `12:03`, in UTC.
+/// Formats a time as `12:03`, in UTC.
 pub(super) fn hour_and_minute(seconds: u64) -> String {
     stamp(seconds as f64, "%H:%M")
 }
 
-/// `2026-06-03 12:03`, in UTC.
+/// Formats a date as `2026-06-03 12:03`, in UTC.
 pub(super) fn date(seconds: u64) -> String {
     stamp(seconds as f64, "%Y-%m-%d %H:%M")
 }
@@ -125,7 +125,7 @@ impl std::fmt::Display for Level {
     }
 }
 
-/// How delivery is going: a word, and what it means for the points.
+/// Describes how delivery is going: a word, and what it means for the points.
 pub(super) fn delivery(stats: &Stats, now: u64) -> (Level, &'static str, String) {
     let delivery = &stats.delivery;
     let kept = "The points are kept";

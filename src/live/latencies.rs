@@ -27,7 +27,8 @@ impl Latencies {
         }
     }
 
-    /// So many in a hundred took at most this many seconds; `None` where nothing was recorded.
+    /// Returns a percentile: so many in a hundred took at most this many seconds; `None` where
+    /// nothing was recorded.
     pub(super) fn percentile(&self, percent: u64) -> Option<f64> {
         let count: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
         let wanted = (count * percent).div_ceil(100).max(1);

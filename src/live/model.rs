@@ -90,7 +90,7 @@ impl Model {
         }
     }
 
-    /// As `observe`, with a line that an earlier process of this service may have written.
+    /// Observes a line that an earlier process of this service may have written.
     pub(super) fn observe_from_file(&mut self, line: &[u8], now: u64, service: &str) {
         if let Some(line) = self.rollups.as_ref().and_then(|rollups| rollups.read_line(line)) {
             if line.service == service && self.count_key(&line.counted, now, seconds(line.time)) {
@@ -204,7 +204,7 @@ impl Model {
 }
 
 impl Model {
-    /// How many requests of each route run now, where that is known.
+    /// Returns how many requests of each route run now, where that is known.
     pub(super) fn running(&self) -> Option<HashMap<&str, u64>> {
         let rollups = self.rollups.as_ref()?;
         let mut running = HashMap::new();
@@ -225,7 +225,7 @@ fn seconds(nanoseconds: i64) -> u64 {
     u64::try_from(nanoseconds).unwrap_or(0) / 1_000_000_000
 }
 
-/// The beginning of a text: the page needs no more, and memory is bounded.
+/// Cuts a text: the page needs no more, and memory is bounded.
 fn shorten(text: &str) -> &str {
     if text.len() <= TEXT_BYTES {
         return text;

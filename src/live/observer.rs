@@ -80,8 +80,8 @@ impl SharedModel {
     }
 }
 
-/// What has ended belongs to the chart's bar of its time, so somebody has to look while nobody
-/// loads the page, too.
+/// Reads the rollups at intervals. What has ended belongs to the chart's bar of its time, so
+/// somebody has to look while nobody loads the page, too.
 async fn read_rollups(monitor: Monitor, model: Arc<SharedModel>) {
     let mut ticks = interval(ROLLUP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -135,7 +135,7 @@ fn read_history(history: StoredFiles, model: &SharedModel, service: &str) {
     }
 }
 
-/// Where the points go, if they go to files.
+/// Returns where the points go, if they go to files.
 fn file_directory(monitor: &Monitor) -> Option<std::path::PathBuf> {
     let directory = monitor
         .settings(|settings| (settings.storage == Storage::File).then(|| settings.file.directory.clone()))?;

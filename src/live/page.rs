@@ -29,7 +29,7 @@ enum Order {
 }
 
 impl Choice {
-    /// Words that are not ours are passed over.
+    /// Parses a query. Unknown words are ignored.
     pub(super) fn from_query(query: &str) -> Self {
         let mut choice = Self::default();
         for word in query.split('&') {
@@ -147,7 +147,7 @@ impl Page<'_> {
         Choice { order: Choice::from_query(order).order, ..self.choice }.link()
     }
 
-    /// Whether requests that run now are known by route.
+    /// Returns whether requests that run now are known by route.
     fn knows_running(&self) -> bool {
         self.snapshot.observed.rollups
     }

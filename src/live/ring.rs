@@ -13,8 +13,8 @@ impl<T: Default> Ring<T> {
         Self { slots: VecDeque::new() }
     }
 
-    /// The slot of this number, and nothing outside of the bounds any more: neither what is too
-    /// old, nor what a clock that has been set back left in the future.
+    /// Returns the slot of this number, and clears all that is outside of the bounds any more:
+    /// neither what is too old, nor what a clock that has been set back left in the future.
     pub(super) fn at(&mut self, number: u64, oldest: u64, newest: u64) -> &mut T {
         self.forget(oldest, newest);
         // Points come nearly in the order of their times, so the place is at the end or next to it.
@@ -38,7 +38,7 @@ impl<T: Default> Ring<T> {
         }
     }
 
-    /// The slots within these bounds that were written to.
+    /// Returns the slots within these bounds that were written to.
     pub(super) fn range(&self, oldest: u64, newest: u64) -> impl Iterator<Item = (u64, &T)> {
         let slots = self.slots.iter().map(|(number, slot)| (*number, slot));
         slots.filter(move |(number, _)| (oldest..=newest).contains(number))

@@ -53,7 +53,7 @@ struct Totals {
 }
 
 impl RollupReader {
-    /// What was counted before is not told: it is not known when that was.
+    /// Creates the view. What was counted before is not shown: it is not known when that was.
     pub(super) fn new(boundaries: Boundaries, totals: RollupSnapshot) -> Self {
         let mut reader = Self { boundaries, before: HashMap::new(), running: Vec::new() };
         reader.read(totals);

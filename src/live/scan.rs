@@ -91,7 +91,7 @@ pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
     (!failure.route.is_empty()).then_some(Seen::Error(failure))
 }
 
-/// Whether a line is a failed request's.
+/// Returns whether a line is a failed request's.
 pub(super) fn is_error(line: &[u8]) -> bool {
     starts(line, ERRORS)
 }
@@ -100,7 +100,7 @@ fn starts(line: &[u8], measurement: &str) -> bool {
     line.strip_prefix(measurement.as_bytes()).is_some_and(|rest| rest.first() == Some(&b','))
 }
 
-/// The text of a field's value, in a list without a backslash.
+/// Returns the text of a field's value, in a list without a backslash.
 fn field<'a>(mut fields: &'a str, wanted: &str) -> Option<&'a str> {
     loop {
         let (key, rest) = fields.split_once('=')?;

@@ -148,7 +148,7 @@ impl Figures {
         }
     }
 
-    /// The share of the failed ones, 0 to 1.
+    /// Returns the share of the failed ones, 0 to 1.
     pub(super) fn failed_share(&self) -> f64 {
         if self.requests == 0 { 0.0 } else { (self.failed as f64 / self.requests as f64).min(1.0) }
     }

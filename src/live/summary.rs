@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::humanize::{self, Level};
 use crate::stats::Stats;
 
-/// Where the points are, and how their delivery is going.
+/// Describes where the points are, and how their delivery is going.
 pub(super) fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
     let (ledger, delivery) = (&stats.ledger, &stats.delivery);
     let worse = |number: u64, level| if number > 0 { level } else { Level::Unknown };
@@ -81,7 +81,7 @@ pub(super) fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
     facts
 }
 
-/// `buffer_full` as `buffer full`.
+/// Formats a reason: `buffer_full` as `buffer full`.
 fn word(reason: &impl serde::Serialize) -> String {
     let name =
         serde_json::to_value(reason).ok().and_then(|value| value.as_str().map(|name| name.replace('_', " ")));

@@ -24,7 +24,8 @@ impl Shape {
         self.slot * self.slots
     }
 
-    /// The second in which the window begins: it holds whole groups and the one that is running.
+    /// Returns the second in which the window begins: it holds whole groups and the one that is
+    /// running.
     pub(super) fn start(&self, now: u64) -> u64 {
         (now / self.group()).saturating_sub(self.groups - 1) * self.group()
     }
@@ -77,7 +78,7 @@ pub(super) enum Event<'a> {
 }
 
 impl Event<'_> {
-    /// How many requests, and failures.
+    /// Returns how many requests, and failures.
     fn counts(&self) -> (u64, u64) {
         match self {
             Self::Request { .. } => (1, 0),
@@ -110,7 +111,7 @@ impl Tally {
         self.others += other.others;
     }
 
-    /// By word, with what had no room as `other`.
+    /// Returns the counts by word, with what had no room as `other`.
     pub(super) fn to_map(&self) -> BTreeMap<String, u64> {
         let words = self.words.iter().map(|(word, count)| (word.to_string(), *count));
         let mut map: BTreeMap<_, _> = words.collect();
@@ -133,7 +134,7 @@ impl RouteWindow {
         Self { counts: Ring::new(), groups: Ring::new() }
     }
 
-    /// Of an event outside of the window nothing is counted.
+    /// Records an event. Nothing is counted outside of the window.
     pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: Event<'_>) {
         let start = shape.start(now);
         if second < start || second > now + TOLERANCE {
@@ -156,12 +157,12 @@ impl RouteWindow {
         sum
     }
 
-    /// For each slot of the window, from the first to the one that is running.
+    /// Returns the counts of each slot of the window, from the first to the one that is running.
     pub(super) fn counts(&self, shape: &Shape, now: u64) -> Vec<Count> {
         spread(&self.counts, shape, now, Count::default(), |count| *count)
     }
 
-    /// Whether nothing of it lies in the window any more.
+    /// Returns whether all of it has left the window.
     pub(super) fn is_over(&mut self, shape: &Shape, now: u64) -> bool {
         let start = shape.start(now);
         self.counts.forget(start / shape.slot, u64::MAX);
@@ -179,7 +180,7 @@ impl TotalWindow {
         Self(Ring::new())
     }
 
-    /// Whether the event lies within the window.
+    /// Returns whether the event lies within the window.
     pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: Event<'_>) -> bool {
         let start = shape.start(now);
         if second < start || second > now + TOLERANCE {
@@ -190,7 +191,7 @@ impl TotalWindow {
         true
     }
 
-    /// For each slot of the window, from the first to the one that is running.
+    /// Returns the counts of each slot of the window, from the first to the one that is running.
     pub(super) fn slots(&self, shape: &Shape, now: u64) -> Vec<Detail> {
         spread(&self.0, shape, now, Detail::default(), Detail::clone)
     }

@@ -10,20 +10,22 @@ use crate::{
 };
 
 impl<C: LicenseCheck> Licensing<C> {
-    /// Starts the checks and returns at once; the first one runs in the background. The checks record through the monitor
-    /// and do not keep it alive. With a disabled monitor they run all the same and leave no points.
+    /// Starts the checks and returns at once; the first one runs in the background. The checks
+    /// record through the monitor and do not keep it alive. With a disabled monitor they run all
+    /// the same and leave no points.
     ///
     /// # Errors
     ///
-    /// An unknown time zone or no time at all for a check ([`Error::is_setting`]); no tokio runtime with time enabled
-    /// ([`Error::is_runtime`]). A bad licence is no error: ask the watch.
+    /// An unknown time zone or no time at all for a check ([`Error::is_setting`]); no tokio runtime
+    /// with time enabled ([`Error::is_runtime`]). A bad licence is no error: ask the watch.
     pub fn spawn(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
         let (settings, service) =
             monitor.settings(|settings| (settings.licensing.clone(), settings.service.clone()));
         self.spawn_with(&settings, &service, monitor.license_recorder())
     }
 
-    /// As [`spawn`](Self::spawn), and waits until the first check is done: at the longest as long as a check may take.
+    /// Spawns the checks as [`spawn`](Self::spawn) does, and waits until the first check is done:
+    /// at the longest as long as a check may take.
     ///
     /// # Errors
     ///
@@ -40,7 +42,8 @@ impl<C: LicenseCheck> Licensing<C> {
 }
 
 impl Monitor {
-    /// It keeps nothing alive: the flusher must end, and spool what is left, when only licence checks are left to use it.
+    /// Returns a recorder that keeps nothing alive: the flusher must end, and spool what is left,
+    /// when only licence checks are left to use it.
     fn license_recorder(&self) -> Arc<dyn RecordPoint> {
         match &self.inner {
             Some(inner) => Arc::new(WeakRecorder(Arc::downgrade(&inner.recorder))),

@@ -24,13 +24,13 @@ pub struct DataPoint {
 }
 
 impl DataPoint {
-    /// A point of this measurement, without tags, fields and time.
+    /// Creates a point of this measurement, without tags, fields and time.
     pub fn new(measurement: impl Into<String>) -> Self {
         Self { measurement: measurement.into(), tags: Vec::new(), fields: Vec::new(), time: None }
     }
 
-    /// The point with one more tag. A tag of the same name is replaced; a number or boolean becomes
-    /// text. `None` adds none.
+    /// Adds a tag. A tag of the same name is replaced; a number or boolean becomes text. `None`
+    /// adds none.
     #[must_use]
     pub fn with_tag<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
         let value = value.into();
@@ -40,7 +40,7 @@ impl DataPoint {
         self
     }
 
-    /// The point with one more field. A field of the same name is replaced. `None` adds none.
+    /// Adds a field. A field of the same name is replaced. `None` adds none.
     #[must_use]
     pub fn with_field<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
         let value = value.into().into_owned();
@@ -50,30 +50,29 @@ impl DataPoint {
         self
     }
 
-    /// The point at this time, which is stored as it is. Without one, recording gives it a unique
-    /// stamp.
+    /// Sets the time, which is stored as it is. Without one, recording gives it a unique stamp.
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.time = Some(time.into());
         self
     }
 
-    /// The value of a tag.
+    /// Returns the value of a tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
         find(&self.tags, key).map(String::as_str)
     }
 
-    /// The value of a field.
+    /// Returns the value of a field.
     pub fn field(&self, key: &str) -> Option<&Value<'static>> {
         find(&self.fields, key)
     }
 
-    /// All tags, sorted by their names.
+    /// Returns all tags, sorted by their names.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// All fields, sorted by their names.
+    /// Returns all fields, sorted by their names.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'static>)> {
         self.fields.iter().map(|(key, value)| (key.as_str(), value))
     }

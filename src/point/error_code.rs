@@ -35,12 +35,12 @@ enum Code {
 }
 
 impl ErrorCode {
-    /// A code that is a word, without allocation.
+    /// Creates a code that is a word, without allocation.
     pub const fn from_static(code: &'static str) -> Self {
         Self(Code::Text(Cow::Borrowed(code)))
     }
 
-    /// The code as the text of a tag, without allocation.
+    /// Passes the code as the text of a tag to `read`, without allocation.
     pub(crate) fn with_text<R>(&self, read: impl FnOnce(&str) -> R) -> R {
         match &self.0 {
             Code::Number(number) => read(itoa::Buffer::new().format(*number)),

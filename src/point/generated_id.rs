@@ -5,7 +5,7 @@ use std::{
     sync::OnceLock,
 };
 
-/// The text of a given id.
+/// Returns the text of a given id.
 #[inline]
 pub(crate) fn text_of(number: u64) -> [u8; GIVEN_ID_BYTES] {
     static PREFIX: OnceLock<[u8; PREFIX_LENGTH]> = OnceLock::new();
@@ -34,7 +34,7 @@ fn two_digits(number: u32) -> [u8; 2] {
     [tens, ones]
 }
 
-/// All eight digits at once, one in each byte of a word.
+/// Formats all eight digits at once, one in each byte of a word.
 #[inline]
 fn hexadecimal(number: u32) -> [u8; 8] {
     let number = u64::from(number);

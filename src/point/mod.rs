@@ -85,7 +85,7 @@ pub trait Point {
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The nanoseconds since the Unix epoch, negative before it.
+    /// Returns the nanoseconds since the Unix epoch, negative before it.
     pub fn as_nanos(self) -> i64 {
         self.0
     }

@@ -42,7 +42,7 @@ pub(crate) fn seconds(out: &mut Vec<u8>, duration: Duration) {
     }
 }
 
-/// The float that is nearest to a duration in seconds.
+/// Returns the float that is nearest to a duration in seconds.
 pub(crate) fn as_seconds(duration: Duration) -> f64 {
     if duration.as_secs() < PLAIN_BELOW {
         // One correctly rounded division; `as_secs_f64` rounds twice.
@@ -76,8 +76,8 @@ pub(crate) fn timestamp(out: &mut Vec<u8>, stamp: i64) {
     out.extend_from_slice(&digits);
 }
 
-/// The first eleven digits of a timestamp. They stay the same for a tenth of a second, so a thread
-/// keeps the last ones.
+/// Formats the first eleven digits of a timestamp. They stay the same for a tenth of a second, so a
+/// thread keeps the last ones.
 #[inline]
 fn upper_digits(upper: u64) -> [u8; 11] {
     thread_local!(static LAST: Cell<(u64, [u8; 11])> = const { Cell::new((0, [b'0'; 11])) });
@@ -127,9 +127,9 @@ fn three_digits(number: u16) -> [u8; 3] {
     [digit(number / 100), digit(number / 10), digit(number)]
 }
 
-/// All eight digits of a number below a hundred million at once, one in each lane of eight bits,
-/// the first in the lowest: halved into four, two and one digits a lane, with the divisions by 100
-/// and 10 as multiplications, exact for what a lane can hold.
+/// Splits all eight digits of a number below a hundred million at once, one in each lane of eight
+/// bits, the first in the lowest: halved into four, two and one digits a lane, with the divisions
+/// by 100 and 10 as multiplications, exact for what a lane can hold.
 #[inline]
 fn eight_lanes(number: u32) -> u64 {
     let number = u64::from(number);

@@ -61,14 +61,14 @@ struct Request<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
-/// The value of the tag `route`: `METHOD:/resource`, where the resource is a template such as
-/// `/items/{id}`, not a path.
+/// Returns the value of the tag `route`: `METHOD:/resource`, where the resource is a template such
+/// as `/items/{id}`, not a path.
 pub fn route(method: &str, resource: &str) -> String {
     [method, ":", resource].concat()
 }
 
 impl<'a> RequestPoint<'a> {
-    /// A request that took `execution_time`.
+    /// Creates the point of a request that took `execution_time`.
     pub fn new(
         service: impl Into<Cow<'a, str>>,
         method: impl Into<Cow<'a, str>>,
@@ -81,15 +81,14 @@ impl<'a> RequestPoint<'a> {
         Self { request }
     }
 
-    /// The point with the field `request_id`; an empty one is none.
+    /// Sets the field `request_id`; an empty one is left out.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<Cow<'a, str>>) -> Self {
         self.request.request_id = request_id.into();
         self
     }
 
-    /// The point at this time, the start of the request. Without one, recording gives it a unique
-    /// stamp.
+    /// Sets the time, the start of the request. Without one, recording gives it a unique stamp.
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.request.time = Some(time.into());
@@ -104,23 +103,23 @@ impl<'a> RequestPoint<'a> {
         self
     }
 
-    /// The point with an additional field.
+    /// Adds a field.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.fields.push((key.into(), value.into()));
         self
     }
 
-    /// The point in `errors` that belongs to this one: the same request, with the application's own
-    /// code of what went wrong.
+    /// Returns the point in `errors` that belongs to this one: the same request, with the
+    /// application's own code of what went wrong.
     pub fn error(&self, error_code: impl Into<Value<'a>>) -> RequestErrorPoint<'a> {
         RequestErrorPoint { request: self.request.clone(), error_code: error_code.into().into_text() }
     }
 }
 
 impl<'a> RequestErrorPoint<'a> {
-    /// A request that failed with the application's own `error_code`, such as 12012; an empty one
-    /// is the status code.
+    /// Creates the point of a request that failed with the application's own `error_code`, such as
+    /// 12012; an empty one is the status code.
     pub fn new(
         service: impl Into<Cow<'a, str>>,
         method: impl Into<Cow<'a, str>>,
@@ -134,14 +133,14 @@ impl<'a> RequestErrorPoint<'a> {
         }
     }
 
-    /// The point with the field `request_id`; an empty one is none.
+    /// Sets the field `request_id`; an empty one is left out.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<Cow<'a, str>>) -> Self {
         self.request.request_id = request_id.into();
         self
     }
 
-    /// The point at this time, which is to be that of its [`RequestPoint`].
+    /// Sets the time, which is to be that of its [`RequestPoint`].
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.request.time = Some(time.into());
@@ -156,7 +155,7 @@ impl<'a> RequestErrorPoint<'a> {
         self
     }
 
-    /// The point with an additional field.
+    /// Adds a field.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.fields.push((key.into(), value.into()));

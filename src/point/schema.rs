@@ -85,13 +85,13 @@ pub(crate) const RESERVED_BY_REQUESTS: [&str; 10] = [
     RESPONSE_TIME,
 ];
 
-/// Whether InfluxDB keeps the key to itself. The list above, in the form that compiles to the
-/// fewest comparisons.
+/// Returns whether InfluxDB keeps the key to itself. The list above, in the form that compiles to
+/// the fewest comparisons.
 pub(crate) fn is_reserved_by_influxdb(key: &[u8]) -> bool {
     matches!(key, b"time" | b"_field" | b"_measurement" | b"__chunk_order")
 }
 
-/// Whether handlers cannot set the key: both lists above.
+/// Returns whether handlers cannot set the key: both lists above.
 pub(crate) fn is_reserved(key: &[u8]) -> bool {
     let by_requests = matches!(
         key,

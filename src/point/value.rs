@@ -37,7 +37,7 @@ pub(crate) enum FieldType {
 }
 
 impl Value<'_> {
-    /// The text, if it is text.
+    /// Returns the text, if it is text.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -45,7 +45,7 @@ impl Value<'_> {
         }
     }
 
-    /// The number, if it is a float.
+    /// Returns the number, if it is a float.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Float(number) => Some(*number),
@@ -53,7 +53,7 @@ impl Value<'_> {
         }
     }
 
-    /// The number, if it is a signed integer, or an unsigned one that fits into one.
+    /// Returns the number, if it is a signed integer, or an unsigned one that fits into one.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
@@ -62,7 +62,7 @@ impl Value<'_> {
         }
     }
 
-    /// The truth, if it is a boolean.
+    /// Returns the boolean, if it is one.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Boolean(truth) => Some(*truth),
@@ -70,7 +70,7 @@ impl Value<'_> {
         }
     }
 
-    /// What a field is declared as by this value.
+    /// Returns the type that this value declares a field as.
     pub(crate) fn field_type(&self) -> FieldType {
         match self {
             Self::String(_) | Self::None => FieldType::String,
@@ -80,7 +80,7 @@ impl Value<'_> {
         }
     }
 
-    /// The value as a tag holds it: as text.
+    /// Returns the value as a tag holds it: as text.
     pub(crate) fn into_text<'a>(self) -> Cow<'a, str>
     where
         Self: 'a,
@@ -91,7 +91,7 @@ impl Value<'_> {
         }
     }
 
-    /// The same value, borrowing its text from this one.
+    /// Borrows the value, with its text from this one.
     pub(crate) fn borrow(&self) -> Value<'_> {
         match self {
             Self::String(text) => Value::String(Cow::Borrowed(text)),
@@ -103,7 +103,7 @@ impl Value<'_> {
         }
     }
 
-    /// The same value without borrowed parts.
+    /// Returns the same value without borrowed parts.
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Self::String(text) => Value::String(Cow::Owned(text.into_owned())),
@@ -117,8 +117,8 @@ impl Value<'_> {
 }
 
 impl fmt::Display for Value<'_> {
-    /// As a tag of this value reads: text as it is, numbers as line protocol writes them, without
-    /// the type's mark.
+    /// Formats the value as a tag has it: text as it is, numbers as line protocol writes them,
+    /// without the type's mark.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::String(text) => formatter.pad(text),
@@ -137,7 +137,7 @@ impl fmt::Display for Value<'_> {
 }
 
 impl FieldType {
-    /// The word that InfluxDB's own messages use.
+    /// Returns the word that InfluxDB's own messages use.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Float => "float",

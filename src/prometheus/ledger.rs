@@ -45,7 +45,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
     Ok(())
 }
 
-/// A row for each reason, or one without.
+/// Returns a row for each reason, or one without.
 fn counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

@@ -175,7 +175,8 @@ fn with_tags(mut labels: Labels, row: &RollupRow) -> Labels {
     labels
 }
 
-/// A name that is there already gets an underscore: two labels of one name make a scrape fail.
+/// Adds a label. A name that is there already gets an underscore: two labels of one name make a
+/// scrape fail.
 fn add(labels: &mut Labels, name: &str, value: String) {
     let mut name = name.to_owned();
     while labels.iter().any(|(other, _)| *other == name) {

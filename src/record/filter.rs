@@ -26,7 +26,7 @@ struct Pattern {
 }
 
 impl Filter {
-    /// `None` where nothing is filtered.
+    /// Creates the filter; `None` where nothing is filtered.
     pub(crate) fn new(settings: &FilterSettings) -> Option<Self> {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
         (!settings.ignore.is_empty() || !settings.allow.is_empty()).then(|| Self {
@@ -77,8 +77,8 @@ impl Filter {
 }
 
 impl Pattern {
-    /// `METHOD:/template`, or `/template` for every method. Templates may hold colons themselves.
-    /// With a `*` at the end it stands for every template that begins so.
+    /// Parses `METHOD:/template`, or `/template` for every method. Templates may hold colons
+    /// themselves. With a `*` at the end it stands for every template that begins so.
     fn new(text: &str) -> Self {
         let (method, resource) = match text.split_once(':') {
             Some((method, resource)) if !method.contains('/') => (Some(method.to_owned()), resource),

@@ -28,7 +28,8 @@ impl KeepRule {
         }
     }
 
-    /// `asked`: whether a handler or the classifier wants this request to be kept.
+    /// Returns whether a request is kept. `asked`: whether a handler or the classifier wants this
+    /// request to be kept.
     #[inline]
     pub(crate) fn keeps(self, failed: bool, execution_time: Duration, asked: bool) -> bool {
         match self {
@@ -40,7 +41,7 @@ impl KeepRule {
         }
     }
 
-    /// Whether no point is made at all.
+    /// Returns whether no point is recorded at all.
     pub(crate) fn is_never(self) -> bool {
         matches!(self, Self::Never)
     }

@@ -38,7 +38,7 @@ impl RequestCounter {
         Self { rollup, tags: RollupTagNames::new(&settings.rollup.tags) }
     }
 
-    /// Whether the extras of a request have a part in what it is counted by.
+    /// Returns whether the extras of a request have a part in what it is counted by.
     #[inline]
     pub(crate) fn needs_tags(&self) -> bool {
         !self.tags.is_empty()

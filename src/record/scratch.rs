@@ -4,8 +4,8 @@ use std::cell::Cell;
 
 thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
-/// The thread's own space to encode in, empty. Taken rather than borrowed: a log event while encoding may itself be handled in a
-/// monitored service.
+/// Takes the thread's own scratch space, empty. Taken rather than borrowed: a log event while
+/// encoding may itself be handled in a monitored service.
 #[inline]
 pub(super) fn take_scratch() -> Vec<u8> {
     let mut lines = SCRATCH.try_with(Cell::take).unwrap_or_default();

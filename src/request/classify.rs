@@ -20,11 +20,13 @@ pub enum Ending {
     ServiceError,
     /// The inner service panicked.
     Panic,
-    /// The future was dropped before it was ready: the client has gone, or a layer outside (a timeout) has answered.
+    /// The future was dropped before it was ready: the client has gone, or a layer outside (a
+    /// timeout) has answered.
     Cancelled,
 }
 
-/// How the body of a response ended; known only with [`track_body`](crate::MonitoringLayer::track_body).
+/// How the body of a response ended; known only with
+/// [`track_body`](crate::MonitoringLayer::track_body).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyEnding {
@@ -68,24 +70,27 @@ impl<'a> Outcome<'a> {
         Self { ending, response: None, method, route }
     }
 
-    /// Returns the method of the request as the tag `route` has it: `OTHER` for one that is not of the standards.
+    /// Returns the method of the request as the tag `route` has it: `OTHER` for one that is not of
+    /// the standards.
     pub fn method(&self) -> &'static str {
         self.method
     }
 
-    /// Returns the route of the request as it was known at the layer, without the method, such as `/items/{id}`. `None`
-    /// without one. What is known only further inside, below `nest_service`, is not seen here.
+    /// Returns the route of the request as it was known at the layer, without the method, such as
+    /// `/items/{id}`. `None` without one. What is known only further inside, below `nest_service`,
+    /// is not seen here.
     pub fn route(&self) -> Option<&'a str> {
         (!self.route.is_unmatched()).then(|| self.route.as_str())
     }
 
-    /// How the request left the layer.
+    /// Returns how the request left the layer.
     pub fn ending(&self) -> Ending {
         self.ending
     }
 
-    /// The status of the response, or the one that stands for the ending: 500 for [`Ending::ServiceError`] and
-    /// [`Ending::Panic`], 499 for [`Ending::Cancelled`], as proxies log a client that has gone.
+    /// Returns the status of the response, or the one that represents the ending: 500 for
+    /// [`Ending::ServiceError`] and [`Ending::Panic`], 499 for [`Ending::Cancelled`], as proxies
+    /// log a client that has gone.
     pub fn status(&self) -> StatusCode {
         match (&self.response, self.ending) {
             (Some(response), _) => response.status,
@@ -94,12 +99,12 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// The headers of the response, if there is one.
+    /// Returns the headers of the response, if there is one.
     pub fn headers(&self) -> Option<&'a HeaderMap> {
         self.response.as_ref().map(|response| response.headers)
     }
 
-    /// The extensions of the response, if there is one.
+    /// Returns the extensions of the response, if there is one.
     pub fn extensions(&self) -> Option<&'a Extensions> {
         self.response.as_ref().map(|response| response.extensions)
     }
@@ -113,12 +118,12 @@ pub struct BodyOutcome<'a> {
 }
 
 impl<'a> BodyOutcome<'a> {
-    /// How the body ended.
+    /// Returns how the body ended.
     pub fn ending(&self) -> BodyEnding {
         self.ending
     }
 
-    /// The trailers, if some came.
+    /// Returns the trailers, if there are any.
     pub fn trailers(&self) -> Option<&'a HeaderMap> {
         self.trailers
     }
@@ -132,8 +137,9 @@ pub struct Classification {
     pub status: StatusCode,
     /// Whether the request gets a point in `errors` as well.
     pub failed: bool,
-    /// Value of the tag `error_code`, if the classifier knows one. The application's own [`ErrorCode`], in the extensions of
-    /// the response or in [`MonitoringData`](crate::MonitoringData), wins. With neither it is the status code as text.
+    /// Value of the tag `error_code`, if the classifier knows one. The application's own
+    /// [`ErrorCode`], in the extensions of the response or in
+    /// [`MonitoringData`](crate::MonitoringData), wins. With neither it is the status code as text.
     pub error_code: Option<ErrorCode>,
     /// Whether the request keeps a point of its own, whatever
     /// [`requests.keep`](crate::settings::RequestSettings::keep) says. Defaults to false.
@@ -141,12 +147,12 @@ pub struct Classification {
 }
 
 impl Classification {
-    /// A request that did not fail.
+    /// Creates the verdict for a request that did not fail.
     pub fn success(status: StatusCode) -> Self {
         Self { status, failed: false, error_code: None, keep: false }
     }
 
-    /// A request that failed.
+    /// Creates the verdict for a request that failed.
     pub fn failure(status: StatusCode, error_code: Option<ErrorCode>) -> Self {
         Self { status, failed: true, error_code, keep: false }
     }
@@ -155,7 +161,8 @@ impl Classification {
 /// Decides which requests failed, with which status and error code. Replace it on the layer with
 /// [`classifier`](crate::MonitoringLayer::classifier).
 ///
-/// Implemented for functions from [`Outcome`] to [`Classification`]. It runs on the request's path: keep it short.
+/// Implemented for functions from [`Outcome`] to [`Classification`]. It runs on the request's path:
+/// keep it short.
 ///
 /// # Cardinality
 ///
@@ -176,10 +183,11 @@ pub trait Classifier: Send + Sync + 'static {
     /// Judges the head of the response, or its absence.
     fn classify(&self, outcome: &Outcome<'_>) -> Classification;
 
-    /// Judges again when the body has ended; only with body tracking. `head` is what [`classify`](Self::classify) said.
+    /// Judges again when the body has ended; only with body tracking. `head` is what
+    /// [`classify`](Self::classify) said.
     ///
-    /// By default a body that fails makes the request fail, with the error code `body_error`; one that is dropped does not,
-    /// since leaving is how a client ends a stream.
+    /// By default a body that fails makes the request fail, with the error code `body_error`; one
+    /// that is dropped does not, since leaving is how a client ends a stream.
     fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
         match body.ending {
             BodyEnding::Error => fail_by_body(head),
@@ -197,8 +205,8 @@ where
     }
 }
 
-/// The default: a status of 400 or above fails, and so does every ending without a response. The error code of the latter is
-/// `service_error`, `panic` or `cancelled`.
+/// The default: a status of 400 or above fails, and so does every ending without a response. The
+/// error code of the latter is `service_error`, `panic` or `cancelled`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusClassifier;
 
@@ -217,8 +225,9 @@ impl Classifier for StatusClassifier {
     }
 }
 
-/// For gRPC: `grpc-status` decides, from the head of a response without a body, or from the trailers, which are only seen
-/// with [`track_body`](crate::MonitoringLayer::track_body). A status other than 0 fails, and is the error code.
+/// For gRPC: `grpc-status` decides, from the head of a response without a body, or from the
+/// trailers, which are only seen with [`track_body`](crate::MonitoringLayer::track_body). A status
+/// other than 0 fails, and is the error code.
 ///
 /// gRPC answers with HTTP status 200 whatever happens, so `status_code` says little here.
 #[derive(Clone, Copy, Debug, Default)]
@@ -242,7 +251,8 @@ impl Classifier for GrpcClassifier {
 
 fn by_grpc_status(head: Classification, headers: Option<&HeaderMap>) -> Classification {
     let Some(status) = headers.and_then(|headers| headers.get("grpc-status")) else { return head };
-    // Codes are 0 to 16; anything else in the header is the peer's own invention and must not become a tag as it is.
+    // Codes are 0 to 16; anything else in the header is the peer's own invention and must not
+    // become a tag as it is.
     match status.to_str().ok().and_then(|text| text.parse::<u8>().ok()) {
         Some(0) => head,
         Some(code @ 1..=16) => Classification::failure(head.status, Some(code.into())),
@@ -262,7 +272,7 @@ impl fmt::Display for BodyEnding {
 }
 
 impl BodyEnding {
-    /// The value of the field that tells of it.
+    /// Returns the value of its field.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => BODY_COMPLETE,
@@ -279,7 +289,8 @@ const CANCELLED: ErrorCode = ErrorCode::from_static("cancelled");
 const BODY_ERROR: ErrorCode = ErrorCode::from_static("body_error");
 const UNKNOWN_GRPC_STATUS: ErrorCode = ErrorCode::from_static("unknown_grpc_status");
 
-/// What nginx logs when the client closed the connection; registered nowhere, known everywhere.
+/// Returns the status that nginx logs when the client closed the connection; registered nowhere,
+/// known everywhere.
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }

@@ -22,8 +22,9 @@ use crate::{
 /// A long connection: records one point in `connections` when it is dropped.
 ///
 /// Made by [`MonitoringData::connection`] in a handler, or by
-/// [`Monitor::connection`](crate::Monitor::connection) elsewhere. Move it into the task that serves the connection. Until
-/// it is dropped, it counts as open in [`Stats::connections`](crate::stats::Stats::connections).
+/// [`Monitor::connection`](crate::Monitor::connection) elsewhere. Move it into the task that serves
+/// the connection. Until it is dropped, it counts as open in
+/// [`Stats::connections`](crate::stats::Stats::connections).
 ///
 /// ```
 /// use tower_influx::{Connection, MonitoringData};
@@ -77,8 +78,9 @@ impl Connection {
         Self { open }
     }
 
-    /// Adds to a counter of this connection, such as `messages_in`, which becomes an integer field of its point. Sums
-    /// saturate. At most 64 counters; further ones are left out and counted as excess extras.
+    /// Adds to a counter of this connection, such as `messages_in`, which becomes an integer field
+    /// of its point. Sums saturate. At most 64 counters; further ones are left out and counted as
+    /// excess extras.
     pub fn add(&self, key: &'static str, count: i64) {
         let Some(open) = &self.open else { return };
         let mut sums = open.sums.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,8 +91,8 @@ impl Connection {
         *sum = sum.saturating_add(count);
     }
 
-    /// Ends the connection and says how, one of few words such as `client_left`: the tag `end` of its point. A guard
-    /// that is only dropped has `dropped`.
+    /// Ends the connection and says how, one of few words such as `client_left`: the tag `end` of
+    /// its point. A guard that is only dropped has `dropped`.
     pub fn end(mut self, how: &'static str) {
         if let Some(open) = &mut self.open {
             open.end = how;
@@ -104,10 +106,11 @@ impl Connection {
 }
 
 impl MonitoringData {
-    /// Opens a connection of this kind, from the handler that accepts it. Its point carries the request's id.
+    /// Opens a connection of this kind, from the handler that accepts it. Its point carries the
+    /// request's id.
     ///
-    /// Call it in the handler, not in the task that serves the connection: outside of a monitored request nothing is
-    /// recorded, which is counted and warned of once.
+    /// Call it in the handler, not in the task that serves the connection: outside of a monitored
+    /// request nothing is recorded, which is counted and warned of once.
     ///
     /// # Cardinality
     ///

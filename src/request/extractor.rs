@@ -35,7 +35,7 @@ impl<S: Sync> OptionalFromRequestParts<S> for MonitoringData {
     }
 }
 
-/// The data of the request, which learns its route here if more is known of it than at the layer.
+/// Finds the data of the request, and refines its route if more is known here than at the layer.
 #[inline]
 fn find(parts: &Parts) -> Option<MonitoringData> {
     let route = parts.extensions.get::<MatchedPath>();
@@ -54,7 +54,8 @@ fn find(parts: &Parts) -> Option<MonitoringData> {
     })
 }
 
-/// Unless the handler is another request's, which the current one's handler has made.
+/// Refines the route, unless the handler belongs to another request, which the current handler has
+/// made.
 #[inline(never)]
 fn refine(current: &mut Current, path: &MatchedPath, parts: &Parts) {
     if current.identity.is_of(&parts.uri, &parts.headers, &parts.extensions) {
@@ -77,8 +78,8 @@ impl IntoResponseParts for ErrorCode {
 }
 
 impl IntoResponse for ErrorCode {
-    /// An empty response with status 500: a code on its own is a failure. With another status it is a part of a response,
-    /// such as `(StatusCode::NOT_FOUND, code)`.
+    /// Converts to an empty response with status 500: a code on its own is a failure. With another
+    /// status it is a part of a response, such as `(StatusCode::NOT_FOUND, code)`.
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self);
@@ -95,7 +96,7 @@ impl IntoResponseParts for MonitoringData {
     }
 }
 
-/// Data that goes nowhere, since no monitored request is there.
+/// Creates data that goes nowhere, since there is no monitored request.
 #[cold]
 fn detached() -> MonitoringData {
     misplaced::count_detached();

@@ -12,12 +12,13 @@ use pin_project_lite::pin_project;
 use super::{body::ResponseBody, classify::Ending, exchange::Exchange};
 
 pin_project! {
-    /// The future of a [`MonitoringService`](crate::MonitoringService). Dropped before it is ready, it records the request as
-    /// cancelled.
+    /// The future of a [`MonitoringService`](crate::MonitoringService). Dropped before it is ready,
+    /// it records the request as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
-        // Before the exchange: dropped while pending, the handler's own timers must stop before the points are written.
+        // Before the exchange: dropped while pending, the handler's own timers must stop before the
+        // points are written.
         #[pin]
         inner: F,
         exchange: Option<Exchange>,
@@ -42,7 +43,8 @@ where
         let this = self.project();
         let Some(exchange) = this.exchange else { return this.inner.poll(context) };
         let entered = exchange.enter();
-        // Looked at where it is: a response is 128 bytes, each move of which would cost 20 instructions.
+        // Looked at where it is: a response is 128 bytes, each move of which would cost 20
+        // instructions.
         let mut polled = this.inner.poll(context);
         entered.leave();
         match &mut polled {
@@ -59,8 +61,8 @@ where
 }
 
 pin_project! {
-    /// The future of a [`TrackBodyService`](crate::TrackBodyService). Dropped before it is ready, it records the request as
-    /// cancelled.
+    /// The future of a [`TrackBodyService`](crate::TrackBodyService). Dropped before it is ready,
+    /// it records the request as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackBodyFuture<F> {
@@ -102,7 +104,8 @@ where
                     let judged = exchange.judge(&mut response)?;
                     Some((exchange, judged))
                 });
-                // The server sends no body with these, whatever the body says, and may drop it without asking.
+                // The server sends no body with these, whatever the body says, and may drop it
+                // without asking.
                 let bodiless = *this.head_only
                     || response.status().is_informational()
                     || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

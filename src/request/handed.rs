@@ -1,4 +1,5 @@
-//! What the layer's option `insert_data` puts into a request, for layers and handlers in other tasks.
+//! What the layer's option `insert_data` puts into a request, for layers and handlers in other
+//! tasks.
 
 use std::sync::Arc;
 
@@ -7,8 +8,8 @@ use http::Request;
 use super::{current::Current, data::RequestData, identity::Identity, route::Route};
 use crate::{record::recorder::Recorder, request::MonitoringData};
 
-/// Says in the request's own extensions which monitors record it already, where another task finds it and the thread's current
-/// exchange is none or another one.
+/// Says in the request's own extensions which monitors record it already, where another task finds
+/// it and the thread's current exchange is none or another one.
 #[derive(Clone)]
 pub(crate) struct Handed {
     slot: Arc<RequestData>,
@@ -18,7 +19,8 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
-    /// Puts the request's data into its extensions, where a task that is spawned further inside will find it.
+    /// Puts the request's data into its extensions, where a task that is spawned further inside
+    /// will find it.
     #[inline(never)]
     pub(crate) fn insert<B>(current: &mut Current, request: &mut Request<B>, recorder: &Recorder) {
         let slot = current.slot();
@@ -30,7 +32,8 @@ impl Handed {
         extensions.insert(MonitoringData { slot });
     }
 
-    /// Whether a layer of this monitor further outside has this very request. It then learns the route that is known here.
+    /// Refines the route of this request where an outer layer of this monitor has it, and returns
+    /// whether one has.
     #[inline(never)]
     pub(crate) fn refine<B>(request: &Request<B>, recorder: &Recorder, route: &Route) -> bool {
         let Some(handed) = request

@@ -1,4 +1,5 @@
-//! Which request is which: whether an inner layer sees the request that an outer one has, or another one made meanwhile.
+//! Which request is which: whether an inner layer sees the request that an outer one has, or
+//! another one made meanwhile.
 
 #[cfg(feature = "axum")]
 use axum::extract::MatchedPath;
@@ -6,13 +7,16 @@ use http::{Extensions, HeaderMap, Request, Uri, uri::PathAndQuery};
 
 /// Tells a request from another one that its handler makes.
 ///
-/// A request moves through layers with one text of its path, at one address. A request that a handler makes has a text of its
-/// own, even where both read alike. Only the address is noted: to hold the text would cost an allocation. So a text that is put
-/// where that of a dropped request was is told from it by its length and its end.
+/// A request moves through layers with one text of its path, at one address. A request that a
+/// handler makes has a text of its own, even where both read alike. Only the address is noted: to
+/// hold the text would cost an allocation. So a text that is put where that of a dropped request
+/// was is told from it by its length and its end.
 ///
-/// All requests of `/` may share one constant. They are told apart by their first header, which has an address, too.
+/// All requests of `/` may share one constant. They are told apart by their first header, which has
+/// an address, too.
 ///
-/// It is a part of what moves to the thread and back for each poll, so each of its parts is as short as can be.
+/// It is a part of what moves to the thread and back for each poll, so each of its parts is as
+/// short as can be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Where the text is, or the first header.
@@ -20,13 +24,15 @@ pub(crate) struct Identity {
     /// The last bytes of the text.
     tail: u32,
     length: u16,
-    /// Where the authority is, 0 for none: a request that is sent on to another host may have the same path.
+    /// Where the authority is, 0 for none: a request that is sent on to another host may have the
+    /// same path.
     authority: u16,
     route: u32,
 }
 
 impl Identity {
-    /// The identity of a request with a matched route at this address. See [`Route::address`](super::route::Route::address).
+    /// Returns the identity of a request with a matched route at this address. See
+    /// [`Route::address`](super::route::Route::address).
     #[inline]
     pub(crate) fn of<B>(request: &Request<B>, route: usize) -> Self {
         Self::at(request.uri(), request.headers(), route)
@@ -46,23 +52,26 @@ impl Identity {
         }
     }
 
-    /// Whether the matched route at this address is the one that was known when the exchange began.
+    /// Returns whether the matched route at this address is the one that was known when the
+    /// exchange began.
     #[inline]
     pub(crate) fn has_route(self, address: usize) -> bool {
         self.route == address as u32
     }
 
-    /// Whether these are parts of the same request, further inside.
+    /// Returns whether these are parts of the same request, further inside.
     #[inline(never)]
     pub(crate) fn is_of(self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> bool {
         let inner = Self { route: self.route, ..Self::at(uri, headers, 0) };
         self == inner || inner.authority == self.authority && self.is_nested(inner, uri, extensions)
     }
 
-    /// Whether the path is that of this request without the prefix of a nesting router, which makes a new text.
+    /// Returns whether the path is that of this request without the prefix of a nesting router,
+    /// which makes a new text.
     ///
-    /// The matched path still has the prefix, so the path does not fit it. Below `nest` it is the very one that the outer layer
-    /// has; below `nest_service` the outer layer has none, and the inner one may have none either.
+    /// The matched path still has the prefix, so the path does not fit it. Below `nest` it is the
+    /// very one that the outer layer has; below `nest_service` the outer layer has none, and the
+    /// inner one may have none either.
     fn is_nested(self, inner: Self, uri: &Uri, extensions: &Extensions) -> bool {
         #[cfg(feature = "axum")]
         {
@@ -91,7 +100,7 @@ impl Identity {
     }
 }
 
-/// The last four bytes as a number, or all if there are fewer.
+/// Reads the last four bytes as a number, or all if there are fewer.
 #[inline]
 fn tail(text: &[u8]) -> u32 {
     match text.last_chunk() {
@@ -105,7 +114,7 @@ fn first_value(headers: &HeaderMap) -> usize {
     headers.values().next().map_or(0, |value| value.as_bytes().as_ptr().addr())
 }
 
-/// Whether a path is one that axum matches with this template.
+/// Returns whether a path is one that axum matches with this template.
 #[cfg(feature = "axum")]
 fn fits(template: &str, path: &str) -> bool {
     let mut segments = path.split('/');

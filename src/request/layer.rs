@@ -18,19 +18,21 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// Records every request that reaches it, however it ends: with a response, an error, a panic, or not at all.
+/// Records every request that reaches it, however it ends: with a response, an error, a panic, or
+/// not at all.
 ///
-/// Made by [`Monitor::layer`](crate::Monitor::layer). In axum add it last with `Router::layer`, so that it is around every
-/// route; routes and fallbacks that are added after it are not seen.
+/// Made by [`Monitor::layer`](crate::Monitor::layer). In axum add it last with `Router::layer`, so
+/// that it is around every route; routes and fallbacks that are added after it are not seen.
 ///
-/// Two layers of one monitor around one request make one point: the inner one only tells the better route, and its classifier
-/// and body tracking have no effect. Two layers of different monitors make a point each. A request that a handler makes in
-/// process is another one, with a point of its own: see [requests](crate::docs::requests).
+/// Two layers of one monitor around one request make one point: the inner one only tells the better
+/// route, and its classifier and body tracking have no effect. Two layers of different monitors
+/// make a point each. A request that a handler makes in process is another one, with a point of its
+/// own: see [requests](crate::docs::requests).
 ///
 /// # Cost
 ///
-/// Cloning it and adding it to a service copy a pointer, and its options once for each shard of threads that clones it. See [performance](crate::docs::performance) for what a request
-/// pays.
+/// Cloning it and adding it to a service copy a pointer, and its options once for each shard of
+/// threads that clones it. See [performance](crate::docs::performance) for what a request pays.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MonitoringLayer {
@@ -45,20 +47,23 @@ impl MonitoringLayer {
         Self { config: ShardedArc::new(LayerConfig::new(recorder)) }
     }
 
-    /// Replaces the rule that says which requests failed, with which status and error code. Defaults to
-    /// [`StatusClassifier`](crate::classify::StatusClassifier), which also judges where the classifier panics.
+    /// Replaces the rule that says which requests failed, with which status and error code.
+    /// Defaults to [`StatusClassifier`](crate::classify::StatusClassifier), which also judges where
+    /// the classifier panics.
     pub fn classifier(self, classifier: impl Classifier) -> Self {
         self.with(|config| config.classifier = Some(Arc::new(classifier)))
     }
 
-    /// Names the route of requests: in a service without axum, around a whole router, below `nest_service`, or on the client
-    /// side of a proxy. The name that the function returns wins over axum's matched path. With `None`, or a panic, the route is
-    /// the matched path, or the constant of requests without a route.
+    /// Names the route of requests: in a service without axum, around a whole router, below
+    /// `nest_service`, or on the client side of a proxy. The name that the function returns wins
+    /// over axum's matched path. With `None`, or a panic, the route is the matched path, or the
+    /// constant of requests without a route.
     ///
     /// # Cardinality
     ///
-    /// The name becomes a tag. Return templates such as `/items/{id}`, never a path as the client wrote it. Distinct names
-    /// are capped as the values of extra tags are, with the same overflow value.
+    /// The name becomes a tag. Return templates such as `/items/{id}`, never a path as the client
+    /// wrote it. Distinct names are capped as the values of extra tags are, with the same overflow
+    /// value.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -75,32 +80,36 @@ impl MonitoringLayer {
         self.with(|config| config.route = Some(Arc::new(function)))
     }
 
-    /// The header that a request brings its id in. Defaults to `x-request-id`. Of layers of different monitors around one
-    /// request, only the outermost one's is read: their points carry one id.
+    /// Sets the header that a request brings its id in. Defaults to `x-request-id`. Of layers of
+    /// different monitors around one request, only the outermost one's is read: their points carry
+    /// one id.
     pub fn request_id_header(self, name: HeaderName) -> Self {
         self.with(|config| config.request_id_header = name)
     }
 
-    /// Whether the response carries the request's id, in the same header, unless it has one already. Defaults to false.
-    /// Costs an allocation where the id was given by the layer.
+    /// Sets whether the response carries the request's id, in the same header, unless it has one
+    /// already. Defaults to false. Costs an allocation where the id was given by the layer.
     pub fn propagate_request_id(self, propagate: bool) -> Self {
         self.with(|config| config.propagate_request_id = propagate)
     }
 
-    /// Whether [`MonitoringData`](crate::MonitoringData) is put into the extensions of every request. Defaults to false.
+    /// Sets whether [`MonitoringData`](crate::MonitoringData) is put into the extensions of every
+    /// request. Defaults to false.
     ///
-    /// Only needed where a middleware between this layer and the handler moves the request to another task, with
-    /// `tokio::spawn` or tower's `Buffer`: the extractor and an inner layer of the same monitor find nothing there
-    /// otherwise. Costs three or four allocations a request.
+    /// Only needed where a middleware between this layer and the handler moves the request to
+    /// another task, with `tokio::spawn` or tower's `Buffer`: the extractor and an inner layer of
+    /// the same monitor find nothing there otherwise. Costs three or four allocations a request.
     pub fn insert_data(self, insert: bool) -> Self {
         self.with(|config| config.insert_data = insert)
     }
 
-    /// Calls a function with the head of each request, before the inner service sees it. What it adds to the
-    /// [`MonitoringData`](crate::MonitoringData) is in the request's points, as if a handler had added it.
+    /// Calls a function with the head of each request, before the inner service sees it. What it
+    /// adds to the [`MonitoringData`](crate::MonitoringData) is in the request's points, as if a
+    /// handler had added it.
     ///
-    /// It runs on the request's path: keep it short. A panic costs what it would have added, and counts as
-    /// [`callback_panics`](crate::stats::RecorderStats::callback_panics). A second call replaces the function.
+    /// It runs on the request's path: keep it short. A panic costs what it would have added, and
+    /// counts as [`callback_panics`](crate::stats::RecorderStats::callback_panics). A second call
+    /// replaces the function.
     ///
     /// # Cardinality
     ///
@@ -135,16 +144,17 @@ impl MonitoringLayer {
         self.with_extras(|extras| extras.on_response = Some(Arc::new(function)))
     }
 
-    /// Whether the points get the field `trace_id`, 32 hexadecimal digits, from the request's header `traceparent` (W3C Trace
-    /// Context). Defaults to false. A header that is not valid counts as
-    /// [`invalid_traces`](crate::stats::RecorderStats::invalid_traces), and its request gets no such field.
+    /// Sets whether the points get the field `trace_id`, 32 hexadecimal digits, from the request's
+    /// header `traceparent` (W3C Trace Context). Defaults to false. A header that is not valid
+    /// counts as [`invalid_traces`](crate::stats::RecorderStats::invalid_traces), and its request
+    /// gets no such field.
     pub fn trace_id(self, from_header: bool) -> Self {
         let source = if from_header { TraceIdSource::Header } else { TraceIdSource::None };
         self.with_extras(|extras| extras.trace_id = source)
     }
 
-    /// Takes the field `trace_id` from a function, such as one that asks OpenTelemetry for the current span. With `None` or 0
-    /// there is no such field.
+    /// Takes the field `trace_id` from a function, such as one that asks OpenTelemetry for the
+    /// current span. With `None` or 0 there is no such field.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -158,14 +168,15 @@ impl MonitoringLayer {
         self.with_extras(|extras| extras.trace_id = TraceIdSource::Function(Arc::new(function)))
     }
 
-    /// Whether the points get the fields `request_bytes` and `response_bytes`: the sizes of the bodies as `content-length`
-    /// promises them, where it does. Defaults to false.
+    /// Sets whether the points get the fields `request_bytes` and `response_bytes`: the sizes of
+    /// the bodies as `content-length` promises them, where it does. Defaults to false.
     pub fn sizes(self, sizes: bool) -> Self {
         self.with_extras(|extras| extras.sizes = sizes)
     }
 
-    /// Waits for the end of the response's body, and adds fields for the time to its last byte, for the bytes sent and for
-    /// how it ended. The points are then written at that end; `execution_time` keeps its meaning, the time to the head.
+    /// Waits for the end of the response's body, and adds fields for the time to its last byte, for
+    /// the bytes sent and for how it ended. The points are then written at that end;
+    /// `execution_time` keeps its meaning, the time to the head.
     ///
     /// The response's body becomes a [`ResponseBody`](crate::ResponseBody).
     pub fn track_body(self) -> TrackBodyLayer {

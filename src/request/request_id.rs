@@ -10,10 +10,12 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::{point::generated_id, stats::RecorderCounters};
 
-/// The id of a request: the visible characters of its own header, at most 128 of them, or one given by the layer.
+/// The id of a request: the visible characters of its own header, at most 128 of them, or one given
+/// by the layer.
 ///
-/// Given ids are 12 hexadecimal digits that are random for each process, a dash, and the ten hexadecimal digits of a number
-/// that is unique in it. They cost no system call and compress better than random ones.
+/// Given ids are 12 hexadecimal digits that are random for each process, a dash, and the ten
+/// hexadecimal digits of a number that is unique in it. They cost no system call and compress
+/// better than random ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId(Id);
 
@@ -27,7 +29,7 @@ enum Id {
 }
 
 impl RequestId {
-    /// The header that may hold the id of a request.
+    /// Finds the header that may hold the id of a request.
     ///
     /// Few headers are compared sooner than one name is hashed, which takes about 140 instructions.
     #[inline(always)]
@@ -47,7 +49,8 @@ impl RequestId {
         headers.iter().find_map(|(other, value)| (other == name).then_some(value))
     }
 
-    /// The id that a request brought, if it has a visible character. One that is changed or cut is counted.
+    /// Reads the id that a request brought, if it has a visible character. One that is changed or
+    /// cut is counted.
     pub(crate) fn from_header(value: &HeaderValue, counters: &RecorderCounters) -> Option<Self> {
         let bytes = value.as_bytes();
         if (1..=MAX_LENGTH).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
@@ -65,36 +68,37 @@ impl RequestId {
         kept.map(|kept| Self(Id::Own(kept)))
     }
 
-    /// The id with this number, from [`next_number`](Self::next_number).
+    /// Creates the id with this number, from [`next_number`](Self::next_number).
     pub(crate) const fn given(number: u64) -> Self {
         Self(Id::Given(number))
     }
 
-    /// The number of an id that was made here.
+    /// Returns the number of an id that was made here.
     pub(crate) fn number(&self) -> Option<u64> {
         if let Id::Given(number) = self.0 { Some(number) } else { None }
     }
 
-    /// A number no other request of this process has, and never 0. A thread takes a block at a time, so threads do not fight
-    /// over one counter.
+    /// Returns a number no other request of this process has, and never 0. A thread takes a block
+    /// at a time, so threads do not fight over one counter.
     #[inline]
     pub(crate) fn next_number() -> u64 {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
 
         NEXT.with(|next| {
-            // 0 at first, and after the last of a block, which holds no multiple of the size itself.
+            // 0 at first, and after the last of a block, which holds no multiple of the size
+            // itself.
             let number = if next.get() % BLOCK_SIZE == 0 { next_block() } else { next.get() };
             next.set(number + 1);
             number
         })
     }
 
-    /// The id that the request brought, all of it visible ASCII.
+    /// Returns the id that the request brought, all of it visible ASCII.
     pub(crate) fn own(&self) -> &[u8] {
         if let Id::Own(value) = &self.0 { value.as_bytes() } else { b"" }
     }
 
-    /// The id as the value of a header, for a response.
+    /// Returns the id as the value of a header, for a response.
     pub(crate) fn to_header(&self) -> Option<HeaderValue> {
         match &self.0 {
             Id::None => None,
@@ -112,7 +116,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// The first number of a block that no other thread has.
+/// Returns the first number of a block that no other thread has.
 #[cold]
 fn next_block() -> u64 {
     static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);

@@ -1,4 +1,5 @@
-//! The route and method of a request, as the database may see them: never more than the application has.
+//! The route and method of a request, as the database may see them: never more than the application
+//! has.
 
 use std::{borrow::Cow, fmt, mem, sync::Arc};
 
@@ -12,7 +13,8 @@ use crate::record::recorder::{Recorder, Resource};
 /// What is known of the place a request went to.
 #[derive(Clone, Default)]
 pub(crate) enum Route {
-    /// Nothing, so it counts under one constant: its path is the client's choice and must never become a tag.
+    /// Nothing, so it counts under one constant: its path is the client's choice and must never
+    /// become a tag.
     #[default]
     Unmatched,
     #[cfg(feature = "axum")]
@@ -39,7 +41,7 @@ impl Route {
         }
     }
 
-    /// The matched route that a router around the layer has found.
+    /// Reads the matched route that a router around the layer has found.
     #[inline]
     pub(crate) fn matched(extensions: &Extensions, method: &'static str, recorder: &Recorder) -> Self {
         #[cfg(feature = "axum")]
@@ -53,7 +55,8 @@ impl Route {
         Self::Unmatched
     }
 
-    /// The route as the recorder takes it, with the start of its lines if this monitor has encoded that.
+    /// Returns the route as the recorder takes it, with the start of its lines if this monitor has
+    /// encoded that.
     #[inline]
     pub(crate) fn resource(&self, monitor: u64, method: &'static str) -> Resource<'_> {
         let head = match self {
@@ -67,7 +70,8 @@ impl Route {
         Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }
 
-    /// What the application's own function says, else the matched route. The function is lent all of the request but its body.
+    /// Returns what the application's own function returns, else the matched route. The function is
+    /// lent all of the request but its body.
     #[inline(never)]
     pub(crate) fn named<B>(
         function: &RouteFunction,
@@ -75,12 +79,14 @@ impl Route {
         method: &'static str,
         recorder: &Recorder,
     ) -> Self {
-        // A function for a few paths, such as those below a nested service, must not take the others' routes away.
+        // A function for a few paths, such as those below a nested service, must not take the
+        // others' routes away.
         lend_parts(request, |parts| function(parts))
             .map_or_else(|| Self::matched(request.extensions(), method, recorder), Self::Named)
     }
 
-    /// Where the text of a matched route is, to tell it from the longer one that a router further inside may find; 0 for others.
+    /// Returns where the text of a matched route is, to tell it from the longer one that a router
+    /// further inside may find; 0 for others.
     #[inline]
     pub(crate) fn address(&self) -> usize {
         match self {
@@ -92,7 +98,8 @@ impl Route {
         }
     }
 
-    /// Whether this can be what an inner router or layer knows better of a request whose route is `outer`.
+    /// Returns whether this can be what an inner router or layer knows better of a request whose
+    /// route is `outer`.
     pub(crate) fn is_within(&self, outer: &str) -> bool {
         let rest = self.as_str().strip_prefix(outer.strip_suffix('/').unwrap_or(outer));
         outer == UNMATCHED || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -129,7 +136,8 @@ impl fmt::Debug for Route {
     }
 }
 
-/// A method of the standards as it is, anything else as one constant: a client may send any word as a method.
+/// Returns a standard method as it is, anything else as one constant: a client may send any word as
+/// a method.
 #[inline]
 pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {

@@ -16,8 +16,9 @@ pub(crate) struct CachedRoute {
 }
 
 impl CachedRoute {
-    /// The head, if it is this monitor's and this method's: another monitor's layer may have told the route, or one behind a
-    /// middleware that changes the method. No method's name begins with another one, so where they are tells them apart.
+    /// Returns the head if it is this monitor's and this method's: another monitor's layer may have
+    /// told the route, or one behind a middleware that changes the method. No method's name begins
+    /// with another one, so where they are tells them apart.
     #[inline]
     pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RouteHead> {
         let is_own = self.monitor == monitor && ptr::addr_eq(self.method.as_ptr(), method.as_ptr());
@@ -25,11 +26,12 @@ impl CachedRoute {
     }
 }
 
-/// What this thread remembers of a matched path.
+/// Finds what this thread remembers of a matched path.
 ///
-/// Routers hold their paths and lend them to each request, so nearly every request has one that this thread has seen, at the
-/// same address. Then the start of its lines is encoded already, and the handle that the request holds is counted on this
-/// thread alone: that of the path itself is a place that all cores would write to.
+/// Routers hold their paths and lend them to each request, so nearly every request has one that
+/// this thread has seen, at the same address. Then the start of its lines is encoded already, and
+/// the handle that the request holds is counted on this thread alone: that of the path itself is a
+/// place that all cores would write to.
 #[inline]
 pub(super) fn find(
     path: &MatchedPath,
@@ -47,8 +49,9 @@ pub(super) fn find(
     }
 }
 
-/// For a path that is not known, and may be one that is made anew for each request, as below `nest_service`: it is encoded
-/// when it comes a second time. It is held in between, so that no other path can be at its address.
+/// Remembers a path that is not known, and may be one that is made anew for each request, as below
+/// `nest_service`: it is encoded when it comes a second time. It is held in between, so that no
+/// other path can be at its address.
 #[cold]
 #[inline(never)]
 fn remember(
@@ -64,7 +67,8 @@ fn remember(
         }
         let place = &mut places[key.place()];
         if place.key != key {
-            // What is there stays for a while, or two that share a place and take turns would never be known.
+            // What is there stays for a while, or two that share a place and take turns would never
+            // be known.
             place.challenges += 1;
             let most = if place.known.is_some() { CHALLENGES_WHEN_KNOWN } else { CHALLENGES_BEFORE };
             if place.path.is_none() || place.challenges > most {
@@ -151,7 +155,7 @@ mod tests {
         )
     }
 
-    /// The matched paths that a router gives these requests.
+    /// Collects the matched paths that a router gives these requests.
     async fn paths(router: fn(axum::routing::MethodRouter) -> Router, uris: &[&str]) -> Vec<MatchedPath> {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
@@ -166,7 +170,7 @@ mod tests {
         std::mem::take(&mut *seen)
     }
 
-    /// As the layer uses it.
+    /// Finds a route as the layer does.
     fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
         let mut extensions = http::Extensions::new();
         extensions.insert(path.clone());

@@ -13,7 +13,8 @@ use super::{
 };
 use crate::sync::sharded_arc::ShardedArc;
 
-/// A service around another that records every request. Made by [`MonitoringLayer`](crate::MonitoringLayer).
+/// A service around another that records every request. Made by
+/// [`MonitoringLayer`](crate::MonitoringLayer).
 #[derive(Clone, Debug)]
 pub struct MonitoringService<S> {
     inner: S,
@@ -39,8 +40,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    // Without closures and helpers that take the request or return the future: both are hundreds of bytes, and each would be
-    // copied once more.
+    // Without closures and helpers that take the request or return the future: both are hundreds of
+    // bytes, and each would be copied once more.
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut exchange = Exchange::start(&self.config, &mut request);
@@ -54,7 +55,8 @@ where
     }
 }
 
-/// As [`MonitoringService`], and follows the body. Made by [`TrackBodyLayer`](crate::TrackBodyLayer).
+/// As [`MonitoringService`], and follows the body. Made by
+/// [`TrackBodyLayer`](crate::TrackBodyLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodyService<S> {
     monitored: MonitoringService<S>,

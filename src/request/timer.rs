@@ -11,8 +11,9 @@ use pin_project_lite::pin_project;
 use crate::request::MonitoringData;
 
 impl MonitoringData {
-    /// Starts to time: when the returned guard is dropped, the seconds since now become the field `key`. Of several times
-    /// under one key the last one counts: see [`add_timer`](Self::add_timer) for their sum.
+    /// Starts to time: when the returned guard is dropped, the seconds since now become the field
+    /// `key`. Of several times under one key the last one counts: see
+    /// [`add_timer`](Self::add_timer) for their sum.
     pub fn timer(&self, key: &'static str) -> Timer {
         Timer::new(self.clone(), key, false)
     }
@@ -22,19 +23,22 @@ impl MonitoringData {
         Timer::new(self.clone(), key, true)
     }
 
-    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become the field `key`. Of several
-    /// times under one key the last one counts: see [`add_time`](Self::add_time) for their sum.
+    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become
+    /// the field `key`. Of several times under one key the last one counts: see
+    /// [`add_time`](Self::add_time) for their sum.
     pub fn time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
         Timed::new(self.clone(), key, false, future)
     }
 
-    /// Times a future as [`time`](Self::time) does, and adds the seconds to the field `key`, as for each of several queries.
+    /// Times a future as [`time`](Self::time) does, and adds the seconds to the field `key`, as for
+    /// each of several queries.
     pub fn add_time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
         Timed::new(self.clone(), key, true, future)
     }
 }
 
-/// Times a scope: when it is dropped, the seconds since it was made become a field. See [`MonitoringData::timer`].
+/// Times a scope: when it is dropped, the seconds since it was made become a field. See
+/// [`MonitoringData::timer`].
 #[derive(Debug)]
 #[must_use = "a timer that is not kept stops at once"]
 pub struct Timer {
@@ -49,7 +53,7 @@ impl Timer {
         Self { data, key, adds, start: Instant::now() }
     }
 
-    /// The time since the timer was made.
+    /// Returns the time since the timer was made.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
@@ -70,7 +74,8 @@ impl Drop for Timer {
 }
 
 pin_project! {
-    /// A future that is timed into a field, also when it is dropped before its end. See [`MonitoringData::time`].
+    /// A future that is timed into a field, also when it is dropped before its end. See
+    /// [`MonitoringData::time`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct Timed<F> {

@@ -1,4 +1,5 @@
-//! How many different values a tag may have: each one is a series of its own in the database, for ever.
+//! How many different values a tag may have: each one is a series of its own in the database, for
+//! ever.
 
 use std::{
     hash::{BuildHasher, Hasher},
@@ -19,13 +20,15 @@ use crate::{
 
 /// The different values that each tag of one monitor has had.
 ///
-/// The first `limits.tag_values` of a key are admitted for as long as the process runs; every further one is to be replaced
-/// by the overflow value [`OVERFLOW`]. The keys are those of extra tags, of the application's own points and `error_code`.
+/// The first `limits.tag_values` of a key are admitted for as long as the process runs; every
+/// further one is to be replaced by the overflow value [`OVERFLOW`]. The keys are those of extra
+/// tags, of the application's own points and `error_code`.
 ///
-/// Bounded: a key and a value together are a hash in a set, which grows no more for a key that has reached the limit. 256 keys
-/// are counted apart, all further ones as one. The set takes half a KiB while the values are few, and at most some 130 bytes
-/// for each that was admitted. No locks, and a bounded number of steps whatever the values are: the hash is seeded at random, so
-/// that nobody outside can aim at one place.
+/// Bounded: a key and a value together are a hash in a set, which grows no more for a key that has
+/// reached the limit. 256 keys are counted apart, all further ones as one. The set takes half a KiB
+/// while the values are few, and at most some 130 bytes for each that was admitted. No locks, and a
+/// bounded number of steps whatever the values are: the hash is seeded at random, so that nobody
+/// outside can aim at one place.
 #[derive(Debug)]
 pub(crate) struct TagCardinality {
     limit: usize,
@@ -46,11 +49,12 @@ struct Key {
 }
 
 impl TagCardinality {
-    /// At most `limit` values a key; 0 is no bound.
+    /// Creates a limit of `limit` values a key; 0 is no bound.
     pub(crate) fn new(limit: usize) -> Self {
         let keys = if limit == 0 { 0 } else { KEYS };
         let hasher = RandomState::default();
-        // Enough that the last level is never more than a quarter full, so that no value lacks a place below the limit.
+        // Enough that the last level is never more than a quarter full, so that no value lacks a
+        // place below the limit.
         let most = limit.saturating_mul(KEYS + 1);
         let levels = (1..MOST_LEVELS).find(|level| AtomicHashSet::level_size(*level) / 4 >= most);
         Self {
@@ -63,7 +67,8 @@ impl TagCardinality {
         }
     }
 
-    /// The value, or [`OVERFLOW`] instead of it, counted: for the standard tags whose values are the application's choice.
+    /// Returns the value, or [`OVERFLOW`] instead of it, counted: for the standard tags whose
+    /// values are the application's choice.
     pub(crate) fn admit<'v>(&self, key: &str, value: &'v str, counters: &RecorderCounters) -> &'v str {
         // Most names and codes are short; a longer one costs an allocation.
         let (size, mut short) = (key.len() + 1 + value.len(), [0; SHORT]);
@@ -83,7 +88,8 @@ impl TagCardinality {
         OVERFLOW
     }
 
-    /// Whether the tag `key=value` may have this value; if not, it is to have [`OVERFLOW`]. Warns of a key's first refusal.
+    /// Returns whether the tag `key=value` may have this value; if not, it is to have [`OVERFLOW`].
+    /// Warns of a key's first refusal.
     #[inline(always)]
     pub(crate) fn admits(&self, tag: &[u8], key: usize) -> bool {
         if self.limit == 0 {
@@ -98,7 +104,7 @@ impl TagCardinality {
         }
     }
 
-    /// Whether this tag was noted as one that requests have. It is admitted then.
+    /// Returns whether this tag was noted as one that requests have. It is admitted then.
     #[inline(always)]
     pub(crate) fn is_of_requests(&self, tag: &[u8]) -> bool {
         let mut hasher = self.hasher.build_hasher();
@@ -117,7 +123,7 @@ impl TagCardinality {
         }
     }
 
-    /// For a value that is new, or beyond the limit.
+    /// Decides on a value that is new, or beyond the limit.
     #[inline(never)]
     fn decide(&self, tag: &[u8], key: usize, hash: u64, found: Option<Entry<'_>>) -> bool {
         let (name, value) = (&tag[..key], &tag[key + 1..]);
@@ -126,8 +132,8 @@ impl TagCardinality {
         }
         let key = self.key(name);
         let admitted = if key.admitted.load(Ordering::Acquire) >= self.limit {
-            // Nothing is inserted any more, so that values without end leave no trace. But another thread may have inserted
-            // this very value, as the last one, since the caller looked.
+            // Nothing is inserted any more, so that values without end leave no trace. But another
+            // thread may have inserted this very value, as the last one, since the caller looked.
             found.or_else(|| self.decided.find(hash)).is_some_and(|entry| decision(&entry))
         } else {
             match self.decided.find_or_insert(hash, UNDECIDED) {
@@ -167,8 +173,8 @@ impl TagCardinality {
     }
 }
 
-/// Another thread decides between its insertion and two steps later. If it was interrupted right there, this one point goes
-/// without the value rather than wait for it.
+/// Returns the decision. Another thread decides between its insertion and two steps later. If it
+/// was interrupted right there, this one point goes without the value rather than wait for it.
 fn decision(entry: &Entry<'_>) -> bool {
     for _ in 0..SPINS {
         match entry.mark() {
@@ -189,7 +195,8 @@ const OF_REQUESTS: u8 = 4;
 
 /// Keys that are counted apart.
 const KEYS: usize = 256;
-/// Places where a key may be: most of a table of 256 would have to be taken before one goes to the shared set.
+/// Places where a key may be: most of a table of 256 would have to be taken before one goes to the
+/// shared set.
 const PROBES: usize = 32;
 const SPINS: usize = 200;
 const SHORT: usize = 128;
@@ -292,7 +299,8 @@ mod tests {
                 let values = TagCardinality::new(limit);
                 let seen: HashSet<u32> = thread::scope(|scope| {
                     let threads: Vec<_> = (0..8)
-                        // Overlapping ranges: some values come from several threads at once, some from one only.
+                        // Overlapping ranges: some values come from several threads at once, some
+                        // from one only.
                         .map(|thread| (thread * 300)..(thread * 300 + 3_000))
                         .map(|range| scope.spawn(|| admitted(&values, range)))
                         .collect();

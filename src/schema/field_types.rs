@@ -1,4 +1,5 @@
-//! One name, one kind and type: what InfluxDB declares a column as by its first value, it is for good.
+//! One name, one kind and type: what InfluxDB declares a column as by its first value, it is for
+//! good.
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -12,11 +13,13 @@ use crate::{
 
 /// The types of all fields that one monitor has seen.
 ///
-/// The first type of a measurement and field name wins, and so does the first kind, tag or field. `requests` and `errors` share their names, since both get the extras of
-/// a request. Only points with extras, and points of the application's own, are checked.
+/// The first type of a measurement and field name wins, and so does the first kind, tag or field.
+/// `requests` and `errors` share their names, since both get the extras of a request. Only points
+/// with extras, and points of the application's own, are checked.
 ///
-/// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond pass unchecked, so that
-/// nothing is lost that the server would take. Looking up neither locks nor writes.
+/// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond
+/// pass unchecked, so that nothing is lost that the server would take. Looking up neither locks nor
+/// writes.
 #[derive(Debug)]
 pub(crate) struct FieldTypes {
     names: AtomicHashSet,
@@ -36,7 +39,8 @@ pub(crate) enum TypeCheck {
 }
 
 impl FieldTypes {
-    /// Whether a tag may have this name: not where a field of the measurement had it first. Warns of a name's first conflict.
+    /// Returns whether a tag may have this name: not where a field of the measurement had it first.
+    /// Warns of a name's first conflict.
     pub(crate) fn admits_tag(&self, measurement: &[u8], name: &[u8]) -> bool {
         let Some(entry) = self.find(measurement, name, TAG) else { return true };
         if entry.mark() & !WARNED == TAG {
@@ -46,7 +50,8 @@ impl FieldTypes {
         false
     }
 
-    /// Compares a field with the first of its measurement and name; warns of a name's first conflict.
+    /// Compares a field with the first of its measurement and name; warns of a name's first
+    /// conflict.
     pub(crate) fn check(&self, measurement: &[u8], name: &[u8], given: FieldType) -> TypeCheck {
         let Some(entry) = self.find(measurement, name, mark(given)) else { return TypeCheck::Keep };
         let first = entry.mark() & !WARNED;
@@ -73,7 +78,7 @@ impl FieldTypes {
         }
     }
 
-    /// The entry of this name, made with `mark` where it is the first. `None`: no room.
+    /// Finds the entry of this name, created with `mark` where it is the first. `None`: no room.
     fn find(&self, measurement: &[u8], name: &[u8], mark: u8) -> Option<Entry<'_>> {
         let measurement_hash = match measurement {
             measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {

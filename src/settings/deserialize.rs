@@ -1,6 +1,8 @@
-//! Section `[monitoring]` of a configuration in any format that serde reads: which key goes where, and its other names.
+//! Section `[monitoring]` of a configuration in any format that serde reads: which key goes where,
+//! and its other names.
 //!
-//! What a value must be like is said here; whether it can work is said by `check`, since settings are also made in code.
+//! What a value must be like is said here; whether it can work is said by `check`, since settings
+//! are also made in code.
 
 use std::net::Ipv6Addr;
 
@@ -35,7 +37,7 @@ impl<'de> Deserialize<'de> for Settings {
     }
 }
 
-/// The whole section.
+/// Reads the whole section.
 pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     let mut settings = Settings::new("");
     section.read(&["service"], text, &mut settings.service)?;
@@ -74,13 +76,14 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     section.finish()?;
 
     if !stored && server {
-        // A server without the word `influx` beside it would otherwise be ignored, and points pile up in files.
+        // A server without the word `influx` beside it would otherwise be ignored, and points pile
+        // up in files.
         settings.storage = Storage::Influx;
     }
     Ok(settings)
 }
 
-/// The server, and whether one is named.
+/// Reads the server, and returns whether one is named.
 pub(super) fn read_influx(section: &mut Section, influx: &mut InfluxSettings) -> Result<bool, Error> {
     let server = read_address(section, influx)?;
     section.read(&["organization", "org"], text, &mut influx.organization)?;
@@ -103,7 +106,7 @@ pub(super) fn read_influx(section: &mut Section, influx: &mut InfluxSettings) ->
     Ok(server || bucket)
 }
 
-/// The URL, as one key or as the three of the reference, and whether an address is given.
+/// Reads the URL, as one key or as the three of the reference, and whether an address is given.
 fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bool, Error> {
     let url = section.read(&["url"], text, &mut influx.url)?;
     let host_key = section.take(&["host"])?;
@@ -124,7 +127,7 @@ fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bo
     Ok(named)
 }
 
-/// A name or an address, without anything around it.
+/// Reads a name or an address, without anything around it.
 fn host(given: Given) -> Result<String, Error> {
     let remedy = "not a name or address alone; write one such as `localhost`, or the whole of it as `url`";
     let Given { name, node } = given;
@@ -140,7 +143,7 @@ fn host(given: Given) -> Result<String, Error> {
     if bare { Ok(host) } else { Err(Error::setting_without_value(&name, remedy)) }
 }
 
-/// As any number, but with the range that a port has.
+/// Reads a number in the range of ports.
 fn port(given: Given) -> Result<u16, Error> {
     let Given { name, node } = given;
     whole(Given { name: name.clone(), node: node.clone() })
@@ -226,7 +229,7 @@ fn keep(given: Given) -> Result<KeepRequests, Error> {
     word(given, &words)
 }
 
-/// A word, or boundaries as a list or as text with commas between them.
+/// Reads a word, or boundaries as a list or as text with commas between them.
 fn histogram(given: Given) -> Result<RollupHistogram, Error> {
     let name = given.name.clone();
     let nodes = match &given.node {

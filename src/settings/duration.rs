@@ -5,7 +5,7 @@ use std::{fmt, time::Duration};
 use super::{node::Node, section::Given, value::digits};
 use crate::error::Error;
 
-/// Seconds as a whole number or a float, or text with or without a unit.
+/// Reads seconds as a whole number or a float, or text with or without a unit.
 pub(super) fn duration(given: Given) -> Result<Duration, Error> {
     match &given.node {
         Node::Integer(seconds) => u64::try_from(*seconds).ok().map(Duration::from_secs),
@@ -31,7 +31,8 @@ fn parse(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, rest))
 }
 
-/// A duration in the largest unit that gives a whole number, so that it reads, and is read back, as it would be written.
+/// A duration in the largest unit that gives a whole number, so that it reads, and is read back, as
+/// it would be written.
 pub(super) struct Shown(pub(super) Duration);
 
 impl fmt::Display for Shown {

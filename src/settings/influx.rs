@@ -12,15 +12,18 @@ use crate::settings::Token;
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct InfluxSettings {
-    /// `http://` or `https://`, host and port. Defaults to `http://localhost:8086`. Set this or `host`, `port` and `ssl`.
+    /// `http://` or `https://`, host and port. Defaults to `http://localhost:8086`. Set this or
+    /// `host`, `port` and `ssl`.
     pub url: String,
     /// The organization, for 2.x. Defaults to none.
     pub organization: String,
-    /// The bucket, which 1.x and 3.x call the database. Required for [`Storage::Influx`](crate::settings::Storage::Influx).
+    /// The bucket, which 1.x and 3.x call the database. Required for
+    /// [`Storage::Influx`](crate::settings::Storage::Influx).
     pub bucket: String,
     /// The token. Defaults to none. Set this or `token_file`.
     pub token: Token,
-    /// A file that holds the token, read at start and again when the server refuses it. Defaults to none.
+    /// A file that holds the token, read at start and again when the server refuses it. Defaults to
+    /// none.
     pub token_file: Option<PathBuf>,
     /// Which client sends. Defaults to [`InfluxClient::Influxdb2`] where that feature is on.
     pub client: InfluxClient,
@@ -30,7 +33,8 @@ pub struct InfluxSettings {
     pub username: String,
     /// See `username`.
     pub password: Token,
-    /// How the token is sent, with [`InfluxClient::Reqwest`]: defaults to [`InfluxAuthorization::Token`].
+    /// How the token is sent, with [`InfluxClient::Reqwest`]: defaults to
+    /// [`InfluxAuthorization::Token`].
     pub authorization: InfluxAuthorization,
     /// Retention policy, for [`InfluxApi::V1`]. Defaults to the database's own default.
     pub retention_policy: Option<String>,
@@ -38,11 +42,14 @@ pub struct InfluxSettings {
     pub accept_partial: bool,
     /// [`InfluxApi::V3`]: whether the server answers before the points are durable. Defaults to false.
     pub no_sync: bool,
-    /// Further headers of every request, with [`InfluxClient::Reqwest`]. Default to none. Values are treated as secrets.
+    /// Further headers of every request, with [`InfluxClient::Reqwest`]. Default to none. Values
+    /// are treated as secrets.
     pub headers: BTreeMap<String, Token>,
-    /// A file of PEM certificates that are trusted beside the usual ones, with [`InfluxClient::Reqwest`]. Defaults to none.
+    /// A file of PEM certificates that are trusted beside the usual ones, with
+    /// [`InfluxClient::Reqwest`]. Defaults to none.
     pub certificate_authority: Option<PathBuf>,
-    /// Whether bodies of 1 KiB and more are compressed. Defaults to true, except towards this very host.
+    /// Whether bodies of 1 KiB and more are compressed. Defaults to true, except towards this very
+    /// host.
     pub gzip: Option<bool>,
     /// How long connecting may take. Defaults to 5 seconds.
     pub connect_timeout: Duration,
@@ -64,8 +71,8 @@ pub enum InfluxClient {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InfluxApi {
-    /// The one that the server knows best, found out by its answer to `/ping`: with [`InfluxClient::Reqwest`]. With the
-    /// other client this is [`V2`](Self::V2).
+    /// The one that the server knows best, found out by its answer to `/ping`: with
+    /// [`InfluxClient::Reqwest`]. With the other client this is [`V2`](Self::V2).
     #[default]
     Auto,
     /// `/write?db=`, InfluxDB 1.x.

@@ -8,7 +8,8 @@ use super::defaults::{LICENSE_TIMEOUT, LICENSE_WARNING_DAYS};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LicensingSettings {
-    /// IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults to the system's.
+    /// IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults to the
+    /// system's.
     pub time_zone: Option<String>,
     /// How long a check may take before it counts as failed. Defaults to 30 seconds.
     pub timeout: Duration,

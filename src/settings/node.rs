@@ -1,8 +1,9 @@
 //! A value as the configuration holds it, whatever the format, before anything is made of it.
 //!
-//! Formats differ in how they carry the same value: an environment has only text, JSON has no durations, YAML has nulls. All
-//! of them end here first, so that there is one place that says what a key takes, and our messages instead of serde's, which
-//! would quote the value of a token that has the wrong type.
+//! Formats differ in how they carry the same value: an environment has only text, JSON has no
+//! durations, YAML has nulls. All of them end here first, so that there is one place that says what
+//! a key takes, and our messages instead of serde's, which would quote the value of a token that
+//! has the wrong type.
 
 use std::fmt;
 
@@ -26,7 +27,7 @@ pub(super) enum Node {
 }
 
 impl Node {
-    /// What it is, for messages.
+    /// Names the kind of the value, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",

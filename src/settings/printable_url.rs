@@ -2,8 +2,8 @@
 
 use super::value::shown;
 
-/// A URL without what may be a secret: its query, its fragment, and all of it when it holds an `@`. Where user, password and
-/// host begin and end cannot be told in text that is not a URL.
+/// Formats a URL without what may be a secret: its query, its fragment, and all of it when it holds
+/// an `@`. Where user, password and host begin and end cannot be told in text that is not a URL.
 pub(super) fn printable_url(url: &str) -> String {
     if !is_printable(url) {
         return "[redacted]".to_owned();

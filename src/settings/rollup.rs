@@ -9,8 +9,8 @@ pub struct RollupSettings {
     /// How long requests are counted before their counts are written, 100 ms to 1 hour. Defaults to
     /// none: no rollups.
     pub interval: Option<Duration>,
-    /// Extra tags of requests by which they are counted apart, at most 8. Defaults to none. A tag that no
-    /// handler sets changes nothing.
+    /// Extra tags of requests by which they are counted apart, at most 8. Defaults to none. A tag
+    /// that no handler sets changes nothing.
     pub tags: Vec<String>,
     /// Which histogram a line has. Defaults to [`RollupHistogram::Fine`].
     pub histogram: RollupHistogram,
@@ -20,10 +20,12 @@ pub struct RollupSettings {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum RollupHistogram {
-    /// 170 buckets: a quantile is at most 5 % off from 100 µs to 60 s, at most 15 % from 1 µs to 1 hour.
+    /// 170 buckets: a quantile is at most 5 % off from 100 µs to 60 s, at most 15 % from 1 µs to 1
+    /// hour.
     #[default]
     Fine,
-    /// None. The quantiles of each line are there; those of several lines together cannot be computed.
+    /// None. The quantiles of each line are there; those of several lines together cannot be
+    /// computed.
     Off,
     /// The ends of the buckets, rising, at most 169. One more bucket holds what is longer.
     Boundaries(Vec<Duration>),
@@ -35,7 +37,8 @@ pub enum RollupHistogram {
 pub struct RequestSettings {
     /// Which requests get a point. Defaults to [`KeepRequests::All`]; anything else needs rollups.
     pub keep: KeepRequests,
-    /// From which execution time on a request is slow, for [`KeepRequests::Slow`]. Defaults to none.
+    /// From which execution time on a request is slow, for [`KeepRequests::Slow`]. Defaults to
+    /// none.
     pub slow: Option<Duration>,
 }
 

@@ -1,4 +1,5 @@
-//! One table of the configuration, read key by key: aliases, keys given twice, and keys that nobody knows.
+//! One table of the configuration, read key by key: aliases, keys given twice, and keys that nobody
+//! knows.
 
 use super::{node::Node, suggestion::nearest};
 use crate::error::Error;
@@ -21,12 +22,13 @@ pub(super) struct Given {
 }
 
 impl Section {
-    /// A whole configuration section.
+    /// Creates a whole configuration section.
     pub(super) fn new(entries: Vec<(String, Node)>) -> Self {
         Self { prefix: String::new(), entries, known: Vec::new() }
     }
 
-    /// Puts the value of a key into its slot, and says whether there was one. Without the key the slot keeps its default.
+    /// Puts the value of a key into its slot, and says whether there was one. Without the key the
+    /// slot keeps its default.
     pub(super) fn read<T>(
         &mut self,
         names: Names,
@@ -41,7 +43,7 @@ impl Section {
         Ok(found)
     }
 
-    /// The same for a key that has no value of its own while it is not given.
+    /// Reads, in the same way, a key that has no value of its own while it is not given.
     pub(super) fn read_optional<T>(
         &mut self,
         names: Names,
@@ -65,7 +67,8 @@ impl Section {
         Ok(Some(value))
     }
 
-    /// The key under any of its names, in any case. Two of them would leave it to chance which one counts.
+    /// Takes the key under any of its names, in any case. Two of them would leave it to chance
+    /// which one counts.
     pub(super) fn take(&mut self, names: Names) -> Result<Option<Given>, Error> {
         self.known.push(names);
         let mut given: Option<Given> = None;
@@ -85,8 +88,9 @@ impl Section {
         Ok(given.filter(|given| !matches!(given.node, Node::Null)))
     }
 
-    /// The end of the table. A key that nobody asked for is a mistake in writing, which would otherwise pass unnoticed until
-    /// the day the setting is needed. Its value is not printed: `tokn` holds a token.
+    /// Ends the table. A key that nobody asked for is a spelling mistake, which would otherwise
+    /// pass unnoticed until the day the setting is needed. Its value is not printed: `tokn` holds a
+    /// token.
     pub(super) fn finish(&self) -> Result<(), Error> {
         let Some((key, _)) = self.entries.first() else { return Ok(()) };
         let name = format!("{}{key}", self.prefix);
@@ -100,7 +104,7 @@ impl Section {
         Err(Error::setting_without_value(&name, remedy))
     }
 
-    /// Every key that was asked for.
+    /// Returns every key that was asked for.
     #[cfg(test)]
     pub(super) fn known(&self) -> &[Names] {
         &self.known
@@ -108,7 +112,7 @@ impl Section {
 }
 
 impl Given {
-    /// The keys and values of a table.
+    /// Returns the keys and values of a table.
     pub(super) fn entries(self) -> Result<Vec<(String, Node)>, Error> {
         match self.node {
             Node::Table(entries) => Ok(entries),

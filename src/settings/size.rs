@@ -5,7 +5,7 @@ use std::fmt;
 use super::{node::Node, section::Given, value::digits};
 use crate::error::Error;
 
-/// Bytes as a whole number, or text with or without a unit.
+/// Reads bytes as a whole number, or text with or without a unit.
 pub(super) fn size<T: TryFrom<u64>>(given: Given) -> Result<T, Error> {
     match &given.node {
         Node::Integer(bytes) => u64::try_from(*bytes).ok(),

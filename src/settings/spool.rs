@@ -32,7 +32,7 @@ pub enum SpoolMode {
 }
 
 impl SpoolSettings {
-    /// The defaults, in this directory.
+    /// Creates the default settings with this directory.
     pub fn new(directory: impl Into<PathBuf>) -> Self {
         Self {
             directory: directory.into(),

@@ -1,6 +1,6 @@
 //! Which known name somebody most likely meant.
 
-/// The known name with the fewest letters to change, and of several the first one.
+/// Finds the known name with the fewest letters to change, and of several the first one.
 pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A key of a megabyte must not cost a megabyte times every name.
     let word: String = word.chars().take(MAX_LETTERS).collect();

@@ -4,8 +4,8 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A token, a password or a header's value. `Debug` and `Display` print `[redacted]`, or `[none]` for an empty one; each
-/// clone's memory is overwritten when it is dropped.
+/// A token, a password or a header's value. `Debug` and `Display` print `[redacted]`, or `[none]`
+/// for an empty one; each clone's memory is overwritten when it is dropped.
 ///
 /// It is not serializable on purpose: what is written out again is no secret any more.
 #[derive(Clone, PartialEq, Eq, Default)]
@@ -17,12 +17,12 @@ impl Token {
         Self(Zeroizing::new(secret.into()))
     }
 
-    /// Whether there is no secret at all.
+    /// Returns whether there is no secret at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The secret itself, to be handed to a server and nowhere else.
+    /// Returns the secret itself, to be handed to a server and nowhere else.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -42,7 +42,8 @@ impl From<&str> for Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whether there is one is no secret, and is what one wants to know when a server refuses it.
+        // Whether there is one is no secret, and is what one wants to know when a server refuses
+        // it.
         formatter.write_str(if self.is_empty() { "[none]" } else { "[redacted]" })
     }
 }

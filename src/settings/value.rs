@@ -6,7 +6,7 @@ use super::{node::Node, section::Given};
 use crate::{error::Error, settings::Token};
 
 impl Given {
-    /// The value cannot be used. Prints it, so it must not be a secret.
+    /// Creates an error that refuses the value. Prints it, so it must not be a secret.
     pub(super) fn refuse(&self, remedy: &str) -> Error {
         let value = match &self.node {
             Node::Boolean(value) => value.to_string(),
@@ -18,13 +18,14 @@ impl Given {
         Error::setting(&self.name, value, remedy)
     }
 
-    /// The value cannot be used, and is not printed.
+    /// Creates an error that refuses the value without printing it.
     pub(super) fn refuse_unseen(&self, remedy: &str) -> Error {
         Error::setting_without_value(&self.name, format!("found {}; {remedy}", self.node.kind()))
     }
 }
 
-/// Text. A whole number is taken for it, since some readers of environments make numbers of all that looks like one.
+/// Reads text. A whole number is accepted, too, since some readers of environments make numbers of
+/// all that looks like one.
 pub(super) fn text(given: Given) -> Result<String, Error> {
     match &given.node {
         Node::Text(text) if has_variable(text) => Err(given.refuse(UNRESOLVED)),
@@ -36,7 +37,8 @@ pub(super) fn text(given: Given) -> Result<String, Error> {
     }
 }
 
-/// Text that is never printed. Numbers are refused: `007` would have become 7, and be refused by the server much later.
+/// Reads text that is never printed. Numbers are refused: `007` would have become 7, and be refused
+/// by the server much later.
 pub(super) fn secret(given: Given) -> Result<Token, Error> {
     match given.node {
         // A secret may hold any characters: only one that is nothing but a variable is none.
@@ -52,7 +54,7 @@ pub(super) fn path(given: Given) -> Result<PathBuf, Error> {
     text(given).map(PathBuf::from)
 }
 
-/// True or false, also as 1 and 0, and as text, as environments have them.
+/// Reads true or false, also as 1 and 0, and as text, as environments have them.
 pub(super) fn switch(given: Given) -> Result<bool, Error> {
     match &given.node {
         Node::Boolean(value) => Some(*value),
@@ -68,7 +70,7 @@ pub(super) fn switch(given: Given) -> Result<bool, Error> {
     .ok_or_else(|| given.refuse("write `true` or `false`"))
 }
 
-/// A whole number, also as text.
+/// Reads a whole number, also as text.
 pub(super) fn whole<T: TryFrom<u64>>(given: Given) -> Result<T, Error> {
     match &given.node {
         Node::Integer(number) => u64::try_from(*number).ok(),
@@ -79,7 +81,7 @@ pub(super) fn whole<T: TryFrom<u64>>(given: Given) -> Result<T, Error> {
     .ok_or_else(|| given.refuse("write a whole number, 0 or more"))
 }
 
-/// One of a few words, in any case and with either dash.
+/// Reads one of a few words, in any case and with either dash.
 pub(super) fn word<T: Clone>(given: Given, words: &[(&str, T)]) -> Result<T, Error> {
     let written = match &given.node {
         Node::Text(text) => text.trim().to_ascii_lowercase().replace('_', "-"),
@@ -92,7 +94,7 @@ pub(super) fn word<T: Clone>(given: Given, words: &[(&str, T)]) -> Result<T, Err
     Err(given.refuse(&format!("write {}", known.join(" or "))))
 }
 
-/// A list of texts, or one text with commas between them, as environments have it.
+/// Reads a list of texts, or one text with commas between them, as environments have it.
 pub(super) fn texts(given: Given) -> Result<Vec<String>, Error> {
     let Given { name, node } = given;
     match node {
@@ -111,7 +113,7 @@ pub(super) fn texts(given: Given) -> Result<Vec<String>, Error> {
     }
 }
 
-/// A table whose keys are free. Nulls are left out.
+/// Reads a table with any keys. Nulls are left out.
 pub(super) fn table<T>(
     given: Given,
     value: impl Fn(Given) -> Result<T, Error>,
@@ -132,7 +134,7 @@ pub(super) fn table<T>(
     Ok(values)
 }
 
-/// A number of digits and nothing else: no sign, no point.
+/// Parses a number of digits and nothing else: no sign, no point.
 pub(super) fn digits(text: &str) -> Option<u64> {
     let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if all_digits { text.parse().ok() } else { None }
@@ -158,7 +160,7 @@ fn starts_with_variable(text: &str) -> Option<&str> {
     is_name.then_some(rest)
 }
 
-/// Text of any length and content, fit for one line of a message.
+/// Formats text of any length and content, fit for one line of a message.
 pub(super) fn shown(text: &str) -> String {
     let escaped = |part: &str| part.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
     match text.char_indices().nth(MAX_SHOWN) {

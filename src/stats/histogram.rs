@@ -26,28 +26,29 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// How many were counted.
+    /// Returns how many were counted.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
 
-    /// The longest.
+    /// Returns the longest duration.
     pub fn max(&self) -> Duration {
         self.max
     }
 
-    /// Half of them took at most this long, up to a factor of two.
+    /// Returns the median: half of them took at most this long, up to a factor of two.
     pub fn p50(&self) -> Duration {
         self.percentile(50)
     }
 
-    /// All but one in a hundred took at most this long, up to a factor of two.
+    /// Returns the 99th percentile: all but one in a hundred took at most this long, up to a factor
+    /// of two.
     pub fn p99(&self) -> Duration {
         self.percentile(99)
     }
 
-    /// The upper bound of the bucket in which the share of so many in a hundred is reached; zero if
-    /// nothing was counted.
+    /// Returns the upper bound of the bucket in which the share of so many in a hundred is reached;
+    /// zero if nothing was counted.
     fn percentile(&self, percent: u64) -> Duration {
         let wanted = (self.count() * percent).div_ceil(100);
         let mut seen = 0;

@@ -71,7 +71,7 @@ impl TargetCounters {
 pub(crate) struct Named(Mutex<BTreeMap<Cow<'static, str>, Arc<TargetCounters>>>);
 
 impl Named {
-    /// The counters of this name, or those of the overflow value beyond [`MAX_NAMES`].
+    /// Finds the counters of this name, or those of the overflow value beyond [`MAX_NAMES`].
     pub(crate) fn of(&self, name: Cow<'static, str>) -> Arc<TargetCounters> {
         let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = names.contains_key(&name) || names.len() < MAX_NAMES;

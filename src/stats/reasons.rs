@@ -27,7 +27,7 @@ pub enum DropReason {
 }
 
 impl DropReason {
-    /// One word, the same as in the statistics as data and in the log.
+    /// Returns one word, the same as in the statistics as data and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BufferFull => "buffer_full",
@@ -68,7 +68,7 @@ pub enum RejectReason {
 }
 
 impl RejectReason {
-    /// One word, the same as in the statistics as data and in the log.
+    /// Returns one word, the same as in the statistics as data and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",

@@ -81,7 +81,7 @@ pub struct RollupStats {
 }
 
 impl RollupStats {
-    /// Whether started = running + filtered + ended, and ended = rolled up + open.
+    /// Returns whether started = running + filtered + ended, and ended = rolled up + open.
     pub fn balances(&self) -> bool {
         let ended = i128::from(self.filtered) + i128::from(self.ended);
         i128::from(self.started) == i128::from(self.running) + ended

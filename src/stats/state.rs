@@ -26,7 +26,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// One or two words.
+    /// Returns one or two words.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",

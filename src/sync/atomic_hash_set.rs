@@ -30,18 +30,18 @@ pub(crate) struct Entry<'a> {
 type Group = [AtomicU64; 16];
 
 impl AtomicHashSet {
-    /// An empty set that grows to this many levels. Two levels hold about 500 entries, each further
-    /// one eight times as many.
+    /// Creates an empty set that grows to this many levels. Two levels hold about 500 entries, each
+    /// further one eight times as many.
     pub(crate) fn new(levels: usize) -> Self {
         Self { levels: (0..levels.max(1)).map(|_| OnceLock::new()).collect() }
     }
 
-    /// How many entries fit into one level, the lowest being 1.
+    /// Returns how many entries fit into one level, the lowest being 1.
     pub(crate) fn level_size(level: usize) -> usize {
         16 * (FIRST_LEVEL << (3 * (level - 1)))
     }
 
-    /// The entry of `hash`, if it is in the set.
+    /// Finds the entry of `hash`, if it is in the set.
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<Entry<'_>> {
         for (level, groups) in self.levels.iter().enumerate() {
@@ -56,8 +56,7 @@ impl AtomicHashSet {
         None
     }
 
-    /// The entry of `hash`, which is put into the set with `mark`, of 1 to 15, where it is not yet.
-    /// `None`: no room.
+    /// Finds the entry of `hash`, or inserts one with `mark`, of 1 to 15. `None`: no room.
     pub(crate) fn find_or_insert(&self, hash: u64, mark: u8) -> Option<Entry<'_>> {
         let new = hash & HASH | u64::from(mark) & MARK;
         debug_assert_ne!(new & MARK, 0, "a slot that holds 0 is free");
@@ -80,7 +79,7 @@ impl AtomicHashSet {
 }
 
 impl Entry<'_> {
-    /// The owner's four bits.
+    /// Returns the owner's four bits.
     #[inline]
     pub(crate) fn mark(&self) -> u8 {
         (self.slot.load(Ordering::Acquire) & MARK) as u8
@@ -98,8 +97,8 @@ impl Entry<'_> {
     }
 }
 
-/// A hash of names, which are few, short and the application's own, so that nobody aims at
-/// collisions: FNV-1a, begun with the hash of what comes before.
+/// Hashes names, which are few, short and the application's own, so that nobody aims at collisions:
+/// FNV-1a, begun with the hash of what comes before.
 #[inline]
 pub(crate) fn hash_names(before: u64, name: &[u8]) -> u64 {
     name.iter().fold(before, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -120,8 +119,8 @@ fn group(groups: &[Group], level: usize, hash: u64) -> &Group {
     &groups[place(level, hash) & (groups.len() - 1)]
 }
 
-/// The bits that choose the group: others at each level, or the hashes of one full group would meet
-/// again in one group above.
+/// Returns the bits that choose the group: others at each level, or the hashes of one full group
+/// would meet again in one group above.
 fn place(level: usize, hash: u64) -> usize {
     hash.rotate_right(60 - (11 * level as u32) % 60) as usize
 }

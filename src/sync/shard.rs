@@ -6,8 +6,8 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// The calling thread's number, handed out round robin at its first use and kept for its life.
-/// Callers mask it to the number of places they have.
+/// Returns the calling thread's number, handed out round robin at its first use and kept for its
+/// life. Callers mask it to the number of places they have.
 #[cfg(not(tower_influx_loom))]
 #[inline]
 pub(crate) fn shard() -> usize {

@@ -1,4 +1,5 @@
-//! What no value and no number of requests may break: the line, the bound on a tag's values, the identity of a point.
+//! What no value and no number of requests may break: the line, the bound on a tag's values, the
+//! identity of a point.
 
 use std::{
     collections::{HashMap, HashSet},

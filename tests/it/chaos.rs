@@ -1,4 +1,4 @@
-//! Twenty thousand requests over real sockets, each with a random ending, against the driver's own books.
+//! Twenty thousand requests over real sockets with random endings, against the driver's ledger.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -107,7 +107,7 @@ struct Planned {
     http2: bool,
 }
 
-/// Route, status, error code (empty in `requests`) and how a tracked body ended (empty in `errors`).
+/// Route, status, error code (empty in `requests`), end of a tracked body (empty in `errors`).
 type Ending = (String, String, String, String);
 
 impl Planned {
@@ -177,7 +177,7 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
     assert_eq!(stats.recorder.running_requests, 0);
 }
 
-/// The endings that points tell of, by request id. Fails where two points of a measurement have one id.
+/// The endings that points record, by request id. Fails where two points share an id.
 fn endings(points: &[DataPoint], measurement: &str) -> BTreeMap<String, Ending> {
     let mut endings = BTreeMap::new();
     for point in points.iter().filter(|point| point.measurement() == measurement) {
@@ -207,8 +207,8 @@ fn identity(point: &DataPoint) -> String {
 /// Makes all requests, many at a time.
 async fn drive(monitor: &Monitor, plan: &[Planned]) {
     let waiting = Waiting::default();
-    // tower's own timeout polls the service before it looks at the clock. tower-http's looks first: on a busy machine it would
-    // answer some requests that never reached the layer.
+    // tower's own timeout polls the service before it looks at the clock. tower-http's looks first:
+    // on a busy machine it would answer some requests that never reached the layer.
     let timeout = || {
         let answer = HandleErrorLayer::new(|_: BoxError| async { StatusCode::GATEWAY_TIMEOUT });
         ServiceBuilder::new().layer(answer).layer(TimeoutLayer::new(Duration::from_millis(10)))
@@ -305,7 +305,7 @@ async fn serve(app: Router) -> String {
     address
 }
 
-/// Makes requests one after the other, over connections of its own (HTTP/1) and shared ones (HTTP/2).
+/// Makes requests in sequence, over own connections (HTTP/1) and shared ones (HTTP/2).
 struct Driver {
     addresses: [String; 2],
     waiting: Waiting,

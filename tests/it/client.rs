@@ -1,4 +1,5 @@
-//! Outgoing calls: real clients against servers that fail in each phase, and connections that outlive their request.
+//! Outgoing calls: real clients against servers that fail in each phase, and connections that
+//! outlive their request.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -309,7 +310,8 @@ async fn a_connection_is_one_point_when_it_ends() {
 
 #[tokio::test]
 async fn reqwests_client_is_recorded() {
-    // reqwest is built with TLS here, and its client asks for a provider even where no address needs one.
+    // reqwest is built with TLS here, and its client asks for a provider even where no address
+    // needs one.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let good = good().await;
     let refused = "http://127.0.0.1:1/".to_owned();

@@ -1,4 +1,5 @@
-//! Every block of code in the documents is held by something: a doc test, a parser, a server, or a line here that says why not.
+//! Every block of code in the documents is held by something: a doc test, a parser, a server, or a
+//! line here that says why not.
 
 use std::time::{Duration, SystemTime};
 
@@ -48,7 +49,8 @@ fn every_block_of_code_is_held_by_something() {
                 }
             }
             "console" => assert_commands(&document, &text),
-            // Queries for a server that Debian does not have; commands of other projects; output and drawings.
+            // Queries for a server that Debian does not have; commands of other projects; output
+            // and drawings.
             "flux" | "sh" | "yaml" | "text" => {}
             other => panic!("{document} has a block of `{other}`: say in this test what holds it"),
         }

@@ -140,7 +140,8 @@ async fn a_client_that_goes_away_before_the_head_counts() {
 #[tokio::test]
 async fn a_timeout_outside_counts_as_cancelled_and_inside_as_its_response() {
     let watched = Watched::start("endings");
-    // Long enough that no busy machine lets it pass before the first poll: that request would not reach the layer.
+    // Long enough that no busy machine lets it pass before the first poll: that request would not
+    // reach the layer.
     let timeout = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(500));
     let slow = || Router::new().route("/slow", get(pending::<()>));
     let outside = serve(slow().layer(watched.layer()).layer(timeout())).await;

@@ -217,7 +217,8 @@ fn assert_number(result: &Value, title: &str, tag: &str, column: &str, expected:
     );
 }
 
-/// A minute of a shop, and a little of another service: 100 requests of 1 to 100 ms, of which the slowest ten failed.
+/// A minute of a shop, and a little of another service: 100 requests of 1 to 100 ms, of which the
+/// slowest ten failed.
 fn driven(start: u64) -> String {
     let mut lines = String::new();
     for number in 1..=100_u64 {

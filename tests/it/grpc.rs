@@ -1,4 +1,5 @@
-//! A real tonic server and client around the layer: the health service, whose code needs no generator.
+//! A real tonic server and client around the layer: the health service, whose code needs no
+//! generator.
 
 use axum::{Router, body::Body, http::HeaderMap, response::IntoResponse, routing::post};
 use futures_util::stream;
@@ -114,7 +115,8 @@ async fn a_route_function_knows_the_method() {
         .await;
 }
 
-/// A stream that fails after its first message says so in its trailers, and these are the body's end.
+/// A stream that fails after its first message says so in its trailers, and these are the body's
+/// end.
 #[tokio::test]
 async fn a_status_in_the_trailers_is_seen_with_body_tracking_only() {
     async fn failing() -> impl IntoResponse {

@@ -1,4 +1,5 @@
-//! Values that would break a line, inject a second point or poison a batch, sent through handlers into real servers.
+//! Values that would break a line, inject a second point or poison a batch, sent through handlers
+//! into real servers.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -236,7 +237,8 @@ fn value() -> impl Strategy<Value = Value<'static>> {
     ]
 }
 
-/// Points of arbitrary measurement, tags and fields: InfluxDB 1.6.7 takes every line, and each is exactly one point.
+/// Points of arbitrary measurement, tags and fields: InfluxDB 1.6.7 takes every line, and each is
+/// exactly one point.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_of_the_encoder_is_accepted() {
     if !live::ready("every_line_of_the_encoder_is_accepted", &[INFLUXD, NGINX, VICTORIA_METRICS]) {

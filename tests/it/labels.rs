@@ -1,4 +1,4 @@
-//! Which route each composition of routers yields, what handlers may add, and that neither grows without end.
+//! Which route each composition of routers yields, what handlers add, and that both are bounded.
 
 use std::sync::Arc;
 

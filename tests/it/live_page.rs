@@ -294,7 +294,8 @@ impl Service {
         }
     }
 
-    /// Waits until the page has seen so many points of requests and errors, and returns what it tells.
+    /// Waits until the page has seen so many points of requests and errors, and returns what it
+    /// tells.
     async fn wait_for(&self, points: u64) -> Value {
         let seen = |stats: &Value, key: &str| stats["last_10_minutes"][key].as_u64().unwrap_or(0);
         wait(&self.http, self.address, |stats| seen(stats, "requests") + seen(stats, "failed") >= points)

@@ -27,7 +27,8 @@ async fn documented_retention_and_alerts_work_in_influxdb_1() {
     let queries = influx.query("", "SHOW CONTINUOUS QUERIES").await;
     assert!(queries.to_string().contains("requests_5m"), "{queries}");
 
-    // 100 requests of 1 to 100 milliseconds, one hundredth of them failed, all in the same second a minute ago.
+    // 100 requests of 1 to 100 milliseconds, one hundredth of them failed, all in the same second a
+    // minute ago.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let start = (now - Duration::from_secs(60)).as_nanos();
     let mut lines: String = (1..=100)

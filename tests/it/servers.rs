@@ -59,7 +59,8 @@ async fn influxdb_writes_the_good_lines_of_a_bad_body() {
     let answer = influx.write("test", "n f=5i 5\nn f=6 6\nn f=7i 7\n").await;
     assert!(answer.text().contains("partial write: field type conflict"), "{}", answer.text());
     assert_eq!(influx.count("test", "n", "f").await, 2);
-    // … except in the very first body of a shard, of which nothing is written until it comes a second time.
+    // … except in the very first body of a shard, of which nothing is written until it comes a
+    // second time.
     influx.create_database("fresh").await;
     let body = "n f=5i 5\nn f=6 6\n";
     for (message, count) in [("field type conflict", 0), ("partial write: field type conflict: ", 1)] {

@@ -1,4 +1,5 @@
-//! A service whose every request lands in a real database: driven over sockets, queried back exactly.
+//! A service whose every request lands in a real database: driven over sockets, queried back
+//! exactly.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -218,7 +219,8 @@ async fn every_request_is_in_an_influxdb_of_version_2() {
     assert_eq!(influx.count("errors", "request_id", &name).await, errors.values().sum::<u64>());
 }
 
-/// Most of them without sockets, straight into the router: two cores would else spend the test on the client.
+/// Most of them without sockets, straight into the router: two cores would else spend the test on
+/// the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_thousand_requests_are_two_hundred_thousand_points() {
     if !live::ready("two_hundred_thousand_requests_are_two_hundred_thousand_points", &[INFLUXD, NGINX]) {

@@ -13,7 +13,8 @@ pub(crate) struct Rendered {
     pub(crate) complaints: Vec<String>,
 }
 
-/// Loads the page and lets it settle. Blocks for as long as a browser needs to start, which is seconds.
+/// Loads the page and lets it settle. Blocks for as long as a browser needs to start, which is
+/// seconds.
 pub(crate) fn load(url: &str) -> Rendered {
     let profile = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new("timeout")

@@ -1,4 +1,5 @@
-//! A part of a test in a process of its own, which can be killed: the test's own program, asked to run one ignored test.
+//! A part of a test in a process of its own, which can be killed: the test's own program, asked to
+//! run one ignored test.
 
 use std::{env, fs, future::Future, path::Path, process::Command};
 

@@ -1,4 +1,5 @@
-//! The examples as a stranger runs them: processes that are asked over the network and ended by SIGTERM.
+//! The examples as a stranger runs them: processes that are asked over the network and ended by
+//! SIGTERM.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -126,7 +127,8 @@ impl Example {
         }
     }
 
-    /// The points in its files, by measurement. Fails where a line is none, or where a point would overwrite another.
+    /// The points in its files, by measurement. Fails where a line is none, or where a point would
+    /// overwrite another.
     pub(crate) fn points(&self) -> BTreeMap<String, Vec<Stored>> {
         let folder = fs::read_dir(self.directory.path().join("monitoring-data")).expect("the files");
         let files = folder.map(|entry| entry.expect("a readable entry").path());
@@ -168,7 +170,8 @@ fn json(value: &FieldValue<'_>) -> Value {
     }
 }
 
-/// Builds it if it is not there or old: `cargo test` has just done so, `cargo test --test it` has not.
+/// Builds it if it is not there or old: `cargo test` has just done so, `cargo test --test it` has
+/// not.
 pub(crate) fn program(name: &str) -> PathBuf {
     // One after the other: cargo itself would wait, but say so again and again.
     static BUILDING: Mutex<()> = Mutex::new(());

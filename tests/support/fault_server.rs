@@ -1,7 +1,7 @@
 //! An HTTP server that goes wrong on request, for tests of what sends to it.
 //!
-//! It speaks just enough HTTP/1.1 over plain TCP to send what a library would refuse to: answers that break off, resets,
-//! silence, and answers before the body has arrived.
+//! It speaks just enough HTTP/1.1 over plain TCP to send what a library would refuse to: answers
+//! that break off, resets, silence, and answers before the body has arrived.
 
 use std::{
     collections::VecDeque,

@@ -68,7 +68,8 @@ impl Http {
         self.send(request.body(body.into()).expect("a valid request")).await
     }
 
-    /// Asks again and again until the server answers with success, and fails the test if it does not.
+    /// Asks again and again until the server answers with success, and fails the test if it does
+    /// not.
     pub(crate) async fn wait_for(&self, url: &str) {
         let deadline = Instant::now() + PATIENCE;
         loop {

@@ -83,7 +83,8 @@ impl Modules {
         Self(modules.collect())
     }
 
-    /// The file that defines what `path` names where `module` uses it; `None` for names of other crates.
+    /// The file that defines what `path` names where `module` uses it; `None` for names of other
+    /// crates.
     fn definition(&self, module: &str, path: &str, depth: usize) -> Option<String> {
         let mut base: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
         let mut rest: Vec<&str> = path.split("::").collect();

@@ -127,7 +127,8 @@ level = "warn"
         self.http.post(&url, &[], lines.into()).await.expect("the server answers")
     }
 
-    /// Runs InfluxQL and returns the one result, `{"series": […]}`; an error of the query fails the test.
+    /// Runs InfluxQL and returns the one result, `{"series": […]}`; an error of the query fails the
+    /// test.
     pub(crate) async fn query(&self, database: &str, text: &str) -> Value {
         let mut pairs = vec![("db", database), ("q", text), ("epoch", "ns")];
         if let Some((user, password)) = &self.credentials {
@@ -169,7 +170,8 @@ level = "warn"
             .collect()
     }
 
-    /// Names and types of the fields: `float`, `integer`, `string` or `boolean`. A field of two types has them joined by `+`.
+    /// Names and types of the fields: `float`, `integer`, `string` or `boolean`. A field of two
+    /// types has them joined by `+`.
     pub(crate) async fn field_types(&self, database: &str, measurement: &str) -> BTreeMap<String, String> {
         let result = self.query(database, &format!("SHOW FIELD KEYS FROM \"{measurement}\"")).await;
         let mut types = BTreeMap::<String, String>::new();
@@ -230,8 +232,8 @@ level = "warn"
 
     fn spawn(directory: &TempDir) -> Process {
         let mut command = Command::new(INFLUXD.path());
-        // Its settings also come from the environment: none of the machine's shall. But `.ci/run` finds what is left over by
-        // its mark.
+        // Its settings also come from the environment: none of the machine's shall. But `.ci/run`
+        // finds what is left over by its mark.
         command.arg("-config").arg(directory.path().join("influxdb.conf")).env_clear();
         command.envs(env::var_os("TOWER_INFLUX_RUN").map(|mark| ("TOWER_INFLUX_RUN", mark)));
         Process::start("influxd", &mut command, directory.path())

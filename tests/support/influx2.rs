@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, env};
 
 use super::http::{Http, query, token};
 
-/// A server, organization, bucket and token from `TOWER_INFLUX_TEST_URL`, `…_ORGANIZATION`, `…_BUCKET` and `…_TOKEN`.
+/// A server, organization, bucket and token from `TOWER_INFLUX_TEST_URL`, `…_ORGANIZATION`,
+/// `…_BUCKET` and `…_TOKEN`.
 #[derive(Clone, Debug)]
 pub(crate) struct Influx2 {
     pub(crate) url: String,

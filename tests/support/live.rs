@@ -42,7 +42,8 @@ impl Program {
     }
 }
 
-/// Whether a test can run that needs these programs. If not, it says so, and fails where live tests are compulsory.
+/// Whether a test can run that needs these programs. If not, it says so, and fails where live tests
+/// are compulsory.
 ///
 /// ```ignore
 /// if !live::ready("name_of_the_test", &[INFLUXD, NGINX]) {

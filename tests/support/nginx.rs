@@ -1,4 +1,5 @@
-//! nginx in front of a server: speaks InfluxDB 2.x to us, checks the token, and breaks in every way that proxies break.
+//! nginx in front of a server: speaks InfluxDB 2.x to us, checks the token, and breaks in every way
+//! that proxies break.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -97,7 +98,8 @@ impl Nginx {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// From now on until [`heal`](Self::heal). Takes effect with the next request, without a reload.
+    /// From now on until [`heal`](Self::heal). Takes effect with the next request, without a
+    /// reload.
     pub(crate) fn set_fault(&self, fault: Fault) {
         self.heal();
         let name = match fault {
@@ -159,7 +161,8 @@ impl Nginx {
         self.process.as_mut().expect("nginx runs")
     }
 
-    /// Every write that nginx has answered so far. The last ones may come a moment after their answer.
+    /// Every write that nginx has answered so far. The last ones may come a moment after their
+    /// answer.
     pub(crate) fn log(&self) -> Vec<Logged> {
         let text = fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default();
         text.lines()
@@ -213,8 +216,9 @@ fn configuration(options: &Options, port: u16, directory: &TempDir) -> String {
         .collect();
     let token = &options.token;
     let unauthorized = r#"return 401 '{"code":"unauthorized","message":"unauthorized access"}';"#;
-    // One process that stays in the foreground. A fault is a file, so that it comes and goes without a reload, after which
-    // kept connections would still be served by the old configuration.
+    // One process that stays in the foreground. A fault is a file, so that it comes and goes
+    // without a reload, after which kept connections would still be served by the old
+    // configuration.
     format!(
         r#"
 daemon off;

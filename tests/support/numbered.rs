@@ -1,4 +1,5 @@
-//! Points that are numbered, so that what a server holds can be compared with what was recorded, one by one.
+//! Points that are numbered, so that what a server holds can be compared with what was recorded,
+//! one by one.
 
 use std::collections::BTreeSet;
 

@@ -12,7 +12,8 @@ use std::{
 
 use tokio::time::sleep;
 
-/// A running program in its own process group, killed when this is dropped, and also when the test's process dies.
+/// A running program in its own process group, killed when this is dropped, and also when the
+/// test's process dies.
 #[derive(Debug)]
 pub(crate) struct Process {
     name: String,
@@ -111,8 +112,8 @@ impl Drop for Process {
     }
 }
 
-/// Kills the group and removes the directory when the test's process dies without having dropped its servers: then the pipe
-/// closes, and the shell reads its end.
+/// Kills the group and removes the directory when the test's process dies without having dropped
+/// its servers: then the pipe closes, and the shell reads its end.
 fn watch(group: u32, directory: &Path) -> Child {
     Command::new("sh")
         .args([
@@ -142,8 +143,8 @@ fn send(signal: &str, group: u32) {
 
 /// A port that is free now, and that no other test of this process gets.
 ///
-/// Below the range from which the system takes ports for outgoing connections, so that a server that is killed and started
-/// again finds its port still free.
+/// Below the range from which the system takes ports for outgoing connections, so that a server
+/// that is killed and started again finds its port still free.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..PORTS {

@@ -1,4 +1,5 @@
-//! A monitored axum service with every kind of ending that a handler can choose, and a client that keeps its own books.
+//! A monitored axum service with every kind of ending that a handler can choose, and a client that
+//! keeps its own books.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -122,7 +123,8 @@ pub(crate) fn expected(plan: &[Planned]) -> (Counts, Counts) {
     (requests, errors)
 }
 
-/// Makes every request of the plan from several connections at once, and fails where an answer has another status.
+/// Makes every request of the plan from several connections at once, and fails where an answer has
+/// another status.
 pub(crate) async fn drive(base: &str, plan: Vec<Planned>, connections: usize) {
     let (plan, base) = (Arc::new(plan), Arc::<str>::from(base));
     let mut tasks = JoinSet::new();

@@ -18,7 +18,8 @@ impl File {
         Self { path: path.to_owned(), text }
     }
 
-    /// The code without comments, without the text of string literals, and without the test module at the end.
+    /// The code without comments, without the text of string literals, and without the test module
+    /// at the end.
     pub(crate) fn code(&self) -> String {
         // A test module in a file of its own.
         if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
@@ -29,7 +30,8 @@ impl File {
     }
 }
 
-/// Good enough for formatted Rust: line and block comments and string literals go, line breaks stay.
+/// Good enough for formatted Rust: line and block comments and string literals go, line breaks
+/// stay.
 fn strip(text: &str) -> String {
     let bytes: Vec<char> = text.chars().collect();
     let (mut code, mut at) = (String::with_capacity(text.len()), 0);

@@ -53,8 +53,8 @@ impl Victoria {
         &mut self.process
     }
 
-    /// SIGTERM, and starts again on the same port and data. It acknowledges before its data is on disk, so that only an end
-    /// that it can prepare for loses nothing.
+    /// SIGTERM, and starts again on the same port and data. It acknowledges before its data is on
+    /// disk, so that only an end that it can prepare for loses nothing.
     pub(crate) async fn restart(&mut self) {
         self.process.terminate(Duration::from_secs(20)).await;
         self.process = Self::spawn(&self.directory, self.port);
@@ -85,7 +85,8 @@ impl Victoria {
         line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Every series whose name matches the regular expression, after what was taken has become visible.
+    /// Every series whose name matches the regular expression, after what was taken has become
+    /// visible.
     pub(crate) async fn export(&self, name: &str) -> Vec<Series> {
         self.flush().await;
         let select = format!("{{__name__=~\"{name}\"}}");

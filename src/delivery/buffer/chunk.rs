@@ -10,12 +10,12 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// What it takes of the memory bound: the memory it holds, not only the part in use.
+    /// Returns its share of the memory bound: the memory it holds, not only the part in use.
     pub(crate) fn size(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// For checks in debug builds.
+    /// Counts the line breaks, for checks in debug builds.
     pub(super) fn newlines(&self) -> usize {
         self.bytes.iter().filter(|byte| **byte == b'\n').count()
     }
@@ -26,7 +26,8 @@ impl Chunk {
 pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
 
 impl Pool {
-    /// Room for `needed` bytes: a chunk of the usual size, or one just large enough for a longer record.
+    /// Takes room for `needed` bytes: a chunk of the usual size, or one just large enough for a
+    /// longer record.
     pub(super) fn take(&self, needed: usize) -> Vec<u8> {
         if needed > CHUNK_SIZE {
             return Vec::with_capacity(needed);
@@ -53,8 +54,8 @@ impl Pool {
     }
 }
 
-/// About 380 points of the usual length: small enough that an open chunk for each core is nothing, large enough that
-/// sealing one costs nothing.
+/// About 380 points of the usual length: small enough that an open chunk for each core is nothing,
+/// large enough that sealing one costs nothing.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
 /// 1 MiB: a batch and some.
 pub(super) const POOL_CHUNKS: usize = 16;

@@ -11,8 +11,9 @@ pub(crate) enum Pushed {
     Closed,
 }
 
-/// The buffer's side of the books, in points: `offered = accepted + invalid + refused_full + refused_closed`, and what
-/// became of the accepted ones so far.
+/// The buffer's side of the books, in points:
+/// `offered = accepted + invalid + refused_full + refused_closed`, and what became of the accepted
+/// ones so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct BufferCounts {
     pub(crate) offered: u64,

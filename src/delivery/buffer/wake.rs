@@ -11,8 +11,9 @@ use crate::sync::{
 
 /// Wakes one waiter when there is something at all.
 ///
-/// The condition itself is read and written under the locks of the shards, and these order the flag too: either the
-/// waiter's look at a shard comes after the push, or the push sees the flag that was raised before the look.
+/// The condition itself is read and written under the locks of the shards, and these order the flag
+/// too: either the waiter's look at a shard comes after the push, or the push sees the flag that
+/// was raised before the look.
 #[derive(Debug, Default)]
 pub(super) struct WakeWhenAny {
     wanted: AtomicBool,
@@ -20,16 +21,18 @@ pub(super) struct WakeWhenAny {
 }
 
 impl WakeWhenAny {
-    /// Called after a push that made a shard non-empty.
+    /// Wakes the flusher after a push that made a shard non-empty.
     #[inline]
     pub(super) fn wake(&self) {
-        // Not a swap, which would write `false` even where the wish is gone and the next one may be on its way.
+        // Not a swap, which would write `false` even where the wish is gone and the next one may be
+        // on its way.
         if self.wanted.load(Relaxed) && self.wanted.compare_exchange(true, false, Relaxed, Relaxed).is_ok() {
             self.notify.notify_one();
         }
     }
 
-    /// Returns when `any` holds. A dropped wait leaves at most one wake-up too many, which the next wait looks through.
+    /// Returns when `any` holds. A dropped wait leaves at most one wake-up too many, which the next
+    /// wait looks through.
     pub(super) async fn wait(&self, any: impl Fn() -> bool) {
         loop {
             self.wanted.store(true, Relaxed);
@@ -70,10 +73,11 @@ impl WatchedSum {
         self.sum.fetch_sub(bytes, Relaxed) - bytes
     }
 
-    /// Called after an addition.
+    /// Wakes the flusher after an addition.
     pub(super) fn wake(&self) {
-        // Sum and wish are two places without a lock. Each side writes its own and then reads the other's; with a fence
-        // between the two on both sides, at least one of them sees what the other wrote.
+        // Sum and wish are two places without a lock. Each side writes its own and then reads the
+        // other's; with a fence between the two on both sides, at least one of them sees what the
+        // other wrote.
         fence(SeqCst);
         let wanted = self.wanted.load(Relaxed);
         if wanted <= self.get() && self.wanted.compare_exchange(wanted, NOBODY, Relaxed, Relaxed).is_ok() {

@@ -2,8 +2,8 @@
 
 /// Halves at each refusal, and grows again when bodies near the limit are taken.
 ///
-/// A server or proxy that refuses everything for a while has no limit: what was refused then and is taken later was not
-/// too large, and nothing is remembered.
+/// A server or proxy that refuses everything for a while has no limit: what was refused then and is
+/// taken later was not too large, and nothing is remembered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BodyLimit {
     /// Bytes of the smallest body that was refused.
@@ -20,13 +20,13 @@ impl BodyLimit {
         self.refused.map(|refused| (refused / 2).max(1))
     }
 
-    /// A body of so many bytes was refused as too large.
+    /// Records that a body of so many bytes was refused as too large.
     pub(super) fn refuse(&mut self, bytes: usize) {
         self.refused = Some(self.refused.map_or(bytes, |refused| refused.min(bytes)));
         self.taken = 0;
     }
 
-    /// A body of so many bytes was taken.
+    /// Records that a body of so many bytes was accepted.
     pub(super) fn accept(&mut self, bytes: usize) {
         let Some(refused) = self.refused else { return };
         if bytes >= refused {
@@ -43,8 +43,8 @@ impl BodyLimit {
         }
     }
 
-    /// Whether the destination takes smaller bodies: then a single line that it refuses is too large. Otherwise it
-    /// refuses whatever comes, which somebody has to change.
+    /// Returns whether the destination takes smaller bodies: then a single line that it refuses is
+    /// too large. Otherwise it refuses whatever comes, which somebody has to change.
     pub(super) fn is_confirmed(&self) -> bool {
         self.confirmed
     }

@@ -26,7 +26,8 @@ impl Worker {
                     self.count_failure(&error, sent, false);
                     return self.write_too_large(held, &error.report());
                 }
-                // It is refused as all others are: not the line is too large, the server or a proxy takes nothing.
+                // It is refused as all others are: not the line is too large, the server or a proxy
+                // takes nothing.
                 held.history.fail(self.evidence);
                 let suspect = self.is_suspect(&held, true);
                 self.count_failure(&nothing_is_taken(&error), sent, suspect);
@@ -79,12 +80,13 @@ impl Worker {
         }
     }
 
-    /// Whether a batch fails for a reason of its own: others are taken meanwhile, or a probe says that they would be, or
-    /// there are no others to tell.
+    /// Returns whether a batch fails for a reason of its own: others are taken meanwhile, or a
+    /// probe says that they would be, or there are no others to tell.
     fn is_suspect(&self, held: &Held, blocked: bool) -> bool {
         let history = &held.history;
         if blocked {
-            // A probe can be wrong about a whole server, so by its word one batch is divided, and no more.
+            // A probe can be wrong about a whole server, so by its word one batch is divided, and
+            // no more.
             return history.beside_successes > 0
                 || history.beside_probes > 0 && self.queue.searches.is_empty() && held.points() > 1;
         }
@@ -120,19 +122,20 @@ impl Worker {
     }
 }
 
-/// Whether nobody has answered in time: the sink itself, or a gateway that says so of the server behind it.
+/// Returns whether nobody has answered in time: the sink itself, or a gateway that says so of the
+/// server behind it.
 pub(super) fn is_timeout(error: &WriteError) -> bool {
     error.kind == WriteErrorKind::Timeout || error.status == Some(504)
 }
 
-/// Whether a line that always ends so beside others that are taken is given up. A server that is too busy now may take
-/// it later.
+/// Returns whether a line that always ends so beside others that are taken is given up. A server
+/// that is too busy now may take it later.
 pub(super) fn may_reject(kind: &WriteErrorKind) -> bool {
     !matches!(kind, WriteErrorKind::Throttled { .. } | WriteErrorKind::Timeout)
 }
 
-/// A single line is refused as too large, and nothing smaller was taken: that is the configuration of the server or a
-/// proxy.
+/// Creates the error for a single line that is refused as too large, and nothing smaller was taken:
+/// that is the configuration of the server or a proxy.
 pub(super) fn nothing_is_taken(error: &WriteError) -> WriteError {
     WriteError::blocked(Blocked::Configuration, error.report())
 }

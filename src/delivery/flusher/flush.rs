@@ -22,8 +22,8 @@ impl FlushWaiter {
 }
 
 impl Worker {
-    /// Everything that is in the buffer or waits in memory is tried now, even if a pause is on: who asks for a flush has
-    /// reason to think that it helps.
+    /// Tries everything in the buffer and in memory now, even during a pause: who asks for a flush
+    /// has reason to think that it helps.
     pub(super) fn flush(&mut self, reply: oneshot::Sender<FlushReport>) {
         self.collect(true);
         for held in self.queue.fresh.iter_mut().chain(&mut self.queue.waiting) {
@@ -56,20 +56,21 @@ impl Worker {
         }
     }
 
-    /// All that those who wait for a flush wait for is in batches now.
+    /// Numbers the pending flushes: all that they wait for is in batches now.
     pub(super) fn number_flushes(&mut self) {
         let sequence = self.sealer.sequence();
         self.flushes.iter_mut().for_each(|waiter| _ = waiter.up_to.get_or_insert(sequence));
     }
 
-    /// At the end, when nothing is in anybody's hands any more.
+    /// Answers all flushes at the end, when no point is in memory any more.
     pub(super) fn flush_replies(&mut self) {
         for waiter in self.flushes.drain(..) {
             let _ = waiter.reply.send(waiter.report);
         }
     }
 
-    /// Something final, or as good as final, became of a batch.
+    /// Reports the final result of a batch, or one as good as final, to the flushes that wait for
+    /// it.
     pub(super) fn tell_flushes(&mut self, live: bool, sequence: u64, tell: impl Fn(&mut FlushReport)) {
         if live {
             let concerned = self.flushes.iter_mut().filter(|waiter| waiter.covers(sequence));
@@ -77,7 +78,7 @@ impl Worker {
         }
     }
 
-    /// Whether any of these batches may still be tried without a pause before it.
+    /// Returns whether any of these batches may still be tried without a pause before it.
     fn is_pending(&self, up_to: Option<u64>) -> bool {
         let within = |sequence| up_to.is_none_or(|up_to| sequence <= up_to);
         let held = |held: &Held| held.live && within(held.sequence());
@@ -97,7 +98,8 @@ impl Worker {
         busy || !matches!(self.gate.position(), Position::Paused { .. }) && ready()
     }
 
-    /// Points of these batches that are in memory: those that are nowhere else, and those that are also on disk.
+    /// Counts the points of these batches that are in memory: those that are nowhere else, and
+    /// those that are also on disk.
     fn in_hand(&self, up_to: Option<u64>) -> (u64, u64) {
         let batches =
             self.queue.batches().chain(&self.to_store).chain(self.wire.jobs().filter_map(Job::held));

@@ -22,7 +22,8 @@ impl Parked {
 }
 
 impl Worker {
-    /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces stay in memory.
+    /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces
+    /// stay in memory.
     pub(super) fn park(&mut self, next: Next) {
         match next {
             Next::Batch(held) => match &held.origin {

@@ -16,13 +16,15 @@ pub struct FlushReport {
     pub dropped: u64,
     /// Stored on disk, to be sent later.
     pub spooled: u64,
-    /// Still in memory, to be sent later: the sink could not be reached, or would not take anything.
+    /// Still in memory, to be sent later: the sink could not be reached, or would not take
+    /// anything.
     pub waiting: u64,
 }
 
 /// What became of all points of a monitor's life, at its end.
 ///
-/// Displays as `accepted … written … rejected … dropped … spooled …`, followed by what else there is to say.
+/// Displays as `accepted … written … rejected … dropped … spooled …`, followed by what else there
+/// is to say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
@@ -45,7 +47,7 @@ pub struct ShutdownReport {
 }
 
 impl FlushReport {
-    /// Of two flushers together.
+    /// Merges the reports of two flushers.
     pub(crate) fn merge(self, other: Self) -> Self {
         Self {
             written: self.written + other.written,
@@ -58,7 +60,7 @@ impl FlushReport {
 }
 
 impl ShutdownReport {
-    /// Of two flushers together.
+    /// Merges the reports of two flushers.
     pub(crate) fn merge(self, other: Self) -> Self {
         Self {
             accepted: self.accepted + other.accepted,

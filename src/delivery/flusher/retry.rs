@@ -8,13 +8,15 @@ use crate::{delivery::sink::WriteErrorKind, stats::Blocked};
 
 use super::settings::FlushSettings;
 
-/// Whether the sink may be used now. One for all batches: a server that is away is away for each of them.
+/// Whether the sink may be used now. One for all batches: a server that is away is away for each of
+/// them.
 #[derive(Debug)]
 pub(super) struct Gate {
     position: Position,
     /// Failed tries since the last success.
     failures: u32,
-    /// Rises with each closing, so that the other writes that were on the wire then do not count as further tries.
+    /// Rises with each closing, so that the other writes that were on the wire then do not count as
+    /// further tries.
     epoch: u64,
     first: Duration,
     cap: Duration,
@@ -54,7 +56,7 @@ impl Gate {
         self.epoch
     }
 
-    /// How many writes may be on the wire.
+    /// Returns how many writes may be in flight.
     pub(super) fn slots(&self, max_in_flight: usize) -> usize {
         match self.position {
             Position::Open => max_in_flight,
@@ -63,27 +65,28 @@ impl Gate {
         }
     }
 
-    /// The pause ends, by time or because somebody asks for a try now.
+    /// Ends the pause, by time or because a caller asks for an attempt now.
     pub(super) fn attempt(&mut self) {
         if let Position::Paused { blocked, .. } = self.position {
             self.position = Position::Trial { blocked };
         }
     }
 
-    /// The sink has answered: it took points, or said what is wrong with them.
+    /// Records that the sink has answered: it accepted points, or said what is wrong with them.
     pub(super) fn succeed(&mut self) {
         self.failures = 0;
         self.position = Position::Open;
     }
 
-    /// A probe says that points would be taken: a write may find out.
+    /// Records that a probe succeeded: the next write tests whether points are accepted.
     pub(super) fn pass_probe(&mut self) {
         if let Position::Trial { blocked } = &mut self.position {
             *blocked = None;
         }
     }
 
-    /// The sink could not take anything. `epoch` is what [`epoch`](Self::epoch) was when the write began.
+    /// Records that the sink could not accept anything. `epoch` is what [`epoch`](Self::epoch) was
+    /// when the write began.
     pub(super) fn fail(&mut self, kind: &WriteErrorKind, epoch: u64, now: Instant) {
         let blocked = match kind {
             WriteErrorKind::Blocked(by) => Some(*by),
@@ -115,7 +118,7 @@ impl Gate {
         self.position = Position::Paused { until: now + pause, blocked };
     }
 
-    /// At shutdown nobody waits longer than this.
+    /// Shortens the pause at shutdown, when nothing waits longer than this.
     pub(super) fn hurry(&mut self, latest: Instant) {
         if let Position::Paused { until, .. } = &mut self.position {
             *until = (*until).min(latest);
@@ -133,24 +136,26 @@ impl Gate {
         }
     }
 
-    /// Full jitter: anything between nothing and the doubled pause, so that no two clients come back together.
+    /// Returns a pause with full jitter: anything between nothing and the doubled pause, so that no
+    /// two clients come back together.
     fn random_up_to(&mut self, first: Duration, cap: Duration) -> Duration {
         let limit = first.saturating_mul(1 << self.failures.min(20)).min(cap);
         limit.mul_f64(self.random.f64())
     }
 }
 
-/// A server that asks for patience gets twice what one that fails gets: it is there, and each try is work for it.
+/// Returns the longest pause for a throttling server, twice what one that fails gets: it is there,
+/// and each try is work for it.
 fn throttle_cap(cap: Duration) -> Duration {
     cap.saturating_mul(2).max(THROTTLE_FLOOR)
 }
 
-/// 30 s, 60 s, 120 s, 240 s, then 5 minutes.
+/// Returns the pause before the next probe: 30 s, 60 s, 120 s, 240 s, then 5 minutes.
 fn probe_pause(failures: u32) -> Duration {
     PROBE_FIRST.saturating_mul(1 << failures.min(10)).min(PROBE_CAP)
 }
 
-/// Up to a tenth less or more.
+/// Adds or removes up to a tenth at random.
 pub(super) fn jitter(duration: Duration, random: &mut fastrand::Rng) -> Duration {
     duration.mul_f64(0.9 + 0.2 * random.f64())
 }

@@ -22,7 +22,7 @@ pub(super) async fn supervise(mut worker: Worker) {
 }
 
 impl Worker {
-    /// What the panic has cost is counted, so that the books balance.
+    /// Counts the points that the panic cost, so that every point is accounted for.
     fn recover(&mut self) {
         self.shared.delivery.lock().restarts += 1;
         let held = self.points_in_memory() as u64;
@@ -37,7 +37,7 @@ impl Worker {
         );
     }
 
-    /// Points that the ledger knows as in flight.
+    /// Returns the points that the ledger counts as in flight.
     fn points_in_memory(&self) -> usize {
         let jobs = self.wire.jobs();
         let batches = self.queue.batches().chain(&self.to_store).chain(jobs.filter_map(Job::held));

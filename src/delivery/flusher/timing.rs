@@ -11,14 +11,15 @@ pub(super) struct Timing {
     pub(super) due: Option<Instant>,
     /// The end of the current interval.
     pub(super) next: Instant,
-    /// There are points, but as nothing can be sent, or there is no room, they stay where they are until a batch is full, the
-    /// pause is over, or there is room.
+    /// There are points, but as nothing can be sent, or there is no room, they stay where they are
+    /// until a batch is full, the pause is over, or there is room.
     pub(super) deferred: bool,
     pub(super) random: fastrand::Rng,
 }
 
 impl Timing {
-    /// A random phase, so that processes started together do not send together.
+    /// Creates a timer with a random phase, so that processes started together do not send
+    /// together.
     pub(super) fn new(interval: Duration, mut random: fastrand::Rng) -> Self {
         let next = Instant::now() + interval.mul_f64(random.f64());
         Self { due: None, next, deferred: false, random }

@@ -3,7 +3,7 @@
 use super::WriteError;
 use crate::settings::{InfluxAuthorization, InfluxSettings, Token};
 
-/// The value of the header; none where no credentials are given. Any of it is a secret.
+/// Returns the value of the header; none where no credentials are given. Any of it is a secret.
 pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> {
     if !settings.username.is_empty() {
         let pair = format!("{}:{}", settings.username, settings.password.expose());
@@ -16,7 +16,8 @@ pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> 
     Some(Token::new(format!("{scheme} {}", token.expose())))
 }
 
-/// What is sent to the server and must not be printed when the server, or a proxy, sends it back in an error.
+/// What is sent to the server and must not be printed when the server, or a proxy, sends it back in
+/// an error.
 pub(super) struct Secrets(Vec<Token>);
 
 impl Secrets {
@@ -37,7 +38,7 @@ impl Secrets {
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
-    /// The text without any of the secrets.
+    /// Removes all secrets from a text.
     pub(super) fn conceal(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.0 {

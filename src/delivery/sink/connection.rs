@@ -1,8 +1,8 @@
 //! A client of the server with the secrets that it sends, and when another one takes its place.
 //!
-//! A pooled connection is kept for as long as it works, and with it the address that a name had long ago. So the whole
-//! client is replaced after some minutes and after repeated failures: the name is looked up again, and the files of the
-//! token and of the certificates are read again.
+//! A pooled connection is kept for as long as it works, and with it the address that a name had
+//! long ago. So the whole client is replaced after some minutes and after repeated failures: the
+//! name is looked up again, and the files of the token and of the certificates are read again.
 
 use std::{
     fs::File,
@@ -87,7 +87,8 @@ impl<T: Transport> Connection<T> {
         Self::new(settings, url, self.read_again(settings)).inspect_err(warn_of_old).ok()
     }
 
-    /// The same, but only if a file holds something else than this client was made from.
+    /// Creates a new connection, but only if a file holds something else than this client was made
+    /// from.
     pub(super) fn successor_if_changed(&self, settings: &InfluxSettings, url: &Url) -> Option<Self> {
         let files = self.read_again(settings);
         if files == self.files {
@@ -134,7 +135,8 @@ fn warn_of_old(error: &Error) {
     );
 }
 
-/// Returns whether the file keeps its content when it is read. A pipe gives it once, and then blocks.
+/// Returns whether the file keeps its content when it is read. A pipe gives it once, and then
+/// blocks.
 fn can_be_read_again(path: &Path) -> bool {
     path.metadata().map_or(true, |metadata| metadata.is_file())
 }
@@ -157,7 +159,8 @@ fn read_authority(path: &Path) -> Result<Vec<u8>, Error> {
 const LONGEST_USE: Duration = Duration::from_secs(5 * 60);
 /// The same after so many failures in a row.
 const MOST_FAILURES: u32 = 3;
-/// Larger than any list of certificates, so that a path to something endless does not fill the memory.
+/// Larger than any list of certificates, so that a path to something endless does not fill the
+/// memory.
 const MAX_AUTHORITY: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]

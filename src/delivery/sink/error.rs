@@ -47,10 +47,11 @@ pub struct WriteError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteErrorKind {
-    /// No point is accepted until somebody changes something. The batch is kept, and small probes are sent now and then.
+    /// No point is accepted until somebody changes something. The batch is kept, and small probes
+    /// are sent now and then.
     Blocked(Blocked),
-    /// The destination asks for fewer writes. The batch is sent again after the time that it asks for, or with
-    /// exponential backoff.
+    /// The destination asks for fewer writes. The batch is sent again after the time that it asks
+    /// for, or with exponential backoff.
     #[non_exhaustive]
     Throttled {
         /// How long the destination asks to wait, where it says so.
@@ -58,15 +59,19 @@ pub enum WriteErrorKind {
     },
     /// Unreachable, or a server error. The batch is sent again with exponential backoff.
     Transient,
-    /// The connection ended while the body or its answer was under way. Handled as [`Transient`](Self::Transient), and a
-    /// large batch is halved after several of them: a proxy may have closed the connection on a body that is too large for
-    /// it, and its answer may be lost with the connection.
+    /// The connection ended while the body or its answer was under way. Handled as
+    /// [`Transient`](Self::Transient), and a large batch is halved after several of them: a proxy
+    /// may have closed the connection on a body that is too large for it, and its answer may be
+    /// lost with the connection.
     Broken,
-    /// No answer in time. The batch may have been written; it is sent again, and halved after several timeouts.
+    /// No answer in time. The batch may have been written; it is sent again, and halved after
+    /// several timeouts.
     Timeout,
-    /// The body is larger than the destination takes. The batch is split; a single line is rejected.
+    /// The body is larger than the destination takes. The batch is split; a single line is
+    /// rejected.
     TooLarge,
-    /// The destination will never take some of the points. They are found and rejected, the others are written.
+    /// The destination will never take some of the points. They are found and rejected, the others
+    /// are written.
     Refused(Refused),
 }
 
@@ -74,7 +79,8 @@ pub enum WriteErrorKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
-    /// Whether the same body, sent again as it is, may get another answer (1.x: a type conflict inside one batch).
+    /// Whether the same body, sent again as it is, may get another answer (1.x: a type conflict
+    /// inside one batch).
     pub(crate) resend_first: bool,
     pub(crate) reason: RejectReason,
     pub(crate) hint: Hint,
@@ -85,7 +91,8 @@ pub struct Refused {
 /// What the answer proves beyond its hint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proof {
-    /// How many points of the body were refused, where the count is never too high: the partial writes of 1.x and 2.x.
+    /// How many points of the body were refused, where the count is never too high: the partial
+    /// writes of 1.x and 2.x.
     pub(crate) dropped: Option<usize>,
     /// Whether the lines that the hint names are refused for certain: the partial writes of 3.x.
     pub(crate) certain: bool,
@@ -158,7 +165,8 @@ impl WriteError {
         Self::new(WriteErrorKind::TooLarge, message)
     }
 
-    /// Creates an error of kind [`Refused`](WriteErrorKind::Refused): at least one point will never be accepted.
+    /// Creates an error of kind [`Refused`](WriteErrorKind::Refused): at least one point will never
+    /// be accepted.
     ///
     /// Without [a hint](Self::with_hint) the flusher finds the points by halving the batch.
     pub fn refused(message: impl Into<String>) -> Self {
@@ -167,17 +175,19 @@ impl WriteError {
 
     /// Creates an error of any kind.
     ///
-    /// The message must hold no secret and no line of the batch: it is logged, and shown on the live page. It is cut at
-    /// 1 KiB.
+    /// The message must hold no secret and no line of the batch: it is logged, and shown on the
+    /// live page. It is cut at 1 KiB.
     pub(crate) fn new(kind: WriteErrorKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         cut(&mut message);
         Self { kind, message, status: None, reported_dropped: 0, source: None }
     }
 
-    /// Names the refused points, for an error of kind [`Refused`](WriteErrorKind::Refused); others keep no hint.
+    /// Names the refused points, for an error of kind [`Refused`](WriteErrorKind::Refused); others
+    /// keep no hint.
     ///
-    /// A hint that fits no line of the batch costs requests, never points: only lines that were refused are rejected.
+    /// A hint that fits no line of the batch costs requests, never points: only lines that were
+    /// refused are rejected.
     #[must_use]
     pub fn with_hint(mut self, hint: Hint) -> Self {
         if let WriteErrorKind::Refused(refused) = &mut self.kind {
@@ -186,8 +196,8 @@ impl WriteError {
         self
     }
 
-    /// Sets under which reason refused points are counted, for an error of kind [`Refused`](WriteErrorKind::Refused).
-    /// Defaults to [`RejectReason::Other`].
+    /// Sets under which reason refused points are counted, for an error of kind
+    /// [`Refused`](WriteErrorKind::Refused). Defaults to [`RejectReason::Other`].
     #[must_use]
     pub fn with_reason(mut self, reason: RejectReason) -> Self {
         if let WriteErrorKind::Refused(refused) = &mut self.kind {
@@ -203,7 +213,8 @@ impl WriteError {
         self
     }
 
-    /// Sets the cause. It is logged behind the message, so it must hold no secret and no line of the batch.
+    /// Sets the cause. It is logged behind the message, so it must hold no secret and no line of
+    /// the batch.
     #[must_use]
     pub fn with_source(mut self, source: impl error::Error + Send + Sync + 'static) -> Self {
         self.source = Some(Arc::new(source));

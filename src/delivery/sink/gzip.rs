@@ -7,11 +7,13 @@ use flate2::{Compression, write::GzEncoder};
 
 /// Compresses the lines of a batch.
 ///
-/// Piece by piece: a full batch takes milliseconds, for which a worker of the runtime would serve no request. Threads for
-/// blocking work would be more in number than batches in flight, and each would keep megabytes of memory for itself.
-/// `None` if the compressor reports an error; then the body goes plain.
+/// Piece by piece: a full batch takes milliseconds, for which a worker of the runtime would serve
+/// no request. Threads for blocking work would be more in number than batches in flight, and each
+/// would keep megabytes of memory for itself. `None` if the compressor reports an error; then the
+/// body goes plain.
 pub(super) async fn compress(lines: &[u8]) -> Option<Bytes> {
-    // Level 1: the higher ones take several times as long and save little on lines that differ in numbers only.
+    // Level 1: the higher ones take several times as long and save little on lines that differ in
+    // numbers only.
     let mut encoder = GzEncoder::new(Vec::with_capacity(lines.len() / 3), Compression::fast());
     for piece in lines.chunks(PIECE) {
         encoder.write_all(piece).ok()?;

@@ -1,9 +1,9 @@
-//! The HTTP stack of the `influxdb2` crate as transport: `/api/v2/write` of InfluxDB 2.x, 3.x, 1.8, VictoriaMetrics and
-//! Telegraf.
+//! The HTTP stack of the `influxdb2` crate as transport: `/api/v2/write` of InfluxDB 2.x, 3.x, 1.8,
+//! VictoriaMetrics and Telegraf.
 //!
-//! The request is made here, as the crate's own call for ready-made lines makes it. That call reads the body of an error
-//! whole, however long it is, and gives no access to the client inside or to the headers of an answer. What is left of the
-//! crate is its stack, reqwest 0.11, and its error.
+//! The request is made here, as the crate's own call for ready-made lines makes it. That call reads
+//! the body of an error whole, however long it is, and gives no access to the client inside or to
+//! the headers of an answer. What is left of the crate is its stack, reqwest 0.11, and its error.
 
 use bytes::Bytes;
 use influxdb2::RequestError;

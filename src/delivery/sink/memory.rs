@@ -13,9 +13,9 @@ use crate::{
 
 /// Keeps every point in memory, so that a test can look at what its service has recorded.
 ///
-/// All clones share the points: give one to the monitor and keep another. Points arrive with the next flush, so flush the
-/// monitor before looking. Nothing is ever dropped: what a long-running service writes here grows until
-/// [`clear`](Self::clear).
+/// All clones share the points: give one to the monitor and keep another. Points arrive with the
+/// next flush, so flush the monitor before looking. Nothing is ever dropped: what a long-running
+/// service writes here grows until [`clear`](Self::clear).
 ///
 /// ```
 /// use tower_influx::{DataPoint, Monitor, Settings, sink::MemorySink};
@@ -39,12 +39,12 @@ pub struct MemorySink {
 }
 
 impl MemorySink {
-    /// A sink that holds no points yet.
+    /// Creates a sink that holds no points yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// All points, ordered by time.
+    /// Returns all points, ordered by time.
     pub fn points(&self) -> Vec<DataPoint> {
         let batches = self.batches().clone();
         let lines = batches.iter().flat_map(Batch::lines);
@@ -54,19 +54,19 @@ impl MemorySink {
         points
     }
 
-    /// The points of one measurement, such as `requests` or `errors`, ordered by time.
+    /// Returns the points of one measurement, such as `requests` or `errors`, ordered by time.
     pub fn measurement(&self, measurement: &str) -> Vec<DataPoint> {
         let mut points = self.points();
         points.retain(|point| point.measurement() == measurement);
         points
     }
 
-    /// How many points there are.
+    /// Returns how many points there are.
     pub fn len(&self) -> usize {
         count(&self.batches())
     }
 
-    /// Whether there is no point.
+    /// Returns whether there is no point.
     pub fn is_empty(&self) -> bool {
         self.batches().is_empty()
     }

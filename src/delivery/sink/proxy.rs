@@ -1,7 +1,7 @@
 //! Proxies of the environment, which the clients read themselves.
 //!
-//! Both clients ignore a variable that they cannot use and connect directly, so that points and their token take a way that
-//! nobody wanted. So such a variable is refused at start.
+//! Both clients ignore a variable that they cannot use and connect directly, so that points and
+//! their token take a way that nobody wanted. So such a variable is refused at start.
 
 use std::env;
 
@@ -14,7 +14,8 @@ use crate::{error::Error, settings::Token};
 ///
 /// # Errors
 ///
-/// A variable that the clients would ignore. The message names it, and never its value, which may hold a password.
+/// A variable that the clients would ignore. The message names it, and never its value, which may
+/// hold a password.
 pub(super) fn check(url: &Url) -> Result<(), Error> {
     check_with(url, |name| env::var_os(name).map(|value| value.into_string().map_err(drop)))
 }
@@ -42,7 +43,8 @@ fn check_with(url: &Url, variable: impl Fn(&str) -> Option<Result<String, ()>>) 
     Ok(())
 }
 
-/// Returns the passwords of the proxies for this address, in each form that an answer may send back.
+/// Returns the passwords of the proxies for this address, in each form that an answer may send
+/// back.
 pub(super) fn passwords(url: &Url) -> Vec<Token> {
     let mut passwords = Vec::new();
     for value in variables(url).iter().filter_map(|name| env::var(name).ok()) {

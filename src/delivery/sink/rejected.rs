@@ -22,14 +22,15 @@ use crate::{
     stats::{Counter, RejectReason},
 };
 
-/// Writes lines into files named `rejected-20260603T101112Z-0000-89abcdef-0.lp`, so that people can see what was refused, mend it
-/// and import it.
+/// Writes lines into files named `rejected-20260603T101112Z-0000-89abcdef-0.lp`, so that people can
+/// see what was refused, mend it and import it.
 ///
-/// They are valid line protocol: before each group of lines stands a comment with the time, the reason and what the server
-/// said. A file grows to 16 MiB, all together to 256 MiB; then the oldest go.
+/// They are valid line protocol: before each group of lines stands a comment with the time, the
+/// reason and what the server said. A file grows to 16 MiB, all together to 256 MiB; then the
+/// oldest go.
 ///
-/// The lines are in the books as rejected already, so nothing here is worth waiting for: what comes while 8 MiB wait for the
-/// disk, and what the disk does not take, is counted and gone.
+/// The lines are in the books as rejected already, so nothing here is worth waiting for: what comes
+/// while 8 MiB wait for the disk, and what the disk does not take, is counted and gone.
 #[derive(Debug)]
 pub(crate) struct RejectedFiles {
     shared: Arc<Shared>,
@@ -61,7 +62,8 @@ impl RejectedFiles {
         })
     }
 
-    /// Never waits and never fails. `message` is what the server said; it must hold no secret.
+    /// Writes rejected lines to the file. Never waits and never fails. `message` is what the server
+    /// said; it must hold no secret.
     pub(crate) fn write(&self, lines: &Batch, reason: RejectReason, message: &str) {
         let now = SystemTime::now();
         let (comment, lines, shared) = (comment(now, lines, reason, message), lines.clone(), &self.shared);
@@ -91,7 +93,7 @@ impl RejectedFiles {
         let _ = self.shared.room.acquire_many(ROOM).await;
     }
 
-    /// Rejected points that came into no file.
+    /// Counts the rejected points that no file holds.
     #[cfg(test)]
     pub(crate) fn lost(&self) -> u64 {
         self.shared.lost.count()

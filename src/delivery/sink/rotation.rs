@@ -1,10 +1,11 @@
-//! A row of files in one directory, begun anew by size and by day, with the oldest deleted to stay under a bound.
+//! A row of files in one directory, begun anew by size and by day, with the oldest deleted to stay
+//! under a bound.
 //!
-//! Names are `PREFIX-20260603T101112Z-0000-89abcdef-0.lp`: the UTC second of creation, a number that
-//! tells apart what is created within it, and a label of the owner. Only regular files with such a
-//! name are counted and deleted, and only those of this process and of ended ones of its service:
-//! several processes and services may share a directory. Each writes to files that it has created
-//! itself and holds a lock on, and no process deletes a file that is locked.
+//! Names are `PREFIX-20260603T101112Z-0000-89abcdef-0.lp`: the UTC second of creation, a number
+//! that tells apart what is created within it, and a label of the owner. Only regular files with
+//! such a name are counted and deleted, and only those of this process and of ended ones of its
+//! service: several processes and services may share a directory. Each writes to files that it has
+//! created itself and holds a lock on, and no process deletes a file that is locked.
 
 use std::{
     collections::BTreeMap,
@@ -62,8 +63,8 @@ impl RotatingFiles {
     ///
     /// # Errors
     ///
-    /// A directory that cannot be used. A full disk is logged: what is appended fails until there is
-    /// room.
+    /// A directory that cannot be used. A full disk is logged: what is appended fails until there
+    /// is room.
     pub(crate) fn prepare(&mut self, setting: &str) -> Result<(), Error> {
         let full = match directory::prepare(setting, &self.directory)? {
             Some(error) => Some(error),
@@ -131,10 +132,11 @@ impl RotatingFiles {
         }
     }
 
-    /// The open file and its length, if it is still the one to append to.
+    /// Returns the open file and its length if it is still the one to append to.
     fn usable(&mut self, stamp: &str, size: u64) -> Option<(OpenFile, u64)> {
         let open = self.open.take()?;
-        // Asked of the system each time, since somebody may have deleted or truncated the file meanwhile.
+        // Asked of the system each time, since somebody may have deleted or truncated the file
+        // meanwhile.
         let length = open.file.0.metadata().ok()?.len();
         if !lock::is_same(&open.file.0, &open.path) {
             return None;
@@ -166,7 +168,8 @@ impl RotatingFiles {
             let path = self.directory.join(format!("{}-{stamp}-{number:04}-{label}.lp", self.prefix));
             match fs_ext::create_file(&path) {
                 Ok(file) => {
-                    // Some file systems know no locks; there only the clock keeps others from deleting this file.
+                    // Some file systems know no locks; there only the clock keeps others from
+                    // deleting this file.
                     let _ = file.try_lock();
                     return Ok(OpenFile { file: Lockable(file), path, stamp });
                 }
@@ -204,7 +207,8 @@ impl RotatingFiles {
         Ok(())
     }
 
-    /// Our files, oldest first, and locks that keep others from claiming those of ended processes.
+    /// Returns our files, oldest first, and locks that keep others from claiming those of ended
+    /// processes.
     fn files(&self, owner: &Owner) -> io::Result<(Vec<Listed>, Vec<LockFile>)> {
         let (mut owned, mut locks) = (BTreeMap::new(), Vec::new());
         let mut files = fs_ext::list(&self.directory)?;
@@ -230,7 +234,8 @@ fn label(prefix: &str, name: &str) -> Option<Label> {
     if fs_ext::is_stamp(stamp) && digits { Label::parse(label) } else { None }
 }
 
-/// A restart each minute leaves a tiny file each time; counted by their lengths alone they would fill the disk.
+/// Returns the length that counts. A restart each minute leaves a tiny file each time; counted by
+/// their lengths alone they would fill the disk.
 fn counted(file: &Listed) -> u64 {
     file.length.max(BLOCK)
 }

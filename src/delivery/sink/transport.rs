@@ -14,8 +14,8 @@ use crate::{
 
 /// One way of bringing a body to the write endpoint of a server.
 pub(super) trait Transport: Sized + Send + Sync + 'static {
-    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header, `authority` what
-    /// `certificate_authority` holds.
+    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header,
+    /// `authority` what `certificate_authority` holds.
     fn new(
         settings: &InfluxSettings,
         url: &Url,
@@ -38,7 +38,8 @@ pub(super) struct Reply {
     pub(super) retry_after: Option<String>,
 }
 
-/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may send anything.
+/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may
+/// send anything.
 #[derive(Debug, Default)]
 pub(super) struct AnswerBody {
     bytes: Vec<u8>,
@@ -65,7 +66,8 @@ impl AnswerBody {
     }
 }
 
-/// Whether the server is reached without a network: compression would cost more than it saves, and no proxy belongs between.
+/// Returns whether the server is reached without a network: compression would cost more than it
+/// saves, and no proxy belongs between.
 pub(super) fn is_this_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

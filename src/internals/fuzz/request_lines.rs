@@ -101,7 +101,7 @@ pub fn request_lines(bytes: &[u8]) {
     }
 }
 
-/// Only for texts that both take: ids are cut at different lengths.
+/// Checks texts that both accept only: ids are cut at different lengths.
 fn both_paths_write_the_same(
     request: &Request,
     service: &str,
@@ -156,7 +156,7 @@ impl Request {
         ["GET", "POST", "DELETE", "other", "X"][usize::from(self.method) % 5]
     }
 
-    /// As long as both paths take it.
+    /// Returns an id that is as long as both paths accept it.
     fn request_id(&self) -> String {
         cut(&self.request_id.text(), 512).to_owned()
     }

@@ -50,7 +50,7 @@ fn end(rollup: &Rollup, started: u32) {
     });
 }
 
-/// The counts of the lines of the interval that ends.
+/// Writes the lines of the interval that ends, and returns their counts.
 fn write(rollup: &Rollup) -> u64 {
     let template = LineTemplate::new(StaticTags::default(), None, rollup.boundaries());
     let mut counted = 0;

@@ -41,7 +41,7 @@ pub(super) fn a_shutdown_that_waits_refuses_nothing() {
     assert_over(&buffer, &ledger, drained, 0);
 }
 
-/// Two requests are running.
+/// Starts two requests.
 fn start() -> (Arc<Buffer>, Ledger) {
     let buffer = Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest));
     for _ in 0..2 {
@@ -50,7 +50,7 @@ fn start() -> (Arc<Buffer>, Ledger) {
     (buffer, Ledger::default())
 }
 
-/// How many requests were refused: 1 or 0.
+/// Ends a request in a thread that returns how many were refused: 1 or 0.
 fn end_in_a_thread(buffer: &Arc<Buffer>, number: usize) -> thread::JoinHandle<u64> {
     let buffer = Arc::clone(buffer);
     thread::spawn(move || {

@@ -14,7 +14,7 @@ use crate::error::Error;
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
-    /// A key as its 32 bytes.
+    /// Creates a key from its 32 bytes.
     ///
     /// # Errors
     ///
@@ -25,7 +25,8 @@ impl PublicKey {
         Self::checked(key)
     }
 
-    /// A key as its 32 bytes in base64, of either alphabet, as in the member `x` of a JSON Web Key.
+    /// Decodes a key from its 32 bytes in base64, of either alphabet, as in the member `x` of a
+    /// JSON Web Key.
     ///
     /// # Errors
     ///
@@ -38,7 +39,7 @@ impl PublicKey {
         Self::from_bytes(bytes.map_err(|_| Error::license_key("an Ed25519 key in base64 has 32 bytes"))?)
     }
 
-    /// A key as PEM, beginning with `-----BEGIN PUBLIC KEY-----`.
+    /// Parses a key as PEM, beginning with `-----BEGIN PUBLIC KEY-----`.
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ impl PublicKey {
         )
     }
 
-    /// A key in a file, as PEM or base64. Blocks; call it once, at start.
+    /// Reads a key from a file, as PEM or base64. Blocks; call it once, at start.
     ///
     /// # Errors
     ///
@@ -71,8 +72,8 @@ impl PublicKey {
         if text.contains("-----BEGIN") { Self::from_pem(&text) } else { Self::from_base64(&text) }
     }
 
-    /// Whether this key made this signature. Strict: every licence has one signature only, and no
-    /// odd key or signature that fits several licences is taken.
+    /// Returns whether this key made this signature. The check is strict: every licence has one
+    /// signature only, and no odd key or signature that fits several licences is taken.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }

@@ -40,8 +40,8 @@ pub struct LicenseFile {
 }
 
 impl LicenseFile {
-    /// The licence at this path, which must be for this product and issued with the private half of
-    /// this key.
+    /// Creates a check of the licence at this path, which must be for this product and issued with
+    /// the private half of this key.
     pub fn new(path: impl Into<PathBuf>, key: PublicKey, product: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -52,7 +52,7 @@ impl LicenseFile {
         }
     }
 
-    /// Days before the end from which there is a warning; 0 gives none. Defaults to the setting
+    /// Sets how many days before the end a warning starts; 0 gives none. Defaults to the setting
     /// `licensing.warning_days`, and that to 14.
     #[must_use]
     pub fn warning_days(mut self, days: i64) -> Self {

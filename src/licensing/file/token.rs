@@ -75,7 +75,7 @@ impl License {
     }
 }
 
-/// Strict base64: without padding, and with no second way to write the same bytes.
+/// Decodes strict base64: without padding, and with no second way to write the same bytes.
 fn decode(part: &[u8]) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(std::str::from_utf8(part).ok()?).ok()
 }
@@ -142,7 +142,7 @@ impl TryFrom<Claims> for License {
     }
 }
 
-/// Seconds since the epoch, maybe with a fraction, which is cut off.
+/// Reads seconds since the epoch. A fraction is cut off.
 fn time(claim: &str, seconds: f64) -> Result<Timestamp, Fault> {
     // A float converts to the nearest integer there is, which is then out of range for a time.
     let time = Timestamp::from_second(seconds.floor() as i64);

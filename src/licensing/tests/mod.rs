@@ -45,7 +45,7 @@ impl Points {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// When the checks began, on the clocks of this zone.
+    /// Returns when the checks began, on the clocks of this zone.
     fn local_times(&self, zone: &TimeZone) -> Vec<DateTime> {
         let local = |point: &LicensingPoint| {
             let checked_at =
@@ -121,7 +121,7 @@ fn points() -> Arc<Points> {
     Arc::default()
 }
 
-/// A check that finds all in order.
+/// Returns a check that finds all in order.
 fn fine() -> future::Ready<Result<LicenseState, Error>> {
     future::ready(Ok(LicenseState::new(100)))
 }
@@ -131,8 +131,8 @@ async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// The zone, or `None` with a word on standard error where the system has no zone data: such a test
-/// proves nothing then.
+/// Returns the zone, or `None` with a word on standard error where the system has no zone data:
+/// such a test proves nothing then.
 pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {

@@ -33,12 +33,13 @@ impl Point for AnyPoint {
     }
 }
 
-/// Small enough that cutting is met all the time.
+/// Returns limits so small that texts are cut all the time.
 fn small_limits() -> Limits {
     Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0, rollup_keys: 1_000 }
 }
 
-/// Mostly short texts of what line protocol has a meaning for, and now and then a huge one.
+/// Generates mostly short texts of characters with a meaning in line protocol, and now and then a
+/// huge one.
 fn any_text() -> impl Strategy<Value = String> {
     let nasty = select(vec![
         '\\', ',', '=', ' ', '"', '#', ':', '\n', '\r', '\t', '\0', '\u{1}', '\u{7f}', '\u{85}', '\u{9f}',
@@ -55,7 +56,7 @@ fn any_text() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Few enough different ones that they meet.
+/// Generates few different keys, so that they collide.
 fn any_key() -> impl Strategy<Value = String> {
     prop_oneof![3 => any_text(), 2 => select(vec!["a", "b", "a b", "a,b", "a=b", "c\\d", "x::y"]).prop_map(str::to_owned)]
 }

@@ -55,8 +55,8 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
     }
 }
 
-/// As it would be stored if nothing had to be changed: unsigned integers have no type of their own
-/// there.
+/// Returns the entries as they would be stored if nothing had to be changed: unsigned integers have
+/// no type of their own there.
 fn sorted<T: Clone + Into<Value<'static>> + Stored>(entries: &[(String, T)]) -> Vec<(String, T)> {
     let mut entries: Vec<(String, T)> =
         entries.iter().map(|(key, value)| (key.clone(), value.stored())).collect();

@@ -55,7 +55,7 @@ fn any_extras() -> impl Strategy<Value = Vec<Added>> {
     vec(added.prop_map(|(is_tag, key, value)| Added { is_tag, key, value }), 0..12)
 }
 
-/// As long as an id can be on the request's path, which has no settings for it.
+/// Cuts an id to the length it can have on the request's path, which has no settings for it.
 fn short(text: String) -> String {
     cut(&text, 512).to_owned()
 }
@@ -77,7 +77,7 @@ fn set(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
     changes
 }
 
-/// As a slot sets them: the usual tags by a way of their own.
+/// Sets extras as request data does: the usual tags by a path of their own.
 fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
     let mut changes = Changes::default();
     for added in added {
@@ -88,7 +88,8 @@ fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) -> 
     changes
 }
 
-/// Most of them usual tags, and some as long as all of a request's together may be.
+/// Generates extras, most of them usual tags, and some as long as all of a request's together may
+/// be.
 fn usual_extras() -> impl Strategy<Value = Vec<Added>> {
     let texts = vec!["acme", "globex", "x", "a b"];
     let value = prop_oneof![

@@ -16,8 +16,8 @@ pub(crate) struct Boundaries {
 }
 
 impl Boundaries {
-    /// The built-in boundaries: a quantile is at most 5 % off from 100 µs to 60 s, and at most 15 %
-    /// from 1 µs to 1 hour.
+    /// Creates the built-in boundaries: a quantile is at most 5 % off from 100 µs to 60 s, and at
+    /// most 15 % from 1 µs to 1 hour.
     pub(crate) fn fine() -> Self {
         Self { floor: 1_000, ..Self::new(&FINE) }
     }
@@ -36,7 +36,7 @@ impl Boundaries {
         Self { edges: edges.into(), floor: 1, first: first.collect() }
     }
 
-    /// These and more: each bucket of these, and of those, is made of whole buckets of the new
+    /// Adds boundaries: each bucket of these, and of those, is made of whole buckets of the new
     /// ones.
     pub(crate) fn with(&self, more: &[Duration]) -> Self {
         let mut edges = self.edges.to_vec();
@@ -46,7 +46,7 @@ impl Boundaries {
         Self { floor: self.floor, ..Self::new(&edges) }
     }
 
-    /// How many buckets there are.
+    /// Returns how many buckets there are.
     pub(crate) fn buckets(&self) -> usize {
         self.edges.len() + 1
     }

@@ -103,7 +103,8 @@ impl KeyParts<'_> {
 }
 
 impl Keys {
-    /// At most `limit` keys, and as many routes; what is beyond counts under [`OVERFLOW`].
+    /// Creates a table of at most `limit` keys, and as many routes; what is beyond counts under
+    /// [`OVERFLOW`].
     pub(crate) fn new(limit: usize) -> Self {
         let levels = (1..MOST_LEVELS).find(|level| AtomicHashSet::level_size(*level) / 4 >= limit);
         Self {
@@ -115,8 +116,7 @@ impl Keys {
         }
     }
 
-    /// The route of this name, which is entered if it is new. Takes a lock: not for the usual
-    /// request.
+    /// Finds the route of this name, or enters a new one. Takes a lock: not for the usual request.
     pub(crate) fn route(&self, method: &'static str, resource: &str) -> Arc<RouteName> {
         let mut known = self.lock();
         if let Some(route) = known.find_route(method, resource) {
@@ -127,8 +127,7 @@ impl Keys {
         known.find_route(method, resource).unwrap_or_else(|| known.add_route(method, resource))
     }
 
-    /// The key of these parts, which is entered if it is new. Takes a lock: not for the usual
-    /// request.
+    /// Finds the key of these parts, or enters a new one. Takes a lock: not for the usual request.
     pub(crate) fn key(&self, parts: KeyParts<'_>) -> Arc<Key> {
         let mut known = self.lock();
         if let Some(key) = known.find_key(parts) {
@@ -156,7 +155,7 @@ impl Keys {
         known.find_key(parts).unwrap_or_else(|| known.add_key(parts, route))
     }
 
-    /// Whether a key is surely beyond the limit. Takes no lock.
+    /// Returns whether a key is surely beyond the limit. Takes no lock.
     #[inline]
     pub(crate) fn is_beyond(&self, hash: u64) -> bool {
         self.full.load(Ordering::Acquire) && self.hashes.find(hash).is_none()

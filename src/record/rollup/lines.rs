@@ -30,8 +30,8 @@ pub(super) struct Interval {
 }
 
 impl LineTemplate {
-    /// `written` are the boundaries of the fields, if there are any; `counted` have these among
-    /// theirs.
+    /// Creates the lines. `written` are the boundaries of the fields, if there are any; `counted`
+    /// have these among theirs.
     pub(crate) fn new(static_tags: StaticTags, written: Option<&Boundaries>, counted: &Boundaries) -> Self {
         let mut start = 0;
         let ends =
@@ -97,7 +97,7 @@ impl LineTemplate {
     }
 }
 
-/// The name of a bucket's field: its end in seconds.
+/// Returns the name of a bucket's field: its end in seconds.
 pub(crate) fn bucket_name(end: Option<u64>) -> String {
     let Some(end) = end else { return "bucket_inf".to_owned() };
     let (seconds, nanoseconds) = (end / BILLION, end % BILLION);

@@ -81,7 +81,7 @@ impl Rollup {
         Self::with_shards(cores, boundaries, keys)
     }
 
-    /// For tests and models, which must not depend on the machine.
+    /// Creates a buffer for tests and models, which must not depend on the machine.
     pub(crate) fn with_shards(shards: usize, boundaries: Boundaries, keys: usize) -> Self {
         let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
         Self {
@@ -156,7 +156,7 @@ impl Rollup {
         }
     }
 
-    /// The key of these parts, or the one that stands for it, which each shard remembers: those
+    /// Finds the key of these parts, or the one that replaces it, which each shard remembers: those
     /// beyond the limit come without end, and must not meet at one lock.
     fn key(&self, shard: &mut Shard, parts: KeyParts<'_>) -> Arc<Key> {
         let asked = (parts.route, parts.status, parts.error_code.is_empty());
@@ -172,7 +172,7 @@ impl Rollup {
         key
     }
 
-    /// The boundaries of its histograms.
+    /// Returns the boundaries of its histograms.
     pub(crate) fn boundaries(&self) -> &Boundaries {
         &self.boundaries
     }
@@ -200,7 +200,7 @@ impl Rollup {
         Totals { keys: self.keys.all().into_iter().zip(totals).collect(), running }
     }
 
-    /// The ledger, without ending the open interval.
+    /// Returns the ledger, without ending the open interval.
     pub(crate) fn snapshot(&self) -> RollupCounts {
         self.counts(&self.sums())
     }
@@ -260,7 +260,7 @@ impl Rollup {
         route.id
     }
 
-    /// The lock of the thread's own shard, or of the next one while somebody else holds that.
+    /// Locks the thread's own shard, or the next one while somebody else holds that.
     #[inline(always)]
     fn lock_own(&self) -> MutexGuard<'_, Shard> {
         match self.place(0).try_lock() {
@@ -284,7 +284,7 @@ impl Rollup {
         &self.shards[(shard() + step) & (self.shards.len() - 1)].0
     }
 
-    /// Every shard, one after the other, never two at once.
+    /// Locks every shard in turn, never two at once.
     fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
         self.shards.iter().map(|Padded(shard)| lock(shard))
     }
@@ -324,7 +324,8 @@ impl fmt::Debug for Rollup {
     }
 }
 
-/// The code under these locks panics only if it is wrong; the next request must not pay for that.
+/// Locks a shard, also after a panic: the code under these locks panics only by a bug; the next
+/// request must not pay for that.
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

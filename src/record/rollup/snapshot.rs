@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Totals {
-    /// The totals in the types that are public.
+    /// Converts the totals to the public types.
     pub(crate) fn snapshot(&self, boundaries: &Boundaries) -> RollupSnapshot {
         let ended = self.keys.iter().filter(|(_, sum)| sum.tally.count > 0);
         let running = self.running.iter().filter(|(_, running)| *running > 0);
@@ -68,7 +68,7 @@ fn name(route: &RouteName) -> String {
     format!("{}:{}", route.method, route.resource)
 }
 
-/// Back from what the lines have.
+/// Decodes the tags of a line.
 fn tags(encoded: &[u8]) -> Vec<(String, String)> {
     let line = [b"m".as_slice(), encoded, b" f=1i 0"].concat();
     let mut tags = Vec::new();

@@ -72,7 +72,7 @@ impl Sums {
         }
     }
 
-    /// What is known here of the ledger: how many requests wait to be written, and are written.
+    /// Returns this part of the ledger: how many requests wait to be written, and are written.
     pub(super) fn counts(&self) -> RollupCounts {
         RollupCounts {
             open: self.open.iter().map(|sum| sum.tally.count).sum(),
@@ -86,7 +86,8 @@ impl Sums {
         self.totals.clone()
     }
 
-    /// See [`Rollup::write_interval`](super::Rollup::write_interval).
+    /// Writes the lines of an interval, see
+    /// [`Rollup::write_interval`](super::Rollup::write_interval).
     pub(super) fn write(
         &mut self,
         template: &LineTemplate,

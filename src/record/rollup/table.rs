@@ -55,8 +55,8 @@ pub(crate) struct Sum {
 }
 
 impl Table {
-    /// As [`find`](Self::find), for a key without an error code and tags. May not find what is
-    /// there.
+    /// Finds, as [`find`](Self::find) does, a key without an error code and tags. May not find what
+    /// is there.
     #[inline]
     pub(super) fn find_plain(&mut self, route: u32, status: u16) -> Option<&mut Cell> {
         let plain = plain_number(route, status);
@@ -124,12 +124,12 @@ impl Table {
         self.index[place & mask] = number as u32 + 1;
     }
 
-    /// How many requests are counted here.
+    /// Returns how many requests are counted here.
     pub(super) fn count(&self) -> u64 {
         self.touched().map(|cell| cell.tally.count).sum()
     }
 
-    /// How many of these have points of their own.
+    /// Returns how many of these have points of their own.
     pub(super) fn kept(&self) -> u64 {
         self.touched().map(|cell| cell.tally.kept).sum()
     }
@@ -195,7 +195,7 @@ impl Default for Tally {
     }
 }
 
-/// Never 0, which is a place without a key.
+/// Returns the number of a plain key, never 0, which marks an empty place.
 #[inline]
 fn plain_number(route: u32, status: u16) -> u64 {
     u64::from(route) << 16 | u64::from(status) | 1 << 63

@@ -31,7 +31,7 @@ fn lines(rollup: &Rollup) -> Vec<String> {
     lines
 }
 
-/// The sum of a field over lines.
+/// Returns the sum of a field over lines.
 fn sum(lines: &[String], field: &str) -> u64 {
     let prefix = format!("{field}=");
     let fields = lines.iter().flat_map(|line| line.rsplit(' ').nth(1).expect("fields").split(','));

@@ -1,4 +1,5 @@
-//! Token, user and password: which of them are given, and whether a header can carry them. None is ever printed.
+//! Token, user and password: which of them are given, and whether a header can carry them. None is
+//! ever printed.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -9,9 +10,9 @@ use super::super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings}
 use crate::{error::Error, settings::Token};
 
 impl InfluxSettings {
-    /// The token as it is now: `token`, or what `token_file` holds at this moment, without white space around it. Empty when
-    /// neither is given. Called at start, and again when the server refuses the token, since secrets are rotated by
-    /// replacing the file.
+    /// Reads the current token: `token`, or what `token_file` holds at this moment, without white
+    /// space around it. Empty when neither is given. Called at start, and again when the server
+    /// refuses the token, since secrets are rotated by replacing the file.
     ///
     /// # Errors
     ///
@@ -57,7 +58,8 @@ impl InfluxSettings {
         if text.trim() != text {
             return refuse("begins or ends with white space; cut it off");
         }
-        // `HeaderValue` takes bytes beyond ASCII, and the server would only say that the token is wrong.
+        // `HeaderValue` takes bytes beyond ASCII, and the server would only say that the token is
+        // wrong.
         if !text.is_ascii() || HeaderValue::from_str(text).is_err() {
             return refuse(
                 "holds a line break or a character that is not ASCII, so no header can carry it; copy it anew",
@@ -105,7 +107,8 @@ impl InfluxSettings {
     }
 }
 
-/// No more than a token can have, so that a path to something endless does not fill the memory.
+/// Reads no more than a token can have, so that a path to something endless does not fill the
+/// memory.
 fn read_token(path: &Path) -> std::io::Result<Token> {
     let mut content = Zeroizing::new(String::with_capacity(1024));
     File::open(path)?.take(MAX_TOKEN_FILE).read_to_string(&mut content)?;

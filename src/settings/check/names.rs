@@ -20,8 +20,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     settings.filter.check()
 }
 
-/// The values of tags that we write ourselves. The encoder would replace control characters and leave out empty ones; here
-/// it can still be put right.
+/// Checks the values of tags that we write ourselves. The encoder would replace control characters
+/// and leave out empty ones; here it can still be put right.
 fn check_value(name: &str, value: &str) -> Result<(), Error> {
     if value.is_empty() {
         let remedy = "empty, which InfluxDB takes for no tag at all; give it a value or leave the key out";
@@ -63,7 +63,8 @@ fn check_key(key: &str) -> Result<(), Error> {
     }
 }
 
-/// A line holds 64 KiB: what stands in every point must leave room for what a point is about.
+/// Checks that the parts of a line fit together. A line holds 64 KiB: what stands in every point
+/// must leave room for what a point is about.
 fn check_together(settings: &Settings) -> Result<(), Error> {
     let escapes = |text: &str| text.bytes().filter(|byte| b", =".contains(byte)).count();
     let written = |text: &str| text.len() + escapes(text);
@@ -90,7 +91,8 @@ impl FilterSettings {
     }
 }
 
-/// `METHOD:/template` or `/template`: whatever else it is, it would never match a request, and nobody would know.
+/// Checks for `METHOD:/template` or `/template`: whatever else it is, it would never match a
+/// request, and nobody would know.
 fn check_route(name: &str, entry: &str) -> Result<(), Error> {
     let refuse = |remedy: String| Err(Error::setting(name, shown(entry), remedy));
     let (method, template) = match entry.split_once(':') {

@@ -1,4 +1,5 @@
-//! The address of the server: what the clients would panic on, drop silently or fail at with every write is refused here.
+//! The address of the server: what the clients would panic on, drop silently or fail at with every
+//! write is refused here.
 
 use url::Url;
 
@@ -9,12 +10,12 @@ use super::super::{
 use crate::error::Error;
 
 impl InfluxSettings {
-    /// The URL, once it is one that every write can use.
+    /// Parses the URL and checks that every write can use it.
     ///
     /// # Errors
     ///
-    /// A URL without scheme or host, with another scheme than `http` and `https`, with user, query or fragment, with a path
-    /// that the client cannot serve, or `https` without a feature for it.
+    /// A URL without scheme or host, with another scheme than `http` and `https`, with user, query
+    /// or fragment, with a path that the client cannot serve, or `https` without a feature for it.
     pub(crate) fn checked_url(&self) -> Result<Url, Error> {
         let refuse = |remedy: &str| refuse(&self.url, remedy);
         if self.url.is_empty() {

@@ -1,4 +1,5 @@
-//! `docs/settings.md` says what the code does: every key, its other names, its default and how its value is written.
+//! `docs/settings.md` says what the code does: every key, its other names, its default and how its
+//! value is written.
 
 use std::collections::BTreeSet;
 
@@ -173,7 +174,8 @@ fn a_section_of_the_luna_services_is_accepted_as_it_is() {
     }
 }
 
-/// What `with` makes without the key. A host names a server, but not where points go, since `with` says that.
+/// Returns what `with` makes without the key. A host names a server, but not where points go, since
+/// `with` says that.
 fn untouched(key: &str) -> Settings {
     match key {
         "service" => Settings::new(""),
@@ -182,7 +184,7 @@ fn untouched(key: &str) -> Settings {
     }
 }
 
-/// Whether a setting holds nothing.
+/// Returns whether a setting holds nothing.
 fn is_nothing(key: &str, settings: &Settings) -> bool {
     let influx = &settings.influx;
     match key {
@@ -213,7 +215,7 @@ fn is_nothing(key: &str, settings: &Settings) -> bool {
     }
 }
 
-/// The rows of all tables that have five columns and a key in the first.
+/// Returns the rows of all tables that have five columns and a key in the first.
 fn rows() -> Vec<Row> {
     let rows: Vec<Row> = DOCUMENT
         .lines()

@@ -8,7 +8,7 @@ use crate::settings::Settings;
 
 const SECRET: &str = "hunter2hunter2";
 
-/// All that anybody gets to see of a section.
+/// Returns all that anybody gets to see of a section.
 fn output(section: &Value) -> String {
     match serde_json::from_value::<Settings>(section.clone()) {
         Ok(settings) => {
@@ -56,7 +56,7 @@ fn any_section() -> impl Strategy<Value = Map<String, Value>> {
     proptest::collection::hash_map(any_key(), any_value(), 0..8).prop_map(|table| table.into_iter().collect())
 }
 
-/// Where a secret may stand, and how it may be wrong there.
+/// Returns where a secret may stand, and how it may be wrong there.
 fn with_secret() -> impl Strategy<Value = Map<String, Value>> {
     let around =
         (any::<String>(), any::<String>()).prop_map(|(before, after)| format!("{before}{SECRET}{after}"));

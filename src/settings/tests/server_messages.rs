@@ -1,4 +1,5 @@
-//! Every message about the server, credentials and files: what is wrong, with which value, and what would be right.
+//! Every message about the server, credentials and files: what is wrong, with which value, and what
+//! would be right.
 
 use std::fs;
 

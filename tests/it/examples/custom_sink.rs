@@ -1,4 +1,5 @@
-//! A sink of the application's own, against a receiver that is late, that dies midway, and that reads.
+//! A sink of the application's own, against a receiver that is late, that dies midway, and that
+//! reads.
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -17,7 +17,8 @@ async fn tonic_service_names_methods_and_codes() {
     let endpoint = Channel::from_shared(example.url().await).expect("a valid address");
     let mut client = HealthClient::new(endpoint.connect().await.expect("it listens"));
     let asking = |service: &str| HealthCheckRequest { service: service.to_owned() };
-    // Left after the first message; before the calls, so that a busy server has the time to see that nobody listens.
+    // Left after the first message; before the calls, so that a busy server has the time to see
+    // that nobody listens.
     for _ in 0..ROUNDS {
         let mut stream = client.watch(asking("")).await.expect("it answers").into_inner();
         assert!(stream.message().await.expect("a message").is_some());

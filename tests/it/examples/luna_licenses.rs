@@ -49,8 +49,8 @@ fn plan() -> Vec<Planned> {
         .collect()
 }
 
-/// Makes the requests, and returns how many requests and how many failures there were. What the example writes of itself, such as
-/// its licence, is not among them.
+/// Makes the requests, and returns how many requests and how many failures there were. What the
+/// example writes of itself, such as its licence, is not among them.
 async fn ask(url: &str) -> (u64, u64) {
     let plan = plan();
     let (requests, errors) = expected(&plan);

@@ -1,4 +1,5 @@
-//! Every example, as a stranger runs it: a process that is asked over the network and ended by SIGTERM.
+//! Every example, as a stranger runs it: a process that is asked over the network and ended by
+//! SIGTERM.
 
 use std::{fs, path::Path};
 

@@ -98,7 +98,8 @@ async fn testing_counts_every_request() {
 
 /// Orders and reads of the application, and what their points must be.
 async fn order(url: &str) -> (Counts, Counts) {
-    // Thirty items are in stock, three of each: the fourth and fifth order of one is refused, whoever comes first.
+    // Thirty items are in stock, three of each: the fourth and fifth order of one is refused,
+    // whoever comes first.
     let mut orders = JoinSet::new();
     for number in 0..50 {
         let (url, customer) = (format!("{url}/api/orders"), ["acme", "globex"][number % 2]);

@@ -1,5 +1,5 @@
-//! A server that breaks connections in every way, and answers that are not what they seem: nothing is lost, and what is only
-//! one batch's trouble holds up no other.
+//! A server that breaks connections in every way, and answers that are not what they seem: nothing
+//! is lost, and what is only one batch's trouble holds up no other.
 
 use std::{
     collections::BTreeSet,

@@ -25,8 +25,8 @@ fn duration() -> Duration {
     Duration::from_secs(seconds.unwrap_or(60))
 }
 
-/// Four monitors at once under the same faults: two that keep in memory, one of them without nginx between, one that spools on
-/// failure, one that spools ahead.
+/// Four monitors at once under the same faults: two that keep in memory, one of them without nginx
+/// between, one that spools on failure, one that spools ahead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     if !live::ready("after_a_minute_of_faults_everything_accepted_is_stored", &[INFLUXD, NGINX]) {

@@ -122,8 +122,9 @@ fn script(directory: &Path, url: &str, first: i64) -> serde_json::Value {
     })
 }
 
-/// The child: records without a pause of note, while another thread asks for flushes and writes down up to which number each
-/// has made durable. So it can be killed at any moment of a drain, a sync, a write or a recovery.
+/// The child: records without a pause of note, while another thread asks for flushes and writes
+/// down up to which number each has made durable. So it can be killed at any moment of a drain, a
+/// sync, a write or a recovery.
 pub(crate) async fn produce(script: serde_json::Value) {
     let settings: Settings =
         serde_json::from_value(script["monitoring"].clone()).expect("the settings are good");
@@ -146,7 +147,8 @@ pub(crate) async fn produce(script: serde_json::Value) {
         let up_to = recorded.load(Ordering::SeqCst);
         let report = monitor.flush().await.expect("the monitor runs");
         assert_eq!((report.waiting, report.dropped, report.rejected), (0, 0, 0), "{report}");
-        // Written or fsynced, all of it. A process that is killed does not lose what it has written to a file.
+        // Written or fsynced, all of it. A process that is killed does not lose what it has written
+        // to a file.
         fs::write(format!("{progress}.new"), up_to.to_string()).expect("a writable directory");
         fs::rename(format!("{progress}.new"), progress).expect("a writable directory");
         // Longer than an interval at times, so that not every sync is one that was asked for.
@@ -163,7 +165,8 @@ struct Killed {
     flushes: usize,
 }
 
-/// One child after the other, each killed at a random moment: mostly after some flushes, sometimes while it starts.
+/// One child after the other, each killed at a random moment: mostly after some flushes, sometimes
+/// while it starts.
 async fn kill_in_a_row(lane: i64, rounds: i64, directory: PathBuf, url: String) -> Killed {
     fs::create_dir(&directory).expect("a writable directory");
     let progress = directory.join("progress");
@@ -201,8 +204,9 @@ async fn kill_in_a_row(lane: i64, rounds: i64, directory: PathBuf, url: String) 
     killed
 }
 
-/// With the spool ahead: at most what was accepted since the last completed fsync is lost, however often the process was
-/// killed. Four at a time share one spool, so that each start also finds what another one has left.
+/// With the spool ahead: at most what was accepted since the last completed fsync is lost, however
+/// often the process was killed. Four at a time share one spool, so that each start also finds what
+/// another one has left.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_two_hundred_times_with_the_spool_ahead() {
     if !live::ready("killed_two_hundred_times_with_the_spool_ahead", &[INFLUXD, NGINX]) {

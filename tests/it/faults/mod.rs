@@ -1,5 +1,5 @@
-//! Delivery under faults, on real servers: after the faults stop, what is stored is what was accepted less what was counted
-//! as lost.
+//! Delivery under faults, on real servers: after the faults stop, what is stored is what was
+//! accepted less what was counted as lost.
 
 use std::{
     sync::{

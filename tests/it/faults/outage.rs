@@ -1,4 +1,5 @@
-//! A destination that is not what it should be: redirects, portals, names that do not resolve, connections that close.
+//! A destination that is not what it should be: redirects, portals, names that do not resolve,
+//! connections that close.
 
 use std::time::Duration;
 
@@ -19,7 +20,8 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A redirect to a page that answers a GET with 204, or a portal that answers everything with a page, has not taken anything.
+/// A redirect to a page that answers a GET with 204, or a portal that answers everything with a
+/// page, has not taken anything.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_or_a_portal_has_written_nothing() {
     if !live::ready("a_redirect_or_a_portal_has_written_nothing", &[INFLUXD, NGINX]) {
@@ -113,7 +115,8 @@ async fn a_name_that_does_not_resolve_loses_nothing() {
     assert!(found == expected, "{}", difference(&expected, &found));
 }
 
-/// SIGSTOP: connections are taken, answers do not come, and what was sent may be written much later.
+/// SIGSTOP: connections are taken, answers do not come, and what was sent may be written much
+/// later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_gets_everything_when_it_goes_on() {
     if !live::ready("a_server_that_hangs_gets_everything_when_it_goes_on", &[INFLUXD, NGINX]) {

@@ -1,4 +1,5 @@
-//! More than the server takes: memory stays within its bound, and what is given up is counted exactly.
+//! More than the server takes: memory stays within its bound, and what is given up is counted
+//! exactly.
 
 use std::{
     env,
@@ -137,8 +138,8 @@ async fn a_server_that_hangs_is_not_felt_by_requests() {
     assert!(most_memory <= MIB as u64, "{most_memory} bytes were held");
 }
 
-/// The database is away while 5,000 requests come in each second, with the spool on; `TOWER_INFLUX_OUTAGE_SECONDS=180` makes
-/// it three minutes.
+/// The database is away while 5,000 requests come in each second, with the spool on;
+/// `TOWER_INFLUX_OUTAGE_SECONDS=180` makes it three minutes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_outage_with_the_spool_on_costs_no_point() {
     if !live::ready("an_outage_with_the_spool_on_costs_no_point", &[INFLUXD, NGINX]) {

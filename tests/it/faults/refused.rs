@@ -38,7 +38,8 @@ impl Point for Conflicting {
     }
 }
 
-/// The server has the field as an integer in each of three shards; each shard says `dropped=2`, the books say six.
+/// The server has the field as an integer in each of three shards; each shard says `dropped=2`, the
+/// books say six.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_type_conflict_in_three_shards_costs_those_points_only() {
     if !live::ready("a_type_conflict_in_three_shards_costs_those_points_only", &[INFLUXD, NGINX]) {
@@ -74,7 +75,8 @@ async fn a_type_conflict_in_three_shards_costs_those_points_only_by(way: Way) {
     assert_eq!(influx.count(BUCKET, "typed", "value").await, 3);
 }
 
-/// A handler adds a field as an integer that the server has as a string: every request keeps its point.
+/// A handler adds a field as an integer that the server has as a string: every request keeps its
+/// point.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refused_extra_costs_the_extra_and_not_the_point() {
     if !live::ready("a_refused_extra_costs_the_extra_and_not_the_point", &[INFLUXD, NGINX]) {
@@ -102,7 +104,8 @@ async fn a_refused_extra_costs_the_extra_and_not_the_point() {
     }
 }
 
-/// None, one at the ends and somewhere, two, ten, all: those are lost, and what that costs is bounded.
+/// None, one at the ends and somewhere, two, ten, all: those are lost, and what that costs is
+/// bounded.
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_points_cost_themselves_only_however_many() {
     if !live::ready("refused_points_cost_themselves_only_however_many", &[INFLUXD, NGINX]) {

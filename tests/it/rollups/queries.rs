@@ -1,4 +1,5 @@
-//! The documented queries, and quantiles from histograms beside those of the raw points, on InfluxDB 1.x.
+//! The documented queries, and quantiles from histograms beside those of the raw points, on
+//! InfluxDB 1.x.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -30,7 +31,8 @@ async fn waits(Path(microseconds): Path<u64>) {
     tokio::time::sleep(Duration::from_micros(microseconds)).await;
 }
 
-/// Two replicas, several intervals each, with times from a few microseconds to some 60 milliseconds.
+/// Two replicas, several intervals each, with times from a few microseconds to some 60
+/// milliseconds.
 async fn record(influx: &Influx) -> i64 {
     let mut requests = 0;
     for instance in ["one", "two"] {
@@ -135,7 +137,8 @@ async fn documented_queries_of_rollups_work_in_influxdb_1() {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// Two replicas of a process with the boundaries of the document, of which some are beyond all of these.
+/// Two replicas of a process with the boundaries of the document, of which some are beyond all of
+/// these.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_query_of_influxql_finds_quantiles_with_a_few_boundaries() {
     if !live::ready("one_query_of_influxql_finds_quantiles_with_a_few_boundaries", &[INFLUXD]) {

@@ -100,6 +100,7 @@ async fn at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted() {
     let dropped = stats.ledger.dropped_total();
     live::say(&format!("{answered} requests, {counted} counted, {stored} stored, {dropped} points dropped"));
     assert_eq!(counted, answered);
-    // Not equal: what the server has stored just before it was killed may have been dropped here, unanswered.
+    // Not equal: what the server has stored just before it was killed may have been dropped here,
+    // unanswered.
     assert!(stored + dropped >= answered, "{stats}");
 }

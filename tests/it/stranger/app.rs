@@ -1,4 +1,5 @@
-//! An application as strangers write them: thirty routes, middleware of their own and of tower-http, uploads, streams.
+//! An application as strangers write them: thirty routes, middleware of their own and of
+//! tower-http, uploads, streams.
 
 use std::{
     convert::Infallible, future::pending, panic::resume_unwind, path::Path as FilePath, time::Duration,

@@ -1,4 +1,5 @@
-//! A stranger's application of thirty routes, asked by many clients at once, its points against the clients' own books.
+//! A stranger's application of thirty routes, asked by many clients at once, its points against the
+//! clients' own books.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -162,7 +163,8 @@ fn extras(point: &DataPoint) -> String {
     extras.join(" ")
 }
 
-/// The bytes of every body are those that the client has read, and only who has left has an end of its own.
+/// The bytes of every body are those that the client has read, and only who has left has an end of
+/// its own.
 fn assert_bodies(points: &[DataPoint], made: &[Made]) {
     let requests = points.iter().filter(|point| point.measurement() == "requests");
     let points: BTreeMap<_, _> = requests.map(|point| (text(point, "request_id"), point)).collect();

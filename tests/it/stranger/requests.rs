@@ -13,7 +13,8 @@ pub(super) struct Case {
     pub(super) route: &'static str,
     /// Tag `error_code`; empty for one that does not fail.
     pub(super) error_code: &'static str,
-    /// Tags and fields of the handlers, as `key=value`, in the order of their names. Of a timing only its name.
+    /// Tags and fields of the handlers, as `key=value`, in the order of their names. Of a timing
+    /// only its name.
     pub(super) extras: &'static str,
 }
 
@@ -24,7 +25,8 @@ pub(super) enum Send {
     Text(&'static str),
     /// So many bytes at once.
     Bytes(usize),
-    /// More than is taken: the server may close while the client still sends, so that it may not see the answer.
+    /// More than is taken: the server may close while the client still sends, so that it may not
+    /// see the answer.
     TooMuch(usize),
     /// So many pieces of 1 KiB, without a length.
     Pieces(usize),

@@ -37,7 +37,8 @@ struct Outcome {
     lines: Vec<String>,
 }
 
-/// Eight threads push, one drains once no more than `draining_from` of them are left, one takes snapshots.
+/// Eight threads push, one drains once no more than `draining_from` of them are left, one takes
+/// snapshots.
 fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> Outcome {
     let ledger = Ledger::default();
     let pushing = AtomicUsize::new(8);
@@ -148,7 +149,8 @@ fn with_the_newest_refused_all_that_was_accepted_is_there() {
 fn closing_is_final_while_threads_push() {
     let (buffer, ledger) = (Buffer::with_shards(4, PLENTY, Overflow::DropOldest), Ledger::default());
     let accepted = || buffer.snapshot(&ledger).1.accepted;
-    // Refused a hundred times: shards are closed one by one, and a thread may still get to an open one.
+    // Refused a hundred times: shards are closed one by one, and a thread may still get to an open
+    // one.
     let push_until_closed = || {
         let (mut pushed, mut refused) = (0, 0);
         while refused < 100 {

@@ -125,7 +125,8 @@ fn a_dropped_wait_costs_the_next_one_nothing() {
     assert!(poll(points.as_mut(), &wakes) && poll(full.as_mut(), &wakes));
 }
 
-/// Every push makes an empty buffer non-empty, against a waiter that has just drained it: a lost wake-up hangs.
+/// Every push makes an empty buffer non-empty, against a waiter that has just drained it: a lost
+/// wake-up hangs.
 #[tokio::test]
 async fn no_wake_up_is_lost_between_threads() {
     const EACH: usize = 20_000;

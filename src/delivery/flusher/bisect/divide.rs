@@ -17,8 +17,8 @@ use super::{
 };
 
 impl Search {
-    /// Cuts a batch that has not been sent yet by what is known of its lines, so that good points wait for no others. `None`
-    /// where it can go as it is.
+    /// Cuts a batch that has not been sent yet by what is known of its lines, so that good points
+    /// wait for no others. `None` where it can go as it is.
     pub(in super::super) fn cut(batch: &Batch, held: &Held, learned: &Learned) -> Option<Self> {
         let (mut accepted, mut unknown, mut refused, mut stripped) = (None, None, None, Vec::new());
         for (fate, lines) in batch.group_by(|line| learned.fate(line)) {
@@ -73,7 +73,8 @@ impl Search {
         }
     }
 
-    /// Cuts a piece that holds a refused line in halves, or sends first as many lines as are worth asking about at once.
+    /// Cuts a piece that holds a refused line in halves, or sends first as many lines as are worth
+    /// asking about at once.
     fn halve(&mut self, piece: Piece, group: usize) {
         match piece.split_at((piece.len() / 2).min(group)) {
             Some((first, rest)) => self.test(first, Purpose::Store { sibling: Some(rest) }),
@@ -81,11 +82,11 @@ impl Search {
         }
     }
 
-    /// Takes from a piece what is better sent by itself: lines with columns that are known to be refused, which go without
-    /// them.
+    /// Takes from a piece what is better sent by itself: lines with columns that are known to be
+    /// refused, which go without them.
     ///
-    /// Where single lines are refused often, a large piece would be refused anyhow: only as many lines go as are worth asking
-    /// about at once.
+    /// Where single lines are refused often, a large piece would be refused anyhow: only as many
+    /// lines go as are worth asking about at once.
     pub(super) fn group(&mut self, test: Test, learned: &Learned) -> Test {
         let group = learned.group();
         let store = matches!(test.purpose, Purpose::Store { sibling: None });
@@ -165,5 +166,6 @@ impl Search {
     }
 }
 
-/// Lines of a shape that were refused alone before its other lines are tried without what handlers added.
+/// Lines of a shape that were refused alone before its other lines are tried without what handlers
+/// added.
 const EXAMPLES: usize = 3;

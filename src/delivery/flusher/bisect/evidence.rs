@@ -57,7 +57,7 @@ impl Evidence {
     }
 }
 
-/// Whether the answer names this column as the cause.
+/// Returns whether the answer names this column as the cause.
 pub(super) fn names(refused: &Refused, column: &Column<'_>) -> bool {
     refused
         .proof
@@ -66,7 +66,8 @@ pub(super) fn names(refused: &Refused, column: &Column<'_>) -> bool {
         .any(|(name, kind)| kind.is_none_or(|kind| kind == column.kind) && column.is_called(name))
 }
 
-/// Servers quote a line as a whole, or its beginning. A whole line that is quoted as unreadable is refused for certain.
+/// Servers quote a line as a whole, or its beginning. A whole line that is quoted as unreadable is
+/// refused for certain.
 fn quoted(batch: &Batch, quotes: &[String]) -> Evidence {
     let quotes: HashSet<&[u8]> =
         quotes.iter().map(String::as_bytes).filter(|quote| !quote.is_empty()).collect();
@@ -79,7 +80,8 @@ fn quoted(batch: &Batch, quotes: &[String]) -> Evidence {
     Evidence { proven, suspects, rest }
 }
 
-/// Where only the first line is named, and a column as its cause: the lines of the same measurement that have it as well.
+/// Selects, where only the first line is named, and a column as its cause, the lines of the same
+/// measurement that have it as well.
 fn alike<'a>(
     batch: &'a Batch,
     numbers: &HashSet<usize>,
@@ -93,7 +95,8 @@ fn alike<'a>(
     }
 }
 
-/// The retention of 1.x is told without its bound, but what it refuses are the oldest points.
+/// Splits off the oldest points: the retention of 1.x is reported without its bound, but what it
+/// refuses are the oldest points.
 fn oldest(batch: &Batch, count: usize) -> (Option<Batch>, Option<Batch>) {
     let mut order: Vec<(i64, usize)> = batch
         .lines()

@@ -1,4 +1,5 @@
-//! What an answer means that says nothing of the lines: the server is away, the connection broke, it took too long.
+//! What an answer means that says nothing of the lines: the server is away, the connection broke,
+//! it took too long.
 
 use tokio::time::Instant;
 
@@ -12,7 +13,8 @@ use super::{
 };
 
 impl Search {
-    /// No answer in time. A piece to which that happens again is halved, as a batch would be.
+    /// Records that no answer came in time. A piece to which that happens again is halved, as a
+    /// batch would be.
     pub(in super::super) fn timed_out(&mut self) {
         let Some(mut test) = self.testing.take() else { return };
         test.history.timeouts += 1;
@@ -20,8 +22,8 @@ impl Search {
         if test.history.timeouts > 1 { self.cut_in_two(test) } else { self.items.push_back(Item::Test(test)) }
     }
 
-    /// The connection broke under the piece. A large one to which that happens again and again is halved, as a batch
-    /// would be; else it has failed.
+    /// Records that the connection broke under the piece. A large one to which that happens again
+    /// and again is halved, as a batch would be; else it has failed.
     pub(in super::super) fn broke(&mut self, evidence: Evidence, may_reject: bool, learned: &mut Learned) {
         let Some(test) = &mut self.testing else { return };
         if test.piece.len() == 1 || !test.history.break_off(test.piece.lines.bytes().len()) {
@@ -32,13 +34,14 @@ impl Search {
         self.cut_in_two(test);
     }
 
-    /// The piece failed for a reason that may be its own. `may_reject`: a line can be given up for it. A single line
-    /// that keeps failing between successes of others is rejected.
+    /// Records that the piece failed for a reason that may be its own. `may_reject`: a line can be
+    /// given up for it. A single line that keeps failing between successes of others is rejected.
     pub(in super::super) fn failed(&mut self, evidence: Evidence, may_reject: bool, learned: &mut Learned) {
         let Some(mut test) = self.testing.take() else { return };
         test.history.fail(evidence);
         self.release_sibling(&mut test);
-        // By a probe's word a piece is divided, which costs nothing but requests; a line is only given up beside writes.
+        // By a probe's word a piece is divided, which costs nothing but requests; a line is only
+        // given up beside writes.
         let enough = match test.piece.len() {
             1 => may_reject && test.history.beside_successes >= LINE_EVIDENCE,
             _ => test.history.beside_successes + test.history.beside_probes >= PIECE_EVIDENCE,
@@ -68,7 +71,7 @@ impl Search {
         }
     }
 
-    /// A failure says nothing of the sibling any more.
+    /// Releases the sibling, of which a failure says nothing any more.
     fn release_sibling(&mut self, test: &mut Test) {
         if let Purpose::Store { sibling } = &mut test.purpose
             && let Some(sibling) = sibling.take()
@@ -101,8 +104,9 @@ impl Search {
     }
 }
 
-/// Failures with successes of others between them, before a piece is divided: that costs nothing but requests.
+/// Failures with successes of others between them, before a piece is divided: that costs nothing
+/// but requests.
 const PIECE_EVIDENCE: u32 = 1;
-/// The same before a line is rejected. A server that fails every other time would fail a good line so often once in a
-/// thousand times.
+/// The same before a line is rejected. A server that fails every other time would fail a good line
+/// so often once in a thousand times.
 pub(in super::super) const LINE_EVIDENCE: u32 = 10;

@@ -18,8 +18,8 @@ pub(super) enum Item {
     Test(Test),
     /// There is a refused line in it.
     Split(Piece),
-    /// All of one shape, of which lines were refused and none was accepted yet. With `holds_refused`, there is a refused
-    /// line in it.
+    /// All of one shape, of which lines were refused and none was accepted yet. With
+    /// `holds_refused`, there is a refused line in it.
     Suspects { piece: Piece, shape: Shape, holds_refused: bool },
 }
 
@@ -47,13 +47,15 @@ pub(super) enum Purpose {
 pub(super) enum TrialOf {
     /// Without columns that are known to be refused, or that the server names.
     Named,
-    /// A step in the search for the columns that make the shape refused. With `proven`, the lines were refused as they are.
+    /// A step in the search for the columns that make the shape refused. With `proven`, the lines
+    /// were refused as they are.
     Shape { shape: Shape, step: u32, proven: Option<RejectReason> },
     /// Single lines of a shape that is accepted otherwise, without all that handlers added.
     Values,
 }
 
-/// Lines of one shape that were refused alone, or proven refused. They may still be accepted without what handlers added.
+/// Lines of one shape that were refused alone, or proven refused. They may still be accepted
+/// without what handlers added.
 #[derive(Debug)]
 pub(super) struct RefusedLines {
     pub(super) lines: Piece,
@@ -69,12 +71,12 @@ impl Piece {
         self.lines.len()
     }
 
-    /// The first line.
+    /// Returns the first line.
     pub(super) fn first(&self) -> &[u8] {
         self.lines.lines().next().unwrap_or_default()
     }
 
-    /// Other lines, of the same form.
+    /// Creates a piece with other lines, of the same form.
     pub(super) fn with(&self, lines: Batch) -> Self {
         Self { lines, stripped: self.stripped }
     }
@@ -95,7 +97,7 @@ impl Item {
 }
 
 impl Test {
-    /// The lines that are in the search because of this test, each once.
+    /// Returns the lines that are in the search because of this test, each once.
     pub(super) fn batches(&self) -> [Option<&Batch>; 2] {
         match &self.purpose {
             Purpose::Store { sibling: other } | Purpose::Example { others: other } => {

@@ -1,4 +1,4 @@
-//! What a destination has taught about the lines that it accepts: later batches are cut by it before they are sent.
+//! What is known of the lines that a destination accepts, by which later batches are cut.
 
 use std::{
     collections::HashMap,
@@ -20,8 +20,8 @@ use super::{
     trial::{ColumnName, Trial, Verdict},
 };
 
-/// The memory of one destination. It is bounded, and each entry is forgotten after a while, since a type or a limit can be
-/// corrected at the server at any time.
+/// The memory of one destination. It is bounded, and each entry is forgotten after a while, since a
+/// type or a limit can be corrected at the server at any time.
 #[derive(Debug)]
 pub(in super::super) struct Learned {
     /// Whether refused points are sent without what handlers added.
@@ -31,7 +31,7 @@ pub(in super::super) struct Learned {
     columns: HashMap<u64, RefusedColumn>,
     /// Of lines of accepted shapes, how many are refused all the same, for their own values.
     share: Share,
-    /// Single lines that were accepted without what handlers had added, and that were refused all the same.
+    /// Single lines that were accepted without their extras, and those that were still refused.
     saved: u32,
     not_saved: u32,
     /// When anything was refused last.
@@ -68,7 +68,7 @@ pub(super) enum Found {
 #[derive(Debug)]
 struct Known {
     accepted: bool,
-    /// Lines that were refused while none was accepted, and that were not found because they are refused.
+    /// Lines that were refused while none was accepted, not counting those that were searched for.
     refused: usize,
     trial: Option<Trial>,
     /// What handlers added is not the cause.
@@ -97,7 +97,7 @@ impl Learned {
         }
     }
 
-    /// Whether nothing has been refused for a while: then batches go as they are, and cost nothing here.
+    /// Returns whether nothing has been refused for a while: then batches are sent as they are.
     pub(in super::super) fn is_empty(&self) -> bool {
         self.refused_at.is_none()
     }
@@ -113,7 +113,7 @@ impl Learned {
         }
     }
 
-    /// Columns that have been left out since the last call for the first time, as `measurement.column`, for the log.
+    /// Takes the columns that were left out for the first time, as `measurement.column`.
     pub(in super::super) fn newly_refused(&mut self) -> Vec<String> {
         std::mem::take(&mut self.newly_refused)
     }
@@ -122,7 +122,7 @@ impl Learned {
         Shape::of(line, &self.hasher)
     }
 
-    /// The lines of each shape, those of accepted shapes first.
+    /// Groups the lines by shape, those of accepted shapes first.
     pub(super) fn by_shape(&self, batch: &Batch) -> Vec<(Shape, Batch)> {
         let mut groups = batch.group_by(|line| self.shape(line));
         groups.sort_by_key(|(shape, _)| !self.is_accepted(*shape));
@@ -144,17 +144,17 @@ impl Learned {
         self.shapes.get(&shape).is_some_and(|known| known.accepted)
     }
 
-    /// How many lines of a shape were refused one by one while none was accepted.
+    /// Returns how many lines of a shape were refused one by one while none was accepted.
     pub(super) fn refusals(&self, shape: Shape) -> usize {
         self.shapes.get(&shape).map_or(0, |known| known.refused)
     }
 
-    /// Whether so many lines of the shape were refused, and none accepted, that the shape itself is taken as refused.
+    /// Returns whether the shape itself counts as refused, by its refused lines.
     pub(super) fn is_refused(&self, shape: Shape) -> bool {
         self.refusals(shape) >= REFUSED_SHAPE
     }
 
-    /// The server accepted these lines.
+    /// Records that the server accepted these lines.
     pub(in super::super) fn accepted(&mut self, batch: &Batch, now: Instant) {
         if self.is_empty() {
             return;
@@ -171,12 +171,12 @@ impl Learned {
         }
     }
 
-    /// The server refuses these lines of one shape, each of them.
+    /// Records that the server refuses each of these lines of one shape.
     pub(super) fn refused(&mut self, shape: Shape, lines: usize, found: Found, now: Instant) {
         self.refused_at = Some(now);
         let known = self.known(shape, now);
-        // Lines that were found because they are refused say nothing of a shape of which none was accepted yet: the others
-        // may be good, and are on their way.
+        // Lines that were found because they are refused say nothing of a shape of which none was
+        // accepted yet: the others may be good, and are on their way.
         if found == Found::Named || found == Found::Search && !known.accepted {
             return;
         }
@@ -193,17 +193,17 @@ impl Learned {
         }
     }
 
-    /// The server refuses something: from now on accepted shapes are remembered.
+    /// Begins to remember accepted shapes, since the server refuses something.
     pub(super) fn begin(&mut self, now: Instant) {
         self.refused_at = Some(now);
     }
 
-    /// How many lines to ask about at once.
+    /// Returns how many lines to ask about at once.
     pub(super) fn group(&self) -> usize {
         self.share.group()
     }
 
-    /// The line without the columns that are known to be refused, and why; `None` where it has none.
+    /// Returns the line without its refused columns, and why; `None` where it has none.
     pub(super) fn stripped(&self, line: &[u8]) -> Option<(Vec<u8>, RejectReason)> {
         if self.columns.is_empty() {
             return None;
@@ -218,7 +218,7 @@ impl Learned {
         Some((kept, reason?))
     }
 
-    /// The lines that have a column that is known to be refused, and the others.
+    /// Returns the lines that have a refused column, and the others.
     pub(super) fn with_refused_columns(&self, batch: &Batch) -> (Option<Batch>, Option<Batch>) {
         if self.columns.is_empty() {
             return (None, Some(batch.clone()));
@@ -226,14 +226,14 @@ impl Learned {
         batch.partition(|_, line| self.stripped(line).is_some())
     }
 
-    /// The lines without their refused columns. `None` where one has none.
+    /// Returns the lines without their refused columns. `None` where one has none.
     pub(super) fn form(&self, piece: &Piece) -> Option<Piece> {
         let (_, reason) = self.stripped(piece.first())?;
         let lines = piece.lines.map_lines(|line| Some(self.stripped(line)?.0))?;
         Some(Piece { lines, stripped: Some(reason) })
     }
 
-    /// The server refuses this column of this measurement. Only columns that handlers added are ever left out.
+    /// Records a refused column. Only columns that handlers added are ever left out.
     pub(super) fn refuse_column(
         &mut self,
         measurement: &[u8],
@@ -255,7 +255,7 @@ impl Learned {
         }
     }
 
-    /// The columns of the line that handlers added, where such may be left out.
+    /// Returns the columns of the line that handlers added, where such may be left out.
     pub(super) fn extras(&self, line: &[u8]) -> Vec<ColumnName> {
         let columns = Columns::of(line);
         let measurement = columns.measurement();
@@ -270,8 +270,8 @@ impl Learned {
         columns.filter(extra).map(|column| (column.key.to_vec(), column.kind)).collect()
     }
 
-    /// What to leave out of lines of this shape next, to see whether that is the cause; the number of the step; and whether
-    /// all lines can go in this form. `None` where it is known not to be.
+    /// Returns the next columns to leave out of lines of this shape, the number of the step, and
+    /// whether all lines can be sent so. `None` where columns are known not to be the cause.
     pub(super) fn trial(
         &mut self,
         shape: Shape,
@@ -287,7 +287,7 @@ impl Learned {
         Some((trial.left_out(), trial.step(), trial.is_final()))
     }
 
-    /// The answer to a step of a trial.
+    /// Records the answer to a step of a trial.
     pub(super) fn tried(
         &mut self,
         shape: Shape,
@@ -310,7 +310,7 @@ impl Learned {
         }
     }
 
-    /// Whether a line of an accepted shape that was refused may be accepted without what handlers added.
+    /// Returns whether a refused line of an accepted shape may be accepted without its extras.
     pub(super) fn may_save(&self, line: &[u8]) -> bool {
         self.not_saved < self.saved + DISCOURAGED && !self.extras(line).is_empty()
     }
@@ -342,8 +342,8 @@ impl Learned {
 pub(super) const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 const MOST_SHAPES: usize = 4_096;
 const MOST_COLUMNS: usize = 1_024;
-/// Lines of a shape that are refused one by one, with none accepted, before the shape itself is taken as refused: were a
-/// quarter of its lines good, that would happen once in ten thousand times.
+/// Lines of a shape that are refused, with none accepted, before the shape counts as refused: were
+/// a quarter of its lines good, that would happen once in ten thousand times.
 pub(super) const REFUSED_SHAPE: usize = 32;
 /// Lines more that leaving out did not save than that it saved, before it is no longer tried.
 const DISCOURAGED: u32 = 8;

@@ -24,7 +24,7 @@ use super::{
 };
 
 impl Search {
-    /// The server refused something in this piece, whose lines were chosen so.
+    /// Records that the server refused something in this piece, whose lines were chosen so.
     pub(super) fn piece_refused(
         &mut self,
         piece: Piece,
@@ -45,7 +45,8 @@ impl Search {
                 if let Some(rest) = rest {
                     self.ask_rest(piece.with(rest), refused);
                 }
-                // Before the rest: if they are good, the server's words are not believed when it refuses the rest, too.
+                // Before the rest: if they are good, the server's words are not believed when it
+                // refuses the rest, too.
                 suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, learned));
                 let proven = proven.iter().flat_map(|proven| learned.by_shape(proven));
                 for (shape, lines) in proven.collect::<Vec<_>>() {
@@ -58,8 +59,9 @@ impl Search {
         }
     }
 
-    /// Sends the lines that the answer does not name. A server that names only the first has read those before it without
-    /// complaint; the others may hold more like it, and all would be sent again for each.
+    /// Sends the lines that the answer does not name. A server that names only the first has read
+    /// those before it without complaint; the others may hold more like it, and all would be sent
+    /// again for each.
     fn ask_rest(&mut self, rest: Piece, refused: &Refused) {
         let first = match &refused.hint {
             Hint::Lines(numbers) if !refused.proof.certain => numbers.iter().min(),
@@ -74,8 +76,9 @@ impl Search {
         }
     }
 
-    /// There is a refused line in the piece. If it is the only such piece, all others go first. Else it is finished before
-    /// the next: to divide all of them in turn would cost requests for nothing before it shows how many lines are refused.
+    /// Splits a piece with a refused line. If it is the only such piece, all others go first. Else
+    /// it is finished before the next: to divide all of them in turn would cost requests for
+    /// nothing before it shows how many lines are refused.
     pub(super) fn split(&mut self, piece: Piece, learned: &Learned) {
         let only = !self.items.iter().any(|item| matches!(item, Item::Split(_)));
         if only && learned.group() == usize::MAX {
@@ -85,7 +88,8 @@ impl Search {
         }
     }
 
-    /// Each of these lines, which are of one shape, is refused: it was sent alone, or the server's words prove it.
+    /// Records that each of these lines, which are of one shape, is refused: it was sent alone, or
+    /// the server's words prove it.
     fn lines_refused(&mut self, piece: Piece, refused: &Refused, found: Found, learned: &mut Learned) {
         learned.refused(learned.shape(piece.first()), piece.len(), found, Instant::now());
         let named = self.named(&piece, refused, learned);
@@ -104,7 +108,7 @@ impl Search {
         }
     }
 
-    /// The server's words point at these lines, which proves nothing yet.
+    /// Suspects these lines: the server's message points at them, which proves nothing yet.
     fn suspect(&mut self, piece: Piece, refused: &Refused, learned: &mut Learned) {
         let mut others = Vec::new();
         for (_, lines) in learned.by_shape(&piece.lines) {
@@ -128,8 +132,8 @@ impl Search {
         }
     }
 
-    /// The columns that handlers added to these lines, which are of one shape, and that the server names as the cause. A type
-    /// is a matter of the column, so that is remembered.
+    /// Returns the columns that handlers added to these lines, which are of one shape, and that the
+    /// server names as the cause. A type is a matter of the column, so that is remembered.
     fn named(&self, piece: &Piece, refused: &Refused, learned: &mut Learned) -> Vec<ColumnName> {
         if refused.proof.columns.is_empty() {
             return Vec::new();
@@ -161,7 +165,8 @@ pub(super) enum Choice {
 }
 
 impl Choice {
-    /// Whether a refusal of these lines tells anything of others of their shape, which may be good.
+    /// Returns whether a refusal of these lines tells anything of others of their shape, which may
+    /// be good.
     fn tells_of_shape(self, refused: &Refused) -> bool {
         // A time and the size of a line are no matter of its shape.
         is_by_columns(refused.reason)
@@ -173,12 +178,13 @@ impl Choice {
     }
 }
 
-/// Whether a refusal for this reason may be a matter of the columns of a line, and so of its shape.
+/// Returns whether a refusal for this reason may be a matter of the columns of a line, and so of
+/// its shape.
 pub(super) fn is_by_columns(reason: RejectReason) -> bool {
     !matches!(reason, RejectReason::Retention | RejectReason::TooLarge)
 }
 
-/// A key of its own for each line.
+/// Returns a key of its own for each line.
 fn alone() -> impl FnMut(&[u8]) -> usize {
     let mut number = 0;
     move |_| {

@@ -9,7 +9,7 @@ use crate::{line_protocol::Columns, point::schema::COLUMNS};
 pub(super) struct Shape(u64);
 
 impl Shape {
-    /// The shape of a line. The hash is keyed, since handlers may take names from clients.
+    /// Computes the shape of a line. The hash is keyed, since handlers may take names from clients.
     pub(super) fn of(line: &[u8], keys: &RandomState) -> Self {
         let mut hasher = keys.build_hasher();
         let columns = Columns::of(line);
@@ -19,12 +19,13 @@ impl Shape {
     }
 }
 
-/// Whether the measurement is one of this crate's own.
+/// Returns whether the measurement is one of this crate's own.
 pub(super) fn is_known_measurement(measurement: &[u8]) -> bool {
     COLUMNS.iter().any(|(known, ..)| known.as_bytes() == measurement)
 }
 
-/// Whether handlers or settings added the column to a measurement of ours: this crate itself does not write it.
+/// Returns whether handlers or settings added the column to a measurement of ours: this crate
+/// itself does not write it.
 pub(super) fn is_extra(measurement: &[u8], key: &[u8]) -> bool {
     is_known_measurement(measurement)
         && !COLUMNS

@@ -15,8 +15,8 @@ impl Share {
         }
     }
 
-    /// As many lines that about every other body of them is accepted: then each answer says most. All, where hardly any line
-    /// is refused.
+    /// Returns the number of lines for which about every other body is accepted: then each answer
+    /// says most. All, where hardly any line is refused.
     pub(super) fn group(&self) -> usize {
         if self.refused < FEW {
             return usize::MAX;

@@ -17,7 +17,8 @@ use super::{
 };
 
 impl Search {
-    /// Everything else is known: what is left are lines that were refused as they are.
+    /// Tries the lines without their extras. Everything else is known: what is left was refused as
+    /// it is.
     pub(super) fn try_without_extras(&mut self, learned: &mut Learned) {
         let Some(RefusedLines { lines, reason }) = self.refused.pop() else { return };
         let shape = learned.shape(lines.first());
@@ -99,7 +100,8 @@ impl Search {
     }
 }
 
-/// The lines without these columns. `None` where there are none to be left out, or a line would have no field.
+/// Returns the lines without these columns. `None` where there are none to be left out, or a line
+/// would have no field.
 pub(super) fn leave_out(piece: &Piece, columns: &[ColumnName], reason: RejectReason) -> Option<Piece> {
     if columns.is_empty() {
         return None;

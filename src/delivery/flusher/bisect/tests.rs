@@ -93,7 +93,7 @@ impl Delivered {
         count
     }
 
-    /// How many points of this measurement are stored.
+    /// Returns how many points of this measurement are stored.
     fn stored(&self, measurement: &str) -> usize {
         self.database.stored.keys().filter(|(name, _)| name == measurement).count()
     }
@@ -111,7 +111,7 @@ fn batch(lines: &[String]) -> Batch {
     Batch::new(text.into(), lines.len(), 1, SystemTime::UNIX_EPOCH)
 }
 
-/// A point of a request, with these further fields.
+/// Returns a point of a request, with these further fields.
 fn request(number: usize, tags: &str, fields: &str) -> String {
     format!(
         "requests,route=GET:/items/{{id}},service=test{tags} execution_time=0.25{fields} {}",
@@ -119,7 +119,7 @@ fn request(number: usize, tags: &str, fields: &str) -> String {
     )
 }
 
-/// A point of the application's own.
+/// Returns a point of the application's own.
 fn own(number: usize, value: &str) -> String {
     format!("orders,shop=a v={value} {}", TIME + number)
 }

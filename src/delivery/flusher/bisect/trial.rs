@@ -5,17 +5,20 @@ use crate::line_protocol::ColumnKind;
 /// A column of a shape: its name as it stands in the line, and what it holds.
 pub(super) type ColumnName = (Vec<u8>, ColumnKind);
 
-/// The search for the refused columns of one shape, without I/O: what to leave out next, and what an answer means.
+/// The search for the refused columns of one shape, without I/O: what to leave out next, and what
+/// an answer means.
 ///
-/// It assumes that a shape is refused because of single columns. First a line goes without all of them: if that is
-/// refused, they are not the cause. Then the first refused column is found by halving, the shape without it is tried, and
-/// so on. Each step needs another line, since a line that is accepted is stored and must not be sent in another form.
+/// It assumes that a shape is refused because of single columns. First a line goes without all of
+/// them: if that is refused, they are not the cause. Then the first refused column is found by
+/// halving, the shape without it is tried, and so on. Each step needs another line, since a line
+/// that is accepted is stored and must not be sent in another form.
 #[derive(Debug)]
 pub(super) struct Trial {
     extras: Vec<ColumnName>,
     /// Found so far, as indices into `extras`.
     found: Vec<usize>,
-    /// With the first `low` columns, without those found, the shape is accepted; with the first `high` it is refused.
+    /// With the first `low` columns, without those found, the shape is accepted; with the first
+    /// `high` it is refused.
     low: usize,
     high: usize,
     stage: Stage,
@@ -47,12 +50,12 @@ impl Trial {
         Self { low: 0, high: extras.len(), extras, found: Vec::new(), stage: Stage::Bare, step: 0 }
     }
 
-    /// The number of this step: an answer to another one is of no use any more.
+    /// Returns the number of this step: an answer to another one is of no use any more.
     pub(super) fn step(&self) -> u32 {
         self.step
     }
 
-    /// The columns that are left out in this step.
+    /// Returns the columns that are left out in this step.
     pub(super) fn left_out(&self) -> Vec<ColumnName> {
         let out = |index: usize| match self.stage {
             Stage::Bare => true,
@@ -63,12 +66,13 @@ impl Trial {
         extras.filter(|(index, _)| out(*index)).map(|(_, column)| column.clone()).collect()
     }
 
-    /// Whether the form of this step is the one in which the lines are to be stored, so that all of them can go.
+    /// Returns whether the form of this step is the one in which the lines are to be stored, so
+    /// that all of them can go.
     pub(super) fn is_final(&self) -> bool {
         self.stage == Stage::Confirming || self.extras.len() == 1
     }
 
-    /// The server took what was sent in this step.
+    /// Records that the server accepted what was sent in this step.
     pub(super) fn accepted(&mut self) -> Verdict {
         self.step += 1;
         match self.stage {
@@ -84,7 +88,7 @@ impl Trial {
         Verdict::Open
     }
 
-    /// The server refused what was sent in this step.
+    /// Records that the server refused what was sent in this step.
     pub(super) fn refused(&mut self) -> Verdict {
         self.step += 1;
         match self.stage {
@@ -94,7 +98,8 @@ impl Trial {
                 (self.low, self.high) = (self.high, self.extras.len());
                 self.stage = Stage::Halving;
             }
-            // More would cost more requests than the columns are worth, and without them the shape was accepted.
+            // More would cost more requests than the columns are worth, and without them the shape
+            // was accepted.
             Stage::Confirming => return Verdict::Refused(self.extras.clone()),
         }
         self.narrow();
@@ -124,7 +129,7 @@ mod tests {
         (0..count).map(|number| (format!("c{number}").into_bytes(), ColumnKind::Float)).collect()
     }
 
-    /// The verdict for a server that refuses these columns, and how many steps it took.
+    /// Returns the verdict for a server that refuses these columns, and how many steps it took.
     fn verdict(count: usize, bad: &[usize]) -> (Verdict, u32) {
         let all = columns(count);
         let bad: Vec<&ColumnName> = bad.iter().map(|index| &all[*index]).collect();

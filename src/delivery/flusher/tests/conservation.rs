@@ -70,7 +70,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// A server that refuses every line whose number is a multiple of this.
+/// Returns a server that refuses every line whose number is a multiple of this.
 fn server(weather: Weather, poison: usize) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     let mut writes = 0_u64;
     move |batch| {

@@ -1,4 +1,5 @@
-//! A database in memory that refuses lines as real ones do, in their own words: see shared answers of 1.8, 2.9 and 3.7.
+//! A database in memory that refuses lines as real ones do, in their own words: see shared answers
+//! of 1.8, 2.9 and 3.7.
 
 use std::collections::{BTreeMap, HashMap};
 

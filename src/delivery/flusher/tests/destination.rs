@@ -1,4 +1,5 @@
-//! A stored batch belongs to the destination that it was stored for, wherever it is when a reload names another.
+//! A stored batch belongs to the destination that it was stored for, wherever it is when a reload
+//! names another.
 
 use std::{sync::Arc, time::Duration};
 

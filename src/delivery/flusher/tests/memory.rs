@@ -76,7 +76,8 @@ async fn the_newest_are_refused_if_so_chosen() {
     assert!(rig.sink.stored().iter().any(|line| line.ends_with(" 0\n")), "the first are there");
 }
 
-/// While a sink is stuck, whatever asks for a drain finds no more room than there is: intervals, full chunks, flushes.
+/// While a sink is stuck, whatever asks for a drain finds no more room than there is: intervals,
+/// full chunks, flushes.
 #[tokio::test(start_paused = true)]
 async fn a_stuck_sink_does_not_make_memory_grow() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {

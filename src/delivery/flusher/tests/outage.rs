@@ -265,7 +265,8 @@ async fn an_idle_flusher_sleeps() {
     sleep(Duration::from_secs(3)).await;
     let metrics = tokio::runtime::Handle::current().metrics();
     let _ = metrics;
-    // With a paused clock time only moves when a timer is due: without one, this jump is the only step.
+    // With a paused clock time only moves when a timer is due: without one, this jump is the only
+    // step.
     let before = rig.sink.requests();
     sleep(Duration::from_secs(1_000_000)).await;
     assert_eq!(rig.sink.requests(), before);

@@ -115,7 +115,8 @@ async fn an_outage_in_the_middle_of_a_search_loses_nothing() {
     rig.assert_ledger(999, 1, 0);
 }
 
-/// 1.x: two types of a new field in one batch. Nothing is written the first time, the rest the second time.
+/// 1.x: two types of a new field in one batch. Nothing is written the first time, the rest the
+/// second time.
 #[tokio::test(start_paused = true)]
 async fn a_conflict_inside_of_a_batch_is_sent_again_as_it_is_first() {
     let mut first = true;

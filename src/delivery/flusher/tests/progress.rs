@@ -1,5 +1,5 @@
-//! Good points are stored in bounded time whatever kind of failure others meet: every kind of failure, without and with
-//! a spool, for one line, for one batch, and for the whole server.
+//! Good points are stored in bounded time whatever kind of failure others meet: every kind of
+//! failure, without and with a spool, for one line, for one batch, and for the whole server.
 
 use std::{
     sync::{
@@ -69,7 +69,7 @@ impl Failure {
     }
 }
 
-/// A rig with this spool, whose directory lives as long as what is returned.
+/// Returns a rig with this spool, whose directory lives as long as what is returned.
 fn rig(
     spool: Option<SpoolMode>,
     mut fails: impl FnMut(&Batch) -> Option<WriteError> + Send + 'static,
@@ -80,7 +80,8 @@ fn rig(
     (rig, directory)
 }
 
-/// One request whose id a gateway's filter does not like, and forty later ones, as in a quiet service.
+/// One request whose id a gateway's filter does not like, and forty later ones, as in a quiet
+/// service.
 #[tokio::test(start_paused = true)]
 async fn one_bad_line_holds_no_other_up() {
     for failure in FAILURES {
@@ -104,7 +105,8 @@ async fn one_bad_line_holds_no_other_up() {
     }
 }
 
-/// The same where the whole of one batch cannot be taken: its ten lines must not hold forty others up.
+/// The same where the whole of one batch cannot be taken: its ten lines must not hold forty others
+/// up.
 #[tokio::test(start_paused = true)]
 async fn one_bad_batch_holds_no_other_up() {
     for failure in FAILURES {
@@ -126,7 +128,8 @@ async fn one_bad_batch_holds_no_other_up() {
     }
 }
 
-/// A server that takes nothing for ten minutes, and says so to probes as well, gets few requests; then all is stored.
+/// A server that takes nothing for ten minutes, and says so to probes as well, gets few requests;
+/// then all is stored.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_is_away_gets_only_probes_and_then_everything() {
     for failure in FAILURES {

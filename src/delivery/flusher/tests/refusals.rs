@@ -1,4 +1,5 @@
-//! Refusals at the rate of a service, against databases that answer as real ones do: how long points wait, and what it costs.
+//! Refusals at the rate of a service, against databases that answer as real ones do: how long
+//! points wait, and what it costs.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +17,7 @@ use crate::{delivery::buffer::Pushed, line_protocol::ColumnKind, stats::RejectRe
 
 type Shared = Arc<Mutex<Database>>;
 
-/// A flusher with the default settings, and a database that takes so long for each answer.
+/// Returns a flusher with the default settings, and a database that takes so long for each answer.
 fn start(database: Database, latency: Duration) -> (Rig, Shared) {
     let database = Arc::new(Mutex::new(database));
     let sink = Arc::clone(&database);
@@ -90,7 +91,8 @@ enum Alike {
     Nothing,
 }
 
-/// Delivers a minute of 100 requests a second of which some are refused, and returns the longest wait of a good one.
+/// Delivers a minute of 100 requests a second of which some are refused, and returns the longest
+/// wait of a good one.
 async fn longest_wait(percent: usize, alike: Alike) -> Duration {
     let mut database = Database::new(Words::V3Silent);
     database.unparsable = Some("route=bad");

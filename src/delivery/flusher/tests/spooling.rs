@@ -103,7 +103,8 @@ async fn live_batches_go_before_stored_ones() {
         rig.push(second..second + 1);
         sleep(Duration::from_secs(1)).await;
     }
-    // From now on each write takes 300 ms, and a live batch comes each second: 3 writes a second are possible.
+    // From now on each write takes 300 ms, and a live batch comes each second: 3 writes a second
+    // are possible.
     let live = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&live);
     rig.sink.behave(move |batch: &Batch| {

@@ -1,11 +1,13 @@
-//! What a server says in the body of its answer, read in every shape that servers use and however much of it arrived.
+//! What a server says in the body of its answer, read in every shape that servers use and however
+//! much of it arrived.
 
 use super::scan::{end_of_digits, find, looked_at, split_once};
 
 /// The text of an answer, without its wrapping.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ServerText {
-    /// The server's words: of JSON its messages, one a line; of a page its title; else the body as it is.
+    /// The server's words: of JSON its messages, one a line; of a page its title; else the body as
+    /// it is.
     pub(super) text: String,
     /// The lines that it names by number, counted from 0.
     pub(super) lines: Vec<usize>,
@@ -22,14 +24,16 @@ impl ServerText {
         } else if body.starts_with('<') {
             Self { text: title(body).to_owned(), lines: Vec::new(), page: true }
         } else {
-            // VictoriaMetrics begins with `remoteAddr: "…"; requestURI: …; `, which says nothing that we do not know.
+            // VictoriaMetrics begins with `remoteAddr: "…"; requestURI: …; `, which says nothing
+            // that we do not know.
             let text = if body.starts_with("remoteAddr: ") { body.splitn(3, "; ").last() } else { None };
             Self { text: text.unwrap_or(body).to_owned(), lines: Vec::new(), page: false }
         }
     }
 
-    /// InfluxDB 1.x says `error`, 2.x `message`, 3.x `error` and for each line `error_message` and `line_number`, its cloud
-    /// `message` and `line`. They are taken at any depth, so that a body cut in the middle still tells what it can.
+    /// Reads the messages of a JSON body. InfluxDB 1.x says `error`, 2.x `message`, 3.x `error` and
+    /// for each line `error_message` and `line_number`, its cloud `message` and `line`. They are
+    /// taken at any depth, so that a body cut in the middle still tells what it can.
     fn from_json(body: &str) -> Self {
         let mut messages: Vec<String> = Vec::new();
         let mut lines = Vec::new();
@@ -42,8 +46,8 @@ impl ServerText {
                     messages.push(text);
                 }
                 ("line_number" | "line", Value::Number(number)) => {
-                    // Servers count from 1. `original_line` stands beside it, but 3.x renders that anew, without the quotes
-                    // of strings, so that it matches none of ours.
+                    // Servers count from 1. `original_line` stands beside it, but 3.x renders that
+                    // anew, without the quotes of strings, so that it matches none of ours.
                     lines.extend(number.checked_sub(1));
                 }
                 _ => {}
@@ -58,10 +62,11 @@ enum Value {
     Number(usize),
 }
 
-/// The members of all objects in a JSON text whose values are strings or whole numbers, in order. A text that is cut gives
-/// what came before the cut.
+/// Returns the members of all objects in a JSON text whose values are strings or whole numbers, in
+/// order. A text that is cut gives what came before the cut.
 ///
-/// A strict parser would give nothing of a cut body, and then a refused line would look like any other error.
+/// A strict parser would give nothing of a cut body, and then a refused line would look like any
+/// other error.
 fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
     let mut rest = json;
     std::iter::from_fn(move || {
@@ -85,7 +90,8 @@ fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
     })
 }
 
-/// Reads a JSON string whose opening quote is already read; gives it and what follows its closing quote.
+/// Reads a JSON string whose opening quote is already read; gives it and what follows its closing
+/// quote.
 fn string(json: &str) -> (String, &str) {
     let mut text = String::new();
     let mut characters = json.chars();
@@ -109,7 +115,8 @@ fn string(json: &str) -> (String, &str) {
     (text, characters.as_str())
 }
 
-/// The character of `\u` and four digits, or of two such in a row where it takes a surrogate pair.
+/// Returns the character of `\u` and four digits, or of two such in a row where it takes a
+/// surrogate pair.
 fn escaped(characters: &mut std::str::Chars<'_>) -> char {
     let first = four_digits(characters);
     if !(0xd800..0xdc00).contains(&first) {
@@ -136,7 +143,7 @@ fn four_digits(characters: &mut std::str::Chars<'_>) -> u32 {
     number
 }
 
-/// The title of a page, such as `413 Request Entity Too Large`.
+/// Returns the title of a page, such as `413 Request Entity Too Large`.
 fn title(page: &str) -> &str {
     let Some((_, title)) = split_once(page, "<title>") else { return "" };
     title[..find(title, "<").unwrap_or(title.len())].trim()

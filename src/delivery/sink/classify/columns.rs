@@ -8,9 +8,10 @@ use super::{
 };
 
 /// Returns the columns of type conflicts, and what they were sent as:
-/// `input field "f" on measurement "m" is type string, already exists as type float` of 1.x and 2.x, one in an answer, and
-/// `invalid column type for column 'f', expected iox::column_type::…, got iox::column_type::field::string` of 3.x, one for
-/// each line.
+/// `input field "f" on measurement "m" is type string, already exists as type float` of 1.x and
+/// 2.x, one in an answer, and
+/// `invalid column type for column 'f', expected iox::column_type::…, got iox::column_type::field::string`
+/// of 3.x, one for each line.
 pub(super) fn conflicting(text: &str) -> Vec<(String, Option<ColumnKind>)> {
     let mut columns: Vec<(String, Option<ColumnKind>)> = Vec::new();
     let mut add = |name: &str, kind| {

@@ -89,12 +89,13 @@ pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
     AnswerKind::Failed(case.error().with_status(status).with_reported_dropped(case.reported_dropped()))
 }
 
-/// Returns whether this is the one sentence that InfluxDB 3 has on an endpoint for whatever is wrong with a body.
+/// Returns whether this is the one sentence that InfluxDB 3 has on an endpoint for whatever is
+/// wrong with a body.
 pub(super) fn names_no_line(answer: &Answer<'_>) -> bool {
     answer.status.as_u16() == 400 && scan::holds_any(answer.body, SAYS_NO_REASON)
 }
 
-/// What a failure of the connection means; `text` is the error and its causes.
+/// Classifies a failure of the connection; `text` is the error and its causes.
 pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
     let lower = text.to_lowercase();
     let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -229,17 +230,20 @@ impl Case<'_> {
         }
     }
 
-    /// Whether the server read the compressed bytes as if they were lines, or failed to decompress them.
+    /// Returns whether the server read the compressed bytes as if they were lines, or failed to
+    /// decompress them.
     fn shows_compressed_bytes(&self) -> bool {
         match self.answer.status.as_u16() {
             415 => true,
-            // A proxy that takes the header away makes the server quote the bytes; none of our lines holds a control character.
+            // A proxy that takes the header away makes the server quote the bytes; none of our
+            // lines holds a control character.
             400 if self.says(PASSING_FAULT_OF_V3) => false,
             400 => {
                 self.says(&["gzip", "flate", "unexpected EOF", "utf8", "utf-8", "UTF-8"])
                     || quotes::quoted_lines(&self.said.text).iter().any(|line| line.contains('\u{1f}'))
             }
-            // 2.x says no more than this of a body that is not gzip. InfluxDB 3 has a 500 for it on `write_lp`.
+            // 2.x says no more than this of a body that is not gzip. InfluxDB 3 has a 500 for it on
+            // `write_lp`.
             500 => self.says(&["An internal error has occurred", "gzip", "not valid utf8"]),
             _ => false,
         }
@@ -258,7 +262,8 @@ impl Case<'_> {
         }
     }
 
-    /// Of a cut answer the end could be a line of ours.
+    /// Returns how many points the server reports as dropped. The end of a cut answer could be a
+    /// line of ours.
     fn reported_dropped(&self) -> u64 {
         if self.answer.complete { quotes::reported_dropped(&self.said.text) } else { 0 }
     }
@@ -283,7 +288,7 @@ impl Case<'_> {
     }
 }
 
-/// At most so much of a foreign text that a remedy still fits beside it, in one line.
+/// Returns at most so much of a foreign text that a remedy still fits beside it, in one line.
 fn brief(text: &str) -> String {
     let mut brief: String = text
         .chars()

@@ -8,10 +8,12 @@ pub(super) const TARGET_REMEDY: &str =
     "create it at the server, or correct `bucket`, `organization` or `retention_policy`";
 pub(super) const BAD_AUTHORIZATION: &[&str] =
     &["Authorization header was malformed", "uthorization header is malformed"];
-/// Of Go's server, of InfluxDB 3, and of InfluxDB 2 built without its UI; nothing at all of many proxies.
+/// Of Go's server, of InfluxDB 3, and of InfluxDB 2 built without its UI; nothing at all of many
+/// proxies.
 pub(super) const NO_SUCH_PATH: &[&str] =
     &["", "404 page not found", "not found", "no assets included in binary"];
-/// What Go's server says to a request that is not HTTP, and VictoriaMetrics to a path that it does not have.
+/// What Go's server says to a request that is not HTTP, and VictoriaMetrics to a path that it does
+/// not have.
 pub(super) const NOT_FOR_US: &[&str] = &[
     "unsupported path requested",
     "HTTP request to an HTTPS server",
@@ -43,7 +45,8 @@ pub(super) const RETENTION: &[&str] =
     &["beyond retention policy", "outside retention policy", "Retention Policy"];
 pub(super) const TOO_LARGE: &[&str] = &["max key length exceeded", "too long", "too large"];
 pub(super) const LIMIT: &[&str] = &["limit", "would exceed", "max-series", "max-values"];
-/// The one sentence that `/api/v2/write` of InfluxDB 3 has for a wrong type, a column limit and a malformed line alike.
+/// The one sentence that `/api/v2/write` of InfluxDB 3 has for a wrong type, a column limit and a
+/// malformed line alike.
 pub(super) const SAYS_NO_REASON: &[&str] = &["parsing for line protocol failed"];
 pub(super) const MALFORMED: &[&str] = &[
     "pars",

@@ -1,15 +1,17 @@
-//! What servers quote from our own lines: taken out of everything that is printed or matched, and used to find the lines.
+//! What servers quote from our own lines: taken out of everything that is printed or matched, and
+//! used to find the lines.
 //!
-//! A quoted line holds tag values, which are nobody's business in a log, and which a client of the service may have chosen: a
-//! route named `database is required` must not pass for the server's own words.
+//! A quoted line holds tag values, which are nobody's business in a log, and which a client of the
+//! service may have chosen: a route named `database is required` must not pass for the server's own
+//! words.
 
 use super::scan::{end_of_digits, find, find_any, looked_at, rfind, split_once};
 
 /// Returns the beginning of a text, as far as it is judged and printed: a few KiB of whole lines.
 ///
-/// A line that is cut may end inside of a quote, and then what a client of the service has chosen would pass for the
-/// server's own words. So a cut line is left out, and of a text that is one long line only what stands before its first
-/// quote is kept.
+/// A line that is cut may end inside of a quote, and then what a client of the service has chosen
+/// would pass for the server's own words. So a cut line is left out, and of a text that is one long
+/// line only what stands before its first quote is kept.
 pub(super) fn judged(text: &str, complete: bool) -> &str {
     if complete && text.len() <= JUDGED {
         return text;
@@ -24,8 +26,8 @@ pub(super) fn judged(text: &str, complete: bool) -> &str {
 
 /// Returns the text with everything taken out that comes from points, each different line once.
 ///
-/// With `names`, what is called a field, column, measurement, bucket and the like stays: for people. Without, no quoted
-/// text stays.
+/// With `names`, what is called a field, column, measurement, bucket and the like stays: for
+/// people. Without, no quoted text stays.
 pub(super) fn without_quotes(text: &str, names: bool) -> String {
     let mut seen: Vec<(String, usize)> = Vec::new();
     for line in text.lines().filter(|line| !line.trim().is_empty()) {
@@ -44,14 +46,16 @@ pub(super) fn without_quotes(text: &str, names: bool) -> String {
 
 /// Returns the lines that a server quotes as ones that it cannot parse, as far as it quotes them.
 ///
-/// InfluxDB 1.x and 2.x quote each of them. VictoriaMetrics quotes everything from the first one on, as a string of Go.
+/// InfluxDB 1.x and 2.x quote each of them. VictoriaMetrics quotes everything from the first one
+/// on, as a string of Go.
 pub(super) fn quoted_lines(text: &str) -> Vec<String> {
     let quoted: Vec<String> =
         text.lines().filter_map(|line| unparsable(line).map(|(_, quoted, _)| quoted.to_owned())).collect();
     if quoted.is_empty() { victoria_line(text).into_iter().collect() } else { quoted }
 }
 
-/// Returns the line, counted from 0, at which Telegraf's parser stopped: `metric parse error: expected field at 2:9: "…"`.
+/// Returns the line, counted from 0, at which Telegraf's parser stopped:
+/// `metric parse error: expected field at 2:9: "…"`.
 pub(super) fn telegraf_line(text: &str) -> Option<usize> {
     let (_, after) = split_once(text, TELEGRAF)?;
     // Its own words hold no quote.
@@ -61,7 +65,8 @@ pub(super) fn telegraf_line(text: &str) -> Option<usize> {
 }
 
 /// Returns measurement and field of a type conflict or of a name that the server forbids:
-/// `input field "f" on measurement "m" is type …`, `input field "time" on measurement "m" is invalid`.
+/// `input field "f" on measurement "m" is type …`,
+/// `input field "time" on measurement "m" is invalid`.
 pub(super) fn conflicting_field(text: &str) -> Option<(&str, &str)> {
     let (_, after) = split_once(text, "input field \"")?;
     let (field, after) = split_once(after, "\" on measurement \"")?;
@@ -70,7 +75,8 @@ pub(super) fn conflicting_field(text: &str) -> Option<(&str, &str)> {
     (rest.starts_with("type ") || rest.starts_with("invalid")).then_some((measurement, field))
 }
 
-/// Returns the time, in nanoseconds since the epoch, before which InfluxDB 2.x no longer takes points.
+/// Returns the time, in nanoseconds since the epoch, before which InfluxDB 2.x no longer takes
+/// points.
 pub(super) fn lower_bound(text: &str) -> Option<i64> {
     // The series key that stands before it has its spaces escaped, so it cannot hold these words.
     let (_, after) = split_once(text, "Retention Policy Lower Bound at ")?;
@@ -104,7 +110,8 @@ fn line_without_quotes(line: &str, names: bool) -> String {
     outside_quotes(said, names)
 }
 
-/// Returns what stands before a quoted line, the line without its quotes, and what stands after them.
+/// Returns what stands before a quoted line, the line without its quotes, and what stands after
+/// them.
 fn unparsable(line: &str) -> Option<(&str, &str, &str)> {
     let start = find(line, UNPARSABLE)? + UNPARSABLE.len();
     // The line may itself hold `': `, the reason that follows does not.
@@ -166,7 +173,8 @@ const JUDGED: usize = 4 * 1024;
 const MAX_DISTINCT: usize = 8;
 const QUOTES: [char; 3] = ['"', '\'', '`'];
 const DROPPED: &str = "dropped=";
-/// Bytes at the end of an answer that can hold the number of dropped points and the names of database and policy.
+/// Bytes at the end of an answer that can hold the number of dropped points and the names of
+/// database and policy.
 const LONGEST_END: usize = 512;
 const UNPARSABLE: &str = "unable to parse '";
 const TELEGRAF: &str = "metric parse error: ";

@@ -4,7 +4,8 @@ use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, civil::DateTime, fmt::strtime, tz::TimeZone};
 
-/// How long the server asks to wait; none if it cannot be understood. A date in the past means not at all.
+/// Parses how long the server asks to wait; none if it cannot be understood. A date in the past
+/// means not at all.
 pub(super) fn parse(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if text.len() > LONGEST_TEXT {

@@ -1,4 +1,5 @@
-//! Searching in foreign text, counted in tests: a server must not be able to cost more than its answer is long.
+//! Searching in foreign text, counted in tests: a server must not be able to cost more than its
+//! answer is long.
 //!
 //! Everything here that reads an answer searches by these functions, so that
 //! `tests::linear` can hold the bytes looked at against the bytes given.

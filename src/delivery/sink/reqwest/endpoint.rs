@@ -4,7 +4,7 @@ use url::Url;
 
 use crate::settings::{InfluxApi, InfluxSettings};
 
-/// Where writes go. Credentials are in headers, never here: queries are logged on the way.
+/// Returns where writes go. Credentials are in headers, never here: queries are logged on the way.
 pub(super) fn of(settings: &InfluxSettings, url: &Url, api: InfluxApi) -> Url {
     let mut endpoint = url.clone();
     let path = match api {

@@ -31,7 +31,8 @@ pub(super) struct Reqwest {
     client: Client,
     settings: InfluxSettings,
     url: Url,
-    /// With `api = "auto"`, what the server was found to be. Forgotten with the client, and when the endpoint is gone.
+    /// With `api = "auto"`, what the server was found to be. Forgotten with the client, and when
+    /// the endpoint is gone.
     found: Mutex<Option<InfluxApi>>,
 }
 
@@ -90,7 +91,8 @@ impl Transport for Reqwest {
 }
 
 impl Reqwest {
-    /// Returns the endpoint to write to, and finds it out where the settings leave it to the server.
+    /// Returns the endpoint to write to, and finds it out where the settings leave it to the
+    /// server.
     async fn api(&self) -> Result<InfluxApi, WriteError> {
         if self.settings.api != InfluxApi::Auto {
             return Ok(self.settings.api);
@@ -101,7 +103,8 @@ impl Reqwest {
         }
         // Most servers know this one.
         let api = match server::ask(&self.client, &self.url).await.map_err(unanswered)? {
-            // 1.8 takes `database/policy` for a bucket, which the endpoint of 1.x would take for a name.
+            // 1.8 takes `database/policy` for a bucket, which the endpoint of 1.x would take for a
+            // name.
             Some(InfluxApi::V1) if self.settings.bucket.contains('/') => InfluxApi::V2,
             Some(api) => api,
             None => InfluxApi::V2,

@@ -11,7 +11,7 @@ use url::Url;
 
 use crate::{delivery::sink::error::with_causes, error::Error, settings::InfluxSettings};
 
-/// The configuration of TLS. For `http://` nobody is trusted, and nothing is read.
+/// Returns the configuration of TLS. For `http://` nobody is trusted, and nothing is read.
 ///
 /// # Errors
 ///
@@ -48,7 +48,8 @@ pub(super) fn configuration(
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Returns the provider that is used where the application has installed none. It is never installed for others.
+/// Returns the provider that is used where the application has installed none. It is never
+/// installed for others.
 #[cfg(feature = "tls-ring")]
 fn own_provider() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::ring::default_provider()))

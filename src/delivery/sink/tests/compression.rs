@@ -71,7 +71,8 @@ async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: InfluxClient
     }
 }
 
-/// A real gzip reader behind one that takes the header away, damages a byte, or compresses once more.
+/// A real gzip reader behind one that takes the header away, damages a byte, or compresses once
+/// more.
 async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: InfluxClient) {
     fn damaged(body: &[u8]) -> Vec<u8> {
         let mut damaged = body.to_vec();

@@ -154,7 +154,8 @@ async fn no_token_means_no_header(client: InfluxClient) {
     assert_eq!(server.received()[0].header("authorization"), None);
 }
 
-/// A server that sends back what it got, as some proxies do in their pages, at every status that makes another message.
+/// A server that sends back what it got, as some proxies do in their pages, at every status that
+/// makes another message.
 async fn no_secret_is_ever_seen(client: InfluxClient) {
     let log = Log::default();
     let subscriber =

@@ -96,7 +96,8 @@ async fn points_arrive_at_victoria_metrics(client: InfluxClient) {
     assert_eq!(refused.reason, RejectReason::TooLarge);
 }
 
-/// What `docs/http-client.md` says of it: here writing twice is not harmless, and texts are not kept as texts.
+/// What `docs/http-client.md` says of it: here writing twice is not harmless, and texts are not
+/// kept as texts.
 async fn victoria_metrics_keeps_samples_not_points(client: InfluxClient) {
     if !live::ready("victoria_metrics_keeps_samples_not_points", &[VICTORIA_METRICS]) {
         return;
@@ -121,7 +122,8 @@ async fn victoria_metrics_keeps_samples_not_points(client: InfluxClient) {
     assert_eq!(visible(&victoria, "texts_word", 1).await[0].samples[0].1, 0.0);
 }
 
-/// The series of this name, once they have so many samples: a series that is new is found a moment later.
+/// Returns the series of this name, once they have so many samples: a series that is new is found a
+/// moment later.
 async fn visible(victoria: &Victoria, name: &str, samples: usize) -> Vec<Series> {
     let mut series = Vec::new();
     for _ in 0..100 {

@@ -1,4 +1,5 @@
-//! Proxies of the environment, which a process reads once: each test runs itself again as a child with another environment.
+//! Proxies of the environment, which a process reads once: each test runs itself again as a child
+//! with another environment.
 
 use std::{env, process::Command};
 

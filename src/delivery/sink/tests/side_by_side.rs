@@ -15,7 +15,8 @@ use super::{
     },
 };
 
-/// Each client in a process of its own, so that its memory is its own, against an nginx that reads and forgets.
+/// Each client in a process of its own, so that its memory is its own, against an nginx that reads
+/// and forgets.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn clients_side_by_side() {

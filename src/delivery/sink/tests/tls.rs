@@ -50,7 +50,8 @@ async fn what_cannot_be_trusted_is_refused() {
         return;
     }
     let unknown = refusal(Validity::Valid, THIS_HOST, false).await;
-    // The authorities of tests share a name, so that the one trusted here seems to have signed, and has not.
+    // The authorities of tests share a name, so that the one trusted here seems to have signed, and
+    // has not.
     assert!(unknown.contains("UnknownIssuer") || unknown.contains("BadSignature"), "{unknown}");
     let expired = refusal(Validity::Expired, THIS_HOST, true).await;
     assert!(expired.contains("expired"), "{expired}");

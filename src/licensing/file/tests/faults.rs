@@ -10,7 +10,7 @@ use serde_json::{Value as Json, json};
 use super::{Place, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
 use crate::licensing::{LicenseCheck, LicenseFile, LicenseStatus, PublicKey};
 
-/// The one error of a file with this content, with the path cut out.
+/// Returns the one error of a file with this content, with the path cut out.
 async fn error_of(content: impl AsRef<[u8]>) -> String {
     let place = Place::new();
     let state = place.put(content).check(SUMMER).await;

@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{LicenseFile, PublicKey};
 use crate::licensing::{LicenseCheck, LicenseState, wall_clock::WallClock};
 
-/// The private key of these tests, and nothing else's.
+/// Returns the private key of these tests, and nothing else's.
 fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }

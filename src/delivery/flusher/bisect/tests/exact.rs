@@ -128,7 +128,8 @@ fn points_beyond_the_retention_are_rejected_in_groups() {
 
 #[test]
 fn several_kinds_in_one_body_are_all_found() {
-    // 1.x counts old points and quotes in one answer and tells them apart in none, which costs a search.
+    // 1.x counts old points and quotes in one answer and tells them apart in none, which costs a
+    // search.
     for (words, most) in [(Words::V1, 600), (Words::V2, 12)] {
         let mut delivered = Delivered::to(words);
         delivered.database.lower_bound = TIME as i64 + 500;

@@ -60,7 +60,8 @@ fn lines(cause: Cause, range: std::ops::Range<usize>, good: bool) -> Vec<String>
     range.map(line).collect()
 }
 
-/// Begins with one batch, sends others after so many requests of its search, and counts what is lost.
+/// Begins with one batch, sends others after so many requests of its search, and counts what is
+/// lost.
 fn deliver_interleaved(words: Words, cause: Cause, requests: usize) {
     let mut delivered = Delivered::with(words, cause);
     let mut first = delivered.begin(&lines(cause, 0..105, false)).expect("something is refused");

@@ -24,7 +24,8 @@ fn partial_writes_count_what_they_refuse() {
     // 1.x writes nothing there, and counts nothing.
     let whole = "field type conflict: input field \"v\" on measurement \"m\" is type string, already exists as type float";
     assert_eq!(proof(400, &v1(whole)).dropped, None);
-    // 1.x masks what it cannot parse, and a limit of series is compared with the whole body's lines.
+    // 1.x masks what it cannot parse, and a limit of series is compared with the whole body's
+    // lines.
     for text in [
         "partial write: unable to parse 'm,t= v=1': missing tag value dropped=0",
         "partial write: max-series-per-database limit exceeded: (1) dropped=50",

@@ -1,5 +1,5 @@
-//! What servers answer, word for word: InfluxDB 2.9.1 and 3.7, Telegraf 1.39.3, VictoriaMetrics 1.150.0, and InfluxDB 2.0
-//! where an older release differs. `T` stands for a timestamp.
+//! What servers answer, word for word: InfluxDB 2.9.1 and 3.7, Telegraf 1.39.3, VictoriaMetrics
+//! 1.150.0, and InfluxDB 2.0 where an older release differs. `T` stands for a timestamp.
 
 use super::*;
 

@@ -1,4 +1,5 @@
-//! Answers to batches of which the server refuses something: which points, why, and what became of the others.
+//! Answers to batches of which the server refuses something: which points, why, and what became of
+//! the others.
 
 use super::*;
 
@@ -44,7 +45,8 @@ fn type_conflicts_name_measurement_and_field() {
     assert_eq!(refused(400, &v1(&format!("partial write: {conflict} dropped=3"))), rest);
     let text = format!("failure writing points to database: partial write: {conflict} dropped=3");
     assert_eq!(refused(422, &v2("unprocessable entity", &text)), rest);
-    // 1.x, a conflict within the batch on a field that is new: nothing is written, and sent again it is partial.
+    // 1.x, a conflict within the batch on a field that is new: nothing is written, and sent again
+    // it is partial.
     assert_eq!(
         refused(400, &v1(conflict)),
         Refused { resend_first: true, reason, hint, ..Refused::default() }
