@@ -103,7 +103,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     println!(
         "  curl {address}/api/orders -H 'content-type: application/json' -d '{{\"customer\":\"acme\",\"item\":1,\"count\":2}}'"
     );
-    println!("  curl {address}/stats                the books of the monitoring");
+    println!("  curl {address}/stats                the ledger of the monitoring");
     axum::serve(listener, router).with_graceful_shutdown(asked_to_stop()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())

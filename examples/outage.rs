@@ -1,7 +1,7 @@
 //! A database that comes and goes, and what becomes of the points meanwhile.
 //!
 //! Run `cargo run --example outage`; it asks its own service twenty times a second, and prints the
-//! books of the monitoring once a second. It says how to start a database: stop that, watch
+//! ledger of the monitoring once a second. It says how to start a database: stop that, watch
 //! `spooled` rise, start it again, watch `spooled` fall, and end the example with Ctrl-C while the
 //! database is away to see the next run find (`recovered`) what this one has left.
 //!

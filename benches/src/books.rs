@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tower_influx::{Monitor, ShutdownReport};
 
-/// Shuts the monitor down and prints its books.
+/// Shuts the monitor down and prints its ledger.
 ///
 /// # Panics
 ///
@@ -14,8 +14,8 @@ use tower_influx::{Monitor, ShutdownReport};
 pub fn close(runtime: &Runtime, monitor: &Monitor, expected: Option<u64>) -> ShutdownReport {
     let report = runtime.block_on(monitor.shutdown(Duration::from_secs(30)));
     let stats = monitor.stats();
-    eprintln!("our books: {report}");
-    assert!(stats.balances(), "the books do not balance: {stats}");
+    eprintln!("our ledger: {report}");
+    assert!(stats.balances(), "a point is not accounted for: {stats}");
     assert_eq!(stats.ledger.offered, report.accepted, "points were refused: {:?}", stats.recorder);
     assert_eq!(report.accepted, report.written, "points were lost: {report}");
     assert!(report.in_time && report.unfinished == 0, "the shutdown left something behind: {report}");

@@ -173,7 +173,7 @@ pub fn variants(monitors: &Monitors) -> Vec<Variant> {
             routes().layer(rollups_only.layer()),
         ),
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
-        // What the rows of extractors and failures are to be held against.
+        // What the rows of extractors and failures are to be compared with.
         variant("bare, an extractor that does nothing", "/nothing", routes()),
         variant("bare, failed", "/error", routes()),
         variant("bare, failed with a code", "/code", routes()),

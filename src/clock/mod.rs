@@ -198,7 +198,7 @@ impl Stamps {
             tracing::warn!(
                 target: "tower_influx",
                 "the system clock was set back more often than unique timestamps can follow: points keep being recorded, \
-                 with the time of before the last step, until the clock has caught up; see to the clock (NTP) of this host"
+                 with the time of before the last step, until the clock has caught up; correct the clock (NTP) of this host"
             );
         }
     }

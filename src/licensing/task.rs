@@ -157,7 +157,7 @@ fn log(license: &CheckedLicense) {
             days_left,
             errors = license.state().errors().join("; "),
             "the licence check gave errors, and the points of the measurement `licensing` say so; requests are recorded as always; \
-             replace the licence or mend the check"
+             replace the licence or fix the check"
         ),
     }
 }

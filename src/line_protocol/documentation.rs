@@ -75,7 +75,7 @@ fn reserved_names_are_documented() {
 
 #[test]
 fn words_and_sizes_are_documented() {
-    assert!(quoted(section("## Tags cannot explode")).contains(OVERFLOW));
+    assert!(quoted(section("## Tag cardinality is bounded")).contains(OVERFLOW));
     let body_end = rows(section("## `requests`")).find(|cells| cells[1] == "`body_end`").expect("documented");
     assert_eq!(quoted(body_end[5]), [BODY_COMPLETE, BODY_ERROR, BODY_DROPPED, BODY_UNFINISHED].into());
     let text = section("## Names and values");

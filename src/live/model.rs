@@ -1,4 +1,5 @@
-//! All that the page knows of the requests, bounded whatever the service has of routes and errors.
+//! All that the page stores about the requests, bounded whatever the service has of routes and
+//! errors.
 
 use std::collections::{HashMap, VecDeque};
 

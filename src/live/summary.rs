@@ -1,4 +1,4 @@
-//! The books and the state of delivery, as a list that people read.
+//! The ledger and the state of delivery, as a list that people read.
 
 use std::collections::BTreeMap;
 

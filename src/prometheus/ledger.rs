@@ -25,7 +25,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
         counter(encoder, name, help, &[("", count)])?;
     }
     let rejected: Vec<_> = ledger.rejected.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
-    counter(encoder, "points_rejected", "Points refused for good by the server", &rejected)?;
+    counter(encoder, "points_rejected", "Points permanently refused by the server", &rejected)?;
     let dropped: Vec<_> = ledger.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
     counter(encoder, "points_dropped", "Accepted points that were given up", &dropped)?;
     let blocked = matches!(delivery.state, DeliveryState::Blocked(_));

@@ -1,5 +1,5 @@
-//! Every block of code in the documents is held by something: a doc test, a parser, a server, or a
-//! line here that says why not.
+//! Every block of code in the documents is checked by something: a doc test, a parser, a server, or
+//! a line here that says why not.
 
 use std::time::{Duration, SystemTime};
 

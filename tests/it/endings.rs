@@ -1,4 +1,4 @@
-//! One point for every ending of a request, over real sockets, against the driver's own books.
+//! One point for every ending of a request, over real sockets, against the driver's own ledger.
 
 use std::{
     convert::Infallible,

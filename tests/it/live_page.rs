@@ -52,7 +52,7 @@ async fn the_page_shows_what_was_driven_and_goes_on() {
     assert_eq!(stats["last_10_minutes"]["routes"][0]["status_codes"]["200"], 30);
     assert_eq!(stats["last_10_minutes"]["routes"][1]["error_codes"]["11009"], 10);
     assert_eq!(stats["last_12_hours"]["requests"], 40);
-    assert_eq!(stats["accepted"], 51, "the books are at the top; the licence has a point, too");
+    assert_eq!(stats["accepted"], 51, "the ledger is at the top; the licence has a point, too");
     assert_eq!(stats["license"]["license_period_rest"], 9);
 
     let rendered = service.page("").await;

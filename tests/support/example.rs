@@ -1,4 +1,4 @@
-//! The examples as a stranger runs them: processes that are asked over the network and ended by
+//! The examples as a user runs them: processes that are asked over the network and ended by
 //! SIGTERM.
 
 use std::{

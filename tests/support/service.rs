@@ -1,5 +1,5 @@
 //! A monitored axum service with every kind of ending that a handler can choose, and a client that
-//! keeps its own books.
+//! keeps its own ledger.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 

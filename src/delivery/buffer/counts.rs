@@ -11,7 +11,7 @@ pub(crate) enum Pushed {
     Closed,
 }
 
-/// The buffer's side of the books, in points:
+/// The buffer's side of the ledger, in points:
 /// `offered = accepted + invalid + refused_full + refused_closed`, and what became of the accepted
 /// ones so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

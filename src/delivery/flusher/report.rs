@@ -10,7 +10,7 @@ use serde::Serialize;
 pub struct FlushReport {
     /// Taken by the sink.
     pub written: u64,
-    /// Refused for good by the server.
+    /// Permanently refused by the server.
     pub rejected: u64,
     /// Given up by us.
     pub dropped: u64,
@@ -34,7 +34,7 @@ pub struct ShutdownReport {
     pub recovered: u64,
     /// Taken by the sink.
     pub written: u64,
-    /// Refused for good by the server.
+    /// Permanently refused by the server.
     pub rejected: u64,
     /// Given up by us.
     pub dropped: u64,

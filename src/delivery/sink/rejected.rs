@@ -1,4 +1,4 @@
-//! Files for lines that the server refused for good.
+//! Files for lines that the server permanently refused.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,14 +23,14 @@ use crate::{
 };
 
 /// Writes lines into files named `rejected-20260603T101112Z-0000-89abcdef-0.lp`, so that people can
-/// see what was refused, mend it and import it.
+/// see what was refused, fix it and import it.
 ///
 /// They are valid line protocol: before each group of lines stands a comment with the time, the
 /// reason and what the server said. A file grows to 16 MiB, all together to 256 MiB; then the
 /// oldest go.
 ///
-/// The lines are in the books as rejected already, so nothing here is worth waiting for: what comes
-/// while 8 MiB wait for the disk, and what the disk does not take, is counted and gone.
+/// The lines are in the ledger as rejected already, so nothing here is worth waiting for: what
+/// comes while 8 MiB wait for the disk, and what the disk does not take, is counted and gone.
 #[derive(Debug)]
 pub(crate) struct RejectedFiles {
     shared: Arc<Shared>,

@@ -20,8 +20,8 @@ use crate::{
     settings::Limits,
 };
 
-/// Keys as handlers might write them: few, so that they meet, around every standard name, and with
-/// all that is to be escaped.
+/// Keys as handlers might write them: few, so that they collide, around every standard name, and
+/// with all that is to be escaped.
 const KEYS: [&str; 20] = [
     "a",
     "db_time",

@@ -1,4 +1,4 @@
-//! The end of intake as the flusher's shutdown goes about it: look for running requests, close,
+//! The end of recording as the flusher's shutdown goes about it: look for running requests, close,
 //! drain what was accepted.
 
 use loom::{sync::Arc, thread};

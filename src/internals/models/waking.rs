@@ -19,7 +19,7 @@ pub(super) fn no_first_point_is_overlooked() {
     while points < 2 {
         block_on(buffer.wait_for_points());
         let drained = buffer.drain(&ledger, &mut Vec::new());
-        assert!(drained > 0, "woken for nothing");
+        assert!(drained > 0, "woken without points");
         points += drained;
     }
 }

@@ -157,7 +157,7 @@ impl Rollup {
     }
 
     /// Finds the key of these parts, or the one that replaces it, which each shard remembers: those
-    /// beyond the limit come without end, and must not meet at one lock.
+    /// beyond the limit come without end, and must not contend for one lock.
     fn key(&self, shard: &mut Shard, parts: KeyParts<'_>) -> Arc<Key> {
         let asked = (parts.route, parts.status, parts.error_code.is_empty());
         if self.keys.is_beyond(parts.hash())

@@ -1,4 +1,4 @@
-//! Every example, as a stranger runs it: a process that is asked over the network and ended by
+//! Every example, as a user runs it: a process that is asked over the network and ended by
 //! SIGTERM.
 
 use std::{fs, path::Path};

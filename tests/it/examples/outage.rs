@@ -6,7 +6,7 @@ use crate::support::{
     live::{self, INFLUXD},
 };
 
-/// A line of the books.
+/// A line of the ledger.
 #[derive(Debug, Default)]
 struct LedgerCounts {
     written: u64,
@@ -15,7 +15,8 @@ struct LedgerCounts {
     line: String,
 }
 
-/// The latest line. Those of the log begin with a time or a colour, those of the books with spaces.
+/// The latest line. Those of the log begin with a time or a colour, those of the ledger with
+/// spaces.
 fn latest(output: &str) -> LedgerCounts {
     let numbers =
         |line: &str| line.split_whitespace().map_while(|word| word.parse().ok()).collect::<Vec<u64>>();

@@ -25,7 +25,7 @@ mod refused;
 
 const BUCKET: &str = "monitoring";
 
-/// Looks at the books every 50 ms until it is stopped, and fails when they do not balance.
+/// Looks at the ledger every 50 ms until it is stopped, and fails when it does not balance.
 struct Auditor {
     stop: Arc<AtomicBool>,
     task: JoinHandle<u64>,
@@ -39,7 +39,7 @@ impl Auditor {
             let mut most_memory = 0;
             while !stopped.load(Ordering::Relaxed) {
                 let stats = monitor.stats();
-                assert!(stats.balances(), "the books do not balance: {stats:?}");
+                assert!(stats.balances(), "a point is not accounted for: {stats:?}");
                 most_memory = most_memory.max(stats.delivery.memory);
                 sleep(Duration::from_millis(50)).await;
             }
@@ -51,7 +51,7 @@ impl Auditor {
     /// Returns the most bytes that were held in memory.
     async fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
-        self.task.await.expect("the books balanced at every look")
+        self.task.await.expect("every point was accounted for at every look")
     }
 }
 
@@ -60,7 +60,7 @@ async fn wait_for(monitor: &Monitor, what: &str, within: Duration, reached: impl
     let deadline = Instant::now() + within;
     loop {
         let stats = monitor.stats();
-        assert!(stats.balances(), "the books do not balance: {stats:?}");
+        assert!(stats.balances(), "a point is not accounted for: {stats:?}");
         if reached(&stats) {
             return;
         }

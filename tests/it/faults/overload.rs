@@ -133,7 +133,7 @@ async fn a_server_that_hangs_is_not_felt_by_requests() {
     assert_eq!(report.accepted, requests, "{stats:?}");
     assert_eq!(report.accepted, report.written + report.dropped, "{stats:?}");
     assert!(report.dropped > 0 && stats.ledger.dropped.contains_key(&DropReason::BufferFull), "{stats:?}");
-    // What was on the wire when the server hung may be stored although it was given up later.
+    // What was in flight when the server hung may be stored although it was given up later.
     assert!((report.written..=report.accepted).contains(&found), "{found} stored: {stats:?}");
     assert!(most_memory <= MIB as u64, "{most_memory} bytes were held");
 }

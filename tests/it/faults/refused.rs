@@ -39,7 +39,7 @@ impl Point for Conflicting {
 }
 
 /// The server has the field as an integer in each of three shards; each shard says `dropped=2`, the
-/// books say six.
+/// ledger says six.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_type_conflict_in_three_shards_costs_those_points_only() {
     if !live::ready("a_type_conflict_in_three_shards_costs_those_points_only", &[INFLUXD, NGINX]) {

@@ -1,4 +1,4 @@
-//! Makes the requests over sockets, and keeps the client's books.
+//! Makes the requests over sockets, and keeps the client's ledger.
 
 use std::convert::Infallible;
 

@@ -1,5 +1,5 @@
 //! A stranger's application of thirty routes, asked by many clients at once, its points against the
-//! clients' own books.
+//! clients' own ledger.
 
 use std::{
     collections::{BTreeMap, HashSet},

@@ -110,7 +110,7 @@ fn outage(overflow: Overflow) {
         grouped(report.written as f64)
     );
     let dropped = stats.ledger.dropped.get(&DropReason::BufferFull).copied().unwrap_or_default();
-    assert!(stats.balances(), "the books do not balance: {stats}");
+    assert!(stats.balances(), "a point is not accounted for: {stats}");
     assert_eq!(report.accepted + refused, made, "there are not as many points as were made");
     assert_eq!(report.written + dropped, report.accepted, "points were lost for another reason: {stats}");
 }

@@ -69,7 +69,7 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> O
             while pushing.load(Ordering::SeqCst) > 0 {
                 if pushing.load(Ordering::SeqCst) <= draining_from {
                     let points = buffer.drain(&ledger, &mut chunks);
-                    // Half of them are written at once: the other side of the books moves as well.
+                    // Half of them are written at once: the other side of the ledger moves as well.
                     ledger.lock().write(crate::stats::ledger::PointLocation::Memory, points / 2);
                 }
                 thread::yield_now();

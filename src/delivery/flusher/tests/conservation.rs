@@ -170,7 +170,7 @@ proptest! {
     }
 }
 
-/// On real threads: the books balance at every snapshot, in whatever moment it is taken.
+/// On real threads: every point is accounted for at every snapshot, in whatever moment it is taken.
 #[test]
 fn snapshots_balance_while_everything_moves() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("builds");
