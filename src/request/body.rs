@@ -1,7 +1,6 @@
 //! The body of a response, followed to its end.
 
 use std::{
-    mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -41,17 +40,15 @@ impl<B: Body> ResponseBody<B> {
     ) -> Self {
         let Some((exchange, judged)) = tracked else { return Self::untracked(inner) };
         // hyper promises it in the head's place.
-        let exact = inner.size_hint().exact();
-        let length = length.or(exact);
+        let length = length.or(inner.size_hint().exact());
         let mut tracking = Tracking::new(exchange, judged, length);
         // Such a body may never be polled: hyper asks first whether it has ended.
         if bodiless || inner.is_end_stream() {
             tracking.finish(BodyEnding::Complete, None);
             return Self::untracked(inner);
         }
-        // A body of known size mostly is one piece, and ends when it is polled. Others may last for hours.
-        let tracking = Tracked::Own(tracking);
-        Self { inner, tracking: if exact.is_some() { tracking } else { tracking.share() } }
+        // At once: one that is in the hands of a middleware may never be polled.
+        Self { inner, tracking: tracking.share() }
     }
 }
 
@@ -70,16 +67,13 @@ impl<B: Body> Body for ResponseBody<B> {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        let mut this = self.project();
+        let this = self.project();
         let (polled, ended) = match this.tracking {
             Tracked::Not => return this.inner.poll_frame(context),
-            Tracked::Own(tracking) => tracking.poll_frame(this.inner.as_mut(), context),
-            Tracked::Shared(open) => open.poll_frame(this.inner.as_mut(), context),
+            Tracked::Open(open) => open.poll_frame(this.inner, context),
         };
         if ended {
             *this.tracking = Tracked::Not;
-        } else if let own @ Tracked::Own(_) = &mut *this.tracking {
-            *own = mem::replace(own, Tracked::Not).share();
         }
         polled
     }

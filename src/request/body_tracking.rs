@@ -1,9 +1,10 @@
 //! The exchange of a body under way, and its end when the monitor is shut down first.
 
 use std::{
+    cell::RefCell,
     pin::Pin,
     sync::{
-        Arc, Mutex, PoisonError, TryLockError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -17,7 +18,7 @@ use super::{
     classify::{BodyEnding, BodyOutcome},
     exchange::{Exchange, Judged},
 };
-use crate::delivery::buffer::Open;
+use crate::{delivery::buffer::Open, record::recorder::Recorder};
 
 /// What polling a body returns.
 type PolledFrame<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
@@ -27,42 +28,75 @@ type PolledFrame<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::
 pub(super) enum Tracked {
     /// Nobody: it has ended, or is not tracked.
     Not,
-    /// The body alone.
-    Own(Tracking),
     /// The body, and the monitor for when it is shut down.
-    Shared(Arc<OpenBody>),
+    Open(BodyHandle),
 }
 
-impl Tracked {
-    /// Lets the monitor end it.
-    pub(super) fn share(self) -> Self {
-        let Self::Own(tracking) = self else { return self };
-        let recorder = tracking.exchange.config().and_then(|config| config.recorder.clone());
-        let open =
-            Arc::new(OpenBody { tracking: Mutex::new(Some(tracking)), is_ending: AtomicBool::new(false) });
-        if let Some(recorder) = recorder {
-            recorder.buffer.add_open(Arc::downgrade(&open) as Weak<dyn Open>);
-        }
-        Self::Shared(open)
-    }
-}
-
-/// A body that did not end at once.
+/// The body's own hold on its exchange. Dropped before the body's end, it records the body as dropped.
 #[derive(Debug)]
-pub(super) struct OpenBody {
+pub(super) struct BodyHandle(Arc<OpenBody>);
+
+/// A body under way, as its monitor and the body itself hold it.
+///
+/// Reused once the body has ended, with its place among what the monitor has open: to make and enter one for each body would
+/// cost two allocations.
+#[derive(Debug)]
+struct OpenBody {
     /// `None` from the end on. Locked while the body is polled.
     tracking: Mutex<Option<Tracking>>,
     /// The monitor is shut down: whoever holds the lock is to end it.
     is_ending: AtomicBool,
+    /// The number of the monitor.
+    monitor: u64,
 }
 
-impl OpenBody {
+impl BodyHandle {
+    fn new(tracking: Tracking, recorder: &Recorder) -> Self {
+        let spare = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            let at = spare.iter().rposition(|open| open.monitor == recorder.number)?;
+            Some(spare.swap_remove(at))
+        });
+        if let Some(open) = spare.ok().flatten() {
+            *open.lock() = Some(tracking);
+            return Self(open);
+        }
+        let (tracking, is_ending) = (Mutex::new(Some(tracking)), AtomicBool::new(false));
+        let open = Arc::new(OpenBody { tracking, is_ending, monitor: recorder.number });
+        recorder.buffer.add_open(Arc::downgrade(&open) as Weak<dyn Open>);
+        Self(open)
+    }
+
     pub(super) fn poll_frame<B: Body>(
         &self,
         inner: Pin<&mut B>,
         context: &mut Context<'_>,
     ) -> (PolledFrame<B>, bool) {
-        let mut place = self.tracking.lock().unwrap_or_else(PoisonError::into_inner);
+        self.0.poll_frame(inner, context)
+    }
+}
+
+impl Drop for BodyHandle {
+    fn drop(&mut self) {
+        // Recorded without the lock and the list: that runs code of the application.
+        let tracking = self.0.lock().take();
+        drop(tracking);
+        let _ = SPARE.try_with(|spare| {
+            let mut spare = spare.borrow_mut();
+            if spare.len() < MAX_SPARE {
+                spare.push(Arc::clone(&self.0));
+            }
+        });
+    }
+}
+
+impl OpenBody {
+    fn lock(&self) -> MutexGuard<'_, Option<Tracking>> {
+        self.tracking.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn poll_frame<B: Body>(&self, inner: Pin<&mut B>, context: &mut Context<'_>) -> (PolledFrame<B>, bool) {
+        let mut place = self.lock();
         let Some(tracking) = &mut *place else { return (inner.poll_frame(context), true) };
         let (polled, mut ended) = tracking.poll_frame(inner, context);
         if !ended && self.is_ending.load(Ordering::Acquire) {
@@ -113,6 +147,12 @@ pub(super) struct Tracking {
 impl Tracking {
     pub(super) fn new(exchange: Exchange, judged: Judged, length: Option<u64>) -> Self {
         Self { exchange, judged: Some(judged), bytes: 0, length }
+    }
+
+    /// Lets the monitor end it, too.
+    pub(super) fn share(self) -> Tracked {
+        let recorder = self.exchange.config().and_then(|config| config.recorder.clone());
+        recorder.map_or(Tracked::Not, |recorder| Tracked::Open(BodyHandle::new(self, &recorder)))
     }
 
     /// Polls the body as part of its request. True if it has ended, and is recorded.
@@ -184,5 +224,9 @@ impl Drop for Polling<'_> {
     }
 }
 
+thread_local!(static SPARE: RefCell<Vec<Arc<OpenBody>>> = const { RefCell::new(Vec::new()) });
+
+/// Spare ones that a thread keeps.
+const MAX_SPARE: usize = 64;
 /// How often the end is tried while the body is being polled: some milliseconds at most.
 const TRIES: usize = 1_000;

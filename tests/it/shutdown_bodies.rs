@@ -92,6 +92,41 @@ async fn a_body_of_known_length_has_its_point_once_it_was_read_from() {
     assert_eq!(ends, [("complete".to_owned(), 15), ("unfinished".to_owned(), 5)]);
 }
 
+/// A middleware may have it in its hands, as one does that waits for a slow client.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_nobody_polls_has_its_point_whether_its_length_is_known_or_not() {
+    let stream = |length: &'static str| {
+        get(move || async move {
+            let body = Body::new(StreamBody::new(frames(1)));
+            let builder = Response::builder();
+            let builder = if length.is_empty() { builder } else { builder.header("content-length", length) };
+            builder.body(body).expect("a response")
+        })
+    };
+    for (name, handler) in [
+        ("text", get(async || "known")),
+        ("promised", stream("5")),
+        ("promised by zero, with a body that does not know it", stream("0")),
+        ("unknown", stream("")),
+    ] {
+        let watched = Watched::start("open");
+        // The second one takes the place that the first one has had.
+        let first = response(&watched, handler.clone()).await.into_body();
+        assert_eq!(first.collect().await.expect("a body").to_bytes().len(), 5, "{name}");
+        let unpolled = response(&watched, handler).await.into_body();
+        shut_down(&watched).await;
+        let mut found = ends(&watched);
+        found.sort();
+        let end = if name.starts_with("promised by zero") { "complete" } else { "unfinished" };
+        let mut expected = [("complete".to_owned(), 5), (end.to_owned(), 0)];
+        expected.sort();
+        assert_eq!(found, expected, "{name}");
+        drop(unpolled);
+        assert_eq!(ends(&watched).len(), 2, "{name}");
+        assert!(watched.monitor.stats().balances());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_handler_added_is_in_the_point_and_a_later_body_is_not_waited_for() {
     let watched = Watched::start("open");

@@ -1,9 +1,11 @@
 //! What has begun, and is recorded before a buffer is closed if it has not ended by then.
 
 use std::{
-    fmt,
+    fmt, mem,
     sync::{Mutex, PoisonError, Weak},
 };
+
+use crate::sync::shard::{Padded, shard};
 
 /// Something under way that can be recorded as unfinished.
 pub(crate) trait Open: Send + Sync {
@@ -13,9 +15,9 @@ pub(crate) trait Open: Send + Sync {
 
 /// Everything that is open, such as tracked bodies that have not ended at once.
 ///
-/// What has ended stays in the list until that has doubled, so an end costs nothing here.
-#[derive(Default)]
-pub(super) struct OpenList(Mutex<Entries>);
+/// What has ended stays in the list until that has doubled, so an end costs nothing here. Each tracked body is added, so
+/// threads have lists of their own: cores must not meet at one lock.
+pub(super) struct OpenList(Box<[Padded<Mutex<Entries>>]>);
 
 #[derive(Default)]
 struct Entries {
@@ -24,9 +26,16 @@ struct Entries {
     sweep_at: usize,
 }
 
+impl Default for OpenList {
+    fn default() -> Self {
+        Self((0..SHARDS).map(|_| Padded::default()).collect())
+    }
+}
+
 impl OpenList {
     pub(super) fn add(&self, open: Weak<dyn Open>) {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Padded(entries) = &self.0[shard() % SHARDS];
+        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
         if entries.all.len() >= entries.sweep_at.max(LEAST) {
             entries.all.retain(|entry| entry.strong_count() > 0);
             entries.sweep_at = 2 * entries.all.len();
@@ -37,9 +46,11 @@ impl OpenList {
     /// Ends all that are open. None of them can be added again.
     pub(super) fn end_all(&self) {
         // Without the lock: whoever ends runs code of the application.
-        let all = std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner).all);
-        for open in all.iter().filter_map(Weak::upgrade) {
-            open.end();
+        for Padded(entries) in &self.0 {
+            let all = mem::take(&mut entries.lock().unwrap_or_else(PoisonError::into_inner).all);
+            for open in all.iter().filter_map(Weak::upgrade) {
+                open.end();
+            }
         }
     }
 }
@@ -51,6 +62,7 @@ impl fmt::Debug for OpenList {
 }
 
 const LEAST: usize = 64;
+const SHARDS: usize = 16;
 
 #[cfg(test)]
 mod tests {
@@ -80,7 +92,8 @@ mod tests {
         for _ in 0..10_000 {
             list.add(Arc::downgrade(&Arc::new(Counted::default())) as Weak<dyn Open>);
         }
-        assert!(list.0.lock().expect("no panic").all.len() <= LEAST + 1);
+        let lengths = list.0.iter().map(|Padded(entries)| entries.lock().expect("no panic").all.len());
+        assert!(lengths.sum::<usize>() <= LEAST + 1);
         list.end_all();
         list.end_all();
         assert!(kept.iter().all(|open| open.0.load(Relaxed) == 1));
