@@ -87,7 +87,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .layer(monitor.layer()); // after the routes, so that it sees every one of them
     // Outside of the layer: who looks at the page is no request of the service.
     let app = Router::new()
-        .nest("/monitoring", page.router())
+        .nest_service("/monitoring", page.router())
         .route("/monitoring/", get(async || Redirect::permanent("/monitoring")))
         .merge(monitored);
     // Where the settings name metrics, for Prometheus.

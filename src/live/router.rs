@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::{
     Router,
     extract::{
-        NestedPath, RawPathParams, RawQuery, State,
-        rejection::{NestedPathRejection, RawPathParamsRejection},
+        MatchedPath, NestedPath, RawPathParams, RawQuery, State,
+        rejection::{MatchedPathRejection, NestedPathRejection, RawPathParamsRejection},
     },
     http::{StatusCode, header},
     response::{IntoResponse, Response},
@@ -51,9 +51,10 @@ impl LivePage {
 
     /// The page at `/` and the same data as JSON at `/stats`.
     ///
-    /// Nest it outside of the monitored part, behind the service's own authentication; axum then
-    /// serves the page without a slash at the end of its path, and answers 404 with one. Make it
-    /// before the server takes requests: what was recorded before is not shown.
+    /// Add it with [`Router::nest_service`], outside of the monitored part and behind the service's
+    /// own authentication: the page then has its path with and without a slash at the end. axum's
+    /// [`Router::nest`] serves it without one only, and answers 404 with one. Make it before the
+    /// server takes requests: what was recorded before is not shown.
     ///
     /// Where points go to files, the list of these is read here, and up to 16 MiB of the newest in
     /// the background.
@@ -71,12 +72,16 @@ impl LivePage {
 async fn show_page(
     State(observer): State<Arc<Observer>>,
     nested: Result<NestedPath, NestedPathRejection>,
+    matched: Result<MatchedPath, MatchedPathRejection>,
     parameters: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    // The page is at `/monitoring`, without a slash at its end, and links start from there. They
+    // The page is at `/monitoring`, mostly without a slash at its end, and links start from there. They
     // are relative, as a proxy may serve it under another path.
-    let place = nested.ok().and_then(|path| {
+    let has_slash =
+        |path: &NestedPath| matched.as_ref().is_ok_and(|matched| has_slash(path.as_str(), matched.as_str()));
+    let nested = nested.ok().filter(|path| !has_slash(path));
+    let place = nested.and_then(|path| {
         let last = path.as_str().rsplit('/').next()?;
         // A parameter of the path has been replaced by what was asked for.
         let name = last.strip_prefix('{').and_then(|last| last.strip_suffix('}'));
@@ -86,6 +91,13 @@ async fn show_page(
         Some(value.unwrap_or_else(|| last.to_owned()) + "/")
     });
     page(&observer, &place.unwrap_or_default(), query.as_deref())
+}
+
+/// Whether the page was asked for with a slash at the end of its path, from where links need no prefix.
+///
+/// axum tells it by the matched path: `nest_service` adds the inner path `/` to its own, which has the slash or not.
+fn has_slash(nested: &str, matched: &str) -> bool {
+    nested.ends_with('/') || matched.ends_with("//")
 }
 
 /// One segment of a path, as a URL has it.

@@ -43,17 +43,40 @@ async fn a_wait_for_a_limit_inside_counts_where_it_is_moved_into_the_request() {
 }
 
 #[tokio::test]
-async fn the_live_page_below_a_parameter_links_to_what_was_asked_for() {
+async fn the_live_page_links_to_what_was_asked_for_wherever_it_is_nested() {
     let watched = Watched::start("live");
     let page = tower_influx::live::router(&watched.monitor);
-    let app: Router = Router::new().nest("/monitoring/{tenant}", page);
-    for (path, link) in
-        [("/monitoring/acme", "acme/style.css"), ("/monitoring/a%20%22b", "a%20%22b/style.css")]
-    {
-        let request = Request::get(path).body(Body::empty()).expect("a valid request");
-        let response = app.clone().oneshot(request).await.expect("axum never fails");
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
-        let html = String::from_utf8_lossy(&body);
+    let nested: Router = Router::new().nest("/monitoring/{tenant}", page.clone());
+    let service = Router::new().nest_service("/monitoring/{tenant}", page.clone());
+    let with_slash = Router::new().nest("/monitoring/{tenant}/", page.clone());
+    let plain = Router::new().nest_service("/monitoring", page.clone());
+    let twice = Router::new().nest("/inner", plain.clone());
+    for (app, path, link) in [
+        (&nested, "/monitoring/acme", "acme/style.css"),
+        (&nested, "/monitoring/a%20%22b", "a%20%22b/style.css"),
+        (&service, "/monitoring/acme", "acme/style.css"),
+        (&service, "/monitoring/acme/", "style.css"),
+        (&with_slash, "/monitoring/acme/", "style.css"),
+        (&plain, "/monitoring", "monitoring/style.css"),
+        (&plain, "/monitoring/", "style.css"),
+        (&twice, "/inner/monitoring", "monitoring/style.css"),
+        (&twice, "/inner/monitoring/", "style.css"),
+        (&page, "/", "style.css"),
+    ] {
+        let (status, html) = load(app, path).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
         assert!(html.contains(&format!("\"{link}\"")) && !html.contains("{tenant}"), "{path}");
+        // As a browser resolves it.
+        let style = format!("{}{link}", &path[..=path.rfind('/').expect("a slash")]);
+        assert_eq!(load(app, &style).await.0, StatusCode::OK, "{style}");
     }
+    assert_eq!(load(&nested, "/monitoring/acme/").await.0, StatusCode::NOT_FOUND, "as axum's `nest` has it");
+}
+
+async fn load(app: &Router, path: &str) -> (StatusCode, String) {
+    let request = Request::get(path).body(Body::empty()).expect("a valid request");
+    let response = app.clone().oneshot(request).await.expect("axum never fails");
+    let status = response.status();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+    (status, String::from_utf8_lossy(&body).into_owned())
 }
