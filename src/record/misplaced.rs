@@ -31,6 +31,25 @@ impl Unmatched {
     }
 }
 
+/// Warns of a layer inside of another one of its monitor, whose classifier and body tracking have no effect.
+#[derive(Debug, Default)]
+pub(crate) struct IgnoredOptions {
+    warned: AtomicBool,
+}
+
+impl IgnoredOptions {
+    #[cold]
+    pub(crate) fn warn(&self) {
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                "a layer has a classifier or body tracking and is inside of another layer of its monitor, where both have no \
+                 effect: the outer layer records the request; move them there (said once)"
+            );
+        }
+    }
+}
+
 /// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
 pub(crate) fn count_detached() {
     DETACHED.add(1);

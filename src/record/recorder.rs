@@ -23,7 +23,7 @@ use crate::{
     record::{
         filter::Filter,
         keep_rule::KeepRule,
-        misplaced::Unmatched,
+        misplaced::{IgnoredOptions, Unmatched},
         request_counter::{CountedRequest, RequestCounter},
         rollup::Rollup,
         scratch::{keep_scratch, take_scratch},
@@ -54,6 +54,7 @@ pub(crate) struct Recorder {
     types: FieldTypes,
     values: TagCardinality,
     unmatched: Unmatched,
+    pub(crate) ignored_options: IgnoredOptions,
     /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and service are gone.
     #[expect(dead_code, reason = "held, never used: a path from a request to the flusher must not exist")]
     keeps: Box<dyn Any + Send + Sync>,
@@ -84,6 +85,7 @@ impl Recorder {
             types: FieldTypes::default(),
             values: TagCardinality::new(settings.limits.tag_values),
             unmatched: Unmatched::default(),
+            ignored_options: IgnoredOptions::default(),
             keeps: Box::new(keeps),
         }
     }

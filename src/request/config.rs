@@ -1,12 +1,6 @@
 //! What a layer was told, shared by all services and requests of it.
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-};
+use std::{fmt, sync::Arc};
 
 use http::HeaderName;
 
@@ -59,14 +53,10 @@ impl LayerConfig {
 
     /// For a layer inside of another one of the same monitor, which judges and follows the request already.
     pub(crate) fn warn_of_ignored_options(&self) {
-        static WARNED: AtomicBool = AtomicBool::new(false);
-        let has_options = self.classifier.is_some() || self.track_body;
-        if has_options && !WARNED.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                target: "tower_influx",
-                "a layer has a classifier or body tracking and is inside of another layer of its monitor, where both have no \
-                 effect: the outer layer records the request; move them there (said once)"
-            );
+        if let Some(recorder) =
+            self.recorder.as_ref().filter(|_| self.classifier.is_some() || self.track_body)
+        {
+            recorder.ignored_options.warn();
         }
     }
 

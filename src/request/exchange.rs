@@ -57,6 +57,7 @@ impl Exchange {
         }
         if let Some(data) = request.extensions().get::<MonitoringData>() {
             if Handed::refine(request, recorder, &route) {
+                config.warn_of_ignored_options();
                 return None;
             }
             current.adopt(recorder, &data.slot);

@@ -11,20 +11,23 @@ use axum::{
     routing::get,
 };
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn, util::BoxCloneService};
-use tower_influx::{MonitoringData, MonitoringLayer, Settings};
+use tower_influx::{
+    MonitoringData, MonitoringLayer, Settings,
+    classify::{Classification, Outcome},
+};
 
 use crate::{
     endings::{ask, serve},
     labels::{monitor, points},
-    support::watched::Watched,
+    support::{log::Log, watched::Watched},
 };
 
-fn request(uri: &str) -> Request {
+pub(crate) fn request(uri: &str) -> Request {
     Request::builder().uri(uri).body(Body::empty()).expect("a valid request")
 }
 
 /// What handlers call: a router with a layer of the same monitor, with and without extractors.
-fn inner(layer: MonitoringLayer) -> Router {
+pub(crate) fn inner(layer: MonitoringLayer) -> Router {
     Router::new()
         .route("/", get(async || "root"))
         .route("/health", get(async || "healthy"))
@@ -59,7 +62,7 @@ async fn sorted_routes(watched: &Watched) -> Vec<String> {
 }
 
 /// An application whose handler of `path` calls `/health`, `/users/7` and others of an inner router.
-fn calling(watched: &Watched, path: &'static str, called: &'static [&'static str]) -> Router {
+pub(crate) fn calling(watched: &Watched, path: &'static str, called: &'static [&'static str]) -> Router {
     let inner = inner(watched.layer()).with_state::<()>(());
     let handler = move |headers: HeaderMap| async move {
         for uri in called {
@@ -301,4 +304,30 @@ async fn a_call_with_copied_extensions_is_another_request() {
     // axum itself takes the copied route for that of a nesting router.
     let expected = ["GET:/batch 200", "GET:/batch 404", "GET:/batch/health 200", "GET:/batch/users/{id} 200"];
     watched.expect(&expected, &["GET:/batch 404 404"]).await;
+}
+
+#[tokio::test]
+async fn options_of_an_inner_layer_that_have_no_effect_are_warned_of_once() {
+    let classifier = |outcome: &Outcome<'_>| Classification::success(outcome.status());
+    for (name, warnings) in [("none", 0), ("classifier", 1), ("tracking", 1), ("handed", 1)] {
+        let log = Log::capture();
+        let watched = Watched::start("ignored");
+        let found = Router::new().fallback(async || StatusCode::NOT_FOUND);
+        let layer = watched.layer();
+        let inner = match name {
+            "none" => found.layer(layer),
+            "tracking" => found.layer(layer.track_body()),
+            _ => found.layer(layer.classifier(classifier)),
+        };
+        let outer = watched.layer().insert_data(name == "handed");
+        let inner = BoxCloneService::new(inner.with_state::<()>(()));
+        let app = outer.layer(if name == "handed" { spawned(inner) } else { inner });
+        for _ in 0..3 {
+            app.clone().oneshot(request("/")).await.expect("axum never fails");
+        }
+        // The outer layer has the classifier of status codes.
+        watched.expect(&["GET:unmatched 404"; 3], &["GET:unmatched 404 404"; 3]).await;
+        let said = log.count("has a classifier or body tracking and is inside of another layer");
+        assert_eq!(said, warnings, "{name}: {log}");
+    }
 }

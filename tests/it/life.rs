@@ -1,10 +1,6 @@
 //! The ends of a monitor's life while requests run, a life that never begins, and what is said of both.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -21,8 +17,8 @@ use tower_influx::{
     settings::{SpoolSettings, Storage},
     sink::MemorySink,
 };
-use tracing::{Level, subscriber::DefaultGuard};
-use tracing_subscriber::fmt::MakeWriter;
+
+use crate::support::log::Log;
 
 fn start(settings: Settings) -> (Monitor, MemorySink) {
     let sink = MemorySink::new();
@@ -260,58 +256,6 @@ async fn data_taken_outside_of_a_request_is_counted() {
     assert!(monitor.stats().recorder.detached >= before + 3);
     monitor.flush().await.expect("the monitor runs");
     assert!(sink.is_empty());
-}
-
-/// The log of this thread, until dropped.
-struct Log {
-    text: Text,
-    _guard: DefaultGuard,
-}
-
-#[derive(Clone, Default)]
-struct Text(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn capture() -> Self {
-        let text = Text::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::WARN)
-            .with_ansi(false)
-            .with_writer(text.clone())
-            .finish();
-        Self { text, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    /// How often it says this.
-    fn count(&self, what: &str) -> usize {
-        self.to_string().matches(what).count()
-    }
-}
-
-impl std::fmt::Display for Log {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = self.text.0.lock().unwrap_or_else(PoisonError::into_inner);
-        formatter.write_str(&String::from_utf8_lossy(&text))
-    }
-}
-
-impl io::Write for Text {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Text {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
 }
 
 #[tokio::test(start_paused = true)]
