@@ -16,6 +16,7 @@ mod faults;
 mod grafana;
 mod grpc;
 mod hostile;
+mod http2;
 mod in_process;
 mod labels;
 mod licensing;
