@@ -51,6 +51,11 @@ impl Call {
         {
             request.headers_mut().insert(name.clone(), id);
         }
+        if config.passes_trace_on
+            && let Some(trace) = current::with(|current| current.trace_headers()).flatten()
+        {
+            trace.pass_on(request.headers_mut());
+        }
         config.counters.start();
         let stamp = clock::stamp(start);
         Self { config: Arc::clone(config), start, stamp, route, request_id, head: None, ended: false }

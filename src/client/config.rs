@@ -17,6 +17,7 @@ pub(super) struct ClientConfig {
     pub(super) classify: Vec<ErrorFunction>,
     pub(super) as_error: Vec<AsError>,
     pub(super) request_id_header: Option<HeaderName>,
+    pub(super) passes_trace_on: bool,
 }
 
 pub(super) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;

@@ -56,6 +56,7 @@ impl ClientLayer {
                 classify: Vec::new(),
                 as_error: Vec::new(),
                 request_id_header: None,
+                passes_trace_on: false,
             })
         });
         Self { config }
@@ -125,6 +126,15 @@ impl ClientLayer {
     /// off. Outside of a request nothing is added.
     pub fn propagate_request_id(self, header: HeaderName) -> Self {
         self.with(|config| config.request_id_header = Some(header))
+    }
+
+    /// Sends the `traceparent` and `tracestate` of the handler's own request along as they came, unless the call has a
+    /// `traceparent` already. Defaults to false.
+    ///
+    /// The layer of the server must read them: [`MonitoringLayer::trace_id`](crate::MonitoringLayer::trace_id). Leave it
+    /// off where a tracing library starts a span for each call, and sends a `traceparent` of its own.
+    pub fn propagate_trace(self, propagate: bool) -> Self {
+        self.with(|config| config.passes_trace_on = propagate)
     }
 
     /// Follows the response's body to its end, and adds fields for the time to its last byte, its bytes and how it

@@ -40,7 +40,12 @@ impl LayerExtras {
         data: &MonitoringData,
         counters: &RecorderCounters,
     ) {
-        data.field(TRACE_ID, self.trace_id.of(request, counters));
+        if let Some((id, headers)) = self.trace_id.of(request, counters) {
+            let mut contents = data.slot.lock();
+            contents.trace = headers;
+            let id = str::from_utf8(&id).unwrap_or_default();
+            contents.add(|extras, limits| extras.field(TRACE_ID, id.into(), limits));
+        }
         if self.sizes {
             data.field(REQUEST_BYTES, content_length(request.headers()));
         }

@@ -8,7 +8,9 @@ use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
 use http::{HeaderValue, Request};
 
-use super::{config::LayerConfig, data::RequestData, identity::Identity, route::Route};
+use super::{
+    config::LayerConfig, data::RequestData, identity::Identity, route::Route, trace_context::TraceHeaders,
+};
 use crate::{
     record::recorder::Recorder,
     request::{MonitoringData, RequestId},
@@ -134,6 +136,11 @@ impl Current {
             Some(slot) => slot.lock().request_id(),
             None => RequestId::given(self.number),
         }
+    }
+
+    /// Returns the headers of the request's trace, where the layer reads them.
+    pub(crate) fn trace_headers(&self) -> Option<TraceHeaders> {
+        self.slot.as_ref().and_then(|slot| slot.lock().trace.clone())
     }
 
     /// Takes the slot of data that a middleware outside put into the request's extensions.

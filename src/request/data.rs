@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::route::Route;
+use super::{route::Route, trace_context::TraceHeaders};
 use crate::{
     line_protocol::{Changes, Extras, Id},
     point::{Value, error_code::ErrorCode},
@@ -29,6 +29,8 @@ pub(crate) struct Contents {
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
+    /// The headers of the request's trace, where the layer reads them: for calls that it makes.
+    pub(crate) trace: Option<TraceHeaders>,
     /// That of the request whose handler makes this one, where another monitor records that.
     caller: Option<Arc<RequestData>>,
     /// The outermost monitor whose request this is. `None` for a slot that an application made.
@@ -236,6 +238,7 @@ impl Contents {
         self.keep = false;
         self.skip = false;
         self.route = None;
+        self.trace = None;
         self.caller = None;
         self.sealed = false;
     }

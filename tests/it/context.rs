@@ -1,17 +1,17 @@
 //! What the layer adds by itself: traces, sizes and what callbacks tell; and sums and skipped requests.
 
-use std::time::Duration;
+use std::{convert::Infallible, future::ready, time::Duration};
 
 use axum::{
     Router,
     body::Body,
     extract::Request,
-    http::{Response, StatusCode},
+    http::{HeaderValue, Response, StatusCode},
     routing::{get, post},
 };
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt, service_fn};
 use tower_influx::{
-    DataPoint, MonitoringData, MonitoringLayer, Settings,
+    DataPoint, Monitor, MonitoringData, MonitoringLayer, Settings,
     classify::{Classification, Classifier, Outcome, StatusClassifier},
     point::Value,
 };
@@ -63,6 +63,54 @@ async fn the_trace_of_a_valid_header_is_on_both_points() {
     let (points, watched) = told(|layer| layer, vec![header(valid), header("bad".to_owned())]).await;
     assert!(points.iter().all(|point| point.field("trace_id").is_none()));
     assert_eq!(watched.monitor.stats().recorder.invalid_traces, 0);
+}
+
+/// What a call in a handler sends along of the trace of its request, and what its own header says.
+#[tokio::test]
+async fn a_call_passes_the_trace_of_its_request_on() {
+    let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
+    let (valid, own) = (valid.as_str(), "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01");
+    for (reads, passes, came, states, own, expected) in [
+        (true, true, Some(valid), &["a=1"][..], None, [Some(valid), Some("a=1")]),
+        (true, true, Some(valid), &[], None, [Some(valid), None]),
+        (true, true, Some(valid), &["a=1", "b=2"], None, [Some(valid), None]),
+        (true, true, Some(valid), &["a=1"], Some(own), [Some(own), None]),
+        (true, true, Some("00-0-0-00"), &["a=1"], None, [None, None]),
+        (true, true, None, &["a=1"], None, [None, None]),
+        (true, false, Some(valid), &["a=1"], None, [None, None]),
+        (false, true, Some(valid), &["a=1"], None, [None, None]),
+    ] {
+        let (monitor, _) = monitor(Settings::new("context"));
+        let upstream = |request: Request| {
+            let sent = ["traceparent", "tracestate"].map(|name| request.headers().get(name).cloned());
+            let response = Response::builder().extension(sent).body(Body::empty()).expect("a response");
+            ready(Ok::<_, Infallible>(response))
+        };
+        let client = monitor.client_layer("upstream").propagate_trace(passes).layer(service_fn(upstream));
+        let handler = move || {
+            let builder = Request::builder();
+            let builder = own.into_iter().fold(builder, |builder, own| builder.header("traceparent", own));
+            client.oneshot(builder.body(Body::empty()).expect("a request"))
+        };
+        let app: Router = Router::new().route("/", get(handler)).layer(monitor.layer().trace_id(reads));
+        let request =
+            states.iter().fold(Request::get("/"), |request, state| request.header("tracestate", *state));
+        let request = came.into_iter().fold(request, |request, came| request.header("traceparent", came));
+        let response =
+            app.oneshot(request.body(Body::empty()).expect("a request")).await.expect("never fails");
+        let sent: &[Option<HeaderValue>; 2] = response.extensions().get().expect("the call was made");
+        let sent = sent.each_ref().map(|value| value.as_ref().and_then(|value| value.to_str().ok()));
+        assert_eq!(sent, expected, "{reads} {passes} {came:?} {states:?} {own:?}");
+    }
+    // Outside of a request there is none, and a disabled monitor adds none.
+    for monitor in [monitor(Settings::new("context")).0, Monitor::disabled()] {
+        let upstream = service_fn(|request: Request| {
+            assert!(request.headers().is_empty());
+            ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+        });
+        let client = monitor.client_layer("upstream").propagate_trace(true).layer(upstream);
+        client.oneshot(Request::new(Body::empty())).await.expect("answers");
+    }
 }
 
 #[tokio::test]
