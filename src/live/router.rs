@@ -76,8 +76,8 @@ async fn show_page(
     parameters: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    // The page is at `/monitoring`, mostly without a slash at its end, and links start from there. They
-    // are relative, as a proxy may serve it under another path.
+    // The page is at `/monitoring`, mostly without a slash at its end, and links start from there.
+    // They are relative, as a proxy may serve it under another path.
     let has_slash =
         |path: &NestedPath| matched.as_ref().is_ok_and(|matched| has_slash(path.as_str(), matched.as_str()));
     let nested = nested.ok().filter(|path| !has_slash(path));
@@ -93,9 +93,11 @@ async fn show_page(
     page(&observer, &place.unwrap_or_default(), query.as_deref())
 }
 
-/// Whether the page was asked for with a slash at the end of its path, from where links need no prefix.
+/// Returns whether the page was asked for with a slash at the end of its path, from where links need
+/// no prefix.
 ///
-/// axum tells it by the matched path: `nest_service` adds the inner path `/` to its own, which has the slash or not.
+/// axum tells it by the matched path: `nest_service` adds the inner path `/` to its own, which has
+/// the slash or not.
 fn has_slash(nested: &str, matched: &str) -> bool {
     nested.ends_with('/') || matched.ends_with("//")
 }
