@@ -93,8 +93,8 @@ async fn show_page(
     page(&observer, &place.unwrap_or_default(), query.as_deref())
 }
 
-/// Returns whether the page was asked for with a slash at the end of its path, from where links need
-/// no prefix.
+/// Returns whether the page was asked for with a slash at the end of its path, from where links
+/// need no prefix.
 ///
 /// axum tells it by the matched path: `nest_service` adds the inner path `/` to its own, which has
 /// the slash or not.
