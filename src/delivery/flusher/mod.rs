@@ -31,7 +31,7 @@ mod disk;
 mod failures;
 mod flush;
 mod held;
-mod log;
+mod maintenance;
 mod memory;
 mod packed;
 mod parked;
@@ -80,6 +80,9 @@ impl Flusher {
     /// Starts the task.
     pub(crate) fn spawn(runtime: &Handle, parts: FlusherParts) -> Self {
         let FlusherParts { buffer, ledger, recorder, sink, spool, rejected, settings } = parts;
+        if let Some(spool) = &spool {
+            spool.recover_first();
+        }
         let destination = Destination { sink: SinkHandle(sink), spool, rejected };
         let shared = Arc::new(Shared::new(buffer, ledger, recorder, &destination, settings.write_timeout));
         let (commands, receiver) = mpsc::unbounded_channel();
