@@ -18,13 +18,15 @@ pub(super) const MAX_FILE_SIZE: u64 = 64 * MIB as u64;
 pub(super) const MAX_TOTAL_SIZE: u64 = 1024 * MIB as u64;
 
 pub(super) const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-pub(super) const BATCH_SIZE: usize = 5_000;
-pub(super) const BATCH_BYTES: usize = 768 * KIB;
+pub(super) const BATCH_SIZE: usize = 50_000;
+pub(super) const BATCH_BYTES: usize = 4 * MIB;
+/// What memory and spool have to hold at least one of: the size that bodies begin with.
+pub(super) const START_BYTES: usize = 768 * KIB;
 pub(super) const BUFFER_SIZE: usize = 32 * MIB;
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) const MAX_RETRY_INTERVAL: Duration = Duration::from_secs(30);
 pub(super) const MAX_RETRY_TIME: Duration = Duration::from_secs(60 * 60);
-pub(super) const MAX_IN_FLIGHT: usize = 1;
+pub(super) const MAX_IN_FLIGHT: usize = 16;
 
 pub(super) const TAG_BYTES: usize = KIB;
 pub(super) const FIELD_BYTES: usize = 16 * KIB;

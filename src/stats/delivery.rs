@@ -3,11 +3,10 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use serde::Serialize;
-use tokio::time::Instant;
 
 use super::{DeliveryState, Histogram, RejectReason};
 

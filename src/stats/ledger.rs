@@ -69,17 +69,14 @@ impl LedgerCounts {
         *self.rejected.entry(reason).or_default() += points as u64;
     }
 
-    pub(crate) fn drop_from(&mut self, place: PointLocation, reason: DropReason, points: usize) {
-        self.leave(place, points);
+    pub(crate) fn drop_in_flight(&mut self, reason: DropReason, points: usize) {
+        self.leave(PointLocation::Memory, points);
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
-    pub(crate) fn drop_in_flight(&mut self, reason: DropReason, points: usize) {
-        self.drop_from(PointLocation::Memory, reason, points);
-    }
-
     pub(crate) fn drop_spooled(&mut self, reason: DropReason, points: usize) {
-        self.drop_from(PointLocation::Spool, reason, points);
+        self.leave(PointLocation::Spool, points);
+        *self.dropped.entry(reason).or_default() += points as u64;
     }
 
     /// Memory to disk.

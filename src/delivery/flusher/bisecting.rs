@@ -104,11 +104,9 @@ impl Worker {
     /// What has waited for too long goes: what was refused is rejected, what is not known is dropped.
     pub(super) fn end_search(&mut self, mut search: Search, reason: DropReason) {
         self.reject_found(&mut search, NO_ANSWER);
-        let place = search.origin.place();
         for lines in search.take_remaining() {
-            self.drop_points(lines.len(), lines.sequence(), search.live, place, reason);
+            self.drop_points(lines.len(), lines.sequence(), search.live, reason);
         }
-        self.let_go(search.origin);
     }
 
     /// Rejects what a search has found. With its last line the search is over.

@@ -53,20 +53,13 @@ impl Worker {
     pub(super) fn give_up(&mut self, held: Held, reason: DropReason) {
         let (points, sequence) = (held.points(), held.sequence());
         match held.origin {
-            Origin::Memory => self.drop_points(points, sequence, held.live, PointLocation::Memory, reason),
+            Origin::Memory => self.drop_points(points, sequence, held.live, reason),
             Origin::Spool(_) => self.back_to_spool(held),
         }
     }
 
-    pub(super) fn drop_points(
-        &mut self,
-        points: usize,
-        sequence: u64,
-        live: bool,
-        place: PointLocation,
-        reason: DropReason,
-    ) {
-        self.ledger.lock().drop_from(place, reason, points);
+    pub(super) fn drop_points(&mut self, points: usize, sequence: u64, live: bool, reason: DropReason) {
+        self.ledger.lock().drop_in_flight(reason, points);
         self.tell_flushes(live, sequence, |report| report.dropped += points as u64);
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(
@@ -96,6 +89,7 @@ impl Worker {
         debug_assert!(points > 0, "a write of nothing");
         self.evidence.successes += 1;
         self.body_limit.accept(bytes);
+        self.pace_success(bytes, points, sent);
         self.gate.succeed();
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Ok(()));
@@ -108,6 +102,7 @@ impl Worker {
     /// `suspect`: others are taken, or may be, while this one is not.
     pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent, suspect: bool) {
         self.note_error(error);
+        self.pace_failure(error, sent);
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Err(error));
         progress.server_reported_dropped += error.reported_dropped;

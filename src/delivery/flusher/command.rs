@@ -7,7 +7,7 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::delivery::flusher::FlushReport;
 
 use super::{
-    bisect::Learned, body_limit::BodyLimit, close::Closing, destination::Destination,
+    bisect::Learned, body_limit::BodyLimit, close::Closing, destination::Destination, pace::Pace,
     settings::FlushSettings, worker::Worker,
 };
 
@@ -72,11 +72,12 @@ impl Worker {
                 self.back_to_spool(held);
             }
             self.retired.extend(self.spool.take());
-            (self.spool_rests_until, self.next_adoption) = (None, Instant::now());
+            (self.spool_rests_until, self.next_upkeep) = (None, None);
         }
         self.target = sink.0.target();
         (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
         self.body_limit = BodyLimit::default();
+        self.pace = Pace::default();
         self.unpark();
         self.learned = Learned::new(settings.strip_refused_extras);
         self.gate.configure(&settings);

@@ -91,12 +91,17 @@ impl Worker {
         if paused || loading || !more || self.closing.is_some() || !self.something_stored() {
             return;
         }
-        let bytes = self.settings.batch_bytes;
-        if !self.reserve(bytes) && self.batches_in_hand() > 0 {
+        let Some(bytes) = self.sources().find_map(|spool| spool.next_bytes()) else { return };
+        // What could not go would only wait in memory, or be given back to the spool and loaded again.
+        let goes = self.may_be_in_flight(bytes + self.queue.memory(), false)
+            || self.queue.loaded.is_empty() && self.may_be_in_flight(bytes, true);
+        if !goes || !self.reserve(bytes) && self.batches_in_hand() > 0 {
             return;
         }
         let next = self.sources().find_map(|spool| Some((Arc::clone(spool), spool.take_oldest()?)));
         let Some((spool, entry)) = next else { return };
+        #[cfg(test)]
+        self.shared.loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let work = async move {
             let loaded = spool.load(&entry).await;
             Outcome::Loaded(Backing { spool, entry }, loaded)
@@ -172,6 +177,22 @@ impl Worker {
         self.wire.start(Job::Acknowledge, Box::pin(work));
     }
 
+    /// The spool's own upkeep, now and then, at a time when something happens anyway.
+    pub(super) fn tend_spool(&mut self) {
+        let Some(spool) = self.spool.clone() else { return };
+        let now = Instant::now();
+        if self.next_upkeep.is_some_and(|next| now < next) {
+            return;
+        }
+        self.next_upkeep = Some(now + UPKEEP_INTERVAL);
+        spool.expire();
+        let work = async move {
+            spool.adopt().await;
+            Outcome::Done
+        };
+        self.wire.start(Job::Adopt, Box::pin(work));
+    }
+
     fn sends_after_storing(&self, held: &Held) -> bool {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
         self.settings.spool_mode == SpoolMode::Ahead
@@ -197,3 +218,4 @@ impl Worker {
 const LOADED: usize = 4;
 const CLOSING_STORES: usize = 4;
 const SPOOL_REST: Duration = Duration::from_secs(60);
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);

@@ -27,13 +27,13 @@ impl Worker {
     /// Of these, what has room set aside.
     pub(super) fn unpacked(&self) -> usize {
         let unpacked: usize = self.wire.jobs().filter_map(Job::held).map(Held::unpacked).sum();
-        unpacked.min(self.settings.batch_bytes)
+        unpacked.min(self.largest_body())
     }
 
     /// What buffer and flusher may hold, apart from what has room set aside.
     fn bound(&self) -> usize {
         let size = self.settings.buffer_size;
-        let aside = 2 * self.buffer.most_open_bytes().min(size / 8) + self.settings.batch_bytes;
+        let aside = 2 * self.buffer.most_open_bytes().min(size / 8) + self.largest_body();
         // With less than two chunks a buffer would drop what it has just sealed.
         size.saturating_sub(aside).max(2 * self.buffer.chunk_bytes())
     }
@@ -45,7 +45,7 @@ impl Worker {
         if self.usable_spool().is_some() {
             return bound;
         }
-        let batch = self.settings.batch_bytes + self.buffer.chunk_bytes();
+        let batch = self.largest_body() + self.buffer.chunk_bytes();
         bound - batch.clamp(bound / 4, bound / 2)
     }
 
@@ -83,7 +83,8 @@ impl Worker {
     pub(super) fn bound_memory(&mut self) {
         if self.usable_spool().is_some() {
             // Long before anything would have to be dropped, since the disk may be slow, too.
-            while self.queue.memory() > self.settings.buffer_size / 4 {
+            let most = self.room_beside_in_flight().min(self.settings.buffer_size / 4);
+            while self.queue.memory_beside_loaded() > most {
                 let Some(held) = self.queue.take_oldest() else { break };
                 match held.origin {
                     Origin::Memory => self.to_store.push_back(held),

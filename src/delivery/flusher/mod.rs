@@ -23,6 +23,7 @@ use crate::{
 mod bisect;
 mod bisecting;
 mod body_limit;
+mod body_size;
 mod books;
 mod close;
 mod command;
@@ -31,8 +32,10 @@ mod disk;
 mod failures;
 mod flush;
 mod held;
-mod maintenance;
+mod in_flight_limit;
+mod log;
 mod memory;
+mod pace;
 mod packed;
 mod parked;
 mod queue;
@@ -80,9 +83,6 @@ impl Flusher {
     /// Starts the task.
     pub(crate) fn spawn(runtime: &Handle, parts: FlusherParts) -> Self {
         let FlusherParts { buffer, ledger, recorder, sink, spool, rejected, settings } = parts;
-        if let Some(spool) = &spool {
-            spool.recover_first();
-        }
         let destination = Destination { sink: SinkHandle(sink), spool, rejected };
         let shared = Arc::new(Shared::new(buffer, ledger, recorder, &destination, settings.write_timeout));
         let (commands, receiver) = mpsc::unbounded_channel();

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use crate::{clock::MonotonicInstant, delivery::batch::Batch};
+use crate::delivery::batch::Batch;
 
 /// A compressed batch. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -12,7 +12,6 @@ pub(super) struct Packed {
     points: usize,
     sequence: u64,
     created: SystemTime,
-    sealed: MonotonicInstant,
 }
 
 impl Packed {
@@ -39,7 +38,6 @@ impl Packed {
             points: batch.len(),
             sequence: batch.sequence(),
             created: batch.created(),
-            sealed: batch.sealed(),
         })
     }
 
@@ -54,9 +52,8 @@ impl Packed {
 
         let mut lines = Vec::with_capacity(self.raw_bytes);
         flate2::read::DeflateDecoder::new(&self.bytes[..]).read_to_end(&mut lines).ok()?;
-        (lines.len() == self.raw_bytes).then(|| {
-            Batch::new(lines.into(), self.points, self.sequence, self.created).sealed_at(self.sealed)
-        })
+        (lines.len() == self.raw_bytes)
+            .then(|| Batch::new(lines.into(), self.points, self.sequence, self.created))
     }
 
     #[cfg(not(any(feature = "influxdb2", feature = "reqwest")))]

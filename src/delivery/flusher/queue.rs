@@ -38,6 +38,13 @@ impl Next {
             Self::Search(search) => &search.origin,
         }
     }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        match self {
+            Self::Batch(held) => held.history.is_suspect(),
+            Self::Search(search) => search.is_by_failure(),
+        }
+    }
 }
 
 impl Queue {
@@ -88,9 +95,13 @@ impl Queue {
         self.waiting.push_back(held);
     }
 
-    /// Not now.
-    pub(super) fn put_back(&mut self, held: Held) {
-        self.waiting.push_front(held);
+    /// Where it came from, as the next.
+    pub(super) fn put_back_front(&mut self, next: Next) {
+        match next {
+            Next::Search(search) => self.searches.push_front(*search),
+            Next::Batch(held) if matches!(held.origin, Origin::Spool(_)) => self.loaded.push_front(held),
+            Next::Batch(held) => self.waiting.push_front(held),
+        }
     }
 
     /// Whether [`take_oldest`](Self::take_oldest) would find one.
@@ -118,6 +129,11 @@ impl Queue {
 
     pub(super) fn is_empty(&self) -> bool {
         self.fresh.is_empty() && self.waiting.is_empty() && self.searches.is_empty() && self.loaded.is_empty()
+    }
+
+    /// The same without what was fetched from the spool.
+    pub(super) fn memory_beside_loaded(&self) -> usize {
+        self.memory() - self.loaded.iter().map(Held::memory).sum::<usize>()
     }
 
     pub(super) fn memory(&self) -> usize {

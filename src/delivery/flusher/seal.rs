@@ -47,6 +47,11 @@ impl Sealer {
         self.points
     }
 
+    /// Bytes of the lines that are in no batch yet.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.memory
     }

@@ -33,7 +33,7 @@ impl Worker {
 
     /// In memory: among the next to go, or compressed behind them.
     pub(super) fn keep(&mut self, held: Held) {
-        if self.queue.fresh.len() < self.settings.max_in_flight + PLAIN {
+        if self.queue.fresh.len() < self.write_slots() + PLAIN {
             self.queue.fresh.push_back(held);
         } else {
             self.pack(held);
@@ -91,7 +91,7 @@ impl Worker {
             }
             (Job::Store { held }, outcome) => self.stored(held, outcome),
             (Job::Load { .. }, outcome) => self.loaded(outcome),
-            (Job::Acknowledge | Job::Maintain, _) => {}
+            (Job::Acknowledge | Job::Adopt, _) => {}
         }
     }
 

@@ -25,8 +25,11 @@ pub(crate) struct FlushSettings {
 
 impl From<&Settings> for FlushSettings {
     fn from(settings: &Settings) -> Self {
-        // A batch larger than a quarter of the memory would leave no room to fill one while another is on the wire.
-        let batch_bytes = settings.batch_bytes.min(settings.buffer_size / 4).max(1);
+        // A batch larger than a quarter of the memory would leave no room to fill one while another is in flight; the
+        // spool has to hold two.
+        let spool = settings.spool.as_ref().map_or(u64::MAX, |spool| spool.max_size / 2);
+        let spool = usize::try_from(spool).unwrap_or(usize::MAX);
+        let batch_bytes = settings.batch_bytes.min(settings.buffer_size / 4).min(spool).max(1);
         Self {
             flush_interval: settings.flush_interval.max(MIN_FLUSH_INTERVAL),
             batch_size: settings.batch_size.max(1),

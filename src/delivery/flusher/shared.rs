@@ -33,6 +33,9 @@ pub(super) struct Shared {
     pub(super) report: watch::Sender<Option<Ended>>,
     /// What a reload changes.
     current: Mutex<Current>,
+    /// Batches that were fetched from the spool.
+    #[cfg(test)]
+    pub(super) loads: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Clone, Debug)]
@@ -61,7 +64,17 @@ impl Shared {
         delivery.lock().sink = destination.sink.0.describe();
         let current = Mutex::new(Current { destination: destination.clone(), write_timeout });
         let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
-        Self { buffer, ledger, recorder, delivery, batches, report, current }
+        Self {
+            buffer,
+            ledger,
+            recorder,
+            delivery,
+            batches,
+            report,
+            current,
+            #[cfg(test)]
+            loads: Default::default(),
+        }
     }
 
     pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration) {
@@ -178,8 +191,7 @@ fn spool_stats(counts: &SpoolCounts) -> SpoolStats {
         corrupt: counts.corrupt,
         foreign: counts.foreign,
         errors: counts.errors,
-        oldest_age: counts.oldest_age,
-        memory: counts.memory as u64,
+        oldest_age: counts.oldest.and_then(|oldest| oldest.elapsed().ok()),
     }
 }
 

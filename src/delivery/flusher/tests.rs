@@ -17,13 +17,13 @@ mod destination;
 mod endings;
 mod memory;
 mod outage;
+mod pace;
 mod poison;
 mod progress;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod refusals;
 mod spooling;
 mod support;
-mod times;
 
 #[tokio::test(start_paused = true)]
 async fn points_are_written_within_an_interval() {

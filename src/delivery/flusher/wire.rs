@@ -21,7 +21,7 @@ use crate::delivery::{
 
 use super::{
     bisect::Search,
-    held::{Backing, Held},
+    held::{Backing, Held, Origin},
     packed::Packed,
 };
 
@@ -62,7 +62,7 @@ pub(super) enum Job {
         bytes: usize,
     },
     Acknowledge,
-    Maintain,
+    Adopt,
 }
 
 /// When it was sent, and the gate's count then.
@@ -125,6 +125,20 @@ impl Wire {
 impl Job {
     pub(super) fn is_send(&self) -> bool {
         matches!(self, Self::Write { .. } | Self::Search { .. } | Self::Probe { .. })
+    }
+
+    /// Whether points are sent that were on disk before.
+    pub(super) fn is_spooled_write(&self) -> bool {
+        matches!(self, Self::Write { held, .. } if !held.live && matches!(held.origin, Origin::Spool(_)))
+    }
+
+    /// Whether the points themselves may be what fails.
+    pub(super) fn is_suspect(&self) -> bool {
+        match self {
+            Self::Write { held, .. } => held.history.is_suspect(),
+            Self::Search { search, .. } => search.is_by_failure(),
+            _ => false,
+        }
     }
 
     pub(super) fn held(&self) -> Option<&Held> {

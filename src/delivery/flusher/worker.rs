@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    delivery::{buffer::Buffer, log_throttle::LogThrottle, sink::rejected::RejectedFiles, spool::Spool},
+    delivery::{buffer::Buffer, sink::rejected::RejectedFiles, spool::Spool},
     stats::ledger::Ledger,
 };
 
@@ -20,6 +20,8 @@ use super::{
     destination::{Destination, SinkHandle},
     flush::FlushWaiter,
     held::{Evidence, Held},
+    log::LogThrottle,
+    pace::Pace,
     parked::Parked,
     queue::{Next, Queue},
     retry::{Gate, Position},
@@ -58,6 +60,7 @@ pub(super) struct Worker {
     pub(super) body_limit: BodyLimit,
     /// What this sink has refused before.
     pub(super) learned: Learned,
+    pub(super) pace: Pace,
     pub(super) evidence: Evidence,
     /// Writes that had succeeded at the last failure of any batch.
     pub(super) successes_at_failure: u64,
@@ -66,8 +69,7 @@ pub(super) struct Worker {
     pub(super) parked: Parked,
     /// No point is stored before then: the disk has just failed.
     pub(super) spool_rests_until: Option<Instant>,
-    /// When what dead processes have left is looked for.
-    pub(super) next_adoption: Instant,
+    pub(super) next_upkeep: Option<Instant>,
     /// How long the sink has been blocked, without the time since `blocked_since`.
     pub(super) blocked_total: Duration,
     pub(super) blocked_since: Option<Instant>,
@@ -120,11 +122,12 @@ impl Worker {
             flushes: Vec::new(),
             body_limit: BodyLimit::default(),
             learned,
+            pace: Pace::default(),
             evidence: Evidence::default(),
             successes_at_failure: 0,
             parked: Parked::default(),
             spool_rests_until: None,
-            next_adoption: Instant::now(),
+            next_upkeep: None,
             blocked_total: Duration::ZERO,
             blocked_since: None,
             closing: None,
@@ -167,7 +170,7 @@ impl Worker {
         let deadline = self.deadline();
         let may_drain = self.may_drain();
         let idle = may_drain && self.timing.due.is_none() && !self.timing.deferred;
-        let full = self.batch_bytes();
+        let full = self.body_bounds().1;
         tokio::select! {
             biased;
             command = self.commands.recv(), if !self.deaf => Event::Command(command),
@@ -181,18 +184,18 @@ impl Worker {
     /// Starts whatever may be started now.
     pub(super) fn dispatch(&mut self) {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
-        if self.timing.deferred && !paused {
+        let may_send = !paused && !self.is_busy();
+        if self.timing.deferred && (may_send || self.goes_to_disk_first()) {
             self.collect(true);
+        } else if may_send && self.sealer.bytes() >= self.body_bounds().1 {
+            self.collect(false);
         }
         self.expire();
-        self.maintain_spools();
         self.bound_memory();
         self.start_store();
         self.start_load();
         loop {
-            let most =
-                self.settings.max_in_flight.max(if self.closing.is_some() { CLOSING_SLOTS } else { 1 });
-            if self.wire.sends() >= self.gate.slots(most) || self.sends_nothing_more() {
+            if self.wire.sends() >= self.write_slots() || self.sends_nothing_more() {
                 return;
             }
             if let Position::Trial { blocked: Some(_) } = self.gate.position() {
@@ -213,9 +216,17 @@ impl Worker {
                 next => next,
             };
             match next {
+                // What may be at fault itself goes alone, so that each failure of it has successes of others beside it.
+                Some(next) if next.is_suspect() && self.wire.jobs().any(Job::is_suspect) => {
+                    return self.queue.put_back_front(next);
+                }
                 // One is always sent, for which room is set aside.
-                Some(Next::Batch(held)) if self.wire.sends() > 0 && !self.reserve(held.bytes_to_unpack()) => {
-                    return self.queue.put_back(held);
+                Some(Next::Batch(held))
+                    if self.wire.sends() > 0
+                        && (!self.may_be_in_flight(held.raw_bytes(), !held.live)
+                            || !self.reserve(held.bytes_to_unpack())) =>
+                {
+                    return self.queue.put_back_front(Next::Batch(held));
                 }
                 Some(Next::Batch(held)) => self.start_write(held),
                 Some(Next::Search(search)) => self.start_search(*search),
@@ -230,8 +241,9 @@ impl Worker {
         if room {
             self.sealer.drain(&self.buffer, &self.ledger);
         }
-        let (lines, bytes) = (self.settings.batch_size, self.batch_bytes());
-        while let Some(batch) = self.sealer.seal(lines, bytes, all, &self.buffer) {
+        loop {
+            let (lines, bytes) = self.body_bounds();
+            let Some(batch) = self.sealer.seal(lines, bytes, all, &self.buffer) else { break };
             self.admit(batch);
         }
         self.tell_buffer();
@@ -241,6 +253,9 @@ impl Worker {
         } else if all {
             self.timing.defer();
         }
+        if all {
+            self.tend_spool();
+        }
     }
 
     pub(super) fn set_interval(&mut self, interval: Duration) {
@@ -249,11 +264,6 @@ impl Worker {
         if self.timing.due.is_some() {
             self.timing.arm(interval);
         }
-    }
-
-    /// What a full batch has at most.
-    pub(super) fn batch_bytes(&self) -> usize {
-        self.settings.batch_bytes.min(self.body_limit.get().unwrap_or(usize::MAX))
     }
 
     fn tick(&mut self) {
@@ -271,6 +281,8 @@ impl Worker {
             if paused && self.usable_spool().is_none() {
                 // Sealing now would make a small batch each second for as long as the outage lasts.
                 self.timing.defer();
+            } else if self.grows_next_body() {
+                self.timing.defer();
             } else {
                 self.collect(true);
             }
@@ -284,10 +296,7 @@ impl Worker {
             _ => None,
         };
         let closing = self.closing.as_ref().and_then(Closing::next_step);
-        [self.timing.due, retry, self.next_expiry(), self.next_maintenance(), closing]
-            .into_iter()
-            .flatten()
-            .min()
+        [self.timing.due, retry, self.next_expiry(), closing].into_iter().flatten().min()
     }
 
     fn has_work(&self) -> bool {
@@ -298,6 +307,3 @@ impl Worker {
             || self.something_stored()
     }
 }
-
-/// At shutdown time is what counts.
-const CLOSING_SLOTS: usize = 4;

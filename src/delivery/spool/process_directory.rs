@@ -6,7 +6,6 @@ use std::{
     sync::Arc,
 };
 
-use super::clock::Mark;
 use crate::{
     delivery::{
         directory,
@@ -89,16 +88,6 @@ impl ProcessDirectory {
         }
     }
 
-    /// What the clock of this directory has shown last.
-    pub(super) fn mark(&self) -> Option<Mark> {
-        self.locks.as_ref().and_then(Locks::mark)
-    }
-
-    /// Keeps what the clock shows, for the next process.
-    pub(super) fn keep_mark(&self, mark: Mark) -> io::Result<()> {
-        self.locks.as_ref().map_or(Ok(()), |locks| locks.file.write(&mark.encode()))
-    }
-
     pub(super) fn directory(&self) -> Arc<Path> {
         Arc::clone(&self.directory)
     }
@@ -110,10 +99,6 @@ impl Locks {
         let Some(held) = lock::lock_directory(directory)? else { return Ok(None) };
         let file = LockFile::acquire(&directory.join(LOCK))?;
         Ok(file.map(|file| Self { file, directory: held }))
-    }
-
-    fn mark(&self) -> Option<Mark> {
-        Mark::decode(&self.file.read().ok()?)
     }
 }
 
@@ -134,14 +119,7 @@ pub(super) struct Abandoned {
     pub(super) directory: PathBuf,
     /// Whether it holds batches for the same target as ours.
     pub(super) same_target: bool,
-    locks: Locks,
-}
-
-impl Abandoned {
-    /// What the clock of this directory has shown last.
-    pub(super) fn mark(&self) -> Option<Mark> {
-        self.locks.mark()
-    }
+    _locks: Locks,
 }
 
 /// The directories of dead processes, locked one after the other.
@@ -162,7 +140,7 @@ pub(super) fn abandoned(
     directories.sort();
     Ok(directories.into_iter().filter_map(|(directory, same_target)| {
         let locks = Locks::acquire(&directory).ok()??;
-        Some(Abandoned { directory, same_target, locks })
+        Some(Abandoned { directory, same_target, _locks: locks })
     }))
 }
 

@@ -9,7 +9,11 @@ mod process;
 mod rollup;
 mod url;
 
-use super::{FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage, duration, size};
+use super::{
+    FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage,
+    defaults::{BATCH_BYTES, START_BYTES},
+    duration, size,
+};
 use crate::error::Error;
 
 impl Settings {
@@ -37,7 +41,7 @@ impl Settings {
             Storage::None => {}
         }
         if let Some(spool) = &self.spool {
-            spool.check(self.batch_bytes)?;
+            spool.check(self.needed_batch_bytes())?;
         }
         self.check_directories()
     }
@@ -45,9 +49,9 @@ impl Settings {
     fn check_delivery(&self) -> Result<(), Error> {
         check_flush_interval(self.flush_interval)?;
         numbers("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)?;
-        sizes("batch_bytes", self.batch_bytes as u64, LONGEST_LINE, self.buffer_size as u64).map_err(
-            |error| if self.batch_bytes > self.buffer_size { self.batch_above_buffer() } else { error },
-        )?;
+        let batch = self.needed_batch_bytes();
+        sizes("batch_bytes", batch as u64, LONGEST_LINE, self.buffer_size as u64)
+            .map_err(|error| if batch > self.buffer_size { self.batch_above_buffer() } else { error })?;
         durations("retry_interval", self.retry_interval, SHORTEST, HOUR)?;
         durations("max_retry_interval", self.max_retry_interval, SHORTEST, DAY)?;
         durations("max_retry_time", self.max_retry_time, SHORTEST, YEAR)?;
@@ -56,9 +60,15 @@ impl Settings {
         numbers("max_in_flight", self.max_in_flight, 1, 16)
     }
 
+    /// Bytes of a batch for which memory and spool must have room. The default is an upper bound that
+    /// less memory lowers; a value that somebody has chosen has to fit.
+    fn needed_batch_bytes(&self) -> usize {
+        if self.batch_bytes == BATCH_BYTES { START_BYTES } else { self.batch_bytes }
+    }
+
     fn batch_above_buffer(&self) -> Error {
-        let batch = size::Shown(self.batch_bytes as u64);
-        let remedy = format!("memory must hold at least one batch; write `batch_bytes` ({batch}) or more");
+        let batch = size::Shown(self.needed_batch_bytes() as u64);
+        let remedy = format!("memory must hold at least one batch; write {batch} or more");
         Error::setting("buffer_size", size::Shown(self.buffer_size as u64), remedy)
     }
 
@@ -108,7 +118,7 @@ impl SpoolSettings {
         // A batch that does not fit would push all others out and then itself.
         let least = (batch_bytes as u64).saturating_mul(2);
         if self.max_size < least {
-            let remedy = format!("write twice `batch_bytes` ({}) or more", size::Shown(least));
+            let remedy = format!("two batches must fit; write {} or more", size::Shown(least));
             return Err(Error::setting("spool.max_size", size::Shown(self.max_size), remedy));
         }
         numbers("spool.max_files", self.max_files, 1, 10_000_000)?;

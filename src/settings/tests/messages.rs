@@ -115,7 +115,11 @@ fn ranges() {
             ("batch_bytes = 1", "setting `batch_bytes` is `1`: write 64KiB to 32MiB"),
             (
                 "buffer_size = '64KiB'",
-                "setting `buffer_size` is `64KiB`: memory must hold at least one batch; write `batch_bytes` (768KiB) or more",
+                "setting `buffer_size` is `64KiB`: memory must hold at least one batch; write 768KiB or more",
+            ),
+            (
+                "batch_bytes = '2MiB'\nbuffer_size = '1MiB'",
+                "setting `buffer_size` is `1MiB`: memory must hold at least one batch; write 2MiB or more",
             ),
             ("retry_interval = 0", "setting `retry_interval` is `0s`: write 10ms to 1h"),
             (
@@ -141,7 +145,11 @@ fn ranges() {
             ("limits.tag_values = 1000001", "setting `limits.tag_values` is `1000001`: write 0 to 1000000"),
             (
                 "spool = { directory = 'a', max_size = '1MiB' }",
-                "setting `spool.max_size` is `1MiB`: write twice `batch_bytes` (1536KiB) or more",
+                "setting `spool.max_size` is `1MiB`: two batches must fit; write 1536KiB or more",
+            ),
+            (
+                "batch_bytes = '2MiB'\nspool = { directory = 'a', max_size = '3MiB' }",
+                "setting `spool.max_size` is `3MiB`: two batches must fit; write 4MiB or more",
             ),
             (
                 "spool = { directory = 'a', max_files = 0 }",

@@ -149,7 +149,7 @@ async fn in_a_long_outage_intervals_become_longer_and_nothing_is_dropped() {
     settings.requests.keep = KeepRequests::None;
     settings.spool = Some(SpoolSettings::new(directory.path()));
     if let Some(spool) = &mut settings.spool {
-        spool.max_size = 2 * settings.batch_bytes as u64;
+        spool.max_size = 1536 * 1024;
     }
     let monitor = Monitor::builder(settings.clone()).sink(sink.clone()).start().expect("starts");
     let name = |path: &str| path.to_owned().into();

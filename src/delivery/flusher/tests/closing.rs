@@ -89,7 +89,7 @@ async fn without_a_spool_it_is_tried_again_as_long_as_there_is_time() {
 #[tokio::test(start_paused = true)]
 async fn everything_is_sent_with_four_on_the_wire() {
     let rig = Rig::with(
-        |settings| settings.batch_size = 10,
+        |settings| (settings.batch_size, settings.max_in_flight) = (10, 4),
         None,
         |_: &Batch| Answer::After(Duration::from_millis(500), Ok(())),
     );
@@ -104,7 +104,7 @@ async fn everything_is_sent_with_four_on_the_wire() {
 async fn what_is_on_the_wire_at_the_end_counts_as_not_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = Rig::with(
-        |settings| settings.batch_size = 10,
+        |settings| (settings.batch_size, settings.max_in_flight) = (10, 4),
         Some((directory.path(), SpoolMode::OnFailure)),
         |_: &Batch| Answer::After(Duration::from_millis(1500), Ok(())),
     );
@@ -116,7 +116,6 @@ async fn what_is_on_the_wire_at_the_end_counts_as_not_written() {
     let ledger = Arc::new(Ledger::default());
     let settings = SpoolSettings::new(directory.path());
     let spool = Spool::open(&settings, "script", ledger).expect("opens");
-    spool.recover_first();
     assert_eq!(spool.counts().points, 120);
 }
 

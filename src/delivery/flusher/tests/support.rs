@@ -47,6 +47,8 @@ pub(super) enum Answer {
     Partly(BTreeSet<String>, WriteError),
     /// The same after a while.
     After(std::time::Duration, Result<(), WriteError>),
+    /// The same, without a note of the lines: for many points.
+    Counted(std::time::Duration, Result<(), WriteError>),
     Never,
 }
 
@@ -206,6 +208,10 @@ impl Sink for Script {
                 Answer::After(duration, result) => {
                     tokio::time::sleep(duration).await;
                     result
+                }
+                Answer::Counted(duration, result) => {
+                    tokio::time::sleep(duration).await;
+                    return result.map(|()| Written::new(batch.bytes().len() as u64));
                 }
                 Answer::Never => std::future::pending().await,
             };
