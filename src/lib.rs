@@ -52,7 +52,8 @@ pub use error::Error;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use point::{DataPoint, Point, error_code::ErrorCode};
 pub use request::{
-    Connection, MonitoringData, MonitoringLayer, MonitoringService, RequestId, ResponseBody, ResponseFuture,
-    Timed, Timer, TrackBodyFuture, TrackBodyLayer, TrackBodyService, classify,
+    Connection, MonitoringData, MonitoringLayer, MonitoringService, RequestBody, RequestId, ResponseBody,
+    ResponseFuture, Timed, Timer, TrackBodiesLayer, TrackBodiesService, TrackBodyFuture, TrackBodyLayer,
+    TrackBodyService, classify,
 };
 pub use settings::Settings;

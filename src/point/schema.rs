@@ -57,6 +57,8 @@ pub(crate) const BODY_ERROR: &str = "error";
 pub(crate) const BODY_DROPPED: &str = "dropped";
 /// The body was still being sent when the monitor was shut down.
 pub(crate) const BODY_UNFINISHED: &str = "unfinished";
+/// Nothing of the request's body was read.
+pub(crate) const BODY_UNREAD: &str = "unread";
 
 pub(crate) const LICENSE_STATUS: &str = "license_status";
 pub(crate) const LICENSE_PERIOD_REST: &str = "license_period_rest";

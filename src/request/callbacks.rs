@@ -59,15 +59,24 @@ impl LayerExtras {
         }
     }
 
-    /// Adds what is known with the head of the response.
+    /// Adds the size that the request's body says of itself, which is what its head promises where that
+    /// does.
+    pub(crate) fn of_request_body(&self, size: Option<u64>, data: &MonitoringData) {
+        if self.sizes {
+            data.field(REQUEST_BYTES, size);
+        }
+    }
+
+    /// Adds what is known with the head of the response, and of its body.
     pub(crate) fn of_response<B>(
         &self,
         response: &mut Response<B>,
+        size: Option<u64>,
         data: &MonitoringData,
         counters: &RecorderCounters,
     ) {
         if self.sizes {
-            data.field(RESPONSE_BYTES, content_length(response.headers()));
+            data.field(RESPONSE_BYTES, content_length(response.headers()).or(size));
         }
         let Some(function) = &self.on_response else { return };
         let (mut parts, ()) = Response::new(()).into_parts();

@@ -1,14 +1,12 @@
 //! How a request ended, and what that means: the classifier.
 
-use std::fmt;
+use std::sync::Arc;
 
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
-use super::route::Route;
-use crate::{
-    point::error_code::ErrorCode,
-    point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR as BODY_FAILED, BODY_UNFINISHED},
-};
+pub use super::body_ending::{BodyEnding, RequestBodyEnding};
+use super::{data::RequestData, route::Route};
+use crate::point::error_code::ErrorCode;
 
 /// How a request left the layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,21 +23,6 @@ pub enum Ending {
     Cancelled,
 }
 
-/// How the body of a response ended; known only with
-/// [`track_body`](crate::MonitoringLayer::track_body).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum BodyEnding {
-    /// All of it was handed to the server.
-    Complete,
-    /// It failed, or panicked, midway.
-    Error,
-    /// It was dropped midway: the client has gone, or did not want the rest.
-    Dropped,
-    /// It was still under way when the monitor was shut down.
-    Unfinished,
-}
-
 /// What a [`Classifier`] sees of a request's end, before the body.
 #[derive(Debug)]
 pub struct Outcome<'a> {
@@ -47,6 +30,7 @@ pub struct Outcome<'a> {
     response: Option<ResponseHead<'a>>,
     method: &'static str,
     route: &'a Route,
+    data: Option<&'a Arc<RequestData>>,
 }
 
 #[derive(Debug)]
@@ -57,17 +41,27 @@ struct ResponseHead<'a> {
 }
 
 impl<'a> Outcome<'a> {
-    pub(crate) fn response<B>(response: &'a Response<B>, method: &'static str, route: &'a Route) -> Self {
+    pub(crate) fn response<B>(
+        response: &'a Response<B>,
+        method: &'static str,
+        route: &'a Route,
+        data: Option<&'a Arc<RequestData>>,
+    ) -> Self {
         let head = ResponseHead {
             status: response.status(),
             headers: response.headers(),
             extensions: response.extensions(),
         };
-        Self { ending: Ending::Response, response: Some(head), method, route }
+        Self { ending: Ending::Response, response: Some(head), method, route, data }
     }
 
-    pub(crate) fn without_response(ending: Ending, method: &'static str, route: &'a Route) -> Self {
-        Self { ending, response: None, method, route }
+    pub(crate) fn without_response(
+        ending: Ending,
+        method: &'static str,
+        route: &'a Route,
+        data: Option<&'a Arc<RequestData>>,
+    ) -> Self {
+        Self { ending, response: None, method, route, data }
     }
 
     /// Returns the method of the request as the tag `route` has it: `OTHER` for one that is not of
@@ -102,6 +96,28 @@ impl<'a> Outcome<'a> {
     /// Returns the headers of the response, if there is one.
     pub fn headers(&self) -> Option<&'a HeaderMap> {
         self.response.as_ref().map(|response| response.headers)
+    }
+
+    /// Returns how far the request's body was read by now, which tells an aborted upload from a bad
+    /// one. `None` without [`track_bodies`](crate::MonitoringLayer::track_bodies).
+    ///
+    /// ```
+    /// use tower_influx::classify::{
+    ///     Classification, Classifier, Outcome, RequestBodyEnding, StatusClassifier,
+    /// };
+    ///
+    /// # let monitor = tower_influx::Monitor::disabled();
+    /// let classifier = |outcome: &Outcome<'_>| match outcome.request_body() {
+    ///     Some(RequestBodyEnding::Error) => {
+    ///         Classification::failure(outcome.status(), Some("upload_aborted".into()))
+    ///     }
+    ///     _ => StatusClassifier.classify(outcome),
+    /// };
+    /// let layer = monitor.layer().classifier(classifier).track_bodies();
+    /// # let _ = layer;
+    /// ```
+    pub fn request_body(&self) -> Option<RequestBodyEnding> {
+        self.data.and_then(|data| data.lock().request_body.as_ref().map(|body| body.ending()))
     }
 
     /// Returns the extensions of the response, if there is one.
@@ -263,24 +279,6 @@ fn by_grpc_status(head: Classification, headers: Option<&HeaderMap>) -> Classifi
 fn fail_by_body(head: Classification) -> Classification {
     let error_code = head.error_code.unwrap_or(BODY_ERROR);
     Classification::failure(head.status, Some(error_code))
-}
-
-impl fmt::Display for BodyEnding {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.as_str())
-    }
-}
-
-impl BodyEnding {
-    /// Returns the value of its field.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Complete => BODY_COMPLETE,
-            Self::Error => BODY_FAILED,
-            Self::Dropped => BODY_DROPPED,
-            Self::Unfinished => BODY_UNFINISHED,
-        }
-    }
 }
 
 const SERVICE_ERROR: ErrorCode = ErrorCode::from_static("service_error");

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{route::Route, trace_context::TraceHeaders};
+use super::{request_body::RequestBodyProgress, route::Route, trace_context::TraceHeaders};
 use crate::{
     line_protocol::{Changes, Extras, Id},
     point::{Value, error_code::ErrorCode},
@@ -31,6 +31,8 @@ pub(crate) struct Contents {
     pub(crate) request_id: RequestId,
     /// The headers of the request's trace, where the layer reads them: for calls that it makes.
     pub(crate) trace: Option<TraceHeaders>,
+    /// Where the layer follows the request's body.
+    pub(crate) request_body: Option<Arc<RequestBodyProgress>>,
     /// That of the request whose handler makes this one, where another monitor records that.
     caller: Option<Arc<RequestData>>,
     /// The outermost monitor whose request this is. `None` for a slot that an application made.
@@ -100,6 +102,9 @@ impl RequestData {
         if contents.caller.is_some() {
             contents.take_callers();
         }
+        if contents.request_body.is_some() {
+            contents.add_request_body();
+        }
         contents.record(recorder, finished, classified);
         contents.reset();
         Self::put_back(slot);
@@ -114,6 +119,7 @@ impl RequestData {
     ) {
         let mut contents = self.lock();
         contents.take_callers();
+        contents.add_request_body();
         contents.record(recorder, finished, classified);
         contents.sealed |= contents.is_last(recorder);
     }
@@ -184,6 +190,15 @@ impl Contents {
         }
     }
 
+    /// Adds what was read of the request's body by now.
+    #[inline(never)]
+    fn add_request_body(&mut self) {
+        let Some(body) = self.request_body.clone() else { return };
+        let (bytes, end) = (body.bytes(), body.ending().as_str());
+        self.add(|extras, limits| extras.field(REQUEST_BODY_BYTES, bytes.into(), limits));
+        self.add(|extras, limits| extras.field(REQUEST_BODY_END, end.into(), limits));
+    }
+
     /// Makes the slot this monitor's, with the id unless another monitor has given it one. False if its request has ended.
     pub(super) fn adopt(&mut self, recorder: &Recorder, request_id: RequestId) -> bool {
         if self.sealed {
@@ -239,6 +254,7 @@ impl Contents {
         self.skip = false;
         self.route = None;
         self.trace = None;
+        self.request_body = None;
         self.caller = None;
         self.sealed = false;
     }
@@ -274,6 +290,9 @@ impl Owner {
         Self { monitor: *number, limits: *limits, counters: Arc::clone(counters) }
     }
 }
+
+const REQUEST_BODY_BYTES: &str = "request_body_bytes";
+const REQUEST_BODY_END: &str = "request_body_end";
 
 thread_local!(static SPARE: RefCell<Vec<Arc<RequestData>>> = const { RefCell::new(Vec::new()) });
 

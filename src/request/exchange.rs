@@ -12,6 +12,7 @@ use super::{
     data::RequestData,
     handed::Handed,
     identity::Identity,
+    request_body::RequestBodyProgress,
     route::{Route, method_name},
 };
 use crate::{
@@ -93,15 +94,16 @@ impl Exchange {
         entered
     }
 
-    /// The head of the response is there: judges it, and says whose id the response is to carry.
+    /// The head of the response is there: judges it, and says whose id the response is to carry. `size` is
+    /// what its body says of itself, where that is asked for.
     #[inline]
-    pub(crate) fn judge<B>(&mut self, response: &mut Response<B>) -> Option<Judged> {
+    pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
         let execution_time = self.start.elapsed();
         if self.config()?.extras.is_some() {
-            self.add_of_response(response);
+            self.add_of_response(response, size);
         }
         let current = self.current.as_mut()?;
-        let outcome = Outcome::response(response, self.method, &self.route);
+        let outcome = Outcome::response(response, self.method, &self.route, current.slot.as_ref());
         let classification = current.config.classify(&outcome);
         let error_code = take_extensions(current, response.extensions());
         if let Some(header) = RequestId::find(response.headers(), &current.config.request_id_header) {
@@ -117,6 +119,19 @@ impl Exchange {
         Some(Judged { classification, error_code, execution_time })
     }
 
+    /// Follows the request's body, whose exact size is known or not.
+    pub(crate) fn track_request_body(&mut self, size: Option<u64>) -> Arc<RequestBodyProgress> {
+        let progress = Arc::new(RequestBodyProgress::unread());
+        if let Some(current) = &mut self.current {
+            let slot = current.slot();
+            slot.lock().request_body = Some(Arc::clone(&progress));
+            if let Some(extras) = &current.config.extras {
+                extras.of_request_body(size, &MonitoringData { slot });
+            }
+        }
+        progress
+    }
+
     /// As a part of the request: a function of the application may look for its data, too.
     #[inline(never)]
     fn add_of_request<B>(&mut self, request: &mut Request<B>) {
@@ -127,10 +142,10 @@ impl Exchange {
     }
 
     #[inline(never)]
-    fn add_of_response<B>(&mut self, response: &mut Response<B>) {
+    fn add_of_response<B>(&mut self, response: &mut Response<B>, size: Option<u64>) {
         let Some((extras, recorder, data)) = self.extras() else { return };
         let entered = self.enter();
-        extras.of_response(response, &data, &recorder.counters);
+        extras.of_response(response, size, &data, &recorder.counters);
         entered.leave();
     }
 
@@ -186,8 +201,9 @@ impl Exchange {
     #[cold]
     pub(crate) fn finish_without_response(&mut self, ending: Ending) {
         let execution_time = self.start.elapsed();
-        let Some(config) = self.config() else { return };
-        let classification = config.classify(&Outcome::without_response(ending, self.method, &self.route));
+        let Some(Current { config, slot, .. }) = &self.current else { return };
+        let outcome = Outcome::without_response(ending, self.method, &self.route, slot.as_ref());
+        let classification = config.classify(&outcome);
         self.finish(&Judged { classification, error_code: None, execution_time }, None);
     }
 }

@@ -50,7 +50,7 @@ where
         match &mut polled {
             Poll::Pending => {}
             Poll::Ready(Ok(response)) => {
-                if let Some(judged) = exchange.judge(response) {
+                if let Some(judged) = exchange.judge(response, None) {
                     exchange.finish(&judged, None);
                 }
             }
@@ -101,7 +101,8 @@ where
         Poll::Ready(match result {
             Ok(mut response) => {
                 let tracked = exchange.and_then(|mut exchange| {
-                    let judged = exchange.judge(&mut response)?;
+                    let size = response.body().size_hint().exact();
+                    let judged = exchange.judge(&mut response, size)?;
                     Some((exchange, judged))
                 });
                 // The server sends no body with these, whatever the body says, and may drop it

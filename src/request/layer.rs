@@ -10,7 +10,7 @@ use super::{
     classify::Classifier,
     config::LayerConfig,
     monitoring_data::MonitoringData,
-    service::{MonitoringService, TrackBodyService},
+    service::{MonitoringService, TrackBodiesService, TrackBodyService},
     trace_context::TraceIdSource,
 };
 use crate::{
@@ -170,6 +170,9 @@ impl MonitoringLayer {
 
     /// Sets whether the points get the fields `request_bytes` and `response_bytes`: the sizes of
     /// the bodies as `content-length` promises them, where it does. Defaults to false.
+    ///
+    /// Bodies that are [tracked](Self::track_bodies) tell their exact sizes without that header,
+    /// too.
     pub fn sizes(self, sizes: bool) -> Self {
         self.with_extras(|extras| extras.sizes = sizes)
     }
@@ -181,6 +184,17 @@ impl MonitoringLayer {
     /// The response's body becomes a [`ResponseBody`](crate::ResponseBody).
     pub fn track_body(self) -> TrackBodyLayer {
         TrackBodyLayer { config: self.with(|config| config.track_body = true).config }
+    }
+
+    /// Follows the bodies of requests, too: does what [`track_body`](Self::track_body) does, and
+    /// adds fields for the bytes of the request's body that were read and for how far it was read.
+    /// A classifier sees the latter as
+    /// [`Outcome::request_body`](crate::classify::Outcome::request_body).
+    ///
+    /// The inner service takes requests with a [`RequestBody`](crate::RequestBody), as axum's router
+    /// does. Costs an allocation, and one more where a router boxes the body.
+    pub fn track_bodies(self) -> TrackBodiesLayer {
+        TrackBodiesLayer { config: self.with(|config| config.track_body = true).config }
     }
 
     fn with_extras(self, change: impl FnOnce(&mut LayerExtras)) -> Self {
@@ -219,5 +233,21 @@ impl<S> Layer<S> for TrackBodyLayer {
 
     fn layer(&self, inner: S) -> Self::Service {
         TrackBodyService::new(inner, self.config.clone())
+    }
+}
+
+/// A [`MonitoringLayer`] that follows the bodies of requests and responses. Made by
+/// [`MonitoringLayer::track_bodies`], after all other options.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct TrackBodiesLayer {
+    config: ShardedArc<LayerConfig>,
+}
+
+impl<S> Layer<S> for TrackBodiesLayer {
+    type Service = TrackBodiesService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        TrackBodiesService::new(inner, self.config.clone())
     }
 }

@@ -1,6 +1,7 @@
 //! The layer, its service, and what happens to a request in between; and what handlers use.
 
 mod body;
+mod body_ending;
 mod body_tracking;
 mod callbacks;
 pub(crate) mod catch_panic;
@@ -17,6 +18,7 @@ mod handed;
 mod identity;
 mod layer;
 mod monitoring_data;
+mod request_body;
 pub(crate) mod request_id;
 mod route;
 #[cfg(feature = "axum")]
@@ -32,9 +34,10 @@ pub use {
     body::ResponseBody,
     connection::Connection,
     future::{ResponseFuture, TrackBodyFuture},
-    layer::{MonitoringLayer, TrackBodyLayer},
+    layer::{MonitoringLayer, TrackBodiesLayer, TrackBodyLayer},
     monitoring_data::MonitoringData,
+    request_body::RequestBody,
     request_id::RequestId,
-    service::{MonitoringService, TrackBodyService},
+    service::{MonitoringService, TrackBodiesService, TrackBodyService},
     timer::{Timed, Timer},
 };

@@ -10,6 +10,7 @@ use super::{
     config::LayerConfig,
     exchange::Exchange,
     future::{ResponseFuture, TrackBodyFuture},
+    request_body::RequestBody,
 };
 use crate::sync::sharded_arc::ShardedArc;
 
@@ -84,5 +85,51 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let head_only = request.method() == http::Method::HEAD;
         TrackBodyFuture::new(self.monitored.call(request), head_only)
+    }
+}
+
+/// As [`TrackBodyService`], and follows the request's body. Made by
+/// [`TrackBodiesLayer`](crate::TrackBodiesLayer).
+#[derive(Clone, Debug)]
+pub struct TrackBodiesService<S> {
+    inner: S,
+    config: ShardedArc<LayerConfig>,
+}
+
+impl<S> TrackBodiesService<S> {
+    pub(crate) fn new(inner: S, config: ShardedArc<LayerConfig>) -> Self {
+        Self { inner, config }
+    }
+}
+
+impl<S, B, R> Service<Request<B>> for TrackBodiesService<S>
+where
+    S: Service<Request<RequestBody<B>>, Response = Response<R>>,
+    B: http_body::Body,
+    R: http_body::Body,
+{
+    type Response = Response<ResponseBody<R>>;
+    type Error = S::Error;
+    type Future = TrackBodyFuture<S::Future>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let head_only = request.method() == http::Method::HEAD;
+        let mut exchange = Exchange::start(&self.config, &mut request);
+        let future = match &mut exchange {
+            None => self.inner.call(request.map(RequestBody::untracked)),
+            Some(running) => {
+                let progress = running.track_request_body(request.body().size_hint().exact());
+                let request = request.map(|body| RequestBody::new(body, progress));
+                let entered = running.enter();
+                let future = self.inner.call(request);
+                entered.leave();
+                future
+            }
+        };
+        TrackBodyFuture::new(ResponseFuture::new(future, exchange), head_only)
     }
 }

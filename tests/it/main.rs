@@ -27,6 +27,7 @@ mod nested;
 mod operations;
 mod process;
 mod prometheus;
+mod request_bodies;
 mod rollups;
 mod servers;
 mod shutdown_bodies;
