@@ -31,3 +31,10 @@ pages! {
     rollups = "rollups.md",
     schema = "schema.md",
 }
+
+#[doc = include_str!("live.png.md")]
+#[cfg_attr(feature = "live", doc = include_str!("with_live.md"))]
+#[cfg_attr(not(feature = "live"), doc = include_str!("without_live.md"))]
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../../README.md")]
+pub mod readme {}

@@ -15,7 +15,29 @@ use super::{
 };
 use crate::{error::Error, settings::LicensingSettings};
 
-/// A licence check that is about to start: once at once, then each day at midnight.
+/// A licence check that is about to start: it runs at once, then each day at midnight.
+///
+/// ```no_run
+/// use std::time::Duration;
+///
+/// use tower_influx::{
+///     Monitor, Settings,
+///     licensing::{LicenseState, Licensing},
+/// };
+///
+/// # async fn days_left() -> Result<i64, std::io::Error> { Ok(30) }
+/// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+/// let monitor = Monitor::start(Settings::new("my-service"))?;
+/// let check = || async { days_left().await.map(LicenseState::new) };
+/// let watch = Licensing::new(check)
+///     .time_zone("Europe/Berlin")
+///     .timeout(Duration::from_secs(10))
+///     .spawn_checked(&monitor)
+///     .await?;
+/// println!("{:?}", watch.latest().map(|license| license.status()));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "nothing is checked before `spawn` or `spawn_checked`"]
 pub struct Licensing<C> {
     check: C,

@@ -27,6 +27,20 @@ pub fn router(monitor: &Monitor) -> Router {
 
 /// Makes the router of the live page.
 ///
+/// ```no_run
+/// use axum::{Router, routing::get};
+/// use tower_influx::{Monitor, Settings, live::LivePage};
+///
+/// # fn run() -> Result<(), tower_influx::Error> {
+/// let monitor = Monitor::start(Settings::new("my-service"))?;
+/// let app: Router = Router::new()
+///     .route("/version", get(|| async { "1.0" }))
+///     .layer(monitor.layer())
+///     .nest("/monitoring", LivePage::new(&monitor).router()); // not monitored itself
+/// # Ok(())
+/// # }
+/// ```
+///
 /// The router holds the monitor, as its layers do. Observing begins with [`router`](Self::router)
 /// and ends when the router and its clones are gone.
 #[derive(Clone, Debug)]

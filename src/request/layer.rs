@@ -29,6 +29,18 @@ use crate::{
 /// make a point each. A request that a handler makes in process is another one, with a point of its
 /// own: see [requests](crate::docs::requests).
 ///
+/// ```
+/// use axum::{Router, routing::get};
+/// use http::HeaderName;
+///
+/// # let monitor = tower_influx::Monitor::disabled();
+/// let layer = monitor
+///     .layer()
+///     .request_id_header(HeaderName::from_static("x-correlation-id"))
+///     .propagate_request_id(true);
+/// let app: Router = Router::new().route("/version", get(|| async { "1.0" })).layer(layer);
+/// ```
+///
 /// # Cost
 ///
 /// Cloning it and adding it to a service copy a pointer, and its options once for each shard of
