@@ -44,13 +44,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let (stop, stopped) = watch::channel(false);
     let traffic = tokio::spawn(ask(format!("http://{service}/items/"), stopped.clone()));
-    let books = tokio::spawn(print_books(monitor.clone(), stopped.clone()));
+    let printing = tokio::spawn(print_ledger(monitor.clone(), stopped.clone()));
     let server = axum::serve(listener, app).with_graceful_shutdown(has_stopped(stopped));
     let server = tokio::spawn(server.into_future());
     asked_to_stop().await;
     stop.send(true)?;
     traffic.await?;
-    books.await?;
+    printing.await?;
     server.await??;
     println!("{}", line(&monitor.stats()));
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
@@ -82,7 +82,7 @@ fn greet(url: &str) {
     println!("{:>9} {:>9} {:>9} {:>9} {:>9}  state", "accepted", "written", "memory", "spooled", "lost");
 }
 
-async fn print_books(monitor: Monitor, stopped: watch::Receiver<bool>) {
+async fn print_ledger(monitor: Monitor, stopped: watch::Receiver<bool>) {
     let mut seconds = time::interval(Duration::from_secs(1));
     while !*stopped.borrow() {
         seconds.tick().await;
@@ -91,18 +91,18 @@ async fn print_books(monitor: Monitor, stopped: watch::Receiver<bool>) {
 }
 
 fn line(stats: &Stats) -> String {
-    let books = &stats.ledger;
-    let recovered = match books.recovered {
+    let ledger = &stats.ledger;
+    let recovered = match ledger.recovered {
         0 => String::new(),
         count => format!(", {count} recovered from an earlier run"),
     };
     format!(
         "{:>9} {:>9} {:>9} {:>9} {:>9}  {}{recovered}",
-        books.accepted,
-        books.written,
-        books.buffered + books.in_flight,
-        books.spooled,
-        books.dropped_total() + books.rejected_total(),
+        ledger.accepted,
+        ledger.written,
+        ledger.buffered + ledger.in_flight,
+        ledger.spooled,
+        ledger.dropped_total() + ledger.rejected_total(),
         stats.delivery.state,
     )
 }

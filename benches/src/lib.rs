@@ -17,7 +17,7 @@ use tower_influx::{
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
 };
 
-pub mod books;
+pub mod ledger;
 pub mod influx;
 pub mod measure;
 #[cfg(feature = "peers")]
@@ -104,10 +104,10 @@ impl Monitors {
         }
     }
 
-    /// See [`books::close`].
+    /// See [`ledger::close`].
     pub fn close(&self, runtime: &Runtime) {
         for monitor in [&self.ours, &self.rollups, &self.rollups_only] {
-            books::close(runtime, monitor, None);
+            ledger::close(runtime, monitor, None);
         }
     }
 }

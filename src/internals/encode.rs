@@ -34,7 +34,7 @@ pub fn encoder(request: Request) -> impl FnMut(&mut Vec<u8>) {
     let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
     let head = if request.cached_route { template.head("GET", "/items/{id}") } else { None };
     let id = match request.id {
-        RequestId::Generated(number) => Id::Given(number),
+        RequestId::Generated(number) => Id::Generated(number),
         RequestId::Own(id) => Id::Own(id.as_bytes()),
     };
     move |out| {

@@ -11,7 +11,7 @@ use crate::{
         segment::Segment,
     },
     point::{
-        generated_id::{self, GIVEN_ID_BYTES},
+        generated_id::{self, GENERATED_ID_BYTES},
         number_format,
         schema::{
             BODY_BYTES, BODY_END, ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, RESPONSE_TIME,
@@ -73,7 +73,7 @@ pub(crate) enum Id<'a> {
     /// Brought by the request, so it may hold anything.
     Own(&'a [u8]),
     /// The number of one made by this crate: letters, digits and dashes, which need no look.
-    Given(u64),
+    Generated(u64),
 }
 
 /// What became of the response's body.
@@ -237,7 +237,9 @@ impl RequestTemplate {
         fields.assign(out, assignment!(EXECUTION_TIME));
         number_format::seconds(out, request.execution_time);
         match request.request_id {
-            Id::Given(number) if self.request_id && fields.is_plain() => Id::assign_given(out, number),
+            Id::Generated(number) if self.request_id && fields.is_plain() => {
+                Id::assign_generated(out, number)
+            }
             id if self.request_id => {
                 fields.assign(out, assignment!(REQUEST_ID));
                 id.write(out, changes);
@@ -315,11 +317,12 @@ impl Id<'_> {
     /// Writes the name and the value in one piece, where no extra field can come before and another
     /// field has.
     #[inline(always)]
-    fn assign_given(out: &mut Vec<u8>, number: u64) {
+    fn assign_generated(out: &mut Vec<u8>, number: u64) {
         const NAME: [u8; REQUEST_ID.len() + 2] = assignment!(REQUEST_ID);
-        let mut text = [b'"'; NAME.len() + GIVEN_ID_BYTES + 2];
+        let mut text = [b'"'; NAME.len() + GENERATED_ID_BYTES + 2];
         text[..NAME.len()].copy_from_slice(&NAME);
-        text[NAME.len() + 1..=NAME.len() + GIVEN_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
+        text[NAME.len() + 1..=NAME.len() + GENERATED_ID_BYTES]
+            .copy_from_slice(&generated_id::text_of(number));
         out.extend_from_slice(&text);
     }
 
@@ -327,9 +330,9 @@ impl Id<'_> {
     fn write(self, out: &mut Vec<u8>, changes: &mut Changes) {
         match self {
             Self::Own(bytes) => escape::string_of_bytes(out, bytes, STANDARD_BYTES, changes),
-            Self::Given(number) => {
-                let mut quoted = [b'"'; GIVEN_ID_BYTES + 2];
-                quoted[1..=GIVEN_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
+            Self::Generated(number) => {
+                let mut quoted = [b'"'; GENERATED_ID_BYTES + 2];
+                quoted[1..=GENERATED_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
                 out.extend_from_slice(&quoted);
             }
         }

@@ -5,9 +5,9 @@ use std::{
     sync::OnceLock,
 };
 
-/// Returns the text of a given id.
+/// Returns the text of a generated id.
 #[inline]
-pub(crate) fn text_of(number: u64) -> [u8; GIVEN_ID_BYTES] {
+pub(crate) fn text_of(number: u64) -> [u8; GENERATED_ID_BYTES] {
     static PREFIX: OnceLock<[u8; PREFIX_LENGTH]> = OnceLock::new();
     let prefix = PREFIX.get_or_init(|| {
         // The standard library seeds this from the system once; no request asks the system for
@@ -18,13 +18,13 @@ pub(crate) fn text_of(number: u64) -> [u8; GIVEN_ID_BYTES] {
         prefix[8..12].copy_from_slice(&hexadecimal((random >> 32) as u32)[..4]);
         prefix
     });
-    let mut text = [0; GIVEN_ID_BYTES];
+    let mut text = [0; GENERATED_ID_BYTES];
     text[..PREFIX_LENGTH].copy_from_slice(prefix);
     let upper = (number >> 32) as u32;
     // The first four thousand million requests need no second conversion.
     let upper = if upper == 0 { *b"00" } else { two_digits(upper) };
-    text[PREFIX_LENGTH..GIVEN_ID_BYTES - 8].copy_from_slice(&upper);
-    text[GIVEN_ID_BYTES - 8..].copy_from_slice(&hexadecimal(number as u32));
+    text[PREFIX_LENGTH..GENERATED_ID_BYTES - 8].copy_from_slice(&upper);
+    text[GENERATED_ID_BYTES - 8..].copy_from_slice(&hexadecimal(number as u32));
     text
 }
 
@@ -48,7 +48,7 @@ fn hexadecimal(number: u32) -> [u8; 8] {
 
 const PREFIX_LENGTH: usize = 13;
 /// Behind the prefix, ten digits of a number last for a trillion requests of one process.
-pub(crate) const GIVEN_ID_BYTES: usize = 23;
+pub(crate) const GENERATED_ID_BYTES: usize = 23;
 
 #[cfg(test)]
 mod tests {

@@ -92,7 +92,7 @@ impl Current {
             return Arc::clone(slot);
         }
         let slot = match &self.config.recorder {
-            Some(recorder) => RequestData::take(recorder, RequestId::given(self.number)),
+            Some(recorder) => RequestData::take(recorder, RequestId::generated(self.number)),
             // Never here: a disabled monitor has no exchange.
             None => RequestData::without_owner(),
         };
@@ -134,7 +134,7 @@ impl Current {
     pub(crate) fn request_id(&self) -> RequestId {
         match &self.slot {
             Some(slot) => slot.lock().request_id(),
-            None => RequestId::given(self.number),
+            None => RequestId::generated(self.number),
         }
     }
 
@@ -148,7 +148,7 @@ impl Current {
     pub(crate) fn adopt(&mut self, recorder: &Recorder, slot: &Arc<RequestData>) {
         // Where an outer layer of another monitor has made a slot already, or the data was another request's, as with a retry
         // outside of the layer, only what is in it by now can join this request.
-        if self.slot.is_some() || !slot.lock().adopt(recorder, RequestId::given(self.number)) {
+        if self.slot.is_some() || !slot.lock().adopt(recorder, RequestId::generated(self.number)) {
             return self.merge(slot);
         }
         self.slot = Some(Arc::clone(slot));

@@ -236,7 +236,7 @@ impl Contents {
             finished.resource = route.resource(recorder.number, finished.method);
         }
         finished.error_code = finished.error_code.or(error_code.as_ref()).or(classified);
-        finished.request_id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Given);
+        finished.request_id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Generated);
         if is_last {
             recorder.record_request(&finished, Some(extras));
         } else {

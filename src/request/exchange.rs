@@ -174,7 +174,7 @@ impl Exchange {
             failed: judged.classification.failed,
             execution_time: judged.execution_time,
             error_code: judged.error_code.as_ref(),
-            request_id: Id::Given(number),
+            request_id: Id::Generated(number),
             body,
             started: self.started,
             keep: judged.classification.keep,

@@ -23,7 +23,7 @@ pub struct RequestId(Id);
 enum Id {
     #[default]
     None,
-    Given(u64),
+    Generated(u64),
     /// Only visible ASCII, at most [`MAX_LENGTH`].
     Own(HeaderValue),
 }
@@ -69,13 +69,13 @@ impl RequestId {
     }
 
     /// Creates the id with this number, from [`next_number`](Self::next_number).
-    pub(crate) const fn given(number: u64) -> Self {
-        Self(Id::Given(number))
+    pub(crate) const fn generated(number: u64) -> Self {
+        Self(Id::Generated(number))
     }
 
     /// Returns the number of an id that was made here.
     pub(crate) fn number(&self) -> Option<u64> {
-        if let Id::Given(number) = self.0 { Some(number) } else { None }
+        if let Id::Generated(number) = self.0 { Some(number) } else { None }
     }
 
     /// Returns a number no other request of this process has, and never 0. A thread takes a block
@@ -102,7 +102,7 @@ impl RequestId {
     pub(crate) fn to_header(&self) -> Option<HeaderValue> {
         match &self.0 {
             Id::None => None,
-            Id::Given(number) => HeaderValue::from_bytes(&generated_id::text_of(*number)).ok(),
+            Id::Generated(number) => HeaderValue::from_bytes(&generated_id::text_of(*number)).ok(),
             Id::Own(value) => Some(value.clone()),
         }
     }
@@ -129,7 +129,7 @@ const FEW_HEADERS: usize = 8;
 
 #[cfg(test)]
 mod tests {
-    use crate::point::generated_id::GIVEN_ID_BYTES;
+    use crate::point::generated_id::GENERATED_ID_BYTES;
     use std::{collections::HashSet, thread};
 
     use super::*;
@@ -175,13 +175,13 @@ mod tests {
     }
 
     #[test]
-    fn given_ids_are_unique_across_threads() {
+    fn generated_ids_are_unique_across_threads() {
         let ids: Vec<String> = thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
                 .map(|_| {
                     scope.spawn(|| {
                         (0..5_000)
-                            .map(|_| RequestId::given(RequestId::next_number()).to_string())
+                            .map(|_| RequestId::generated(RequestId::next_number()).to_string())
                             .collect::<Vec<_>>()
                     })
                 })
@@ -189,6 +189,10 @@ mod tests {
             threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
         });
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 40_000);
-        assert!(ids.iter().all(|id| id.len() == GIVEN_ID_BYTES && id.as_bytes()[12] == b'-'), "{}", ids[0]);
+        assert!(
+            ids.iter().all(|id| id.len() == GENERATED_ID_BYTES && id.as_bytes()[12] == b'-'),
+            "{}",
+            ids[0]
+        );
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use tower_influx_benches::{
-    Monitors, Variant, books,
+    Monitors, Variant, ledger,
     measure::{grouped, median, time},
     variants,
 };
@@ -42,7 +42,7 @@ fn main() {
     {
         print(title, &measure(&routers, own));
     }
-    books::close(&runtime, &monitors.ours, Some(REQUESTS_OF_OURS));
+    ledger::close(&runtime, &monitors.ours, Some(REQUESTS_OF_OURS));
 }
 
 /// By row, number of threads and round.

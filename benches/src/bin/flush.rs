@@ -12,7 +12,7 @@ use tower_influx::{
     settings::{InfluxClient, Storage},
 };
 use tower_influx_benches::{
-    Discard, books,
+    Discard, ledger,
     measure::{grouped, median, process_time, thread_time},
     monitor_to, request, routes,
     server::{Discarding, discard},
@@ -96,7 +96,7 @@ fn measure(name: &str, runtime: &Runtime, monitor: &Monitor, at_once: u64) {
         of(|row| row.allocations) * 1e3 / points,
         of(|row| row.bytes) / lines,
     );
-    books::close(runtime, monitor, Some(TOTAL));
+    ledger::close(runtime, monitor, Some(TOTAL));
 }
 
 /// The flusher at work as it is in a service: woken by a full batch, and each second.
@@ -123,7 +123,7 @@ fn beside_requests(name: &str) {
         grouped(points / of(|row| row.0)),
         of(|row| row.1) * 1e9 / points
     );
-    books::close(&runtime, &monitor, Some(TOTAL));
+    ledger::close(&runtime, &monitor, Some(TOTAL));
     eprintln!("a line has {} bytes", monitor.stats().delivery.raw_bytes / TOTAL);
 }
 

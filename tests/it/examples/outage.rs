@@ -42,8 +42,8 @@ async fn outage_spools_while_the_database_is_away_and_drains_after() {
     example.wait_until("the spool fills", |output| latest(output).spooled >= 40).await;
     influx.restart().await;
     let drained = |output: &str| {
-        let books = latest(output);
-        books.spooled == 0 && books.line.ends_with("healthy")
+        let ledger = latest(output);
+        ledger.spooled == 0 && ledger.line.ends_with("healthy")
     };
     example.wait_until("the spool drains", drained).await;
     assert_eq!(latest(&example.output()).lost, 0);
@@ -61,8 +61,8 @@ async fn outage_spools_while_the_database_is_away_and_drains_after() {
     });
     let recovered = format!("{} recovered from an earlier run", first.spooled);
     let drained = |output: &str| {
-        let books = latest(output);
-        books.spooled == 0 && books.line.ends_with(&recovered)
+        let ledger = latest(output);
+        ledger.spooled == 0 && ledger.line.ends_with(&recovered)
     };
     example.wait_until("what was left is sent", drained).await;
     let second = example.terminate().await;

@@ -4,7 +4,7 @@ use std::{cell::Cell, hint::black_box, rc::Rc, time::Duration};
 
 use tokio::runtime::{Builder, Runtime};
 use tower_influx::Monitor;
-use tower_influx_benches::{books, monitor};
+use tower_influx_benches::{ledger, monitor};
 use tower_influx_internals::internals::encode::{Request, RequestId, encoder};
 
 use crate::{NANOSECONDS, REQUEST_ID, Row, STAMP};
@@ -32,7 +32,7 @@ impl Recorded {
     }
 
     pub(crate) fn close(&self) {
-        books::close(&self.runtime, &self.monitor, Some(self.count.get()));
+        ledger::close(&self.runtime, &self.monitor, Some(self.count.get()));
     }
 
     fn row(&self, name: &'static str, point: impl Fn(&dyn Fn(&dyn tower_influx::Point)) + 'static) -> Row {

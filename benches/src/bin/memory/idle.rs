@@ -8,7 +8,7 @@ use tower_influx::{
     licensing::{BoxError, LicenseState, Licensing},
     settings::{InfluxClient, Storage},
 };
-use tower_influx_benches::{Discard, books, monitor_to, request, routes, server::Discarding};
+use tower_influx_benches::{Discard, ledger, monitor_to, request, routes, server::Discarding};
 
 pub(crate) const ROWS: &[(&str, fn())] = &[
     ("a runtime without a monitor", || drop((Runtime::new().expect("a runtime"), watch()))),
@@ -54,7 +54,7 @@ fn idle(runtime: &Runtime, monitor: &Monitor, further: u64) {
     let report = runtime.block_on(monitor.flush()).expect("the flusher runs");
     assert_eq!(report.waiting, 0, "not everything could be written: {report}");
     watch();
-    books::close(runtime, monitor, Some(REQUESTS + further));
+    ledger::close(runtime, monitor, Some(REQUESTS + further));
 }
 
 /// Prints the wake-ups of all threads but this one, which sleeps.

@@ -17,7 +17,7 @@ use tower_influx::{
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
     stats::DropReason,
 };
-use tower_influx_benches::{Discard, books, measure::grouped, monitor_to, request, routes};
+use tower_influx_benches::{Discard, ledger, measure::grouped, monitor_to, request, routes};
 
 use crate::HEAP;
 
@@ -40,7 +40,7 @@ fn started() {
     let monitor = monitor_to(&runtime, Discard::default());
     thread::sleep(REST);
     print();
-    books::close(&runtime, &monitor, Some(0));
+    ledger::close(&runtime, &monitor, Some(0));
 }
 
 fn at_rest() {
@@ -54,7 +54,7 @@ fn at_rest() {
     });
     thread::sleep(REST);
     print();
-    books::close(&runtime, &monitor, Some(500_000));
+    ledger::close(&runtime, &monitor, Some(500_000));
 }
 
 fn steady() {
@@ -74,7 +74,7 @@ fn steady() {
     heap.sort_unstable();
     resident.sort_unstable();
     print_as(heap[heap.len() / 2] / 1024, resident[resident.len() / 2]);
-    books::close(&runtime, &monitor, Some(100 * STEADY_HUNDREDTHS));
+    ledger::close(&runtime, &monitor, Some(100 * STEADY_HUNDREDTHS));
 }
 
 /// An hour of outage in seconds: what bounds the memory is the number of points, not the time.

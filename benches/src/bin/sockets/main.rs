@@ -54,15 +54,15 @@ fn main() {
         print(what, &measured);
     }
     for ((kind, name), service) in KINDS.iter().zip(services) {
-        let books = service.stop();
-        assert_eq!(books.accepted, books.written, "points were lost");
+        let ledger = service.stop();
+        assert_eq!(ledger.accepted, ledger.written, "points were lost");
         if *kind == "influx" {
             let stored = influx.count("requests", "execution_time") + influx.count("errors", "request_id");
             eprintln!(
                 "{name}: accepted {}, written {}, in the database {stored}",
-                books.accepted, books.written
+                ledger.accepted, ledger.written
             );
-            assert_eq!(stored, books.written, "the database has another number of points");
+            assert_eq!(stored, ledger.written, "the database has another number of points");
         }
     }
 }

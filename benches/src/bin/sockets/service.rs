@@ -14,7 +14,7 @@ use tower_influx::{
     settings::{InfluxApi, InfluxClient, Storage},
 };
 use tower_influx_benches::{
-    books,
+    ledger,
     influx::DATABASE,
     measure::{pin, process_time},
     monitor,
@@ -120,7 +120,7 @@ pub(crate) fn serve(kind: &str, database: u16) {
     drop(stop);
     runtime.block_on(server).expect("no panic").expect("axum ends");
     if monitor.is_enabled() {
-        let report = books::close(&runtime, &monitor, None);
+        let report = ledger::close(&runtime, &monitor, None);
         println!("{} {}", report.accepted, report.written);
     } else {
         println!("0 0");

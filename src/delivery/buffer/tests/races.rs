@@ -30,16 +30,16 @@ fn push_all(buffer: &Buffer, thread: usize, rounds: usize, filler: &str) -> Done
     done
 }
 
-struct Outcome {
+struct RaceResult {
     done: Done,
-    books: LedgerCounts,
+    counts: LedgerCounts,
     buffer: BufferCounts,
     lines: Vec<String>,
 }
 
 /// Eight threads push, one drains once no more than `draining_from` of them are left, one takes
 /// snapshots.
-fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> Outcome {
+fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> RaceResult {
     let ledger = Ledger::default();
     let pushing = AtomicUsize::new(8);
     let most = 8 * rounds as u64 * 2;
@@ -57,10 +57,10 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> O
         scope.spawn(|| {
             let mut last = 0;
             while pushing.load(Ordering::SeqCst) > 0 {
-                let (books, buffer_books) = buffer.snapshot(&ledger);
-                assert_balanced(&books, &buffer_books);
-                assert!((last..=most).contains(&buffer_books.accepted));
-                last = buffer_books.accepted;
+                let (counts, buffer_counts) = buffer.snapshot(&ledger);
+                assert_balanced(&counts, &buffer_counts);
+                assert!((last..=most).contains(&buffer_counts.accepted));
+                last = buffer_counts.accepted;
                 thread::yield_now();
             }
         });
@@ -84,16 +84,16 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> O
         (done, drainer.join().expect("draining does not panic"))
     });
     buffer.drain(&ledger, &mut chunks);
-    let (books, buffer_books) = buffer.snapshot(&ledger);
-    assert_balanced(&books, &buffer_books);
-    assert_eq!(buffer_books.buffered, 0);
+    let (counts, buffer_counts) = buffer.snapshot(&ledger);
+    assert_balanced(&counts, &buffer_counts);
+    assert_eq!(buffer_counts.buffered, 0);
     assert_eq!(buffer.running_requests(), 0);
     assert_eq!(buffer.sealed_bytes(), 0);
-    assert_eq!((buffer_books.accepted, buffer_books.refused_full), (done.accepted, done.full));
+    assert_eq!((buffer_counts.accepted, buffer_counts.refused_full), (done.accepted, done.full));
     for chunk in &chunks {
         assert_pairs_are_together(chunk);
     }
-    Outcome { done, books, buffer: buffer_books, lines: lines(&chunks) }
+    RaceResult { done, counts, buffer: buffer_counts, lines: lines(&chunks) }
 }
 
 /// The error's line follows the request's in the same chunk.
@@ -121,7 +121,7 @@ fn every_line_is_drained_once_and_every_snapshot_balances() {
     let outcome = race(&buffer, 12_000, "", 8);
     assert_eq!((outcome.done.full, outcome.buffer.dropped), (0, 0));
     assert_eq!(outcome.lines.len() as u64, outcome.done.accepted);
-    assert_eq!(outcome.books.in_flight + outcome.books.written, outcome.done.accepted);
+    assert_eq!(outcome.counts.in_flight + outcome.counts.written, outcome.done.accepted);
     assert_no_line_twice(&outcome.lines);
 }
 

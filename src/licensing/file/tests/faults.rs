@@ -7,17 +7,17 @@ use ed25519_dalek::{
 };
 use serde_json::{Value as Json, json};
 
-use super::{Place, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
+use super::{Fixture, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
 use crate::licensing::{LicenseCheck, LicenseFile, LicenseStatus, PublicKey};
 
 /// Returns the one error of a file with this content, with the path cut out.
 async fn error_of(content: impl AsRef<[u8]>) -> String {
-    let place = Place::new();
-    let state = place.put(content).check(SUMMER).await;
+    let fixture = Fixture::new();
+    let state = fixture.put(content).check(SUMMER).await;
     assert_eq!(state.status(), LicenseStatus::Error);
     assert_eq!(state.warnings(), [""; 0]);
     let [error] = state.errors() else { panic!("not one error: {state:?}") };
-    error.replace(&place.path().display().to_string(), "PATH")
+    error.replace(&fixture.path().display().to_string(), "PATH")
 }
 
 async fn error_of_claims(change: impl FnOnce(&mut Json)) -> String {
@@ -28,14 +28,14 @@ async fn error_of_claims(change: impl FnOnce(&mut Json)) -> String {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read() {
-    let place = Place::new();
-    let missing = place.check(SUMMER).await;
-    assert_eq!(missing.errors(), [format!("there is no licence file `{}`", place.path().display())]);
+    let fixture = Fixture::new();
+    let missing = fixture.check(SUMMER).await;
+    assert_eq!(missing.errors(), [format!("there is no licence file `{}`", fixture.path().display())]);
     assert_eq!(missing.days_left(), None);
-    fs::create_dir(place.path()).expect("made");
-    let directory = place.check(SUMMER).await;
+    fs::create_dir(fixture.path()).expect("made");
+    let directory = fixture.check(SUMMER).await;
     let expected =
-        format!("the licence file `{}` cannot be read: it is not a regular file", place.path().display());
+        format!("the licence file `{}` cannot be read: it is not a regular file", fixture.path().display());
     assert_eq!(directory.errors(), [expected]);
     let huge = error_of(vec![b'a'; 64 * 1024 + 1]).await;
     assert_eq!(huge, "the licence file `PATH` cannot be read: it is larger than 65536 bytes");
@@ -122,8 +122,8 @@ async fn other_algorithms() {
             "eyJhbGciOiJub25lIn0.eyJzdWIiOiJBY21lIiwiYXVkIjoibHVuYS1saWNlbnNlcyIsImV4cCI6NDEwMjQ0NDgwMH0.",
         ),
     ] {
-        let place = Place::new();
-        let path = place.put(token).path();
+        let fixture = Fixture::new();
+        let path = fixture.put(token).path();
         let state = LicenseFile::new(&path, key.clone(), "luna-licenses").check().await.expect("a state");
         let path = path.display();
         let expected = format!("the licence file `{path}` is signed with `{name}`; only `EdDSA` is accepted");
@@ -145,10 +145,10 @@ async fn other_algorithms() {
 async fn a_signature_of_somebody_else() {
     let expected =
         "the licence file `PATH` has a wrong signature: it was changed, or issued with another key";
-    let place = Place::new();
+    let fixture = Fixture::new();
     let other = SigningKey::from_bytes(&[8; 32]);
     let key = PublicKey::from_bytes(other.verifying_key().as_bytes()).expect("a sound key");
-    let path = place.put(issue(&claims())).path();
+    let path = fixture.put(issue(&claims())).path();
     let state = LicenseFile::new(&path, key, "luna-licenses").check().await.expect("a state");
     assert_eq!(state.errors(), [expected.replace("PATH", &path.display().to_string())]);
     assert_eq!(state.days_left(), None);

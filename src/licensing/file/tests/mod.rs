@@ -55,11 +55,11 @@ fn seconds(time: &str) -> i64 {
 }
 
 /// A licence file in a directory of its own, looked at on a given day.
-struct Place {
+struct Fixture {
     directory: TempDir,
 }
 
-impl Place {
+impl Fixture {
     fn new() -> Self {
         Self { directory: TempDir::new().expect("a directory") }
     }
@@ -87,7 +87,7 @@ const SUMMER: &str = "2026-07-01T12:00:00Z";
 
 #[tokio::test]
 async fn a_good_licence_is_in_order() {
-    let state = Place::new().put(issue(&claims())).check(SUMMER).await;
+    let state = Fixture::new().put(issue(&claims())).check(SUMMER).await;
     let expected = LicenseState::new(183)
         .field("license_subject", "Acme".to_owned())
         .field("limit_faces", 1000_i64)
@@ -97,14 +97,14 @@ async fn a_good_licence_is_in_order() {
 
 #[tokio::test]
 async fn white_space_around_a_licence_is_no_part_of_it() {
-    let state = Place::new().put(format!("\n {}\r\n\n", issue(&claims()))).check(SUMMER).await;
+    let state = Fixture::new().put(format!("\n {}\r\n\n", issue(&claims()))).check(SUMMER).await;
     assert_eq!(state.errors(), [""; 0]);
 }
 
 #[tokio::test]
 async fn the_end_draws_near_and_passes() {
-    let place = Place::new();
-    place.put(issue(&claims()));
+    let fixture = Fixture::new();
+    fixture.put(issue(&claims()));
     let warned = |days: &str| vec![format!("the licence ends at 2027-01-01T00:00:00Z, {days}")];
     for (now, days_left, warnings, errors) in [
         ("2026-12-17T23:59:59Z", 14, vec![], vec![]),
@@ -116,7 +116,7 @@ async fn the_end_draws_near_and_passes() {
         ("2027-01-01T00:00:01Z", -1, vec![], vec!["the licence is over since 2027-01-01T00:00:00Z"]),
         ("2027-01-11T00:00:00Z", -10, vec![], vec!["the licence is over since 2027-01-01T00:00:00Z"]),
     ] {
-        let state = place.check(now).await;
+        let state = fixture.check(now).await;
         assert_eq!(state.days_left(), Some(days_left), "{now}");
         assert_eq!(state.warnings(), warnings, "{now}");
         assert_eq!(state.errors(), errors, "{now}");
@@ -125,28 +125,28 @@ async fn the_end_draws_near_and_passes() {
 
 #[tokio::test]
 async fn when_to_warn_comes_from_the_settings_unless_it_is_said() {
-    let place = Place::new();
-    place.put(issue(&claims()));
+    let fixture = Fixture::new();
+    fixture.put(issue(&claims()));
     let warned = async |mut file: LicenseFile, setting: i64| {
         file.configure(&crate::settings::LicensingSettings { warning_days: setting, ..Default::default() });
         !file.check().await.expect("faults are states").warnings().is_empty()
     };
     let (hundred_before, ten_before) = ("2026-09-23T00:00:00Z", "2026-12-22T00:00:00Z");
-    assert!(!warned(place.file(hundred_before), 14).await);
-    assert!(warned(place.file(hundred_before), 100).await);
-    assert!(warned(place.file(hundred_before).warning_days(100), 14).await);
-    assert!(warned(place.file(ten_before), 14).await);
-    assert!(!warned(place.file(ten_before), 0).await);
-    assert!(!warned(place.file(ten_before).warning_days(0), 14).await);
-    assert!(warned(place.file(hundred_before), i64::MAX).await);
+    assert!(!warned(fixture.file(hundred_before), 14).await);
+    assert!(warned(fixture.file(hundred_before), 100).await);
+    assert!(warned(fixture.file(hundred_before).warning_days(100), 14).await);
+    assert!(warned(fixture.file(ten_before), 14).await);
+    assert!(!warned(fixture.file(ten_before), 0).await);
+    assert!(!warned(fixture.file(ten_before).warning_days(0), 14).await);
+    assert!(warned(fixture.file(hundred_before), i64::MAX).await);
 }
 
 #[tokio::test]
 async fn a_licence_is_replaced_by_replacing_the_file() {
-    let place = Place::new();
-    let file = place.put("nonsense").file(SUMMER);
+    let fixture = Fixture::new();
+    let file = fixture.put("nonsense").file(SUMMER);
     assert_eq!(file.check().await.expect("a state").errors().len(), 1);
-    place.put(issue(&claims()));
+    fixture.put(issue(&claims()));
     assert_eq!(file.check().await.expect("a state").errors().len(), 0);
 }
 
@@ -158,7 +158,7 @@ async fn several_products_fractions_and_unknown_claims_are_taken() {
     claims["nbf"] = Json::Null;
     claims["iss"] = json!("vendor");
     claims["limits"] = json!({"ratio": 0.5, "edition": "gold", "huge": u64::MAX});
-    let state = Place::new().put(issue(&claims)).check(SUMMER).await;
+    let state = Fixture::new().put(issue(&claims)).check(SUMMER).await;
     let expected = LicenseState::new(183)
         .field("license_subject", "Acme".to_owned())
         .field("limit_edition", "gold".to_owned())
@@ -170,19 +170,19 @@ async fn several_products_fractions_and_unknown_claims_are_taken() {
 #[tokio::test]
 async fn both_names_of_the_algorithm_are_taken() {
     let token = sign(&json!({"alg": "Ed25519"}), &claims());
-    assert_eq!(Place::new().put(token).check(SUMMER).await.errors(), [""; 0]);
+    assert_eq!(Fixture::new().put(token).check(SUMMER).await.errors(), [""; 0]);
 }
 
 #[tokio::test]
 async fn it_is_a_check_of_a_watch() {
-    let place = Place::new();
-    place.put(issue(&claims()));
+    let fixture = Fixture::new();
+    fixture.put(issue(&claims()));
     let recorder = Arc::new(crate::licensing::tests::Points::default());
-    let licensing = crate::licensing::Licensing::new(place.file(SUMMER)).time_zone("UTC");
+    let licensing = crate::licensing::Licensing::new(fixture.file(SUMMER)).time_zone("UTC");
     let watch =
         licensing.spawn_with(&Default::default(), "luna-licenses", recorder).expect("settings are right");
     watch.first().await.expect("the check ends");
     assert_eq!(watch.latest().expect("there is one").state().days_left(), Some(183));
-    place.put("nonsense");
+    fixture.put("nonsense");
     assert_eq!(watch.check_now().await.expect("it runs").state().days_left(), None);
 }
