@@ -30,7 +30,7 @@ use axum::{
     extract::{Path, Request, State},
     http::StatusCode,
     middleware::{Next, from_fn_with_state},
-    response::{IntoResponse, Redirect, Response},
+    response::{IntoResponse, Response},
     routing::get,
 };
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -88,7 +88,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     // Outside of the layer: who looks at the page is no request of the service.
     let app = Router::new()
         .nest_service("/monitoring", page.router())
-        .route("/monitoring/", get(async || Redirect::permanent("/monitoring")))
         .merge(monitored);
     // Where the settings name metrics, for Prometheus.
     #[cfg(feature = "prometheus")]

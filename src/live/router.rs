@@ -36,7 +36,7 @@ pub fn router(monitor: &Monitor) -> Router {
 /// let app: Router = Router::new()
 ///     .route("/version", get(|| async { "1.0" }))
 ///     .layer(monitor.layer())
-///     .nest("/monitoring", LivePage::new(&monitor).router()); // not monitored itself
+///     .nest_service("/monitoring", LivePage::new(&monitor).router()); // not monitored itself
 /// # Ok(())
 /// # }
 /// ```
