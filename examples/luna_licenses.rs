@@ -1,12 +1,13 @@
 //! A licence server in the manner of the LUNA platform's, monitored.
 //!
-//! `cargo run --example luna_licenses` needs nothing else: points go to line-protocol files under `monitoring-data`.
-//! `-- --config FILE` reads a TOML file with a section `[monitoring]`, for InfluxDB for instance; `-- --listen ADDRESS` listens
-//! elsewhere than on 127.0.0.1:5120; `-- --license FILE` looks for the licence there. Environment variables `MONITORING__…` win
-//! over the configuration: `MONITORING__TOKEN=…`.
+//! `cargo run --example luna_licenses` needs nothing else: points go to line-protocol files under
+//! `monitoring-data`. `-- --config FILE` reads a TOML file with a section `[monitoring]`, for
+//! InfluxDB for instance; `-- --listen ADDRESS` listens elsewhere than on 127.0.0.1:5120;
+//! `-- --license FILE` looks for the licence there. Environment variables `MONITORING__…` win over
+//! the configuration: `MONITORING__TOKEN=…`.
 //!
-//! A licence for demonstrations is made at the first start. Replace it while the service runs, by one that is over for instance,
-//! and `/items` answers 403 until a good one is there:
+//! A licence for demonstrations is made at the first start. Replace it while the service runs, by
+//! one that is over for instance, and `/items` answers 403 until a good one is there:
 //!
 //! ```text
 //! cargo run --example issue_license -- --key monitoring-data/demonstration-key.pem --subject me --product luna-licenses \
@@ -204,8 +205,8 @@ impl Arguments {
 
 const USAGE: &str = "usage: luna_licenses [--config FILE] [--license FILE] [--listen ADDRESS]";
 
-/// For demonstrations only, since everybody can read it here. A vendor's key stays with the vendor, and a service has its public
-/// half: `PublicKey::from_pem(include_str!("vendor.pub.pem"))`.
+/// For demonstrations only, since everybody can read it here. A vendor's key stays with the vendor,
+/// and a service has its public half: `PublicKey::from_pem(include_str!("vendor.pub.pem"))`.
 fn demonstration_key() -> SigningKey {
     SigningKey::from_bytes(b"for demonstrations, by everybody")
 }
@@ -261,7 +262,7 @@ fn greet(address: &str) {
     println!("  curl {address}/items/7                 a request with extra tags and fields");
     println!("  curl {address}/items/0                 a failed one, with error code 11009");
     println!("  curl {address}/licenses                the state of the licence");
-    println!("  curl {address}/monitoring/stats        the books of the monitoring");
+    println!("  curl {address}/monitoring/stats        the ledger of the monitoring");
     println!("and open {address}/monitoring in a browser to see it all.");
     println!(
         "Ctrl-C ends it; the points are then in monitoring-data/*.lp, unless a --config says otherwise."

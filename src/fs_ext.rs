@@ -1,4 +1,5 @@
-//! Files and directories that belong to this user alone, and the few operations on them that can fail half-way.
+//! Files and directories that belong to this user alone, and the few operations on them that can
+//! fail half-way.
 //!
 //! All of them block: call them off the async threads.
 
@@ -9,7 +10,8 @@ use std::{
     time::SystemTime,
 };
 
-/// Creates the directory and its missing parents, open to this user only. One that exists is left as it is.
+/// Creates the directory and its missing parents, open to this user only. One that exists is left
+/// as it is.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     if !path.exists() {
@@ -22,7 +24,8 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Creates a file that must not exist yet, open to this user only. What is written goes to its end, also after a truncation.
+/// Creates a file that must not exist yet, open to this user only. What is written goes to its end,
+/// also after a truncation.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     #[cfg(test)]
     faults::check(faults::Operation::Create, path)?;
@@ -33,7 +36,7 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// `path` is the one under which the file was created.
+/// Writes all bytes. `path` is the one under which the file was created.
 pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
     if let Some((part, error)) = faults::cut_write(path, bytes) {
@@ -45,8 +48,9 @@ pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Resul
     file.write_all(bytes)
 }
 
-/// An open file that may hold a lock, which ends with this value. Closing the file does not always end it: a child that another
-/// thread is just starting has a copy of it, until it runs its own program.
+/// An open file that may hold a lock, which ends with this value. Closing the file does not always
+/// end it: a child that another thread is just starting has a copy of it, until it runs its own
+/// program.
 #[derive(Debug)]
 pub(crate) struct Lockable(pub(crate) File);
 
@@ -56,7 +60,8 @@ impl Drop for Lockable {
     }
 }
 
-/// Returns when what was written is on the disk. `path` is the one under which the file was created.
+/// Returns when what was written is on the disk. `path` is the one under which the file was
+/// created.
 pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(test)]
     faults::check(faults::Operation::Sync, path)?;
@@ -90,7 +95,7 @@ pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fs::rename(from, to)
 }
 
-/// Whether files can be created here: creates one and removes it.
+/// Checks that files can be created here: creates one and removes it.
 pub(crate) fn probe(directory: &Path) -> io::Result<()> {
     let path = directory.join(format!(".probe-{:016x}", fastrand::u64(..)));
     let file = create_file(&path)?;
@@ -100,7 +105,8 @@ pub(crate) fn probe(directory: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// The regular files of a directory, with their names and lengths; links, pipes and directories are not followed or opened.
+/// Lists the regular files of a directory, with their names and lengths; links, pipes and
+/// directories are not followed or opened.
 pub(crate) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
     let mut listed = Vec::new();
     for entry in fs::read_dir(directory)? {
@@ -123,13 +129,14 @@ pub(crate) struct Listed {
     pub(crate) length: u64,
 }
 
-/// `20260603T101112Z`: UTC, so that names sort by time, without the hours that zones repeat or leave out.
+/// Formats a time as `20260603T101112Z`: UTC, so that names sort by time, without the hours that
+/// zones repeat or leave out.
 pub(crate) fn stamp(time: SystemTime) -> String {
     let time = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// Whether this is what [`stamp`] writes.
+/// Returns whether this is what [`stamp`] writes.
 pub(crate) fn is_stamp(text: &str) -> bool {
     let pattern = b"00000000T000000Z";
     text.len() == pattern.len()
@@ -169,7 +176,7 @@ pub(crate) mod faults {
         }
     }
 
-    /// `code` is the operating system's, such as 28 for a full disk.
+    /// Injects a fault. `code` is the operating system's, such as 28 for a full disk.
     pub(crate) fn inject(directory: &Path, operation: Operation, code: i32) -> Fault {
         FAULTS.lock().expect("no panic under it").push((directory.to_owned(), operation, code));
         Fault(directory.to_owned(), operation)

@@ -61,8 +61,8 @@ impl Call {
         Self { config: Arc::clone(config), start, stamp, route, request_id, head: None, ended: false }
     }
 
-    /// Runs the client without the request of the handler: what it calls in this process is not part of that one. A
-    /// panic ends the call.
+    /// Runs the client without the request of the handler: what it calls in this process is not
+    /// part of that one. A panic ends the call.
     pub(super) fn run<R>(&mut self, run: impl FnOnce() -> R) -> R {
         let mut running = Running { call: self, outer: None, returned: false };
         current::swap(&mut running.outer);
@@ -71,7 +71,7 @@ impl Call {
         result
     }
 
-    /// The head of the response has arrived.
+    /// Records the head of the response.
     pub(super) fn respond(&mut self, status: StatusCode, headers: &HeaderMap) {
         let after = self.start.elapsed();
         let classify = self.config.classify_response.as_ref();

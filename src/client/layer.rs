@@ -11,18 +11,20 @@ use super::{
 };
 use crate::{point::error_code::ErrorCode, record::recorder::Recorder};
 
-/// Records every call that a client makes through it, however it ends: with a response, an error, a panic, or dropped
-/// before its response.
+/// Records every call that a client makes through it, however it ends: with a response, an error, a
+/// panic, or dropped before its response.
 ///
-/// Made by [`Monitor::client_layer`](crate::Monitor::client_layer). Each call is a point in `client_requests`, each
-/// failed one a second point in `client_errors`. Inside a handler the layer leaves the route and the data of the
-/// handler's own request alone; its points carry that request's id.
+/// Made by [`Monitor::client_layer`](crate::Monitor::client_layer). Each call is a point in
+/// `client_requests`, each failed one a second point in `client_errors`. Inside a handler the layer
+/// leaves the route and the data of the handler's own request alone; its points carry that
+/// request's id.
 ///
 /// Put it inside of a retry layer to record each attempt, outside to record the call as a whole.
 ///
 /// # Cost
 ///
-/// Some allocations for each call and each point. A layer of a disabled monitor passes calls through.
+/// Some allocations for each call and each point. A layer of a disabled monitor passes calls
+/// through.
 ///
 /// ```
 /// use http::{Request, Response};
@@ -62,8 +64,9 @@ impl ClientLayer {
         Self { config }
     }
 
-    /// Names the route of a call, a template such as `/invoices/{id}`. The tag `route` is then `GET:/invoices/{id}`.
-    /// Without a function, where it returns `None`, and where it panics, the tag is the method alone.
+    /// Names the route of a call, a template such as `/invoices/{id}`. The tag `route` is then
+    /// `GET:/invoices/{id}`. Without a function, where it returns `None`, and where it panics, the
+    /// tag is the method alone.
     ///
     /// # Cardinality
     ///
@@ -76,8 +79,8 @@ impl ClientLayer {
         self.with(|config| config.route = Some(Arc::new(function)))
     }
 
-    /// Gives errors of the client's type `E` an error code. `None`, or a panic, leaves the code to the defaults:
-    /// `connect`, `timeout`, or `client_error`. May be called for several types.
+    /// Gives errors of the client's type `E` an error code. `None`, or a panic, leaves the code to
+    /// the defaults: `connect`, `timeout`, or `client_error`. May be called for several types.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -94,8 +97,8 @@ impl ClientLayer {
         })
     }
 
-    /// Says which responses failed beside those of 400 and above, and with which error code: a gRPC status in the head,
-    /// for instance. `None`, or a panic, leaves it to the status.
+    /// Says which responses failed beside those of 400 and above, and with which error code: a gRPC
+    /// status in the head, for instance. `None`, or a panic, leaves it to the status.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -111,7 +114,8 @@ impl ClientLayer {
         self.with(|config| config.classify_response = Some(Arc::new(function)))
     }
 
-    /// Tells the layer that the client's errors are of type `E`, so that the defaults can look at their sources.
+    /// Tells the layer that the client's errors are of type `E`, so that the defaults can look at
+    /// their sources.
     ///
     /// Boxed errors, `std::io::Error` and, with feature `reqwest`, `reqwest::Error` need no call.
     pub fn error_type<E: Error + 'static>(self) -> Self {
@@ -122,23 +126,25 @@ impl ClientLayer {
         })
     }
 
-    /// Sends the id of the handler's own request along in this header, unless the call has one already. Defaults to
-    /// off. Outside of a request nothing is added.
+    /// Sends the id of the handler's own request along in this header, unless the call has one
+    /// already. Defaults to off. Outside of a request nothing is added.
     pub fn propagate_request_id(self, header: HeaderName) -> Self {
         self.with(|config| config.request_id_header = Some(header))
     }
 
-    /// Sends the `traceparent` and `tracestate` of the handler's own request along as they came, unless the call has a
-    /// `traceparent` already. Defaults to false.
+    /// Sends the `traceparent` and `tracestate` of the handler's own request along as they came,
+    /// unless the call has a `traceparent` already. Defaults to false.
     ///
-    /// The layer of the server must read them: [`MonitoringLayer::trace_id`](crate::MonitoringLayer::trace_id). Leave it
-    /// off where a tracing library starts a span for each call, and sends a `traceparent` of its own.
+    /// The layer of the server must read them:
+    /// [`MonitoringLayer::trace_id`](crate::MonitoringLayer::trace_id). Leave it off where a
+    /// tracing library starts a span for each call, and sends a `traceparent` of its own.
     pub fn propagate_trace(self, propagate: bool) -> Self {
         self.with(|config| config.passes_trace_on = propagate)
     }
 
-    /// Follows the response's body to its end, and adds fields for the time to its last byte, its bytes and how it
-    /// ended. The points are then written at that end; `execution_time` keeps its meaning, the time to the head.
+    /// Follows the response's body to its end, and adds fields for the time to its last byte, its
+    /// bytes and how it ended. The points are then written at that end; `execution_time` keeps its
+    /// meaning, the time to the head.
     ///
     /// The response's body becomes a [`ClientBody`](super::ClientBody).
     pub fn track_body(self) -> TrackBodyClientLayer {
@@ -161,8 +167,8 @@ impl<S> Layer<S> for ClientLayer {
     }
 }
 
-/// A [`ClientLayer`] that follows the response's body to its end. Made by [`ClientLayer::track_body`], after all other
-/// options.
+/// A [`ClientLayer`] that follows the response's body to its end. Made by
+/// [`ClientLayer::track_body`], after all other options.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TrackBodyClientLayer {

@@ -11,8 +11,8 @@ use std::time::Duration;
 pub(crate) struct MonotonicInstant(i64);
 
 impl MonotonicInstant {
-    /// Not before any moment that this thread has read. One core may be behind another by less than
-    /// what a reading takes.
+    /// Reads the clock. The result is not before any instant that this thread has read. One core
+    /// may be behind another by less than what a reading takes.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[allow(clippy::useless_conversion, reason = "seconds have 32 bits on some systems")]
     #[inline]
@@ -28,8 +28,8 @@ impl MonotonicInstant {
         Self(i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds))
     }
 
-    /// Where the system's own clock is not as fine as `Instant` or another one. It may stand still
-    /// while the machine is suspended.
+    /// Reads the clock of platforms whose own clock is not as fine as `Instant` or another one. It
+    /// may stand still while the machine is suspended.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) fn now() -> Self {
         use std::{sync::LazyLock, time::Instant};
@@ -43,7 +43,7 @@ impl MonotonicInstant {
         self.0
     }
 
-    /// The time since then; none if this is later than now.
+    /// Returns the time since then; zero if this is later than now.
     #[inline]
     pub(crate) fn elapsed(self) -> Duration {
         Duration::from_nanos(u64::try_from(Self::now().0 - self.0).unwrap_or(0))

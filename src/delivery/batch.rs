@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 /// An immutable run of line-protocol lines: what a [`Sink`](crate::sink::Sink) is asked to write.
 ///
-/// Every line is one point, ends in `\n` and holds no other line break, carries a timestamp in nanoseconds, and is at
-/// most 64 KiB long. A batch is never empty. Cloning is cheap: the bytes are shared.
+/// Every line is one point, ends in `\n` and holds no other line break, carries a timestamp in
+/// nanoseconds, and is at most 64 KiB long. A batch is never empty. Cloning is cheap: the bytes are
+/// shared.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Bytes,
@@ -17,18 +18,18 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// `bytes` holds exactly `lines` lines, each with its `\n`.
+    /// Creates a batch from `bytes`, which holds exactly `lines` lines, each with its `\n`.
     pub(crate) fn new(bytes: Bytes, lines: usize, sequence: u64, created: SystemTime) -> Self {
         debug_assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), lines);
         debug_assert!(bytes.last() == Some(&b'\n'));
         Self { bytes, lines, sequence, created }
     }
 
-    /// Creates a batch of these lines, so that a [`Sink`](crate::sink::Sink) can be tested without a monitor, and a sink
-    /// that wraps another one can pass on other lines than it was given.
+    /// Creates a batch of these lines, so that a [`Sink`](crate::sink::Sink) can be tested without
+    /// a monitor, and a sink that wraps another one can pass on other lines than it was given.
     ///
-    /// Each line is one point in line protocol, without its line break; whether it is one is not checked. `None` if there
-    /// is no line, or one is empty or holds a line break.
+    /// Each line is one point in line protocol, without its line break; whether it is one is not
+    /// checked. `None` if there is no line, or one is empty or holds a line break.
     ///
     /// ```
     /// use tower_influx::sink::Batch;
@@ -62,27 +63,28 @@ impl Batch {
         Self { created, ..self }
     }
 
-    /// The lines as they go into the body of a request or into a file.
+    /// Returns the lines as they go into the body of a request or into a file.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// How many lines, and so points, the batch holds.
+    /// Returns how many lines, and so points, the batch holds.
     pub fn len(&self) -> usize {
         self.lines
     }
 
-    /// Always false: a batch has at least one line.
+    /// Returns false: a batch always has at least one line.
     pub fn is_empty(&self) -> bool {
         self.lines == 0
     }
 
-    /// The place of this batch in the order of sealing within this process; pieces of a split batch keep it.
+    /// Returns the number of this batch in the order of creation within this process; pieces of a
+    /// split batch keep it.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// When the batch was sealed, or first sealed if it comes from the spool.
+    /// Returns when the batch was created, or first created if it comes from the spool.
     pub fn created(&self) -> SystemTime {
         self.created
     }
@@ -92,7 +94,7 @@ impl Batch {
         self.bytes.split(|byte| *byte == b'\n').take(self.lines)
     }
 
-    /// The first `count` lines and the rest; `None` where one of the two would be empty.
+    /// Returns the first `count` lines and the rest; `None` where one of the two would be empty.
     pub(crate) fn split_at(&self, count: usize) -> Option<(Self, Self)> {
         if count == 0 || count >= self.lines {
             return None;
@@ -102,12 +104,12 @@ impl Batch {
         Some((piece(self.bytes.slice(..end), count), piece(self.bytes.slice(end..), self.lines - count)))
     }
 
-    /// The same lines in memory of their own: a piece keeps that of the whole batch.
+    /// Copies the lines into memory of their own: a piece keeps that of the whole batch.
     pub(crate) fn detached(&self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self.clone() }
     }
 
-    /// All lines of these pieces of one batch; `None` for no piece.
+    /// Joins the lines of these pieces of one batch; `None` for no piece.
     pub(crate) fn join(pieces: &[Self]) -> Option<Self> {
         let first = pieces.first()?;
         let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
@@ -116,7 +118,7 @@ impl Batch {
         Some(Self { bytes: bytes.into(), lines, sequence: first.sequence, created: first.created })
     }
 
-    /// The lines of each key, in the order in which the keys come.
+    /// Groups the lines by key, in the order in which the keys come.
     pub(crate) fn group_by<K: Copy + Eq + Hash>(&self, mut key: impl FnMut(&[u8]) -> K) -> Vec<(K, Self)> {
         let mut groups: Vec<(K, Vec<u8>, usize)> = Vec::new();
         let mut places: HashMap<K, usize> = HashMap::new();
@@ -135,7 +137,7 @@ impl Batch {
         groups.into_iter().map(group).collect()
     }
 
-    /// The same lines in another form, one for one. `None` where the form of one is `None`.
+    /// Maps each line to another form. `None` where the form of one is `None`.
     pub(crate) fn map_lines(&self, mut form: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Option<Self> {
         let mut bytes = Vec::with_capacity(self.bytes.len());
         for line in self.lines() {
@@ -144,7 +146,8 @@ impl Batch {
         Some(Self { bytes: bytes.into(), ..self.clone() })
     }
 
-    /// The lines for which `select` is true, and the others, each `None` where it would be empty.
+    /// Returns the lines for which `select` is true, and the others, each `None` where it would be
+    /// empty.
     pub(crate) fn partition(
         &self,
         mut select: impl FnMut(usize, &[u8]) -> bool,

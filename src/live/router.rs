@@ -19,8 +19,8 @@ use super::{
 };
 use crate::{licensing::LicenseWatch, monitor::Monitor};
 
-/// The live page of this monitor, without a licence: [`LivePage::new`] and [`LivePage::router`] in
-/// one.
+/// Creates the live page of this monitor, without a licence: [`LivePage::new`] and
+/// [`LivePage::router`] in one.
 pub fn router(monitor: &Monitor) -> Router {
     LivePage::new(monitor).router()
 }
@@ -51,7 +51,7 @@ pub struct LivePage {
 }
 
 impl LivePage {
-    /// The page of this monitor. One that is disabled gets an empty page.
+    /// Creates the page of this monitor. One that is disabled gets an empty page.
     pub fn new(monitor: &Monitor) -> Self {
         Self { monitor: monitor.clone(), license: None }
     }
@@ -63,7 +63,7 @@ impl LivePage {
         self
     }
 
-    /// The page at `/` and the same data as JSON at `/stats`.
+    /// Returns the router of the page at `/` and the same data as JSON at `/stats`.
     ///
     /// Add it with [`Router::nest_service`], outside of the monitored part and behind the service's
     /// own authentication: the page then has its path with and without a slash at the end. axum's
@@ -116,7 +116,7 @@ fn has_slash(nested: &str, matched: &str) -> bool {
     nested.ends_with('/') || matched.ends_with("//")
 }
 
-/// One segment of a path, as a URL has it.
+/// Encodes one segment of a path for a URL.
 fn encoded(segment: &str) -> String {
     let byte = |byte: u8| match byte {
         b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),

@@ -118,7 +118,7 @@ pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Erro
     Ok(())
 }
 
-/// Every request reads these, without a lock.
+/// Refuses to change settings that every request reads without a lock.
 fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
     let refuse = |name: &str| {
         Err(Error::setting_without_value(

@@ -33,11 +33,13 @@ pub use builder::MonitorBuilder;
 
 use rollups::Rollups;
 
-/// Monitoring of one service: makes the layers, takes points, and holds the flusher task that delivers them.
+/// Monitoring of one service: makes the layers, takes points, and holds the flusher task that
+/// delivers them.
 ///
-/// Clones are handles to the same monitoring. Call [`shutdown`](Self::shutdown) before the process ends: it delivers what is
-/// left. If the last handle is dropped without it, a warning is logged and what is left goes to the spool, if there is
-/// one, or is lost and counted. Layers, services and running requests are handles, too.
+/// Clones are handles to the same monitoring. Call [`shutdown`](Self::shutdown) before the process
+/// ends: it delivers what is left. If the last handle is dropped without it, a warning is logged
+/// and what is left goes to the spool, if there is one, or is lost and counted. Layers, services
+/// and running requests are handles, too.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -74,9 +76,9 @@ impl Monitor {
     /// Checks the settings, makes the sink that they name and spawns the flusher on the current tokio runtime, of either
     /// flavor.
     ///
-    /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor and looks at nothing else.
-    /// The server need not be there: what is recorded waits for it. One probe is sent at once, and a server that would not
-    /// take points is logged.
+    /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor
+    /// and looks at nothing else. The server need not be there: what is recorded waits for it. One
+    /// probe is sent at once, and a server that would not take points is logged.
     ///
     /// # Errors
     ///
@@ -86,12 +88,13 @@ impl Monitor {
         MonitorBuilder::new(settings).start()
     }
 
-    /// As [`start`](Self::start), with a [`Sink`](crate::sink::Sink) of the application's own.
+    /// Creates a builder, to start with a custom [`Sink`](crate::sink::Sink).
     pub fn builder(settings: Settings) -> MonitorBuilder {
         MonitorBuilder::new(settings)
     }
 
-    /// A monitor that records nothing. Its layers pass requests through at the cost of one look at an option.
+    /// Creates a monitor that records nothing. Its layers pass requests through at the cost of one
+    /// look at an option.
     pub fn disabled() -> Self {
         Self { inner: None }
     }
@@ -113,18 +116,18 @@ impl Monitor {
         Self { inner: Some(inner) }
     }
 
-    /// Whether points are recorded at all.
+    /// Returns whether points are recorded at all.
     pub fn is_enabled(&self) -> bool {
         self.inner.is_some()
     }
 
-    /// A layer that records every request. Cheap: make as many as needed.
+    /// Creates a layer that records every request. Layers are cheap: create as many as needed.
     pub fn layer(&self) -> MonitoringLayer {
         MonitoringLayer::new(self.inner.as_ref().map(|inner| Arc::clone(&inner.recorder)))
     }
 
-    /// Returns a layer for a client, which records every call to this target. Make it once and clone it: the target's
-    /// counters are looked up here.
+    /// Returns a layer for a client, which records every call to this target. Make it once and
+    /// clone it: the target's counters are looked up here.
     ///
     /// # Cardinality
     ///
@@ -141,24 +144,26 @@ impl Monitor {
         Connection::open(recorder, name.into(), RequestId::default())
     }
 
-    /// Records a point of the application's own. Never waits; a point that cannot be stored is counted as
-    /// [invalid](Stats) and warned of once.
+    /// Records a point of the application's own. Never waits; a point that cannot be stored is
+    /// counted as [invalid](Stats) and warned of once.
     ///
-    /// The tags of the settings (`service`, `instance` and [`tags`](Settings::tags)) are added, where the point has no tag or
-    /// field of that name.
+    /// The tags of the settings (`service`, `instance` and [`tags`](Settings::tags)) are added,
+    /// where the point has no tag or field of that name.
     pub fn record(&self, point: &dyn Point) {
         if let Some(inner) = &self.inner {
             inner.recorder.record(point);
         }
     }
 
-    /// Sends now what has been recorded; where there are rollups, the open interval ends first. Returns when every point accepted before the call was written, rejected, dropped,
-    /// spooled, or tried once.
+    /// Sends now what has been recorded; where there are rollups, the open interval ends first.
+    /// Returns when every point accepted before the call was written, rejected, dropped, spooled,
+    /// or tried once.
     ///
     /// # Errors
     ///
-    /// When the monitor is shut down ([`Error::is_closed`]), or its runtime is gone ([`Error::is_runtime`]). A write that
-    /// failed is no error: the report says so, and it will be tried again.
+    /// When the monitor is shut down ([`Error::is_closed`]), or its runtime is gone
+    /// ([`Error::is_runtime`]). A write that failed is no error: the report says so, and it will be
+    /// tried again.
     ///
     /// # Cancel safety
     ///
@@ -171,12 +176,13 @@ impl Monitor {
         }
     }
 
-    /// Asks the destination whether it would take our points: is the server there, the token good, the bucket known?
+    /// Asks the destination whether it would take our points: is the server there, the token good,
+    /// the bucket known?
     ///
     /// # Errors
     ///
-    /// The destination's answer in words ([`Error::is_server`]), also when there is none in time. When the runtime of the
-    /// monitor is gone, [`Error::is_runtime`].
+    /// The destination's answer in words ([`Error::is_server`]), also when there is none in time.
+    /// When the runtime of the monitor is gone, [`Error::is_runtime`].
     pub async fn check(&self) -> Result<(), Error> {
         match self.inner.as_deref() {
             Some(Inner { rollups: Some(rollups), flusher, .. }) => rollups.check(flusher).await,
@@ -202,9 +208,10 @@ impl Monitor {
         Ok(())
     }
 
-    /// Changes the settings of delivery while running, without losing a point: server, token, bucket, storage, intervals,
-    /// bounds, spool. What waits is sent to the new destination, except what lies in the spool for the old one. A sink that
-    /// was given to the [builder](Self::builder) stays.
+    /// Changes the settings of delivery while running, without losing a point: server, token,
+    /// bucket, storage, intervals, bounds, spool. What waits is sent to the new destination, except
+    /// what lies in the spool for the old one. A sink that was given to the
+    /// [builder](Self::builder) stays.
     ///
     /// Blocks for as long as it takes to read a token file, to make a directory, and to look at what lies in a spool that
     /// is opened anew. Another spool, also one with other bounds, is another directory of this process.
@@ -225,8 +232,9 @@ impl Monitor {
         }
     }
 
-    /// Waits for running requests, sends what is left, and ends the flusher; what cannot be sent in time goes to the spool, if
-    /// there is one. Keeps its time. A second call returns the first one's report.
+    /// Waits for running requests, sends what is left, and ends the flusher; what cannot be sent in
+    /// time goes to the spool, if there is one. Keeps its time. A second call returns the first
+    /// one's report.
     ///
     /// Call it when the server has stopped taking requests: what ends later is counted as refused. 5 seconds suit most
     /// services; an orchestrator has to wait longer than that before it kills the process.
@@ -252,15 +260,16 @@ impl Monitor {
         }
     }
 
-    /// All requests since the start by route, status code and error code: how many, how long, how many got points of their
-    /// own; and how many run now. `None` without [rollups](Settings::rollup), and for a disabled monitor.
+    /// Returns all requests since the start by route, status code and error code: how many, how
+    /// long, how many got points of their own; and how many run now. `None` without
+    /// [rollups](Settings::rollup), and for a disabled monitor.
     ///
     /// Costs a copy of all counts: take it every few seconds, not for every request.
     pub fn rollup(&self) -> Option<RollupSnapshot> {
         self.inner.as_ref()?.rollups.as_ref().map(Rollups::snapshot)
     }
 
-    /// The name of the service; empty for a disabled monitor.
+    /// Returns the name of the service; empty for a disabled monitor.
     pub fn service(&self) -> String {
         self.settings(|settings| settings.service.clone())
     }
@@ -270,7 +279,7 @@ impl Monitor {
         read(&inner.settings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The values of the process, now; `None` where the settings do not ask for them.
+    /// Reads the current values of the process; `None` where the settings do not ask for them.
     #[cfg(all(feature = "process", feature = "prometheus"))]
     pub(crate) fn process(&self) -> Option<crate::process::ProcessValues> {
         self.settings(|settings| settings.process.interval)?;
@@ -278,13 +287,14 @@ impl Monitor {
         Some(crate::process::ProcessValues::read(inner.flusher.runtime()))
     }
 
-    /// The boundaries of the histograms in [`rollup`](Self::rollup).
+    /// Returns the boundaries of the histograms in [`rollup`](Self::rollup).
     #[cfg(feature = "live")]
     pub(crate) fn rollup_boundaries(&self) -> Option<crate::record::rollup::Boundaries> {
         self.inner.as_ref()?.rollups.as_ref().map(|rollups| rollups.counts().boundaries().clone())
     }
 
-    /// The batches as they are sealed, for the live page, and the runtime on which they can be read.
+    /// Subscribes to the batches as they are created, for the live page, and the runtime on which
+    /// they can be read.
     #[cfg(feature = "live")]
     pub(crate) fn observe(
         &self,

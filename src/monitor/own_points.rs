@@ -1,4 +1,5 @@
-//! Points that the monitoring writes about itself, in the measurement `monitoring`, where the settings ask for them.
+//! Points that the monitoring writes about itself, in the measurement `monitoring`, where the
+//! settings ask for them.
 
 use std::{
     sync::{Arc, PoisonError, Weak},
@@ -16,7 +17,8 @@ use crate::{
     stats::Stats,
 };
 
-/// Writes a point every [`PERIOD`] in which other points came, until the monitor is gone or shut down.
+/// Writes a point every [`PERIOD`] in which other points came, until the monitor is gone or shut
+/// down.
 pub(super) fn spawn(runtime: &Handle, inner: &Arc<Inner>) {
     runtime.spawn(write(Arc::downgrade(inner)));
 }
@@ -27,13 +29,15 @@ async fn write(inner: Weak<Inner>) {
     let (mut told, mut own) = (0, 0);
     loop {
         ticks.tick().await;
-        // Held for no longer than this: the flusher must end, and spool what is left, when only this is left to use it.
+        // Held for no longer than this: the flusher must end, and spool what is left, when only
+        // this is left to use it.
         let Some(inner) = inner.upgrade() else { return };
         if inner.recorder.buffer.is_closed() {
             return;
         }
         let stats = inner.stats();
-        // Without the points of this kind: an idle service must not write one because of the one before.
+        // Without the points of this kind: an idle service must not write one because of the one
+        // before.
         let others = (stats.ledger.offered + stats.ledger.recovered).saturating_sub(own);
         if others != told {
             let service = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).service.clone();
@@ -69,7 +73,7 @@ fn point(stats: &Stats, service: &str) -> DataPoint {
         .with_field("queue_time_p99", seconds(delivery.queue_time.p99()))
 }
 
-/// InfluxDB's integers have a sign.
+/// Converts a count: InfluxDB's integers have a sign.
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(
             own[1].field("accepted"),
             Some(&Value::Integer(5)),
-            "the first of its kind counts in the books"
+            "the first of its kind counts in the ledger"
         );
         assert!(monitor.stats().balances());
     }

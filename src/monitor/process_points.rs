@@ -82,7 +82,7 @@ fn point(values: &ProcessValues, service: &str) -> DataPoint {
     point
 }
 
-/// InfluxDB's integers have a sign.
+/// Converts a count: InfluxDB's integers have a sign.
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

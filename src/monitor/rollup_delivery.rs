@@ -1,8 +1,9 @@
 //! How rollups are delivered: by a buffer, a flusher and a spool of their own, to the same sink.
 //!
-//! Apart from raw points, so that these can never push them out. The rollups' buffer is written to only
-//! while it has room, and what has no room stays counted in the open interval, which becomes longer.
-//! Their flusher drops nothing for its age, and their spool is not filled beyond half of its size.
+//! Apart from raw points, so that these can never push them out. The rollups' buffer is written to
+//! only while it has room, and what has no room stays counted in the open interval, which becomes
+//! longer. Their flusher drops nothing for its age, and their spool is not filled beyond half of
+//! its size.
 
 use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -42,8 +43,8 @@ struct Writer {
     template: LineTemplate,
 }
 
-/// What waits to be sent, and how much of it there may be. Holds no handle of the flusher, which ends
-/// when the last one is gone.
+/// What waits to be sent, and how much of it there may be. Holds no handle of the flusher, which
+/// ends when the last one is gone.
 #[derive(Debug)]
 struct Room {
     buffer: Arc<Buffer>,
@@ -54,7 +55,8 @@ struct Room {
 
 #[derive(Debug, Default)]
 struct Spooled {
-    /// Not held: the directory is another process's, or monitor's, as soon as the flusher is done with it.
+    /// Not held: the directory is another process's, or monitor's, as soon as the flusher is done
+    /// with it.
     spool: Weak<Spool>,
     bytes: u64,
     files: usize,
@@ -131,8 +133,8 @@ impl RollupDelivery {
         Ok(())
     }
 
-    /// Waits for the requests that run, ends the last interval, and sends it. The part of the time that
-    /// sending needs is kept free.
+    /// Waits for the requests that run, ends the last interval, and sends it. The part of the time
+    /// that sending needs is kept free.
     pub(super) async fn shutdown(&self, requests: Arc<Buffer>, timeout: Duration) -> ShutdownReport {
         let started = Instant::now();
         let timeout = timeout.min(LONGEST);
@@ -188,7 +190,7 @@ async fn end_intervals(length: Duration, writer: Arc<Writer>, room: Arc<Room>) {
     }
 }
 
-/// The settings as the rollups' delivery takes them.
+/// Returns the settings as the rollups' delivery takes them.
 fn own_settings(settings: &Settings) -> Settings {
     let mut own = settings.clone();
     own.buffer_size = settings.limits.rollup_keys.saturating_mul(BYTES_PER_KEY).max(LEAST_BUFFER);

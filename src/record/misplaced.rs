@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::stats::DETACHED;
 
-/// Warns when a service's requests have no routes: the layer is then most likely in a place where no router was yet.
+/// Warns when a service's requests have no routes: the layer is then most likely in a place where
+/// no router was yet.
 #[derive(Debug, Default)]
 pub(crate) struct Unmatched {
     any_matched: AtomicBool,
@@ -31,7 +32,8 @@ impl Unmatched {
     }
 }
 
-/// Warns of a layer inside of another one of its monitor, whose classifier and body tracking have no effect.
+/// Warns of a layer inside of another one of its monitor, whose classifier and body tracking have
+/// no effect.
 #[derive(Debug, Default)]
 pub(crate) struct IgnoredOptions {
     warned: AtomicBool,
@@ -50,7 +52,8 @@ impl IgnoredOptions {
     }
 }
 
-/// Counts data taken where no monitored request runs: in the whole process, since none of its monitors can be blamed.
+/// Counts data taken where no monitored request runs: in the whole process, since none of its
+/// monitors can be blamed.
 pub(crate) fn count_detached() {
     DETACHED.add(1);
     static WARNED: AtomicBool = AtomicBool::new(false);
@@ -74,7 +77,8 @@ pub(crate) fn count_detached() {
     }
 }
 
-/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked for, and no warning is due.
+/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked
+/// for, and no warning is due.
 pub(crate) fn note_disabled() {
     DISABLED.store(true, Ordering::Relaxed);
 }

@@ -33,7 +33,8 @@ use crate::{
     stats::{Named, RecorderCounters},
 };
 
-/// All that recording a point needs. It does not change while the monitor runs, so that a request takes no lock to read it.
+/// All that recording a point needs. It does not change while the monitor runs, so that a request
+/// takes no lock to read it.
 pub(crate) struct Recorder {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) counters: Arc<RecorderCounters>,
@@ -55,7 +56,8 @@ pub(crate) struct Recorder {
     values: TagCardinality,
     unmatched: Unmatched,
     pub(crate) ignored_options: IgnoredOptions,
-    /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and service are gone.
+    /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and
+    /// service are gone.
     #[expect(dead_code, reason = "held, never used: a path from a request to the flusher must not exist")]
     keeps: Box<dyn Any + Send + Sync>,
 }
@@ -90,7 +92,8 @@ impl Recorder {
         }
     }
 
-    /// `is_matched`: whether the request has a route. Returns what its end must bring.
+    /// Counts the start of a request. `is_matched`: whether it has a route. Returns what its end
+    /// must bring.
     #[inline]
     pub(crate) fn request_started<'a>(
         &self,
@@ -106,14 +109,16 @@ impl Recorder {
         }
     }
 
-    /// What all lines of a method and a route have in common. See [`RequestTemplate::head`].
+    /// Encodes what all lines of a method and a route have in common. See
+    /// [`RequestTemplate::head`].
     pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RouteHead> {
         let line = self.template.head(method, resource)?;
         let number = self.counter.as_ref().map_or(0, |counter| counter.rollup.route(method, resource));
         Some(RouteHead { line, number })
     }
 
-    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken or none.
+    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken
+    /// or none.
     #[inline]
     pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
@@ -175,7 +180,8 @@ impl Recorder {
         kept
     }
 
-    /// For a request that is not the usual one. What a request that is kept has too many of is counted by its point.
+    /// Counts a request that is not the usual one. What a request that is kept has too many of is
+    /// counted by its point.
     #[inline(never)]
     fn count_other(
         &self,
@@ -312,7 +318,7 @@ impl fmt::Debug for Recorder {
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Measured by a clock of 64 bits, so it has no more.
+/// Converts to nanoseconds. A clock of 64 bits measured it, so it fits.
 #[inline]
 fn nanoseconds(duration: Duration) -> u64 {
     duration.as_nanos() as u64

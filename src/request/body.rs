@@ -15,11 +15,13 @@ use super::{
 };
 
 pin_project! {
-    /// The body of a response that passed a [`TrackBodyLayer`](crate::TrackBodyLayer). The request's points are written when
-    /// it ends, fails or is dropped, or when the monitor is shut down before.
+    /// The body of a response that passed a [`TrackBodyLayer`](crate::TrackBodyLayer). The
+    /// request's points are written when it ends, fails or is dropped, or when the monitor is shut
+    /// down before.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
-        // Before the tracking: what the body's own drop adds must come before the points are written.
+        // Before the tracking: what the body's own drop adds must come before the points are
+        // written.
         #[pin]
         inner: B,
         tracking: Tracked,
@@ -31,7 +33,7 @@ impl<B: Body> ResponseBody<B> {
         Self { inner, tracking: Tracked::Not }
     }
 
-    /// `length` is what the head of the response has promised, if it did.
+    /// Creates the body. `length` is what the head of the response has promised, if it did.
     pub(crate) fn new(
         inner: B,
         tracked: Option<(Exchange, Judged)>,

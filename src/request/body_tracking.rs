@@ -32,14 +32,15 @@ pub(super) enum Tracked {
     Open(BodyHandle),
 }
 
-/// The body's own hold on its exchange. Dropped before the body's end, it records the body as dropped.
+/// The body's own hold on its exchange. Dropped before the body's end, it records the body as
+/// dropped.
 #[derive(Debug)]
 pub(super) struct BodyHandle(Arc<OpenBody>);
 
 /// A body under way, as its monitor and the body itself hold it.
 ///
-/// Reused once the body has ended, with its place among what the monitor has open: to make and enter one for each body would
-/// cost two allocations.
+/// Reused once the body has ended, with its place among what the monitor has open: to make and
+/// enter one for each body would cost two allocations.
 #[derive(Debug)]
 struct OpenBody {
     /// `None` from the end on. Locked while the body is polled.
@@ -133,8 +134,9 @@ impl Open for OpenBody {
 
 /// The exchange of a body under way. Dropped before its end, it records the body as dropped.
 ///
-/// A server asks for no more than the length that the head or the body has promised, so a body that does not know its own end, such as a
-/// file that is read piece by piece, is dropped by it without having ended. All of it was handed over nevertheless.
+/// A server asks for no more than the length that the head or the body has promised, so a body that
+/// does not know its own end, such as a file that is read piece by piece, is dropped by it without
+/// having ended. All of it was handed over nevertheless.
 #[derive(Debug)]
 pub(super) struct Tracking {
     exchange: Exchange,
@@ -183,7 +185,7 @@ impl Tracking {
         (Poll::Ready(frame), has_ended)
     }
 
-    /// A panic counts as a failed body.
+    /// Polls the body; a panic counts as a failed body.
     fn poll<R>(&mut self, poll: impl FnOnce() -> R) -> R {
         let mut polling = Polling { tracking: self, returned: false };
         let entered = polling.tracking.exchange.enter_body();
@@ -198,7 +200,8 @@ impl Tracking {
         self.exchange.finish_body(judged, &BodyOutcome { ending, trailers }, self.bytes);
     }
 
-    /// Ends it without an end of the body, which is complete nevertheless if all of it was handed over.
+    /// Ends it without an end of the body, which is complete nevertheless if all of it was handed
+    /// over.
     fn finish_early(&mut self, ending: BodyEnding) {
         self.finish(if self.length == Some(self.bytes) { BodyEnding::Complete } else { ending }, None);
     }

@@ -1,4 +1,5 @@
-//! What the layer itself adds to the data of a request: functions of the application, the trace, and sizes.
+//! What the layer itself adds to the data of a request: functions of the application, the trace,
+//! and sizes.
 
 use std::{fmt, mem, sync::Arc};
 
@@ -102,7 +103,7 @@ fn swap<B>(parts: &mut Parts, response: &mut Response<B>) {
     mem::swap(&mut parts.extensions, response.extensions_mut());
 }
 
-/// The size that a message promises; none where it is not a number.
+/// Returns the size that a message declares; none where it is not a number.
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -12,12 +12,14 @@ use super::{
 };
 use crate::record::recorder::Recorder;
 
-/// Behind a [`ShardedArc`](crate::sync::sharded_arc::ShardedArc), since it is cloned for every request.
+/// Behind a [`ShardedArc`](crate::sync::sharded_arc::ShardedArc), since it is cloned for every
+/// request.
 #[derive(Clone)]
 pub(crate) struct LayerConfig {
     /// `None` for a disabled monitor.
     pub(crate) recorder: Option<Arc<Recorder>>,
-    /// The other monitors whose layers are around this one. Only in the copy that one request gets, from [`within`](Self::within).
+    /// The other monitors whose layers are around this one. Only in the copy that one request gets,
+    /// from [`within`](Self::within).
     pub(crate) around: Vec<Arc<Recorder>>,
     pub(crate) request_id_header: HeaderName,
     pub(crate) propagate_request_id: bool,
@@ -44,14 +46,15 @@ impl LayerConfig {
         }
     }
 
-    /// The same for a request that is another monitor's already.
+    /// Returns the configuration for a request that another monitor has already.
     #[cold]
     pub(crate) fn within(&self, outer: &Self) -> Self {
         let around = outer.around.iter().chain(&outer.recorder).cloned().collect();
         Self { around, ..self.clone() }
     }
 
-    /// For a layer inside of another one of the same monitor, which judges and follows the request already.
+    /// Warns of options that are ignored in a layer inside of another one of the same monitor,
+    /// which judges and follows the request already.
     pub(crate) fn warn_of_ignored_options(&self) {
         if let Some(recorder) =
             self.recorder.as_ref().filter(|_| self.classifier.is_some() || self.track_body)

@@ -1,8 +1,9 @@
 //! The exchange that a thread is working on right now.
 //!
-//! While the inner service runs, the layer puts what the extractor needs into a thread-local cell, and takes it back when
-//! the call or poll is over, also when it panics. Putting it into the request's extensions instead would cost every request
-//! two or three allocations, whether a handler asks for it or not.
+//! While the inner service runs, the layer puts what the extractor needs into a thread-local cell,
+//! and takes it back when the call or poll is over, also when it panics. Putting it into the
+//! request's extensions instead would cost every request two or three allocations, whether a
+//! handler asks for it or not.
 
 use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
@@ -17,11 +18,14 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// What the extractor finds: whose request is running, and the slot of its extras once there is one.
+/// What the extractor finds: whose request is running, and the slot of its extras once there is
+/// one.
 ///
-/// Layers of different monitors share one slot: each has its own `Current`, with the same slot in it.
+/// Layers of different monitors share one slot: each has its own `Current`, with the same slot in
+/// it.
 ///
-/// It moves to the thread and back for each poll, so it is small: an id that the request brought is in the slot.
+/// It moves to the thread and back for each poll, so it is small: an id that the request brought is
+/// in the slot.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) config: ShardedArc<LayerConfig>,
@@ -33,8 +37,9 @@ pub(crate) struct Current {
 }
 
 thread_local! {
-    /// Without a destructor, which would have to be looked after at each use. Whatever is put in is taken out again when the
-    /// poll is over, also by a panic, so nothing is ever left to be dropped.
+    /// Without a destructor, which would have to be looked after at each use. Whatever is put in is
+    /// taken out again when the poll is over, also by a panic, so nothing is ever left to be
+    /// dropped.
     static CURRENT: Cell<ManuallyDrop<Option<Current>>> = const { Cell::new(ManuallyDrop::new(None)) };
 }
 
@@ -47,8 +52,9 @@ pub(crate) fn swap(current: &mut Option<Current>) {
     });
 }
 
-/// Relates a new exchange to the one that this thread is working on, if any. True if that one has the same request for the
-/// same monitor: then the layer is an inner one, which only knows the route better.
+/// Relates a new exchange to the one that this thread is working on, if any. True if that one has
+/// the same request for the same monitor: then the layer is an inner one, which only knows the
+/// route better.
 #[inline]
 pub(crate) fn join<B>(
     new: &mut Current,
@@ -63,7 +69,8 @@ pub(crate) fn join<B>(
     .unwrap_or(false)
 }
 
-/// Looks at the thread's current exchange. Must not run foreign code, which could look as well and would find nothing.
+/// Looks at the thread's current exchange. Must not run foreign code, which could look as well and
+/// would find nothing.
 #[inline]
 pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
     CURRENT.with(|cell| {
@@ -75,17 +82,18 @@ pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
 }
 
 impl MonitoringData {
-    /// The data of the request that this thread is working on right now, if a monitored one is.
+    /// Returns the data of the request that this thread is working on right now, if a monitored one
+    /// is.
     ///
-    /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the task: a spawned task is
-    /// polled outside of its request.
+    /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the
+    /// task: a spawned task is polled outside of its request.
     pub fn current() -> Option<Self> {
         with(|current| Self { slot: current.slot() })
     }
 }
 
 impl Current {
-    /// The slot, made on first use.
+    /// Returns the request data, created on first use.
     #[inline(always)]
     pub(crate) fn slot(&mut self) -> Arc<RequestData> {
         if let Some(slot) = &self.slot {
@@ -100,7 +108,7 @@ impl Current {
         slot
     }
 
-    /// See [`join`].
+    /// Receives another exchange, see [`join`].
     #[cold]
     #[inline(never)]
     fn receive(&mut self, new: &mut Self, recorder: &Arc<Recorder>, route: &Route, is_same: bool) -> bool {
@@ -123,7 +131,7 @@ impl Current {
         false
     }
 
-    /// See [`Contents::refine`].
+    /// Refines the route, see [`Contents::refine`].
     #[inline(never)]
     pub(crate) fn refine(&mut self, route: &Route) {
         if !route.is_unmatched() {
@@ -146,8 +154,9 @@ impl Current {
     /// Takes the slot of data that a middleware outside put into the request's extensions.
     #[inline(never)]
     pub(crate) fn adopt(&mut self, recorder: &Recorder, slot: &Arc<RequestData>) {
-        // Where an outer layer of another monitor has made a slot already, or the data was another request's, as with a retry
-        // outside of the layer, only what is in it by now can join this request.
+        // Where an outer layer of another monitor has made a slot already, or the data was another
+        // request's, as with a retry outside of the layer, only what is in it by now can join this
+        // request.
         if self.slot.is_some() || !slot.lock().adopt(recorder, RequestId::generated(self.number)) {
             return self.merge(slot);
         }
@@ -164,7 +173,8 @@ impl Current {
         }
     }
 
-    /// Takes the id that a layer further inside gave to the request and the response carries, unless the request brought one.
+    /// Takes the id that a layer further inside gave to the request and the response carries,
+    /// unless the request brought one.
     #[inline(never)]
     pub(crate) fn take_given_id(&mut self, header: &HeaderValue) {
         let Some(recorder) = &self.config.recorder else { return };
@@ -182,7 +192,8 @@ impl Current {
         if self.slot.as_ref().is_some_and(|own| Arc::ptr_eq(own, other)) {
             return;
         }
-        // Never two slots locked at once: two requests that merge each other's data would wait for ever.
+        // Never two slots locked at once: two requests that merge each other's data would wait for
+        // ever.
         let (extras, error_code, keep, skip) = {
             let other = other.lock();
             (other.extras.clone(), other.error_code.clone(), other.keep, other.skip)
@@ -195,7 +206,8 @@ impl Current {
         own.skip |= skip;
     }
 
-    /// Whether this exchange, or one around it with the same request, is of the given monitor.
+    /// Returns whether this exchange, or one around it with the same request, is of the given
+    /// monitor.
     fn is_within(&self, recorder: &Arc<Recorder>) -> bool {
         let LayerConfig { recorder: own, around, .. } = &*self.config;
         own.iter().chain(around).any(|around| Arc::ptr_eq(around, recorder))

@@ -40,7 +40,8 @@ pub(crate) struct Contents {
     sealed: bool,
 }
 
-/// What a slot must know of a monitor. Not a handle of it: a spare slot, which keeps its owner, would keep the monitor alive.
+/// What a slot must know of a monitor. Not a handle of it: a spare slot, which keeps its owner,
+/// would keep the monitor alive.
 #[derive(Clone, Debug)]
 struct Owner {
     monitor: u64,
@@ -49,7 +50,7 @@ struct Owner {
 }
 
 impl RequestData {
-    /// A spare slot or a new one, for a request of this monitor.
+    /// Takes spare request data or creates new, for a request of this monitor.
     #[inline(always)]
     pub(crate) fn take(recorder: &Recorder, request_id: RequestId) -> Arc<Self> {
         let mut slot = Self::empty();
@@ -62,7 +63,7 @@ impl RequestData {
         slot
     }
 
-    /// One for a request that is made by a handler of another one, whose id it has.
+    /// Creates the data of a request that is made by a handler of another one, whose id it has.
     pub(crate) fn of_call(recorder: &Recorder, caller: Arc<Self>) -> Arc<Self> {
         let request_id = caller.lock().request_id();
         let mut slot = Self::take(recorder, request_id);
@@ -72,7 +73,7 @@ impl RequestData {
         slot
     }
 
-    /// One that belongs to no request yet.
+    /// Creates data that belongs to no request yet.
     pub(crate) fn without_owner() -> Arc<Self> {
         let mut slot = Self::empty();
         if let Some(contents) = Self::contents(&mut slot) {
@@ -87,8 +88,8 @@ impl RequestData {
         SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
     }
 
-    /// Writes the points of a request with what was collected, and puts the slot aside for the next request, if nobody
-    /// else holds it.
+    /// Writes the points of a request with what was collected, and puts the slot aside for the next
+    /// request, if nobody else holds it.
     #[inline(never)]
     pub(crate) fn finish(
         mut slot: Arc<Self>,
@@ -134,7 +135,7 @@ impl RequestData {
         });
     }
 
-    /// What is in a slot that nobody else holds.
+    /// Returns the contents of request data that nobody else holds.
     #[inline]
     fn contents(slot: &mut Arc<Self>) -> Option<&mut Contents> {
         Arc::get_mut(slot).map(|only| only.0.get_mut().unwrap_or_else(PoisonError::into_inner))
@@ -156,7 +157,8 @@ impl RequestData {
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
-        // Nothing under this lock leaves an entry half written, so a panic in between has broken nothing.
+        // Nothing under this lock leaves an entry half written, so a panic in between has broken
+        // nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -178,7 +180,8 @@ impl Contents {
         }
     }
 
-    /// Adds what the handler that made this request has added to its own by now. What is here already comes first.
+    /// Adds what the handler that made this request has added to its own by now. What is here
+    /// already comes first.
     #[inline(never)]
     fn take_callers(&mut self) {
         let Some(caller) = self.caller.take() else { return };
@@ -211,19 +214,22 @@ impl Contents {
         true
     }
 
-    /// Takes the id that the request brought, unless the slot is another monitor's, which has given the request its id.
+    /// Takes the id that the request brought, unless the slot is another monitor's, which has given
+    /// the request its id.
     pub(super) fn take_id(&mut self, recorder: &Recorder, id: RequestId) {
         if self.is_last(recorder) {
             self.request_id = id;
         }
     }
 
-    /// Whether this monitor is the outermost that the slot belongs to, and so the last to write its points.
+    /// Returns whether this monitor is the outermost that the slot belongs to, and so the last to
+    /// write its points.
     pub(crate) fn is_last(&self, recorder: &Recorder) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.monitor == recorder.number)
     }
 
-    /// Records the request with what is here. `classified` is the classifier's error code: the application's own wins.
+    /// Records the request with what is here. `classified` is the classifier's error code: the
+    /// application's own wins.
     #[inline(always)]
     fn record(&mut self, recorder: &Recorder, finished: FinishedRequest<'_>, classified: Option<&ErrorCode>) {
         let mut finished: FinishedRequest<'_> = finished;
@@ -240,12 +246,13 @@ impl Contents {
         if is_last {
             recorder.record_request(&finished, Some(extras));
         } else {
-            // The monitor around this one has types and caps of its own: it must find the extras as they were.
+            // The monitor around this one has types and caps of its own: it must find the extras as
+            // they were.
             recorder.record_request(&finished, Some(&mut extras.clone()));
         }
     }
 
-    /// All but what the next request sets anyway.
+    /// Resets all but what the next request sets anyway.
     #[inline]
     fn reset(&mut self) {
         self.extras.clear();
@@ -296,5 +303,6 @@ const REQUEST_BODY_END: &str = "request_body_end";
 
 thread_local!(static SPARE: RefCell<Vec<Arc<RequestData>>> = const { RefCell::new(Vec::new()) });
 
-/// Spare slots a thread keeps: as many as one worker usually has under way with extras; beyond them one is allocated.
+/// Spare slots a thread keeps: as many as one worker usually has under way with extras; beyond them
+/// one is allocated.
 const MAX_SPARE: usize = 64;

@@ -1,4 +1,5 @@
-//! One request on its way through the layer, from its start to its end, which is recorded exactly once.
+//! One request on its way through the layer, from its start to its end, which is recorded exactly
+//! once.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,11 +25,12 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// What is known of a running request. Dropped before its end, it counts as cancelled: this is how a client that has gone,
-/// and a timeout outside of the layer, are seen.
+/// What is known of a running request. Dropped before its end, it counts as cancelled: this is how
+/// a client that has gone, and a timeout outside of the layer, are seen.
 #[derive(Debug)]
 pub(crate) struct Exchange {
-    /// `Some` until the request's points are written. Lent to the thread while the inner service runs.
+    /// `Some` until the request's points are written. Lent to the thread while the inner service
+    /// runs.
     current: Option<Current>,
     start: MonotonicInstant,
     stamp: i64,
@@ -39,8 +41,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the same monitor has this very
-    /// request already, and only learns the better route.
+    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the
+    /// same monitor has this very request already, and only learns the better route.
     #[inline]
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let recorder = config.recorder.as_ref()?;
@@ -79,15 +81,16 @@ impl Exchange {
         Some(exchange)
     }
 
-    /// Makes this exchange the thread's current one until the guard is told to [`leave`](Entered::leave). Dropped instead, by
-    /// a panic, it ends the request.
+    /// Makes this exchange the thread's current one until the guard is told to
+    /// [`leave`](Entered::leave). Dropped instead, by a panic, it ends the request.
     #[inline]
     pub(crate) fn enter(&mut self) -> Entered<'_> {
         current::swap(&mut self.current);
         Entered { exchange: self, left: false }
     }
 
-    /// As [`enter`](Self::enter), for a body, whose panic is not the end of a request but of a response.
+    /// Enters, as [`enter`](Self::enter) does, for a body, whose panic is not the end of a request
+    /// but of a response.
     pub(crate) fn enter_body(&mut self) -> Entered<'_> {
         let mut entered = self.enter();
         entered.left = true;
@@ -149,7 +152,7 @@ impl Exchange {
         entered.leave();
     }
 
-    /// What the layer itself adds, and to what.
+    /// Returns what the layer itself adds, and to what.
     fn extras(&mut self) -> Option<(Arc<LayerExtras>, Arc<Recorder>, MonitoringData)> {
         let current = self.current.as_mut()?;
         let (extras, recorder) = (current.config.extras.clone()?, current.config.recorder.clone()?);
@@ -225,9 +228,9 @@ pub(crate) struct Judged {
     execution_time: Duration,
 }
 
-/// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange as panicked:
-/// `std::thread::panicking` would be wrong in both directions, since a layer outside may catch the panic and drop us later,
-/// and since a panic elsewhere may drop us while unwinding.
+/// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange
+/// as panicked: `std::thread::panicking` would be wrong in both directions, since a layer outside
+/// may catch the panic and drop us later, and since a panic elsewhere may drop us while unwinding.
 pub(crate) struct Entered<'a> {
     /// Holds what was current before, nearly always nothing, until that is put back.
     exchange: &'a mut Exchange,
@@ -251,7 +254,8 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// The error code of the response, and what a handler put into its extensions instead of using the extractor.
+/// Takes the error code of the response, and what a handler put into its extensions instead of
+/// using the extractor.
 #[inline]
 fn take_extensions(current: &mut Current, extensions: &Extensions) -> Option<ErrorCode> {
     if extensions.is_empty() {

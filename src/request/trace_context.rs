@@ -1,4 +1,5 @@
-//! The trace that a request belongs to, from the header of W3C Trace Context or from the application.
+//! The trace that a request belongs to, from the header of W3C Trace Context or from the
+//! application.
 
 use std::{fmt, sync::Arc};
 

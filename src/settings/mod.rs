@@ -44,23 +44,28 @@ pub use token::Token;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Value of the tag `service` of every point that has none of its own. Required, in the section or in code.
+    /// Value of the tag `service` of every point that has none of its own. Required, in the section
+    /// or in code.
     pub service: String,
-    /// Whether anything is recorded at all. Defaults to true. The reference calls it `send_data_for_monitoring`.
+    /// Whether anything is recorded at all. Defaults to true. The reference calls it
+    /// `send_data_for_monitoring`.
     pub enabled: bool,
     /// Where the points go. Defaults to [`Storage::File`].
     pub storage: Storage,
-    /// Value of the tag `instance` of every point, which keeps replicas of one service apart. Defaults to none.
+    /// Value of the tag `instance` of every point, which keeps replicas of one service apart.
+    /// Defaults to none.
     pub instance: Option<String>,
     /// Further tags of every point. Defaults to none.
     pub tags: BTreeMap<String, String>,
-    /// Whether points carry the field `request_id`, most of what compresses badly. Defaults to true.
+    /// Whether points carry the field `request_id`, most of what compresses badly. Defaults to
+    /// true.
     pub request_id: bool,
     /// The InfluxDB server, for [`Storage::Influx`].
     pub influx: InfluxSettings,
     /// The line-protocol files, for [`Storage::File`].
     pub file: FileSettings,
-    /// How long points are collected before they are sent. Defaults to 1 second, with a tenth of jitter.
+    /// How long points are collected before they are sent. Defaults to 1 second, with a tenth of
+    /// jitter.
     pub flush_interval: Duration,
     /// The most lines of a batch, 1 to 1,000,000. Defaults to 50,000. Full batches begin with 5,000, as InfluxData
     /// advises, and grow while writes are in flight and the destination takes more.
@@ -73,19 +78,22 @@ pub struct Settings {
     pub buffer_size: usize,
     /// What goes when memory is full. Defaults to [`Overflow::DropOldest`].
     pub overflow: Overflow,
-    /// The first pause after a failed write; it doubles with each further failure, with full jitter. Defaults to 500 ms.
+    /// The first pause after a failed write; it doubles with each further failure, with full
+    /// jitter. Defaults to 500 ms.
     pub retry_interval: Duration,
     /// The longest pause between tries. Defaults to 30 seconds.
     pub max_retry_interval: Duration,
-    /// How long a point may wait in memory before it is dropped. Defaults to 1 hour. There is no bound on tries.
+    /// How long a point may wait in memory before it is dropped. Defaults to 1 hour. There is no
+    /// bound on tries.
     pub max_retry_time: Duration,
     /// The most writes in flight at once, 1 to 16. Defaults to 16. How many there are adapts: more while the rate grows
     /// with them, fewer when the destination throttles, does not answer, or only gets slower.
     pub max_in_flight: usize,
-    /// Whether a point that the server refuses because of tags or fields that handlers or settings added is written without
-    /// them, so that the request keeps its point. Defaults to true.
+    /// Whether a point that the server refuses because of tags or fields that handlers or settings
+    /// added is written without them, so that the request keeps its point. Defaults to true.
     pub strip_refused_extras: bool,
-    /// Directory for lines that the server refused for good. Defaults to none: they are counted and gone.
+    /// Directory for lines that the server permanently refused. Defaults to none: they are counted
+    /// and gone.
     pub rejected_directory: Option<PathBuf>,
     /// Bounds of what handlers add.
     pub limits: Limits,
@@ -103,7 +111,8 @@ pub struct Settings {
     pub process: ProcessSettings,
     /// The licence check.
     pub licensing: LicensingSettings,
-    /// Whether the monitoring writes points about itself, in the measurement `monitoring`. Defaults to false.
+    /// Whether the monitoring writes points about itself, in the measurement `monitoring`. Defaults
+    /// to false.
     pub own_points: bool,
 }
 
@@ -133,7 +142,8 @@ pub enum Overflow {
 }
 
 impl Settings {
-    /// The defaults, for a service of this name: points go to files under `monitoring-data`.
+    /// Creates the default settings for a service of this name: points go to files under
+    /// `monitoring-data`.
     pub fn new(service: impl Into<String>) -> Self {
         Self {
             service: service.into(),

@@ -75,14 +75,14 @@ impl Delivery {
 }
 
 impl Progress {
-    /// How old the oldest waiting batch is.
+    /// Returns how old the oldest waiting batch is.
     pub(crate) fn oldest_age(&self) -> Option<Duration> {
         self.oldest.map(|since| since.elapsed())
     }
 }
 
 impl WriteStats {
-    /// All of them.
+    /// Returns the sum.
     pub fn total(&self) -> u64 {
         let blocked = self.blocked_authorization + self.blocked_target + self.blocked_configuration;
         self.written

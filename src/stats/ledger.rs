@@ -1,4 +1,4 @@
-//! The books of delivery: where every accepted point is, by counters none of which is derived from
+//! The ledger of delivery: where every accepted point is, by counters none of which is derived from
 //! the others.
 //!
 //! `accepted + recovered = written + rejected + dropped + buffered + in flight + spooled`, at every
@@ -16,7 +16,7 @@ use crate::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-/// The flusher's side of the books.
+/// The flusher's side of the ledger.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<LedgerCounts>);
 
@@ -29,17 +29,17 @@ pub(crate) struct LedgerCounts {
     pub(crate) rejected: BTreeMap<RejectReason, u64>,
     /// Dropped after they had left the buffer.
     pub(crate) dropped: BTreeMap<DropReason, u64>,
-    /// Sealed into batches and in memory: on the wire, waiting for another try, or about to be
+    /// Sealed into batches and in memory: being sent, waiting for another try, or about to be
     /// spooled.
     pub(crate) in_flight: u64,
     pub(crate) spooled: u64,
 }
 
 impl Ledger {
-    /// Every change that belongs together is made under one guard.
+    /// Locks the ledger. Changes that belong together are made under one guard.
     pub(crate) fn lock(&self) -> MutexGuard<'_, LedgerCounts> {
-        // A panic under this lock can only have come from an overflow check of a counter: the books
-        // are as right as before.
+        // A panic under this lock can only have come from an overflow check of a counter: the
+        // ledger are as right as before.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -54,7 +54,7 @@ pub(crate) enum PointLocation {
 }
 
 impl LedgerCounts {
-    /// Out of the buffer.
+    /// Takes points out of the buffer.
     pub(crate) fn take_off(&mut self, points: usize) {
         self.in_flight += points as u64;
     }
@@ -79,20 +79,21 @@ impl LedgerCounts {
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
-    /// Memory to disk.
+    /// Moves points from memory to disk.
     pub(crate) fn spool(&mut self, points: usize) {
         self.leave(PointLocation::Memory, points);
         self.spooled += points as u64;
     }
 
-    /// Found on disk at start, or adopted from a dead process.
+    /// Adds points found on disk at start, or adopted from a dead process.
     pub(crate) fn recover(&mut self, points: usize) {
         self.recovered += points as u64;
         self.spooled += points as u64;
     }
 
-    /// A gauge that wrapped would show as quintillions of points and hide the mistake that made it;
-    /// at zero the books merely stop balancing, which is what they are there to show.
+    /// Subtracts points. A gauge that wrapped would show as quintillions of points and hide the
+    /// mistake that made it; at zero the ledger merely stops balancing, which is what it is there
+    /// to show.
     fn leave(&mut self, from: PointLocation, points: usize) {
         let gauge = match from {
             PointLocation::Memory => &mut self.in_flight,

@@ -33,7 +33,7 @@ impl LedgerStats {
 }
 
 impl RecorderStats {
-    /// Only what the ledger needs: the rest is counted once for both.
+    /// Adds only what the ledger needs: the rest is counted once for both.
     fn add(&mut self, other: &Self) {
         self.invalid += other.invalid;
         self.refused_full += other.refused_full;
@@ -92,7 +92,8 @@ impl SpoolStats {
     }
 }
 
-/// What needs a look more than the other. A part that has ended says nothing of the other one.
+/// Ranks states by how much they need attention. A part that has ended says nothing of the other
+/// one.
 fn rank(state: DeliveryState) -> u8 {
     match state {
         DeliveryState::Closed => 0,

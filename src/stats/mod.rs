@@ -1,4 +1,5 @@
-//! What a monitor knows of itself: the ledger, the counters beside it, and the state of delivery.
+//! What a monitor reports about itself: the ledger, the counters beside it, and the state of
+//! delivery.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -29,7 +30,7 @@ pub(crate) use delivery::Delivery;
 pub(crate) struct Counter(AtomicU64);
 
 impl RecorderCounters {
-    /// Without what the buffer counts.
+    /// Returns a snapshot without what the buffer counts.
     pub(crate) fn snapshot(&self) -> RecorderStats {
         RecorderStats {
             sanitized: self.sanitized.count(),

@@ -1,4 +1,4 @@
-//! The public snapshot of all that a monitor knows of itself.
+//! The public snapshot of all that a monitor reports about itself.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats,
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The books. They balance at every moment: see [`balances`](Self::balances).
+    /// The ledger. It balances at every moment: see [`balances`](Self::balances).
     #[serde(flatten)]
     pub ledger: LedgerStats,
     /// What happened to points and values before they were accepted.
@@ -34,7 +34,7 @@ pub struct Stats {
     pub rollup: Option<RollupStats>,
 }
 
-/// The books, in points. Each is a counter of its own; none is computed from the others.
+/// The ledger, in points. Each is a counter of its own; none is computed from the others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LedgerStats {
@@ -46,13 +46,13 @@ pub struct LedgerStats {
     pub recovered: u64,
     /// Taken by the sink.
     pub written: u64,
-    /// Refused for good by the server, by reason.
+    /// Permanently refused by the server, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
     /// Given up by us, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
     /// In the buffer now.
     pub buffered: u64,
-    /// In batches in memory now: on the wire, or waiting.
+    /// In batches in memory now: being sent, or waiting.
     pub in_flight: u64,
     /// On disk now.
     pub spooled: u64,
@@ -132,7 +132,7 @@ pub struct DeliveryStats {
     pub memory: u64,
     /// How often the flusher failed and was started again. Each is a bug: please report it.
     pub restarts: u64,
-    /// What servers said they had dropped. Told only; the books do not use it.
+    /// What servers said they had dropped. Told only; the ledger does not use it.
     pub server_reported_dropped: u64,
 }
 
@@ -157,7 +157,7 @@ pub struct SpoolStats {
 }
 
 impl Stats {
-    /// Whether offered = accepted + invalid + refused, and accepted + recovered = written +
+    /// Returns whether offered = accepted + invalid + refused, and accepted + recovered = written +
     /// rejected + dropped + buffered + in flight + spooled; and where there are rollups, their [own
     /// equations](RollupStats::balances). Always true, unless there is a bug: please report it.
     pub fn balances(&self) -> bool {
@@ -169,12 +169,12 @@ impl Stats {
 }
 
 impl LedgerStats {
-    /// Refused for good by the server, for any reason.
+    /// Permanently refused by the server, for any reason.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.values().sum()
     }
 
-    /// Given up by us, for any reason.
+    /// Returns how many points were dropped here, for any reason.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
     }

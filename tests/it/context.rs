@@ -1,4 +1,5 @@
-//! What the layer adds by itself: traces, sizes and what callbacks tell; and sums and skipped requests.
+//! What the layer adds by itself: traces, sizes and what callbacks tell; and sums and skipped
+//! requests.
 
 use std::{convert::Infallible, future::ready, time::Duration};
 
@@ -239,7 +240,8 @@ async fn values_that_are_added_sum_up() {
         assert!(point.field(key).and_then(Value::as_f64).is_some_and(|time| time > 0.0), "{key}");
     }
     assert_eq!(point.tag("tag"), Some("x"));
-    // The text that no number is added to, the text that is none, a reserved name, and the name of a tag.
+    // The text that no number is added to, the text that is none, a reserved name, and the name of
+    // a tag.
     assert_eq!(monitor.stats().recorder.refused_extras, 4);
 }
 

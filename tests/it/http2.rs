@@ -1,4 +1,5 @@
-//! Which request is which over HTTP/2, where requests of one connection run at the same time and carry an authority.
+//! Which request is which over HTTP/2, where requests of one connection run at the same time and
+//! carry an authority.
 
 use axum::{
     Router,
@@ -91,7 +92,8 @@ async fn a_forwarded_request_is_another_one_over_http2() {
     watched.expect(&[served, served, served, proxy, proxy, proxy], &[]).await;
 }
 
-/// In one process and without a task in between, where only the text of the path and the host tell them apart.
+/// In one process and without a task in between, where only the text of the path and the host tell
+/// them apart.
 #[tokio::test]
 async fn a_request_sent_on_in_process_with_another_host_is_another_one_over_http2() {
     let watched = Watched::start("http2");

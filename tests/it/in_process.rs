@@ -1,4 +1,5 @@
-//! Requests that handlers make in process, and layers of one monitor with a task in between: what is one request, and what two.
+//! Requests that handlers make in process, and layers of one monitor with a task in between: what
+//! is one request, and what two.
 
 use std::convert::Infallible;
 
@@ -61,7 +62,8 @@ async fn sorted_routes(watched: &Watched) -> Vec<String> {
     routes
 }
 
-/// An application whose handler of `path` calls `/health`, `/users/7` and others of an inner router.
+/// An application whose handler of `path` calls `/health`, `/users/7` and others of an inner
+/// router.
 pub(crate) fn calling(watched: &Watched, path: &'static str, called: &'static [&'static str]) -> Router {
     let inner = inner(watched.layer()).with_state::<()>(());
     let handler = move |headers: HeaderMap| async move {
@@ -94,7 +96,8 @@ async fn a_call_in_process_makes_a_point_of_its_own_and_the_caller_keeps_its_rou
     }
 }
 
-/// Over a socket, where the text of the outer request stays in the connection's memory while it is handled.
+/// Over a socket, where the text of the outer request stays in the connection's memory while it is
+/// handled.
 #[tokio::test]
 async fn a_call_of_the_same_path_is_another_request() {
     for (path, called, expected) in [

@@ -1,4 +1,5 @@
-//! The ends of a monitor's life while requests run, a life that never begins, and what is said of both.
+//! The ends of a monitor's life while requests run, a life that never begins, and what is said of
+//! both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -284,7 +285,7 @@ async fn the_interval_is_changed_whatever_has_become_of_other_settings() {
     let refused = monitor.set_flush_interval(Duration::from_millis(1)).expect_err("too short");
     assert!(refused.is_setting() && refused.to_string().contains("`flush_interval` is `1ms`"), "{refused}");
     monitor.set_flush_interval(Duration::from_secs(60)).expect("the interval alone is looked at");
-    monitor.flush().await.expect("the flusher has heard of it");
+    monitor.flush().await.expect("the flusher has received it");
     monitor.record(&DataPoint::new("jobs").with_field("number", 1));
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert!(sink.is_empty(), "collected for a minute now");

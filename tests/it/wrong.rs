@@ -1,4 +1,5 @@
-//! A wrong port, token or bucket: the service answers as always, the state says so, and when it is put right nothing is lost.
+//! A wrong port, token or bucket: the service answers as always, the state says so, and when it is
+//! put right nothing is lost.
 
 use std::time::Duration;
 
@@ -203,7 +204,8 @@ async fn version_1_wants_the_right_user_and_password() {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// What can be known without the network is an error at start, which names the setting and what would be right.
+/// What can be known without the network is an error at start, which names the setting and what
+/// would be right.
 #[tokio::test]
 async fn what_needs_no_network_to_be_known_is_an_error_at_start() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -1,4 +1,5 @@
-//! What the tests share: real servers on free ports of 127.0.0.1, and clients that ask them what they hold.
+//! What the tests share: real servers on free ports of 127.0.0.1, and clients that ask them what
+//! they hold.
 
 // A helper is written when its server is, and used when its tests are.
 #![allow(dead_code)]

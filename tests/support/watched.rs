@@ -21,7 +21,8 @@ impl Watched {
         self.monitor.layer()
     }
 
-    /// `route status [error code] [how the body ended]` of every point, sorted, when no request runs any more.
+    /// `route status [error code] [how the body ended]` of every point, sorted, when no request
+    /// runs any more.
     pub(crate) async fn expect(&self, requests: &[&str], errors: &[&str]) {
         let ended = async {
             while self.monitor.stats().recorder.running_requests > 0 {

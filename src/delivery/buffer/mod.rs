@@ -1,15 +1,16 @@
 //! Where points wait for the flusher: encoded lines in sharded chunks, bounded by bytes.
 //!
-//! A push takes the lock of its thread's shard, copies the lines and adds to four counters; it never waits for anything
-//! else. A full chunk is sealed; the flusher takes chunks, open ones too, by swapping pointers shard by shard.
+//! A push takes the lock of its thread's shard, copies the lines and adds to four counters. A full
+//! chunk is sealed; the flusher takes chunks, open ones too, by swapping pointers shard by shard.
 //!
-//! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at most 32 shards, one for
-//! each core, so at most 2 MiB; a record longer than a chunk has one of its own length). Sealed chunks are bounded by the
-//! limit, by the memory they hold, together with what the flusher holds. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what `Buffer`
-//! itself is: 160 bytes a shard.
+//! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at
+//! most 32 shards, one for each core, so at most 2 MiB; a record longer than a chunk has one of its
+//! own length). Sealed chunks are bounded by the limit, by the memory they hold, together with what
+//! the flusher holds. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what
+//! `Buffer` itself is: 160 bytes a shard.
 //!
-//! The bound bites only when the flusher does not drain, since it is woken long before. Each shard then gives up its own
-//! oldest chunk, or refuses what comes, without a look at the others.
+//! The bound bites only when the flusher does not drain, since it is woken long before. Each shard
+//! then drops its own oldest chunk, or refuses what comes, without a look at the others.
 
 use std::{sync::Weak, thread};
 
@@ -49,8 +50,7 @@ use wake::{WakeWhenAny, WatchedSum};
 pub(crate) struct Buffer {
     shards: Box<[Padded<BufferShard>]>,
     limit: AtomicUsize,
-    /// What the flusher holds: it counts in the limit, so that a drain leaves no room for as much again before the limit
-    /// could be lowered.
+    /// What the flusher holds. It counts in the limit, so a drain frees no room by itself.
     held: AtomicUsize,
     drop_newest: AtomicBool,
     any: WakeWhenAny,
@@ -75,7 +75,7 @@ impl Buffer {
         Self::with_shards(cores, limit_bytes, overflow)
     }
 
-    /// For tests and models, which must not depend on the machine.
+    /// Creates a buffer for tests and models, which must not depend on the machine.
     pub(crate) fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
         let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
         let buffer = Self {
@@ -105,10 +105,10 @@ impl Buffer {
         self.drop_newest.store(overflow == Overflow::DropNewest, Relaxed);
     }
 
-    /// How many bytes the flusher holds; what is drained is added by itself. To be called by who drains only.
+    /// Sets how many bytes the flusher holds; a drain adds its own. For the task that drains only.
     pub(crate) fn set_held(&self, bytes: usize) {
         self.held.store(bytes, Relaxed);
-        // Held bytes and sealed ones are two places without a lock: whoever raises one looks at the other afterwards.
+        // Held and sealed bytes share no lock: whoever raises one looks at the other afterwards.
         fence(SeqCst);
     }
 
@@ -117,14 +117,14 @@ impl Buffer {
         self.place(0).started.fetch_add(1, Relaxed);
     }
 
-    /// For a request that is not recorded. One that is ends with its push.
+    /// Ends a request that is not recorded. One that is recorded ends with its push.
     #[inline]
     pub(crate) fn request_ended(&self) {
         self.lock_own().finished += 1;
     }
 
-    /// Requests started and not ended, wherever they end. Never too few, so zero means that at one moment none ran; too
-    /// many by those that start and end while this looks at the shards.
+    /// Returns how many requests have started and not ended. Never too few, so zero means that at
+    /// one moment none ran; too many by those that start and end while this reads the shards.
     pub(crate) fn running_requests(&self) -> u64 {
         // All ends before all starts: the start of every end seen is then seen too.
         let finished: u64 = self.locked().map(|shard| shard.finished).sum();
@@ -132,7 +132,7 @@ impl Buffer {
         started.saturating_sub(finished)
     }
 
-    /// Takes whole lines, `points` of them, all or none: those of one request, or of one point of the application's own.
+    /// Takes all of `points` whole lines or none: those of one request, or of one custom point.
     /// `ends_request` counts the end of the request too, whatever becomes of its lines.
     #[inline]
     pub(crate) fn push(&self, lines: &[u8], points: usize, ends_request: bool) -> Pushed {
@@ -165,14 +165,14 @@ impl Buffer {
         Pushed::Accepted
     }
 
-    /// Counts a point that cannot be stored. Here, because it was offered: at every moment both counters know of it, or none.
+    /// Counts a point that cannot be stored as offered and as invalid, under one lock.
     pub(crate) fn refuse_invalid(&self) {
         let mut shard = self.lock_own();
         shard.offered += 1;
         shard.lost.invalid += 1;
     }
 
-    /// Nothing is accepted any more once this has returned. What was accepted stays to be drained.
+    /// Closes the buffer: nothing is accepted afterwards. What was accepted stays to be drained.
     pub(crate) fn close(&self) {
         self.end_open();
         self.before_close.call(self);
@@ -189,13 +189,13 @@ impl Buffer {
         self.open.end_all();
     }
 
-    /// Whether [`close`](Self::close) was called.
+    /// Returns whether [`close`](Self::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
         self.lock_own().closed
     }
 
-    /// Moves all that waits into `into`, oldest first within each shard, and into the ledger as in flight. Returns the
-    /// number of points.
+    /// Moves all chunks into `into`, oldest first within each shard, and their points into the
+    /// ledger as in flight. Returns the number of points.
     pub(crate) fn drain(&self, ledger: &Ledger, into: &mut Vec<Chunk>) -> usize {
         let before = into.len();
         // Held over all shards: a snapshot sees a point here or there, never in both or in none.
@@ -211,7 +211,7 @@ impl Buffer {
         books.take_off(points);
         drop(books);
         for chunk in &into[before..] {
-            debug_assert_eq!(chunk.newlines(), chunk.points, "the books do not agree with the lines");
+            debug_assert_eq!(chunk.newlines(), chunk.points, "the ledger does not agree with the lines");
         }
         points
     }
@@ -221,7 +221,7 @@ impl Buffer {
         self.pool.give(chunk.bytes);
     }
 
-    /// Both sides of the books, at one moment for each shard: they balance.
+    /// Both sides of the ledger, at one moment for each shard: they balance.
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> (LedgerCounts, BufferCounts) {
         let books = ledger.lock();
         // Before the open chunks, or one that is sealed meanwhile would count twice.
@@ -258,22 +258,22 @@ impl Buffer {
         self.sealed.0.wait(bytes).await;
     }
 
-    /// The memory of all sealed chunks: what the limit bounds, together with what the flusher holds.
+    /// Returns the memory of all sealed chunks: the limit bounds it and what the flusher holds.
     pub(crate) fn sealed_bytes(&self) -> usize {
         self.sealed.0.get()
     }
 
-    /// The memory of all sealed chunks and the lines in the open ones.
+    /// Returns the memory of all sealed chunks and the lines in the open ones.
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.sealed_bytes() + self.locked().map(|shard| shard.open_bytes()).sum::<usize>()
     }
 
-    /// What open chunks can take: one of the usual size for each shard.
+    /// Returns what open chunks can take: one of the usual size for each shard.
     pub(crate) fn most_open_bytes(&self) -> usize {
         self.shards.len() * CHUNK_SIZE
     }
 
-    /// Of a chunk of the usual size.
+    /// Returns the size of a usual chunk.
     pub(crate) fn chunk_bytes(&self) -> usize {
         CHUNK_SIZE
     }

@@ -15,8 +15,8 @@ pub(crate) trait Open: Send + Sync {
 
 /// Everything that is open, such as tracked bodies that have not ended at once.
 ///
-/// What has ended stays in the list until that has doubled, so an end costs nothing here. Each tracked body is added, so
-/// threads have lists of their own: cores must not meet at one lock.
+/// What has ended stays in the list until that has doubled, so an end costs nothing here. Each
+/// tracked body is added, so threads have lists of their own: cores must not contend for one lock.
 pub(super) struct OpenList(Box<[Padded<Mutex<Entries>>]>);
 
 #[derive(Default)]

@@ -4,8 +4,8 @@ use std::{collections::VecDeque, mem};
 
 use super::chunk::Chunk;
 
-/// `offered = accepted + invalid + refused`, and `accepted = buffered + dropped + drained`, where drained is counted by the
-/// ledger.
+/// `offered = accepted + invalid + refused`, and `accepted = buffered + dropped + drained`, where
+/// drained is counted by the ledger.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
     /// Without memory until the first push, and again after each drain.
@@ -38,7 +38,8 @@ impl Shard {
         self.open.capacity() - self.open.len() >= needed
     }
 
-    /// The caller has made sure of the room. Returns whether these are the shard's first points since it was drained.
+    /// Appends lines, for which the caller has made room. Returns whether these are the shard's
+    /// first points since it was drained.
     #[inline]
     pub(super) fn append(&mut self, lines: &[u8], points: usize) -> bool {
         let first = self.buffered == 0;
@@ -49,7 +50,7 @@ impl Shard {
         first
     }
 
-    /// The memory of the open chunk, if there is anything in it to be sealed.
+    /// Returns the memory of the open chunk, if there is anything in it to be sealed.
     pub(super) fn open_size(&self) -> Option<usize> {
         (!self.open.is_empty()).then(|| self.open.capacity())
     }
@@ -63,13 +64,14 @@ impl Shard {
         self.sealed.push_back(chunk);
     }
 
-    /// Puts memory for the next points in place of an open chunk that holds none; returns what was there.
+    /// Puts memory for the next points in place of an open chunk that holds none; returns what was
+    /// there.
     pub(super) fn open(&mut self, bytes: Vec<u8>) -> Vec<u8> {
         debug_assert!(self.open.is_empty(), "an open chunk with points must be sealed first");
         mem::replace(&mut self.open, bytes)
     }
 
-    /// Gives up the oldest sealed chunk; its points count as dropped.
+    /// Drops the oldest sealed chunk; its points count as dropped.
     pub(super) fn drop_oldest(&mut self) -> Option<Chunk> {
         let chunk = self.sealed.pop_front()?;
         self.buffered -= chunk.points as u64;
@@ -77,7 +79,8 @@ impl Shard {
         Some(chunk)
     }
 
-    /// Takes everything: the sealed chunks, oldest first, and the open one, if it holds anything. Two pointers move.
+    /// Takes everything: the sealed chunks, oldest first, and the open one, if it holds anything.
+    /// Two pointers move.
     pub(super) fn take(&mut self) -> (VecDeque<Chunk>, Option<Chunk>) {
         self.buffered = 0;
         let open = (!self.open.is_empty()).then(|| self.take_open());

@@ -1,4 +1,5 @@
-//! The buffer by a single thread: books, bound, order, close, recycling. Races and wake-ups have their own files.
+//! The buffer by a single thread: ledger, bound, order, close, recycling. Races and wake-ups have
+//! their own files.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ mod waking;
 
 const PLENTY: usize = usize::MAX;
 
-/// A line of exactly `length` bytes with its line break.
+/// Returns a line of exactly `length` bytes with its line break.
 fn line(length: usize) -> Vec<u8> {
     let mut line = vec![b'x'; length - 1];
     line.push(b'\n');

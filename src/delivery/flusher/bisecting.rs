@@ -19,13 +19,14 @@ use super::{
 };
 
 impl Worker {
-    /// Cuts a batch by what the destination has refused before. `None` where it can go as it is, which is nearly always.
+    /// Cuts a batch by what the destination has refused before. `None` where it can go as it is,
+    /// which is nearly always.
     pub(super) fn cut(&mut self, batch: &Batch, held: &Held) -> Option<Search> {
         self.learned.forget(Instant::now());
         if self.learned.is_empty() { None } else { Search::cut(batch, held, &self.learned) }
     }
 
-    /// The whole batch was accepted.
+    /// Learns from a batch that was accepted as a whole.
     pub(super) fn learn_accepted(&mut self, held: &mut Held) {
         if !self.learned.is_empty()
             && let Some(batch) = held.batch()
@@ -34,7 +35,7 @@ impl Worker {
         }
     }
 
-    /// The server refuses something of the batch.
+    /// Bisects a batch of which the server refuses something.
     pub(super) fn bisect(&mut self, batch: &Batch, held: &Held, refused: &Refused, said: &str) {
         let search = Search::refused_batch(batch, held, refused, &mut self.learned);
         self.after_answer(search, true, said);
@@ -101,7 +102,8 @@ impl Worker {
         self.after_answer(search, goes_on, &said);
     }
 
-    /// What has waited for too long goes: what was refused is rejected, what is not known is dropped.
+    /// Ends a search that has waited for too long: what was refused is rejected, what is not known
+    /// is dropped.
     pub(super) fn end_search(&mut self, mut search: Search, reason: DropReason) {
         self.reject_found(&mut search, NO_ANSWER);
         for lines in search.take_remaining() {

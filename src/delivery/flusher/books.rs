@@ -1,4 +1,5 @@
-//! What becomes of points, told to the ledger, to the statistics, and to those who wait for a flush.
+//! What becomes of points, told to the ledger, to the statistics, and to those who wait for a
+//! flush.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -25,7 +26,7 @@ impl Worker {
         self.tell_flushes(live, sequence, |report| report.written += points as u64);
     }
 
-    /// The server will never take these lines.
+    /// Rejects lines that the server will never accept.
     pub(super) fn reject(
         &mut self,
         lines: &Batch,
@@ -43,13 +44,14 @@ impl Worker {
             let (points, measurement) = (lines.len(), measurement(lines));
             tracing::warn!(
                 target: "tower_influx", points, measurement, %reason, others,
-                "the server refuses these points for good; they are counted as rejected and the others are written: \
+                "the server refuses these points permanently; they are counted as rejected and the others are written: \
                  see `last_error` in the statistics for what it says, and set `rejected_directory` to keep such lines"
             );
         }
     }
 
-    /// A batch that is only in memory goes for a reason of ours; one that is also on disk just leaves the memory.
+    /// Drops a batch that is only in memory, for a reason of ours; one that is also on disk just
+    /// leaves the memory.
     pub(super) fn give_up(&mut self, held: Held, reason: DropReason) {
         let (points, sequence) = (held.points(), held.sequence());
         match held.origin {
@@ -69,7 +71,7 @@ impl Worker {
         }
     }
 
-    /// All points of this origin that were in one's hands are settled.
+    /// Releases the origin, all of whose points are settled.
     pub(super) fn let_go(&mut self, origin: Origin) {
         if let Origin::Spool(backing) = origin
             && let Some(backing) = Arc::into_inner(backing)
@@ -99,7 +101,7 @@ impl Worker {
         progress.queue_time.record(history.since.elapsed());
     }
 
-    /// `suspect`: others are taken, or may be, while this one is not.
+    /// Counts a failure. `suspect`: others are taken, or may be, while this one is not.
     pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent, suspect: bool) {
         self.note_error(error);
         self.pace_failure(error, sent);
@@ -110,7 +112,8 @@ impl Worker {
         match error.kind {
             // The sink answers: only these points are the trouble.
             WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.gate.succeed(),
-            // Others were taken since the last failure, so the sink is well: no pause for what is this batch's fault.
+            // Others were taken since the last failure, so the sink is well: no pause for what is
+            // this batch's fault.
             _ if suspect && self.evidence.successes > self.successes_at_failure => {}
             _ => self.gate.fail(&error.kind, sent.epoch, Instant::now()),
         }
@@ -121,8 +124,8 @@ impl Worker {
         self.shared.delivery.lock().last_error = Some(error.report());
     }
 
-    /// What has waited in memory for too long goes. Time in which the sink was blocked does not count, since nothing but
-    /// somebody's action could have ended it.
+    /// Drops what has waited in memory for too long. Time in which the sink was blocked does not
+    /// count, since nothing but somebody's action could have ended it.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         if self.next_expiry().is_none_or(|expiry| expiry > now) {
@@ -170,7 +173,7 @@ impl Worker {
         self.blocked_total + self.blocked_since.map(|since| since.elapsed()).unwrap_or_default()
     }
 
-    /// Batches in memory, on the wire or not.
+    /// Counts the batches in memory, in flight or not.
     pub(super) fn batches_in_hand(&self) -> usize {
         let wire =
             self.wire.jobs().filter(|job| matches!(job, Job::Search { .. }) || job.held().is_some()).count();
@@ -178,13 +181,14 @@ impl Worker {
     }
 }
 
-/// When a batch has waited long enough, if the sink is not blocked again before.
-/// `None` is beyond what the clock can count.
+/// Returns when a batch has waited long enough, if the sink is not blocked again before. `None` is
+/// beyond what the clock can count.
 fn expiry(history: &History, limit: Duration, blocked: Duration) -> Option<Instant> {
     history.since.checked_add(limit)?.checked_add(blocked.saturating_sub(history.blocked_before))
 }
 
-/// Of the first line: with the reason it tells where to look, and it is never a client's words.
+/// Returns the measurement of the first line: with the reason it tells where to look, and it is
+/// never a client's words.
 fn measurement(lines: &Batch) -> String {
     let line = lines.lines().next().unwrap_or_default();
     let mut escaped = false;
@@ -206,13 +210,13 @@ fn remedy(reason: DropReason) -> &'static str {
     match reason {
         DropReason::BufferFull => "memory is full; raise `buffer_size`, or give a `spool` directory",
         DropReason::Expired => {
-            "they waited longer than `max_retry_time`; see to the server, raise it, or give a `spool` directory"
+            "they waited longer than `max_retry_time`; check the server, raise it, or give a `spool` directory"
         }
         DropReason::Shutdown => {
             "the time of the shutdown was over and there is no spool; give a `spool` directory, or more time"
         }
         DropReason::SpoolFull => "the spool is full; raise its `max_size` or `max_files`",
-        DropReason::SpoolExpired => "they lay in the spool longer than its `max_age`; see to the server",
+        DropReason::SpoolExpired => "they lay in the spool longer than its `max_age`; check the server",
         DropReason::SpoolCorrupt => {
             "their file in the spool was damaged; see what else writes to its directory"
         }

@@ -52,7 +52,7 @@ impl Closing {
         }
     }
 
-    /// The timer has fired, and so nothing else was ready.
+    /// Handles the timer, which fires only when nothing else was ready.
     pub(super) fn tick(&mut self, now: Instant) {
         self.cut_off |= self.phase == Phase::Sending && now >= self.cutoff;
     }
@@ -72,10 +72,12 @@ impl Worker {
                     // What they have told so far is recorded, and they are no longer running.
                     self.buffer.end_open();
                     let running = self.buffer.running_requests();
-                    // No look at the time in this round, so that a sink that answers at once gets all even without time.
+                    // No look at the time in this round, so that a sink that answers at once gets
+                    // all even without time.
                     (closing.unfinished, closing.phase) = (running, Phase::Sending);
                     self.close_intake();
-                    // With nothing under way no event would come before the cutoff: an idle monitor would take all the time.
+                    // With nothing under way no event would come before the cutoff: an idle monitor
+                    // would take all the time.
                     if self.nothing_left() {
                         return self.finish();
                     }
@@ -90,7 +92,8 @@ impl Worker {
                 if cut_off || paused && self.usable_spool().is_some() {
                     self.stop_sending();
                 } else if paused {
-                    // Without a spool every try is one chance more: some should fit into the time that is left.
+                    // Without a spool every try is one chance more: some should fit into the time
+                    // that is left.
                     self.gate.hurry(now + (left / 8).max(LOOK_INTERVAL));
                 }
             }
@@ -99,7 +102,8 @@ impl Worker {
         if self.sends_nothing_more() && self.nothing_left() { self.finish() } else { false }
     }
 
-    /// Without the task's runtime or without a handle: at once, on this thread, without sending anything.
+    /// Closes without the task's runtime or without a handle: at once, on this thread, without
+    /// sending anything.
     pub(super) fn abandon(&mut self, why: &str) {
         self.close_intake();
         let mut stored = 0;
@@ -130,7 +134,7 @@ impl Worker {
         self.end(false, true);
     }
 
-    /// The time for sending is over.
+    /// Returns whether the time for sending is over.
     pub(super) fn sends_nothing_more(&self) -> bool {
         self.closing.as_ref().is_some_and(|closing| closing.phase == Phase::Storing)
     }
@@ -161,7 +165,7 @@ impl Worker {
         }
     }
 
-    /// Everything in the task's hands, whatever was being done with it.
+    /// Takes all points that the task owns, whatever was being done with it.
     fn take_everything(&mut self) -> Vec<Held> {
         let jobs = self.wire.cancel(|_| true);
         self.collect_jobs(jobs);
@@ -193,7 +197,8 @@ impl Worker {
         all
     }
 
-    /// The file stays, for the next process; a batch that was partly written is then written once more, which is harmless.
+    /// Leaves the file for the next process; a batch that was partly written is then written once
+    /// more, which is harmless.
     fn leave_on_disk(&mut self, held: Held) {
         let points = held.points() as u64;
         self.tell_flushes(held.live, held.sequence(), |report| report.spooled += points);
@@ -246,7 +251,8 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// The task goes with its runtime. This is the last moment in which anything can be kept.
+    /// Saves the points when the task is dropped with its runtime. This is the last moment in which
+    /// anything can be kept.
     fn drop(&mut self) {
         if !self.finished {
             self.abandon("the runtime of the monitor was dropped without a shutdown");

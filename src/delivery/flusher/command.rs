@@ -57,8 +57,9 @@ impl Worker {
         }
     }
 
-    /// What is on the wire ends as it began; everything else goes by the new settings. What lies in a spool for another
-    /// destination stays there for the next process, or reload, that goes there.
+    /// Replaces the settings. What is in flight ends as it began; everything else follows the new
+    /// settings. What lies in a spool for another destination stays there for the next process, or
+    /// reload, that goes there.
     fn reload(&mut self, destination: Destination, settings: FlushSettings) {
         self.shared.replace(&destination, settings.write_timeout);
         let Destination { sink, spool, rejected } = destination;

@@ -18,19 +18,20 @@ use super::{
 };
 
 impl Worker {
-    /// The spool, unless there is none or its disk has just failed.
+    /// Returns the spool, unless there is none or its disk has just failed.
     pub(super) fn usable_spool(&self) -> Option<&Arc<Spool>> {
         let rests = self.spool_rests_until.is_some_and(|until| Instant::now() < until);
         self.spool.as_ref().filter(|_| !rests)
     }
 
-    /// Whether a new batch is stored before it is sent, or instead.
+    /// Returns whether a new batch is stored before it is sent, or instead.
     pub(super) fn goes_to_disk_first(&self) -> bool {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
         self.usable_spool().is_some() && (paused || self.settings.spool_mode == SpoolMode::Ahead)
     }
 
-    /// One at a time, since the disk gets hardly faster by two; at the end time is what counts.
+    /// Starts to store batches, one at a time, since the disk gets hardly faster by two; at the end
+    /// time is what counts.
     pub(super) fn start_store(&mut self) {
         let most = if self.sends_nothing_more() { CLOSING_STORES } else { 1 };
         let busy = self.wire.jobs().filter(|job| matches!(job, Job::Store { .. })).count();
@@ -68,7 +69,8 @@ impl Worker {
             }
             Outcome::Stored(_, false, Ok(_)) => self.tell_spooled(&held),
             outcome => {
-                // Once it has failed, trying again for each batch would only cost time; the spool itself rests as long.
+                // Once it has failed, trying again for each batch would only cost time; the spool
+                // itself rests as long.
                 self.spool_rests_until = Some(Instant::now() + SPOOL_REST);
                 if let Outcome::Stored(_, _, Err(StoreError::Io(error))) = outcome {
                     self.shared.delivery.lock().last_error =
@@ -84,7 +86,8 @@ impl Worker {
         let paused =
             matches!(self.gate.position(), Position::Paused { .. } | Position::Trial { blocked: Some(_) });
         let loading = self.is_loading();
-        // Others may pass those that have failed before. Pieces do not count, since they cannot be given back.
+        // Others may pass those that have failed before. Pieces do not count, since they cannot be
+        // given back.
         let loaded = &self.queue.loaded;
         let more = loaded.iter().filter(|held| held.is_whole()).count() < LOADED
             && loaded.iter().all(|held| held.history.failures > 0);
@@ -131,7 +134,7 @@ impl Worker {
         self.wire.jobs().any(|job| matches!(job, Job::Load { .. }))
     }
 
-    /// Whether anything lies on disk for this sink.
+    /// Returns whether anything lies on disk for this sink.
     pub(super) fn something_stored(&self) -> bool {
         self.sources().any(|spool| !spool.is_empty())
     }
@@ -141,7 +144,7 @@ impl Worker {
         self.spool.iter().chain(self.retired.iter().filter(|spool| spool.is_for(&self.target)))
     }
 
-    /// A failed batch that is also on disk.
+    /// Puts back a failed batch that is also on disk.
     pub(super) fn put_back_spooled(&mut self, mut held: Held) {
         let Origin::Spool(backing) = &held.origin else { return self.keep(held) };
         let whole = self.queue.loaded.iter().filter(|held| held.is_whole()).count();
@@ -154,8 +157,8 @@ impl Worker {
         }
     }
 
-    /// Leaves the memory, not the disk. A piece of a batch whose other pieces are settled cannot be given back, as the file
-    /// holds them all: it stays in memory.
+    /// Leaves the memory, not the disk. A piece of a batch whose other pieces are settled cannot be
+    /// given back, as the file holds them all: it stays in memory.
     pub(super) fn back_to_spool(&mut self, mut held: Held) {
         self.tell_spooled(&held);
         let whole = matches!(&held.origin, Origin::Spool(backing) if backing.is_whole(held.points()));

@@ -20,11 +20,13 @@ pub(super) struct Held {
     body: Body,
     pub(super) origin: Origin,
     pub(super) history: History,
-    /// Sealed by this process and not yet reported as spooled: those who wait for a flush wait for it.
+    /// Sealed by this process and not yet reported as spooled: those who wait for a flush wait for
+    /// it.
     pub(super) live: bool,
 }
 
-/// The lines as they are, or compressed while they wait, or both while a batch that was compressed before is tried again.
+/// The lines as they are, or compressed while they wait, or both while a batch that was compressed
+/// before is tried again.
 #[derive(Debug)]
 enum Body {
     Plain(Batch),
@@ -36,12 +38,13 @@ enum Body {
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
     Memory,
-    /// The file also holds the points of other pieces, if the batch was split: it may only go when the last of them is
-    /// settled, which is when the last of these references goes.
+    /// The file also holds the points of other pieces, if the batch was split: it may only go when
+    /// the last of them is settled, which is when the last of these references goes.
     Spool(Arc<Backing>),
 }
 
-/// The file that holds a batch. Forgotten rather than acknowledged, it stays on disk for the next process.
+/// The file that holds a batch. Forgotten rather than acknowledged, it stays on disk for the next
+/// process.
 #[derive(Debug)]
 pub(super) struct Backing {
     pub(super) spool: Arc<Spool>,
@@ -104,7 +107,7 @@ impl History {
         }
     }
 
-    /// A failure that may or may not be the batch's own fault.
+    /// Records a failure that may or may not be the batch's own fault.
     pub(super) fn fail(&mut self, evidence: Evidence) {
         if self.failures > 0 {
             self.beside_successes += u32::from(evidence.successes > self.seen.successes);
@@ -114,7 +117,7 @@ impl History {
         self.seen = evidence;
     }
 
-    /// For a piece: what the whole has gone through says nothing of it.
+    /// Clears the failures of a piece: those of the whole batch say nothing of it.
     pub(super) fn acquit(&mut self) {
         *self = Self { tried: self.tried, ..Self::new(self.since, self.blocked_before) };
     }
@@ -132,7 +135,8 @@ impl History {
 }
 
 impl Origin {
-    /// Whether the points may go to this target: those in a spool only to the target of that spool.
+    /// Returns whether the points may go to this target: those in a spool only to the target of
+    /// that spool.
     pub(super) fn is_for(&self, target: &str) -> bool {
         match self {
             Self::Memory => true,
@@ -149,7 +153,8 @@ impl Origin {
 }
 
 impl Backing {
-    /// Whether these are all the points of the file: then it can be given back to the spool as it is.
+    /// Returns whether these are all the points of the file: then it can be given back to the spool
+    /// as it is.
     pub(super) fn is_whole(&self, points: usize) -> bool {
         self.entry.points() == points
     }
@@ -171,12 +176,13 @@ impl Held {
         }
     }
 
-    /// Whether these are all the points of a stored batch, so that it can be given back to the spool.
+    /// Returns whether these are all the points of a stored batch, so that it can be given back to
+    /// the spool.
     pub(super) fn is_whole(&self) -> bool {
         matches!(&self.origin, Origin::Spool(backing) if backing.is_whole(self.points()))
     }
 
-    /// Bytes of the lines, uncompressed.
+    /// Returns the bytes of the lines, uncompressed.
     pub(super) fn raw_bytes(&self) -> usize {
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => batch.bytes().len(),
@@ -184,7 +190,7 @@ impl Held {
         }
     }
 
-    /// What it takes of the memory.
+    /// Returns what it takes of the memory.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>()
             + match &self.body {
@@ -194,7 +200,7 @@ impl Held {
             }
     }
 
-    /// Of that, the lines that are there a second time, unpacked.
+    /// Returns the part of it for lines that are held a second time, decompressed.
     pub(super) fn unpacked(&self) -> usize {
         match &self.body {
             Body::Both(batch, _) => batch.bytes().len(),
@@ -202,7 +208,7 @@ impl Held {
         }
     }
 
-    /// What it will take more when its lines are needed.
+    /// Returns what it will take more when its lines are needed.
     pub(super) fn bytes_to_unpack(&self) -> usize {
         match &self.body {
             Body::Packed(packed) => packed.raw_bytes(),
@@ -221,7 +227,8 @@ impl Held {
         matches!(self.body, Body::Plain(_))
     }
 
-    /// The lines, to be sent. `None` where the compressed form turns out unreadable, which only broken memory can cause.
+    /// Returns the lines, to be sent. `None` where the compressed form turns out unreadable, which
+    /// only broken memory can cause.
     pub(super) fn batch(&mut self) -> Option<Batch> {
         if let Body::Packed(packed) = &self.body {
             self.body = Body::Both(packed.unpack()?, packed.clone());
@@ -243,7 +250,7 @@ impl Held {
         self.body = Body::Packed(packed);
     }
 
-    /// A part of this batch, in memory of its own: same origin, same past.
+    /// Creates a part of this batch, in memory of its own, with the same origin and history.
     pub(super) fn piece(&self, batch: &Batch) -> Self {
         Self::part(batch.detached(), self.origin.clone(), self.history, self.live)
     }
@@ -254,5 +261,6 @@ impl Held {
 }
 
 const BREAKS_BEFORE_HALVING: u32 = 3;
-/// A smaller body is taken in by the systems on the way before anybody can hang up on it, so its answer arrives.
+/// A smaller body is taken in by the systems on the way before anybody can hang up on it, so its
+/// answer arrives.
 const LARGE_BODY: usize = 64 * 1024;

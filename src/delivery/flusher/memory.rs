@@ -1,9 +1,9 @@
 //! The bound of memory: what the flusher holds, and what is left of `buffer_size` for the buffer.
 //!
-//! The buffer knows what the flusher holds and counts it whenever it seals a chunk, so the two together stay within one
-//! bound at every moment, and a drain only moves bytes from one side to the other. What that does not see has room set
-//! aside: the open chunks, once for those that a drain takes and once for those that follow them, and the one batch that is
-//! unpacked to be sent.
+//! The buffer knows what the flusher holds and counts it whenever it seals a chunk, so the two
+//! together stay within one bound at every moment, and a drain only moves bytes from one side to
+//! the other. What that does not see has room set aside: the open chunks, once for those that a
+//! drain takes and once for those that follow them, and the one batch that is unpacked to be sent.
 
 use crate::{settings::Overflow, stats::DropReason};
 
@@ -15,7 +15,7 @@ use super::{
 };
 
 impl Worker {
-    /// Bytes of points in the flusher's hands.
+    /// Returns the bytes of points that the flusher holds.
     pub(super) fn memory(&self) -> usize {
         self.sealer.memory()
             + self.queue.memory()
@@ -24,13 +24,13 @@ impl Worker {
             + self.to_store.iter().map(Held::memory).sum::<usize>()
     }
 
-    /// Of these, what has room set aside.
+    /// Returns the part of it that has room reserved.
     pub(super) fn unpacked(&self) -> usize {
         let unpacked: usize = self.wire.jobs().filter_map(Job::held).map(Held::unpacked).sum();
         unpacked.min(self.largest_body())
     }
 
-    /// What buffer and flusher may hold, apart from what has room set aside.
+    /// Returns what buffer and flusher may hold, apart from what has room set aside.
     fn bound(&self) -> usize {
         let size = self.settings.buffer_size;
         let aside = 2 * self.buffer.most_open_bytes().min(size / 8) + self.largest_body();
@@ -38,8 +38,9 @@ impl Worker {
         size.saturating_sub(aside).max(2 * self.buffer.chunk_bytes())
     }
 
-    /// What may wait here before the oldest has to go. The rest is the buffer's, which has to seal a batch's worth before it
-    /// is drained in a pause. With a spool the disk soon makes room, so nothing goes before it must.
+    /// Returns how much may wait here before the oldest is dropped. The rest is the buffer's, which
+    /// has to seal a batch's worth before it is drained in a pause. With a spool the disk soon
+    /// makes room, so nothing goes before it must.
     fn waiting_limit(&self) -> usize {
         let bound = self.bound();
         if self.usable_spool().is_some() {
@@ -49,7 +50,8 @@ impl Worker {
         bound - batch.clamp(bound / 4, bound / 2)
     }
 
-    /// With full hands what comes stays in the buffer, which then refuses it, or gives up its own oldest.
+    /// Returns whether there is room to drain. Without, new points stay in the buffer, which
+    /// refuses them or drops its oldest.
     pub(super) fn may_drain(&self) -> bool {
         self.counted() + self.buffer.sealed_bytes() <= self.bound()
             || self.settings.overflow == Overflow::DropOldest && self.may_evict()
@@ -68,7 +70,7 @@ impl Worker {
         self.counted() + self.buffer.sealed_bytes() <= self.bound()
     }
 
-    /// Whether so many bytes more fit into memory. If so, the buffer knows of them from now on.
+    /// Reserves so many bytes more, if they fit into memory, and tells the buffer of them.
     pub(super) fn reserve(&self, bytes: usize) -> bool {
         let counted = self.counted();
         self.buffer.set_held(counted + bytes);
@@ -98,7 +100,7 @@ impl Worker {
         self.tell_buffer();
     }
 
-    /// What is held changes the buffer's share.
+    /// Tells the buffer how much is held, which changes its share.
     pub(super) fn tell_buffer(&self) {
         self.buffer.set_held(self.counted());
         self.buffer.set_limit(self.bound(), self.settings.overflow);
@@ -114,7 +116,8 @@ impl Worker {
             || self.queue.searches.iter().any(in_memory)
     }
 
-    /// Gives up the oldest batch that is not on the wire, and before that lines that are most likely refused.
+    /// Gives up the oldest batch that is not on the wire, and before that lines that are most
+    /// likely refused.
     fn evict(&mut self) -> bool {
         let doubtful = |search: &Search| in_memory(search) && search.is_doubtful();
         if let Some(index) = self.queue.searches.iter().position(doubtful)

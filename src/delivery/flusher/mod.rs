@@ -1,5 +1,5 @@
-//! The one background task: takes what is in the buffer, makes batches of it, and sees to it that each gets to the sink, to
-//! the spool, or into the books as lost. This is its handle.
+//! The one background task: takes what is in the buffer, makes batches of it, and makes sure that
+//! each gets to the sink, to the spool, or into the ledger as lost. This is its handle.
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,7 +59,8 @@ use destination::{Destination, SinkHandle};
 use shared::Shared;
 use worker::Worker;
 
-/// Handle of the task. When the last clone goes without a shutdown, the task warns, stores what it can, and ends.
+/// Handle of the task. When the last clone goes without a shutdown, the task warns, stores what it
+/// can, and ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
@@ -95,8 +96,8 @@ impl Flusher {
         Self { shared, commands, runtime: runtime.clone() }
     }
 
-    /// Sends what is there. Returns when every point accepted before the call was written, rejected, dropped, spooled or tried
-    /// once.
+    /// Sends what is there. Returns when every point accepted before the call was written,
+    /// rejected, dropped, spooled or tried once.
     pub(crate) async fn flush(&self) -> Result<FlushReport, Error> {
         let (reply, report) = oneshot::channel();
         self.command(Command::Flush(reply))?;
@@ -108,8 +109,9 @@ impl Flusher {
         let _ = self.commands.send(Command::Interval(interval));
     }
 
-    /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool for another destination stays on
-    /// disk. To keep the spool, pass the one there is, from [`spool`](Self::spool).
+    /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool for
+    /// another destination stays on disk. To keep the spool, pass the one there is, from
+    /// [`spool`](Self::spool).
     pub(crate) async fn reload(
         &self,
         sink: Arc<dyn Sink>,
@@ -123,8 +125,8 @@ impl Flusher {
         wait.await.map_err(|_| self.ended())
     }
 
-    /// Waits for running requests, sends what is left, stores or drops the rest, and ends the task. A second call, also one at
-    /// the same time, returns the same report.
+    /// Waits for running requests, sends what is left, stores or drops the rest, and ends the task.
+    /// A second call, also one at the same time, returns the same report.
     pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let started = Instant::now();
         // More than the clock can count is as good as for ever.
@@ -176,7 +178,7 @@ impl Flusher {
         self.shared.stats()
     }
 
-    /// The batches as they are sealed. Costs nothing while nobody listens.
+    /// Subscribes to the batches as they are created. Costs nothing without a subscriber.
     pub(crate) fn batches(&self) -> broadcast::Receiver<Batch> {
         self.shared.batches.subscribe()
     }

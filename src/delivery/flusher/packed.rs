@@ -1,4 +1,5 @@
-//! Batches that wait are held compressed: three to six times as many minutes of outage fit into the same memory.
+//! Batches that wait are held compressed: three to six times as many minutes of outage fit into the
+//! same memory.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -15,13 +16,14 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    /// Below a size the window and the header eat what is won. Never in builds without a compressor.
+    /// Returns whether compression saves memory. Below a size the window and the header cost more.
+    /// Never in builds without a compressor.
     pub(super) fn is_worth_it(batch: &Batch) -> bool {
         cfg!(any(feature = "influxdb2", feature = "reqwest")) && batch.bytes().len() >= WORTH_PACKING
     }
 
-    /// Blocks for about a microsecond a line: call it off the async threads. `None` where it does not get smaller, and
-    /// in builds without a compressor.
+    /// Blocks for about a microsecond a line: call it off the async threads. `None` where it does
+    /// not get smaller, and in builds without a compressor.
     #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
     pub(super) fn new(batch: &Batch) -> Option<Self> {
         use std::io::Write;

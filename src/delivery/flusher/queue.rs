@@ -7,8 +7,8 @@ use super::{
     held::{Held, Origin},
 };
 
-/// Live batches go first; what waits for its second chance gets every other turn at most, and none while live batches
-/// pile up.
+/// Live batches go first; what waits for its second chance gets every other turn at most, and none
+/// while live batches pile up.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Sealed and not tried yet, or about to be tried again.
@@ -48,8 +48,8 @@ impl Next {
 }
 
 impl Queue {
-    /// The next to send. `None` where nothing waits. `untried`: after a failure, what has not failed itself goes first,
-    /// so that one batch cannot keep the others back.
+    /// Returns the next to send. `None` where nothing waits. `untried`: after a failure, what has
+    /// not failed itself goes first, so that one batch cannot keep the others back.
     pub(super) fn pick(&mut self, untried: bool) -> Option<Next> {
         if untried {
             for queue in [&mut self.fresh, &mut self.loaded, &mut self.waiting] {
@@ -79,18 +79,20 @@ impl Queue {
         None
     }
 
-    /// One that may write something goes before those that only find out what is refused.
+    /// Picks the next search. One that may write something goes before those that only find out
+    /// what is refused.
     fn pick_search(&mut self) -> Option<Search> {
         let promising = self.searches.iter().position(Search::is_promising).unwrap_or(0);
         self.searches.remove(promising)
     }
 
-    /// Whether there is a batch that has not failed yet.
+    /// Returns whether there is a batch that has not failed yet.
     pub(super) fn has_untried(&self) -> bool {
         self.batches().any(|held| held.history.failures == 0)
     }
 
-    /// Behind all that wait already: a batch that fails again and again must not keep the others back.
+    /// Queues a batch behind all others: a batch that fails again and again must not keep the
+    /// others back.
     pub(super) fn wait(&mut self, held: Held) {
         self.waiting.push_back(held);
     }
@@ -104,7 +106,7 @@ impl Queue {
         }
     }
 
-    /// Whether [`take_oldest`](Self::take_oldest) would find one.
+    /// Returns whether [`take_oldest`](Self::take_oldest) would find one.
     pub(super) fn has_any_in_memory(&self) -> bool {
         !(self.waiting.is_empty() && self.fresh.is_empty())
     }

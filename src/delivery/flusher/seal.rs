@@ -56,12 +56,13 @@ impl Sealer {
         self.memory
     }
 
-    /// The number of the batch sealed last.
+    /// Returns the number of the batch sealed last.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// The next batch of at most so many lines and bytes; a single line may be longer. Without `all`, only a full one.
+    /// Returns the next batch of at most so many lines and bytes; a single line may be longer.
+    /// Without `all`, only a full one.
     pub(super) fn seal(
         &mut self,
         max_lines: usize,
@@ -75,7 +76,8 @@ impl Sealer {
         let first = self.chunks.front()?;
         let alone = self.used == 0 && first.points <= max_lines && first.bytes.len() <= max_bytes;
         let next = self.chunks.get(1);
-        // Passing the chunk on as it is saves the copy, but costs the buffer a chunk: only where it is nearly a batch.
+        // Passing the chunk on as it is saves the copy, but costs the buffer a chunk: only where it
+        // is nearly a batch.
         if alone
             && next.is_none_or(|next| first.bytes.len() + next.bytes.len() > max_bytes)
             && first.bytes.len() > max_bytes / 2
@@ -123,7 +125,8 @@ impl Sealer {
     }
 }
 
-/// Bytes and number of the lines at the beginning of `text` that are within both bounds.
+/// Returns the bytes and the number of the lines at the beginning of `text` that are within both
+/// bounds.
 pub(super) fn whole_lines(text: &[u8], max_lines: usize, max_bytes: usize) -> (usize, usize) {
     let (mut length, mut lines) = (0, 0);
     for line in text.split_inclusive(|byte| *byte == b'\n') {

@@ -21,7 +21,7 @@ use super::{
 };
 
 impl Worker {
-    /// A new batch.
+    /// Admits a new batch.
     pub(super) fn admit(&mut self, batch: Batch) {
         if self.shared.batches.receiver_count() > 0 {
             // Fails only if the last receiver went just now.
@@ -31,7 +31,7 @@ impl Worker {
         if self.goes_to_disk_first() { self.to_store.push_back(held) } else { self.keep(held) }
     }
 
-    /// In memory: among the next to go, or compressed behind them.
+    /// Keeps a batch in memory: among the next to be sent, or compressed behind them.
     pub(super) fn keep(&mut self, held: Held) {
         if self.queue.fresh.len() < self.write_slots() + PLAIN {
             self.queue.fresh.push_back(held);
@@ -69,7 +69,7 @@ impl Worker {
         self.wire.start(Job::Probe { sent }, Box::pin(work));
     }
 
-    /// A piece of work has ended.
+    /// Settles a piece of work that has ended.
     pub(super) fn settle(&mut self, job: Job, outcome: Outcome) {
         match (job, outcome) {
             (Job::Write { mut held, sent }, outcome) => match written(outcome) {
@@ -109,7 +109,8 @@ impl Worker {
         }
     }
 
-    /// After a failure that is not the batch's own fault, as far as is known. `behind`: others are tried first.
+    /// Puts a batch back after a failure that is not its own fault, as far as is known. `behind`:
+    /// others are tried first.
     pub(super) fn put_back(&mut self, held: Held, behind: bool) {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
         if !matches!(held.origin, Origin::Memory) {
@@ -123,7 +124,7 @@ impl Worker {
         }
     }
 
-    /// Where it is the next to go.
+    /// Puts a batch first in the queue.
     pub(super) fn next_in_line(&mut self, mut held: Held) {
         held.shrink();
         match held.origin {
@@ -132,7 +133,8 @@ impl Worker {
         }
     }
 
-    /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is one alone.
+    /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is
+    /// one alone.
     pub(super) fn split(&mut self, held: &Held, batch: &Batch, limit: usize) {
         let mut pieces = Vec::new();
         let mut rest = batch.clone();
@@ -197,6 +199,6 @@ fn checked(outcome: Outcome) -> Result<(), WriteError> {
 
 /// Batches that wait uncompressed beside those that can go at once.
 const PLAIN: usize = 2;
-/// What has failed so often stays in memory until it is clear whose fault that is: from the disk it would come back
-/// as if nothing had happened.
+/// What has failed so often stays in memory until it is clear whose fault that is: from the disk it
+/// would come back as if nothing had happened.
 const KEPT_FAILURES: u32 = 2;

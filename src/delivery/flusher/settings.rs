@@ -17,8 +17,8 @@ pub(crate) struct FlushSettings {
     pub(crate) max_retry_time: Duration,
     pub(crate) max_in_flight: usize,
     pub(crate) strip_refused_extras: bool,
-    /// How long one write may take before it is dropped: more than the clients' own time-outs, so that theirs, which
-    /// say more, come first.
+    /// How long one write may take before it is dropped: more than the clients' own time-outs, so
+    /// that theirs, which say more, come first.
     pub(crate) write_timeout: Duration,
     pub(crate) spool_mode: SpoolMode,
 }

@@ -1,5 +1,6 @@
-//! What is under way: writes, probes, and the disk's and the compressor's work. All of it is polled inside the flusher's
-//! own task, so that it ends with it, and so that nothing is lost when it is cancelled.
+//! What is under way: writes, probes, and the disk's and the compressor's work. All of it is polled
+//! inside the flusher's own task, so that it ends with it, and so that nothing is lost when it is
+//! cancelled.
 
 use std::{
     fmt,
@@ -37,7 +38,8 @@ struct Slot {
 /// A piece of work that may be cancelled by dropping it.
 pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
-/// Who waits for the outcome. The points are here and not in the work, which therefore can be dropped at any time.
+/// Who waits for the outcome. The points are here and not in the work, which therefore can be
+/// dropped at any time.
 #[derive(Debug)]
 pub(super) enum Job {
     Write {
@@ -90,7 +92,8 @@ impl Wire {
         self.0.push(Slot { job, work });
     }
 
-    /// The next piece of work that ends; never, while there is none. Nothing is lost when this is dropped.
+    /// Waits for the next piece of work that ends; for ever, while there is none. Nothing is lost
+    /// when this is dropped.
     pub(super) async fn next(&mut self) -> (Job, Outcome) {
         poll_fn(|context| {
             for index in 0..self.0.len() {
@@ -170,7 +173,8 @@ impl fmt::Debug for Slot {
     }
 }
 
-/// A sink of the application's own may forget to end: after `patience` the write counts as unanswered.
+/// Limits a write in time. A custom sink may never return: after `patience` the write counts as
+/// unanswered.
 pub(super) async fn within<T>(
     patience: Duration,
     work: impl Future<Output = Result<T, WriteError>>,
@@ -180,7 +184,7 @@ pub(super) async fn within<T>(
     })
 }
 
-/// `None` if it panicked.
+/// Runs the work, and returns `None` if it panicked.
 pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
@@ -190,7 +194,7 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// A panic in a sink must cost neither its batch nor the flusher.
+/// Polls work and catches its panic, which must cost neither its batch nor the flusher.
 fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<Outcome> {
     catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(Outcome::Panicked))
 }

@@ -32,8 +32,8 @@ use super::{
     wire::{Job, Outcome, Wire},
 };
 
-/// Everything that the task owns. It outlives a panic of the loop, so that no point is lost with it, and its end, however it
-/// comes about, sees to what is left.
+/// Everything that the task owns. It outlives a panic of the loop, so that no point is lost with
+/// it, and its end, however it comes about, handles what is left.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
@@ -45,7 +45,8 @@ pub(super) struct Worker {
     /// Where refused lines go for people to see.
     pub(super) rejected: Option<Arc<RejectedFiles>>,
     pub(super) spool: Option<Arc<Spool>>,
-    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest stays for another time.
+    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest
+    /// stays for another time.
     pub(super) retired: Vec<Arc<Spool>>,
     pub(super) settings: FlushSettings,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
@@ -64,8 +65,8 @@ pub(super) struct Worker {
     pub(super) evidence: Evidence,
     /// Writes that had succeeded at the last failure of any batch.
     pub(super) successes_at_failure: u64,
-    /// What lies in a spool for another destination and is in memory, too: pieces of batches, which cannot be given
-    /// back to the spool. They go on when a reload names their destination again.
+    /// What lies in a spool for another destination and is in memory, too: pieces of batches, which
+    /// cannot be given back to the spool. They go on when a reload names their destination again.
     pub(super) parked: Parked,
     /// No point is stored before then: the disk has just failed.
     pub(super) spool_rests_until: Option<Instant>,
@@ -204,11 +205,13 @@ impl Worker {
             }
             let unproven = self.evidence.successes == self.successes_at_failure;
             if unproven && self.is_loading() && !self.queue.has_untried() {
-                // What has failed is not tried again before something else was: that is on its way from the disk.
+                // What has failed is not tried again before something else was: that is on its way
+                // from the disk.
                 return;
             }
             let next = match self.queue.pick(unproven) {
-                // Checked here, on every path: a batch in a spool belongs to the destination of its spool.
+                // Checked here, on every path: a batch in a spool belongs to the destination of its
+                // spool.
                 Some(next) if !next.origin().is_for(&self.target) => {
                     self.park(next);
                     continue;
@@ -289,7 +292,8 @@ impl Worker {
         }
     }
 
-    /// When there is something to do even if nothing happens. `None` while there is not: an idle service costs nothing.
+    /// Returns the next deadline of the loop. `None` while there is not: an idle service costs
+    /// nothing.
     fn deadline(&self) -> Option<Instant> {
         let retry = match self.gate.position() {
             Position::Paused { until, .. } if self.has_work() => Some(until),

@@ -17,22 +17,26 @@ use crate::{
 
 /// Appends batches to files named `points-20260603T101112Z-0000-89abcdef-0.lp`, see [`FileSettings`].
 ///
-/// A new file is begun when the process starts, when the UTC day changes, and before one would grow beyond
-/// `max_file_size`; only a batch that is larger by itself makes a larger file. Before a file is begun the oldest ones
-/// are deleted until it fits under `max_total_size`, where a file counts as at least 4 KiB. Only files of this process,
-/// and of processes of the same service that have ended, are counted and deleted.
+/// A new file is begun when the process starts, when the UTC day changes, and before one would grow
+/// beyond `max_file_size`; only a batch that is larger by itself makes a larger file. Before a file
+/// is begun the oldest ones are deleted until it fits under `max_total_size`, where a file counts
+/// as at least 4 KiB. Only files of this process, and of processes of the same service that have
+/// ended, are counted and deleted.
 ///
-/// A batch counts as written when the operating system has taken it: it survives the end of the process, however that
-/// comes, but not a power cut in the seconds before the system writes it to disk. A batch that fits only partly, as on a
-/// full disk, is cut off again and kept by the flusher.
+/// A batch counts as written when the operating system has taken it: it survives the end of the
+/// process, however that comes, but not a power cut in the seconds before the system writes it to
+/// disk. A batch that fits only partly, as on a full disk, is cut off again and kept by the
+/// flusher.
 ///
-/// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file as it is, and so does posting it to the write
-/// endpoint. `influx -import -precision ns -path FILE` of 1.x needs two lines before it, `# DML` and
-/// `# CONTEXT-DATABASE: NAME`, and the database to exist; tried with 1.6.7.
+/// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file as it is, and so
+/// does posting it to the write endpoint. `influx -import -precision ns -path FILE` of 1.x needs
+/// two lines before it, `# DML` and `# CONTEXT-DATABASE: NAME`, and the database to exist; tried
+/// with 1.6.7.
 #[derive(Debug)]
 pub(crate) struct FileSink {
     directory: PathBuf,
-    // Async, so that a write which hangs in the file system holds one thread, and later ones wait without any.
+    // Async, so that a write which hangs in the file system holds one thread, and later ones wait
+    // without any.
     files: Arc<Mutex<RotatingFiles>>,
 }
 
@@ -113,7 +117,7 @@ mod tests {
         Batch::new(Bytes::copy_from_slice(text.as_bytes()), lines, 0, SystemTime::now())
     }
 
-    /// The contents of all files, by the order of their names.
+    /// Returns the contents of all files, by the order of their names.
     fn stored(directory: &Path) -> Vec<String> {
         let mut files = fs_ext::list(directory).expect("lists");
         files.sort_by(|left, right| left.name.cmp(&right.name));

@@ -1,5 +1,6 @@
-//! What all ways to InfluxDB have in common: compression with its fallback, a token that is read again when it is refused,
-//! secrets kept out of messages. How the bytes get there is a [`Transport`].
+//! What all ways to InfluxDB have in common: compression with its fallback, a token that is read
+//! again when it is refused, secrets kept out of messages. How the bytes get there is a
+//! [`Transport`].
 
 use std::{
     sync::{
@@ -44,7 +45,8 @@ impl<T: Transport> InfluxSink<T> {
     ///
     /// # Errors
     ///
-    /// A URL that this client cannot serve, or a token that cannot be read or that no header can carry.
+    /// A URL that this client cannot serve, or a token that cannot be read or that no header can
+    /// carry.
     pub(super) fn new(settings: &InfluxSettings) -> Result<Self, Error> {
         let url = settings.checked_url()?;
         proxy::check(&url)?;
@@ -88,7 +90,8 @@ impl<T: Transport> InfluxSink<T> {
         self.settings.token_file.is_some() || self.settings.certificate_authority.is_some()
     }
 
-    /// Puts what `make` makes in the place of the connection. Returns the one to use, and whether it is another one.
+    /// Puts what `make` makes in the place of the connection. Returns the one to use, and whether
+    /// it is another one.
     async fn replace(
         &self,
         old: Arc<Connection<T>>,
@@ -103,7 +106,8 @@ impl<T: Transport> InfluxSink<T> {
         (made, true)
     }
 
-    /// Sends compressed where that is wanted, and once more plain where the server did not decompress.
+    /// Sends compressed where that is wanted, and once more plain where the server did not
+    /// decompress.
     async fn attempt(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let wanted = lines.len() >= gzip::MIN_BYTES && self.compresses_now();
         let packed = if wanted { gzip::compress(lines).await } else { None };
@@ -202,7 +206,7 @@ impl<T: Transport> InfluxSink<T> {
                 target: "tower_influx",
                 server = %self.describe(),
                 %status,
-                "InfluxDB answers 204 to a write; this answer without a body is taken for yes, and the points count as \
+                "InfluxDB answers 204 to a write; this answer without a body counts as success, and the points count as \
                  written; check that `url` leads to the database"
             );
         }
@@ -214,8 +218,8 @@ impl<T: Transport> Sink for InfluxSink<T> {
         Box::pin(self.deliver(batch.bytes()))
     }
 
-    /// Writes nothing, which passes every check that a write passes. InfluxDB 3 and some others complain that nothing came:
-    /// that is a yes as well.
+    /// Writes nothing, which passes every check that a write passes. InfluxDB 3 and some others
+    /// complain that nothing came: that is a yes as well.
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async {
             match self.deliver(&Bytes::new()).await {
@@ -230,7 +234,8 @@ impl<T: Transport> Sink for InfluxSink<T> {
         format!("InfluxDB at {}, bucket `{}`", self.url, self.settings.bucket)
     }
 
-    /// Neither client nor endpoint belong to it: what one could not write, the other may.
+    /// Returns the target. Neither client nor endpoint belong to it: what one could not write, the
+    /// other may.
     fn target(&self) -> String {
         let settings = &self.settings;
         let policy = settings.retention_policy.as_deref().unwrap_or_default();

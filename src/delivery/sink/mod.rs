@@ -38,23 +38,25 @@ pub use crate::delivery::batch::Batch;
 pub use error::{Hint, Refused, WriteError, WriteErrorKind, Written};
 pub use memory::MemorySink;
 
-/// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch, never on a request's path.
+/// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch,
+/// never on a request's path.
 pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A destination of points.
 ///
-/// The flusher calls [`write`](Sink::write) for one batch after the other, and decides by the error what becomes of the
-/// batch. Writing a batch twice must be harmless, as it is in InfluxDB, where identical points are one point.
+/// The flusher calls [`write`](Sink::write) for one batch after the other, and decides by the error
+/// what becomes of the batch. Writing a batch twice must be harmless, as it is in InfluxDB, where
+/// identical points are one point.
 ///
 /// # Cancel safety
 ///
-/// The future of `write` may be dropped at any await, at shutdown or when it takes longer than the flusher waits. The
-/// batch then counts as not written and is written again.
+/// The future of `write` may be dropped at any await, at shutdown or when it takes longer than the
+/// flusher waits. The batch then counts as not written and is written again.
 ///
 /// # Panics
 ///
-/// One that panics costs no point: the batch is tried again. One that blocks its thread holds up the flusher, and requests
-/// never.
+/// One that panics costs no point: the batch is tried again. One that blocks its thread holds up
+/// the flusher, and requests never.
 ///
 /// ```
 /// use tower_influx::{Monitor, Settings, sink::{Batch, Sink, SinkFuture, WriteError, Written}};
@@ -90,16 +92,17 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Asks whether the destination would take points, without writing any. Says yes by default.
     ///
-    /// Called at start and, while the destination is blocked, now and then instead of a whole batch.
+    /// Called at start and, while the destination is blocked, now and then instead of a whole
+    /// batch.
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async { Ok(()) })
     }
 
-    /// What the destination is called in logs and on the live page, without secrets.
+    /// Returns what the destination is called in logs and on the live page, without secrets.
     fn describe(&self) -> String;
 
-    /// A text that tells one destination from another, hashed into the names of spooled files so that these are never sent
-    /// elsewhere. Defaults to [`describe`](Sink::describe).
+    /// Returns a text that tells one destination from another, hashed into the names of spooled
+    /// files so that these are never sent elsewhere. Defaults to [`describe`](Sink::describe).
     fn target(&self) -> String {
         self.describe()
     }
@@ -135,7 +138,8 @@ fn without_feature(client: &str) -> Error {
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests;
 
-/// What an answer of a server means, for fakes that answer word by word as servers do. `None` means written.
+/// Classifies an answer of a server, for fakes that answer word by word as servers do. `None` means
+/// written.
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 pub(crate) fn judge(status: u16, body: &str) -> Option<WriteError> {
     let answer = classify::Answer {

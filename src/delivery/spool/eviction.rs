@@ -58,7 +58,7 @@ impl Spool {
         dropped
     }
 
-    /// The entries are out of the queue already.
+    /// Deletes the files of entries that have left the queue already.
     pub(super) fn delete(&self, entries: &[Entry]) {
         self.delete_paths(entries.iter().map(|entry| &entry.0.path));
     }

@@ -63,7 +63,7 @@ impl Header {
         UNIX_EPOCH.checked_add(Duration::from_nanos(self.created)).map_or(now, |created| created.min(now))
     }
 
-    /// Length of the whole file.
+    /// Returns the length of the whole file.
     pub(super) fn file_bytes(&self) -> u64 {
         self.bytes.saturating_add(self.encode().len() as u64)
     }
@@ -76,7 +76,7 @@ impl Header {
         whole.then(|| Batch::new(Bytes::from(lines), self.points, self.sequence, self.created(now)))
     }
 
-    /// `line` is without its line break, and its check has been found right.
+    /// Parses a header. `line` is without its line break, and its check has been found right.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.strip_prefix(MAGIC)?.split(' ').skip(1);
         let mut field = |name: &str| fields.next()?.strip_prefix(name)?.strip_prefix('=');
@@ -114,7 +114,7 @@ pub(super) fn read_header(path: &Path, target: u64) -> io::Result<(Found, File)>
     Ok((found, file))
 }
 
-/// The rest of a file whose header was read.
+/// Reads the rest of a file whose header was read.
 pub(super) fn read_lines(file: &File, header: &Header) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     let length = usize::try_from(header.bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
@@ -129,7 +129,8 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
         return Found::Damaged("it has no first line");
     };
     let Ok(line) = std::str::from_utf8(line) else { return Found::Damaged("its first line is not text") };
-    // Magic, version and check are where they are in every version, so that a newer one is told from a damaged one.
+    // Magic, version and check are where they are in every version, so that a newer one is told
+    // from a damaged one.
     let Some((text, check)) = line.rsplit_once(CHECK) else {
         return Found::Damaged("its first line has no check");
     };
@@ -146,7 +147,8 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
         None => Found::Damaged("its first line cannot be read"),
         Some(header) if header.target != target => Found::OtherTarget,
         Some(header) if header.file_bytes() != length => Found::Damaged("its length is wrong"),
-        // Sums of such numbers would overflow, long before a line is read. Each line has a line break.
+        // Sums of such numbers would overflow, long before a line is read. Each line has a line
+        // break.
         Some(header) if header.bytes > MAX_BYTES => Found::Damaged("it is longer than any batch"),
         Some(header) if header.points as u64 > header.bytes => {
             Found::Damaged("its first line counts more points than there are bytes")
@@ -155,7 +157,8 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
     }
 }
 
-/// Two hashes that are equal would send points to the wrong database, so this one has 64 bits. It must never change.
+/// Hashes a target. Two equal hashes would send points to the wrong database, so this one has 64
+/// bits. It must never change.
 pub(super) fn hash(target: &str) -> u64 {
     // FNV-1a.
     target
@@ -181,7 +184,7 @@ pub(super) fn is_name(name: &str) -> bool {
         && parts.next().is_none()
 }
 
-/// Whether this is the name of a file that was not finished.
+/// Returns whether this is the name of a file that was not finished.
 pub(super) fn is_temporary(name: &str) -> bool {
     name.strip_suffix(TEMPORARY).is_some_and(is_name)
 }

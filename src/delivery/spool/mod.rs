@@ -17,21 +17,25 @@
 //! # tower-influx spool version=1 sequence=7 created=… points=5000 bytes=812345 target=0123456789abcdef lines=89abcdef check=01234567
 //! ```
 //!
-//! `created` is the time of sealing in nanoseconds since the epoch; `bytes` the length of the lines after it, and `lines`
-//! their CRC-32; `target` the 64-bit FNV-1a hash of the sink's target. Every version begins with the magic and
-//! `version=N`, ends its first line with ` check=` and the CRC-32 of all before that, and has a first line of at most 512
-//! bytes: so a newer version is told from a damaged file.
+//! `created` is the time of sealing in nanoseconds since the epoch; `bytes` the length of the lines
+//! after it, and `lines` their CRC-32; `target` the 64-bit FNV-1a hash of the sink's target. Every
+//! version begins with the magic and `version=N`, ends its first line with ` check=` and the CRC-32
+//! of all before that, and has a first line of at most 512 bytes: so a newer version is told from a
+//! damaged file.
 //!
 //! # Invariants
 //!
-//! - A batch is stored when its file has been synced, renamed to its final name, and the directory synced after that; the
-//!   ledger counts it as spooled from then on, and not before. A file under a temporary name was promised to nobody.
-//! - A file goes when its points were written or rejected, by a bound (bytes, files, age; the oldest first; counted as
-//!   dropped), and in no other way. Its removal is not synced: after a crash the batch is sent again, which is harmless.
-//! - What is not as it was written is never sent: it is moved to `corrupt`, which is bounded by 1,000 files and a tenth of
-//!   `max_size`. What is for another target or of a newer version is left where it is and reported.
-//! - Only the process that holds a directory's lock writes, reads or moves files in it. Files of dead processes are moved
-//!   into one's own directory.
+//! - A batch is stored when its file has been synced, renamed to its final name, and the directory
+//!   synced after that; the ledger counts it as spooled from then on, and not before. A file under
+//!   a temporary name was promised to nobody.
+//! - A file goes when its points were written or rejected, by a bound (bytes, files, age; the
+//!   oldest first; counted as dropped), and in no other way. Its removal is not synced: after a
+//!   crash the batch is sent again, which is harmless.
+//! - What is not as it was written is never sent: it is moved to `corrupt`, which is bounded by
+//!   1,000 files and a tenth of `max_size`. What is for another target or of a newer version is
+//!   left where it is and reported.
+//! - Only the process that holds a directory's lock writes, reads or moves files in it. Files of
+//!   dead processes are moved into one's own directory.
 //! - Nothing that lies in the directory, whatever its bytes, keeps a service from starting.
 //! - An error while storing switches the spool off for a minute. The batch stays in memory.
 
@@ -144,8 +148,8 @@ impl Spool {
     ///
     /// # Errors
     ///
-    /// A directory that cannot be created, locked or written, that is a link, or in which every user
-    /// may write. A full disk is no error here: the spool is then off for its first minute.
+    /// A directory that cannot be created, locked or written, that is a link, or in which every
+    /// user may write. A full disk is no error here: the spool is then off for its first minute.
     pub(crate) fn open(settings: &SpoolSettings, target: &str, ledger: Arc<Ledger>) -> Result<Self, Error> {
         let SpoolSettings { directory, max_size, max_files, max_age, mode: _ } = settings;
         let unusable = |error| directory::unusable("spool.directory", directory, error);
@@ -193,8 +197,8 @@ impl Spool {
         self.target == format::hash(target)
     }
 
-    /// The entry that waits longest for its turn, oldest first. It is the caller's until it is released or acknowledged; its
-    /// points stay `spooled` in the ledger.
+    /// Takes the entry that has waited longest, oldest first. It is the caller's until it is
+    /// released or acknowledged; its points stay `spooled` in the ledger.
     pub(crate) fn take_oldest(&self) -> Option<Entry> {
         self.state().queue.take()
     }
@@ -213,17 +217,18 @@ impl Spool {
         }
     }
 
-    /// Not sent: the entry goes behind all others that wait. Nothing of it may have left `spooled` in the ledger.
+    /// Releases an entry that was not sent: it goes behind all others that wait. Nothing of it may
+    /// have left `spooled` in the ledger.
     pub(crate) fn release(&self, entry: Entry) {
         self.state().queue.release(&entry);
     }
 
-    /// How often this entry was given back without having been sent.
+    /// Returns how often this entry was given back without having been sent.
     pub(crate) fn times_released(&self, entry: &Entry) -> u32 {
         self.state().queue.turns(entry)
     }
 
-    /// All its points have left `spooled` in the ledger: removes the file.
+    /// Removes the file of an entry, all of whose points have left `spooled` in the ledger.
     pub(crate) async fn acknowledge(self: &Arc<Self>, entry: Entry) {
         if self.state().queue.remove(&entry) {
             let spool = Arc::clone(self);
@@ -255,7 +260,7 @@ impl Spool {
         }
     }
 
-    /// Whether no file is left, neither waiting nor taken.
+    /// Returns whether no file is left, neither waiting nor taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.state().queue.files() == 0
     }

@@ -22,8 +22,8 @@ pub(super) struct ProcessDirectory {
     locks: Option<Locks>,
 }
 
-/// The lock file and, where the system can do that, the directory itself: a lock file can be deleted
-/// under a living process, and nobody may take its directory then.
+/// The lock file and, where the system can do that, the directory itself: a lock file can be
+/// deleted under a living process, and nobody may take its directory then.
 #[derive(Debug)]
 struct Locks {
     file: LockFile,
@@ -31,7 +31,8 @@ struct Locks {
 }
 
 impl ProcessDirectory {
-    /// Locks the first directory of this target that no living process holds, so that after a restart it is the same one again.
+    /// Locks the first directory of this target that no living process holds, so that after a
+    /// restart it is the same one again.
     pub(super) fn claim(root: &Path, target: u64) -> io::Result<Self> {
         directory::create(root)?;
         for number in 0..MAX_PROCESSES {
@@ -59,7 +60,7 @@ impl ProcessDirectory {
         Err(io::Error::other(message))
     }
 
-    /// No directory yet: the first batch that is stored claims one.
+    /// Creates a spool without a directory yet: the first batch that is stored claims one.
     pub(super) fn unclaimed(root: &Path) -> Self {
         Self { directory: root.join("unclaimed").into(), locks: None }
     }
@@ -94,7 +95,7 @@ impl ProcessDirectory {
 }
 
 impl Locks {
-    /// `None` if another process holds one of them.
+    /// Acquires the locks, or returns `None` if another process holds one of them.
     fn acquire(directory: &Path) -> io::Result<Option<Self>> {
         let Some(held) = lock::lock_directory(directory)? else { return Ok(None) };
         let file = LockFile::acquire(&directory.join(LOCK))?;
@@ -102,7 +103,8 @@ impl Locks {
     }
 }
 
-/// A file, pipe or link where a directory should be, or something else than a file as its lock.
+/// Returns whether there is a file, pipe or link where a directory should be, or something else
+/// than a file as its lock.
 fn is_not_ours(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -122,7 +124,7 @@ pub(super) struct Abandoned {
     _locks: Locks,
 }
 
-/// The directories of dead processes, locked one after the other.
+/// Locks the directories of dead processes in turn.
 pub(super) fn abandoned(
     root: &Path,
     target: u64,
@@ -136,7 +138,8 @@ pub(super) fn abandoned(
             directories.push((entry.path(), of == target));
         }
     }
-    // The same order everywhere, or two processes that start together could each find half of them locked.
+    // The same order everywhere, or two processes that start together could each find half of them
+    // locked.
     directories.sort();
     Ok(directories.into_iter().filter_map(|(directory, same_target)| {
         let locks = Locks::acquire(&directory).ok()??;
@@ -148,7 +151,7 @@ fn directory_name(target: u64, number: u32) -> String {
     format!("{target:016x}-{number}")
 }
 
-/// The target's hash.
+/// Parses the target's hash.
 fn parse_directory_name(name: &str) -> Option<u64> {
     let (target, number) = name.split_once('-')?;
     let (target, number) = (u64::from_str_radix(target, 16).ok()?, number.parse().ok()?);

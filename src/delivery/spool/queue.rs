@@ -22,7 +22,7 @@ pub(super) struct Stored {
 }
 
 impl Entry {
-    /// How many points the batch has.
+    /// Returns how many points the batch has.
     pub(crate) fn points(&self) -> usize {
         self.0.points
     }
@@ -96,12 +96,12 @@ impl Queue {
         }
     }
 
-    /// How often it was given back.
+    /// Returns how often it was given back.
     pub(super) fn turns(&self, entry: &Entry) -> u32 {
         self.entries.get(&entry.key()).map_or(0, |state| state.turns)
     }
 
-    /// False if it is gone already.
+    /// Removes an entry, and returns false if it is gone already.
     pub(super) fn remove(&mut self, entry: &Entry) -> bool {
         let Some(state) = self.entries.remove(&entry.key()) else { return false };
         self.waiting.remove(&(state.turns, entry.key()));

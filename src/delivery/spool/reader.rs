@@ -122,7 +122,8 @@ impl Spool {
         }
     }
 
-    /// The file does not hold this batch any more. With a reason for it, the file is moved away.
+    /// Removes an entry whose file does not hold its batch any more. With a reason for it, the file
+    /// is moved away.
     fn lose(&self, entry: &Entry, why: Option<&str>) -> LoadError {
         match why {
             Some(why) => drop(self.quarantine.take(&entry.0.path, why)),

@@ -1,4 +1,5 @@
-//! What an earlier process left in a directory, and what becomes of files that cannot be read as they were written.
+//! What an earlier process left in a directory, and what becomes of files that cannot be read as
+//! they were written.
 
 use std::{
     io,
@@ -99,7 +100,7 @@ impl Quarantine {
         Self { directory: root.join("corrupt"), max_size: max_spool_size / 10 }
     }
 
-    /// False if the file had to stay where it is.
+    /// Moves a file away, and returns false if it had to stay where it is.
     pub(super) fn take(&self, path: &Path, why: &str) -> bool {
         match self.move_in(path) {
             Ok(place) => {

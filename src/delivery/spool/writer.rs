@@ -1,10 +1,12 @@
-//! The way of a batch to disk: written under a temporary name, synced, renamed, entered into the books.
+//! The way of a batch to disk: written under a temporary name, synced, renamed, entered into the
+//! ledger.
 
 use super::*;
 
 impl Spool {
-    /// Stores a batch that waits for its turn. On success its points have moved from `in_flight` to `spooled` in the ledger, and
-    /// what is then beyond the bounds was dropped, oldest first: that can be this very batch.
+    /// Stores a batch that waits for its turn. On success its points have moved from `in_flight` to
+    /// `spooled` in the ledger, and what is then beyond the bounds was dropped, oldest first: that
+    /// can be this very batch.
     ///
     /// # Cancel safety
     ///
@@ -13,13 +15,14 @@ impl Spool {
         self.store_as(batch, false).await
     }
 
-    /// Like `store`, for a batch that is being sent from memory: nobody else takes it, and it is in no danger from the bounds.
+    /// Stores a batch like `store`, but one that is being sent from memory: nobody else takes it,
+    /// and it is in no danger from the bounds.
     pub(crate) async fn store_taken(self: &Arc<Self>, batch: &Batch) -> Result<Entry, StoreError> {
         self.store_as(batch, true).await
     }
 
-    /// Like `store`, on this thread: for shutdown and drop. It tries even while the spool is switched off, since there is no
-    /// later.
+    /// Stores a batch like `store`, on this thread: for shutdown and drop. It tries even while the
+    /// spool is switched off, since there is no later.
     pub(crate) fn store_blocking(&self, batch: &Batch) -> Result<Entry, StoreError> {
         let file = self.write(batch).map_err(|error| self.failed(error))?;
         let (entry, dropped) = self.commit(file, batch, false);
@@ -81,7 +84,8 @@ impl Spool {
         Ok(new)
     }
 
-    /// Somebody has deleted our directory or its lock file while we ran, or there was no room for it.
+    /// Claims a directory again. Somebody has deleted ours or its lock file while we ran, or there
+    /// was no room for it.
     pub(super) fn claim_again(&self) -> io::Result<()> {
         let lost = {
             let mut home = self.home();
@@ -159,7 +163,7 @@ pub(super) fn log_off(error: &io::Error, directory: &Path) {
     );
 }
 
-/// A file that is in nobody's books yet, removed unless it is kept.
+/// A file that is not in the ledger yet, removed unless it is kept.
 #[derive(Debug)]
 struct NewFile {
     path: PathBuf,

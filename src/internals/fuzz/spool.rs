@@ -127,7 +127,7 @@ pub fn spool(bytes: &[u8]) {
 }
 
 impl File {
-    /// The lines, if they are whole and ours to send.
+    /// Returns the lines, if they are whole and ours to send.
     fn sendable(&self) -> Option<Vec<u8>> {
         let ours = self.ours && matches!(self.name, Name::Batch | Name::Lines(_));
         if ours { whole(&self.content.bytes()) } else { None }
@@ -207,8 +207,8 @@ fn sealed(text: &str, lines: &[u8]) -> Vec<u8> {
     [format!("{text} check={check:08x}\n").as_bytes(), lines].concat()
 }
 
-/// The lines of a file that is as this crate writes it, for our target. Written from the format's
-/// description alone.
+/// Returns the lines of a file that is as this crate writes it, for our target. Written from the
+/// format's description alone.
 fn whole(file: &[u8]) -> Option<Vec<u8>> {
     let (header, lines) = split(file)?;
     let fields: Vec<&str> = header.strip_prefix(MAGIC)?.strip_prefix("1 ")?.split(' ').collect();
@@ -228,7 +228,7 @@ fn whole(file: &[u8]) -> Option<Vec<u8>> {
     (right && lines.ends_with(b"\n") && sealed(&written, lines) == file).then(|| lines.to_vec())
 }
 
-/// For another target, or of a newer version: not ours to judge.
+/// Returns whether the file is for another target, or of a newer version, and so not ours to judge.
 fn is_somebody_elses(file: &[u8]) -> bool {
     let checked = split(file).and_then(|(header, _)| {
         let (text, check) = header.rsplit_once(" check=")?;
@@ -262,7 +262,8 @@ fn is_somebody_elses(file: &[u8]) -> bool {
         && hexadecimal(lines, "lines=", 8)
 }
 
-/// The first line, which has at most 512 bytes with its line break, and what comes after it.
+/// Returns the first line, which has at most 512 bytes with its line break, and what comes after
+/// it.
 fn split(file: &[u8]) -> Option<(&str, &[u8])> {
     let end = file.iter().take(512).position(|byte| *byte == b'\n')?;
     Some((std::str::from_utf8(&file[..end]).ok()?, &file[end + 1..]))

@@ -51,7 +51,8 @@ impl InfluxSettings {
         Err(Error::setting("client", name, remedy))
     }
 
-    /// What only one client or one endpoint has: given to another, it would be ignored without a word.
+    /// Checks settings that only one client or one endpoint has: given to another, it would be
+    /// ignored without a word.
     fn check_api(&self) -> Result<(), Error> {
         let api = match self.api {
             InfluxApi::Auto => "auto",

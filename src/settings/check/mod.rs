@@ -1,4 +1,5 @@
-//! Everything about settings that can be found wrong without the network, before the first point is lost to it.
+//! Everything about settings that can be found wrong without the network, before the first point is
+//! lost to it.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -17,14 +18,17 @@ use super::{
 use crate::error::Error;
 
 impl Settings {
-    /// Checks all that can be checked without the network: ranges, names, the URL, and files that must be readable.
+    /// Checks all that can be checked without the network: ranges, names, the URL, and files that
+    /// must be readable.
     ///
-    /// [`Monitor::start`](crate::Monitor::start) does the same; call this to check a configuration without starting
-    /// anything. With `enabled = false` nothing is checked, and of [`Storage`] only the part that is used.
+    /// [`Monitor::start`](crate::Monitor::start) does the same; call this to check a configuration
+    /// without starting anything. With `enabled = false` nothing is checked, and of [`Storage`]
+    /// only the part that is used.
     ///
     /// # Errors
     ///
-    /// The first setting that cannot work, with its key, its value and what would be right. Secrets are never printed.
+    /// The first setting that cannot work, with its key, its value and what would be right. Secrets
+    /// are never printed.
     pub fn check(&self) -> Result<(), Error> {
         if !self.enabled {
             return Ok(());
@@ -72,7 +76,7 @@ impl Settings {
         Error::setting("buffer_size", size::Shown(self.buffer_size as u64), remedy)
     }
 
-    /// No two parts may take each other's files for their own.
+    /// Checks that no two parts use the same files.
     fn check_directories(&self) -> Result<(), Error> {
         let file = (self.storage == Storage::File).then_some(("directory", self.file.directory.as_path()));
         let rejected = self.rejected_directory.as_deref().map(|directory| ("rejected_directory", directory));
@@ -146,7 +150,8 @@ impl LicensingSettings {
     }
 }
 
-/// A directory that is not there yet is made when it is needed. One that is there can be found unusable now.
+/// Checks a directory. One that is not there yet is created when it is needed. One that is there
+/// can be found unusable now.
 fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
     if directory.as_os_str().is_empty() {
         return Err(Error::setting_without_value(name, "empty; name a directory"));
@@ -168,7 +173,7 @@ fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// The one setting that has a setter of its own.
+/// Checks the one setting that has a setter of its own.
 pub(crate) fn check_flush_interval(interval: Duration) -> Result<(), Error> {
     durations("flush_interval", interval, SHORTEST, HOUR)
 }

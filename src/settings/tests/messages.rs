@@ -1,4 +1,5 @@
-//! Every message about keys and their values: what is wrong, with which key and value, and what would be right.
+//! Every message about keys and their values: what is wrong, with which key and value, and what
+//! would be right.
 
 use super::{assert_messages, refused};
 use crate::settings::{InfluxClient, Settings, Storage};

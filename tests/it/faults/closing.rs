@@ -1,4 +1,5 @@
-//! Shutdown during an outage: in time, with a report that is the ledger's, and nothing lost where there is a spool.
+//! Shutdown during an outage: in time, with a report that is the ledger's, and nothing lost where
+//! there is a spool.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -80,7 +81,8 @@ async fn a_shutdown_keeps_its_time_and_its_books_in_every_outage() {
     }
 }
 
-/// With a clock that only moves when everything waits, a shutdown that waits for nothing takes no time at all.
+/// With a clock that only moves when everything waits, a shutdown that waits for nothing takes no
+/// time at all.
 #[tokio::test(start_paused = true)]
 async fn a_monitor_with_nothing_to_do_shuts_down_at_once() {
     let directory = tempfile::tempdir().expect("a temporary directory");

@@ -202,7 +202,8 @@ async fn with_a_spool_counts_come_through_a_restart_however_the_process_ended() 
             let report = monitor.shutdown(Duration::from_secs(5)).await;
             assert_eq!(report.dropped, 0, "{report}");
         }
-        // The last handle: what the last interval has counted must be on disk when the task has ended.
+        // The last handle: what the last interval has counted must be on disk when the task has
+        // ended.
         drop(monitor);
         sleep(Duration::from_secs(1)).await;
 

@@ -1,17 +1,18 @@
-//! The search for the lines that a server refuses: the others are written, each refused one is found and rejected.
+//! The search for the lines that a server refuses: the others are written, each refused one is
+//! found and rejected.
 //!
-//! Servers differ. Some refuse the whole batch for one line, some write the rest; some quote the line, some name a field,
-//! some say nothing. The search asks the same question each time, "would you take these?", and uses what the server says
-//! to ask about fewer.
+//! Servers differ. Some refuse the whole batch for one line, some write the rest; some quote the
+//! line, some name a field, some say nothing. The search asks the same question each time, "would
+//! you take these?", and uses what the server says to ask about fewer.
 //!
-//! - Nearly every refusal is a matter of the [shape](shape::Shape) of a line. So a batch is divided by shape before it is
-//!   halved, accepted shapes first.
-//! - A request is worth more than its extra. Where columns that handlers added are the cause, the points are sent without
-//!   them; a [trial](trial::Trial) finds which.
+//! - Nearly every refusal is a matter of the [shape](shape::Shape) of a line. So a batch is divided
+//!   by shape before it is halved, accepted shapes first.
+//! - A request is worth more than its extra. Where columns that handlers added are the cause, the
+//!   points are sent without them; a [trial](trial::Trial) finds which.
 //! - What is [learned] holds for the destination: later batches are cut by it before they are sent.
 //!
-//! It sends nothing itself: the worker asks it for the next piece and passes on the answer, so that fresh batches go in
-//! between and a pause, a shutdown or a reload finds every line in its place.
+//! It sends nothing itself: the worker asks it for the next piece and passes on the answer, so that
+//! fresh batches go in between and a pause, a shutdown or a reload finds every line in its place.
 
 use std::collections::VecDeque;
 
@@ -56,8 +57,8 @@ pub(super) struct Search {
     refused: Vec<RefusedLines>,
     /// Found since the worker asked last.
     rejected: Vec<(Batch, RejectReason)>,
-    /// Not refused but failing again and again while others succeed: a failure says less than a refusal, so it has to
-    /// come more than once.
+    /// Not refused but failing again and again while others succeed: a failure says less than a
+    /// refusal, so it has to come more than once.
     by_failure: bool,
     reason: RejectReason,
     /// Lines that the server's words pointed at, and that were refused alone, or were accepted.
@@ -117,7 +118,8 @@ impl Search {
         }
     }
 
-    /// Returns what to send next; it stays the search's own until its answer comes. `None` when nothing is left to find out.
+    /// Returns what to send next; it stays the search's own until its answer comes. `None` when
+    /// nothing is left to find out.
     pub(super) fn next(&mut self, learned: &mut Learned) -> Option<Batch> {
         let test = loop {
             match self.items.pop_front() {
@@ -144,7 +146,7 @@ impl Search {
         self.testing.as_ref().is_some_and(|test| test.history.tried)
     }
 
-    /// The piece was accepted.
+    /// Records that the piece was accepted, and returns what follows.
     pub(super) fn accepted(&mut self, learned: &mut Learned) -> Accepted {
         let Some(test) = self.testing.take() else { return Accepted::default() };
         let sent = test.piece.lines;
@@ -152,7 +154,8 @@ impl Search {
         let mut stripped = test.piece.stripped;
         match test.purpose {
             Purpose::Store { sibling: Some(sibling) } if sibling.len() > 1 => self.split(sibling, learned),
-            // It needs no asking as a whole, but one line is only rejected after it was refused alone.
+            // It needs no asking as a whole, but one line is only rejected after it was refused
+            // alone.
             Purpose::Store { sibling: other } | Purpose::Example { others: other } => {
                 other.into_iter().for_each(|other| self.ask(other));
             }
@@ -165,7 +168,7 @@ impl Search {
         Accepted { points: sent.len(), bytes: sent.bytes().len(), stripped }
     }
 
-    /// The piece was refused, or something in it.
+    /// Records that the piece was refused, or something in it.
     pub(super) fn refused(&mut self, refused: &Refused, learned: &mut Learned) {
         let Some(test) = self.testing.take() else { return };
         self.reason = refused.reason;
@@ -202,19 +205,20 @@ impl Search {
         }
     }
 
-    /// The lines that were found since the last call: the server will never take them.
+    /// Takes the lines that were found since the last call: the server will never take them.
     pub(super) fn take_rejected(&mut self) -> Vec<(Batch, RejectReason)> {
         std::mem::take(&mut self.rejected)
     }
 
-    /// Rejects what was refused and would have been tried in another form: there is no time left for that.
+    /// Rejects what was refused and would have been tried in another form: there is no time left
+    /// for that.
     pub(super) fn reject_refused(&mut self) {
         for RefusedLines { lines, reason } in std::mem::take(&mut self.refused) {
             self.reject(lines, reason);
         }
     }
 
-    /// Whether nothing is left to find out.
+    /// Counts the points that are being tested.
     pub(super) fn testing_points(&self) -> usize {
         self.testing.as_ref().map_or(0, |test| test.piece.len())
     }
@@ -223,17 +227,18 @@ impl Search {
         self.items.is_empty() && self.testing.is_none() && self.refused.is_empty()
     }
 
-    /// Whether the next piece may well be accepted: those go before pieces that only tell what is refused.
+    /// Returns whether the next piece may well be accepted: those go before pieces that only tell
+    /// what is refused.
     pub(super) fn is_promising(&self) -> bool {
         matches!(self.items.front(), Some(Item::Test(Test { purpose: Purpose::Store { .. }, .. })))
     }
 
-    /// Whether all that is left is of shapes that have been refused so far.
+    /// Returns whether all that is left is of shapes that have been refused so far.
     pub(super) fn is_doubtful(&self) -> bool {
         self.items.iter().all(|item| matches!(item, Item::Suspects { .. }))
     }
 
-    /// The lines of which nothing final is known yet, with what is being asked about.
+    /// Returns the lines of which nothing final is known yet, with what is being asked about.
     pub(super) fn remaining(&self) -> impl Iterator<Item = &Batch> {
         self.items
             .iter()
@@ -244,7 +249,7 @@ impl Search {
             .chain(self.refused.iter().map(|refused| &refused.lines.lines))
     }
 
-    /// The same, to be disposed of otherwise: the search is over.
+    /// Takes the remaining lines, to be disposed of otherwise: the search is over.
     pub(super) fn take_remaining(&mut self) -> Vec<Batch> {
         let rest = self.remaining().cloned().collect();
         self.items.clear();
@@ -253,7 +258,8 @@ impl Search {
         rest
     }
 
-    /// The lines of which nothing is known yet, as one batch: a file for each piece would take the disk too long at the end.
+    /// Converts to the lines of which nothing is known yet, as one batch: a file for each piece
+    /// would take the disk too long at the end.
     pub(super) fn into_rest(mut self) -> Option<Held> {
         let rest = Batch::join(&self.take_remaining())?;
         Some(Held::part(rest, self.origin, self.history, self.live))

@@ -21,7 +21,8 @@ use crate::{
     stats::{RecorderCounters, ledger::Ledger},
 };
 
-/// One flusher under test. Every write and every step of a test asserts that the books balance.
+/// One flusher under test. Every write and every step of a test asserts that every point is
+/// accounted for.
 pub(super) struct Rig {
     pub(super) buffer: Arc<Buffer>,
     pub(super) ledger: Arc<Ledger>,
@@ -261,7 +262,7 @@ pub(super) fn noise(number: usize) -> String {
     format!("requests v=\"{noise}\" {number}\n")
 }
 
-/// The lines of a batch, with their line breaks.
+/// Returns the lines of a batch, with their line breaks.
 pub(super) fn text(batch: &Batch) -> BTreeSet<String> {
     batch.lines().map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
 }

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A valid file.
+/// Returns a valid file.
 fn valid(sequence: u64, points: usize, target: &str) -> Vec<u8> {
     let batch = batch(sequence, points);
     let mut bytes = Header::new(&batch, format::hash(target)).encode().into_bytes();
@@ -12,7 +12,7 @@ fn valid(sequence: u64, points: usize, target: &str) -> Vec<u8> {
     bytes
 }
 
-/// A directory of a dead process, with these files.
+/// Returns a directory of a dead process, with these files.
 fn left_behind(root: &Path, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> PathBuf {
     let directory = root.join(format!("{:016x}-0", format::hash(TARGET)));
     fs::create_dir_all(&directory).expect("creates");

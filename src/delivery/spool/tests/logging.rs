@@ -1,4 +1,5 @@
-//! Whoever handles a log line may ask for the statistics: no line is written under a lock that these take.
+//! Whoever handles a log line may ask for the statistics: no line is written under a lock that
+//! these take.
 
 use std::sync::{Mutex, OnceLock, mpsc};
 

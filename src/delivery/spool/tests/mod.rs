@@ -17,7 +17,7 @@ mod hostile;
 mod logging;
 mod processes;
 
-/// A spool in a directory of its own, with its books.
+/// A spool in a directory of its own, with its ledger.
 struct Fixture {
     settings: SpoolSettings,
     ledger: Arc<Ledger>,
@@ -36,7 +36,7 @@ impl Fixture {
         Self { settings, ledger, spool, accepted: 0 }
     }
 
-    /// A new process in the same directory, after this one has ended.
+    /// Creates a new process in the same directory, after this one has ended.
     fn restart(self) -> Self {
         let settings = self.settings.clone();
         // Threads that still delete dropped files keep the spool open.
@@ -47,7 +47,7 @@ impl Fixture {
         Self::with(settings)
     }
 
-    /// A batch that counts as in flight.
+    /// Returns a batch that counts as in flight.
     fn batch(&mut self, sequence: u64, points: usize) -> Batch {
         self.accepted += points as u64;
         self.ledger.lock().in_flight += points as u64;
@@ -91,7 +91,7 @@ impl Fixture {
         let dropped: u64 = books.dropped.values().sum();
         let gone = books.written + books.rejected.values().sum::<u64>() + dropped;
         assert_eq!(self.accepted + books.recovered, gone + books.in_flight + books.spooled, "{books:?}");
-        assert_eq!(self.spool.counts().points, books.spooled, "the books against the files");
+        assert_eq!(self.spool.counts().points, books.spooled, "the ledger against the files");
         let files = files(&self.spool.home().directory());
         let bytes: u64 = files.iter().map(|file| fs::metadata(file).expect("is there").len()).sum();
         assert_eq!((self.spool.counts().files, self.spool.counts().bytes), (files.len(), bytes));
@@ -99,7 +99,7 @@ impl Fixture {
     }
 }
 
-/// The sequence is also the second in which the batch was sealed.
+/// Returns the sequence is also the second in which the batch was sealed.
 fn batch(sequence: u64, points: usize) -> Batch {
     let text: String = (0..points).map(|point| format!("m v={sequence}i {point}\n")).collect();
     let created = *START + Duration::from_secs(sequence);
@@ -108,7 +108,7 @@ fn batch(sequence: u64, points: usize) -> Batch {
 
 static START: LazyLock<SystemTime> = LazyLock::new(|| SystemTime::now() - Duration::from_secs(1000));
 
-/// The batches in a directory, by name.
+/// Returns the batches in a directory, by name.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         fs_ext::list(directory).expect("lists").into_iter().map(|file| file.path).collect();
