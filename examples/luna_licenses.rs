@@ -87,9 +87,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .with_state(license)
         .layer(monitor.layer()); // after the routes, so that it sees every one of them
     // Outside of the layer: who looks at the page is no request of the service.
-    let app = Router::new()
-        .nest_service("/monitoring", page.router())
-        .merge(monitored);
+    let app = Router::new().nest_service("/monitoring", page.router()).merge(monitored);
     // Where the settings name metrics, for Prometheus.
     #[cfg(feature = "prometheus")]
     let app = match monitor.metrics_route() {

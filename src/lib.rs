@@ -1,6 +1,6 @@
+#![doc = include_str!("docs/links.md")]
 #![cfg_attr(feature = "live", doc = include_str!("docs/with_live.md"))]
 #![cfg_attr(not(feature = "live"), doc = include_str!("docs/without_live.md"))]
-#![doc = include_str!("docs/links.md")]
 #![doc = include_str!("docs/front.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // What one feature uses is dead without it; with all of them on nothing is.

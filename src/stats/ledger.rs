@@ -110,22 +110,22 @@ mod tests {
 
     #[test]
     fn every_move_keeps_the_balance() {
-        let mut books = LedgerCounts::default();
-        books.take_off(10);
-        books.recover(5);
-        books.spool(4);
-        books.write(PointLocation::Memory, 2);
-        books.write(PointLocation::Spool, 3);
-        books.reject(PointLocation::Spool, RejectReason::Malformed, 1);
-        books.drop_in_flight(DropReason::BufferFull, 1);
-        books.drop_spooled(DropReason::SpoolFull, 1);
-        let rejected: u64 = books.rejected.values().sum();
-        let dropped: u64 = books.dropped.values().sum();
+        let mut counts = LedgerCounts::default();
+        counts.take_off(10);
+        counts.recover(5);
+        counts.spool(4);
+        counts.write(PointLocation::Memory, 2);
+        counts.write(PointLocation::Spool, 3);
+        counts.reject(PointLocation::Spool, RejectReason::Malformed, 1);
+        counts.drop_in_flight(DropReason::BufferFull, 1);
+        counts.drop_spooled(DropReason::SpoolFull, 1);
+        let rejected: u64 = counts.rejected.values().sum();
+        let dropped: u64 = counts.dropped.values().sum();
         assert_eq!(
-            10 + books.recovered,
-            books.written + rejected + dropped + books.in_flight + books.spooled
+            10 + counts.recovered,
+            counts.written + rejected + dropped + counts.in_flight + counts.spooled
         );
-        assert_eq!((books.in_flight, books.spooled, books.written, rejected, dropped), (3, 4, 5, 1, 2));
+        assert_eq!((counts.in_flight, counts.spooled, counts.written, rejected, dropped), (3, 4, 5, 1, 2));
     }
 
     #[test]

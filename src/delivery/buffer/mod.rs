@@ -199,7 +199,7 @@ impl Buffer {
     pub(crate) fn drain(&self, ledger: &Ledger, into: &mut Vec<Chunk>) -> usize {
         let before = into.len();
         // Held over all shards: a snapshot sees a point here or there, never in both or in none.
-        let mut books = ledger.lock();
+        let mut counts = ledger.lock();
         for Padded(place) in &self.shards {
             let (sealed, open) = lock(&place.shard).take();
             let taken: usize = sealed.iter().chain(&open).map(Chunk::size).sum();
@@ -208,8 +208,8 @@ impl Buffer {
             into.extend(sealed.into_iter().chain(open));
         }
         let points = into[before..].iter().map(|chunk| chunk.points).sum();
-        books.take_off(points);
-        drop(books);
+        counts.take_off(points);
+        drop(counts);
         for chunk in &into[before..] {
             debug_assert_eq!(chunk.newlines(), chunk.points, "the ledger does not agree with the lines");
         }
@@ -223,7 +223,7 @@ impl Buffer {
 
     /// Both sides of the ledger, at one moment for each shard: they balance.
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> (LedgerCounts, BufferCounts) {
-        let books = ledger.lock();
+        let counts = ledger.lock();
         // Before the open chunks, or one that is sealed meanwhile would count twice.
         let sealed = BufferCounts { bytes: self.sealed_bytes(), ..BufferCounts::default() };
         let mut sum = self.locked().fold(sealed, |sum, shard| BufferCounts {
@@ -237,7 +237,7 @@ impl Buffer {
             dropped: sum.dropped + shard.lost.dropped,
         });
         sum.bytes += self.held.load(Relaxed);
-        (books.clone(), sum)
+        (counts.clone(), sum)
     }
 
     /// Returns when anything waits to be drained. For one waiter at a time.

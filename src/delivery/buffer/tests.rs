@@ -35,17 +35,17 @@ fn lines(chunks: &[Chunk]) -> Vec<String> {
     String::from_utf8(text).expect("the tests push text").lines().map(str::to_owned).collect()
 }
 
-fn assert_books(books: &BufferCounts, accepted: u64, buffered: u64, dropped: u64) {
-    assert_eq!((books.accepted, books.buffered, books.dropped), (accepted, buffered, dropped));
-    assert_eq!(books.offered, accepted + books.invalid + books.refused_full + books.refused_closed);
+fn assert_counts(counts: &BufferCounts, accepted: u64, buffered: u64, dropped: u64) {
+    assert_eq!((counts.accepted, counts.buffered, counts.dropped), (accepted, buffered, dropped));
+    assert_eq!(counts.offered, accepted + counts.invalid + counts.refused_full + counts.refused_closed);
 }
 
-fn assert_balanced(books: &LedgerCounts, buffer: &BufferCounts) {
+fn assert_balanced(counts: &LedgerCounts, buffer: &BufferCounts) {
     assert_eq!(
         buffer.offered,
         buffer.accepted + buffer.invalid + buffer.refused_full + buffer.refused_closed
     );
-    assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight + books.written);
+    assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + counts.in_flight + counts.written);
 }
 
 #[test]
@@ -54,17 +54,17 @@ fn lines_come_back_as_they_were_pushed_and_the_books_follow() {
     assert!(drained(&buffer, &ledger).is_empty());
     assert_eq!(buffer.push(b"one\ntwo\n", 2, true), Pushed::Accepted);
     assert_eq!(buffer.push(b"three\n", 1, false), Pushed::Accepted);
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_eq!(books.in_flight, 0);
-    assert_books(&buffered, 3, 3, 0);
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_eq!(counts.in_flight, 0);
+    assert_counts(&buffered, 3, 3, 0);
     assert_eq!(buffer.buffered_bytes(), 14);
 
     let mut chunks = vec![Chunk { bytes: b"of before\n".to_vec(), points: 1 }];
     assert_eq!(buffer.drain(&ledger, &mut chunks), 3);
     assert_eq!(lines(&chunks), ["of before", "one", "two", "three"]);
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_eq!(books.in_flight, 3);
-    assert_books(&buffered, 3, 0, 0);
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_eq!(counts.in_flight, 3);
+    assert_counts(&buffered, 3, 0, 0);
     assert_eq!(buffer.buffered_bytes(), 0);
 }
 
@@ -124,13 +124,13 @@ fn the_oldest_points_go_when_memory_is_full() {
         assert_eq!(buffer.push(numbered.as_bytes(), 1, false), Pushed::Accepted);
         assert!(buffer.sealed_bytes() <= limit);
     }
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_books(&buffered, 10, 4, 6);
-    assert_balanced(&books, &buffered);
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_counts(&buffered, 10, 4, 6);
+    assert_balanced(&counts, &buffered);
     let first: String = lines(&drained(&buffer, &ledger)).iter().map(|line| &line[..1]).collect();
     assert_eq!(first, "6789");
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_balanced(&books, &buffered);
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_balanced(&counts, &buffered);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn a_shard_without_a_sealed_chunk_drops_the_one_being_sealed() {
         assert_eq!(buffer.sealed_bytes(), 0);
     }
     let (_, buffered) = buffer.snapshot(&ledger);
-    assert_books(&buffered, 5, 1, 4);
+    assert_counts(&buffered, 5, 1, 4);
 }
 
 #[test]
@@ -155,7 +155,7 @@ fn a_long_record_makes_as_many_chunks_go_as_it_needs() {
     assert_eq!(push(&buffer, 1), Pushed::Accepted);
     assert_eq!(buffer.sealed_bytes(), limit);
     let (_, buffered) = buffer.snapshot(&ledger);
-    assert_books(&buffered, 7, 3, 4);
+    assert_counts(&buffered, 7, 3, 4);
 }
 
 #[test]
@@ -168,9 +168,9 @@ fn the_newest_points_are_refused_when_memory_is_full() {
     assert_eq!(push(&buffer, 11), Pushed::Full);
     assert_eq!(push(&buffer, 10), Pushed::Accepted, "there was still room in the open chunk");
     assert_eq!(buffer.sealed_bytes(), limit);
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_books(&buffered, 4, 4, 0);
-    assert_balanced(&books, &buffered);
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_counts(&buffered, 4, 4, 0);
+    assert_balanced(&counts, &buffered);
     drained(&buffer, &ledger);
     assert_eq!(push(&buffer, 11), Pushed::Accepted);
 }
@@ -207,9 +207,9 @@ fn the_limit_can_be_changed_while_running() {
     buffer.set_limit(CHUNK_SIZE, Overflow::DropOldest);
     assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
     assert_eq!(buffer.sealed_bytes(), CHUNK_SIZE);
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_books(&buffered, 7, 2, 5);
-    assert_balanced(&books, &buffered);
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_counts(&buffered, 7, 2, 5);
+    assert_balanced(&counts, &buffered);
 }
 
 #[test]
@@ -223,7 +223,7 @@ fn a_closed_buffer_takes_nothing_and_keeps_what_it_has() {
     assert_eq!(buffer.running_requests(), 0);
     assert_eq!(lines(&drained(&buffer, &ledger)), ["xxxxxxxxx"]);
     let (_, buffered) = buffer.snapshot(&ledger);
-    assert_books(&buffered, 1, 0, 0);
+    assert_counts(&buffered, 1, 0, 0);
 }
 
 #[test]

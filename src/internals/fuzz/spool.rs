@@ -109,9 +109,9 @@ pub fn spool(bytes: &[u8]) {
     sent.sort();
     assert_eq!(sent, whole);
 
-    let books = ledger.lock().clone();
-    let dropped: u64 = books.dropped.values().sum();
-    assert_eq!((books.recovered, books.spooled), (books.written + dropped, 0));
+    let counts = ledger.lock().clone();
+    let dropped: u64 = counts.dropped.values().sum();
+    assert_eq!((counts.recovered, counts.spooled), (counts.written + dropped, 0));
     let damaged = left.iter().filter(|(file, _)| file.is_damaged()).count() as u64;
     let counts = spool.counts();
     assert_eq!((counts.files, counts.corrupt, counts.errors), (0, damaged, 0));

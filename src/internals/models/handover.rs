@@ -41,8 +41,8 @@ pub(super) fn every_snapshot_balances_while_points_are_dropped() {
     pusher.join().expect("pushing does not panic");
     drainer.join().expect("draining does not panic");
     drain(&buffer, &ledger);
-    let (books, buffered) = buffer.snapshot(&ledger);
-    assert_balanced((books, buffered));
+    let (counts, buffered) = buffer.snapshot(&ledger);
+    assert_balanced((counts, buffered));
     assert_eq!((buffered.accepted, buffered.buffered, buffer.sealed_bytes()), (2, 0, 0));
 }
 
@@ -119,7 +119,7 @@ pub(super) fn drain(buffer: &Buffer, ledger: &Ledger) -> Vec<String> {
     text.lines().map(str::to_owned).collect()
 }
 
-pub(super) fn assert_balanced((books, buffer): (LedgerCounts, BufferCounts)) {
+pub(super) fn assert_balanced((counts, buffer): (LedgerCounts, BufferCounts)) {
     assert_eq!(buffer.offered, buffer.accepted + buffer.refused_full + buffer.refused_closed);
-    assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + books.in_flight);
+    assert_eq!(buffer.accepted, buffer.buffered + buffer.dropped + counts.in_flight);
 }

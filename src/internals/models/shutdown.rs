@@ -60,8 +60,8 @@ fn end_in_a_thread(buffer: &Arc<Buffer>, number: usize) -> thread::JoinHandle<u6
 }
 
 fn assert_over(buffer: &Buffer, ledger: &Ledger, drained: u64, refused: u64) {
-    let (books, buffered) = buffer.snapshot(ledger);
-    assert_eq!((buffered.accepted, buffered.buffered, books.in_flight), (drained, 0, drained));
+    let (counts, buffered) = buffer.snapshot(ledger);
+    assert_eq!((buffered.accepted, buffered.buffered, counts.in_flight), (drained, 0, drained));
     assert_eq!(buffered.refused_closed, refused);
     assert_eq!((drained + refused, buffer.running_requests()), (2, 0));
 }
