@@ -114,6 +114,48 @@ fn comments_and_pages_have_at_most_100_columns() {
     report(wrong);
 }
 
+/// A reader scans first words: "Returns", "Creates", "Sets".
+#[test]
+fn documentation_of_functions_begins_with_verbs() {
+    let (mut all, mut others) = (0, Vec::new());
+    for file in rust_files("src").into_iter().filter(|file| !file.path.contains("/tests")) {
+        let mut first: Option<String> = None;
+        let mut is_test = false;
+        for line in file.text.lines().map(str::trim) {
+            if let Some(text) = line.strip_prefix("///") {
+                first.get_or_insert_with(|| text.trim().to_owned());
+                continue;
+            }
+            if line.starts_with("#[") || line.starts_with("//") {
+                is_test |= line.contains("test");
+                continue;
+            }
+            let is_function = line.starts_with("fn ") || line.contains(" fn ");
+            if let Some(text) = first.take().filter(|_| is_function && !is_test) {
+                all += 1;
+                let word = text.split(' ').next().unwrap_or_default();
+                let is_verb = word.starts_with(|one: char| one.is_ascii_uppercase())
+                    && word.ends_with('s')
+                    && !NOUNS.contains(&word);
+                if !is_verb {
+                    others.push(format!("{}: {text}", file.path));
+                }
+            }
+            is_test = false;
+        }
+    }
+    println!("{} of {all} begin with a verb", all - others.len());
+    assert!(
+        all > 500 && others.len() * 100 <= all * 15,
+        "{} of {all} do not begin with a verb in the third person:\n{}",
+        others.len(),
+        others.join("\n")
+    );
+}
+
+/// First words that end as verbs do.
+const NOUNS: [&str; 8] = ["Always", "Bytes", "Files", "Its", "Lines", "Points", "Seconds", "This"];
+
 #[test]
 fn lib_has_no_code() {
     let mut wrong = BTreeSet::new();
