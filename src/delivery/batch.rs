@@ -89,7 +89,7 @@ impl Batch {
         self.created
     }
 
-    /// The lines one by one, without their line breaks.
+    /// Returns the lines one by one, without their line breaks.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.split(|byte| *byte == b'\n').take(self.lines)
     }

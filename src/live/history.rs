@@ -14,7 +14,7 @@ use crate::fs_ext;
 pub(super) struct StoredFiles(Vec<(PathBuf, u64)>);
 
 impl StoredFiles {
-    /// What lies in the directory now. Of what is written there later the observer learns by
+    /// Finds what the directory holds now. What is written there later the observer learns by
     /// itself.
     pub(super) fn find(directory: &Path) -> Self {
         let mut files = fs_ext::list(directory).unwrap_or_default();

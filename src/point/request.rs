@@ -95,8 +95,7 @@ impl<'a> RequestPoint<'a> {
         self
     }
 
-    /// The point with an additional tag, such as `instance`. The standard tags and fields keep
-    /// their names to themselves.
+    /// Adds a tag, such as `instance`. The standard tags and fields keep their names to themselves.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.tags.push((key.into(), value.into().into_text()));
@@ -147,8 +146,7 @@ impl<'a> RequestErrorPoint<'a> {
         self
     }
 
-    /// The point with an additional tag, such as `instance`. The standard tags and fields keep
-    /// their names to themselves.
+    /// Adds a tag, such as `instance`. The standard tags and fields keep their names to themselves.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.tags.push((key.into(), value.into().into_text()));

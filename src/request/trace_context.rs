@@ -114,7 +114,8 @@ fn parse(value: &[u8]) -> Option<TraceId> {
     (fits && are_digits && are_set).then_some(*trace)
 }
 
-/// Without a branch for each digit, so that many are compared at once.
+/// Returns whether all are hexadecimal digits, without a branch for each, so that many are compared
+/// at once.
 fn is_hexadecimal(digits: &[u8]) -> bool {
     digits.iter().fold(true, |all, digit| all & (digit.is_ascii_digit() | matches!(digit, b'a'..=b'f')))
 }

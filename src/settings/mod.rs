@@ -67,12 +67,14 @@ pub struct Settings {
     /// How long points are collected before they are sent. Defaults to 1 second, with a tenth of
     /// jitter.
     pub flush_interval: Duration,
-    /// The most lines of a batch, 1 to 1,000,000. Defaults to 50,000. Full batches begin with 5,000, as InfluxData
-    /// advises, and grow while writes are in flight and the destination takes more.
+    /// The most lines of a batch, 1 to 1,000,000. Defaults to 50,000. Full batches begin with
+    /// 5,000, as InfluxData advises, and grow while writes are in flight and the destination takes
+    /// more.
     pub batch_size: usize,
-    /// The most bytes of a batch before compression. Defaults to 4 MiB. Full batches begin with 768 KiB, since nginx
-    /// refuses bodies above 1 MiB by default, and grow while writes are in flight and the destination takes more. A
-    /// quarter of `buffer_size` and half of `spool.max_size` are bounds as well.
+    /// The most bytes of a batch before compression. Defaults to 4 MiB. Full batches begin with 768
+    /// KiB, since nginx refuses bodies above 1 MiB by default, and grow while writes are in flight
+    /// and the destination takes more. A quarter of `buffer_size` and half of `spool.max_size` are
+    /// bounds as well.
     pub batch_bytes: usize,
     /// Bytes of points kept in memory. Defaults to 32 MiB.
     pub buffer_size: usize,
@@ -86,8 +88,9 @@ pub struct Settings {
     /// How long a point may wait in memory before it is dropped. Defaults to 1 hour. There is no
     /// bound on tries.
     pub max_retry_time: Duration,
-    /// The most writes in flight at once, 1 to 16. Defaults to 16. How many there are adapts: more while the rate grows
-    /// with them, fewer when the destination throttles, does not answer, or only gets slower.
+    /// The most writes in flight at once, 1 to 16. Defaults to 16. How many there are adapts: more
+    /// while the rate grows with them, fewer when the destination throttles, does not answer, or
+    /// only gets slower.
     pub max_in_flight: usize,
     /// Whether a point that the server refuses because of tags or fields that handlers or settings
     /// added is written without them, so that the request keeps its point. Defaults to true.

@@ -1,8 +1,8 @@
 //! How large the next body may be made. Decides from answers alone, without I/O.
 
-/// While writes are in flight, what waits grows into the next body, so that the rate does not depend on a size times a
-/// latency. The size at which a body counts as full starts where every known server and proxy takes it, and doubles
-/// with each full body that is written.
+/// While writes are in flight, what waits grows into the next body, so that the rate does not
+/// depend on a size times a latency. The size at which a body counts as full starts where every
+/// known server and proxy takes it, and doubles with each full body that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BodySize {
     bytes: usize,

@@ -95,7 +95,8 @@ impl Worker {
             return;
         }
         let Some(bytes) = self.sources().find_map(|spool| spool.next_bytes()) else { return };
-        // What could not go would only wait in memory, or be given back to the spool and loaded again.
+        // What could not go would only wait in memory, or be given back to the spool and loaded
+        // again.
         let goes = self.may_be_in_flight(bytes + self.queue.memory(), false)
             || self.queue.loaded.is_empty() && self.may_be_in_flight(bytes, true);
         if !goes || !self.reserve(bytes) && self.batches_in_hand() > 0 {
@@ -180,7 +181,7 @@ impl Worker {
         self.wire.start(Job::Acknowledge, Box::pin(work));
     }
 
-    /// The spool's own upkeep, now and then, at a time when something happens anyway.
+    /// Maintains the spool, now and then, at a time when something happens anyway.
     pub(super) fn tend_spool(&mut self) {
         let Some(spool) = self.spool.clone() else { return };
         let now = Instant::now();

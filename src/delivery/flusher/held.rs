@@ -122,12 +122,13 @@ impl History {
         *self = Self { tried: self.tried, ..Self::new(self.since, self.blocked_before) };
     }
 
-    /// Whether it failed while others were taken, or would have been.
+    /// Returns whether it failed while others were taken, or would have been.
     pub(super) fn is_suspect(&self) -> bool {
         self.beside_successes > 0 || self.beside_probes > 0
     }
 
-    /// A connection broke under it. Whether so many have in a row that a body of this size may be the reason.
+    /// Records that a connection broke under the batch. Whether so many have in a row that a body
+    /// of this size may be the reason.
     pub(super) fn break_off(&mut self, bytes: usize) -> bool {
         self.breaks += 1;
         self.breaks >= BREAKS_BEFORE_HALVING && bytes >= LARGE_BODY

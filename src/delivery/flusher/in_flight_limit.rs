@@ -1,8 +1,9 @@
 //! How many writes may be in flight at once. Decides from answers alone, without I/O.
 //!
-//! A destination that answers slowly but takes much (InfluxDB 3 waits for its log) needs many writes in flight; one that
-//! is at its limit needs few, since more would only wait there. So the limit grows while the rate of written bytes
-//! grows with it, and falls when the destination throttles, does not answer, or only gets slower.
+//! A destination that answers slowly but takes much (InfluxDB 3 waits for its log) needs many
+//! writes in flight; one that is at its limit needs few, since more would only wait there. So the
+//! limit grows while the rate of written bytes grows with it, and falls when the destination
+//! throttles, does not answer, or only gets slower.
 
 use tokio::time::{Duration, Instant};
 
@@ -16,7 +17,8 @@ pub(super) struct InFlightLimit {
     window: Option<Window>,
     /// Bytes a second of the last window, and the limit that it was measured with.
     measured: Option<(f64, usize)>,
-    /// Windows until the next try of a higher limit, and how many there are after a try that did not pay.
+    /// Windows until the next try of a higher limit, and how many there are after a try that did
+    /// not pay.
     hold: u32,
     next_hold: u32,
     /// The shortest time of an answer of late, which is one without a queue at the destination.
@@ -55,8 +57,8 @@ impl InFlightLimit {
         self.limit.clamp(1, most.max(1))
     }
 
-    /// Takes in that a write was answered. `busy`: the limit kept something waiting; otherwise the rate is what comes,
-    /// not what the destination takes, and says nothing.
+    /// Takes in that a write was answered. `busy`: the limit kept something waiting; otherwise the
+    /// rate is what comes, not what the destination takes, and says nothing.
     pub(super) fn succeed(&mut self, bytes: usize, sent: Instant, now: Instant, busy: bool, most: usize) {
         self.limit = self.get(most);
         if !busy {
@@ -92,7 +94,8 @@ impl InFlightLimit {
         self.judge(rate, latency, now, most.max(1));
     }
 
-    /// The destination throttles or did not answer in time. All that was in flight then tells the same once.
+    /// The destination throttles or did not answer in time. All that was in flight then tells the
+    /// same once.
     pub(super) fn congested(&mut self, sent: Instant, now: Instant) {
         if self.changed.is_some_and(|changed| sent < changed) {
             return;
@@ -168,9 +171,11 @@ const FIRST_HOLD: u32 = 8;
 const LAST_HOLD: u32 = 128;
 /// So many times the calm latency without a higher rate means that writes queue at the destination.
 const QUEUEING: u32 = 2;
-/// With one write in flight the destination idles between two, and the calm latency may be that of a small body.
+/// With one write in flight the destination idles between two, and the calm latency may be that of
+/// a small body.
 const LEAST_FOR_LATENCY: usize = 2;
-/// How fast a destination that got slower for good counts as calm: twice as slow after seventy windows.
+/// How fast a destination that got slower for good counts as calm: twice as slow after seventy
+/// windows.
 const CALM_DECAY: f64 = 1.01;
 
 #[cfg(test)]
@@ -193,8 +198,8 @@ mod tests {
             Self { limit: InFlightLimit::default(), now, in_flight: Vec::new(), free_at: now, most }
         }
 
-        /// Runs for a time against a destination that takes `service` for each write, one after the other, and `delay`
-        /// beside others. Returns the writes answered.
+        /// Runs for a time against a destination that takes `service` for each write, one after the
+        /// other, and `delay` beside others. Returns the writes answered.
         fn run(&mut self, duration: Duration, service: Duration, delay: Duration) -> usize {
             let (end, mut answered) = (self.now + duration, 0);
             while self.now < end {

@@ -12,7 +12,8 @@ pub(super) struct LogThrottle {
 }
 
 impl LogThrottle {
-    /// `None`: keep quiet. Otherwise how many were kept back since the last one.
+    /// Returns `None` to suppress this message, otherwise how many were suppressed since the last
+    /// one.
     pub(super) fn speak(&mut self) -> Option<u64> {
         let now = Instant::now();
         if self.spoke.is_some_and(|spoke| now < spoke + INTERVAL) {

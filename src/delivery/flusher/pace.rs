@@ -1,4 +1,5 @@
-//! How much is sent at once: learned from the destination's answers, within the bounds of the settings.
+//! How much is sent at once: learned from the destination's answers, within the bounds of the
+//! settings.
 
 use tokio::time::Instant;
 
@@ -35,8 +36,9 @@ impl Worker {
         self.gate.slots(if self.closing.is_some() { adapted.max(CLOSING_SLOTS) } else { adapted })
     }
 
-    /// Whether a batch that is sealed now would have to wait for others that are written. After a failure each batch is
-    /// one that may go before those that failed, so none waits to grow.
+    /// Returns whether a batch that is sealed now would have to wait for others that are written.
+    /// After a failure each batch is one that may go before those that failed, so none waits to
+    /// grow.
     pub(super) fn is_busy(&self) -> bool {
         let proven = self.evidence.successes > self.successes_at_failure;
         proven
@@ -56,13 +58,14 @@ impl Worker {
         self.pace.body.grown(usize::MAX, self.settings.batch_bytes).1
     }
 
-    /// Whether what is in the buffer at the end of an interval stays there until a write can begin, and goes with it.
+    /// Returns whether what is in the buffer at the end of an interval stays there until a write
+    /// can begin, and goes with it.
     pub(super) fn grows_next_body(&self) -> bool {
         self.is_busy() && self.wire.sends() > 0 && self.closing.is_none() && !self.goes_to_disk_first()
     }
 
-    /// Whether so many bytes more may be in flight. One write always may, and one of what was `spooled`, which would
-    /// never go where live points alone take all that may be in flight.
+    /// Returns whether so many bytes more may be in flight. One write always may, and one of what
+    /// was `spooled`, which would never go where live points alone take all that may be in flight.
     pub(super) fn may_be_in_flight(&self, bytes: usize, spooled: bool) -> bool {
         self.wire.sends() == 0
             || bytes <= self.room_beside_in_flight()
@@ -96,7 +99,7 @@ impl Worker {
         }
     }
 
-    /// Whether anything could be sent that is not.
+    /// Returns whether anything could be sent that is not.
     fn has_waiting(&self) -> bool {
         !self.queue.is_empty()
             || self.timing.is_deferred()

@@ -133,7 +133,7 @@ impl Queue {
         self.fresh.is_empty() && self.waiting.is_empty() && self.searches.is_empty() && self.loaded.is_empty()
     }
 
-    /// The same without what was fetched from the spool.
+    /// Returns the same without what was fetched from the spool.
     pub(super) fn memory_beside_loaded(&self) -> usize {
         self.memory() - self.loaded.iter().map(Held::memory).sum::<usize>()
     }

@@ -25,8 +25,8 @@ pub(crate) struct FlushSettings {
 
 impl From<&Settings> for FlushSettings {
     fn from(settings: &Settings) -> Self {
-        // A batch larger than a quarter of the memory would leave no room to fill one while another is in flight; the
-        // spool has to hold two.
+        // A batch larger than a quarter of the memory would leave no room to fill one while another
+        // is in flight; the spool has to hold two.
         let spool = settings.spool.as_ref().map_or(u64::MAX, |spool| spool.max_size / 2);
         let spool = usize::try_from(spool).unwrap_or(usize::MAX);
         let batch_bytes = settings.batch_bytes.min(settings.buffer_size / 4).min(spool).max(1);

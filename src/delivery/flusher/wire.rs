@@ -130,12 +130,12 @@ impl Job {
         matches!(self, Self::Write { .. } | Self::Search { .. } | Self::Probe { .. })
     }
 
-    /// Whether points are sent that were on disk before.
+    /// Returns whether points are sent that were on disk before.
     pub(super) fn is_spooled_write(&self) -> bool {
         matches!(self, Self::Write { held, .. } if !held.live && matches!(held.origin, Origin::Spool(_)))
     }
 
-    /// Whether the points themselves may be what fails.
+    /// Returns whether the points themselves may be what fails.
     pub(super) fn is_suspect(&self) -> bool {
         match self {
             Self::Write { held, .. } => held.history.is_suspect(),

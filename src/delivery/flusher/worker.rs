@@ -219,7 +219,8 @@ impl Worker {
                 next => next,
             };
             match next {
-                // What may be at fault itself goes alone, so that each failure of it has successes of others beside it.
+                // What may be at fault itself goes alone, so that each failure of it has successes
+                // of others beside it.
                 Some(next) if next.is_suspect() && self.wire.jobs().any(Job::is_suspect) => {
                     return self.queue.put_back_front(next);
                 }

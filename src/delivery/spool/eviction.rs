@@ -3,8 +3,9 @@
 use super::*;
 
 impl Spool {
-    /// The caller deletes what is returned, without the lock, and logs that the spool is full where the second says so:
-    /// whoever handles a log line may ask for the statistics, which take the same lock.
+    /// Drops entries beyond the bounds. The caller deletes what is returned, without the lock, and
+    /// logs that the spool is full where the second says so: whoever handles a log line may ask for
+    /// the statistics, which take the same lock.
     pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> (Vec<Entry>, bool) {
         let dropped = self.drop_while(state, DropReason::SpoolFull, |queue, _| {
             queue.bytes() > self.max_size || queue.files() > self.max_files
@@ -16,7 +17,7 @@ impl Spool {
         (dropped, log)
     }
 
-    /// Must not be called with the lock.
+    /// Logs that the spool is full. Must not be called with the lock.
     pub(super) fn log_full(&self) {
         tracing::warn!(
             target: "tower_influx",
@@ -26,7 +27,7 @@ impl Spool {
         );
     }
 
-    /// As above.
+    /// Drops expired entries. The caller deletes their files, without the lock.
     pub(super) fn drop_expired(&self, now: SystemTime) -> Vec<Entry> {
         let dropped = self.drop_while(&mut self.state(), DropReason::SpoolExpired, |_, entry| {
             // A clock that has gone back makes nothing older.
@@ -87,7 +88,7 @@ impl Spool {
         }
     }
 
-    /// Files whose deletion failed, if it is time to try again.
+    /// Returns the files whose deletion failed, if it is time to try again.
     pub(super) fn undeleted(&self) -> Vec<PathBuf> {
         let mut state = self.state();
         if state.retry_deletes_at.is_some_and(|at| Instant::now() < at) {

@@ -58,7 +58,8 @@ impl Header {
         format!("{text}{CHECK}{check:08x}\n")
     }
 
-    /// When the batch was sealed. A clock that was ahead then must not keep the file for ever, so it is not after `now`.
+    /// Returns when the batch was sealed. A clock that was ahead then must not keep the file for
+    /// ever, so it is not after `now`.
     pub(super) fn created(&self, now: SystemTime) -> SystemTime {
         UNIX_EPOCH.checked_add(Duration::from_nanos(self.created)).map_or(now, |created| created.min(now))
     }
@@ -68,7 +69,7 @@ impl Header {
         self.bytes.saturating_add(self.encode().len() as u64)
     }
 
-    /// The batch again, if these lines are the ones it was written with.
+    /// Rebuilds the batch, if these lines are the ones it was written with.
     pub(super) fn batch(&self, lines: Vec<u8>, now: SystemTime) -> Option<Batch> {
         let whole = crc32fast::hash(&lines) == self.checksum
             && lines.last() == Some(&b'\n')
@@ -166,12 +167,13 @@ pub(super) fn hash(target: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// `run` is a random number of the process: names then differ even where two write to one directory against all rules.
+/// Returns the name of a file. `run` is a random number of the process: names then differ even
+/// where two write to one directory against all rules.
 pub(super) fn name(created: SystemTime, run: u32, number: u64) -> String {
     format!("batch-{}-{run:08x}-{number:06}.lp", fs_ext::stamp(created))
 }
 
-/// Whether this is what [`name`] gives.
+/// Returns whether this is what [`name`] gives.
 pub(super) fn is_name(name: &str) -> bool {
     let Some(rest) = name.strip_prefix("batch-").and_then(|rest| rest.strip_suffix(".lp")) else {
         return false;

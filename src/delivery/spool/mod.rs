@@ -11,7 +11,8 @@
 //!   corrupt/                                        files that are not as they were written
 //! ```
 //!
-//! A file is valid line protocol, so people can read it, search it, and import it by hand. Its first line is a comment:
+//! A file is valid line protocol, so people can read it, search it, and import it by hand. Its
+//! first line is a comment:
 //!
 //! ```text
 //! # tower-influx spool version=1 sequence=7 created=… points=5000 bytes=812345 target=0123456789abcdef lines=89abcdef check=01234567
@@ -134,7 +135,8 @@ pub(crate) struct SpoolCounts {
     pub(crate) points: u64,
     /// Damaged files found since the start.
     pub(crate) corrupt: u64,
-    /// Files that are left alone: for other targets, of newer versions, or with names that are not ours.
+    /// Files that are left alone: for other targets, of newer versions, or with names that are not
+    /// ours.
     pub(crate) foreign: u64,
     /// Operations that failed since the start.
     pub(crate) errors: u64,
@@ -142,7 +144,8 @@ pub(crate) struct SpoolCounts {
 }
 
 impl Spool {
-    /// Claims a directory, recovers what earlier processes have left, and drops what is beyond the bounds.
+    /// Claims a directory, recovers what earlier processes have left, and drops what is beyond the
+    /// bounds.
     ///
     /// Blocks: it looks at every file, and reads up to 64 MiB of them.
     ///
@@ -192,7 +195,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Whether what lies here waits for this destination.
+    /// Returns whether the entries wait for this destination.
     pub(crate) fn is_for(&self, target: &str) -> bool {
         self.target == format::hash(target)
     }
@@ -203,7 +206,8 @@ impl Spool {
         self.state().queue.take()
     }
 
-    /// Returns about how many bytes of memory the batch takes that [`take_oldest`](Self::take_oldest) would return.
+    /// Returns about how many bytes of memory the batch takes that
+    /// [`take_oldest`](Self::take_oldest) would return.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
         self.state().queue.next_bytes()
     }

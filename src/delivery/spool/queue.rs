@@ -27,7 +27,7 @@ impl Entry {
         self.0.points
     }
 
-    /// When it was sealed.
+    /// Returns when it was sealed.
     pub(crate) fn created(&self) -> SystemTime {
         self.0.created
     }
@@ -41,8 +41,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<Key, State>,
-    /// Those that nobody has taken, by turns: what was given back comes after everything else, or one batch that always
-    /// fails would keep all others from being sent.
+    /// Those that nobody has taken, by turns: what was given back comes after everything else, or
+    /// one batch that always fails would keep all others from being sent.
     waiting: BTreeSet<(u32, Key)>,
     bytes: u64,
     points: u64,
@@ -110,7 +110,7 @@ impl Queue {
         true
     }
 
-    /// How often the file could not be read by now.
+    /// Counts a failed read, and returns how many there were.
     pub(super) fn count_unreadable(&mut self, entry: &Entry) -> u32 {
         self.entries.get_mut(&entry.key()).map_or(0, |state| {
             state.unreadable += 1;
@@ -118,8 +118,8 @@ impl Queue {
         })
     }
 
-    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is left alone: some of its
-    /// points may be in the books as written already.
+    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is
+    /// left alone: some of its points may be in the ledger as written already.
     pub(super) fn remove_oldest(&mut self, remove: impl FnOnce(&Self, &Entry) -> bool) -> Option<Entry> {
         let entry = self.entries.values().find(|state| !state.taken)?.entry.clone();
         (remove(self, &entry) && self.remove(&entry)).then_some(entry)

@@ -1,4 +1,5 @@
-//! The way back from disk: what was found at start, what dead processes left, and single batches to be sent.
+//! The way back from disk: what was found at start, what dead processes left, and single batches to
+//! be sent.
 
 use super::*;
 
@@ -74,7 +75,7 @@ impl Spool {
         self.state().foreign_elsewhere = foreign;
     }
 
-    /// What has come may be more or older than the bounds allow.
+    /// Applies the bounds to new entries, which may be more or older than they allow.
     fn settle(&self, entered: &Entered) {
         if entered.files > 0 {
             tracing::info!(

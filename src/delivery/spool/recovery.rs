@@ -25,8 +25,9 @@ pub(super) struct Scan {
 
 /// Looks at every file. The lock of the directory must be held.
 ///
-/// The lines are compared with their checksum for as long as `budget`, in bytes, lasts: reading a gigabyte would hold up the
-/// start of the service for seconds, and every file is compared again before it is sent.
+/// The lines are compared with their checksum for as long as `budget`, in bytes, lasts: reading a
+/// gigabyte would hold up the start of the service for seconds, and every file is compared again
+/// before it is sent.
 pub(super) fn scan(
     directory: &Path,
     target: u64,

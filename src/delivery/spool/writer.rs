@@ -35,7 +35,8 @@ impl Spool {
             return Err(StoreError::Off);
         }
         let (spool, copy) = (Arc::clone(self), batch.clone());
-        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is dropped there.
+        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is
+        // dropped there.
         let file = match task::spawn_blocking(move || spool.write(&copy)).await {
             Ok(written) => written.map_err(|error| self.failed(error))?,
             Err(ended) => return Err(StoreError::Io(io::Error::other(ended))),
@@ -147,7 +148,8 @@ impl Spool {
 }
 
 impl State {
-    /// True if it was on: then [`log_off`] tells of it, without the lock.
+    /// Switches the spool off, and returns true if it was on: then [`log_off`] tells of it, without
+    /// the lock.
     pub(super) fn switch_off(&mut self) -> bool {
         self.off_until.replace(Instant::now() + OFF).is_none()
     }

@@ -136,12 +136,12 @@ impl Search {
         Some(self.testing.insert(test).piece.lines.clone())
     }
 
-    /// Whether its lines are suspected because they fail, and not because they are refused.
+    /// Returns whether its lines are suspected because they fail, and not because they are refused.
     pub(super) fn is_by_failure(&self) -> bool {
         self.by_failure
     }
 
-    /// Whether the lines that [`next`](Self::next) gave last had been sent before.
+    /// Returns whether the lines that [`next`](Self::next) gave last had been sent before.
     pub(super) fn is_resent(&self) -> bool {
         self.testing.as_ref().is_some_and(|test| test.history.tried)
     }

@@ -15,7 +15,8 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-/// So many lines, a multiple of ten, of about 170 bytes, as a service with default settings writes them.
+/// So many lines, a multiple of ten, of about 170 bytes, as a service with default settings writes
+/// them.
 fn push(rig: &Rig, points: usize) {
     let line = format!(
         "requests,method=GET,route=GET:/items/{{id}},service=shop,status=200 error=0i,execution_time=0.25,\
@@ -48,7 +49,8 @@ impl Seen {
         written.iter().sum::<u64>() / written.len() as u64
     }
 
-    /// The least and the most that were written a second, over so many seconds each, from this second on.
+    /// Returns the least and the most that were written a second, over so many seconds each, from
+    /// this second on.
     fn spread(&self, from_second: usize, seconds: usize) -> (u64, u64) {
         let rates = self.written[from_second..].windows(seconds);
         let rates: Vec<u64> = rates.map(|written| written.iter().sum::<u64>() / seconds as u64).collect();
@@ -151,8 +153,8 @@ async fn a_server_that_takes_less_than_comes_is_kept_busy_at_every_latency() {
     }
 }
 
-/// Takes so many points a second, and those of two seconds at once after a rest, as gateways with a quota do: in 40
-/// seconds a twentieth more than the rate.
+/// Takes so many points a second, and those of two seconds at once after a rest, as gateways with a
+/// quota do: in 40 seconds a twentieth more than the rate.
 fn throttle(a_second: f64) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     let (mut tokens, mut last) = (a_second, Instant::now());
     move |batch| {
@@ -213,8 +215,8 @@ async fn a_million_spooled_points_drain_as_fast_as_the_server_takes_them() {
     assert!(rig.flusher.stats().balances());
 }
 
-/// A batch that could not go would only be given back to the spool and loaded again, without end. Where live points take
-/// nearly all that may be in flight, the spool drains beside them.
+/// A batch that could not go would only be given back to the spool and loaded again, without end.
+/// Where live points take nearly all that may be in flight, the spool drains beside them.
 #[tokio::test(start_paused = true)]
 async fn spooled_batches_are_loaded_when_they_can_go_whatever_the_latency() {
     for delay in [1, 1_000, 4_000].map(Duration::from_millis) {

@@ -157,7 +157,8 @@ proptest! {
         let quarantine = Quarantine::new(root.path(), 1 << 20);
         let mut left = budget;
         let scan = recovery::scan(&directory, format::hash(TARGET), &quarantine, &mut left).expect("scans");
-        // Without a budget only headers and lengths are compared, so a change of the lines passes until it is loaded.
+        // Without a budget only headers and lengths are compared, so a change of the lines passes
+        // until it is loaded.
         if budget > 0 {
             prop_assert_eq!(scan.batches.len(), expected);
         } else {

@@ -254,7 +254,8 @@ async fn what_is_too_old_goes_whatever_the_clock_does() {
     assert_eq!(fixture.ledger.lock().dropped[&DropReason::SpoolExpired], 2);
     fixture.settle(being_sent).await;
 
-    // A batch of the future, from a clock that was ahead, is kept and counts as new at the next start.
+    // A batch of the future, from a clock that was ahead, is kept and counts as new at the next
+    // start.
     fixture.store(1_000_000, 1).await;
     let fixture = fixture.restart();
     assert!(fixture.spool.counts().oldest.is_some_and(|oldest| oldest <= SystemTime::now()));
