@@ -24,7 +24,7 @@ mod tests;
 mod token;
 mod value;
 
-pub(crate) use check::check_flush_interval;
+pub(crate) use check::{check_flush_interval, socket_path};
 use defaults::{
     BATCH_BYTES, BATCH_SIZE, BUFFER_SIZE, FLUSH_INTERVAL, MAX_IN_FLIGHT, MAX_RETRY_INTERVAL, MAX_RETRY_TIME,
     RETRY_INTERVAL,

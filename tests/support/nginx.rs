@@ -30,6 +30,9 @@ pub(crate) const STATUSES: [u16; 9] = [400, 403, 404, 413, 429, 500, 502, 503, 5
 
 const REDIRECTS: [u16; 3] = [301, 302, 307];
 
+/// A space, as in the path of a user.
+const SOCKET: &str = "nginx socket";
+
 /// Who is behind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upstream {
@@ -98,6 +101,11 @@ impl Nginx {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
+    /// The socket beside the port, without TLS.
+    pub(crate) fn socket_url(&self) -> String {
+        format!("unix://{}", self.directory.path().join(SOCKET).display()).replace(' ', "%20")
+    }
+
     /// From now on until [`heal`](Self::heal). Takes effect with the next request, without a
     /// reload.
     pub(crate) fn set_fault(&self, fault: Fault) {
@@ -135,6 +143,8 @@ impl Nginx {
     pub(crate) async fn resume_service(&mut self) {
         let mut command = Command::new(NGINX.path());
         let folder = self.directory.path();
+        // One that was killed leaves it, and the next one would refuse to start.
+        let _ = fs::remove_file(folder.join(SOCKET));
         command
             .arg("-p")
             .arg(folder)
@@ -186,6 +196,8 @@ impl Nginx {
 
 fn configuration(options: &Options, port: u16, directory: &TempDir) -> String {
     let folder = directory.path().display();
+    let socket = directory.path().join(SOCKET);
+    let socket = socket.display();
     let (upstream, rewrite) = match options.upstream {
         Upstream::Influx(port) => {
             // The question mark at the end keeps nginx from adding the original arguments.
@@ -237,6 +249,7 @@ http {{
     upstream database {{ server 127.0.0.1:{upstream}; keepalive 4; }}
     server {{
         listen 127.0.0.1:{port}{ssl};
+        listen "unix:{socket}";
         {certificate}
         default_type application/json;
         location = /api/v2/write {{

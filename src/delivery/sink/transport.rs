@@ -73,7 +73,8 @@ pub(super) fn is_this_host(url: &Url) -> bool {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
+        // A socket.
+        None => true,
     }
 }
 

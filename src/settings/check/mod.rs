@@ -10,6 +10,8 @@ mod process;
 mod rollup;
 mod url;
 
+pub(crate) use url::socket_path;
+
 use super::{
     FileSettings, LicensingSettings, Limits, Settings, SpoolSettings, Storage,
     defaults::{BATCH_BYTES, START_BYTES},

@@ -1,6 +1,8 @@
 //! The address of the server: what the clients would panic on, drop silently or fail at with every
 //! write is refused here.
 
+use std::path::PathBuf;
+
 use url::Url;
 
 use super::super::{
@@ -14,8 +16,9 @@ impl InfluxSettings {
     ///
     /// # Errors
     ///
-    /// A URL without scheme or host, with another scheme than `http` and `https`, with user, query
-    /// or fragment, with a path that the client cannot serve, or `https` without a feature for it.
+    /// A URL without scheme or host, with another scheme than `http`, `https` and `unix`, with user,
+    /// query or fragment, with a path that the client cannot serve, or `https` without a feature
+    /// for it.
     pub(crate) fn checked_url(&self) -> Result<Url, Error> {
         let refuse = |remedy: &str| refuse(&self.url, remedy);
         if self.url.is_empty() {
@@ -34,6 +37,9 @@ impl InfluxSettings {
                 "no `?` and no `#` can stand here; bucket and credentials have keys of their own",
             ));
         }
+        if url.scheme() == UNIX {
+            return self.check_socket(&url).map(|()| url);
+        }
         if url.port() == Some(0) {
             return Err(refuse("port 0 is no port; write one from 1 to 65535"));
         }
@@ -51,11 +57,41 @@ impl InfluxSettings {
             }
         }
         match Url::parse(&self.url) {
-            Ok(_) => refuse(&self.url, "only `http://` and `https://` are spoken; write one of them"),
+            Ok(_) => {
+                refuse(&self.url, "only `http://`, `https://` and `unix://` are spoken; write one of them")
+            }
             Err(error) => refuse(
                 &self.url,
                 &format!("not a URL ({error}); write `http://localhost:8086`, for instance"),
             ),
+        }
+    }
+
+    /// Checks a path of a socket, such as `unix:///run/telegraf.sock`.
+    fn check_socket(&self, url: &Url) -> Result<(), Error> {
+        let refuse = |remedy: &str| Err(refuse(&self.url, remedy));
+        if self.client != InfluxClient::Reqwest {
+            return refuse(
+                "client `influxdb2` knows no sockets; set `client = \"reqwest\"` (feature `reqwest`), which does",
+            );
+        }
+        if !cfg!(unix) {
+            return refuse("there are no such sockets on this system; write `http://` and a host");
+        }
+        if !self.url.get(UNIX.len()..).is_some_and(|rest| rest.starts_with(":///"))
+            || url.host().is_some()
+            || url.path().ends_with('/')
+        {
+            return refuse(
+                "no absolute path of a socket follows; write `unix:///run/telegraf.sock`, for instance",
+            );
+        }
+        match socket_path(url) {
+            Some(path) if path.as_os_str().len() <= SOCKET_PATH => Ok(()),
+            Some(_) => {
+                refuse("the path has more than 107 bytes, which no socket can have; use a shorter one")
+            }
+            None => refuse("not the path of a file; write `unix:///run/telegraf.sock`, for instance"),
         }
     }
 
@@ -88,9 +124,18 @@ impl InfluxSettings {
     }
 }
 
+/// Returns the path of the socket that a URL names; `None` for other URLs.
+pub(crate) fn socket_path(url: &Url) -> Option<PathBuf> {
+    // The path may hold `%20`.
+    (url.scheme() == UNIX).then(|| url.to_file_path().ok()).flatten()
+}
+
 fn refuse(url: &str, remedy: &str) -> Error {
     Error::setting("url", printable_url(url), remedy)
 }
 
-const SCHEMES: [&str; 2] = ["http", "https"];
+const SCHEMES: [&str; 3] = ["http", "https", UNIX];
+const UNIX: &str = "unix";
+/// What Linux takes; BSD and macOS take 103.
+const SOCKET_PATH: usize = 107;
 const ENDPOINTS: [&str; 3] = ["/api/v2/write", "/api/v3/write_lp", "/write"];

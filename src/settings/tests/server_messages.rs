@@ -27,7 +27,7 @@ fn urls() {
             ("url = '127.0.0.1'", "setting `url` is `127.0.0.1`: no scheme; write `http://127.0.0.1`"),
             (
                 "url = 'ftp://a'",
-                "setting `url` is `ftp://a`: only `http://` and `https://` are spoken; write one of them",
+                "setting `url` is `ftp://a`: only `http://`, `https://` and `unix://` are spoken; write one of them",
             ),
             (
                 "url = 'http://'",
@@ -44,7 +44,7 @@ fn urls() {
             ("url = 'http://me:hunter2@a'", &format!("setting `url` is `[redacted]`: {user}")),
             (
                 "url = 'me:hunter2@a'",
-                "setting `url` is `[redacted]`: only `http://` and `https://` are spoken; write one of them",
+                "setting `url` is `[redacted]`: only `http://`, `https://` and `unix://` are spoken; write one of them",
             ),
             ("url = 'http://a?u=me&p=hunter2'", &format!("setting `url` is `http://a…`: {queries}")),
             ("url = 'http://a#b'", &format!("setting `url` is `http://a…`: {queries}")),
@@ -61,6 +61,49 @@ fn urls() {
     for good in ["http://a/influx", "http://a/influx/", "https://a"] {
         let start = "service = 'shop'\nbucket = 'b'\nclient = 'http'";
         parsed(&format!("{start}\nurl = '{good}'")).check().expect(good);
+    }
+}
+
+#[cfg(all(unix, feature = "reqwest"))]
+#[test]
+fn sockets() {
+    let long = format!("unix:///{}", "x".repeat(107));
+    let path = "no absolute path of a socket follows; write `unix:///run/telegraf.sock`, for instance";
+    let other =
+        "client `influxdb2` knows no sockets; set `client = \"reqwest\"` (feature `reqwest`), which does";
+    let queries = "no `?` and no `#` can stand here; bucket and credentials have keys of their own";
+    assert_messages(
+        "service = 'shop'\nbucket = 'b'\nclient = 'reqwest'",
+        &[
+            ("url = 'unix://run/a.sock'", &format!("setting `url` is `unix://run/a.sock`: {path}")),
+            ("url = 'unix:/run/a.sock'", &format!("setting `url` is `unix:/run/a.sock`: {path}")),
+            ("url = 'unix:run'", &format!("setting `url` is `unix:run`: {path}")),
+            ("url = 'unix://'", &format!("setting `url` is `unix://`: {path}")),
+            ("url = 'unix:///run/'", &format!("setting `url` is `unix:///run/`: {path}")),
+            ("url = 'unix:///run/a?b'", &format!("setting `url` is `unix:///run/a…`: {queries}")),
+            (
+                &format!("url = '{long}'"),
+                &format!(
+                    "setting `url` is `{}…`: the path has more than 107 bytes, which no socket can have; use a shorter one",
+                    &long[..100]
+                ),
+            ),
+        ],
+    );
+    assert_messages(
+        "service = 'shop'\nbucket = 'b'",
+        &[("url = 'unix:///run/a'", &format!("setting `url` is `unix:///run/a`: {other}"))],
+    );
+    for (good, path) in [
+        ("unix:///run/telegraf.sock", "/run/telegraf.sock"),
+        ("unix:///a%20b", "/a b"),
+        ("UNIX:///run/a", "/run/a"),
+        (&format!("unix:///{}", "x".repeat(106)), &format!("/{}", "x".repeat(106))),
+    ] {
+        let settings = parsed(&format!("service = 'shop'\nbucket = 'b'\nclient = 'reqwest'\nurl = '{good}'"));
+        settings.check().expect(good);
+        let url = settings.influx.checked_url().expect(good);
+        assert_eq!(crate::settings::socket_path(&url).expect(good).to_str(), Some(path));
     }
 }
 

@@ -62,6 +62,16 @@ impl Transport for Reqwest {
         if transport::is_this_host(url) {
             builder = builder.no_proxy();
         }
+        #[cfg(unix)]
+        let url = match crate::settings::socket_path(url) {
+            Some(path) => {
+                builder = builder.unix_socket(path);
+                // What the `Host` header says.
+                &Url::parse("http://localhost")
+                    .map_err(|_| Error::setting_without_value("url", "no address"))?
+            }
+            None => url,
+        };
         let client = builder.build().map_err(|error| {
             Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
         })?;
