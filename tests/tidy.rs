@@ -156,6 +156,22 @@ fn documentation_of_functions_begins_with_verbs() {
 /// First words that end as verbs do.
 const NOUNS: [&str; 8] = ["Always", "Bytes", "Files", "Its", "Lines", "Points", "Seconds", "This"];
 
+/// A table that leads nowhere is worse than none.
+#[test]
+fn files_that_contributing_names_exist() {
+    let mut wrong = BTreeSet::new();
+    let page = File::read("CONTRIBUTING.md").text;
+    let named: Vec<&str> =
+        page.split('`').skip(1).step_by(2).filter(|path| path.starts_with("src/")).collect();
+    for path in &named {
+        if !root().join(path).exists() {
+            wrong.insert(format!("CONTRIBUTING.md: there is no `{path}`: name the file of today"));
+        }
+    }
+    assert!(named.len() > 20, "only {} were found: adjust this test", named.len());
+    report(wrong);
+}
+
 #[test]
 fn lib_has_no_code() {
     let mut wrong = BTreeSet::new();
