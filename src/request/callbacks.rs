@@ -60,8 +60,8 @@ impl LayerExtras {
         }
     }
 
-    /// Adds the size that the request's body says of itself, which is what its head promises where that
-    /// does.
+    /// Adds the size that the request's body says of itself, which is what its head promises where
+    /// that does.
     pub(crate) fn of_request_body(&self, size: Option<u64>, data: &MonitoringData) {
         if self.sizes {
             data.field(REQUEST_BYTES, size);

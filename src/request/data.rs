@@ -202,7 +202,8 @@ impl Contents {
         self.add(|extras, limits| extras.field(REQUEST_BODY_END, end.into(), limits));
     }
 
-    /// Makes the slot this monitor's, with the id unless another monitor has given it one. False if its request has ended.
+    /// Makes the slot this monitor's, with the id unless another monitor has given it one. False if
+    /// its request has ended.
     pub(super) fn adopt(&mut self, recorder: &Recorder, request_id: RequestId) -> bool {
         if self.sealed {
             return false;

@@ -97,7 +97,7 @@ impl Exchange {
         entered
     }
 
-    /// The head of the response is there: judges it, and says whose id the response is to carry. `size` is
+    /// Classifies the response by its head, and says whose id the response is to carry. `size` is
     /// what its body says of itself, where that is asked for.
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
@@ -135,7 +135,7 @@ impl Exchange {
         progress
     }
 
-    /// As a part of the request: a function of the application may look for its data, too.
+    /// Adds the data to the request: a function of the application may look for its data, too.
     #[inline(never)]
     fn add_of_request<B>(&mut self, request: &mut Request<B>) {
         let Some((extras, recorder, data)) = self.extras() else { return };

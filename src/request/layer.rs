@@ -203,8 +203,8 @@ impl MonitoringLayer {
     /// A classifier sees the latter as
     /// [`Outcome::request_body`](crate::classify::Outcome::request_body).
     ///
-    /// The inner service takes requests with a [`RequestBody`](crate::RequestBody), as axum's router
-    /// does. Costs an allocation, and one more where a router boxes the body.
+    /// The inner service takes requests with a [`RequestBody`](crate::RequestBody), as axum's
+    /// router does. Costs an allocation, and one more where a router boxes the body.
     pub fn track_bodies(self) -> TrackBodiesLayer {
         TrackBodiesLayer { config: self.with(|config| config.track_body = true).config }
     }

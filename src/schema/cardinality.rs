@@ -153,8 +153,8 @@ impl TagCardinality {
                 target: "tower_influx",
                 tag = %String::from_utf8_lossy(name),
                 limit = self.limit,
-                "a tag has had as many different values as `limits.tag_values` allows: points with further values are stored \
-                 with the value `{OVERFLOW}`; use a field for values without end, or raise the limit (said once per tag)"
+                "a tag has reached `limits.tag_values` distinct values: points with further values are stored \
+                 with the value `{OVERFLOW}`; use a field for unbounded values, or raise the limit (said once per tag)"
             );
         }
         admitted

@@ -169,7 +169,7 @@ impl Stats {
 }
 
 impl LedgerStats {
-    /// Permanently refused by the server, for any reason.
+    /// Returns how many points the server permanently refused, for any reason.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.values().sum()
     }

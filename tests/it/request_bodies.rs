@@ -1,4 +1,5 @@
-//! What is read of the bodies of requests, from real clients that send them whole, in part or not at all.
+//! What is read of the bodies of requests, from real clients that send them whole, in part or not
+//! at all.
 
 use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
@@ -157,7 +158,8 @@ async fn a_body_without_a_header_tells_its_size_by_itself() {
     }
 }
 
-/// Bodies that no server makes: a frame of trailers, an error without a connection, one that is never there.
+/// Bodies that no server makes: a frame of trailers, an error without a connection, one that is
+/// never there.
 #[tokio::test]
 async fn every_end_of_a_body_has_its_word() {
     type Frames = stream::BoxStream<'static, Result<Frame<Bytes>, &'static str>>;

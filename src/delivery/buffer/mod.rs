@@ -221,7 +221,8 @@ impl Buffer {
         self.pool.give(chunk.bytes);
     }
 
-    /// Both sides of the ledger, at one moment for each shard: they balance.
+    /// Returns both sides of the ledger, at one moment for each shard: every point is accounted
+    /// for.
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> (LedgerCounts, BufferCounts) {
         let counts = ledger.lock();
         // Before the open chunks, or one that is sealed meanwhile would count twice.

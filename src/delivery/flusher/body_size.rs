@@ -26,7 +26,7 @@ impl BodySize {
         Self::default().grown(max_lines, max_bytes)
     }
 
-    /// A body was written.
+    /// Records that a body was written.
     pub(super) fn succeed(&mut self, bytes: usize, lines: usize, max_bytes: usize) {
         let (full_lines, full_bytes) = self.grown(usize::MAX, max_bytes);
         if bytes >= full_bytes / 4 * 3 || lines >= full_lines / 4 * 3 {
@@ -34,7 +34,8 @@ impl BodySize {
         }
     }
 
-    /// The destination throttles or did not answer in time: smaller bodies have a better chance.
+    /// Shrinks bodies, since the destination throttles or did not answer in time: smaller bodies
+    /// have a better chance.
     pub(super) fn shrink(&mut self) {
         self.bytes = (self.bytes / 2).max(START_BYTES);
     }

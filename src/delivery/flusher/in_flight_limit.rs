@@ -94,8 +94,8 @@ impl InFlightLimit {
         self.judge(rate, latency, now, most.max(1));
     }
 
-    /// The destination throttles or did not answer in time. All that was in flight then tells the
-    /// same once.
+    /// Records that the destination throttles or did not answer in time. All that was in flight
+    /// then tells the same once.
     pub(super) fn congested(&mut self, sent: Instant, now: Instant) {
         if self.changed.is_some_and(|changed| sent < changed) {
             return;

@@ -46,14 +46,14 @@ impl Worker {
             && self.wire.sends() + self.queue.fresh.len() >= self.write_slots().max(1)
     }
 
-    /// Lines and bytes that make a full batch now.
+    /// Returns the lines and bytes of a full batch now.
     pub(super) fn body_bounds(&self) -> (usize, usize) {
         let (lines, most) = (self.settings.batch_size, self.settings.batch_bytes);
         let most = most.min(self.body_limit.get().unwrap_or(usize::MAX));
         if self.is_busy() { self.pace.body.grown(lines, most) } else { BodySize::start(lines, most) }
     }
 
-    /// Bytes of the largest batch that is made at present.
+    /// Returns the bytes of the largest batch that is made at present.
     pub(super) fn largest_body(&self) -> usize {
         self.pace.body.grown(usize::MAX, self.settings.batch_bytes).1
     }
@@ -72,7 +72,7 @@ impl Worker {
             || spooled && !self.wire.jobs().any(Job::is_spooled_write)
     }
 
-    /// Memory that batches in flight, and those that are next, leave to each other.
+    /// Returns the memory that batches in flight, and those that are next, leave to each other.
     pub(super) fn room_beside_in_flight(&self) -> usize {
         let in_flight: usize = self.wire.jobs().filter(|job| job.is_send()).map(Job::memory).sum();
         // With a spool what comes meanwhile goes to disk, for which it has to be sealed here first.

@@ -97,7 +97,7 @@ impl Queue {
         self.waiting.push_back(held);
     }
 
-    /// Where it came from, as the next.
+    /// Puts a batch back where it came from, as the next.
     pub(super) fn put_back_front(&mut self, next: Next) {
         match next {
             Next::Search(search) => self.searches.push_front(*search),

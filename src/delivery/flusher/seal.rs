@@ -47,7 +47,7 @@ impl Sealer {
         self.points
     }
 
-    /// Bytes of the lines that are in no batch yet.
+    /// Returns the bytes of the lines that are in no batch yet.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -96,7 +96,7 @@ impl<T: Transport> Connection<T> {
         }
         info!(
             target: "tower_influx",
-            "`token_file` or `certificate_authority` holds something else than before; the write is repeated with it"
+            "`token_file` or `certificate_authority` has changed; the write is repeated with it"
         );
         Self::new(settings, url, files).inspect_err(warn_of_old).ok()
     }
@@ -131,7 +131,7 @@ fn warn_of_old(error: &Error) {
     warn!(
         target: "tower_influx",
         error = %with_causes(error),
-        "the client of the server cannot be made anew; the present one is kept, and points are sent with it"
+        "the HTTP client cannot be rebuilt; the current one stays in use"
     );
 }
 

@@ -123,7 +123,7 @@ impl RotatingFiles {
                         target: "tower_influx",
                         file = %open.path.display(),
                         length,
-                        "a write failed half-way and could not be taken back: the file's last line may be incomplete; \
+                        "a partial write could not be rolled back: the file's last line may be incomplete; \
                          cut the file to this length before importing it. No point is lost: all are kept and go to a new file"
                     );
                 }
@@ -152,7 +152,7 @@ impl RotatingFiles {
                 file = %open.path.display(),
                 %error,
                 "a finished file may be incomplete on disk: points already counted as written may be missing from it; \
-                 look after the disk"
+                 check the disk"
             );
         }
         None

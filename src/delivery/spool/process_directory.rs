@@ -49,7 +49,7 @@ impl ProcessDirectory {
                     target: "tower_influx",
                     directory = %path.display(),
                     %error,
-                    "a name in the spool's directory is taken by something else: it is left alone, and the next number is \
+                    "a name in the spool's directory is already in use: it is left alone, and the next number is \
                      used; remove it, and keep other programs out of the directory"
                 ),
                 Err(error) => return Err(error),

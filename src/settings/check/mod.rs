@@ -66,8 +66,8 @@ impl Settings {
         numbers("max_in_flight", self.max_in_flight, 1, 16)
     }
 
-    /// Bytes of a batch for which memory and spool must have room. The default is an upper bound
-    /// that less memory lowers; a value that somebody has chosen has to fit.
+    /// Returns the bytes of a batch for which memory and spool must have room. The default is an
+    /// upper bound that less memory lowers; a value that somebody has chosen has to fit.
     fn needed_batch_bytes(&self) -> usize {
         if self.batch_bytes == BATCH_BYTES { START_BYTES } else { self.batch_bytes }
     }
