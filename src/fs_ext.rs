@@ -108,17 +108,35 @@ pub(crate) fn probe(directory: &Path) -> io::Result<()> {
 /// Lists the regular files of a directory, with their names and lengths; links, pipes and
 /// directories are not followed or opened.
 pub(crate) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
-    let mut listed = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let entry = entry?;
-        // A file that vanishes meanwhile is no error: another process may have deleted it.
-        let Ok(metadata) = entry.metadata() else { continue };
-        if metadata.is_file() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            listed.push(Listed { path: entry.path(), name, length: metadata.len() });
+    files(directory)?.collect()
+}
+
+/// The same one by one: a directory may hold more names than there is memory for.
+pub(crate) fn files(directory: &Path) -> io::Result<Files> {
+    fs::read_dir(directory).map(Files)
+}
+
+/// The regular files of a directory. See [`files`].
+#[derive(Debug)]
+pub(crate) struct Files(fs::ReadDir);
+
+impl Iterator for Files {
+    type Item = io::Result<Listed>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let entry = match self.0.next()? {
+                Ok(entry) => entry,
+                Err(error) => return Some(Err(error)),
+            };
+            // A file that vanishes meanwhile is no error: another process may have deleted it.
+            let Ok(metadata) = entry.metadata() else { continue };
+            if metadata.is_file() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                return Some(Ok(Listed { path: entry.path(), name, length: metadata.len() }));
+            }
         }
     }
-    Ok(listed)
 }
 
 /// A regular file in a directory.

@@ -1,8 +1,14 @@
 //! Whole encoded lines on their way to a sink.
 
-use std::{collections::HashMap, hash::Hash, time::SystemTime};
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, SystemTime},
+};
 
 use bytes::Bytes;
+
+use crate::clock::MonotonicInstant;
 
 /// An immutable run of line-protocol lines: what a [`Sink`](crate::sink::Sink) is asked to write.
 ///
@@ -15,6 +21,8 @@ pub struct Batch {
     lines: usize,
     sequence: u64,
     created: SystemTime,
+    /// The same moment by a clock that nobody sets.
+    sealed: MonotonicInstant,
 }
 
 impl Batch {
@@ -22,7 +30,7 @@ impl Batch {
     pub(crate) fn new(bytes: Bytes, lines: usize, sequence: u64, created: SystemTime) -> Self {
         debug_assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), lines);
         debug_assert!(bytes.last() == Some(&b'\n'));
-        Self { bytes, lines, sequence, created }
+        Self { bytes, lines, sequence, created, sealed: MonotonicInstant::now() }
     }
 
     /// Creates a batch of these lines, so that a [`Sink`](crate::sink::Sink) can be tested without
@@ -89,7 +97,22 @@ impl Batch {
         self.created
     }
 
-    /// Returns the lines one by one, without their line breaks.
+    /// Returns how long ago it was sealed, whatever became of the system's clock meanwhile.
+    pub(crate) fn age(&self) -> Duration {
+        self.sealed.elapsed()
+    }
+
+    /// When it was sealed, by a clock that nobody sets.
+    pub(crate) fn sealed(&self) -> MonotonicInstant {
+        self.sealed
+    }
+
+    /// The same lines, sealed then.
+    pub(crate) fn sealed_at(self, sealed: MonotonicInstant) -> Self {
+        Self { sealed, ..self }
+    }
+
+    /// The lines one by one, without their line breaks.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.split(|byte| *byte == b'\n').take(self.lines)
     }
@@ -100,7 +123,7 @@ impl Batch {
             return None;
         }
         let end = self.bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(count - 1)?.0 + 1;
-        let piece = |bytes, lines| Self { bytes, lines, sequence: self.sequence, created: self.created };
+        let piece = |bytes, lines| Self { bytes, lines, ..self.clone() };
         Some((piece(self.bytes.slice(..end), count), piece(self.bytes.slice(end..), self.lines - count)))
     }
 
@@ -115,7 +138,7 @@ impl Batch {
         let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
         pieces.iter().for_each(|piece| bytes.extend_from_slice(&piece.bytes));
         let lines = pieces.iter().map(Self::len).sum();
-        Some(Self { bytes: bytes.into(), lines, sequence: first.sequence, created: first.created })
+        Some(Self { bytes: bytes.into(), lines, ..first.clone() })
     }
 
     /// Groups the lines by key, in the order in which the keys come.
@@ -160,12 +183,7 @@ impl Batch {
             side.1 += 1;
         }
         let piece = |(bytes, lines): (Vec<u8>, usize)| {
-            (lines > 0).then(|| Self {
-                bytes: bytes.into(),
-                lines,
-                sequence: self.sequence,
-                created: self.created,
-            })
+            (lines > 0).then(|| Self { bytes: bytes.into(), lines, ..self.clone() })
         };
         (piece(chosen), piece(others))
     }

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, TryLockError},
-    io,
+    io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
 };
 
@@ -32,6 +32,22 @@ impl LockFile {
         }
         // Deleted between the two steps: the name may lead to a file that another process locks.
         Ok(lock.is_intact().then_some(lock))
+    }
+
+    /// Reads what an owner has written, at most 256 bytes of it.
+    pub(crate) fn read(&self) -> io::Result<String> {
+        let (mut text, mut file) = (Vec::new(), &self.file.0);
+        file.seek(SeekFrom::Start(0))?;
+        file.take(256).read_to_end(&mut text)?;
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Writes over the beginning of the file. It is not synced: whoever reads it has a way on
+    /// without it.
+    pub(crate) fn write(&self, text: &str) -> io::Result<()> {
+        let mut file = &self.file.0;
+        file.seek(SeekFrom::Start(0))?;
+        file.write_all(text.as_bytes())
     }
 
     /// Returns whether the name still leads to the file that is locked.
@@ -76,13 +92,12 @@ fn open(path: &Path) -> io::Result<File> {
             let what = "something else than a regular file has the name of a lock file";
             Err(io::Error::new(io::ErrorKind::InvalidData, what))
         }
-        Ok(_) => OpenOptions::new().write(true).open(path),
+        Ok(_) => OpenOptions::new().read(true).write(true).open(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs_ext::create_file(path) {
-            // Another process was quicker.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                OpenOptions::new().write(true).open(path)
-            }
-            created => created,
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            // By us or by another process that was quicker. Opened anew, as what is written to the
+            // file that was created goes to its end.
+            _ => OpenOptions::new().read(true).write(true).open(path),
         },
         Err(error) => Err(error),
     }

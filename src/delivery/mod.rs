@@ -7,5 +7,6 @@ pub(crate) mod flusher;
 #[cfg(all(test, unix))]
 pub(crate) mod hostile;
 pub(crate) mod lock;
+pub(crate) mod log_throttle;
 pub mod sink;
 pub(crate) mod spool;

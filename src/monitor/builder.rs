@@ -7,13 +7,16 @@ use std::{
 
 use tokio::runtime::Handle;
 
-use super::{Inner, Monitor, rollups::Rollups};
+use super::{
+    Inner, Monitor,
+    rollups::Rollups,
+    spools::{configure_spool, open_spool, reopen_spool},
+};
 use crate::{
     delivery::{
         buffer::Buffer,
         flusher::{Flusher, FlusherParts},
         sink::{self, Sink, file::FileSink, none::NoSink, rejected::RejectedFiles},
-        spool::Spool,
     },
     error::Error,
     record::recorder::Recorder,
@@ -104,15 +107,12 @@ pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Erro
         Some(sink) => Arc::clone(sink),
         None => make_sink(&settings)?,
     };
-    let spool = match inner.flusher.spool() {
-        // The same place for the same destination: what waits there goes on waiting for it.
-        Some(spool) if old.spool == settings.spool && spool.is_for(&sink.target()) => Some(spool),
-        _ => open_spool(&settings, &*sink, &inner.flusher.ledger())?,
-    };
+    let spool = reopen_spool(inner.flusher.spool(), &settings, &*sink, &inner.flusher.ledger())?;
     let rejected = open_rejected(&settings)?;
     if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
-        delivery.reload(&old, &settings, Arc::clone(&sink), rejected.clone()).await?;
+        delivery.reload(&settings, Arc::clone(&sink), rejected.clone()).await?;
     }
+    configure_spool(spool.as_ref(), &settings);
     inner.flusher.reload(sink, spool, rejected, (&settings).into()).await?;
     *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     Ok(())
@@ -158,13 +158,4 @@ fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
         Storage::File => Ok(Arc::new(FileSink::new(&settings.file, &settings.service)?)),
         Storage::None => Ok(Arc::new(NoSink)),
     }
-}
-
-fn open_spool(
-    settings: &Settings,
-    sink: &dyn Sink,
-    ledger: &Arc<Ledger>,
-) -> Result<Option<Arc<Spool>>, Error> {
-    let Some(spool) = &settings.spool else { return Ok(None) };
-    Spool::open(spool, &sink.target(), Arc::clone(ledger)).map(|spool| Some(Arc::new(spool)))
 }

@@ -28,6 +28,7 @@ mod own_points;
 mod process_points;
 mod rollup_delivery;
 mod rollups;
+mod spools;
 
 pub use builder::MonitorBuilder;
 
@@ -213,17 +214,15 @@ impl Monitor {
     /// what lies in the spool for the old one. A sink that was given to the
     /// [builder](Self::builder) stays.
     ///
-    /// Blocks for as long as it takes to read a token file, to make a directory, and to look at
-    /// what lies in a spool that is opened anew. Another spool, also one with other bounds, is
-    /// another directory of this process.
+    /// Blocks for as long as it takes to read a token file and to make a directory. A spool at the same place gets its new
+    /// bounds where it is; what lies in one that is opened anew is looked at in the background.
     ///
     /// # Errors
     ///
-    /// What [`start`](Self::start) would say of the new settings, and where they change what is
-    /// fixed for the life of a monitor: `enabled`, `service`, `instance`, `tags`, `request_id`,
-    /// `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`, or `storage`
-    /// from or to `none`. Delivery goes on as before then; what a newly opened spool held is
-    /// counted as recovered all the same.
+    /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
+    /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`,
+    /// `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Delivery goes on as before
+    /// then.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => builder::reload(inner, settings).await,

@@ -15,6 +15,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at},
 };
 
+use super::spools::{configure_spool, open_spool, reopen_spool};
 use crate::{
     delivery::{
         buffer::{Buffer, Pushed},
@@ -115,18 +116,13 @@ impl RollupDelivery {
     /// Goes on with another sink, and with another spool where that is another place.
     pub(super) async fn reload(
         &self,
-        old: &Settings,
         settings: &Settings,
         sink: Arc<dyn Sink>,
         rejected: Option<Arc<RejectedFiles>>,
     ) -> Result<(), Error> {
         let own = own_settings(settings);
-        let spool = match self.flusher.spool() {
-            Some(spool) if own_settings(old).spool == own.spool && spool.is_for(&sink.target()) => {
-                Some(spool)
-            }
-            _ => open_spool(&own, &*sink, &self.flusher.ledger())?,
-        };
+        let spool = reopen_spool(self.flusher.spool(), &own, &*sink, &self.flusher.ledger())?;
+        configure_spool(spool.as_ref(), &own);
         let spooled = Spooled::new(&own, spool.as_ref());
         self.flusher.reload(sink, spool, rejected, FlushSettings::from(&own)).await?;
         *self.room.spool.lock().unwrap_or_else(PoisonError::into_inner) = spooled;
@@ -206,13 +202,8 @@ fn own_settings(settings: &Settings) -> Settings {
     own
 }
 
-fn open_spool(own: &Settings, sink: &dyn Sink, ledger: &Arc<Ledger>) -> Result<Option<Arc<Spool>>, Error> {
-    let Some(spool) = &own.spool else { return Ok(None) };
-    Spool::open(spool, &sink.target(), Arc::clone(ledger)).map(|spool| Some(Arc::new(spool)))
-}
-
-/// Eight lines at their longest, with every bucket in use: a quarter of the buffer may wait, and
-/// one more interval and the last one fit beside it.
+/// Eight lines at their longest, with every bucket in use: a quarter of the buffer may wait, and one more
+/// interval and the last one fit beside it.
 const BYTES_PER_KEY: usize = 32 * 1024;
 /// What the settings require of a spool with the default size of a batch.
 const LEAST_SPOOL: u64 = 1536 * 1024;

@@ -3,10 +3,11 @@
 use std::{
     collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use serde::Serialize;
+use tokio::time::Instant;
 
 use super::{DeliveryState, Histogram, RejectReason};
 

@@ -69,14 +69,17 @@ impl LedgerCounts {
         *self.rejected.entry(reason).or_default() += points as u64;
     }
 
-    pub(crate) fn drop_in_flight(&mut self, reason: DropReason, points: usize) {
-        self.leave(PointLocation::Memory, points);
+    pub(crate) fn drop_from(&mut self, place: PointLocation, reason: DropReason, points: usize) {
+        self.leave(place, points);
         *self.dropped.entry(reason).or_default() += points as u64;
     }
 
+    pub(crate) fn drop_in_flight(&mut self, reason: DropReason, points: usize) {
+        self.drop_from(PointLocation::Memory, reason, points);
+    }
+
     pub(crate) fn drop_spooled(&mut self, reason: DropReason, points: usize) {
-        self.leave(PointLocation::Spool, points);
-        *self.dropped.entry(reason).or_default() += points as u64;
+        self.drop_from(PointLocation::Spool, reason, points);
     }
 
     /// Moves points from memory to disk.

@@ -88,6 +88,7 @@ impl SpoolStats {
             foreign: self.foreign + other.foreign,
             errors: self.errors + other.errors,
             oldest_age: max(self.oldest_age, other.oldest_age),
+            memory: self.memory + other.memory,
         }
     }
 }

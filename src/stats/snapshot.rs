@@ -151,9 +151,12 @@ pub struct SpoolStats {
     pub foreign: u64,
     /// Operations on the disk that failed since the start.
     pub errors: u64,
-    /// How long the oldest has been waiting.
+    /// How long the oldest has been waiting, as far as it is known: time in which the machine was
+    /// off does not count.
     #[serde(serialize_with = "seconds")]
     pub oldest_age: Option<Duration>,
+    /// Bytes of memory that the index of the files takes.
+    pub memory: u64,
 }
 
 impl Stats {

@@ -106,9 +106,11 @@ impl Worker {
     /// is dropped.
     pub(super) fn end_search(&mut self, mut search: Search, reason: DropReason) {
         self.reject_found(&mut search, NO_ANSWER);
+        let place = search.origin.place();
         for lines in search.take_remaining() {
-            self.drop_points(lines.len(), lines.sequence(), search.live, reason);
+            self.drop_points(lines.len(), lines.sequence(), search.live, place, reason);
         }
+        self.let_go(search.origin);
     }
 
     /// Rejects what a search has found. With its last line the search is over.

@@ -55,13 +55,20 @@ impl Worker {
     pub(super) fn give_up(&mut self, held: Held, reason: DropReason) {
         let (points, sequence) = (held.points(), held.sequence());
         match held.origin {
-            Origin::Memory => self.drop_points(points, sequence, held.live, reason),
+            Origin::Memory => self.drop_points(points, sequence, held.live, PointLocation::Memory, reason),
             Origin::Spool(_) => self.back_to_spool(held),
         }
     }
 
-    pub(super) fn drop_points(&mut self, points: usize, sequence: u64, live: bool, reason: DropReason) {
-        self.ledger.lock().drop_in_flight(reason, points);
+    pub(super) fn drop_points(
+        &mut self,
+        points: usize,
+        sequence: u64,
+        live: bool,
+        place: PointLocation,
+        reason: DropReason,
+    ) {
+        self.ledger.lock().drop_from(place, reason, points);
         self.tell_flushes(live, sequence, |report| report.dropped += points as u64);
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(

@@ -121,7 +121,13 @@ impl Worker {
             } else {
                 lost += points;
                 self.drop_log = Default::default();
-                self.drop_points(points, held.sequence(), held.live, DropReason::Shutdown);
+                self.drop_points(
+                    points,
+                    held.sequence(),
+                    held.live,
+                    held.origin.place(),
+                    DropReason::Shutdown,
+                );
             }
         }
         if stored + lost > 0 {
@@ -141,7 +147,7 @@ impl Worker {
 
     fn close_intake(&mut self) {
         self.buffer.close();
-        self.wire.cancel(|job| matches!(job, Job::Load { .. } | Job::Adopt));
+        self.wire.cancel(|job| matches!(job, Job::Load { .. } | Job::Maintain));
         for held in std::mem::take(&mut self.queue.loaded) {
             self.back_to_spool(held);
         }
@@ -179,7 +185,7 @@ impl Worker {
             match job {
                 Job::Write { held, .. } | Job::Store { held } | Job::Pack { held } => self.queue.wait(held),
                 Job::Search { search, .. } => self.queue.searches.push_back(*search),
-                Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Adopt => {}
+                Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Maintain => {}
             }
         }
     }

@@ -73,7 +73,7 @@ impl Worker {
                 self.back_to_spool(held);
             }
             self.retired.extend(self.spool.take());
-            (self.spool_rests_until, self.next_upkeep) = (None, None);
+            (self.spool_rests_until, self.next_adoption) = (None, Instant::now());
         }
         self.target = sink.0.target();
         (self.sink, self.spool, self.rejected) = (sink, spool, rejected);

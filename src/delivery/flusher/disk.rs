@@ -181,22 +181,6 @@ impl Worker {
         self.wire.start(Job::Acknowledge, Box::pin(work));
     }
 
-    /// Maintains the spool, now and then, at a time when something happens anyway.
-    pub(super) fn tend_spool(&mut self) {
-        let Some(spool) = self.spool.clone() else { return };
-        let now = Instant::now();
-        if self.next_upkeep.is_some_and(|next| now < next) {
-            return;
-        }
-        self.next_upkeep = Some(now + UPKEEP_INTERVAL);
-        spool.expire();
-        let work = async move {
-            spool.adopt().await;
-            Outcome::Done
-        };
-        self.wire.start(Job::Adopt, Box::pin(work));
-    }
-
     fn sends_after_storing(&self, held: &Held) -> bool {
         let paused = matches!(self.gate.position(), Position::Paused { .. });
         self.settings.spool_mode == SpoolMode::Ahead
@@ -222,4 +206,3 @@ impl Worker {
 const LOADED: usize = 4;
 const CLOSING_STORES: usize = 4;
 const SPOOL_REST: Duration = Duration::from_secs(60);
-const UPKEEP_INTERVAL: Duration = Duration::from_secs(10 * 60);

@@ -33,7 +33,7 @@ mod failures;
 mod flush;
 mod held;
 mod in_flight_limit;
-mod log;
+mod maintenance;
 mod memory;
 mod pace;
 mod packed;
@@ -84,6 +84,9 @@ impl Flusher {
     /// Starts the task.
     pub(crate) fn spawn(runtime: &Handle, parts: FlusherParts) -> Self {
         let FlusherParts { buffer, ledger, recorder, sink, spool, rejected, settings } = parts;
+        if let Some(spool) = &spool {
+            spool.recover_first();
+        }
         let destination = Destination { sink: SinkHandle(sink), spool, rejected };
         let shared = Arc::new(Shared::new(buffer, ledger, recorder, &destination, settings.write_timeout));
         let (commands, receiver) = mpsc::unbounded_channel();

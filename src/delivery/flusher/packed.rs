@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use crate::delivery::batch::Batch;
+use crate::{clock::MonotonicInstant, delivery::batch::Batch};
 
 /// A compressed batch. Cloning is cheap.
 #[derive(Clone, Debug)]
@@ -13,6 +13,7 @@ pub(super) struct Packed {
     points: usize,
     sequence: u64,
     created: SystemTime,
+    sealed: MonotonicInstant,
 }
 
 impl Packed {
@@ -40,6 +41,7 @@ impl Packed {
             points: batch.len(),
             sequence: batch.sequence(),
             created: batch.created(),
+            sealed: batch.sealed(),
         })
     }
 
@@ -54,8 +56,9 @@ impl Packed {
 
         let mut lines = Vec::with_capacity(self.raw_bytes);
         flate2::read::DeflateDecoder::new(&self.bytes[..]).read_to_end(&mut lines).ok()?;
-        (lines.len() == self.raw_bytes)
-            .then(|| Batch::new(lines.into(), self.points, self.sequence, self.created))
+        (lines.len() == self.raw_bytes).then(|| {
+            Batch::new(lines.into(), self.points, self.sequence, self.created).sealed_at(self.sealed)
+        })
     }
 
     #[cfg(not(any(feature = "influxdb2", feature = "reqwest")))]

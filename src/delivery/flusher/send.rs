@@ -91,7 +91,7 @@ impl Worker {
             }
             (Job::Store { held }, outcome) => self.stored(held, outcome),
             (Job::Load { .. }, outcome) => self.loaded(outcome),
-            (Job::Acknowledge | Job::Adopt, _) => {}
+            (Job::Acknowledge | Job::Maintain, _) => {}
         }
     }
 

@@ -191,7 +191,8 @@ fn spool_stats(counts: &SpoolCounts) -> SpoolStats {
         corrupt: counts.corrupt,
         foreign: counts.foreign,
         errors: counts.errors,
-        oldest_age: counts.oldest.and_then(|oldest| oldest.elapsed().ok()),
+        oldest_age: counts.oldest_age,
+        memory: counts.memory as u64,
     }
 }
 

@@ -13,13 +13,13 @@ impl Worker {
     pub(super) fn publish(&mut self) {
         let now = Instant::now();
         let state = self.state();
-        let oldest = self.queue.batches().filter(|held| held.live).map(|held| held.history.since).min();
+        let oldest = self.oldest();
         let unpacked = self.unpacked();
         self.tell_buffer();
         let waiting = self.batches_in_hand();
         let mut progress = self.shared.delivery.lock();
         let before = std::mem::replace(&mut progress.state, state);
-        progress.oldest = oldest.map(Instant::into_std);
+        progress.oldest = oldest;
         (progress.unpacked, progress.waiting_batches) = (unpacked, waiting);
         progress.backoff_until = match self.gate.position() {
             Position::Paused { until, .. } => Some(SystemTime::now() + until.saturating_duration_since(now)),
@@ -40,6 +40,16 @@ impl Worker {
             _ => {}
         }
         self.log_change(before, state, &sink, &error);
+    }
+
+    /// Since when the oldest live batch has been here, wherever it is by now.
+    fn oldest(&self) -> Option<Instant> {
+        let batches =
+            self.queue.batches().chain(&self.to_store).chain(self.wire.jobs().filter_map(Job::held));
+        let batches = batches.map(|held| (held.live, held.history.since));
+        let searches = self.queue.searches.iter().chain(self.wire.jobs().filter_map(Job::search));
+        let searches = searches.map(|search| (search.live, search.history.since));
+        batches.chain(searches).filter_map(|(live, since)| live.then_some(since)).min()
     }
 
     fn state(&self) -> DeliveryState {

@@ -24,6 +24,7 @@ mod progress;
 mod refusals;
 mod spooling;
 mod support;
+mod times;
 
 #[tokio::test(start_paused = true)]
 async fn points_are_written_within_an_interval() {

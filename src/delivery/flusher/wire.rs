@@ -64,7 +64,7 @@ pub(super) enum Job {
         bytes: usize,
     },
     Acknowledge,
-    Adopt,
+    Maintain,
 }
 
 /// When it was sent, and the gate's count then.

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use crate::{
-    delivery::{buffer::Buffer, sink::rejected::RejectedFiles, spool::Spool},
+    delivery::{buffer::Buffer, log_throttle::LogThrottle, sink::rejected::RejectedFiles, spool::Spool},
     stats::ledger::Ledger,
 };
 
@@ -20,7 +20,6 @@ use super::{
     destination::{Destination, SinkHandle},
     flush::FlushWaiter,
     held::{Evidence, Held},
-    log::LogThrottle,
     pace::Pace,
     parked::Parked,
     queue::{Next, Queue},
@@ -70,7 +69,8 @@ pub(super) struct Worker {
     pub(super) parked: Parked,
     /// No point is stored before then: the disk has just failed.
     pub(super) spool_rests_until: Option<Instant>,
-    pub(super) next_upkeep: Option<Instant>,
+    /// When what dead processes have left is looked for.
+    pub(super) next_adoption: Instant,
     /// How long the sink has been blocked, without the time since `blocked_since`.
     pub(super) blocked_total: Duration,
     pub(super) blocked_since: Option<Instant>,
@@ -128,7 +128,7 @@ impl Worker {
             successes_at_failure: 0,
             parked: Parked::default(),
             spool_rests_until: None,
-            next_upkeep: None,
+            next_adoption: Instant::now(),
             blocked_total: Duration::ZERO,
             blocked_since: None,
             closing: None,
@@ -192,6 +192,7 @@ impl Worker {
             self.collect(false);
         }
         self.expire();
+        self.maintain_spools();
         self.bound_memory();
         self.start_store();
         self.start_load();
@@ -257,9 +258,6 @@ impl Worker {
         } else if all {
             self.timing.defer();
         }
-        if all {
-            self.tend_spool();
-        }
     }
 
     pub(super) fn set_interval(&mut self, interval: Duration) {
@@ -301,7 +299,10 @@ impl Worker {
             _ => None,
         };
         let closing = self.closing.as_ref().and_then(Closing::next_step);
-        [self.timing.due, retry, self.next_expiry(), closing].into_iter().flatten().min()
+        [self.timing.due, retry, self.next_expiry(), self.next_maintenance(), closing]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn has_work(&self) -> bool {

@@ -3,46 +3,61 @@
 use super::*;
 
 impl Spool {
-    /// Drops entries beyond the bounds. The caller deletes what is returned, without the lock, and
-    /// logs that the spool is full where the second says so: whoever handles a log line may ask for
-    /// the statistics, which take the same lock.
-    pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> (Vec<Entry>, bool) {
-        let dropped = self.drop_while(state, DropReason::SpoolFull, |queue, _| {
-            queue.bytes() > self.max_size || queue.files() > self.max_files
-        });
-        let log = !dropped.is_empty() && state.full_logged_at.is_none_or(|at| at.elapsed() >= LOG_INTERVAL);
-        if log {
-            state.full_logged_at = Some(Instant::now());
+    /// The caller deletes what is returned, and logs it with [`log_full`](Self::log_full), both
+    /// without the lock: whoever handles a log line may ask for the statistics, which take the same
+    /// lock.
+    pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> Vec<Entry> {
+        let Bounds { max_size, max_files, .. } = state.bounds;
+        self.drop_while(state, DropReason::SpoolFull, |queue, _| {
+            queue.bytes() > max_size || queue.files() > max_files
+        })
+    }
+
+    /// Must not be called with the lock.
+    pub(super) fn log_full(&self, dropped: &[Entry]) {
+        if dropped.is_empty() {
+            return;
         }
-        (dropped, log)
-    }
-
-    /// Logs that the spool is full. Must not be called with the lock.
-    pub(super) fn log_full(&self) {
-        tracing::warn!(
-            target: "tower_influx",
-            directory = %self.root.display(),
-            "the spool is full: the oldest points in it are dropped, as many as new ones come; \
-             bring the server back, or raise `spool.max_size` and `spool.max_files`"
-        );
-    }
-
-    /// Drops expired entries. The caller deletes their files, without the lock.
-    pub(super) fn drop_expired(&self, now: SystemTime) -> Vec<Entry> {
-        let dropped = self.drop_while(&mut self.state(), DropReason::SpoolExpired, |_, entry| {
-            // A clock that has gone back makes nothing older.
-            now.duration_since(entry.created()).is_ok_and(|age| age > self.max_age)
-        });
-        if !dropped.is_empty() {
+        if let Some(others) = self.log.full.speak() {
             tracing::warn!(
                 target: "tower_influx",
                 directory = %self.root.display(),
-                points = dropped.iter().map(Entry::points).sum::<usize>(),
+                points = points(dropped),
+                others,
+                "the spool is full: the oldest points in it are dropped, as many as new ones come; \
+                 bring the server back, or raise `spool.max_size` and `spool.max_files`"
+            );
+        }
+    }
+
+    /// The caller deletes what is returned. Must not be called with the lock.
+    pub(super) fn drop_expired(&self) -> Vec<Entry> {
+        let dropped = {
+            let mut state = self.state();
+            let max_age = state.bounds.max_age;
+            self.drop_while(&mut state, DropReason::SpoolExpired, |_, entry| {
+                self.clock.age(entry.0.born) > max_age
+            })
+        };
+        self.log_expired(&dropped);
+        dropped
+    }
+
+    /// Must not be called with the lock.
+    pub(super) fn log_expired(&self, dropped: &[Entry]) {
+        if dropped.is_empty() {
+            return;
+        }
+        if let Some(others) = self.log.expired.speak() {
+            tracing::warn!(
+                target: "tower_influx",
+                directory = %self.root.display(),
+                points = points(dropped),
+                others,
                 "points waited in the spool for longer than `spool.max_age` and are dropped; bring the server back, or raise \
                  the bound, though not above what the database keeps"
             );
         }
-        dropped
     }
 
     fn drop_while(
@@ -61,41 +76,58 @@ impl Spool {
 
     /// Deletes the files of entries that have left the queue already.
     pub(super) fn delete(&self, entries: &[Entry]) {
-        self.delete_paths(entries.iter().map(|entry| &entry.0.path));
-    }
-
-    pub(super) fn delete_paths<'a>(&self, paths: impl Iterator<Item = &'a PathBuf>) {
-        for path in paths {
-            let Err(error) = fs_ext::remove_file(path) else { continue };
+        for entry in entries {
+            let path = entry.0.path();
+            let Err(error) = fs_ext::remove_file(&path) else { continue };
             if error.kind() == io::ErrorKind::NotFound {
                 continue;
             }
             let mut state = self.state();
             state.errors += 1;
-            let first = state.undeleted.is_empty();
-            state.undeleted.push(path.clone());
-            state.retry_deletes_at = Some(Instant::now() + LOG_INTERVAL);
+            state.undeleted.push(entry.clone());
+            state.retry_deletes_at = Some(Instant::now() + RETRY_INTERVAL);
             drop(state);
-            if first {
+            if let Some(others) = self.log.undeleted.speak() {
                 tracing::warn!(
                     target: "tower_influx",
                     file = %path.display(),
                     %error,
-                    "a spooled file whose points are settled cannot be deleted: it is tried again later, and \
+                    others,
+                    "a spooled file whose points are settled cannot be deleted: it is tried again each minute, and \
                      if it is still there after a restart its points are sent once more, which changes nothing in the database"
                 );
             }
         }
     }
 
-    /// Returns the files whose deletion failed, if it is time to try again.
-    pub(super) fn undeleted(&self) -> Vec<PathBuf> {
+    /// Deletes without waiting for it. A file that stays is tried again in a minute, so somebody has to
+    /// look then.
+    pub(super) fn delete_off_thread(self: &Arc<Self>, entries: Vec<Entry>) {
+        if entries.is_empty() {
+            return;
+        }
+        self.state().retry_deletes_at.get_or_insert_with(|| Instant::now() + RETRY_INTERVAL);
+        let spool = Arc::clone(self);
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || spool.delete(&entries))),
+            Err(_) => self.delete(&entries),
+        }
+    }
+
+    /// Takes the files whose deletion failed, if it is time to try again.
+    pub(super) fn take_undeleted(&self) -> Vec<Entry> {
         let mut state = self.state();
-        if state.retry_deletes_at.is_some_and(|at| Instant::now() < at) {
+        if state.retry_deletes_at.is_none_or(|at| Instant::now() < at) {
             return Vec::new();
         }
+        state.retry_deletes_at = None;
         std::mem::take(&mut state.undeleted)
     }
 }
 
-const LOG_INTERVAL: Duration = Duration::from_secs(60);
+fn points(entries: &[Entry]) -> usize {
+    entries.iter().map(Entry::points).sum()
+}
+
+/// How long after a failed deletion the next one is tried.
+const RETRY_INTERVAL: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
+use super::clock::SpoolTime;
 use crate::{delivery::batch::Batch, fs_ext};
 
 /// What the first line says of the lines after it.
@@ -16,7 +17,7 @@ use crate::{delivery::batch::Batch, fs_ext};
 pub(super) struct Header {
     sequence: u64,
     /// Nanoseconds since the epoch.
-    created: u64,
+    pub(super) created: u64,
     pub(super) points: usize,
     /// Of the lines, without the header.
     pub(super) bytes: u64,
@@ -58,10 +59,9 @@ impl Header {
         format!("{text}{CHECK}{check:08x}\n")
     }
 
-    /// Returns when the batch was sealed. A clock that was ahead then must not keep the file for
-    /// ever, so it is not after `now`.
-    pub(super) fn created(&self, now: SystemTime) -> SystemTime {
-        UNIX_EPOCH.checked_add(Duration::from_nanos(self.created)).map_or(now, |created| created.min(now))
+    /// When the batch was sealed, by the clock that the machine had then.
+    pub(super) fn created(&self) -> SystemTime {
+        time(self.created)
     }
 
     /// Returns the length of the whole file.
@@ -69,12 +69,12 @@ impl Header {
         self.bytes.saturating_add(self.encode().len() as u64)
     }
 
-    /// Rebuilds the batch, if these lines are the ones it was written with.
-    pub(super) fn batch(&self, lines: Vec<u8>, now: SystemTime) -> Option<Batch> {
+    /// The batch again, if these lines are the ones it was written with.
+    pub(super) fn batch(&self, lines: Vec<u8>) -> Option<Batch> {
         let whole = crc32fast::hash(&lines) == self.checksum
             && lines.last() == Some(&b'\n')
             && lines.iter().filter(|byte| **byte == b'\n').count() == self.points;
-        whole.then(|| Batch::new(Bytes::from(lines), self.points, self.sequence, self.created(now)))
+        whole.then(|| Batch::new(Bytes::from(lines), self.points, self.sequence, self.created()))
     }
 
     /// Parses a header. `line` is without its line break, and its check has been found right.
@@ -167,28 +167,50 @@ pub(super) fn hash(target: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// Returns the name of a file. `run` is a random number of the process: names then differ even
-/// where two write to one directory against all rules.
-pub(super) fn name(created: SystemTime, run: u32, number: u64) -> String {
-    format!("batch-{}-{run:08x}-{number:06}.lp", fs_ext::stamp(created))
+/// `created` is in nanoseconds since the epoch, `born` the same moment by the clock of the spool. `run`
+/// is a random number of the process: names then differ even where two write to one directory against
+/// all rules.
+pub(super) fn name(created: u64, run: u32, number: u64, born: SpoolTime) -> String {
+    format!("batch-{}-{run:08x}-{number:06}-{born:013}.lp", fs_ext::stamp(time(created)))
 }
 
-/// Returns whether this is what [`name`] gives.
-pub(super) fn is_name(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix("batch-").and_then(|rest| rest.strip_suffix(".lp")) else {
-        return false;
-    };
-    let mut parts = rest.split('-');
-    let (stamp, run, number) = (parts.next(), parts.next(), parts.next());
-    stamp.is_some_and(fs_ext::is_stamp)
-        && run.is_some_and(|run| run.len() == 8 && run.bytes().all(|byte| byte.is_ascii_hexdigit()))
-        && number.is_some_and(|number| number.len() >= 6 && number.bytes().all(|byte| byte.is_ascii_digit()))
-        && parts.next().is_none()
+/// What a name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) run: u32,
+    pub(super) number: u64,
+    /// `None` in names of version 0.1.
+    pub(super) born: Option<SpoolTime>,
+}
+
+impl Name {
+    /// Reads what [`name`] gives.
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        let mut parts = name.strip_prefix("batch-")?.strip_suffix(".lp")?.split('-');
+        parts.next().filter(|stamp| fs_ext::is_stamp(stamp))?;
+        let run =
+            parts.next().filter(|run| run.len() == 8 && run.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        let mut digits = |least| {
+            let part: Option<&str> = parts.next();
+            part.map(|part| {
+                let right = part.len() >= least && part.bytes().all(|byte| byte.is_ascii_digit());
+                if right { part.parse::<u64>().ok() } else { None }
+            })
+        };
+        let number = digits(6)??;
+        let born = digits(13).map_or(Some(None), |born| born.map(Some))?;
+        let run = u32::from_str_radix(run, 16).ok()?;
+        parts.next().is_none().then_some(Self { run, number, born })
+    }
+}
+
+fn time(nanoseconds: u64) -> SystemTime {
+    UNIX_EPOCH + Duration::from_nanos(nanoseconds)
 }
 
 /// Returns whether this is the name of a file that was not finished.
 pub(super) fn is_temporary(name: &str) -> bool {
-    name.strip_suffix(TEMPORARY).is_some_and(is_name)
+    name.strip_suffix(TEMPORARY).and_then(Name::parse).is_some()
 }
 
 const MAGIC: &str = "# tower-influx spool version=";
@@ -244,23 +266,37 @@ mod tests {
     }
 
     #[test]
-    fn a_time_ahead_of_the_clock_counts_as_now() {
-        let now = UNIX_EPOCH + Duration::from_secs(1);
-        let created = |created| Header { created, ..header() }.created(now);
-        assert_eq!(created(1), UNIX_EPOCH + Duration::from_nanos(1));
-        assert_eq!((created(2_000_000_000), created(u64::MAX)), (now, now));
+    fn a_file_keeps_the_time_that_it_was_written_with() {
+        for created in [0, 1, 2_000_000_000, u64::MAX] {
+            assert_eq!(Header { created, ..header() }.created(), UNIX_EPOCH + Duration::from_nanos(created));
+        }
     }
 
     #[test]
     fn only_own_names_are_known() {
-        let own = name(UNIX_EPOCH, 0xab, 3);
-        assert_eq!(own, "batch-19700101T000000Z-000000ab-000003.lp");
-        assert!(is_name(&own) && is_name(&name(SystemTime::now(), u32::MAX, u64::MAX)));
+        let own = name(0, 0xab, 3, 1_000_000_000_007);
+        assert_eq!(own, "batch-19700101T000000Z-000000ab-000003-1000000000007.lp");
+        let parsed = Name { run: 0xab, number: 3, born: Some(1_000_000_000_007) };
+        assert_eq!(Name::parse(&own), Some(parsed));
+        let largest = name(u64::MAX, u32::MAX, u64::MAX, u64::MAX);
+        assert_eq!(
+            Name::parse(&largest).map(|name| (name.number, name.born)),
+            Some((u64::MAX, Some(u64::MAX)))
+        );
+        let older = Name { born: None, ..parsed };
+        assert_eq!(Name::parse("batch-19700101T000000Z-000000ab-000003.lp"), Some(older));
         assert!(is_temporary(&format!("{own}{TEMPORARY}")) && !is_temporary(&own));
-        for other in
-            ["batch-.lp", "batch-19700101T000000Z-000000ab-000003", "x.lp", "batch-19700101T000000Z-ab-1.lp"]
-        {
-            assert!(!is_name(other), "{other}");
+        for other in [
+            "batch-.lp",
+            "batch-19700101T000000Z-000000ab-000003",
+            "x.lp",
+            "batch-19700101T000000Z-ab-1.lp",
+            "batch-19700101T000000Z-000000ab-000003-7.lp",
+            "batch-19700101T000000Z-000000ab-000003-.lp",
+            "batch-19700101T000000Z-000000ab-000003-1000000000007-.lp",
+            "batch-19700101T000000Z-000000ab-99999999999999999999.lp",
+        ] {
+            assert_eq!(Name::parse(other), None, "{other}");
         }
     }
 }

@@ -5,14 +5,16 @@
 //! ```text
 //! DIRECTORY/                                        `spool.directory`, mode 0700
 //!   0123456789abcdef-0/                             one for each process: hash of the target, smallest free number
-//!     lock                                          locked as long as the process lives
-//!     batch-20260603T101112Z-7f3a9c21-000042.lp     one batch: UTC second of sealing, random number of the process, count
-//!     batch-20260603T101113Z-7f3a9c21-000043.lp.new one that is being written
+//!     lock                                          locked as long as the process lives; holds the clock's mark
+//!     batch-20260603T101112Z-7f3a9c21-000042-1000000000007.lp      one batch
+//!     batch-20260603T101113Z-7f3a9c21-000043-1000000001007.lp.new  one that is being written
 //!   corrupt/                                        files that are not as they were written
 //! ```
 //!
-//! A file is valid line protocol, so people can read it, search it, and import it by hand. Its
-//! first line is a comment:
+//! The parts of a name are the UTC second of sealing, a random number of the process, a count, and the millisecond of
+//! sealing by the spool's own [clock], by which batches grow old. Names of version 0.1 lack the last part.
+//!
+//! A file is valid line protocol, so people can read it, search it, and import it by hand. Its first line is a comment:
 //!
 //! ```text
 //! # tower-influx spool version=1 sequence=7 created=… points=5000 bytes=812345 target=0123456789abcdef lines=89abcdef check=01234567
@@ -52,59 +54,63 @@ use std::{
 
 use tokio::{runtime::Handle, task, time::Instant};
 
-pub(crate) use self::queue::Entry;
 use self::{
-    format::{Found, Header},
+    clock::{Machine, SpoolClock},
+    format::{Found, Header, Name},
     process_directory::ProcessDirectory,
     queue::{Queue, Stored},
-    recovery::{Quarantine, Scan},
+    recovery::{Entered, HomeScan, Quarantine, Scan, ScanCounts},
+    state::{Bounds, State},
 };
+pub(crate) use self::{queue::Entry, state::SpoolCounts};
 use crate::{
-    delivery::{batch::Batch, directory},
+    delivery::{batch::Batch, directory, log_throttle::LogThrottle},
     error::Error,
-    fs_ext,
+    fs_ext::{self, Listed},
     settings::SpoolSettings,
     stats::{DropReason, ledger::Ledger},
 };
 
+mod adopt;
+mod clock;
 mod eviction;
 mod format;
+mod maintenance;
 mod process_directory;
 mod queue;
 mod reader;
 mod recovery;
+mod state;
 mod writer;
 
 /// Batches on disk, and what is known of them in memory.
 ///
-/// Locks are taken in the order `home`, `state`, ledger.
+/// Locks are taken in the order `home`, `recovery`, `state`, ledger. No file is read or written and nothing is logged
+/// under `recovery` and `state`, so statistics wait for no disk.
 pub(crate) struct Spool {
     root: PathBuf,
     target: u64,
-    max_size: u64,
-    max_files: usize,
-    max_age: Duration,
     ledger: Arc<Ledger>,
     quarantine: Quarantine,
+    machine: Machine,
+    clock: SpoolClock,
     /// Tells this process's files from those of any other.
     run: u32,
     next_number: AtomicU64,
     home: Mutex<ProcessDirectory>,
+    /// What of our own directory was not looked at yet.
+    recovery: Mutex<Option<HomeScan>>,
     state: Mutex<State>,
+    log: Log,
 }
 
-#[derive(Default)]
-struct State {
-    queue: Queue,
-    off_until: Option<Instant>,
-    corrupt: u64,
-    errors: u64,
-    foreign_at_home: u64,
-    foreign_elsewhere: u64,
-    /// Files that could not be removed when their time had come.
-    undeleted: Vec<PathBuf>,
-    retry_deletes_at: Option<Instant>,
-    full_logged_at: Option<Instant>,
+/// Lines that are about single batches.
+#[derive(Debug, Default)]
+struct Log {
+    full: LogThrottle,
+    expired: LogThrottle,
+    lost: LogThrottle,
+    undeleted: LogThrottle,
 }
 
 /// Why a batch was not stored. It stays in memory.
@@ -119,45 +125,37 @@ pub(crate) enum StoreError {
 /// Why a stored batch could not be read.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// Its file was damaged or gone. It is no longer in the spool, and the ledger has been told.
+    /// Its file was damaged or gone, or it was too old. It is no longer in the spool, and the ledger has been told.
     Lost,
     /// It may work later: the entry is still taken, and is to be released.
     Io(io::Error),
 }
 
-/// The spool at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct SpoolCounts {
-    pub(crate) files: usize,
-    /// Bytes of the files.
-    pub(crate) bytes: u64,
-    /// Points in the files, counted by what they hold.
-    pub(crate) points: u64,
-    /// Damaged files found since the start.
-    pub(crate) corrupt: u64,
-    /// Files that are left alone: for other targets, of newer versions, or with names that are not
-    /// ours.
-    pub(crate) foreign: u64,
-    /// Operations that failed since the start.
-    pub(crate) errors: u64,
-    pub(crate) oldest: Option<SystemTime>,
-}
-
 impl Spool {
-    /// Claims a directory, recovers what earlier processes have left, and drops what is beyond the
-    /// bounds.
+    /// Claims a directory. What earlier processes have left is neither looked at nor counted before
+    /// [`recover_first`](Self::recover_first) and [`maintain`](Self::maintain): a spool that is
+    /// dropped before that has changed nothing.
     ///
-    /// Blocks: it looks at every file, and reads up to 64 MiB of them.
+    /// Blocks for a few operations on the disk.
     ///
     /// # Errors
     ///
     /// A directory that cannot be created, locked or written, that is a link, or in which every
     /// user may write. A full disk is no error here: the spool is then off for its first minute.
     pub(crate) fn open(settings: &SpoolSettings, target: &str, ledger: Arc<Ledger>) -> Result<Self, Error> {
-        let SpoolSettings { directory, max_size, max_files, max_age, mode: _ } = settings;
+        Self::open_on(Machine::this(), settings, target, ledger)
+    }
+
+    fn open_on(
+        machine: Machine,
+        settings: &SpoolSettings,
+        target: &str,
+        ledger: Arc<Ledger>,
+    ) -> Result<Self, Error> {
+        let directory = &settings.directory;
         let unusable = |error| directory::unusable("spool.directory", directory, error);
         let target = format::hash(target);
-        let mut state = State::default();
+        let mut state = State::new(Bounds::from(settings));
         let home = match ProcessDirectory::claim(directory, target) {
             Ok(home) => home,
             Err(error) if directory::is_full(&error) => {
@@ -178,24 +176,43 @@ impl Spool {
                 writer::log_off(&error, directory);
             }
         }
+        let clock = SpoolClock::resume(home.mark(), &machine);
         let spool = Self {
             root: directory.clone(),
             target,
-            max_size: *max_size,
-            max_files: *max_files,
-            max_age: *max_age,
             ledger,
-            quarantine: Quarantine::new(directory, *max_size),
+            quarantine: Quarantine::new(directory, settings.max_size),
+            machine,
+            clock: clock.clone(),
             run: fastrand::u32(..),
             next_number: AtomicU64::new(0),
             home: Mutex::new(home),
+            recovery: Mutex::default(),
             state: Mutex::new(state),
+            log: Log::default(),
         };
-        spool.recover().map_err(unusable)?;
+        spool.look_at_home(clock).map_err(unusable)?;
         Ok(spool)
     }
 
-    /// Returns whether the entries wait for this destination.
+    /// Changes the bounds of a spool that is in use. What is beyond them is dropped.
+    pub(crate) fn configure(self: &Arc<Self>, settings: &SpoolSettings) {
+        self.quarantine.configure(settings.max_size);
+        let dropped = {
+            let mut state = self.state();
+            state.bounds = Bounds::from(settings);
+            self.drop_beyond_bounds(&mut state)
+        };
+        self.log_full(&dropped);
+        self.delete_off_thread(dropped);
+    }
+
+    /// Whether this is the spool of this directory.
+    pub(crate) fn is_at(&self, directory: &Path) -> bool {
+        self.root == directory
+    }
+
+    /// Whether what lies here waits for this destination.
     pub(crate) fn is_for(&self, target: &str) -> bool {
         self.target == format::hash(target)
     }
@@ -240,53 +257,14 @@ impl Spool {
         }
     }
 
-    /// Drops what is older than `max_age` and is not being sent.
-    pub(crate) fn expire(self: &Arc<Self>) {
-        self.expire_at(SystemTime::now());
-    }
-
-    /// Takes over what processes have left that died since the last look.
-    pub(crate) async fn adopt(self: &Arc<Self>) {
-        let spool = Arc::clone(self);
-        let _ = task::spawn_blocking(move || spool.adopt_blocking()).await;
-    }
-
+    /// The spool at this moment. Waits for no disk.
     pub(crate) fn counts(&self) -> SpoolCounts {
-        let state = self.state();
-        SpoolCounts {
-            files: state.queue.files(),
-            bytes: state.queue.bytes(),
-            points: state.queue.points(),
-            corrupt: state.corrupt,
-            foreign: state.foreign_at_home + state.foreign_elsewhere,
-            errors: state.errors,
-            oldest: state.queue.oldest(),
-        }
+        self.state().counts(&self.clock)
     }
 
     /// Returns whether no file is left, neither waiting nor taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.state().queue.files() == 0
-    }
-
-    fn expire_at(self: &Arc<Self>, now: SystemTime) {
-        let expired = self.drop_expired(now);
-        let undeleted = self.undeleted();
-        if !expired.is_empty() || !undeleted.is_empty() {
-            self.off_thread(move |spool| {
-                spool.delete(&expired);
-                spool.delete_paths(undeleted.iter());
-            });
-        }
-    }
-
-    /// Runs work that nobody waits for.
-    fn off_thread(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
-        let spool = Arc::clone(self);
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(move || work(&spool))),
-            Err(_) => work(&spool),
-        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -6,6 +6,7 @@ use std::{
     sync::Arc,
 };
 
+use super::clock::Mark;
 use crate::{
     delivery::{
         directory,
@@ -89,6 +90,16 @@ impl ProcessDirectory {
         }
     }
 
+    /// What the clock of this directory has shown last.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.locks.as_ref().and_then(Locks::mark)
+    }
+
+    /// Keeps what the clock shows, for the next process.
+    pub(super) fn keep_mark(&self, mark: Mark) -> io::Result<()> {
+        self.locks.as_ref().map_or(Ok(()), |locks| locks.file.write(&mark.encode()))
+    }
+
     pub(super) fn directory(&self) -> Arc<Path> {
         Arc::clone(&self.directory)
     }
@@ -100,6 +111,10 @@ impl Locks {
         let Some(held) = lock::lock_directory(directory)? else { return Ok(None) };
         let file = LockFile::acquire(&directory.join(LOCK))?;
         Ok(file.map(|file| Self { file, directory: held }))
+    }
+
+    fn mark(&self) -> Option<Mark> {
+        Mark::decode(&self.file.read().ok()?)
     }
 }
 
@@ -121,7 +136,14 @@ pub(super) struct Abandoned {
     pub(super) directory: PathBuf,
     /// Whether it holds batches for the same target as ours.
     pub(super) same_target: bool,
-    _locks: Locks,
+    locks: Locks,
+}
+
+impl Abandoned {
+    /// What the clock of this directory has shown last.
+    pub(super) fn mark(&self) -> Option<Mark> {
+        self.locks.mark()
+    }
 }
 
 /// Locks the directories of dead processes in turn.
@@ -143,7 +165,7 @@ pub(super) fn abandoned(
     directories.sort();
     Ok(directories.into_iter().filter_map(|(directory, same_target)| {
         let locks = Locks::acquire(&directory).ok()??;
-        Some(Abandoned { directory, same_target, _locks: locks })
+        Some(Abandoned { directory, same_target, locks })
     }))
 }
 

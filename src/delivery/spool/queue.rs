@@ -2,23 +2,37 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
 };
+
+use super::{clock::SpoolTime, format};
 
 /// A stored batch that was not acknowledged yet. Cloning is cheap; all clones are the same entry.
 #[derive(Clone, Debug)]
 pub(crate) struct Entry(pub(super) Arc<Stored>);
 
+/// What is known of a file. Its path is made when it is needed: as text it would take more than all
+/// the rest.
 #[derive(Debug)]
 pub(super) struct Stored {
-    pub(super) path: PathBuf,
+    pub(super) home: Arc<Path>,
+    /// When the batch was sealed, as the file says: nanoseconds since the epoch.
+    pub(super) created: u64,
+    /// The same by the clock of the spool, which says how old it is.
+    pub(super) born: SpoolTime,
+    pub(super) run: u32,
+    pub(super) number: u64,
+    /// Unique within the process.
+    pub(super) id: u64,
     pub(super) points: usize,
     pub(super) bytes: u64,
-    pub(super) created: SystemTime,
-    /// Unique within the process.
-    pub(super) number: u64,
+}
+
+impl Stored {
+    pub(super) fn path(&self) -> PathBuf {
+        self.home.join(format::name(self.created, self.run, self.number, self.born))
+    }
 }
 
 impl Entry {
@@ -27,38 +41,33 @@ impl Entry {
         self.0.points
     }
 
-    /// Returns when it was sealed.
-    pub(crate) fn created(&self) -> SystemTime {
-        self.0.created
-    }
-
     fn key(&self) -> Key {
-        (self.0.created, self.0.number)
+        (self.0.born, self.0.id)
     }
 }
 
-/// About 300 bytes for each file.
+/// The index of the files. [`MEMORY`] bytes for each, and never more of them than `max_files`.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<Key, State>,
-    /// Those that nobody has taken, by turns: what was given back comes after everything else, or
-    /// one batch that always fails would keep all others from being sent.
+    /// Those that nobody has taken, by turns: what was given back comes after everything else, or one
+    /// batch that always fails would keep all others from being sent.
     waiting: BTreeSet<(u32, Key)>,
     bytes: u64,
     points: u64,
 }
 
 /// The oldest first.
-type Key = (SystemTime, u64);
+type Key = (SpoolTime, u64);
 
 #[derive(Debug)]
 struct State {
     entry: Entry,
-    taken: bool,
     /// How often it was given back.
     turns: u32,
     /// How often its file could not be read.
-    unreadable: u32,
+    unreadable: u8,
+    taken: bool,
 }
 
 impl Queue {
@@ -110,19 +119,24 @@ impl Queue {
         true
     }
 
-    /// Counts a failed read, and returns how many there were.
-    pub(super) fn count_unreadable(&mut self, entry: &Entry) -> u32 {
+    /// How often the file could not be read by now.
+    pub(super) fn count_unreadable(&mut self, entry: &Entry) -> u8 {
         self.entries.get_mut(&entry.key()).map_or(0, |state| {
-            state.unreadable += 1;
+            state.unreadable = state.unreadable.saturating_add(1);
             state.unreadable
         })
     }
 
-    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is
-    /// left alone: some of its points may be in the ledger as written already.
+    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is left
+    /// alone: some of its points may be in the books as written already.
     pub(super) fn remove_oldest(&mut self, remove: impl FnOnce(&Self, &Entry) -> bool) -> Option<Entry> {
-        let entry = self.entries.values().find(|state| !state.taken)?.entry.clone();
+        let entry = self.oldest_waiting()?.clone();
         (remove(self, &entry) && self.remove(&entry)).then_some(entry)
+    }
+
+    /// The oldest that nobody has taken.
+    pub(super) fn oldest_waiting(&self) -> Option<&Entry> {
+        self.entries.values().find(|state| !state.taken).map(|state| &state.entry)
     }
 
     pub(super) fn files(&self) -> usize {
@@ -137,19 +151,26 @@ impl Queue {
         self.points
     }
 
-    pub(super) fn oldest(&self) -> Option<SystemTime> {
-        self.entries.first_key_value().map(|((created, _), _)| *created)
+    pub(super) fn oldest(&self) -> Option<SpoolTime> {
+        self.entries.first_key_value().map(|((born, _), _)| *born)
+    }
+
+    /// Bytes of memory that the index takes.
+    pub(super) fn memory(&self) -> usize {
+        self.entries.len() * MEMORY
     }
 }
+
+/// Bytes of memory for each file, with what the allocator and the trees leave empty.
+pub(super) const MEMORY: usize = 256;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, UNIX_EPOCH};
 
-    fn stored(second: u64, number: u64) -> Stored {
-        let created = UNIX_EPOCH + Duration::from_secs(second);
-        Stored { path: PathBuf::new(), points: 2, bytes: 10, created, number }
+    fn stored(born: SpoolTime, id: u64) -> Stored {
+        let home = Path::new("somewhere").into();
+        Stored { home, created: 0, born, run: 0, number: id, id, points: 2, bytes: 10 }
     }
 
     fn numbers(queue: &mut Queue) -> Vec<u64> {
@@ -159,8 +180,8 @@ mod tests {
     #[test]
     fn entries_are_taken_once_oldest_first_and_what_comes_back_waits_for_its_turn() {
         let mut queue = Queue::default();
-        for (second, number) in [(3, 0), (1, 1), (2, 2), (1, 3)] {
-            queue.insert(stored(second, number), false);
+        for (born, number) in [(3, 0), (1, 1), (2, 2), (1, 3)] {
+            queue.insert(stored(born, number), false);
         }
         queue.insert(stored(0, 4), true);
         let first = queue.take().expect("four wait");
@@ -171,7 +192,7 @@ mod tests {
         assert_eq!((queue.files(), queue.bytes(), queue.points()), (5, 50, 10));
         assert!(queue.remove(&first) && !queue.remove(&first));
         queue.release(&first);
-        assert_eq!((queue.files(), queue.take().is_none(), queue.oldest()), (4, true, Some(UNIX_EPOCH)));
+        assert_eq!((queue.files(), queue.take().is_none(), queue.oldest()), (4, true, Some(0)));
     }
 
     #[test]
@@ -186,5 +207,23 @@ mod tests {
         assert!(queue.remove_oldest(|_, _| false).is_none());
         assert!(queue.remove_oldest(|queue, _| queue.files() == 1).is_some());
         assert_eq!((queue.files(), queue.bytes(), queue.points(), queue.take().is_none()), (0, 0, 0, true));
+    }
+
+    /// In the order of a long outage, and in that of a directory.
+    #[test]
+    fn the_index_takes_as_much_memory_as_it_says() {
+        for scattered in [false, true] {
+            let home: Arc<Path> = Path::new("somewhere").into();
+            let measured = allocation_counter::measure(|| {
+                let mut queue = Queue::default();
+                for number in 0..10_000_u64 {
+                    let born = if scattered { number.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { number };
+                    queue.insert(Stored { home: Arc::clone(&home), ..stored(born, number) }, false);
+                }
+                std::mem::forget(queue);
+            });
+            let each = measured.bytes_current / 10_000;
+            assert!((MEMORY as i64 / 2..=MEMORY as i64).contains(&each), "{each} bytes, {scattered}");
+        }
     }
 }

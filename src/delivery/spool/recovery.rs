@@ -4,127 +4,195 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::SystemTime,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
 use super::{
-    format::{self, Found, Header},
+    clock::SpoolClock,
+    format::{self, Found, Header, Name},
     process_directory,
 };
-use crate::fs_ext;
+use crate::{
+    delivery::log_throttle::LogThrottle,
+    fs_ext::{self, Files, Listed},
+};
 
-/// What was found in one directory.
-#[derive(Debug, Default)]
+/// A look at the files of one directory, whose lock must be held, one batch after the other: there may
+/// be more files than the index may hold.
+#[derive(Debug)]
 pub(super) struct Scan {
-    pub(super) batches: Vec<(PathBuf, Header)>,
+    files: Files,
+    target: u64,
+    /// Bytes of lines that are still compared with their checksums: reading a gigabyte would take
+    /// seconds, and every file is compared again before it is sent.
+    pub(super) budget: u64,
+    pub(super) counts: ScanCounts,
+}
+
+/// What was found beside batches.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ScanCounts {
     pub(super) damaged: u64,
     /// For other targets, of newer versions, or not ours at all.
     pub(super) foreign: u64,
     pub(super) unreadable: u64,
 }
 
-/// Looks at every file. The lock of the directory must be held.
-///
-/// The lines are compared with their checksum for as long as `budget`, in bytes, lasts: reading a
-/// gigabyte would hold up the start of the service for seconds, and every file is compared again
-/// before it is sent.
-pub(super) fn scan(
-    directory: &Path,
-    target: u64,
-    quarantine: &Quarantine,
-    budget: &mut u64,
-) -> io::Result<Scan> {
-    let mut scan = Scan::default();
-    for file in fs_ext::list(directory)? {
+impl Scan {
+    pub(super) fn new(directory: &Path, target: u64, budget: u64) -> io::Result<Self> {
+        Ok(Self { files: fs_ext::files(directory)?, target, budget, counts: ScanCounts::default() })
+    }
+
+    /// The next batch, or `None` at the end.
+    pub(super) fn next(&mut self, quarantine: &Quarantine) -> Option<(Listed, Header)> {
+        loop {
+            let file = match self.files.next()? {
+                Ok(file) => file,
+                Err(_) => {
+                    self.counts.unreadable += 1;
+                    return None;
+                }
+            };
+            if let Some(header) = self.look(&file, quarantine) {
+                return Some((file, header));
+            }
+        }
+    }
+
+    fn look(&mut self, file: &Listed, quarantine: &Quarantine) -> Option<Header> {
         if file.name == process_directory::LOCK {
-            continue;
+            return None;
         }
         if format::is_temporary(&file.name) {
             // Nobody was told that it is stored.
             let _ = fs_ext::remove_file(&file.path);
-            continue;
+            return None;
         }
         if !file.name.ends_with(".lp") {
-            scan.foreign += 1;
-            continue;
+            self.counts.foreign += 1;
+            return None;
         }
-        match inspect(&file.path, target, budget) {
-            Ok(Found::Batch(header)) => scan.batches.push((file.path, header)),
-            Ok(Found::OtherTarget | Found::NewerVersion) => scan.foreign += 1,
-            Ok(Found::Damaged(why)) if format::is_name(&file.name) => {
-                scan.damaged += 1;
+        match self.inspect(&file.path) {
+            Ok(Found::Batch(header)) => return Some(header),
+            Ok(Found::OtherTarget | Found::NewerVersion) => self.counts.foreign += 1,
+            Ok(Found::Damaged(why)) if Name::parse(&file.name).is_some() => {
+                self.counts.damaged += 1;
                 quarantine.take(&file.path, why);
             }
             // Somebody has put it there, and may want it back.
-            Ok(Found::Damaged(_)) => scan.foreign += 1,
+            Ok(Found::Damaged(_)) => self.counts.foreign += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                scan.unreadable += 1;
-                tracing::warn!(
-                    target: "tower_influx",
-                    file = %file.path.display(),
-                    %error,
-                    "a spooled file cannot be read: it is left where it is, and its points are not sent; \
-                     make it readable and restart the service"
-                );
+                self.counts.unreadable += 1;
+                quarantine.log_unreadable(&file.path, &error);
             }
         }
+        None
     }
-    Ok(scan)
+
+    fn inspect(&mut self, path: &Path) -> io::Result<Found> {
+        let (found, file) = format::read_header(path, self.target)?;
+        let Found::Batch(header) = &found else { return Ok(found) };
+        match self.budget.checked_sub(header.bytes) {
+            None => self.budget = 0,
+            Some(rest) => {
+                self.budget = rest;
+                let lines = format::read_lines(&file, header)?;
+                if header.batch(lines).is_none() {
+                    return Ok(Found::Damaged(LINES));
+                }
+            }
+        }
+        Ok(found)
+    }
 }
 
-fn inspect(path: &Path, target: u64, budget: &mut u64) -> io::Result<Found> {
-    let (found, file) = format::read_header(path, target)?;
-    let Found::Batch(header) = &found else { return Ok(found) };
-    match budget.checked_sub(header.bytes) {
-        None => *budget = 0,
-        Some(rest) => {
-            *budget = rest;
-            let lines = format::read_lines(&file, header)?;
-            if header.batch(lines, SystemTime::now()).is_none() {
-                return Ok(Found::Damaged(LINES));
-            }
-        }
-    }
-    Ok(found)
+/// The look at our own directory, which may go on in the background.
+#[derive(Debug)]
+pub(super) struct HomeScan {
+    pub(super) scan: Scan,
+    /// The clock of the directory as it was found.
+    pub(super) theirs: SpoolClock,
+    pub(super) entered: Entered,
+}
+
+/// What one look has brought.
+#[derive(Debug, Default)]
+pub(super) struct Entered {
+    pub(super) files: usize,
+    pub(super) points: usize,
 }
 
 /// Where damaged files go, for people to look at; bounded on its own.
 #[derive(Debug)]
 pub(super) struct Quarantine {
     directory: PathBuf,
-    max_size: u64,
+    max_size: AtomicU64,
+    log: Log,
+}
+
+#[derive(Debug, Default)]
+struct Log {
+    moved: LogThrottle,
+    stuck: LogThrottle,
+    unreadable: LogThrottle,
 }
 
 impl Quarantine {
     pub(super) fn new(root: &Path, max_spool_size: u64) -> Self {
-        Self { directory: root.join("corrupt"), max_size: max_spool_size / 10 }
+        let quarantine =
+            Self { directory: root.join("corrupt"), max_size: AtomicU64::new(0), log: Log::default() };
+        quarantine.configure(max_spool_size);
+        quarantine
+    }
+
+    pub(super) fn configure(&self, max_spool_size: u64) {
+        self.max_size.store(max_spool_size / 10, Relaxed);
     }
 
     /// Moves a file away, and returns false if it had to stay where it is.
     pub(super) fn take(&self, path: &Path, why: &str) -> bool {
         match self.move_in(path) {
             Ok(place) => {
-                tracing::warn!(
-                    target: "tower_influx",
-                    file = %place.display(),
-                    why,
-                    "a spooled file is damaged and was moved here: its points are not sent; \
-                     import by hand what is left of it, and look after the disk"
-                );
+                if let Some(others) = self.log.moved.speak() {
+                    tracing::warn!(
+                        target: "tower_influx",
+                        file = %place.display(),
+                        why,
+                        others,
+                        "a spooled file is damaged and was moved here: its points are not sent; \
+                         import by hand what is left of it, and look after the disk"
+                    );
+                }
                 true
             }
             Err(error) => {
-                tracing::warn!(
-                    target: "tower_influx",
-                    file = %path.display(),
-                    why,
-                    %error,
-                    "a spooled file is damaged and could not be moved away: its points are not sent; \
-                     move it by hand, and look after the disk"
-                );
+                if let Some(others) = self.log.stuck.speak() {
+                    tracing::warn!(
+                        target: "tower_influx",
+                        file = %path.display(),
+                        why,
+                        %error,
+                        others,
+                        "a spooled file is damaged and could not be moved away: its points are not sent; \
+                         move it by hand, and look after the disk"
+                    );
+                }
                 false
             }
+        }
+    }
+
+    fn log_unreadable(&self, path: &Path, error: &io::Error) {
+        if let Some(others) = self.log.unreadable.speak() {
+            tracing::warn!(
+                target: "tower_influx",
+                file = %path.display(),
+                %error,
+                others,
+                "a spooled file cannot be read: it is left where it is, and its points are not sent; \
+                 make it readable and restart the service"
+            );
         }
     }
 
@@ -153,7 +221,7 @@ impl Quarantine {
         let mut bytes: u64 = files.iter().map(|(_, file)| file.length).sum();
         let mut count = files.len();
         for (_, file) in files {
-            if count <= 1 || (count <= MAX_FILES && bytes <= self.max_size) {
+            if count <= 1 || (count <= MAX_FILES && bytes <= self.max_size.load(Relaxed)) {
                 break;
             }
             if fs_ext::remove_file(&file.path).is_ok() {

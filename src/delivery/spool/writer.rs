@@ -24,32 +24,37 @@ impl Spool {
     /// Stores a batch like `store`, on this thread: for shutdown and drop. It tries even while the
     /// spool is switched off, since there is no later.
     pub(crate) fn store_blocking(&self, batch: &Batch) -> Result<Entry, StoreError> {
-        let file = self.write(batch).map_err(|error| self.failed(error))?;
-        let (entry, dropped) = self.commit(file, batch, false);
+        let (file, stored) = self.write(batch).map_err(|error| self.failed(error))?;
+        let (entry, dropped) = self.commit(file, stored, false);
         self.delete(&dropped);
         Ok(entry)
     }
 
     async fn store_as(self: &Arc<Self>, batch: &Batch, taken: bool) -> Result<Entry, StoreError> {
-        if self.state().off_until.is_some_and(|until| Instant::now() < until) {
-            return Err(StoreError::Off);
+        {
+            let state = self.state();
+            if state.off_until.is_some_and(|until| Instant::now() < until) {
+                return Err(StoreError::Off);
+            }
+            if state.is_stuck() {
+                drop(state);
+                let why = "files that cannot be deleted take all that the spool may take";
+                return Err(self.failed(io::Error::other(why)));
+            }
         }
         let (spool, copy) = (Arc::clone(self), batch.clone());
-        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is
-        // dropped there.
-        let file = match task::spawn_blocking(move || spool.write(&copy)).await {
+        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is dropped there.
+        let (file, stored) = match task::spawn_blocking(move || spool.write(&copy)).await {
             Ok(written) => written.map_err(|error| self.failed(error))?,
             Err(ended) => return Err(StoreError::Io(io::Error::other(ended))),
         };
         // No await from here on: a caller who gave up would count the points once more.
-        let (entry, dropped) = self.commit(file, batch, taken);
-        if !dropped.is_empty() {
-            self.off_thread(move |spool| spool.delete(&dropped));
-        }
+        let (entry, dropped) = self.commit(file, stored, taken);
+        self.delete_off_thread(dropped);
         Ok(entry)
     }
 
-    fn write(&self, batch: &Batch) -> io::Result<NewFile> {
+    fn write(&self, batch: &Batch) -> io::Result<(NewFile, Stored)> {
         if !self.home().is_intact() {
             self.claim_again()?;
         }
@@ -64,17 +69,28 @@ impl Spool {
         }
     }
 
-    fn write_in(&self, directory: &Path, batch: &Batch) -> io::Result<NewFile> {
+    fn write_in(&self, directory: &Arc<Path>, batch: &Batch) -> io::Result<(NewFile, Stored)> {
         let header = Header::new(batch, self.target);
-        if header.file_bytes() > self.max_size {
+        if header.file_bytes() > self.state().bounds.max_size {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let name = format::name(batch.created(), self.run, number);
-        let path = directory.join(&name);
-        let temporary = directory.join(name + format::TEMPORARY);
+        let stored = Stored {
+            home: Arc::clone(directory),
+            created: header.created,
+            born: self.clock.before(batch.age()),
+            run: self.run,
+            number,
+            id: number,
+            points: batch.len(),
+            bytes: header.file_bytes(),
+        };
+        let path = stored.path();
+        let mut temporary = path.clone().into_os_string();
+        temporary.push(format::TEMPORARY);
+        let temporary = PathBuf::from(temporary);
         let file = fs_ext::create_file(&temporary)?;
-        let mut new = NewFile { path: temporary, number, bytes: header.file_bytes(), keep: false };
+        let mut new = NewFile { path: temporary, keep: false };
         fs_ext::write_all(&file, &new.path, header.encode().as_bytes())?;
         fs_ext::write_all(&file, &new.path, batch.bytes())?;
         fs_ext::sync_file(&file, &new.path)?;
@@ -82,20 +98,24 @@ impl Spool {
         fs_ext::rename(&new.path, &path)?;
         new.path = path;
         fs_ext::sync_directory(directory)?;
-        Ok(new)
+        Ok((new, stored))
     }
 
     /// Claims a directory again. Somebody has deleted ours or its lock file while we ran, or there
     /// was no room for it.
     pub(super) fn claim_again(&self) -> io::Result<()> {
-        let lost = {
+        let (lost, theirs) = {
             let mut home = self.home();
             // Its files are still there and in the queue: they must not be recovered once more.
-            if home.is_intact() || home.relock() {
+            if home.is_intact() {
                 return Ok(());
             }
+            if home.relock() {
+                return home.keep_mark(self.clock.mark());
+            }
             let new = ProcessDirectory::claim(&self.root, self.target)?;
-            std::mem::replace(&mut *home, new)
+            let theirs = SpoolClock::resume(new.mark(), &self.machine);
+            (std::mem::replace(&mut *home, new), theirs)
         };
         if lost.is_claimed() {
             tracing::warn!(
@@ -105,30 +125,24 @@ impl Spool {
                  it was created anew, for those to come"
             );
         }
-        self.recover()
+        self.look_at_home(theirs)?;
+        self.recover(usize::MAX, adopt::CHECKED_BYTES);
+        Ok(())
     }
 
-    fn commit(&self, mut file: NewFile, batch: &Batch, taken: bool) -> (Entry, Vec<Entry>) {
-        let mut state = self.state();
-        let stored = Stored {
-            path: std::mem::take(&mut file.path),
-            points: batch.len(),
-            bytes: file.bytes,
-            created: batch.created(),
-            number: file.number,
-        };
+    fn commit(&self, mut file: NewFile, stored: Stored, taken: bool) -> (Entry, Vec<Entry>) {
         file.keep = true;
+        let points = stored.points;
+        let mut state = self.state();
         let entry = state.queue.insert(stored, taken);
-        self.ledger.lock().spool(batch.len());
+        self.ledger.lock().spool(points);
         let again = state.off_until.take().is_some();
-        let (dropped, full) = self.drop_beyond_bounds(&mut state);
+        let dropped = self.drop_beyond_bounds(&mut state);
         drop(state);
         if again {
             tracing::info!(target: "tower_influx", "the spool stores again");
         }
-        if full {
-            self.log_full();
-        }
+        self.log_full(&dropped);
         (entry, dropped)
     }
 
@@ -147,14 +161,6 @@ impl Spool {
     }
 }
 
-impl State {
-    /// Switches the spool off, and returns true if it was on: then [`log_off`] tells of it, without
-    /// the lock.
-    pub(super) fn switch_off(&mut self) -> bool {
-        self.off_until.replace(Instant::now() + OFF).is_none()
-    }
-}
-
 pub(super) fn log_off(error: &io::Error, directory: &Path) {
     tracing::warn!(
         target: "tower_influx",
@@ -169,8 +175,6 @@ pub(super) fn log_off(error: &io::Error, directory: &Path) {
 #[derive(Debug)]
 struct NewFile {
     path: PathBuf,
-    number: u64,
-    bytes: u64,
     keep: bool,
 }
 
@@ -181,5 +185,3 @@ impl Drop for NewFile {
         }
     }
 }
-
-const OFF: Duration = Duration::from_secs(60);

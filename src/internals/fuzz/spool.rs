@@ -92,6 +92,8 @@ pub fn spool(bytes: &[u8]) {
     );
     let mut sent = Vec::new();
     RUNTIME.block_on(async {
+        spool.recover_first();
+        spool.maintain(true).await;
         while let Some(entry) = spool.take_oldest() {
             match spool.load(&entry).await {
                 Ok(batch) => {

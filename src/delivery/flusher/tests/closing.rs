@@ -116,6 +116,7 @@ async fn what_is_on_the_wire_at_the_end_counts_as_not_written() {
     let ledger = Arc::new(Ledger::default());
     let settings = SpoolSettings::new(directory.path());
     let spool = Spool::open(&settings, "script", ledger).expect("opens");
+    spool.recover_first();
     assert_eq!(spool.counts().points, 120);
 }
 

@@ -93,13 +93,40 @@ async fn a_file_that_cannot_be_deleted_is_deleted_later() {
     let fault = faults::inject(root.path(), Operation::Remove, READ_ONLY);
     fixture.settle(entry).await;
     assert!(path.exists() && fixture.spool.is_empty());
+    let retry = fixture.spool.next_maintenance().expect("the deletion is tried again");
+    assert_eq!(retry - tokio::time::Instant::now(), Duration::from_secs(60));
+    assert_eq!(fixture.spool.counts().memory, queue::MEMORY, "it is still known");
+    for _ in 0..3 {
+        tokio::time::advance(Duration::from_secs(30)).await;
+        fixture.spool.maintain(false).await;
+        assert!(path.exists());
+    }
     drop(fault);
-    fixture.spool.expire();
-    assert_eq!(fixture.spool.undeleted(), [""; 0].map(PathBuf::from), "not yet");
-    assert!(path.exists());
-    tokio::time::advance(Duration::from_secs(61)).await;
-    fixture.spool.delete_paths(fixture.spool.undeleted().iter());
+    tokio::time::advance(Duration::from_secs(60)).await;
+    fixture.spool.maintain(false).await;
     assert!(!path.exists());
+    assert_eq!((fixture.spool.counts().memory, fixture.spool.next_maintenance()), (0, None));
+}
+
+/// What nobody can delete takes memory and disk, too.
+#[tokio::test(start_paused = true)]
+async fn files_that_cannot_be_deleted_are_bounded() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::with(SpoolSettings { max_files: 3, ..SpoolSettings::new(root.path()) });
+    let fault = faults::inject(root.path(), Operation::Remove, READ_ONLY);
+    let mut last = None;
+    for sequence in 0..10 {
+        let batch = fixture.batch(sequence, 1);
+        match fixture.spool.store(&batch).await {
+            Ok(entry) => fixture.settle(entry).await,
+            Err(StoreError::Io(_) | StoreError::Off) => last = Some(batch),
+        }
+    }
+    assert_eq!((fixture.spool.counts().memory, fixture.ledger.lock().in_flight), (3 * queue::MEMORY, 7));
+    drop(fault);
+    tokio::time::advance(Duration::from_secs(61)).await;
+    fixture.spool.maintain(false).await;
+    fixture.spool.store(&last.expect("seven were refused")).await.expect("there is room again");
 }
 
 #[tokio::test]

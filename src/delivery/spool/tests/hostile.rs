@@ -25,7 +25,7 @@ async fn whatever_lies_in_the_place_of_a_directory_or_lock_is_passed_over() {
         let mut fixture = Fixture::new(root.path());
         fixture.store(1, 2).await;
         assert_eq!(*fixture.spool.home().directory(), *place(root.path(), KINDS), "lock: {lock}");
-        fixture.spool.adopt().await;
+        fixture.spool.maintain(true).await;
         assert_eq!((fixture.send_all().await, fixture.spool.counts().errors), (vec![1], 0));
     }
 }
@@ -69,7 +69,7 @@ async fn a_full_disk_stops_no_start_whatever_it_hits_first() {
         let mut fixture = Fixture::new(&path);
         let batch = fixture.batch(1, 2);
         assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)), "{operation:?}");
-        fixture.spool.adopt().await;
+        fixture.spool.maintain(true).await;
         tokio::time::advance(Duration::from_secs(61)).await;
         assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Io(_))), "{operation:?}");
         drop(fault);
@@ -132,7 +132,7 @@ async fn a_header_that_lies_ends_in_quarantine() {
         );
         let mut bytes = format!("{text} check={:08x}\n", crc32fast::hash(text.as_bytes())).into_bytes();
         bytes.extend_from_slice(lines);
-        fs::write(directory.join(format::name(SystemTime::UNIX_EPOCH, 1, number)), bytes).expect("writes");
+        fs::write(directory.join(format::name(0, 1, number, 1_000_000_000_000)), bytes).expect("writes");
     }
     let mut fixture = Fixture::new(root.path());
     let counts = fixture.spool.counts();
@@ -147,14 +147,15 @@ async fn a_header_that_lies_ends_in_quarantine() {
 async fn a_header_that_lies_is_found_without_reading_the_lines() {
     let root = tempfile::tempdir().expect("a directory");
     let quarantine = Quarantine::new(root.path(), MIB);
-    let path = root.path().join(format::name(SystemTime::UNIX_EPOCH, 1, 1));
+    let path = root.path().join(format::name(0, 1, 1, 1_000_000_000_000));
     let text = format!(
         "# tower-influx spool version=1 sequence=1 created=1 points={} bytes=2 target=0000000000000001 lines=00000000",
         u64::MAX
     );
     fs::write(&path, format!("{text} check={:08x}\na\n", crc32fast::hash(text.as_bytes()))).expect("writes");
-    let scan = recovery::scan(root.path(), 1, &quarantine, &mut 0).expect("scans");
-    assert_eq!((scan.batches.len(), scan.damaged), (0, 1));
+    let mut scan = Scan::new(root.path(), 1, 0).expect("scans");
+    assert!(scan.next(&quarantine).is_none());
+    assert_eq!(scan.counts.damaged, 1);
 }
 
 #[cfg(unix)]

@@ -48,8 +48,9 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
             assert!(fixture.spool.store_blocking(&batch).is_ok());
             // A file that cannot be deleted.
             let entry = fixture.spool.take_oldest().expect("one is left");
-            fs::remove_file(&entry.0.path).expect("removes");
-            fs::create_dir(&entry.0.path).expect("creates");
+            let path = entry.0.path();
+            fs::remove_file(&path).expect("removes");
+            fs::create_dir(&path).expect("creates");
             fixture.spool.delete(&[entry]);
         });
         let events = reader.0.files.lock().expect("no panic").len();

@@ -10,7 +10,9 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::*;
+use crate::clock::MonotonicInstant;
 
+mod age;
 mod damage;
 mod disks;
 mod hostile;
@@ -19,6 +21,7 @@ mod processes;
 
 /// A spool in a directory of its own, with its ledger.
 struct Fixture {
+    machine: Machine,
     settings: SpoolSettings,
     ledger: Arc<Ledger>,
     spool: Arc<Spool>,
@@ -31,20 +34,25 @@ impl Fixture {
     }
 
     fn with(settings: SpoolSettings) -> Self {
+        Self::on(Machine::this(), settings)
+    }
+
+    fn on(machine: Machine, settings: SpoolSettings) -> Self {
         let ledger = Arc::new(Ledger::default());
-        let spool = Arc::new(Spool::open(&settings, TARGET, Arc::clone(&ledger)).expect("opens"));
-        Self { settings, ledger, spool, accepted: 0 }
+        let spool = Spool::open_on(machine.clone(), &settings, TARGET, Arc::clone(&ledger)).expect("opens");
+        spool.maintain_blocking(true);
+        Self { machine, settings, ledger, spool: Arc::new(spool), accepted: 0 }
     }
 
     /// Creates a new process in the same directory, after this one has ended.
     fn restart(self) -> Self {
-        let settings = self.settings.clone();
+        let (machine, settings) = (self.machine.clone(), self.settings.clone());
         // Threads that still delete dropped files keep the spool open.
         while Arc::strong_count(&self.spool) > 1 {
             std::thread::yield_now();
         }
         drop(self);
-        Self::with(settings)
+        Self::on(machine, settings)
     }
 
     /// Returns a batch that counts as in flight.
@@ -103,7 +111,8 @@ impl Fixture {
 fn batch(sequence: u64, points: usize) -> Batch {
     let text: String = (0..points).map(|point| format!("m v={sequence}i {point}\n")).collect();
     let created = *START + Duration::from_secs(sequence);
-    Batch::new(Bytes::from(text), points, sequence, created)
+    let age = Duration::from_secs(1000_u64.saturating_sub(sequence));
+    Batch::new(Bytes::from(text), points, sequence, created).sealed_at(MonotonicInstant::now().before(age))
 }
 
 static START: LazyLock<SystemTime> = LazyLock::new(|| SystemTime::now() - Duration::from_secs(1000));
@@ -126,7 +135,8 @@ async fn a_batch_waits_on_disk_and_comes_back_as_it_was() {
     let mut fixture = Fixture::new(&root.path().join("spool"));
     let entry = fixture.store(7, 3).await;
     assert_eq!((fixture.books().in_flight, fixture.books().spooled), (0, 3));
-    assert_eq!(fixture.spool.counts().oldest, Some(entry.created()));
+    let counts = fixture.spool.counts();
+    assert_eq!((counts.oldest_age.map(|age| age.as_secs()), counts.memory), (Some(993), queue::MEMORY));
 
     let path = files(&fixture.spool.home().directory()).pop().expect("one file");
     let text = fs::read_to_string(&path).expect("reads");
@@ -146,7 +156,7 @@ async fn a_batch_waits_on_disk_and_comes_back_as_it_was() {
     assert!(fixture.spool.take_oldest().is_none() && !fixture.spool.is_empty());
     let loaded = fixture.spool.load(&taken).await.expect("loads");
     assert_eq!((loaded.len(), loaded.sequence(), loaded.bytes()), (3, 7, batch(7, 3).bytes()));
-    assert_eq!(loaded.created(), entry.created());
+    assert_eq!((loaded.created(), entry.0.points), (batch(7, 3).created(), 3));
     fixture.settle(taken).await;
     assert!(fixture.spool.is_empty() && files(path.parent().expect("has one")).is_empty());
     assert_eq!((fixture.books().written, fixture.books().spooled), (3, 0));
@@ -231,36 +241,6 @@ async fn bounds_that_have_become_smaller_hold_at_the_next_start() {
     let books = fixture.books();
     assert_eq!((books.recovered, books.dropped[&DropReason::SpoolFull], books.spooled), (10, 6, 4));
     assert_eq!(fixture.send_all().await, [4, 5]);
-}
-
-#[tokio::test]
-async fn what_is_too_old_goes_whatever_the_clock_does() {
-    let root = tempfile::tempdir().expect("a directory");
-    let mut fixture = Fixture::with(SpoolSettings {
-        max_age: Duration::from_secs(2000),
-        ..SpoolSettings::new(root.path())
-    });
-    for sequence in 1..=3 {
-        fixture.store(sequence, 1).await;
-    }
-    // The clock goes back: nothing is older than its age then.
-    fixture.spool.expire_at(SystemTime::UNIX_EPOCH);
-    assert_eq!(fixture.spool.counts().files, 3);
-    let being_sent = fixture.spool.take_oldest().expect("three wait");
-    fixture.spool.expire_at(*START + Duration::from_secs(2000));
-    assert_eq!(fixture.spool.counts().files, 3);
-    fixture.spool.expire_at(*START + Duration::from_secs(2004));
-    assert_eq!(fixture.spool.counts().files, 1, "the one that is being sent");
-    assert_eq!(fixture.ledger.lock().dropped[&DropReason::SpoolExpired], 2);
-    fixture.settle(being_sent).await;
-
-    // A batch of the future, from a clock that was ahead, is kept and counts as new at the next
-    // start.
-    fixture.store(1_000_000, 1).await;
-    let fixture = fixture.restart();
-    assert!(fixture.spool.counts().oldest.is_some_and(|oldest| oldest <= SystemTime::now()));
-    fixture.spool.expire_at(SystemTime::now() + Duration::from_secs(2001));
-    assert!(fixture.spool.is_empty());
 }
 
 #[test]

@@ -76,12 +76,12 @@ async fn processes_do_not_touch_each_other_and_the_dead_are_adopted() {
     let mut second = Process::spawn(root.path(), 2);
     assert_eq!(second.stored(|_| false), 2);
     fixture.store(9, 1).await;
-    fixture.spool.adopt().await;
+    fixture.spool.maintain(true).await;
     assert_eq!((fixture.books().recovered, fixture.spool.counts().files), (0, 1), "both are alive");
 
     drop(first);
-    fixture.spool.adopt().await;
-    fixture.spool.adopt().await;
+    fixture.spool.maintain(true).await;
+    fixture.spool.maintain(true).await;
     assert_eq!((fixture.books().recovered, fixture.books().spooled), (6, 7));
     drop(second);
     let mut fixture = fixture.restart();

@@ -1,0 +1,188 @@
+//! What lies in the directory already: left by an earlier process, or by one that has died meanwhile.
+
+use super::*;
+
+impl Spool {
+    /// Takes over the first of what an earlier process has left: so few that a start is not held up.
+    /// The rest is taken over by [`maintain`](Self::maintain).
+    pub(crate) fn recover_first(&self) {
+        self.recover(FIRST_FILES, FIRST_BYTES);
+    }
+
+    /// True if nothing in our own directory is left to be looked at.
+    pub(super) fn recover(&self, most: usize, budget: u64) -> bool {
+        // Not under the lock: it reads files, and logs.
+        let Some(mut home) = self.recovery().take() else { return true };
+        home.scan.budget = budget;
+        for _ in 0..most {
+            let Some((file, header)) = home.scan.next(&self.quarantine) else {
+                self.state().foreign_at_home = home.scan.counts.foreign;
+                self.count(home.scan.counts);
+                self.log_entered(&home.entered);
+                return true;
+            };
+            self.enter(&file, &header, &home.theirs, &mut home.entered);
+        }
+        *self.recovery() = Some(home);
+        false
+    }
+
+    pub(super) fn adopt_blocking(&self) {
+        self.recover(usize::MAX, CHECKED_BYTES);
+        if !self.home().is_intact() && self.claim_again().is_err() {
+            self.state().errors += 1;
+            return;
+        }
+        let mut entered = Entered::default();
+        let foreign = self.state().foreign();
+        self.take_over(&mut entered);
+        self.log_entered(&entered);
+        let now = self.state().foreign();
+        if now > foreign || now > 0 && !self.state().told_foreign {
+            self.state().told_foreign = true;
+            self.log_foreign(now);
+        }
+    }
+
+    /// Begins to look at our own directory, which was locked just now. `theirs` is its clock.
+    pub(super) fn look_at_home(&self, theirs: SpoolClock) -> io::Result<()> {
+        let home = self.home();
+        if !home.is_claimed() {
+            return Ok(());
+        }
+        let scan = Scan::new(&home.directory(), self.target, 0)?;
+        // Before any file gets a time of our clock: a process that is killed in between leaves files
+        // that count as younger than they are, but none that count as older.
+        let _ = home.keep_mark(self.clock.mark());
+        drop(home);
+        *self.recovery() = Some(HomeScan { scan, theirs, entered: Entered::default() });
+        Ok(())
+    }
+
+    fn take_over(&self, entered: &mut Entered) {
+        let home = self.home().directory();
+        let Ok(abandoned) = process_directory::abandoned(&self.root, self.target, &home) else {
+            self.state().errors += 1;
+            return;
+        };
+        let (mut foreign, mut budget) = (0, CHECKED_BYTES);
+        for left in abandoned {
+            if !left.same_target {
+                let files = fs_ext::files(&left.directory).into_iter().flatten().flatten();
+                foreign += files.filter(|file| file.name.ends_with(".lp")).count() as u64;
+                continue;
+            }
+            let Ok(mut scan) = Scan::new(&left.directory, self.target, budget) else {
+                self.state().errors += 1;
+                continue;
+            };
+            let theirs = SpoolClock::resume(left.mark(), &self.machine);
+            while let Some((file, header)) = scan.next(&self.quarantine) {
+                self.enter(&file, &header, &theirs, entered);
+            }
+            budget = scan.budget;
+            foreign += scan.counts.foreign;
+            self.count(scan.counts);
+        }
+        self.state().foreign_elsewhere = foreign;
+    }
+
+    /// Enters a file into the index, under a name of ours in our directory: the name says by our clock
+    /// when the batch was sealed.
+    fn enter(&self, file: &Listed, header: &Header, theirs: &SpoolClock, entered: &mut Entered) {
+        let named = Name::parse(&file.name);
+        if named.is_some_and(|named| named.run == self.run) {
+            // Stored or renamed by us, while we look.
+            return;
+        }
+        let born = match named.and_then(|named| named.born) {
+            Some(born) => born.saturating_add_signed(self.clock.ahead_of(theirs)).min(self.clock.now()),
+            None => self.clock.before(self.guess_age(header)),
+        };
+        let id = self.next_number.fetch_add(1, Ordering::Relaxed);
+        let home = self.home().directory();
+        let stored = |run, number| Stored {
+            home: Arc::clone(&home),
+            created: header.created,
+            born,
+            run,
+            number,
+            id,
+            points: header.points,
+            bytes: header.file_bytes(),
+        };
+        let as_named = named.map(|named| stored(named.run, named.number));
+        let stored = match as_named.filter(|stored| stored.path() == file.path) {
+            Some(stored) => stored,
+            None => {
+                let stored = stored(self.run, id);
+                if fs_ext::rename(&file.path, &stored.path()).is_err() {
+                    self.state().errors += 1;
+                    return;
+                }
+                stored
+            }
+        };
+        entered.files += 1;
+        entered.points += stored.points;
+        let mut state = self.state();
+        state.queue.insert(stored, false);
+        self.ledger.lock().recover(header.points);
+        if !state.is_beyond_bounds() {
+            return;
+        }
+        drop(state);
+        // What is too old goes before what is too much.
+        let mut dropped = self.drop_expired();
+        let beyond = self.drop_beyond_bounds(&mut self.state());
+        self.log_full(&beyond);
+        dropped.extend(beyond);
+        self.delete(&dropped);
+    }
+
+    /// The age of a file whose name does not say it: one of version 0.1, or copied here by hand. The
+    /// system's clock is asked, once, and believed for half of what makes a batch too old.
+    fn guess_age(&self, header: &Header) -> Duration {
+        let age = SystemTime::now().duration_since(header.created()).unwrap_or_default();
+        age.min(self.state().bounds.max_age / 2)
+    }
+
+    fn count(&self, counts: ScanCounts) {
+        let mut state = self.state();
+        state.corrupt += counts.damaged;
+        state.errors += counts.unreadable;
+    }
+
+    fn log_entered(&self, entered: &Entered) {
+        if entered.files > 0 {
+            tracing::info!(
+                target: "tower_influx",
+                directory = %self.root.display(),
+                files = entered.files,
+                points = entered.points,
+                "recovered from the spool what an earlier process has left: it will be sent"
+            );
+        }
+    }
+
+    fn log_foreign(&self, files: u64) {
+        tracing::warn!(
+            target: "tower_influx",
+            directory = %self.root.display(),
+            files,
+            "files in the spool's directory are for another server, bucket or version of this crate, or not ours: \
+             they are left alone; start the service with the settings they were written with, import them by hand, \
+             or delete them"
+        );
+    }
+
+    fn recovery(&self) -> MutexGuard<'_, Option<HomeScan>> {
+        self.recovery.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How many bytes of lines are compared with their checksums in one look at what is there.
+pub(super) const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
+/// What a start looks at before it returns.
+const FIRST_FILES: usize = 256;
+const FIRST_BYTES: u64 = 4 * 1024 * 1024;

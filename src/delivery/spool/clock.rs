@@ -1,0 +1,194 @@
+//! The clock by which batches in the spool grow old.
+//!
+//! The system's clock may be wrong when a service starts, and is set while it runs: what is old by
+//! it may be seconds old, and what is young by it may be kept for ever. So it decides nothing here.
+//! The spool has a clock of its own, in milliseconds:
+//!
+//! - It runs while a process holds the directory, also while the machine is suspended.
+//! - Between two processes it goes on by as much as the machine has been up, if it was not started
+//!   anew in between. Over a restart of the machine, and where the system has no number of its
+//!   start, it stands still.
+//!
+//! The name of each file says when its batch was sealed by this clock, and the lock file of the
+//! directory what the clock showed at most a minute before its process ended.
+
+use std::time::Duration;
+
+/// A moment of the spool's clock, in milliseconds. Those of two directories cannot be compared.
+pub(super) type SpoolTime = u64;
+
+/// A running clock.
+#[derive(Clone, Debug)]
+pub(super) struct SpoolClock {
+    machine: Machine,
+    /// What it shows when the machine has been up for no time at all: below zero if the directory is
+    /// younger than the machine's uptime.
+    at_boot: i64,
+}
+
+/// What a clock has shown, and what the machine said of itself then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    time: SpoolTime,
+    boot: Option<u64>,
+    uptime: u64,
+}
+
+/// The machine's own measure of time, which nobody sets.
+#[derive(Clone, Debug)]
+pub(super) struct Machine {
+    /// Differs after each start of the machine.
+    boot: Option<u64>,
+    #[cfg(test)]
+    pub(super) skew: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+impl SpoolClock {
+    /// Goes on where the clock of a directory has stopped, or begins.
+    pub(super) fn resume(mark: Option<Mark>, machine: &Machine) -> Self {
+        let uptime = machine.uptime();
+        let time = mark.map_or(BEGINNING, |mark| {
+            let same_boot = mark.boot.is_some() && mark.boot == machine.boot;
+            mark.time.saturating_add(if same_boot { uptime.saturating_sub(mark.uptime) } else { 0 })
+        });
+        Self { machine: machine.clone(), at_boot: signed(time).saturating_sub(signed(uptime)) }
+    }
+
+    pub(super) fn now(&self) -> SpoolTime {
+        let now = self.at_boot.saturating_add(signed(self.machine.uptime()));
+        u64::try_from(now).unwrap_or(0)
+    }
+
+    /// How long ago that was; no time at all if it is later than now.
+    pub(super) fn age(&self, time: SpoolTime) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(time))
+    }
+
+    /// The moment so long ago.
+    pub(super) fn before(&self, age: Duration) -> SpoolTime {
+        self.now().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    /// By how much this clock is ahead of another one of the same machine.
+    pub(super) fn ahead_of(&self, other: &Self) -> i64 {
+        self.at_boot.saturating_sub(other.at_boot)
+    }
+
+    pub(super) fn mark(&self) -> Mark {
+        let uptime = self.machine.uptime();
+        let time = u64::try_from(self.at_boot.saturating_add(signed(uptime))).unwrap_or(0);
+        Mark { time, boot: self.machine.boot, uptime }
+    }
+}
+
+impl Mark {
+    /// One line, always of the same length, so that no write leaves a part of the one before.
+    pub(super) fn encode(&self) -> String {
+        let Self { time, boot, uptime } = self;
+        let text = format!("clock={time:020} boot={:016x} uptime={uptime:020}", boot.unwrap_or(0));
+        format!("{text} check={:08x}\n", crc32fast::hash(text.as_bytes()))
+    }
+
+    /// `None` for whatever was not written by [`encode`](Self::encode).
+    pub(super) fn decode(line: &str) -> Option<Self> {
+        let (text, _) = line.rsplit_once(" check=")?;
+        let mut fields = text.split(' ');
+        let mut field = |name: &str| fields.next()?.strip_prefix(name);
+        let time = field("clock=")?.parse().ok()?;
+        let boot = u64::from_str_radix(field("boot=")?, 16).ok()?;
+        let uptime = field("uptime=")?.parse().ok()?;
+        let mark = Self { time, boot: (boot != 0).then_some(boot), uptime };
+        (mark.encode() == line).then_some(mark)
+    }
+}
+
+impl Machine {
+    pub(super) fn this() -> Self {
+        Self {
+            boot: boot(),
+            #[cfg(test)]
+            skew: std::sync::Arc::default(),
+        }
+    }
+
+    #[cfg(not(test))]
+    fn uptime(&self) -> u64 {
+        u64::try_from(crate::clock::MonotonicInstant::now().nanoseconds() / 1_000_000).unwrap_or(0)
+    }
+
+    /// By the runtime's clock, which tests stop.
+    #[cfg(test)]
+    fn uptime(&self) -> u64 {
+        use std::sync::LazyLock;
+        use tokio::time::Instant;
+
+        static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::from_std(std::time::Instant::now()));
+        let elapsed = Instant::now().saturating_duration_since(*BASE).as_millis() as u64;
+        elapsed + self.skew.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The same machine, started anew.
+    #[cfg(test)]
+    pub(super) fn reboot(&mut self) {
+        self.boot = Some(self.boot.unwrap_or(0).wrapping_add(2) | 1);
+    }
+}
+
+/// A number of this start of the machine.
+fn boot() -> Option<u64> {
+    if !cfg!(any(target_os = "linux", target_os = "android")) {
+        return None;
+    }
+    let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    u64::from_str_radix(id.trim().replace('-', "").get(..16)?, 16).ok().filter(|boot| *boot != 0)
+}
+
+fn signed(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+/// What a new clock shows: so much that batches found in another directory, which are older than
+/// this clock, still have a time on it.
+const BEGINNING: SpoolTime = 1_000_000_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::Ordering::Relaxed;
+
+    #[test]
+    fn it_goes_on_while_the_machine_is_up_and_stands_still_over_its_restart() {
+        let mut machine = Machine { boot: Some(7), skew: Default::default() };
+        let clock = SpoolClock::resume(None, &machine);
+        let start = clock.now();
+        machine.skew.fetch_add(5_000, Relaxed);
+        let about = |clock: &SpoolClock| (clock.now() - start) / 1_000;
+        assert_eq!((about(&clock), clock.age(start).as_secs(), clock.age(u64::MAX)), (5, 5, Duration::ZERO));
+
+        let mark = clock.mark();
+        machine.skew.fetch_add(60_000, Relaxed);
+        assert_eq!(about(&SpoolClock::resume(Some(mark), &machine)), 65, "the time between two processes");
+        machine.reboot();
+        assert_eq!(about(&SpoolClock::resume(Some(mark), &machine)), 5, "nobody knows how long it was off");
+        machine.boot = None;
+        let unknown = SpoolClock::resume(Some(Mark { boot: None, ..mark }), &machine);
+        assert_eq!(about(&unknown), 5, "two unknown starts are not the same");
+    }
+
+    #[test]
+    fn a_mark_is_read_as_it_was_written_and_not_otherwise() {
+        let mark = Mark { time: 1_000_000_012_345, boot: Some(0xabc), uptime: 99 };
+        let line = mark.encode();
+        assert_eq!(Mark::decode(&line), Some(mark));
+        let unknown = Mark { boot: None, ..mark };
+        assert_eq!((Mark::decode(&unknown.encode()), unknown.encode().len()), (Some(unknown), line.len()));
+        for bad in ["", "\n", "12345\n", &line[1..], &line.replace("99", "98"), line.trim_end()] {
+            assert_eq!(Mark::decode(bad), None, "{bad:?}");
+        }
+        // Whatever it says, nothing overflows.
+        let absurd = Mark { time: u64::MAX, boot: Some(1), uptime: 0 };
+        let clock = SpoolClock::resume(Some(absurd), &Machine { boot: Some(1), skew: Default::default() });
+        assert!(clock.age(0) > Duration::from_secs(1) && clock.before(Duration::MAX) == 0);
+        assert_eq!(clock.mark().time, clock.now());
+    }
+}

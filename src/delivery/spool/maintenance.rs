@@ -1,0 +1,64 @@
+//! What a spool needs when nothing is stored or loaded: what is too old goes, deletions are tried again.
+
+use super::{state::MARK_INTERVAL, *};
+
+impl Spool {
+    /// Whether it has waited for longer than `max_age`.
+    pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
+        self.clock.age(entry.0.born) > self.state().bounds.max_age
+    }
+
+    /// When it will have waited for longer than `max_age`, if that can be counted.
+    pub(crate) fn expiry(&self, entry: &Entry) -> Option<Instant> {
+        let (now, age) = (Instant::now(), self.clock.age(entry.0.born));
+        match self.state().bounds.max_age.checked_sub(age) {
+            Some(left) => now.checked_add(left.saturating_add(MILLISECOND)),
+            None => Some(now),
+        }
+    }
+
+    /// When [`maintain`](Self::maintain) has something to do next, as far as is known now.
+    pub(crate) fn next_maintenance(&self) -> Option<Instant> {
+        let (oldest, retry, mark) = {
+            let state = self.state();
+            let oldest = state.queue.oldest_waiting().cloned();
+            (oldest, state.retry_deletes_at, (state.queue.files() > 0).then_some(state.mark_at))
+        };
+        [oldest.and_then(|oldest| self.expiry(&oldest)), retry, mark].into_iter().flatten().min()
+    }
+
+    /// Drops what is too old, deletes what could not be deleted before, and keeps the clock's mark. With `adopt` it also
+    /// takes over what lies in our directory and was not looked at yet, and what processes have left that have died.
+    pub(crate) async fn maintain(self: &Arc<Self>, adopt: bool) {
+        let spool = Arc::clone(self);
+        let _ = task::spawn_blocking(move || spool.maintain_blocking(adopt)).await;
+    }
+
+    pub(super) fn maintain_blocking(&self, adopt: bool) {
+        if adopt {
+            self.adopt_blocking();
+        }
+        self.delete(&self.drop_expired());
+        self.delete(&self.take_undeleted());
+        let mark_is_due = {
+            let mut state = self.state();
+            let (now, due) = (Instant::now(), state.mark_at);
+            state.mark_at = if due <= now { now + MARK_INTERVAL } else { due };
+            due <= now
+        };
+        if mark_is_due {
+            // Without it the batches count as younger than they are after a restart, and no worse.
+            let _ = self.home().keep_mark(self.clock.mark());
+        }
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        // So that the next process knows how old the batches are, also if the machine is restarted before.
+        let _ = self.home().keep_mark(self.clock.mark());
+    }
+}
+
+/// The clock counts whole ones.
+const MILLISECOND: Duration = Duration::from_millis(1);

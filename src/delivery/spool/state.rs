@@ -1,0 +1,117 @@
+//! What is known of a spool in memory.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{
+    clock::SpoolClock,
+    queue::{Entry, MEMORY, Queue},
+};
+use crate::settings::SpoolSettings;
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) queue: Queue,
+    pub(super) bounds: Bounds,
+    pub(super) off_until: Option<Instant>,
+    pub(super) corrupt: u64,
+    pub(super) errors: u64,
+    pub(super) foreign_at_home: u64,
+    pub(super) foreign_elsewhere: u64,
+    pub(super) told_foreign: bool,
+    /// Files that could not be removed when their time had come.
+    pub(super) undeleted: Vec<Entry>,
+    pub(super) retry_deletes_at: Option<Instant>,
+    /// When the clock's mark is to be kept.
+    pub(super) mark_at: Instant,
+}
+
+/// What all files may take, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    pub(super) max_size: u64,
+    pub(super) max_files: usize,
+    pub(super) max_age: Duration,
+}
+
+/// The spool at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SpoolCounts {
+    pub(crate) files: usize,
+    /// Bytes of the files.
+    pub(crate) bytes: u64,
+    /// Points in the files, counted by what they hold.
+    pub(crate) points: u64,
+    /// Damaged files found since the start.
+    pub(crate) corrupt: u64,
+    /// Files that are left alone: for other targets, of newer versions, or with names that are not ours.
+    pub(crate) foreign: u64,
+    /// Operations that failed since the start.
+    pub(crate) errors: u64,
+    pub(crate) oldest_age: Option<Duration>,
+    /// Bytes of memory that the index of the files takes.
+    pub(crate) memory: usize,
+}
+
+impl State {
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self {
+            queue: Queue::default(),
+            bounds,
+            off_until: None,
+            corrupt: 0,
+            errors: 0,
+            foreign_at_home: 0,
+            foreign_elsewhere: 0,
+            told_foreign: false,
+            undeleted: Vec::new(),
+            retry_deletes_at: None,
+            mark_at: Instant::now() + MARK_INTERVAL,
+        }
+    }
+
+    pub(super) fn foreign(&self) -> u64 {
+        self.foreign_at_home + self.foreign_elsewhere
+    }
+
+    pub(super) fn counts(&self, clock: &SpoolClock) -> SpoolCounts {
+        SpoolCounts {
+            files: self.queue.files(),
+            bytes: self.queue.bytes(),
+            points: self.queue.points(),
+            corrupt: self.corrupt,
+            foreign: self.foreign(),
+            errors: self.errors,
+            oldest_age: self.queue.oldest().map(|born| clock.age(born)),
+            memory: self.queue.memory() + self.undeleted.len() * MEMORY,
+        }
+    }
+
+    pub(super) fn is_beyond_bounds(&self) -> bool {
+        self.queue.bytes() > self.bounds.max_size || self.queue.files() > self.bounds.max_files
+    }
+
+    /// Whether files that nobody can delete take what all files may take.
+    pub(super) fn is_stuck(&self) -> bool {
+        let bytes: u64 = self.undeleted.iter().map(|entry| entry.0.bytes).sum();
+        self.undeleted.len() >= self.bounds.max_files || bytes >= self.bounds.max_size
+    }
+
+    /// True if it was on: then the caller logs it, without the lock.
+    pub(super) fn switch_off(&mut self) -> bool {
+        self.off_until.replace(Instant::now() + OFF).is_none()
+    }
+}
+
+impl From<&SpoolSettings> for Bounds {
+    fn from(settings: &SpoolSettings) -> Self {
+        let SpoolSettings { max_size, max_files, max_age, directory: _, mode: _ } = settings;
+        Self { max_size: *max_size, max_files: *max_files, max_age: *max_age }
+    }
+}
+
+/// How much of the batches' age is lost at most when a process is killed and the machine is started anew.
+pub(super) const MARK_INTERVAL: Duration = Duration::from_secs(60);
+/// How long nothing is stored after an error.
+const OFF: Duration = Duration::from_secs(60);
