@@ -5,7 +5,7 @@ use std::{error, future::Future};
 use super::state::LicenseState;
 use crate::settings::LicensingSettings;
 
-/// Any error at all, as tower has it.
+/// A boxed error of any type, as in tower.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
 /// A check of a licence: reads a file, asks a licence server, counts seats.

@@ -87,8 +87,8 @@ impl LicenseWatch {
     }
 }
 
-/// Tells when the result of the licence check changes. Made by [`LicenseWatch::changes`]; holding
-/// it keeps no check alive.
+/// Notifies of changes in the result of the licence check. Made by [`LicenseWatch::changes`];
+/// holding it keeps no check alive.
 #[derive(Clone, Debug)]
 pub struct LicenseChanges {
     latest: watch::Receiver<Option<Arc<CheckedLicense>>>,

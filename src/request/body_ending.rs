@@ -28,7 +28,7 @@ pub enum RequestBodyEnding {
     Complete,
     /// It failed while it was read: the client has gone, or what it sent is no valid message.
     Error,
-    /// It was let go of midway.
+    /// It was dropped midway.
     Dropped,
     /// Nothing of it was asked for.
     Unread,

@@ -45,13 +45,13 @@ pub(crate) struct Progress {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WriteStats {
-    /// All points were taken.
+    /// All points were written.
     pub written: u64,
-    /// The server would not take some of the points.
+    /// The server refused some of the points.
     pub refused: u64,
-    /// The body was larger than the server takes.
+    /// The body was larger than the server accepts.
     pub too_large: u64,
-    /// The server asked for patience.
+    /// The server asked for fewer writes.
     pub throttled: u64,
     /// Unreachable, reset, or an error of the server's own.
     pub transient: u64,
@@ -61,7 +61,7 @@ pub struct WriteStats {
     pub blocked_authorization: u64,
     /// Bucket, database or organization do not exist.
     pub blocked_target: u64,
-    /// No server that takes points is there.
+    /// No server that accepts points is at the address.
     pub blocked_configuration: u64,
     /// Those that failed, by HTTP status, where there was an answer.
     pub by_status: BTreeMap<u16, u64>,

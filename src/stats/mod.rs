@@ -71,7 +71,7 @@ pub(crate) static DETACHED: Counter = Counter::new();
 /// all.
 #[derive(Debug, Default)]
 pub(crate) struct RecorderCounters {
-    /// Names and values that were changed so that InfluxDB takes them.
+    /// Names and values that were changed so that InfluxDB accepts them.
     pub(crate) sanitized: Counter,
     /// Tags and fields that were cut to their greatest size.
     pub(crate) truncated: Counter,

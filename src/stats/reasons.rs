@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// Why an accepted point was given up by us.
+/// Why an accepted point was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -58,7 +58,7 @@ pub enum RejectReason {
     FieldType,
     /// Older than the bucket's retention.
     Retention,
-    /// One line is larger than the server takes.
+    /// One line is larger than the server accepts.
     TooLarge,
     /// A limit of the server: series, columns, tables.
     Limit,
@@ -87,7 +87,7 @@ impl fmt::Display for RejectReason {
     }
 }
 
-/// Who has to change something before points are taken again.
+/// What has to change before points are accepted again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Blocked {

@@ -74,7 +74,7 @@ pub struct RollupStats {
     pub ended: u64,
     /// Of these, those with points of their own.
     pub kept: u64,
-    /// Counted in lines that delivery has taken.
+    /// Counted in lines that delivery has accepted.
     pub rolled_up: u64,
     /// Counted in the interval that is open.
     pub open: u64,

@@ -12,7 +12,7 @@ use crate::stats::{DropReason, RejectReason};
 
 use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats, WriteStats};
 
-/// Where every point is, and how delivery is going: one moment's view. Durations serialize as
+/// Where every point is, and how delivery is going: a snapshot. Durations serialize as
 /// seconds.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -38,17 +38,17 @@ pub struct Stats {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LedgerStats {
-    /// Given to the monitoring, whether they were taken or not.
+    /// Given to the monitoring, whether they were accepted or not.
     pub offered: u64,
-    /// Taken into the buffer.
+    /// Accepted into the buffer.
     pub accepted: u64,
     /// Found in the spool, left there by an earlier process.
     pub recovered: u64,
-    /// Taken by the sink.
+    /// Written by the sink.
     pub written: u64,
     /// Permanently refused by the server, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
-    /// Given up by us, by reason.
+    /// Dropped by this crate, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
     /// In the buffer now.
     pub buffered: u64,
@@ -67,11 +67,11 @@ pub struct RecorderStats {
     /// Points that cannot be stored: no field left, an empty measurement, a time out of range, a
     /// line too long.
     pub invalid: u64,
-    /// Points not taken because memory was full.
+    /// Points not accepted because memory was full.
     pub refused_full: u64,
-    /// Points not taken because the monitor was shut down.
+    /// Points not accepted because the monitor was shut down.
     pub refused_closed: u64,
-    /// Names and values that were changed so that InfluxDB takes them.
+    /// Names and values that were changed so that InfluxDB accepts them.
     pub sanitized: u64,
     /// Tags and fields that were cut to their greatest size.
     pub truncated: u64,
@@ -117,11 +117,11 @@ pub struct DeliveryStats {
     pub stripped: BTreeMap<RejectReason, u64>,
     /// Bytes of the lines that were written.
     pub raw_bytes: u64,
-    /// Bytes that went out for them, as far as the sink tells.
+    /// Bytes that were sent for them, as far as the sink reports.
     pub wire_bytes: u64,
     /// How long the sink took for a successful write.
     pub write_time: Histogram,
-    /// How long a batch was in the flusher's hands before it was written.
+    /// How long a batch was in the flusher before it was written.
     pub queue_time: Histogram,
     /// How long the oldest batch in memory has been waiting.
     #[serde(serialize_with = "seconds")]
@@ -130,9 +130,9 @@ pub struct DeliveryStats {
     pub waiting_batches: u64,
     /// Bytes of these batches as they are held, and of the buffer.
     pub memory: u64,
-    /// How often the flusher failed and was started again. Each is a bug: please report it.
+    /// How often the flusher panicked and was restarted. Each is a bug: please report it.
     pub restarts: u64,
-    /// What servers said they had dropped. Told only; the ledger does not use it.
+    /// What servers said they had dropped. For information only; the ledger does not use it.
     pub server_reported_dropped: u64,
 }
 

@@ -10,14 +10,14 @@ use crate::stats::Blocked;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryState {
-    /// The sink takes points, or has not been tried yet.
+    /// The sink accepts points, or has not been tried yet.
     #[default]
     Healthy,
     /// The last write failed: the next one waits.
     Backoff,
-    /// Somebody has to change something first. Points are kept; the sink is asked now and then.
+    /// Delivery waits for an action. Points are kept; the sink is probed at intervals.
     Blocked(Blocked),
-    /// The sink takes points, and what waited in the spool is being sent.
+    /// The sink accepts points, and spooled points are being sent.
     Draining,
     /// The monitor is being shut down.
     Closing,

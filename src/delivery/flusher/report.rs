@@ -8,7 +8,7 @@ use serde::Serialize;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FlushReport {
-    /// Taken by the sink.
+    /// Written by the sink.
     pub written: u64,
     /// Permanently refused by the server.
     pub rejected: u64,
@@ -28,11 +28,11 @@ pub struct FlushReport {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Taken into the buffer.
+    /// Accepted into the buffer.
     pub accepted: u64,
     /// Found in the spool, left there by an earlier process.
     pub recovered: u64,
-    /// Taken by the sink.
+    /// Written by the sink.
     pub written: u64,
     /// Permanently refused by the server.
     pub rejected: u64,

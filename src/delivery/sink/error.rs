@@ -11,7 +11,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// Bytes that went out for it, compressed as they were sent.
+    /// Bytes that were sent for it, compressed where the body was.
     pub wire_bytes: u64,
 }
 
@@ -47,7 +47,7 @@ pub struct WriteError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteErrorKind {
-    /// No point is accepted until somebody changes something. The batch is kept, and small probes
+    /// No point is accepted until somebody acts. The batch is kept, and small probes
     /// are sent now and then.
     Blocked(Blocked),
     /// The destination asks for fewer writes. The batch is sent again after the time that it asks
@@ -67,11 +67,11 @@ pub enum WriteErrorKind {
     /// No answer in time. The batch may have been written; it is sent again, and halved after
     /// several timeouts.
     Timeout,
-    /// The body is larger than the destination takes. The batch is split; a single line is
+    /// The body is larger than the destination accepts. The batch is split; a single line is
     /// rejected.
     TooLarge,
-    /// The destination will never take some of the points. They are found and rejected, the others
-    /// are written.
+    /// The destination permanently refuses some of the points. They are found and rejected, the
+    /// others are written.
     Refused(Refused),
 }
 
