@@ -34,7 +34,7 @@ impl Error {
         self.kind == Kind::Io
     }
 
-    /// Returns whether there is no tokio runtime to spawn the flusher on.
+    /// Returns whether the system gave no thread for delivery, or the runtime that delivers is gone.
     pub fn is_runtime(&self) -> bool {
         self.kind == Kind::Runtime
     }

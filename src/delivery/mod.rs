@@ -10,3 +10,4 @@ pub(crate) mod lock;
 pub(crate) mod log_throttle;
 pub mod sink;
 pub(crate) mod spool;
+pub(crate) mod thread;

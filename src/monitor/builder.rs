@@ -17,6 +17,7 @@ use crate::{
         buffer::Buffer,
         flusher::{Flusher, FlusherParts},
         sink::{self, Sink, file::FileSink, none::NoSink, rejected::RejectedFiles},
+        thread::{DeliveryRuntime, DeliveryThread},
     },
     error::Error,
     record::recorder::Recorder,
@@ -29,11 +30,12 @@ use crate::{
 pub struct MonitorBuilder {
     settings: Settings,
     sink: Option<Arc<dyn Sink>>,
+    on_current_runtime: bool,
 }
 
 impl MonitorBuilder {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, sink: None }
+        Self { settings, sink: None, on_current_runtime: false }
     }
 
     /// Sends the points to this sink, whatever [`storage`](Settings::storage) says, also after a
@@ -43,22 +45,48 @@ impl MonitorBuilder {
         self
     }
 
+    /// Delivers points by tasks of the tokio runtime in which [`start`](Self::start) is called, and not
+    /// by a thread of the monitor's own: for tests with paused time, or where no further thread may be.
+    ///
+    /// Delivery then stands still while something blocks the thread of the runtime that it is woken
+    /// on, and ends with the runtime: what is left goes to the spool, if there is one, and is lost
+    /// otherwise. The runtime needs its timers and its I/O. Without a runtime the start fails
+    /// ([`Error::is_runtime`]).
+    ///
+    /// ```
+    /// # async fn test() -> Result<(), tower_influx::Error> {
+    /// use tower_influx::{Monitor, Settings, sink::MemorySink};
+    ///
+    /// let builder = Monitor::builder(Settings::new("shop")).sink(MemorySink::new());
+    /// let monitor = builder.on_current_runtime().start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_current_runtime(mut self) -> Self {
+        self.on_current_runtime = true;
+        self
+    }
+
     /// Starts the monitoring.
     ///
     /// # Errors
     ///
     /// As [`Monitor::start`].
     pub fn start(self) -> Result<Monitor, Error> {
-        let Self { settings, sink } = self;
+        let Self { settings, sink, on_current_runtime } = self;
         if !settings.enabled {
             return Ok(Monitor::disabled());
         }
         settings.check()?;
-        let runtime = Handle::try_current().map_err(|_| {
-            Error::runtime(
-                "Monitor::start was called outside of a tokio runtime, which its flusher needs: call it from an async function",
-            )
-        })?;
+        let application = Handle::try_current().ok();
+        let (thread, delivery) = match (on_current_runtime, &application) {
+            (false, _) => {
+                let (thread, delivery) = DeliveryThread::new()?;
+                (Some(thread), delivery)
+            }
+            (true, Some(runtime)) => (None, DeliveryRuntime::of_application(runtime)),
+            (true, None) => return Err(Error::runtime(NO_RUNTIME)),
+        };
         let own_sink = sink;
         let sink = match &own_sink {
             Some(sink) => Arc::clone(sink),
@@ -78,12 +106,23 @@ impl MonitorBuilder {
             rejected,
             settings: (&settings).into(),
         };
-        let rollups = Rollups::start(&runtime, &settings, &parts)?;
-        let flusher = Flusher::spawn(&runtime, parts);
+        let rollups = Rollups::start(&delivery, &settings, &parts)?;
+        let flusher = Flusher::spawn(&delivery, parts);
+        if let Some(thread) = thread {
+            let points = flusher.has_ended();
+            let own = rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
+            let own = own.map(|delivery| delivery.flusher.has_ended());
+            thread.run(async move {
+                points.await;
+                if let Some(own) = own {
+                    own.await;
+                }
+            })?;
+        }
         let counts = rollups.as_ref().map(Rollups::counts);
         let keeps = (flusher.clone(), rollups.as_ref().and_then(|rollups| rollups.delivery.clone()));
         let recorder = Arc::new(Recorder::new(&settings, buffer, counters, counts, keeps));
-        Ok(Monitor::new(recorder, flusher, rollups, settings, own_sink))
+        Ok(Monitor::new(recorder, flusher, rollups, settings, own_sink, application))
     }
 }
 
@@ -159,3 +198,6 @@ fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
         Storage::None => Ok(Arc::new(NoSink)),
     }
 }
+
+const NO_RUNTIME: &str = "the monitor was told to deliver on the current tokio runtime, but was started outside of one: \
+                          start it in an async function, or leave out `on_current_runtime`";

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::runtime::Handle;
+
 use crate::{
     client::ClientLayer,
     delivery::{
@@ -18,10 +20,13 @@ use crate::{
     record::recorder::Recorder,
     request::{Connection, MonitoringLayer, RequestId},
     settings::{Settings, check_flush_interval},
-    stats::{RollupSnapshot, Stats, TargetCounters},
+    stats::{RollupSnapshot, Stats},
+    sync::block_on::block_on,
 };
 
 mod builder;
+mod inner;
+mod last_flush;
 mod licensing;
 mod own_points;
 #[cfg(feature = "process")]
@@ -32,6 +37,7 @@ mod spools;
 
 pub use builder::MonitorBuilder;
 
+use inner::Inner;
 use rollups::Rollups;
 
 /// Monitoring of one service: makes the layers, takes points, and holds the flusher task that
@@ -64,18 +70,12 @@ pub struct Monitor {
     inner: Option<Arc<Inner>>,
 }
 
-struct Inner {
-    recorder: Arc<Recorder>,
-    flusher: Flusher,
-    rollups: Option<Rollups>,
-    settings: Mutex<Settings>,
-    /// The application's own, which no settings replace.
-    own_sink: Option<Arc<dyn Sink>>,
-}
-
 impl Monitor {
-    /// Checks the settings, makes the sink that they name and spawns the flusher on the current tokio runtime, of either
-    /// flavor.
+    /// Checks the settings, makes the sink that they name, and starts the thread that delivers points.
+    ///
+    /// The thread is called `tower-influx` and has a small tokio runtime of its own: points are
+    /// written and a shutdown keeps its time whatever the threads of the application do, and with or
+    /// without a runtime of the application. [`MonitorBuilder::on_current_runtime`] delivers on a runtime instead.
     ///
     /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor
     /// and looks at nothing else. The server need not be there: what is recorded waits for it. One
@@ -84,7 +84,8 @@ impl Monitor {
     /// # Errors
     ///
     /// Everything that can be known without the network: a setting that cannot work ([`Error::is_setting`]), a file or
-    /// directory that cannot be used ([`Error::is_io`]), no tokio runtime ([`Error::is_runtime`]).
+    /// directory that cannot be used ([`Error::is_io`]), a system that gives no further thread
+    /// ([`Error::is_runtime`]).
     pub fn start(settings: Settings) -> Result<Self, Error> {
         MonitorBuilder::new(settings).start()
     }
@@ -106,9 +107,15 @@ impl Monitor {
         rollups: Option<Rollups>,
         settings: Settings,
         own_sink: Option<Arc<dyn Sink>>,
+        application: Option<Handle>,
     ) -> Self {
         let own_points = settings.own_points;
-        let inner = Arc::new(Inner { recorder, flusher, rollups, settings: Mutex::new(settings), own_sink });
+        let settings = Mutex::new(settings);
+        let runtime = application.clone().unwrap_or_else(|| flusher.runtime().clone());
+        let inner = Arc::new(Inner { recorder, flusher, rollups, settings, own_sink, application: runtime });
+        if let Some(application) = application {
+            last_flush::spawn(&application, &inner);
+        }
         if own_points {
             own_points::spawn(inner.flusher.runtime(), &inner);
         }
@@ -170,9 +177,8 @@ impl Monitor {
     ///
     /// Dropping the future loses nothing: the flush goes on.
     pub async fn flush(&self) -> Result<FlushReport, Error> {
-        match self.inner.as_deref() {
-            Some(Inner { rollups: Some(rollups), flusher, .. }) => rollups.flush(flusher).await,
-            Some(inner) => inner.flusher.flush().await,
+        match &self.inner {
+            Some(inner) => inner.flush().await,
             None => Ok(FlushReport::default()),
         }
     }
@@ -238,7 +244,9 @@ impl Monitor {
     /// one's report.
     ///
     /// Call it when the server has stopped taking requests: what ends later is counted as refused. 5 seconds suit most
-    /// services; an orchestrator has to wait longer than that before it kills the process.
+    /// services; an orchestrator has to wait longer than that before it kills the process. May be
+    /// awaited anywhere: by any executor, in a runtime without timers, after the application's runtime
+    /// has ended.
     ///
     /// # Cancel safety
     ///
@@ -251,6 +259,15 @@ impl Monitor {
             Some(inner) => inner.flusher.shutdown(timeout).await,
             None => ShutdownReport { in_time: true, ..ShutdownReport::default() },
         }
+    }
+
+    /// As [`shutdown`](Self::shutdown), for code that is not async: a signal handler's thread, or the end
+    /// of a `main` without a runtime.
+    ///
+    /// Blocks the thread for as long as `timeout`, and 2 seconds more where a sink blocks delivery.
+    /// With [`MonitorBuilder::on_current_runtime`] never call it on a thread that this runtime needs.
+    pub fn shutdown_blocking(&self, timeout: Duration) -> ShutdownReport {
+        block_on(self.shutdown(timeout))
     }
 
     /// The books and the state of delivery, now.
@@ -285,7 +302,7 @@ impl Monitor {
     pub(crate) fn process(&self) -> Option<crate::process::ProcessValues> {
         self.settings(|settings| settings.process.interval)?;
         let inner = self.inner.as_ref()?;
-        Some(crate::process::ProcessValues::read(inner.flusher.runtime()))
+        Some(crate::process::ProcessValues::read(&inner.application))
     }
 
     /// Returns the boundaries of the histograms in [`rollup`](Self::rollup).
@@ -299,23 +316,8 @@ impl Monitor {
     #[cfg(feature = "live")]
     pub(crate) fn observe(
         &self,
-    ) -> Option<(tokio::runtime::Handle, tokio::sync::broadcast::Receiver<crate::delivery::batch::Batch>)>
-    {
-        self.inner.as_ref().map(|inner| (inner.flusher.runtime().clone(), inner.flusher.batches()))
-    }
-}
-
-impl Inner {
-    fn stats(&self) -> Stats {
-        let stats = Stats {
-            targets: self.recorder.targets.snapshot(TargetCounters::target),
-            connections: self.recorder.connections.snapshot(TargetCounters::connection),
-            ..self.flusher.stats()
-        };
-        match &self.rollups {
-            Some(rollups) => rollups.stats(stats),
-            None => stats,
-        }
+    ) -> Option<(Handle, tokio::sync::broadcast::Receiver<crate::delivery::batch::Batch>)> {
+        self.inner.as_ref().map(|inner| (inner.application.clone(), inner.flusher.batches()))
     }
 }
 

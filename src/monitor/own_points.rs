@@ -90,7 +90,8 @@ mod tests {
     fn monitor(own_points: bool) -> (Monitor, MemorySink) {
         let sink = MemorySink::new();
         let settings = Settings { own_points, ..Settings::new("shop") };
-        (Monitor::builder(settings).sink(sink.clone()).start().expect("starts"), sink)
+        let builder = Monitor::builder(settings).sink(sink.clone()).on_current_runtime();
+        (builder.start().expect("starts"), sink)
     }
 
     async fn pass(periods: u32) {

@@ -8,6 +8,7 @@ use std::{
 
 use tokio::{
     runtime::Handle,
+    task,
     time::{MissedTickBehavior, interval},
 };
 
@@ -23,8 +24,13 @@ pub(super) fn spawn(inner: &Arc<Inner>) {
     let settings = inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
     let Some(length) = settings.process.interval else { return };
     if settings.storage != Storage::None {
-        let runtime = inner.flusher.runtime();
-        runtime.spawn(write(runtime.clone(), Arc::downgrade(inner), settings.service.clone(), length));
+        let of_application = inner.application.clone();
+        inner.flusher.runtime().spawn(write(
+            of_application,
+            Arc::downgrade(inner),
+            settings.service.clone(),
+            length,
+        ));
     }
 }
 
@@ -36,7 +42,7 @@ async fn write(runtime: Handle, inner: Weak<Inner>, service: String, length: Dur
         ticks.tick().await;
         let of_runtime = runtime.clone();
         // Files, even if of the kernel: a long list of open ones must not hold requests up.
-        let read = runtime.spawn_blocking(move || ProcessValues::read(&of_runtime));
+        let read = task::spawn_blocking(move || ProcessValues::read(&of_runtime));
         let Ok(values) = read.await else { return };
         // Held for no longer than this: the flusher must end when only this is left to use it.
         let Some(inner) = inner.upgrade() else { return };
@@ -102,7 +108,8 @@ mod tests {
         let sink = MemorySink::new();
         let mut settings = Settings::new("shop");
         settings.process.interval = interval;
-        (Monitor::builder(settings).sink(sink.clone()).start().expect("starts"), sink)
+        let builder = Monitor::builder(settings).sink(sink.clone()).on_current_runtime();
+        (builder.start().expect("starts"), sink)
     }
 
     async fn wait_for_points(monitor: &Monitor, sink: &MemorySink, count: usize) -> Vec<DataPoint> {

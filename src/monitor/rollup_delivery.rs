@@ -10,10 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    runtime::Handle,
-    time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at},
-};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 
 use super::spools::{configure_spool, open_spool, reopen_spool};
 use crate::{
@@ -22,6 +19,7 @@ use crate::{
         flusher::{FlushSettings, Flusher, FlusherParts, ShutdownReport},
         sink::{Sink, rejected::RejectedFiles},
         spool::Spool,
+        thread::DeliveryRuntime,
     },
     error::Error,
     record::rollup::{LineTemplate, Rollup},
@@ -66,7 +64,7 @@ struct Spooled {
 impl RollupDelivery {
     /// Opens the spool, and starts the flusher and the task that ends intervals.
     pub(super) fn start(
-        runtime: &Handle,
+        runtime: &DeliveryRuntime,
         settings: &Settings,
         rollup: &Arc<Rollup>,
         template: LineTemplate,
@@ -101,7 +99,7 @@ impl RollupDelivery {
             },
         );
         if let Some(interval) = settings.rollup.interval {
-            runtime.spawn(end_intervals(interval, Arc::clone(&writer), Arc::clone(&room)));
+            runtime.handle.spawn(end_intervals(interval, Arc::clone(&writer), Arc::clone(&room)));
         }
         Ok(Self { flusher, writer, room })
     }

@@ -2,13 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
-
 use super::rollup_delivery::RollupDelivery;
 use crate::{
     delivery::{
         buffer::Buffer,
         flusher::{FlushReport, Flusher, FlusherParts, ShutdownReport},
+        thread::DeliveryRuntime,
     },
     error::Error,
     line_protocol::StaticTags,
@@ -26,7 +25,7 @@ pub(super) struct Rollups {
 impl Rollups {
     /// `None` where the settings ask for no counts. `points` is what delivers the points.
     pub(super) fn start(
-        runtime: &Handle,
+        runtime: &DeliveryRuntime,
         settings: &Settings,
         points: &FlusherParts,
     ) -> Result<Option<Self>, Error> {
@@ -89,13 +88,8 @@ impl Rollups {
         let Some(own) = self.delivery.clone() else { return points.shutdown(timeout).await };
         let (ending, requests) = (own.clone(), Arc::clone(requests));
         // A task, so that it goes on when this future is dropped.
-        let ended = points.runtime().spawn(async move { ending.shutdown(requests, timeout).await });
-        let (points, ended) = tokio::join!(points.shutdown(timeout), ended);
-        let own = match ended {
-            Ok(report) => report,
-            // The runtime is gone, and the flusher with it.
-            Err(_) => own.flusher.shutdown(Duration::ZERO).await,
-        };
+        points.runtime().spawn(async move { ending.shutdown(requests, timeout).await });
+        let (points, own) = tokio::join!(points.shutdown(timeout), own.flusher.wait_for_end(timeout));
         points.merge(own)
     }
 

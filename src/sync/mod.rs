@@ -12,6 +12,7 @@ pub(crate) use tokio::sync::Notify;
 pub(crate) use self::loom::{Mutex, MutexGuard, Notify, atomic};
 
 pub(crate) mod atomic_hash_set;
+pub(crate) mod block_on;
 #[cfg(tower_influx_loom)]
 mod loom;
 pub(crate) mod shard;

@@ -23,7 +23,11 @@ use crate::support::log::Log;
 
 fn start(settings: Settings) -> (Monitor, MemorySink) {
     let sink = MemorySink::new();
-    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("settings are right");
+    let monitor = Monitor::builder(settings)
+        .sink(sink.clone())
+        .on_current_runtime()
+        .start()
+        .expect("settings are right");
     (monitor, sink)
 }
 
@@ -103,15 +107,6 @@ async fn what_runs_longer_is_counted_as_unfinished_and_its_end_as_refused() {
     assert_eq!(sink.len(), 1);
     assert_eq!(monitor.shutdown(Duration::from_secs(10)).await, report, "the first one's report");
     assert!(monitor.flush().await.expect_err("shut down").is_closed());
-}
-
-#[test]
-fn a_start_outside_of_a_runtime_is_a_clear_error() {
-    let error =
-        Monitor::builder(Settings::new("life")).sink(MemorySink::new()).start().expect_err("no runtime");
-    assert!(error.is_runtime() && error.to_string().contains("tokio runtime"), "{error}");
-    let error = Monitor::start(Settings::new("life")).expect_err("no runtime");
-    assert!(error.is_runtime(), "{error}");
 }
 
 #[tokio::test(start_paused = true)]

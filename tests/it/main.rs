@@ -35,6 +35,7 @@ mod stored;
 mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
+mod threads;
 mod unix_socket;
 mod values;
 mod waiting;

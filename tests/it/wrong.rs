@@ -250,10 +250,3 @@ async fn what_needs_no_network_to_be_known_is_an_error_at_start() {
     let error = Monitor::start(settings).expect_err("there is no token");
     assert!(error.to_string().contains("token_file") && error.to_string().contains("a-file"), "{error}");
 }
-
-#[test]
-fn without_a_runtime_there_is_no_monitor() {
-    let error = Monitor::start(crate::stored::settings("http://127.0.0.1:8086")).expect_err("no runtime");
-    assert!(error.is_runtime(), "{error}");
-    assert!(Monitor::start(Settings::new("service")).expect_err("no runtime").is_runtime());
-}

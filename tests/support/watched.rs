@@ -13,7 +13,8 @@ pub(crate) struct Watched {
 impl Watched {
     pub(crate) fn start(service: &str) -> Self {
         let sink = MemorySink::new();
-        let monitor = Monitor::builder(Settings::new(service)).sink(sink.clone()).start();
+        let builder = Monitor::builder(Settings::new(service)).sink(sink.clone());
+        let monitor = builder.on_current_runtime().start();
         Self { monitor: monitor.expect("settings are right"), sink }
     }
 

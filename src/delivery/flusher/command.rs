@@ -23,7 +23,8 @@ pub(super) enum Command {
     /// Somebody has found that the sink would take points.
     TryNow,
     Shutdown {
-        started: Instant,
+        /// When it was asked for, by a clock that no runtime stops.
+        asked: std::time::Instant,
         timeout: Duration,
     },
     #[cfg(test)]
@@ -43,8 +44,14 @@ impl Worker {
                 let _ = done.send(());
             }
             Command::TryNow => self.gate.attempt(),
-            Command::Shutdown { started, timeout } => {
+            Command::Shutdown { asked, timeout } => {
                 if self.closing.is_none() {
+                    let now = Instant::now();
+                    // A flusher that was busy has less time left.
+                    let started = match self.own_thread {
+                        true => now.checked_sub(asked.elapsed()).unwrap_or(now),
+                        false => now,
+                    };
                     self.closing = Some(Closing::new(started, timeout, self.spool.is_some()));
                 }
             }

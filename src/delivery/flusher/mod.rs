@@ -1,12 +1,11 @@
 //! The one background task: takes what is in the buffer, makes batches of it, and makes sure that
 //! each gets to the sink, to the spool, or into the ledger as lost. This is its handle.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use tokio::{
     runtime::Handle,
     sync::{broadcast, mpsc, oneshot},
-    time::{Instant, sleep_until},
 };
 
 use crate::{
@@ -15,6 +14,7 @@ use crate::{
         buffer::Buffer,
         sink::{Sink, rejected::RejectedFiles},
         spool::Spool,
+        thread::{Alarm, DeliveryRuntime},
     },
     error::Error,
     stats::{RecorderCounters, Stats, ledger::Ledger},
@@ -65,8 +65,9 @@ use worker::Worker;
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Whoever calls us may be on another runtime, or on none.
-    runtime: Handle,
+    /// Whoever calls us may be on another runtime, or on none. After `commands`: the last handle waits
+    /// for the end of the thread, and the flusher ends when it knows that nobody is left.
+    runtime: DeliveryRuntime,
 }
 
 /// What a flusher works with.
@@ -82,7 +83,7 @@ pub(crate) struct FlusherParts {
 
 impl Flusher {
     /// Starts the task.
-    pub(crate) fn spawn(runtime: &Handle, parts: FlusherParts) -> Self {
+    pub(crate) fn spawn(runtime: &DeliveryRuntime, parts: FlusherParts) -> Self {
         let FlusherParts { buffer, ledger, recorder, sink, spool, rejected, settings } = parts;
         if let Some(spool) = &spool {
             spool.recover_first();
@@ -91,11 +92,11 @@ impl Flusher {
         let shared = Arc::new(Shared::new(buffer, ledger, recorder, &destination, settings.write_timeout));
         let (commands, receiver) = mpsc::unbounded_channel();
         // Its clock is the runtime's, also where we are called from another one.
-        let entered = runtime.enter();
+        let entered = runtime.handle.enter();
         // Made before the task runs: a runtime that is dropped before that drops it, too.
-        let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver);
+        let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver, runtime.has_thread());
         drop(entered);
-        runtime.spawn(supervise::supervise(worker));
+        runtime.handle.spawn(supervise::supervise(worker));
         Self { shared, commands, runtime: runtime.clone() }
     }
 
@@ -131,40 +132,40 @@ impl Flusher {
     /// Waits for running requests, sends what is left, stores or drops the rest, and ends the task.
     /// A second call, also one at the same time, returns the same report.
     pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
-        let started = Instant::now();
-        // More than the clock can count is as good as for ever.
         let timeout = timeout.min(LONGEST);
         // Fails only if all is over; the report is there then.
-        let _ = self.commands.send(Command::Shutdown { started, timeout });
-        // The task keeps its time by itself; this is for a sink that blocks the task's thread.
-        let too_late = self.runtime.spawn(sleep_until(started + timeout + PATIENCE));
-        let waited = tokio::select! {
+        let _ = self.commands.send(Command::Shutdown { asked: std::time::Instant::now(), timeout });
+        self.wait_for_end(timeout).await
+    }
+
+    /// Waits for the end of a shutdown that has this much time. The flusher keeps its time by itself;
+    /// the alarm is for a sink that blocks the flusher's thread.
+    pub(crate) async fn wait_for_end(&self, timeout: Duration) -> ShutdownReport {
+        tokio::select! {
             biased;
-            ended = self.shared.end() => Some(ended),
-            timer = too_late => match timer {
-                Ok(()) => None,
-                // The runtime is gone, and the task was dropped with it, or is being dropped now.
-                Err(_) => Some(self.shared.end().await),
-            },
-        };
-        waited.map_or_else(
-            || {
+            ended = self.shared.end() => ended.report,
+            () = Alarm::after(timeout + PATIENCE).ring() => {
                 tracing::error!(
                     target: "tower_influx",
                     "the flusher does not answer: something blocks its thread, such as a sink that does not yield or a \
                      disk that hangs; what is in its hands may be lost"
                 );
                 self.shared.shutdown_report(self.shared.buffer.running_requests(), false)
-            },
-            |ended| ended.report,
-        )
+            }
+        }
+    }
+
+    /// Resolves when the flusher has ended, however that came about.
+    pub(crate) fn has_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        async move { _ = shared.end().await }
     }
 
     /// Asks the sink whether it would take points. A yes ends a pause.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let (sink, patience) = self.shared.sink();
         let name = self.shared.delivery.lock().sink.clone();
-        let asked = self.runtime.spawn(async move { wire::within(patience, sink.0.probe()).await });
+        let asked = self.runtime.handle.spawn(async move { wire::within(patience, sink.0.probe()).await });
         match asked.await {
             Ok(Ok(())) => {
                 // After the end there is nothing to be tried.
@@ -187,7 +188,11 @@ impl Flusher {
     }
 
     pub(crate) fn runtime(&self) -> &Handle {
-        &self.runtime
+        &self.runtime.handle
+    }
+
+    pub(crate) fn has_thread(&self) -> bool {
+        self.runtime.has_thread()
     }
 
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
@@ -220,7 +225,7 @@ impl Flusher {
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How much longer than its own time a shutdown is waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests;

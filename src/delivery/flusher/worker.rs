@@ -80,6 +80,8 @@ pub(super) struct Worker {
     /// No handle is left to give commands, while a shutdown is under way.
     deaf: bool,
     pub(super) finished: bool,
+    /// Whether it runs on the thread of delivery, and so by the clock of the system.
+    pub(super) own_thread: bool,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
@@ -99,6 +101,7 @@ impl Worker {
         destination: Destination,
         settings: FlushSettings,
         commands: mpsc::UnboundedReceiver<Command>,
+        own_thread: bool,
     ) -> Self {
         let mut random = fastrand::Rng::new();
         let learned = Learned::new(settings.strip_refused_extras);
@@ -136,6 +139,7 @@ impl Worker {
             reject_log: LogThrottle::default(),
             deaf: false,
             finished: false,
+            own_thread,
         }
     }
 

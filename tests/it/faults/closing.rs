@@ -90,7 +90,8 @@ async fn a_monitor_with_nothing_to_do_shuts_down_at_once() {
     settings.file.directory = directory.path().join("points");
     for spool in [None, Some(SpoolSettings::new(directory.path().join("spool")))] {
         settings.spool = spool;
-        let monitor = Monitor::start(settings.clone()).expect("the settings are good");
+        let monitor = Monitor::builder(settings.clone()).on_current_runtime().start();
+        let monitor = monitor.expect("the settings are good");
         record(&monitor, "numbered", 0..10);
         assert_eq!(monitor.flush().await.expect("the monitor runs").written, 10);
         let began = Instant::now();

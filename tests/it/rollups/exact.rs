@@ -84,7 +84,8 @@ impl Sink for Outage {
 #[tokio::test(start_paused = true)]
 async fn each_interval_with_requests_has_a_line_and_a_shutdown_writes_the_last() {
     let sink = MemorySink::new();
-    let monitor = Monitor::builder(settings()).sink(sink.clone()).start().expect("starts");
+    let monitor =
+        Monitor::builder(settings()).sink(sink.clone()).on_current_runtime().start().expect("starts");
     let app = app(&monitor);
     for requests in [3, 0, 2] {
         for number in 0..requests {
@@ -115,7 +116,7 @@ async fn in_an_outage_with_little_memory_points_are_dropped_and_no_count_is() {
     sink.away.store(true, SeqCst);
     let mut settings = settings();
     settings.buffer_size = 1024 * 1024;
-    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+    let monitor = Monitor::builder(settings).sink(sink.clone()).on_current_runtime().start().expect("starts");
     let app = app(&monitor);
     for _ in 0..20 {
         for _ in 0..1_000 {
@@ -151,7 +152,8 @@ async fn in_a_long_outage_intervals_become_longer_and_nothing_is_dropped() {
     if let Some(spool) = &mut settings.spool {
         spool.max_size = 1536 * 1024;
     }
-    let monitor = Monitor::builder(settings.clone()).sink(sink.clone()).start().expect("starts");
+    let monitor =
+        Monitor::builder(settings.clone()).sink(sink.clone()).on_current_runtime().start().expect("starts");
     let name = |path: &str| path.to_owned().into();
     let service = monitor
         .layer()
@@ -172,7 +174,7 @@ async fn in_a_long_outage_intervals_become_longer_and_nothing_is_dropped() {
     assert_eq!(monitor.stats().rollup.map(|rollup| rollup.open), Some(0));
     drop((monitor, service));
     sink.away.store(false, SeqCst);
-    let again = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+    let again = Monitor::builder(settings).sink(sink.clone()).on_current_runtime().start().expect("starts");
     sleep(Duration::from_secs(120)).await;
     again.shutdown(Duration::from_secs(5)).await;
     let lines = sink.memory.measurement("requests_rollup");
@@ -188,7 +190,11 @@ async fn with_a_spool_counts_come_through_a_restart_however_the_process_ended() 
         away.away.store(true, SeqCst);
         let mut settings = settings();
         settings.spool = Some(SpoolSettings::new(directory.path().join(shut_down.to_string())));
-        let monitor = Monitor::builder(settings.clone()).sink(away.clone()).start().expect("starts");
+        let monitor = Monitor::builder(settings.clone())
+            .sink(away.clone())
+            .on_current_runtime()
+            .start()
+            .expect("starts");
         let app = app(&monitor);
         for _ in 0..3 {
             for _ in 0..100 {
@@ -208,7 +214,8 @@ async fn with_a_spool_counts_come_through_a_restart_however_the_process_ended() 
         sleep(Duration::from_secs(1)).await;
 
         away.away.store(false, SeqCst);
-        let again = Monitor::builder(settings).sink(away.clone()).start().expect("starts");
+        let again =
+            Monitor::builder(settings).sink(away.clone()).on_current_runtime().start().expect("starts");
         sleep(Duration::from_secs(60)).await;
         let stats = again.stats();
         assert!(stats.balances() && stats.ledger.spooled == 0 && stats.ledger.recovered > 0, "{stats}");
@@ -227,7 +234,11 @@ fn a_runtime_that_is_dropped_leaves_the_last_interval_in_the_spool() {
     let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
     let first = runtime();
     let monitor = first.block_on(async {
-        let monitor = Monitor::builder(settings.clone()).sink(sink.clone()).start().expect("starts");
+        let monitor = Monitor::builder(settings.clone())
+            .sink(sink.clone())
+            .on_current_runtime()
+            .start()
+            .expect("starts");
         let app = app(&monitor);
         for _ in 0..10 {
             get_path(&app, "/items/1").await;
@@ -239,7 +250,8 @@ fn a_runtime_that_is_dropped_leaves_the_last_interval_in_the_spool() {
     assert_eq!((rollup.rolled_up, rollup.open), (10, 0));
     drop(monitor);
     runtime().block_on(async {
-        let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+        let monitor =
+            Monitor::builder(settings).sink(sink.clone()).on_current_runtime().start().expect("starts");
         for _ in 0..500 {
             if monitor.stats().ledger.spooled == 0 {
                 break;
@@ -255,7 +267,8 @@ fn a_runtime_that_is_dropped_leaves_the_last_interval_in_the_spool() {
 async fn a_reload_loses_no_count() {
     let first = Outage::default();
     first.away.store(true, SeqCst);
-    let monitor = Monitor::builder(settings()).sink(first.clone()).start().expect("starts");
+    let monitor =
+        Monitor::builder(settings()).sink(first.clone()).on_current_runtime().start().expect("starts");
     let app = app(&monitor);
     for number in 0..10 {
         get_path(&app, "/items/1").await;
@@ -277,7 +290,8 @@ async fn a_reload_loses_no_count() {
 #[tokio::test(start_paused = true)]
 async fn requests_that_outlive_the_shutdown_are_counted_as_open() {
     let sink = MemorySink::new();
-    let monitor = Monitor::builder(settings()).sink(sink.clone()).start().expect("starts");
+    let monitor =
+        Monitor::builder(settings()).sink(sink.clone()).on_current_runtime().start().expect("starts");
     let app = app(&monitor);
     let hanging = {
         let app = app.clone();

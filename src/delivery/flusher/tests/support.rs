@@ -16,6 +16,7 @@ use crate::{
         flusher::{Flusher, FlusherParts},
         sink::{Sink, SinkFuture, WriteError, Written, rejected::RejectedFiles},
         spool::Spool,
+        thread::DeliveryRuntime,
     },
     settings::{Overflow, Settings},
     stats::{RecorderCounters, ledger::Ledger},
@@ -88,7 +89,7 @@ impl Rig {
         let sink = Script::new(behaviour);
         sink.books.set((Arc::clone(&buffer), Arc::clone(&ledger))).unwrap_or_else(|_| panic!("set once"));
         let flusher = Flusher::spawn(
-            &Handle::current(),
+            &DeliveryRuntime::of_application(&Handle::current()),
             FlusherParts {
                 buffer: Arc::clone(&buffer),
                 ledger: Arc::clone(&ledger),
