@@ -1,4 +1,5 @@
-//! Turning on a feature of `tower-influx` must not change what rustls of the rest of the program gets.
+//! Turning on a feature of `tower-influx` must not change what rustls of the rest of the program
+//! gets.
 
 use tower_influx::{
     Monitor, Settings,
