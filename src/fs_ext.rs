@@ -111,7 +111,7 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
     files(directory)?.collect()
 }
 
-/// The same one by one: a directory may hold more names than there is memory for.
+/// Returns the files one by one: a directory may hold more names than there is memory for.
 pub(crate) fn files(directory: &Path) -> io::Result<Files> {
     fs::read_dir(directory).map(Files)
 }

@@ -49,7 +49,7 @@ impl MonotonicInstant {
         Duration::from_nanos(u64::try_from(Self::now().0 - self.0).unwrap_or(0))
     }
 
-    /// The moment so long before this one.
+    /// Returns the instant so long before this one.
     #[cfg(test)]
     pub(crate) fn before(self, time: Duration) -> Self {
         Self(self.0 - time.as_nanos() as i64)

@@ -10,7 +10,8 @@ use bytes::Bytes;
 
 use crate::clock::MonotonicInstant;
 
-/// An immutable run of line-protocol lines: what a [`Sink`](crate::sink::Sink) is asked to write.
+/// An immutable sequence of line-protocol lines: what a [`Sink`](crate::sink::Sink) is asked to
+/// write.
 ///
 /// Every line is one point, ends in `\n` and holds no other line break, carries a timestamp in
 /// nanoseconds, and is at most 64 KiB long. A batch is never empty. Cloning is cheap: the bytes are
@@ -102,17 +103,17 @@ impl Batch {
         self.sealed.elapsed()
     }
 
-    /// When it was sealed, by a clock that nobody sets.
+    /// Returns when it was created, by a clock that nobody sets.
     pub(crate) fn sealed(&self) -> MonotonicInstant {
         self.sealed
     }
 
-    /// The same lines, sealed then.
+    /// Sets when it was created.
     pub(crate) fn sealed_at(self, sealed: MonotonicInstant) -> Self {
         Self { sealed, ..self }
     }
 
-    /// The lines one by one, without their line breaks.
+    /// Returns the lines one by one, without their line breaks.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.split(|byte| *byte == b'\n').take(self.lines)
     }

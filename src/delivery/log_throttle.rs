@@ -18,8 +18,8 @@ struct Throttle {
 }
 
 impl LogThrottle {
-    /// Returns `None` where the line is to be kept back, otherwise how many were kept back since the
-    /// last one. The line is logged by the caller, without any lock.
+    /// Returns `None` where the line is to be kept back, otherwise how many were kept back since
+    /// the last one. The line is logged by the caller, without any lock.
     pub(crate) fn speak(&self) -> Option<u64> {
         let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();

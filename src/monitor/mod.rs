@@ -220,15 +220,16 @@ impl Monitor {
     /// what lies in the spool for the old one. A sink that was given to the
     /// [builder](Self::builder) stays.
     ///
-    /// Blocks for as long as it takes to read a token file and to make a directory. A spool at the same place gets its new
-    /// bounds where it is; what lies in one that is opened anew is looked at in the background.
+    /// Blocks for as long as it takes to read a token file and to make a directory. A spool at the
+    /// same place gets its new bounds where it is; what lies in one that is opened anew is looked
+    /// at in the background.
     ///
     /// # Errors
     ///
-    /// What [`start`](Self::start) would say of the new settings, and where they change what is fixed for the life of a
-    /// monitor: `enabled`, `service`, `instance`, `tags`, `request_id`, `limits`,
-    /// `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`, or `storage` from or to `none`. Delivery goes on as before
-    /// then.
+    /// What [`start`](Self::start) would say of the new settings, and where they change what is
+    /// fixed for the life of a monitor: `enabled`, `service`, `instance`, `tags`, `request_id`,
+    /// `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`, or `storage`
+    /// from or to `none`. Delivery goes on as before then.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => builder::reload(inner, settings).await,

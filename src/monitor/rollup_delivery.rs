@@ -200,8 +200,8 @@ fn own_settings(settings: &Settings) -> Settings {
     own
 }
 
-/// Eight lines at their longest, with every bucket in use: a quarter of the buffer may wait, and one more
-/// interval and the last one fit beside it.
+/// Eight lines at their longest, with every bucket in use: a quarter of the buffer may wait, and
+/// one more interval and the last one fit beside it.
 const BYTES_PER_KEY: usize = 32 * 1024;
 /// What the settings require of a spool with the default size of a batch.
 const LEAST_SPOOL: u64 = 1536 * 1024;

@@ -19,8 +19,8 @@ pub(super) fn open_spool(
 }
 
 /// Keeps the spool that there is if it is at the same place for the same destination: what waits
-/// there goes on waiting for it. Its bounds are changed by [`configure_spool`], when nothing can fail
-/// any more.
+/// there goes on waiting for it. Its bounds are changed by [`configure_spool`], when nothing can
+/// fail any more.
 pub(super) fn reopen_spool(
     present: Option<Arc<Spool>>,
     settings: &Settings,

@@ -14,8 +14,8 @@ use super::{
 };
 
 impl Worker {
-    /// Drops batches that have waited in a spool for too long, tries again to delete files, and looks
-    /// for what dead processes have left.
+    /// Drops batches that have waited in a spool for too long, tries again to delete files, and
+    /// looks for what dead processes have left.
     pub(super) fn maintain_spools(&mut self) {
         let now = Instant::now();
         if self.next_maintenance().is_none_or(|next| now < next) {
@@ -38,8 +38,8 @@ impl Worker {
         self.wire.start(Job::Maintain, Box::pin(work));
     }
 
-    /// When [`maintain_spools`](Self::maintain_spools) has something to do. `None` while it is being
-    /// done, and where there is no spool.
+    /// Returns when [`maintain_spools`](Self::maintain_spools) has something to do. `None` while it
+    /// is being done, and where there is no spool.
     pub(super) fn next_maintenance(&self) -> Option<Instant> {
         if self.closing.is_some() || self.wire.jobs().any(|job| matches!(job, Job::Maintain)) {
             return None;
@@ -52,8 +52,8 @@ impl Worker {
         adoption.into_iter().chain(spools).chain(in_memory).min()
     }
 
-    /// Drops what lies in a spool, waits in memory too, and is too old: a batch that was loaded to be
-    /// sent, or what is left of one that is divided.
+    /// Drops what lies in a spool, waits in memory too, and is too old: a batch that was loaded to
+    /// be sent, or what is left of one that is divided.
     fn expire_loaded(&mut self) {
         let mut expired = Vec::new();
         for queue in [&mut self.queue.fresh, &mut self.queue.waiting, &mut self.queue.loaded] {

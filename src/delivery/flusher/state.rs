@@ -42,7 +42,7 @@ impl Worker {
         self.log_change(before, state, &sink, &error);
     }
 
-    /// Since when the oldest live batch has been here, wherever it is by now.
+    /// Returns since when the oldest live batch has been here, wherever it is by now.
     fn oldest(&self) -> Option<Instant> {
         let batches =
             self.queue.batches().chain(&self.to_store).chain(self.wire.jobs().filter_map(Job::held));

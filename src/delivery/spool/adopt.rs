@@ -1,15 +1,16 @@
-//! What lies in the directory already: left by an earlier process, or by one that has died meanwhile.
+//! What lies in the directory already: left by an earlier process, or by one that has died
+//! meanwhile.
 
 use super::*;
 
 impl Spool {
-    /// Takes over the first of what an earlier process has left: so few that a start is not held up.
-    /// The rest is taken over by [`maintain`](Self::maintain).
+    /// Takes over the first of what an earlier process has left: so few that a start is not held
+    /// up. The rest is taken over by [`maintain`](Self::maintain).
     pub(crate) fn recover_first(&self) {
         self.recover(FIRST_FILES, FIRST_BYTES);
     }
 
-    /// True if nothing in our own directory is left to be looked at.
+    /// Recovers files, and returns true if nothing in our own directory is left to be looked at.
     pub(super) fn recover(&self, most: usize, budget: u64) -> bool {
         // Not under the lock: it reads files, and logs.
         let Some(mut home) = self.recovery().take() else { return true };
@@ -51,8 +52,8 @@ impl Spool {
             return Ok(());
         }
         let scan = Scan::new(&home.directory(), self.target, 0)?;
-        // Before any file gets a time of our clock: a process that is killed in between leaves files
-        // that count as younger than they are, but none that count as older.
+        // Before any file gets a time of our clock: a process that is killed in between leaves
+        // files that count as younger than they are, but none that count as older.
         let _ = home.keep_mark(self.clock.mark());
         drop(home);
         *self.recovery() = Some(HomeScan { scan, theirs, entered: Entered::default() });
@@ -87,8 +88,8 @@ impl Spool {
         self.state().foreign_elsewhere = foreign;
     }
 
-    /// Enters a file into the index, under a name of ours in our directory: the name says by our clock
-    /// when the batch was sealed.
+    /// Enters a file into the index, under a name of ours in our directory: the name says by our
+    /// clock when the batch was sealed.
     fn enter(&self, file: &Listed, header: &Header, theirs: &SpoolClock, entered: &mut Entered) {
         let named = Name::parse(&file.name);
         if named.is_some_and(|named| named.run == self.run) {
@@ -140,8 +141,9 @@ impl Spool {
         self.delete(&dropped);
     }
 
-    /// The age of a file whose name does not say it: one of version 0.1, or copied here by hand. The
-    /// system's clock is asked, once, and believed for half of what makes a batch too old.
+    /// Guesses the age of a file whose name does not say it: one of version 0.1, or copied here by
+    /// hand. The system's clock is asked, once, and believed for half of what makes a batch too
+    /// old.
     fn guess_age(&self, header: &Header) -> Duration {
         let age = SystemTime::now().duration_since(header.created()).unwrap_or_default();
         age.min(self.state().bounds.max_age / 2)

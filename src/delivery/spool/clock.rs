@@ -21,8 +21,8 @@ pub(super) type SpoolTime = u64;
 #[derive(Clone, Debug)]
 pub(super) struct SpoolClock {
     machine: Machine,
-    /// What it shows when the machine has been up for no time at all: below zero if the directory is
-    /// younger than the machine's uptime.
+    /// What it shows when the machine has been up for no time at all: below zero if the directory
+    /// is younger than the machine's uptime.
     at_boot: i64,
 }
 
@@ -59,12 +59,12 @@ impl SpoolClock {
         u64::try_from(now).unwrap_or(0)
     }
 
-    /// How long ago that was; no time at all if it is later than now.
+    /// Returns how long ago that was; zero if it is later than now.
     pub(super) fn age(&self, time: SpoolTime) -> Duration {
         Duration::from_millis(self.now().saturating_sub(time))
     }
 
-    /// The moment so long ago.
+    /// Returns the instant so long ago.
     pub(super) fn before(&self, age: Duration) -> SpoolTime {
         self.now().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
@@ -82,14 +82,15 @@ impl SpoolClock {
 }
 
 impl Mark {
-    /// One line, always of the same length, so that no write leaves a part of the one before.
+    /// Encodes the clock as one line, always of the same length, so that no write leaves a part of
+    /// the one before.
     pub(super) fn encode(&self) -> String {
         let Self { time, boot, uptime } = self;
         let text = format!("clock={time:020} boot={:016x} uptime={uptime:020}", boot.unwrap_or(0));
         format!("{text} check={:08x}\n", crc32fast::hash(text.as_bytes()))
     }
 
-    /// `None` for whatever was not written by [`encode`](Self::encode).
+    /// Decodes a line; `None` for whatever was not written by [`encode`](Self::encode).
     pub(super) fn decode(line: &str) -> Option<Self> {
         let (text, _) = line.rsplit_once(" check=")?;
         let mut fields = text.split(' ');
@@ -116,7 +117,7 @@ impl Machine {
         u64::try_from(crate::clock::MonotonicInstant::now().nanoseconds() / 1_000_000).unwrap_or(0)
     }
 
-    /// By the runtime's clock, which tests stop.
+    /// Reads the uptime by the runtime's clock, which tests stop.
     #[cfg(test)]
     fn uptime(&self) -> u64 {
         use std::sync::LazyLock;
@@ -127,14 +128,14 @@ impl Machine {
         elapsed + self.skew.load(std::sync::atomic::Ordering::Relaxed)
     }
 
-    /// The same machine, started anew.
+    /// Returns the same machine after a restart.
     #[cfg(test)]
     pub(super) fn reboot(&mut self) {
         self.boot = Some(self.boot.unwrap_or(0).wrapping_add(2) | 1);
     }
 }
 
-/// A number of this start of the machine.
+/// Returns a number of this start of the machine.
 fn boot() -> Option<u64> {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
         return None;

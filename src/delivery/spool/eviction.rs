@@ -3,9 +3,9 @@
 use super::*;
 
 impl Spool {
-    /// The caller deletes what is returned, and logs it with [`log_full`](Self::log_full), both
-    /// without the lock: whoever handles a log line may ask for the statistics, which take the same
-    /// lock.
+    /// Drops entries beyond the bounds. The caller deletes what is returned, and logs it with
+    /// [`log_full`](Self::log_full), both without the lock: whoever handles a log line may ask for
+    /// the statistics, which take the same lock.
     pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> Vec<Entry> {
         let Bounds { max_size, max_files, .. } = state.bounds;
         self.drop_while(state, DropReason::SpoolFull, |queue, _| {
@@ -13,7 +13,7 @@ impl Spool {
         })
     }
 
-    /// Must not be called with the lock.
+    /// Logs that the spool is full. Must not be called with the lock.
     pub(super) fn log_full(&self, dropped: &[Entry]) {
         if dropped.is_empty() {
             return;
@@ -30,7 +30,8 @@ impl Spool {
         }
     }
 
-    /// The caller deletes what is returned. Must not be called with the lock.
+    /// Drops expired entries. The caller deletes what is returned. Must not be called with the
+    /// lock.
     pub(super) fn drop_expired(&self) -> Vec<Entry> {
         let dropped = {
             let mut state = self.state();
@@ -43,7 +44,7 @@ impl Spool {
         dropped
     }
 
-    /// Must not be called with the lock.
+    /// Logs that the spool is full. Must not be called with the lock.
     pub(super) fn log_expired(&self, dropped: &[Entry]) {
         if dropped.is_empty() {
             return;
@@ -100,8 +101,8 @@ impl Spool {
         }
     }
 
-    /// Deletes without waiting for it. A file that stays is tried again in a minute, so somebody has to
-    /// look then.
+    /// Deletes without waiting for it. A file that stays is tried again in a minute, so somebody
+    /// has to look then.
     pub(super) fn delete_off_thread(self: &Arc<Self>, entries: Vec<Entry>) {
         if entries.is_empty() {
             return;

@@ -59,7 +59,7 @@ impl Header {
         format!("{text}{CHECK}{check:08x}\n")
     }
 
-    /// When the batch was sealed, by the clock that the machine had then.
+    /// Returns when the batch was created, by the clock that the machine had then.
     pub(super) fn created(&self) -> SystemTime {
         time(self.created)
     }
@@ -69,7 +69,7 @@ impl Header {
         self.bytes.saturating_add(self.encode().len() as u64)
     }
 
-    /// The batch again, if these lines are the ones it was written with.
+    /// Rebuilds the batch, if these lines are the ones it was written with.
     pub(super) fn batch(&self, lines: Vec<u8>) -> Option<Batch> {
         let whole = crc32fast::hash(&lines) == self.checksum
             && lines.last() == Some(&b'\n')
@@ -167,9 +167,9 @@ pub(super) fn hash(target: &str) -> u64 {
         .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
-/// `created` is in nanoseconds since the epoch, `born` the same moment by the clock of the spool. `run`
-/// is a random number of the process: names then differ even where two write to one directory against
-/// all rules.
+/// Returns the name of a file. `created` is in nanoseconds since the epoch, `born` the same moment
+/// by the clock of the spool. `run` is a random number of the process: names then differ even where
+/// two write to one directory against all rules.
 pub(super) fn name(created: u64, run: u32, number: u64, born: SpoolTime) -> String {
     format!("batch-{}-{run:08x}-{number:06}-{born:013}.lp", fs_ext::stamp(time(created)))
 }

@@ -1,14 +1,15 @@
-//! What a spool needs when nothing is stored or loaded: what is too old goes, deletions are tried again.
+//! What a spool needs when nothing is stored or loaded: what is too old goes, deletions are tried
+//! again.
 
 use super::{state::MARK_INTERVAL, *};
 
 impl Spool {
-    /// Whether it has waited for longer than `max_age`.
+    /// Returns whether it has waited for longer than `max_age`.
     pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
         self.clock.age(entry.0.born) > self.state().bounds.max_age
     }
 
-    /// When it will have waited for longer than `max_age`, if that can be counted.
+    /// Returns when it will have waited for longer than `max_age`, if that can be counted.
     pub(crate) fn expiry(&self, entry: &Entry) -> Option<Instant> {
         let (now, age) = (Instant::now(), self.clock.age(entry.0.born));
         match self.state().bounds.max_age.checked_sub(age) {
@@ -17,7 +18,7 @@ impl Spool {
         }
     }
 
-    /// When [`maintain`](Self::maintain) has something to do next, as far as is known now.
+    /// Returns when [`maintain`](Self::maintain) has something to do next, as far as is known now.
     pub(crate) fn next_maintenance(&self) -> Option<Instant> {
         let (oldest, retry, mark) = {
             let state = self.state();
@@ -27,8 +28,9 @@ impl Spool {
         [oldest.and_then(|oldest| self.expiry(&oldest)), retry, mark].into_iter().flatten().min()
     }
 
-    /// Drops what is too old, deletes what could not be deleted before, and keeps the clock's mark. With `adopt` it also
-    /// takes over what lies in our directory and was not looked at yet, and what processes have left that have died.
+    /// Drops what is too old, deletes what could not be deleted before, and keeps the clock's mark.
+    /// With `adopt` it also takes over what lies in our directory and was not looked at yet, and
+    /// what processes have left that have died.
     pub(crate) async fn maintain(self: &Arc<Self>, adopt: bool) {
         let spool = Arc::clone(self);
         let _ = task::spawn_blocking(move || spool.maintain_blocking(adopt)).await;
@@ -55,7 +57,8 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // So that the next process knows how old the batches are, also if the machine is restarted before.
+        // So that the next process knows how old the batches are, also if the machine is restarted
+        // before.
         let _ = self.home().keep_mark(self.clock.mark());
     }
 }

@@ -11,10 +11,12 @@
 //!   corrupt/                                        files that are not as they were written
 //! ```
 //!
-//! The parts of a name are the UTC second of sealing, a random number of the process, a count, and the millisecond of
-//! sealing by the spool's own [clock], by which batches grow old. Names of version 0.1 lack the last part.
+//! The parts of a name are the UTC second of sealing, a random number of the process, a count, and
+//! the millisecond of sealing by the spool's own [clock], by which batches grow old. Names of
+//! version 0.1 lack the last part.
 //!
-//! A file is valid line protocol, so people can read it, search it, and import it by hand. Its first line is a comment:
+//! A file is valid line protocol, so people can read it, search it, and import it by hand. Its
+//! first line is a comment:
 //!
 //! ```text
 //! # tower-influx spool version=1 sequence=7 created=… points=5000 bytes=812345 target=0123456789abcdef lines=89abcdef check=01234567
@@ -85,8 +87,8 @@ mod writer;
 
 /// Batches on disk, and what is known of them in memory.
 ///
-/// Locks are taken in the order `home`, `recovery`, `state`, ledger. No file is read or written and nothing is logged
-/// under `recovery` and `state`, so statistics wait for no disk.
+/// Locks are taken in the order `home`, `recovery`, `state`, ledger. No file is read or written and
+/// nothing is logged under `recovery` and `state`, so statistics wait for no disk.
 pub(crate) struct Spool {
     root: PathBuf,
     target: u64,
@@ -125,7 +127,8 @@ pub(crate) enum StoreError {
 /// Why a stored batch could not be read.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// Its file was damaged or gone, or it was too old. It is no longer in the spool, and the ledger has been told.
+    /// Its file was damaged or gone, or it was too old. It is no longer in the spool, and the
+    /// ledger has been told.
     Lost,
     /// It may work later: the entry is still taken, and is to be released.
     Io(io::Error),
@@ -207,12 +210,12 @@ impl Spool {
         self.delete_off_thread(dropped);
     }
 
-    /// Whether this is the spool of this directory.
+    /// Returns whether this is the spool of this directory.
     pub(crate) fn is_at(&self, directory: &Path) -> bool {
         self.root == directory
     }
 
-    /// Whether what lies here waits for this destination.
+    /// Returns whether the entries wait for this destination.
     pub(crate) fn is_for(&self, target: &str) -> bool {
         self.target == format::hash(target)
     }
@@ -257,7 +260,7 @@ impl Spool {
         }
     }
 
-    /// The spool at this moment. Waits for no disk.
+    /// Returns the current counts. Waits for no disk.
     pub(crate) fn counts(&self) -> SpoolCounts {
         self.state().counts(&self.clock)
     }

@@ -90,7 +90,7 @@ impl ProcessDirectory {
         }
     }
 
-    /// What the clock of this directory has shown last.
+    /// Returns what the clock of this directory showed last.
     pub(super) fn mark(&self) -> Option<Mark> {
         self.locks.as_ref().and_then(Locks::mark)
     }
@@ -140,7 +140,7 @@ pub(super) struct Abandoned {
 }
 
 impl Abandoned {
-    /// What the clock of this directory has shown last.
+    /// Returns what the clock of this directory showed last.
     pub(super) fn mark(&self) -> Option<Mark> {
         self.locks.mark()
     }

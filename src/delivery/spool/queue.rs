@@ -50,8 +50,8 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<Key, State>,
-    /// Those that nobody has taken, by turns: what was given back comes after everything else, or one
-    /// batch that always fails would keep all others from being sent.
+    /// Those that nobody has taken, by turns: what was given back comes after everything else, or
+    /// one batch that always fails would keep all others from being sent.
     waiting: BTreeSet<(u32, Key)>,
     bytes: u64,
     points: u64,
@@ -119,7 +119,7 @@ impl Queue {
         true
     }
 
-    /// How often the file could not be read by now.
+    /// Counts a failed read, and returns how many there were.
     pub(super) fn count_unreadable(&mut self, entry: &Entry) -> u8 {
         self.entries.get_mut(&entry.key()).map_or(0, |state| {
             state.unreadable = state.unreadable.saturating_add(1);
@@ -127,14 +127,14 @@ impl Queue {
         })
     }
 
-    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is left
-    /// alone: some of its points may be in the books as written already.
+    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is
+    /// left alone: some of its points may be in the ledger as written already.
     pub(super) fn remove_oldest(&mut self, remove: impl FnOnce(&Self, &Entry) -> bool) -> Option<Entry> {
         let entry = self.oldest_waiting()?.clone();
         (remove(self, &entry) && self.remove(&entry)).then_some(entry)
     }
 
-    /// The oldest that nobody has taken.
+    /// Returns the oldest entry that nobody has taken.
     pub(super) fn oldest_waiting(&self) -> Option<&Entry> {
         self.entries.values().find(|state| !state.taken).map(|state| &state.entry)
     }
@@ -155,7 +155,7 @@ impl Queue {
         self.entries.first_key_value().map(|((born, _), _)| *born)
     }
 
-    /// Bytes of memory that the index takes.
+    /// Returns the bytes of memory that the index takes.
     pub(super) fn memory(&self) -> usize {
         self.entries.len() * MEMORY
     }

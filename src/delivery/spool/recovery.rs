@@ -17,8 +17,8 @@ use crate::{
     fs_ext::{self, Files, Listed},
 };
 
-/// A look at the files of one directory, whose lock must be held, one batch after the other: there may
-/// be more files than the index may hold.
+/// A look at the files of one directory, whose lock must be held, one batch after the other: there
+/// may be more files than the index may hold.
 #[derive(Debug)]
 pub(super) struct Scan {
     files: Files,
@@ -43,7 +43,7 @@ impl Scan {
         Ok(Self { files: fs_ext::files(directory)?, target, budget, counts: ScanCounts::default() })
     }
 
-    /// The next batch, or `None` at the end.
+    /// Returns the next batch, or `None` at the end.
     pub(super) fn next(&mut self, quarantine: &Quarantine) -> Option<(Listed, Header)> {
         loop {
             let file = match self.files.next()? {
@@ -161,7 +161,7 @@ impl Quarantine {
                         why,
                         others,
                         "a spooled file is damaged and was moved here: its points are not sent; \
-                         import by hand what is left of it, and look after the disk"
+                         import by hand what is left of it, and check the disk"
                     );
                 }
                 true
@@ -175,7 +175,7 @@ impl Quarantine {
                         %error,
                         others,
                         "a spooled file is damaged and could not be moved away: its points are not sent; \
-                         move it by hand, and look after the disk"
+                         move it by hand, and check the disk"
                     );
                 }
                 false

@@ -45,7 +45,8 @@ pub(crate) struct SpoolCounts {
     pub(crate) points: u64,
     /// Damaged files found since the start.
     pub(crate) corrupt: u64,
-    /// Files that are left alone: for other targets, of newer versions, or with names that are not ours.
+    /// Files that are left alone: for other targets, of newer versions, or with names that are not
+    /// ours.
     pub(crate) foreign: u64,
     /// Operations that failed since the start.
     pub(crate) errors: u64,
@@ -92,13 +93,14 @@ impl State {
         self.queue.bytes() > self.bounds.max_size || self.queue.files() > self.bounds.max_files
     }
 
-    /// Whether files that nobody can delete take what all files may take.
+    /// Returns whether files that nobody can delete take what all files may take.
     pub(super) fn is_stuck(&self) -> bool {
         let bytes: u64 = self.undeleted.iter().map(|entry| entry.0.bytes).sum();
         self.undeleted.len() >= self.bounds.max_files || bytes >= self.bounds.max_size
     }
 
-    /// True if it was on: then the caller logs it, without the lock.
+    /// Switches the spool off, and returns true if it was on: then the caller logs it, without the
+    /// lock.
     pub(super) fn switch_off(&mut self) -> bool {
         self.off_until.replace(Instant::now() + OFF).is_none()
     }
@@ -111,7 +113,8 @@ impl From<&SpoolSettings> for Bounds {
     }
 }
 
-/// How much of the batches' age is lost at most when a process is killed and the machine is started anew.
+/// How much of the batches' age is lost at most when a process is killed and the machine is started
+/// anew.
 pub(super) const MARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long nothing is stored after an error.
 const OFF: Duration = Duration::from_secs(60);

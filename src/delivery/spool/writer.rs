@@ -43,7 +43,8 @@ impl Spool {
             }
         }
         let (spool, copy) = (Arc::clone(self), batch.clone());
-        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is dropped there.
+        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is
+        // dropped there.
         let (file, stored) = match task::spawn_blocking(move || spool.write(&copy)).await {
             Ok(written) => written.map_err(|error| self.failed(error))?,
             Err(ended) => return Err(StoreError::Io(io::Error::other(ended))),

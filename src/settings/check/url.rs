@@ -16,9 +16,9 @@ impl InfluxSettings {
     ///
     /// # Errors
     ///
-    /// A URL without scheme or host, with another scheme than `http`, `https` and `unix`, with user,
-    /// query or fragment, with a path that the client cannot serve, or `https` without a feature
-    /// for it.
+    /// A URL without scheme or host, with another scheme than `http`, `https` and `unix`, with
+    /// user, query or fragment, with a path that the client cannot serve, or `https` without a
+    /// feature for it.
     pub(crate) fn checked_url(&self) -> Result<Url, Error> {
         let refuse = |remedy: &str| refuse(&self.url, remedy);
         if self.url.is_empty() {

@@ -7,12 +7,12 @@ use super::*;
 const MAX_AGE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// A batch that was sealed just now, by a system clock that was wrong then or is wrong now.
+/// Returns a batch that was sealed just now, by a system clock that was wrong then or is wrong now.
 fn sealed_by(clock: SystemTime, sequence: u64) -> Batch {
     Batch::new(Bytes::from(format!("m v={sequence}i 1\n")), 1, sequence, clock)
 }
 
-/// The system's clock when a batch was sealed, as it looks from now.
+/// Returns the system's clock when a batch was sealed, as it looks from now.
 fn clocks() -> [(&'static str, SystemTime); 5] {
     let now = SystemTime::now();
     [
@@ -124,7 +124,8 @@ async fn age_adds_up_over_restarts_of_the_machine() {
     }
 }
 
-/// A process that is killed keeps its mark once a minute; without a restart of the machine none is needed.
+/// A process that is killed keeps its mark once a minute; without a restart of the machine none is
+/// needed.
 #[tokio::test(start_paused = true)]
 async fn a_killed_process_loses_at_most_a_minute_of_age() {
     for reboot in [false, true] {
@@ -151,7 +152,8 @@ async fn a_killed_process_loses_at_most_a_minute_of_age() {
     }
 }
 
-/// Directories whose clocks differ, as that of a process that has run for months and that of a new one.
+/// Directories whose clocks differ, as that of a process that has run for months and that of a new
+/// one.
 #[tokio::test(start_paused = true)]
 async fn what_is_adopted_is_as_old_as_it_was() {
     let root = tempfile::tempdir().expect("a directory");
@@ -197,7 +199,8 @@ async fn a_mark_that_is_lost_makes_nothing_old() {
     }
 }
 
-/// Files of version 0.1, and those copied by hand: the clock is asked once, and believed for half of `max_age`.
+/// Files of version 0.1, and those copied by hand: the clock is asked once, and believed for half
+/// of `max_age`.
 #[tokio::test(start_paused = true)]
 async fn a_file_without_an_age_gets_half_of_the_greatest_at_most() {
     for (clock, created) in clocks() {

@@ -157,7 +157,8 @@ proptest! {
         let quarantine = Quarantine::new(root.path(), 1 << 20);
         let mut scan = Scan::new(&directory, format::hash(TARGET), budget).expect("scans");
         let found = std::iter::from_fn(|| scan.next(&quarantine)).count();
-        // Without a budget only headers and lengths are compared, so a change of the lines passes until it is loaded.
+        // Without a budget only headers and lengths are compared, so a change of the lines passes
+        // until it is loaded.
         if budget > 0 {
             prop_assert_eq!(found, expected);
         } else {
