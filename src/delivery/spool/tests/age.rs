@@ -66,7 +66,7 @@ async fn the_age_of_a_batch_is_the_same_whatever_the_clock_does() {
             assert_eq!(fixture.expired().await, 2, "{clock}, {restarts} restarts: the others are too old");
             assert!(matches!(fixture.spool.load(&being_sent).await, Err(LoadError::Lost)));
             assert_eq!((fixture.expired().await, fixture.spool.counts().files), (3, 0));
-            fixture.books();
+            fixture.ledger();
         }
     }
 }

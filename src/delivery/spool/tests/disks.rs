@@ -22,14 +22,14 @@ async fn an_error_switches_the_spool_off_for_a_minute_and_loses_nothing() {
             Err(StoreError::Io(error)) => assert_eq!(error.raw_os_error(), Some(code)),
             other => panic!("{operation:?}: {other:?}"),
         }
-        assert_eq!((fixture.books().in_flight, fixture.spool.counts().errors), (2, 1), "{operation:?}");
+        assert_eq!((fixture.ledger().in_flight, fixture.spool.counts().errors), (2, 1), "{operation:?}");
         drop(fault);
         assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
         tokio::time::advance(Duration::from_secs(2)).await;
         fixture.spool.store(&batch).await.expect("it is on again");
-        assert_eq!((fixture.books().in_flight, fixture.books().spooled), (0, 2));
+        assert_eq!((fixture.ledger().in_flight, fixture.ledger().spooled), (0, 2));
     }
 }
 
@@ -43,7 +43,7 @@ async fn the_last_chance_is_taken_even_while_switched_off() {
     fixture.spool.store_blocking(&batch).expect_err("full");
     drop(fault);
     fixture.spool.store_blocking(&batch).expect("stores");
-    assert_eq!(fixture.books().spooled, 2);
+    assert_eq!(fixture.ledger().spooled, 2);
 }
 
 #[tokio::test]
@@ -74,14 +74,14 @@ async fn a_file_that_cannot_be_read_is_tried_three_times() {
     for _ in 0..2 {
         let entry = fixture.spool.take_oldest().expect("waits");
         assert!(matches!(fixture.spool.load(&entry).await, Err(LoadError::Io(_))));
-        fixture.books();
+        fixture.ledger();
         fixture.spool.release(entry);
         let other = fixture.spool.take_oldest().expect("the other one is not held up");
         fixture.spool.load(&other).await.expect("loads");
         fixture.spool.release(other);
     }
     assert_eq!(fixture.send_all().await, [2]);
-    assert_eq!(fixture.books().dropped[&DropReason::SpoolCorrupt], 2);
+    assert_eq!(fixture.ledger().dropped[&DropReason::SpoolCorrupt], 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,9 +138,9 @@ async fn a_directory_that_somebody_deletes_is_made_again() {
     fs::remove_dir_all(&path).expect("removes");
     fixture.store(2, 3).await;
     assert_eq!(fixture.send_all().await, [2]);
-    assert_eq!(fixture.books().dropped[&DropReason::SpoolCorrupt], 2);
+    assert_eq!(fixture.ledger().dropped[&DropReason::SpoolCorrupt], 2);
     fixture.store(3, 3).await;
-    assert_eq!(fixture.restart().books().recovered, 3);
+    assert_eq!(fixture.restart().ledger().recovered, 3);
 }
 
 /// A real full disk, where the user may mount one.
@@ -180,13 +180,13 @@ async fn a_small_disk_that_fills_up_and_then_is_read_only() {
         }
     };
     assert!(stored >= 2, "{stored}");
-    assert_eq!((fixture.books().in_flight, fixture.books().spooled), (3000, stored * 3000));
+    assert_eq!((fixture.ledger().in_flight, fixture.ledger().spooled), (3000, stored * 3000));
     let first = fixture.spool.take_oldest().expect("some wait");
     fixture.settle(first).await;
     tokio::time::advance(Duration::from_secs(61)).await;
     fixture.spool.store(&refused).await.expect("there is room again");
 
-    fixture.books();
+    fixture.ledger();
     drop(fixture);
     assert!(mount("remount,ro,mode=700"), "remounts");
     let error = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect_err("read-only");

@@ -75,8 +75,8 @@ async fn a_full_disk_stops_no_start_whatever_it_hits_first() {
         drop(fault);
         tokio::time::advance(Duration::from_secs(61)).await;
         fixture.spool.store(&batch).await.expect("there is room again");
-        assert_eq!((fixture.books().in_flight, fixture.books().spooled), (0, 2), "{operation:?}");
-        assert_eq!(fixture.restart().books().recovered, 2);
+        assert_eq!((fixture.ledger().in_flight, fixture.ledger().spooled), (0, 2), "{operation:?}");
+        assert_eq!(fixture.restart().ledger().recovered, 2);
     }
 }
 
@@ -107,12 +107,12 @@ async fn nobody_claims_the_directory_of_a_living_process_whose_lock_was_deleted(
         assert!(!fixture.spool.home().is_intact(), "the name leads to another file, or to none");
         let other = Fixture::new(root.path());
         assert_ne!(other.spool.home().directory(), home);
-        assert_eq!(other.books().recovered, 0, "nothing of the living is taken");
+        assert_eq!(other.ledger().recovered, 0, "nothing of the living is taken");
         drop(other);
         fixture.store(2, 1).await;
         assert!(fixture.spool.home().is_intact() && fixture.spool.home().directory() == home);
     }
-    assert_eq!((fixture.books().recovered, fixture.books().spooled), (0, 4));
+    assert_eq!((fixture.ledger().recovered, fixture.ledger().spooled), (0, 4));
     assert_eq!(fixture.send_all().await, [1, 2, 2]);
 }
 
@@ -174,5 +174,5 @@ async fn a_batch_that_becomes_a_pipe_hangs_nothing() {
         fixture.spool.release(entry);
     }
     assert_eq!(fixture.send_all().await, [0; 0]);
-    assert_eq!(fixture.books().dropped[&DropReason::SpoolCorrupt], 2);
+    assert_eq!(fixture.ledger().dropped[&DropReason::SpoolCorrupt], 2);
 }

@@ -70,9 +70,9 @@ impl Fixture {
     /// As the flusher does it when the server has taken the batch.
     async fn settle(&mut self, entry: Entry) {
         {
-            let mut books = self.ledger.lock();
-            books.spooled -= entry.points() as u64;
-            books.written += entry.points() as u64;
+            let mut counts = self.ledger.lock();
+            counts.spooled -= entry.points() as u64;
+            counts.written += entry.points() as u64;
         }
         self.spool.acknowledge(entry).await;
     }
@@ -94,16 +94,16 @@ impl Fixture {
         sent
     }
 
-    fn books(&self) -> crate::stats::ledger::LedgerCounts {
-        let books = self.ledger.lock().clone();
-        let dropped: u64 = books.dropped.values().sum();
-        let gone = books.written + books.rejected.values().sum::<u64>() + dropped;
-        assert_eq!(self.accepted + books.recovered, gone + books.in_flight + books.spooled, "{books:?}");
-        assert_eq!(self.spool.counts().points, books.spooled, "the ledger against the files");
+    fn ledger(&self) -> crate::stats::ledger::LedgerCounts {
+        let counts = self.ledger.lock().clone();
+        let dropped: u64 = counts.dropped.values().sum();
+        let gone = counts.written + counts.rejected.values().sum::<u64>() + dropped;
+        assert_eq!(self.accepted + counts.recovered, gone + counts.in_flight + counts.spooled, "{counts:?}");
+        assert_eq!(self.spool.counts().points, counts.spooled, "the ledger against the files");
         let files = files(&self.spool.home().directory());
         let bytes: u64 = files.iter().map(|file| fs::metadata(file).expect("is there").len()).sum();
         assert_eq!((self.spool.counts().files, self.spool.counts().bytes), (files.len(), bytes));
-        books
+        counts
     }
 }
 
@@ -134,7 +134,7 @@ async fn a_batch_waits_on_disk_and_comes_back_as_it_was() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(&root.path().join("spool"));
     let entry = fixture.store(7, 3).await;
-    assert_eq!((fixture.books().in_flight, fixture.books().spooled), (0, 3));
+    assert_eq!((fixture.ledger().in_flight, fixture.ledger().spooled), (0, 3));
     let counts = fixture.spool.counts();
     assert_eq!((counts.oldest_age.map(|age| age.as_secs()), counts.memory), (Some(993), queue::MEMORY));
 
@@ -159,7 +159,7 @@ async fn a_batch_waits_on_disk_and_comes_back_as_it_was() {
     assert_eq!((loaded.created(), entry.0.points), (batch(7, 3).created(), 3));
     fixture.settle(taken).await;
     assert!(fixture.spool.is_empty() && files(path.parent().expect("has one")).is_empty());
-    assert_eq!((fixture.books().written, fixture.books().spooled), (3, 0));
+    assert_eq!((fixture.ledger().written, fixture.ledger().spooled), (3, 0));
 }
 
 #[tokio::test]
@@ -178,12 +178,12 @@ async fn the_next_process_sends_what_is_left_oldest_first() {
     );
     drop(being_sent);
     let mut fixture = fixture.restart();
-    assert_eq!((fixture.books().recovered, fixture.spool.counts().files), (7, 4));
+    assert_eq!((fixture.ledger().recovered, fixture.spool.counts().files), (7, 4));
     let last = fixture.batch(2, 1);
     fixture.spool.store_blocking(&last).expect("stores");
     assert_eq!(fixture.send_all().await, [1, 2, 3, 4, 5]);
     let fixture = fixture.restart();
-    assert_eq!(fixture.books().recovered, 0);
+    assert_eq!(fixture.ledger().recovered, 0);
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn what_is_given_back_waits_for_its_turn() {
     let failing = fixture.spool.take_oldest().expect("two wait");
     fixture.spool.release(failing);
     assert_eq!(fixture.send_all().await, [2, 1]);
-    fixture.books();
+    fixture.ledger();
 }
 
 #[tokio::test]
@@ -211,7 +211,7 @@ async fn the_oldest_go_when_bytes_or_files_are_too_many() {
     fixture.store(0, 1).await;
     drop(being_sent);
     let mut fixture = fixture.restart();
-    assert_eq!(fixture.books().recovered, 6);
+    assert_eq!(fixture.ledger().recovered, 6);
     assert_eq!(fixture.send_all().await, [3, 5, 6]);
 
     let settings = SpoolSettings { max_size: MIB, ..SpoolSettings::new(root.path()) };
@@ -238,8 +238,8 @@ async fn bounds_that_have_become_smaller_hold_at_the_next_start() {
     }
     drop(fixture);
     let mut fixture = Fixture::with(SpoolSettings { max_files: 2, ..SpoolSettings::new(root.path()) });
-    let books = fixture.books();
-    assert_eq!((books.recovered, books.dropped[&DropReason::SpoolFull], books.spooled), (10, 6, 4));
+    let counts = fixture.ledger();
+    assert_eq!((counts.recovered, counts.dropped[&DropReason::SpoolFull], counts.spooled), (10, 6, 4));
     assert_eq!(fixture.send_all().await, [4, 5]);
 }
 
@@ -253,8 +253,8 @@ fn a_store_that_is_given_up_leaves_nothing() {
     assert!(stored.is_none(), "it is given up while the thread writes");
     // Waits for the thread that writes.
     drop(runtime);
-    assert_eq!((fixture.books().in_flight, fixture.spool.counts().files), (1, 0));
-    assert_eq!(fixture.restart().books().recovered, 0);
+    assert_eq!((fixture.ledger().in_flight, fixture.spool.counts().files), (1, 0));
+    assert_eq!(fixture.restart().ledger().recovered, 0);
 }
 
 #[tokio::test]

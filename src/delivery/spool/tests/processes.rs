@@ -77,15 +77,15 @@ async fn processes_do_not_touch_each_other_and_the_dead_are_adopted() {
     assert_eq!(second.stored(|_| false), 2);
     fixture.store(9, 1).await;
     fixture.spool.maintain(true).await;
-    assert_eq!((fixture.books().recovered, fixture.spool.counts().files), (0, 1), "both are alive");
+    assert_eq!((fixture.ledger().recovered, fixture.spool.counts().files), (0, 1), "both are alive");
 
     drop(first);
     fixture.spool.maintain(true).await;
     fixture.spool.maintain(true).await;
-    assert_eq!((fixture.books().recovered, fixture.books().spooled), (6, 7));
+    assert_eq!((fixture.ledger().recovered, fixture.ledger().spooled), (6, 7));
     drop(second);
     let mut fixture = fixture.restart();
-    assert_eq!((fixture.books().recovered, fixture.spool.counts().files), (11, 6));
+    assert_eq!((fixture.ledger().recovered, fixture.spool.counts().files), (11, 6));
     let mut sent = fixture.send_all().await;
     sent.sort_unstable();
     assert_eq!(sent, [1, 1, 2, 2, 3, 9]);
@@ -106,7 +106,7 @@ async fn a_killed_process_loses_nothing_that_it_was_told_is_stored() {
     let mut fixture = Fixture::new(root.path());
     let counts = fixture.spool.counts();
     assert!(counts.files as u64 >= expected, "{} of {expected}", counts.files);
-    assert_eq!((counts.corrupt, counts.errors, fixture.books().recovered), (0, 0, counts.points));
+    assert_eq!((counts.corrupt, counts.errors, fixture.ledger().recovered), (0, 0, counts.points));
     assert_eq!(fixture.send_all().await.len(), counts.files);
 }
 
