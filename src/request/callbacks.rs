@@ -42,7 +42,7 @@ impl LayerExtras {
         counters: &RecorderCounters,
     ) {
         if let Some((id, headers)) = self.trace_id.of(request, counters) {
-            let mut contents = data.slot.lock();
+            let mut contents = data.request_data.lock();
             contents.trace = headers;
             let id = str::from_utf8(&id).unwrap_or_default();
             contents.add(|extras, limits| extras.field(TRACE_ID, id.into(), limits));

@@ -18,19 +18,19 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// What the extractor finds: whose request is running, and the slot of its extras once there is
+/// What the extractor finds: whose request is running, and its request data once there is
 /// one.
 ///
-/// Layers of different monitors share one slot: each has its own `Current`, with the same slot in
+/// Layers of different monitors share it: each has its own `Current`, with the same request data in
 /// it.
 ///
 /// It moves to the thread and back for each poll, so it is small: an id that the request brought is
-/// in the slot.
+/// in the request data.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) config: ShardedArc<LayerConfig>,
-    pub(crate) slot: Option<Arc<RequestData>>,
-    /// The number of the id that was given to this request. What a slot says comes first.
+    pub(crate) request_data: Option<Arc<RequestData>>,
+    /// The number of the id that was given to this request. An id in the request data comes first.
     pub(crate) number: u64,
     /// Of the request that the exchange began with.
     pub(crate) identity: Identity,
@@ -88,24 +88,24 @@ impl MonitoringData {
     /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the
     /// task: a spawned task is polled outside of its request.
     pub fn current() -> Option<Self> {
-        with(|current| Self { slot: current.slot() })
+        with(|current| Self { request_data: current.request_data() })
     }
 }
 
 impl Current {
     /// Returns the request data, created on first use.
     #[inline(always)]
-    pub(crate) fn slot(&mut self) -> Arc<RequestData> {
-        if let Some(slot) = &self.slot {
-            return Arc::clone(slot);
+    pub(crate) fn request_data(&mut self) -> Arc<RequestData> {
+        if let Some(request_data) = &self.request_data {
+            return Arc::clone(request_data);
         }
-        let slot = match &self.config.recorder {
+        let request_data = match &self.config.recorder {
             Some(recorder) => RequestData::take(recorder, RequestId::generated(self.number)),
             // Never here: a disabled monitor has no exchange.
             None => RequestData::without_owner(),
         };
-        self.slot = Some(Arc::clone(&slot));
-        slot
+        self.request_data = Some(Arc::clone(&request_data));
+        request_data
     }
 
     /// Receives another exchange, see [`join`].
@@ -118,15 +118,15 @@ impl Current {
                 new.config.warn_of_ignored_options();
                 return true;
             }
-            // Layers of several monitors around one request share its slot.
+            // Layers of several monitors around one request share its data.
             (true, false) => {
-                new.slot = Some(self.slot());
+                new.request_data = Some(self.request_data());
                 new.config = ShardedArc::new(new.config.within(&self.config));
             }
             // A call of this monitor's own, which has nothing to do with the request that makes it.
             (false, true) => {}
             // A call by way of another monitor's layer tells whose it is.
-            (false, false) => new.slot = Some(RequestData::of_call(recorder, self.slot())),
+            (false, false) => new.request_data = Some(RequestData::of_call(recorder, self.request_data())),
         }
         false
     }
@@ -135,41 +135,43 @@ impl Current {
     #[inline(never)]
     pub(crate) fn refine(&mut self, route: &Route) {
         if !route.is_unmatched() {
-            self.slot().lock().refine(route);
+            self.request_data().lock().refine(route);
         }
     }
 
     pub(crate) fn request_id(&self) -> RequestId {
-        match &self.slot {
-            Some(slot) => slot.lock().request_id(),
+        match &self.request_data {
+            Some(request_data) => request_data.lock().request_id(),
             None => RequestId::generated(self.number),
         }
     }
 
     /// Returns the headers of the request's trace, where the layer reads them.
     pub(crate) fn trace_headers(&self) -> Option<TraceHeaders> {
-        self.slot.as_ref().and_then(|slot| slot.lock().trace.clone())
+        self.request_data.as_ref().and_then(|request_data| request_data.lock().trace.clone())
     }
 
-    /// Takes the slot of data that a middleware outside put into the request's extensions.
+    /// Takes the data that a middleware outside put into the request's extensions.
     #[inline(never)]
-    pub(crate) fn adopt(&mut self, recorder: &Recorder, slot: &Arc<RequestData>) {
-        // Where an outer layer of another monitor has made a slot already, or the data was another
-        // request's, as with a retry outside of the layer, only what is in it by now can join this
-        // request.
-        if self.slot.is_some() || !slot.lock().adopt(recorder, RequestId::generated(self.number)) {
-            return self.merge(slot);
+    pub(crate) fn adopt(&mut self, recorder: &Recorder, request_data: &Arc<RequestData>) {
+        // Where an outer layer of another monitor has made request data already, or the data was
+        // another request's, as with a retry outside of the layer, only what is in it by now can
+        // join this request.
+        if self.request_data.is_some()
+            || !request_data.lock().adopt(recorder, RequestId::generated(self.number))
+        {
+            return self.merge(request_data);
         }
-        self.slot = Some(Arc::clone(slot));
+        self.request_data = Some(Arc::clone(request_data));
     }
 
-    /// Takes the id that the request brought, if it can be one. It goes into the slot.
+    /// Takes the id that the request brought, if it can be one. It goes into the request data.
     #[inline(never)]
     pub(crate) fn take_id(&mut self, recorder: &Recorder, header: &HeaderValue) {
         let Some(id) = RequestId::from_header(header, &recorder.counters) else { return };
-        match &self.slot {
-            Some(slot) => slot.lock().take_id(recorder, id),
-            None => self.slot = Some(RequestData::take(recorder, id)),
+        match &self.request_data {
+            Some(request_data) => request_data.lock().take_id(recorder, id),
+            None => self.request_data = Some(RequestData::take(recorder, id)),
         }
     }
 
@@ -182,23 +184,23 @@ impl Current {
             return;
         }
         if let Some(id) = RequestId::from_header(header, &recorder.counters) {
-            self.slot().lock().request_id = id;
+            self.request_data().lock().request_id = id;
         }
     }
 
-    /// Adds the contents of another slot to this exchange's own.
+    /// Adds the contents of other request data to this exchange's own.
     #[inline(never)]
     pub(crate) fn merge(&mut self, other: &Arc<RequestData>) {
-        if self.slot.as_ref().is_some_and(|own| Arc::ptr_eq(own, other)) {
+        if self.request_data.as_ref().is_some_and(|own| Arc::ptr_eq(own, other)) {
             return;
         }
-        // Never two slots locked at once: two requests that merge each other's data would wait for
-        // ever.
+        // Never lock the data of two requests at once: two requests that merge each other's data
+        // would wait for ever.
         let (extras, error_code, keep, skip) = {
             let other = other.lock();
             (other.extras.clone(), other.error_code.clone(), other.keep, other.skip)
         };
-        let own = self.slot();
+        let own = self.request_data();
         let mut own = own.lock();
         own.add(|own, limits| own.merge(&extras, limits));
         own.error_code = error_code.or(own.error_code.take());

@@ -1,4 +1,4 @@
-//! The slot that holds what a request's handlers add.
+//! The request data that holds what a request's handlers add.
 
 use std::{
     cell::RefCell,
@@ -35,13 +35,14 @@ pub(crate) struct Contents {
     pub(crate) request_body: Option<Arc<RequestBodyProgress>>,
     /// That of the request whose handler makes this one, where another monitor records that.
     caller: Option<Arc<RequestData>>,
-    /// The outermost monitor whose request this is. `None` for a slot that an application made.
+    /// The outermost monitor whose request this is. `None` for request data that an application
+    /// made.
     owner: Option<Owner>,
     sealed: bool,
 }
 
-/// What a slot must know of a monitor. Not a handle of it: a spare slot, which keeps its owner,
-/// would keep the monitor alive.
+/// What request data must know of a monitor. Not a handle of it: spare request data, which keeps
+/// its owner, would keep the monitor alive.
 #[derive(Clone, Debug)]
 struct Owner {
     monitor: u64,
@@ -53,34 +54,34 @@ impl RequestData {
     /// Takes spare request data or creates new, for a request of this monitor.
     #[inline(always)]
     pub(crate) fn take(recorder: &Recorder, request_id: RequestId) -> Arc<Self> {
-        let mut slot = Self::empty();
-        if let Some(contents) = Self::contents(&mut slot) {
+        let mut request_data = Self::empty();
+        if let Some(contents) = Self::contents(&mut request_data) {
             contents.request_id = request_id;
             if contents.owner.as_ref().is_none_or(|owner| owner.monitor != recorder.number) {
                 contents.owner = Some(Owner::of(recorder));
             }
         }
-        slot
+        request_data
     }
 
     /// Creates the data of a request that is made by a handler of another one, whose id it has.
     pub(crate) fn of_call(recorder: &Recorder, caller: Arc<Self>) -> Arc<Self> {
         let request_id = caller.lock().request_id();
-        let mut slot = Self::take(recorder, request_id);
-        if let Some(contents) = Self::contents(&mut slot) {
+        let mut request_data = Self::take(recorder, request_id);
+        if let Some(contents) = Self::contents(&mut request_data) {
             contents.caller = Some(caller);
         }
-        slot
+        request_data
     }
 
     /// Creates data that belongs to no request yet.
     pub(crate) fn without_owner() -> Arc<Self> {
-        let mut slot = Self::empty();
-        if let Some(contents) = Self::contents(&mut slot) {
+        let mut request_data = Self::empty();
+        if let Some(contents) = Self::contents(&mut request_data) {
             contents.owner = None;
             contents.request_id = RequestId::default();
         }
-        slot
+        request_data
     }
 
     #[inline(always)]
@@ -88,17 +89,17 @@ impl RequestData {
         SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
     }
 
-    /// Writes the points of a request with what was collected, and puts the slot aside for the next
-    /// request, if nobody else holds it.
+    /// Writes the points of a request with what was collected, and puts the request data aside for
+    /// the next request, if nobody else holds it.
     #[inline(never)]
     pub(crate) fn finish(
-        mut slot: Arc<Self>,
+        mut request_data: Arc<Self>,
         recorder: &Recorder,
         finished: FinishedRequest<'_>,
         classified: Option<&ErrorCode>,
     ) {
-        let Some(contents) = Self::contents(&mut slot) else {
-            return slot.finish_shared(recorder, finished, classified);
+        let Some(contents) = Self::contents(&mut request_data) else {
+            return request_data.finish_shared(recorder, finished, classified);
         };
         if contents.caller.is_some() {
             contents.take_callers();
@@ -108,7 +109,7 @@ impl RequestData {
         }
         contents.record(recorder, finished, classified);
         contents.reset();
-        Self::put_back(slot);
+        Self::put_back(request_data);
     }
 
     #[inline(never)]
@@ -126,19 +127,19 @@ impl RequestData {
     }
 
     #[inline]
-    fn put_back(slot: Arc<Self>) {
+    fn put_back(request_data: Arc<Self>) {
         let _ = SPARE.try_with(|spare| {
             let mut spare = spare.borrow_mut();
             if spare.len() < MAX_SPARE {
-                spare.push(slot);
+                spare.push(request_data);
             }
         });
     }
 
     /// Returns the contents of request data that nobody else holds.
     #[inline]
-    fn contents(slot: &mut Arc<Self>) -> Option<&mut Contents> {
-        Arc::get_mut(slot).map(|only| only.0.get_mut().unwrap_or_else(PoisonError::into_inner))
+    fn contents(request_data: &mut Arc<Self>) -> Option<&mut Contents> {
+        Arc::get_mut(request_data).map(|only| only.0.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn tag(&self, key: &'static str, value: Value<'_>) {
@@ -202,8 +203,8 @@ impl Contents {
         self.add(|extras, limits| extras.field(REQUEST_BODY_END, end.into(), limits));
     }
 
-    /// Makes the slot this monitor's, with the id unless another monitor has given it one. False if
-    /// its request has ended.
+    /// Makes the request data this monitor's, with the id unless another monitor has given it one.
+    /// False if its request has ended.
     pub(super) fn adopt(&mut self, recorder: &Recorder, request_id: RequestId) -> bool {
         if self.sealed {
             return false;
@@ -215,16 +216,16 @@ impl Contents {
         true
     }
 
-    /// Takes the id that the request brought, unless the slot is another monitor's, which has given
-    /// the request its id.
+    /// Takes the id that the request brought, unless the request data is another monitor's, which
+    /// has given the request its id.
     pub(super) fn take_id(&mut self, recorder: &Recorder, id: RequestId) {
         if self.is_last(recorder) {
             self.request_id = id;
         }
     }
 
-    /// Returns whether this monitor is the outermost that the slot belongs to, and so the last to
-    /// write its points.
+    /// Returns whether this monitor is the outermost that the request data belongs to, and so the
+    /// last to write its points.
     pub(crate) fn is_last(&self, recorder: &Recorder) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.monitor == recorder.number)
     }
@@ -304,6 +305,6 @@ const REQUEST_BODY_END: &str = "request_body_end";
 
 thread_local!(static SPARE: RefCell<Vec<Arc<RequestData>>> = const { RefCell::new(Vec::new()) });
 
-/// Spare slots a thread keeps: as many as one worker usually has under way with extras; beyond them
-/// one is allocated.
+/// Spare request data a thread keeps: as many as one worker usually has under way with extras;
+/// beyond them one is allocated.
 const MAX_SPARE: usize = 64;

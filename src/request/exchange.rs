@@ -53,8 +53,12 @@ impl Exchange {
             Some(function) => Route::named(function, request, method, recorder),
         };
         let identity = Identity::of(request, route.address());
-        let mut current =
-            Current { config: config.clone(), slot: None, number: RequestId::next_number(), identity };
+        let mut current = Current {
+            config: config.clone(),
+            request_data: None,
+            number: RequestId::next_number(),
+            identity,
+        };
         if current::join(&mut current, recorder, &route, request) {
             return None;
         }
@@ -63,7 +67,7 @@ impl Exchange {
                 config.warn_of_ignored_options();
                 return None;
             }
-            current.adopt(recorder, &data.slot);
+            current.adopt(recorder, &data.request_data);
         }
         if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
             current.take_id(recorder, header);
@@ -106,7 +110,7 @@ impl Exchange {
             self.add_of_response(response, size);
         }
         let current = self.current.as_mut()?;
-        let outcome = Outcome::response(response, self.method, &self.route, current.slot.as_ref());
+        let outcome = Outcome::response(response, self.method, &self.route, current.request_data.as_ref());
         let classification = current.config.classify(&outcome);
         let error_code = take_extensions(current, response.extensions());
         if let Some(header) = RequestId::find(response.headers(), &current.config.request_id_header) {
@@ -126,10 +130,10 @@ impl Exchange {
     pub(crate) fn track_request_body(&mut self, size: Option<u64>) -> Arc<RequestBodyProgress> {
         let progress = Arc::new(RequestBodyProgress::unread());
         if let Some(current) = &mut self.current {
-            let slot = current.slot();
-            slot.lock().request_body = Some(Arc::clone(&progress));
+            let request_data = current.request_data();
+            request_data.lock().request_body = Some(Arc::clone(&progress));
             if let Some(extras) = &current.config.extras {
-                extras.of_request_body(size, &MonitoringData { slot });
+                extras.of_request_body(size, &MonitoringData { request_data });
             }
         }
         progress
@@ -156,7 +160,7 @@ impl Exchange {
     fn extras(&mut self) -> Option<(Arc<LayerExtras>, Arc<Recorder>, MonitoringData)> {
         let current = self.current.as_mut()?;
         let (extras, recorder) = (current.config.extras.clone()?, current.config.recorder.clone()?);
-        Some((extras, recorder, MonitoringData { slot: current.slot() }))
+        Some((extras, recorder, MonitoringData { request_data: current.request_data() }))
     }
 
     pub(crate) fn config(&self) -> Option<&LayerConfig> {
@@ -166,7 +170,7 @@ impl Exchange {
     /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
     #[inline]
     pub(crate) fn finish(&mut self, judged: &Judged, body: Option<&BodyFields>) {
-        let Some(Current { config, slot, number, .. }) = self.current.take() else { return };
+        let Some(Current { config, request_data, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
         let classified = judged.classification.error_code.as_ref();
         let mut finished = FinishedRequest {
@@ -183,12 +187,12 @@ impl Exchange {
             keep: judged.classification.keep,
             skip: false,
         };
-        match slot {
+        match request_data {
             None => {
                 finished.error_code = finished.error_code.or(classified);
                 recorder.record_request(&finished, None);
             }
-            Some(slot) => RequestData::finish(slot, recorder, finished, classified),
+            Some(request_data) => RequestData::finish(request_data, recorder, finished, classified),
         }
     }
 
@@ -204,8 +208,8 @@ impl Exchange {
     #[cold]
     pub(crate) fn finish_without_response(&mut self, ending: Ending) {
         let execution_time = self.start.elapsed();
-        let Some(Current { config, slot, .. }) = &self.current else { return };
-        let outcome = Outcome::without_response(ending, self.method, &self.route, slot.as_ref());
+        let Some(Current { config, request_data, .. }) = &self.current else { return };
+        let outcome = Outcome::without_response(ending, self.method, &self.route, request_data.as_ref());
         let classification = config.classify(&outcome);
         self.finish(&Judged { classification, error_code: None, execution_time }, None);
     }
@@ -262,7 +266,7 @@ fn take_extensions(current: &mut Current, extensions: &Extensions) -> Option<Err
         return None;
     }
     if let Some(data) = extensions.get::<MonitoringData>() {
-        current.merge(&data.slot);
+        current.merge(&data.request_data);
     }
     extensions.get::<ErrorCode>().cloned()
 }

@@ -43,7 +43,7 @@ fn find(parts: &Parts) -> Option<MonitoringData> {
         if let Some(path) = route.filter(|path| !current.identity.has_route(path.as_str().as_ptr().addr())) {
             refine(current, path, parts);
         }
-        MonitoringData { slot: current.slot() }
+        MonitoringData { request_data: current.request_data() }
     });
     current.or_else(|| {
         let data = parts.extensions.get::<MonitoringData>()?;
@@ -65,7 +65,7 @@ fn refine(current: &mut Current, path: &MatchedPath, parts: &Parts) {
 
 #[inline(never)]
 fn refine_data(data: &MonitoringData, path: &MatchedPath) {
-    data.slot.lock().refine(&Route::Matched(path.clone()));
+    data.request_data.lock().refine(&Route::Matched(path.clone()));
 }
 
 impl IntoResponseParts for ErrorCode {

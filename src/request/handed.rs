@@ -12,7 +12,7 @@ use crate::{record::recorder::Recorder, request::MonitoringData};
 /// it and the thread's current exchange is none or another one.
 #[derive(Clone)]
 pub(crate) struct Handed {
-    slot: Arc<RequestData>,
+    request_data: Arc<RequestData>,
     identity: Identity,
     /// The numbers of the monitors.
     monitors: Vec<u64>,
@@ -23,13 +23,17 @@ impl Handed {
     /// will find it.
     #[inline(never)]
     pub(crate) fn insert<B>(current: &mut Current, request: &mut Request<B>, recorder: &Recorder) {
-        let slot = current.slot();
+        let request_data = current.request_data();
         let outer = request.extensions().get::<Self>().filter(|outer| outer.is_of(request));
         let mut monitors = outer.map_or_else(Vec::new, |outer| outer.monitors.clone());
         monitors.push(recorder.number);
         let extensions = request.extensions_mut();
-        extensions.insert(Self { slot: Arc::clone(&slot), identity: current.identity, monitors });
-        extensions.insert(MonitoringData { slot });
+        extensions.insert(Self {
+            request_data: Arc::clone(&request_data),
+            identity: current.identity,
+            monitors,
+        });
+        extensions.insert(MonitoringData { request_data });
     }
 
     /// Refines the route of this request where an outer layer of this monitor has it, and returns
@@ -44,7 +48,7 @@ impl Handed {
             return false;
         };
         if !route.is_unmatched() {
-            handed.slot.lock().refine(route);
+            handed.request_data.lock().refine(route);
         }
         true
     }

@@ -44,20 +44,20 @@ use crate::{
 /// ```
 #[derive(Clone)]
 pub struct MonitoringData {
-    pub(crate) slot: Arc<RequestData>,
+    pub(crate) request_data: Arc<RequestData>,
 }
 
 impl MonitoringData {
     /// Creates empty data that belongs to no request yet. It counts once it is put into the
     /// extensions of a request, outside of the layer, or of a response, inside of it.
     pub fn new() -> Self {
-        Self { slot: RequestData::without_owner() }
+        Self { request_data: RequestData::without_owner() }
     }
 
     /// Adds a tag: indexed, stored as text. `None` adds nothing.
     #[inline]
     pub fn tag<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
-        self.slot.tag(key, value.into());
+        self.request_data.tag(key, value.into());
     }
 
     /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name
@@ -65,13 +65,13 @@ impl MonitoringData {
     /// number.
     #[inline]
     pub fn field<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
-        self.slot.field(key, value.into());
+        self.request_data.field(key, value.into());
     }
 
     /// Sets the error code of the request's point in `errors`, if the request fails. One in the
     /// response's extensions wins.
     pub fn error_code(&self, code: impl Into<ErrorCode>) {
-        self.slot.lock().error_code = Some(code.into());
+        self.request_data.lock().error_code = Some(code.into());
     }
 
     /// Adds to a field: the field holds the sum of all that was added under the key, and what
@@ -82,25 +82,25 @@ impl MonitoringData {
     /// counted as a refused extra, and so is a number where the field holds text.
     pub fn add<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         let value = value.into();
-        self.slot.lock().add(|extras, limits| extras.add(key, value, limits));
+        self.request_data.lock().add(|extras, limits| extras.add(key, value, limits));
     }
 
     /// Leaves this request out: it gets no point, neither in `requests` nor in `errors`, and is not
     /// counted in rollups, as if a [filter](crate::settings::FilterSettings) named its route.
     pub fn skip(&self) {
-        self.slot.lock().skip = true;
+        self.request_data.lock().skip = true;
     }
 
     /// Keeps this request: it gets a point of its own, whatever
     /// [`requests.keep`](crate::settings::RequestSettings::keep) says.
     pub fn keep(&self) {
-        self.slot.lock().keep = true;
+        self.request_data.lock().keep = true;
     }
 
     /// Returns the id of this request: the one it came with, or the one it was given. Empty for
     /// data that belongs to no request.
     pub fn request_id(&self) -> RequestId {
-        self.slot.lock().request_id()
+        self.request_data.lock().request_id()
     }
 }
 
