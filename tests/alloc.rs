@@ -130,6 +130,24 @@ async fn rollups_allocate_nothing_for_a_request() {
     }
 }
 
+/// The trace of a request, and the example that rollups keep of it.
+#[tokio::test]
+async fn traces_allocate_nothing_for_a_request() {
+    let mut settings = Settings::new("alloc");
+    settings.rollup.interval = Some(Duration::from_secs(10));
+    let monitor = Monitor::builder(settings).sink(MemorySink::new()).start().expect("settings are right");
+    let nothing = routes().layer(Nothing).with_state(());
+    let traced = routes().layer(monitor.layer().trace_id_from(|_| Some(7))).with_state(());
+    for path in ["/plain", "/failed"] {
+        let without = allocations(nothing.clone(), path).await;
+        for _ in 0..3 {
+            assert_eq!(allocations(traced.clone(), path).await, without, "{path}");
+            monitor.flush().await.expect("runs");
+        }
+    }
+    monitor.shutdown(Duration::from_secs(5)).await;
+}
+
 #[tokio::test]
 async fn tracking_a_body_costs_the_box_that_axum_puts_it_in() {
     let monitor =

@@ -7,7 +7,7 @@ use crate::{
         Changes, EXTRAS_BYTES,
         entries::{Entries, Room},
     },
-    point::{Value, schema},
+    point::{TraceId, Value, schema},
     settings::Limits,
 };
 
@@ -87,6 +87,15 @@ impl Extras {
             Some(sum) => self.field(key, sum, limits),
             None => Changes { refused: 1, ..Changes::default() },
         }
+    }
+
+    /// Returns the field `trace_id`, where it is the id of a trace.
+    pub(crate) fn trace_id(&self) -> Option<TraceId> {
+        let [b'"', digits @ .., b'"'] = self.entries.field_value(schema::TRACE_ID.as_bytes())? else {
+            return None;
+        };
+        let digits: &TraceId = digits.try_into().ok()?;
+        digits.iter().all(u8::is_ascii_hexdigit).then_some(*digits)
     }
 
     /// Takes over the tags and fields of another container, as if they were set now.

@@ -171,6 +171,7 @@ fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
         () if new.instance != old.instance => refuse("instance"),
         () if new.tags != old.tags => refuse("tags"),
         () if new.request_id != old.request_id => refuse("request_id"),
+        () if new.trace_id != old.trace_id => refuse("trace_id"),
         () if new.limits != old.limits => refuse("limits"),
         () if new.filter != old.filter => refuse("filter"),
         () if new.requests != old.requests => refuse("requests"),

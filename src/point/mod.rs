@@ -76,6 +76,9 @@ pub trait Point {
     }
 }
 
+/// The id of a trace as text: 32 hexadecimal digits.
+pub(crate) type TraceId = [u8; 32];
+
 /// Nanoseconds since the Unix epoch, InfluxDB's finest precision.
 ///
 /// InfluxDB stores times from 1677 to 2262, which is all of `i64` but its two least values and its

@@ -41,6 +41,9 @@ pub(crate) const STATUS_CODE: &str = "status_code";
 pub(crate) const EXECUTION_TIME: &str = "execution_time";
 pub(crate) const REQUEST_ID: &str = "request_id";
 
+/// The trace that a request belongs to, where that is asked for.
+pub(crate) const TRACE_ID: &str = "trace_id";
+
 /// Bytes of the response's body that went out, where bodies are tracked.
 pub(crate) const BODY_BYTES: &str = "body_bytes";
 /// How the response's body ended, where bodies are tracked: one of the three words below.

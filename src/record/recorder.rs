@@ -41,6 +41,10 @@ pub(crate) struct Recorder {
     pub(crate) limits: Limits,
     /// Whether points carry the ids of their requests.
     pub(crate) stores_request_ids: bool,
+    /// Whether layers read traces unless they are told otherwise.
+    pub(crate) reads_traces: bool,
+    /// Whether some layer reads traces: then rollups have examples.
+    pub(crate) has_traces: AtomicBool,
     /// Outgoing calls by target, and long connections by kind.
     pub(crate) targets: Named,
     pub(crate) connections: Named,
@@ -76,6 +80,8 @@ impl Recorder {
             counters,
             limits: settings.limits,
             stores_request_ids: settings.request_id,
+            reads_traces: settings.trace_id,
+            has_traces: AtomicBool::new(settings.trace_id),
             targets: Named::default(),
             connections: Named::default(),
             number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
@@ -170,8 +176,9 @@ impl Recorder {
         extras: Option<&mut Extras>,
     ) -> bool {
         let kept = self.keep.keeps(request.failed, request.execution_time, request.keep);
+        let has_traces = extras.is_some() && self.has_traces.load(Ordering::Relaxed);
         match request.resource.head {
-            Some(head) if !request.failed && !counter.needs_tags() => {
+            Some(head) if !request.failed && !counter.needs_tags() && !has_traces => {
                 let nanoseconds = nanoseconds(request.execution_time);
                 counter.rollup.end_plain(request.started, head.number, request.status, nanoseconds, kept);
             }
@@ -195,6 +202,7 @@ impl Recorder {
         let Resource { name, is_named, .. } = request.resource;
         let name = if is_named { self.values.admit(ROUTE, name, counters) } else { name };
         let mut space = take_scratch();
+        let trace = extras.as_deref().and_then(Extras::trace_id);
         if let Some(extras) = extras.filter(|extras| counter.needs_tags() && !extras.is_empty()) {
             let mut changes = Changes::default();
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
@@ -210,6 +218,7 @@ impl Recorder {
             tags: &space,
             nanoseconds: nanoseconds(request.execution_time),
             kept,
+            trace,
         };
         match request.error_code.filter(|_| request.failed) {
             None => counter.end(&counted),

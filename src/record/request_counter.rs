@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use crate::{
     line_protocol::{Extras, RollupTagNames},
+    point::TraceId,
     record::rollup::{EndedRequest, Rollup, RouteKey},
     settings::Settings,
 };
@@ -31,6 +32,8 @@ pub(crate) struct CountedRequest<'a> {
     pub(crate) tags: &'a [u8],
     pub(crate) nanoseconds: u64,
     pub(crate) kept: bool,
+    /// Its trace, where that is known.
+    pub(crate) trace: Option<TraceId>,
 }
 
 impl RequestCounter {
@@ -64,6 +67,7 @@ impl RequestCounter {
             tags: request.tags,
             nanoseconds: request.nanoseconds,
             kept: request.kept,
+            trace: request.trace,
         });
     }
 }

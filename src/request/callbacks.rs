@@ -14,7 +14,7 @@ use super::{
     catch_panic::catch_panic, monitoring_data::MonitoringData, route::lend_parts,
     trace_context::TraceIdSource,
 };
-use crate::stats::RecorderCounters;
+use crate::{point::schema::TRACE_ID, stats::RecorderCounters};
 
 /// All that a layer was asked to add.
 #[derive(Clone, Default)]
@@ -32,6 +32,15 @@ impl LayerExtras {
     pub(crate) fn is_empty(&self) -> bool {
         let Self { on_request, on_response, trace_id, sizes } = self;
         on_request.is_none() && on_response.is_none() && matches!(trace_id, TraceIdSource::None) && !sizes
+    }
+
+    /// What the setting `trace_id` asks for.
+    pub(crate) fn of_traces() -> Self {
+        Self { trace_id: TraceIdSource::Header, ..Self::default() }
+    }
+
+    pub(crate) fn reads_traces(&self) -> bool {
+        !matches!(self.trace_id, TraceIdSource::None)
     }
 
     /// Adds what is known when the request begins.
@@ -108,6 +117,5 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-const TRACE_ID: &str = "trace_id";
 const REQUEST_BYTES: &str = "request_bytes";
 const RESPONSE_BYTES: &str = "response_bytes";

@@ -1,6 +1,9 @@
 //! The layers: what an application adds to its router.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{
+    borrow::Cow,
+    sync::{Arc, atomic::Ordering},
+};
 
 use http::{HeaderName, request::Parts, response};
 use tower::Layer;
@@ -213,6 +216,9 @@ impl MonitoringLayer {
         self.with(|config| {
             let mut extras = config.extras.as_deref().cloned().unwrap_or_default();
             change(&mut extras);
+            if let Some(recorder) = config.recorder.as_ref().filter(|_| extras.reads_traces()) {
+                recorder.has_traces.store(true, Ordering::Relaxed);
+            }
             config.extras = (!extras.is_empty()).then(|| Arc::new(extras));
         })
     }

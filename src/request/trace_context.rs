@@ -6,7 +6,7 @@ use std::{fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, request::Parts};
 
 use super::route::lend_parts;
-use crate::stats::RecorderCounters;
+use crate::{point::TraceId, stats::RecorderCounters};
 
 /// Where the id of a request's trace comes from.
 #[derive(Clone, Default)]
@@ -26,9 +26,6 @@ pub(crate) struct TraceHeaders {
     /// Only where it came in one header.
     state: Option<HeaderValue>,
 }
-
-/// The id of a trace as text: 32 hexadecimal digits.
-pub(crate) type TraceId = [u8; 32];
 
 impl TraceIdSource {
     /// Returns the id of the request's trace, and the headers that it came in.

@@ -46,6 +46,7 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     section.read_optional(&["instance"], text, &mut settings.instance)?;
     section.read(&["tags"], |given| table(given, text), &mut settings.tags)?;
     section.read(&["request_id"], switch, &mut settings.request_id)?;
+    section.read(&["trace_id"], switch, &mut settings.trace_id)?;
     section.read(&["own_points"], switch, &mut settings.own_points)?;
 
     section.read(&["flush_interval", "flushing_period"], duration, &mut settings.flush_interval)?;

@@ -60,6 +60,10 @@ pub struct Settings {
     /// Whether points carry the field `request_id`, most of what compresses badly. Defaults to
     /// true.
     pub request_id: bool,
+    /// Whether requests have the field `trace_id` from a valid header `traceparent`, and rollups an
+    /// example of it. Defaults to false. A layer may say otherwise:
+    /// [`MonitoringLayer::trace_id`](crate::MonitoringLayer::trace_id).
+    pub trace_id: bool,
     /// The InfluxDB server, for [`Storage::Influx`].
     pub influx: InfluxSettings,
     /// The line-protocol files, for [`Storage::File`].
@@ -155,6 +159,7 @@ impl Settings {
             instance: None,
             tags: BTreeMap::new(),
             request_id: true,
+            trace_id: false,
             influx: InfluxSettings::default(),
             file: FileSettings::default(),
             flush_interval: FLUSH_INTERVAL,

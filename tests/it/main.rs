@@ -36,6 +36,7 @@ mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
 mod threads;
+mod traces;
 mod unix_socket;
 mod values;
 mod waiting;

@@ -47,6 +47,7 @@ fn end(rollup: &Rollup, started: u32) {
         tags: b"",
         nanoseconds: 5,
         kept: false,
+        trace: None,
     });
 }
 

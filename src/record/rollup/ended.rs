@@ -1,5 +1,7 @@
 //! A request as it is counted.
 
+use crate::point::TraceId;
+
 /// The route of a request, as its start knows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RouteKey<'a> {
@@ -21,4 +23,6 @@ pub(crate) struct EndedRequest<'a> {
     pub(crate) tags: &'a [u8],
     pub(crate) nanoseconds: u64,
     pub(crate) kept: bool,
+    /// Its trace, where that is known.
+    pub(crate) trace: Option<TraceId>,
 }

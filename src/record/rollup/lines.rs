@@ -70,6 +70,9 @@ impl LineTemplate {
         }
         let tally = &sum.tally;
         fields.integer("count", tally.count);
+        if let Some(example) = &sum.example {
+            fields.digits("example_trace_id", &example.trace);
+        }
         fields.seconds("execution_time_max", tally.max);
         fields.seconds("execution_time_min", tally.min);
         for (name, quantile) in QUANTILES {
@@ -122,6 +125,14 @@ impl Fields<'_> {
         self.name(name);
         number_format::integer(self.out, i64::try_from(number).unwrap_or(i64::MAX));
         self.out.push(b'i');
+    }
+
+    /// A text of digits, which needs no look.
+    fn digits(&mut self, name: &str, digits: &[u8]) {
+        self.name(name);
+        self.out.push(b'"');
+        self.out.extend_from_slice(digits);
+        self.out.push(b'"');
     }
 
     fn seconds(&mut self, name: &str, nanoseconds: u64) {

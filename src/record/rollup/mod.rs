@@ -51,7 +51,7 @@ pub(crate) use table::Sum;
 
 use key::Keys;
 use sums::Sums;
-use table::Table;
+use table::{Measured, Table};
 
 /// See the module.
 pub(crate) struct Rollup {
@@ -119,7 +119,7 @@ impl Rollup {
             return cell.record(nanoseconds, bucket, kept);
         }
         let parts = KeyParts { route, status, error_code: "", tags: b"" };
-        self.end_other(&mut shard, parts, nanoseconds, bucket, kept);
+        self.end_other(&mut shard, parts, &Measured { nanoseconds, bucket, kept, trace: None });
     }
 
     /// Counts the end of a request.
@@ -130,7 +130,8 @@ impl Rollup {
         let parts = KeyParts { route: self.number(&mut shard, route), status, error_code, tags };
         shard.ended += 1;
         shard.add_running(request.started, -1);
-        self.end_other(&mut shard, parts, request.nanoseconds, bucket, request.kept);
+        let EndedRequest { nanoseconds, kept, trace, .. } = *request;
+        self.end_other(&mut shard, parts, &Measured { nanoseconds, bucket, kept, trace });
     }
 
     /// Ends a request that is not to be counted.
@@ -141,9 +142,9 @@ impl Rollup {
     }
 
     #[inline(never)]
-    fn end_other(&self, shard: &mut Shard, parts: KeyParts<'_>, nanoseconds: u64, bucket: usize, kept: bool) {
+    fn end_other(&self, shard: &mut Shard, parts: KeyParts<'_>, measured: &Measured) {
         if let Some(cell) = shard.table.find(parts, parts.hash()) {
-            return cell.record(nanoseconds, bucket, kept);
+            return cell.record_all(measured);
         }
         // Beyond the limit of keys it is another one than was asked for.
         let key = self.key(shard, parts);
@@ -152,7 +153,7 @@ impl Rollup {
             shard.table.add(Arc::clone(&key), self.boundaries.buckets());
         }
         if let Some(cell) = shard.table.find(key.parts(), hash) {
-            cell.record(nanoseconds, bucket, kept);
+            cell.record_all(measured);
         }
     }
 

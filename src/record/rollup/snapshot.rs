@@ -42,7 +42,7 @@ impl RollupCounts {
 }
 
 fn row(key: &Key, sum: &Sum, boundaries: &Boundaries) -> RollupRow {
-    let Sum { tally, buckets } = sum;
+    let Sum { tally, buckets, .. } = sum;
     let quantile = |share| Duration::from_nanos(boundaries.quantile(buckets, share, tally.min, tally.max));
     let filled = buckets.iter().enumerate().filter(|(_, count)| **count > 0);
     RollupRow {

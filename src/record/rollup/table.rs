@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::key::{Key, KeyParts};
+use crate::point::TraceId;
 
 /// Counts by key. Keys stay when the counts are taken, so that the next interval allocates nothing.
 #[derive(Debug, Default)]
@@ -33,6 +34,23 @@ pub(super) struct Cell {
     /// 32 bits: a shard that counts a million requests a second fills them in over an hour, which
     /// is the longest interval.
     pub(super) buckets: Box<[u32]>,
+    pub(super) example: Option<Example>,
+}
+
+/// The slowest request of a key whose trace is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Example {
+    nanoseconds: u64,
+    pub(super) trace: TraceId,
+}
+
+/// What is counted of one request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Measured {
+    pub(super) nanoseconds: u64,
+    pub(super) bucket: usize,
+    pub(super) kept: bool,
+    pub(super) trace: Option<TraceId>,
 }
 
 /// Counts and sums of one key, apart from its histogram.
@@ -52,6 +70,7 @@ pub(crate) struct Sum {
     pub(crate) tally: Tally,
     /// Empty while nothing was counted.
     pub(crate) buckets: Vec<u64>,
+    pub(super) example: Option<Example>,
 }
 
 impl Table {
@@ -104,7 +123,7 @@ impl Table {
     pub(super) fn add(&mut self, key: Arc<Key>, buckets: usize) {
         let buckets = vec![0; buckets].into();
         self.plain.resize(PLAIN_PLACES, PlainPlace::default());
-        self.cells.push(Cell { key, tally: Tally::default(), buckets });
+        self.cells.push(Cell { key, tally: Tally::default(), buckets, example: None });
         self.touched.reserve(self.cells.len() - self.touched.len());
         if self.cells.len() * 2 > self.index.len() {
             let size = (self.cells.len() * 4).next_power_of_two();
@@ -141,6 +160,7 @@ impl Table {
             take(cell);
             cell.tally = Tally::default();
             cell.buckets.fill(0);
+            cell.example = None;
         }
     }
 
@@ -164,9 +184,29 @@ impl Cell {
     }
 }
 
+impl Cell {
+    pub(super) fn record_all(&mut self, measured: &Measured) {
+        let Measured { nanoseconds, bucket, kept, trace } = *measured;
+        self.record(nanoseconds, bucket, kept);
+        let example = trace.map(|trace| Example { nanoseconds, trace });
+        self.example = Example::slower(self.example, example);
+    }
+}
+
+impl Example {
+    /// Returns the slower one; of two that took as long, the first.
+    fn slower(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) if other.nanoseconds > one.nanoseconds => Some(other),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
 impl Sum {
     pub(super) fn add(&mut self, cell: &Cell) {
         self.tally.merge(&cell.tally);
+        self.example = Example::slower(self.example, cell.example);
         if self.buckets.is_empty() {
             self.buckets = vec![0; cell.buckets.len()];
         }
@@ -176,6 +216,7 @@ impl Sum {
     pub(super) fn reset(&mut self) {
         self.tally = Tally::default();
         self.buckets.fill(0);
+        self.example = None;
     }
 }
 

@@ -18,7 +18,16 @@ fn request<'a>(rollup: &Rollup, resource: &'a str, status: u16, nanoseconds: u64
     let route = RouteKey::Text("GET", resource);
     let error_code = if status >= 400 { "11009" } else { "" };
     let started = rollup.start(route);
-    EndedRequest { started, route, status, error_code, tags: b"", nanoseconds, kept: status >= 400 }
+    EndedRequest {
+        started,
+        route,
+        status,
+        error_code,
+        tags: b"",
+        nanoseconds,
+        kept: status >= 400,
+        trace: None,
+    }
 }
 
 fn lines(rollup: &Rollup) -> Vec<String> {
@@ -90,6 +99,37 @@ fn what_is_not_taken_stays_in_the_interval() {
     rollup.end(&request(&rollup, "/a", 200, 1_000));
     assert_eq!(sum(&lines(&rollup), "count"), 21);
     assert_eq!(rollup.totals().keys.iter().map(|(_, sum)| sum.tally.count).sum::<u64>(), 31);
+}
+
+#[test]
+fn a_line_has_the_trace_of_its_slowest_request_from_whatever_shard() {
+    let rollup = rollup(10);
+    let end = |nanoseconds, trace: u8| {
+        let trace = (trace > 0).then_some([b'0' + trace; 32]);
+        rollup.end(&EndedRequest { trace, ..request(&rollup, "/a", 200, nanoseconds) });
+    };
+    let example = |lines: &[String]| {
+        let (_, rest) = lines[0].split_once("example_trace_id=\"")?;
+        rest.split('"').next().map(|id| (id.len(), id[..1].to_owned()))
+    };
+    let of = |trace: &str| Some((32, trace.to_owned()));
+    end(50, 0);
+    assert_eq!(example(&lines(&rollup)), None);
+    // The others run on threads, and so on shards, of their own.
+    thread::scope(|scope| {
+        for (nanoseconds, trace) in [(10, 1), (30, 2), (50, 0), (20, 3)] {
+            scope.spawn(move || end(nanoseconds, trace));
+        }
+    });
+    // A line that is not taken leaves it for the next interval.
+    rollup.write_interval(&template(&rollup), &mut |_, _| false);
+    assert_eq!(rollup.totals().keys[0].1.tally.count, 5);
+    assert_eq!(example(&lines(&rollup)), of("2"));
+    end(5, 4);
+    assert_eq!(example(&lines(&rollup)), of("4"), "the interval before has no part in it");
+    end(5, 5);
+    end(5, 6);
+    assert_eq!(example(&lines(&rollup)), of("5"), "the first of two that took as long");
 }
 
 #[test]

@@ -12,12 +12,13 @@ use crate::settings::{
 };
 
 /// A value for each key that is not its default, as text.
-const OTHER: [(&str, &str); 45] = [
+const OTHER: [(&str, &str); 46] = [
     ("service", "other"),
     ("enabled", "false"),
     ("storage", "influx"),
     ("instance", "seven"),
     ("request_id", "false"),
+    ("trace_id", "true"),
     ("own_points", "true"),
     ("directory", "/tmp/points"),
     ("max_file_size", "1MiB"),
@@ -116,6 +117,7 @@ fn a_section_with_every_key_is_read_whole() {
         instance: Some("one".to_owned()),
         tags: BTreeMap::from([("region".to_owned(), "eu".to_owned()), ("rack".to_owned(), "7".to_owned())]),
         request_id: false,
+        trace_id: true,
         influx: InfluxSettings {
             url: "https://influxdb:1234".to_owned(),
             organization: "acme".to_owned(),
@@ -254,6 +256,7 @@ enabled = 0
 storage = "influx"
 instance = "one"
 request_id = "false"
+trace_id = "true"
 own_points = true
 directory = "/tmp/points"
 max_file_size = "1MB"

@@ -1,0 +1,129 @@
+//! Traces by setting, and the example that rollups have of them.
+
+use std::time::{Duration, Instant};
+
+use axum::{Router, body::Body, extract::Request, http::StatusCode, routing::get};
+use tower::ServiceExt;
+use tower_influx::{DataPoint, Monitor, MonitoringData, MonitoringLayer, Settings, sink::MemorySink};
+
+use crate::labels::monitor;
+
+/// The id of the trace with this number.
+fn trace(number: u32) -> String {
+    format!("{number:032x}")
+}
+
+fn settings(trace_id: bool) -> Settings {
+    let mut settings = Settings::new("traces");
+    settings.trace_id = trace_id;
+    settings.rollup.interval = Some(Duration::from_secs(3600));
+    settings
+}
+
+/// Takes longer than all before it together where it is asked for, and sets a trace of its own.
+fn app(layer: MonitoringLayer) -> Router {
+    let first = Instant::now();
+    let slow = async move |data: MonitoringData, request: Request| {
+        let begin = Instant::now();
+        let query = request.uri().query().unwrap_or_default();
+        if let Some(own) = query.strip_prefix("own=") {
+            data.field("trace_id", own);
+        }
+        while query == "slowest" && begin.elapsed() <= begin - first {
+            tokio::task::yield_now().await;
+        }
+        if query == "fail" { StatusCode::NOT_FOUND } else { StatusCode::OK }
+    };
+    Router::new().route("/slow", get(slow)).route("/plain", get(async || ())).layer(layer)
+}
+
+async fn ask(app: &Router, uri: &str, number: u32) {
+    let request = Request::get(uri);
+    let request = match number {
+        0 => request,
+        number => request.header("traceparent", format!("00-{}-00f067aa0ba902b7-01", trace(number))),
+    };
+    let request = request.body(Body::empty()).expect("a valid request");
+    app.clone().oneshot(request).await.expect("axum never fails");
+}
+
+/// `route status example` of the lines of one interval, sorted.
+async fn examples(monitor: &Monitor, sink: &MemorySink) -> Vec<String> {
+    monitor.flush().await.expect("the monitor runs");
+    monitor.shutdown(Duration::from_secs(5)).await;
+    let text = |point: &DataPoint| {
+        let example = point.field("example_trace_id").and_then(|id| id.as_str());
+        let parts = [point.tag("route"), point.tag("status_code"), example];
+        parts.into_iter().flatten().map(|part| part.trim_start_matches('0')).collect::<Vec<_>>().join(" ")
+    };
+    let mut lines: Vec<_> = sink.measurement("requests_rollup").iter().map(text).collect();
+    lines.sort();
+    lines
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_setting_reads_traces_and_a_layer_may_say_otherwise() {
+    type Build = fn(MonitoringLayer) -> MonitoringLayer;
+    let (as_set, on, off): (Build, Build, Build) =
+        (|layer| layer, |layer| layer.trace_id(true), |layer| layer.trace_id(false));
+    for (setting, build, expected) in [
+        (true, as_set, true),
+        (true, off, false),
+        (false, as_set, false),
+        (false, on, true),
+        (true, |layer| layer.sizes(true), true),
+    ] {
+        let mut settings = Settings::new("traces");
+        settings.trace_id = setting;
+        let (monitor, sink) = monitor(settings);
+        let app = app(build(monitor.layer()));
+        ask(&app, "/plain", 7).await;
+        monitor.flush().await.expect("the monitor runs");
+        let points = sink.measurement("requests");
+        let found = points[0].field("trace_id").and_then(|id| id.as_str().map(str::to_owned));
+        assert_eq!(found, expected.then(|| trace(7)), "{setting}");
+    }
+    let (monitor, _) = monitor(settings(false));
+    let refused = monitor.reload(settings(true)).await.expect_err("layers are made with it");
+    assert!(refused.to_string().contains("`trace_id`"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_rollup_has_the_trace_of_its_slowest_request_that_has_one() {
+    for (setting, layers) in [(true, false), (false, true), (false, false)] {
+        let (monitor, sink) = monitor(settings(setting));
+        let layer = monitor.layer();
+        let app = app(if layers { layer.trace_id(true) } else { layer });
+        for (uri, number) in [
+            ("/slow", 1),
+            ("/slow", 3),
+            ("/slow?slowest", 2),
+            // The slowest of all has no trace.
+            ("/slow?slowest", 0),
+            ("/slow?fail", 4),
+            ("/plain", 0),
+            ("/plain", 5),
+        ] {
+            ask(&app, uri, number).await;
+        }
+        let with = ["GET:/plain 200 5", "GET:/slow 200 2", "GET:/slow 404 4"];
+        let without = ["GET:/plain 200", "GET:/slow 200", "GET:/slow 404"];
+        let expected = if setting || layers { with } else { without };
+        assert_eq!(examples(&monitor, &sink).await, expected, "{setting} {layers}");
+    }
+}
+
+/// What a handler sets is taken only where it is the id of a trace, and each interval has its own.
+#[tokio::test(start_paused = true)]
+async fn an_example_is_the_id_of_a_trace_and_of_its_own_interval() {
+    let (monitor, sink) = monitor(settings(true));
+    let app = app(monitor.layer());
+    let own = trace(0xabc);
+    ask(&app, "/slow?own=no-trace", 0).await;
+    ask(&app, &format!("/slow?own={}g", &own[1..]), 0).await;
+    ask(&app, &format!("/slow?own={own}"), 1).await;
+    monitor.flush().await.expect("the monitor runs");
+    tokio::time::sleep(Duration::from_secs(4000)).await;
+    ask(&app, "/slow", 0).await;
+    assert_eq!(examples(&monitor, &sink).await, ["GET:/slow 200", "GET:/slow 200 abc"]);
+}
