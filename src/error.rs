@@ -34,7 +34,8 @@ impl Error {
         self.kind == Kind::Io
     }
 
-    /// Returns whether the system gave no thread for delivery, or the runtime that delivers is gone.
+    /// Returns whether the system gave no thread for delivery, or the runtime that delivers is
+    /// gone.
     pub fn is_runtime(&self) -> bool {
         self.kind == Kind::Runtime
     }

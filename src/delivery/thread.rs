@@ -35,12 +35,12 @@ pub(crate) struct DeliveryThread {
     guard: Arc<ThreadGuard>,
 }
 
-/// Waits for nothing when it is dropped. A plain runtime waits for what blocks, and panics where that
-/// must not be waited for: a start that fails is such a place.
+/// Waits for nothing when it is dropped. A plain runtime waits for what blocks, and panics where
+/// that must not be waited for: a start that fails is such a place.
 struct BackgroundRuntime(Option<Runtime>);
 
 impl DeliveryRuntime {
-    /// A runtime of the application's.
+    /// Creates a runtime of the application's.
     pub(crate) fn of_application(handle: &Handle) -> Self {
         Self { handle: handle.clone(), guard: None }
     }

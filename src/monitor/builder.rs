@@ -45,8 +45,9 @@ impl MonitorBuilder {
         self
     }
 
-    /// Delivers points by tasks of the tokio runtime in which [`start`](Self::start) is called, and not
-    /// by a thread of the monitor's own: for tests with paused time, or where no further thread may be.
+    /// Delivers points by tasks of the tokio runtime in which [`start`](Self::start) is called, and
+    /// not by a thread of the monitor's own: for tests with paused time, or where no further thread
+    /// may be.
     ///
     /// Delivery then stands still while something blocks the thread of the runtime that it is woken
     /// on, and ends with the runtime: what is left goes to the spool, if there is one, and is lost

@@ -71,11 +71,13 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Checks the settings, makes the sink that they name, and starts the thread that delivers points.
+    /// Checks the settings, makes the sink that they name, and starts the thread that delivers
+    /// points.
     ///
     /// The thread is called `tower-influx` and has a small tokio runtime of its own: points are
-    /// written and a shutdown keeps its time whatever the threads of the application do, and with or
-    /// without a runtime of the application. [`MonitorBuilder::on_current_runtime`] delivers on a runtime instead.
+    /// written and a shutdown keeps its time whatever the threads of the application do, and with
+    /// or without a runtime of the application. [`MonitorBuilder::on_current_runtime`] delivers on
+    /// a runtime instead.
     ///
     /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor
     /// and looks at nothing else. The server need not be there: what is recorded waits for it. One
@@ -83,9 +85,9 @@ impl Monitor {
     ///
     /// # Errors
     ///
-    /// Everything that can be known without the network: a setting that cannot work ([`Error::is_setting`]), a file or
-    /// directory that cannot be used ([`Error::is_io`]), a system that gives no further thread
-    /// ([`Error::is_runtime`]).
+    /// Everything that can be known without the network: a setting that cannot work
+    /// ([`Error::is_setting`]), a file or directory that cannot be used ([`Error::is_io`]), a
+    /// system that gives no further thread ([`Error::is_runtime`]).
     pub fn start(settings: Settings) -> Result<Self, Error> {
         MonitorBuilder::new(settings).start()
     }
@@ -244,10 +246,10 @@ impl Monitor {
     /// time goes to the spool, if there is one. Keeps its time. A second call returns the first
     /// one's report.
     ///
-    /// Call it when the server has stopped taking requests: what ends later is counted as refused. 5 seconds suit most
-    /// services; an orchestrator has to wait longer than that before it kills the process. May be
-    /// awaited anywhere: by any executor, in a runtime without timers, after the application's runtime
-    /// has ended.
+    /// Call it when the server has stopped taking requests: what ends later is counted as refused.
+    /// 5 seconds suit most services; an orchestrator has to wait longer than that before it kills
+    /// the process. May be awaited anywhere: by any executor, in a runtime without timers, after
+    /// the application's runtime has ended.
     ///
     /// # Cancel safety
     ///
@@ -262,16 +264,17 @@ impl Monitor {
         }
     }
 
-    /// As [`shutdown`](Self::shutdown), for code that is not async: a signal handler's thread, or the end
-    /// of a `main` without a runtime.
+    /// As [`shutdown`](Self::shutdown), for code that is not async: a signal handler's thread, or
+    /// the end of a `main` without a runtime.
     ///
     /// Blocks the thread for as long as `timeout`, and 2 seconds more where a sink blocks delivery.
-    /// With [`MonitorBuilder::on_current_runtime`] never call it on a thread that this runtime needs.
+    /// With [`MonitorBuilder::on_current_runtime`] never call it on a thread that this runtime
+    /// needs.
     pub fn shutdown_blocking(&self, timeout: Duration) -> ShutdownReport {
         block_on(self.shutdown(timeout))
     }
 
-    /// The books and the state of delivery, now.
+    /// Returns the ledger and the state of delivery, now.
     pub fn stats(&self) -> Stats {
         match &self.inner {
             Some(inner) => inner.stats(),

@@ -65,8 +65,8 @@ use worker::Worker;
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Whoever calls us may be on another runtime, or on none. After `commands`: the last handle waits
-    /// for the end of the thread, and the flusher ends when it knows that nobody is left.
+    /// Whoever calls us may be on another runtime, or on none. After `commands`: the last handle
+    /// waits for the end of the thread, and the flusher ends when it knows that nobody is left.
     runtime: DeliveryRuntime,
 }
 
@@ -138,8 +138,8 @@ impl Flusher {
         self.wait_for_end(timeout).await
     }
 
-    /// Waits for the end of a shutdown that has this much time. The flusher keeps its time by itself;
-    /// the alarm is for a sink that blocks the flusher's thread.
+    /// Waits for the end of a shutdown that has this much time. The flusher keeps its time by
+    /// itself; the alarm is for a sink that blocks the flusher's thread.
     pub(crate) async fn wait_for_end(&self, timeout: Duration) -> ShutdownReport {
         tokio::select! {
             biased;

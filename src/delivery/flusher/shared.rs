@@ -146,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// From the ledger as they are now.
+    /// Builds the report from the current ledger.
     pub(super) fn shutdown_report(&self, unfinished: u64, in_time: bool) -> ShutdownReport {
         let ledger = self.stats().ledger;
         ShutdownReport {
