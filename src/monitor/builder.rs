@@ -1,6 +1,7 @@
 //! The only place that puts the stages together: recorder, buffer, flusher, sink, spool.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     sync::{Arc, PoisonError},
 };
@@ -9,6 +10,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Inner, Monitor,
+    fan_out::FanOut,
     rollups::Rollups,
     spools::{configure_spool, open_spool, reopen_spool},
 };
@@ -16,7 +18,7 @@ use crate::{
     delivery::{
         buffer::Buffer,
         flusher::{Flusher, FlusherParts},
-        sink::{self, Sink, file::FileSink, none::NoSink, rejected::RejectedFiles},
+        sink::{FileSink, InfluxSink, Sink, none::NoSink, rejected::RejectedFiles},
         thread::{DeliveryRuntime, DeliveryThread},
     },
     error::Error,
@@ -31,11 +33,12 @@ pub struct MonitorBuilder {
     settings: Settings,
     sink: Option<Arc<dyn Sink>>,
     on_current_runtime: bool,
+    added: Vec<(String, Arc<dyn Sink>)>,
 }
 
 impl MonitorBuilder {
     pub(crate) fn new(settings: Settings) -> Self {
-        Self { settings, sink: None, on_current_runtime: false }
+        Self { settings, sink: None, on_current_runtime: false, added: Vec::new() }
     }
 
     /// Sends the points to this sink, whatever [`storage`](Settings::storage) says, also after a
@@ -68,13 +71,52 @@ impl MonitorBuilder {
         self
     }
 
+    /// Sends all points to this sink, too: those of requests, own points, rollups.
+    ///
+    /// Each destination has a buffer, a flusher, a ledger and a spool of its own, so one that is slow or
+    /// down never holds up another. They share the settings of delivery, and each has their bounds for
+    /// itself: two destinations may take twice `buffer_size` of memory. The spool of an added sink is the
+    /// directory `name` in [`spool.directory`](crate::settings::SpoolSettings::directory). With
+    /// [`Storage::None`] nothing is sent anywhere.
+    ///
+    /// A point counts once for each destination: [`Monitor::stats`] and the reports of
+    /// [`flush`](Monitor::flush) and [`shutdown`](Monitor::shutdown) are sums, and
+    /// [`Stats::destinations`](crate::stats::Stats::destinations) has the ledger of each.
+    ///
+    /// # Cost
+    ///
+    /// A request copies its lines once more into memory. Without an added sink it costs nothing.
+    ///
+    /// ```
+    /// use tower_influx::{Monitor, Settings, settings::InfluxSettings, sink::InfluxSink};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_influx::Error> {
+    /// let mut archive = InfluxSettings::default();
+    /// archive.url = "http://archive.internal:8086".to_owned();
+    /// archive.bucket = "monitoring".to_owned();
+    /// # let mut settings = Settings::new("my-service");
+    /// # settings.storage = tower_influx::settings::Storage::Influx;
+    /// # settings.influx.bucket = "monitoring".to_owned();
+    /// let monitor = Monitor::builder(settings).add_sink("archive", InfluxSink::new(&archive)?).start()?;
+    /// assert_eq!(monitor.stats().destinations["archive"].ledger.written, 0);
+    /// # drop(monitor);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn add_sink(mut self, name: impl Into<String>, sink: impl Sink) -> Self {
+        self.added.push((name.into(), Arc::new(sink)));
+        self
+    }
+
     /// Starts the monitoring.
     ///
     /// # Errors
     ///
-    /// As [`Monitor::start`].
+    /// As [`Monitor::start`]; and where the name of an [added sink](Self::add_sink) is taken, or is
+    /// not made of 1 to 64 lower-case letters, digits and dashes ([`Error::is_setting`]).
     pub fn start(self) -> Result<Monitor, Error> {
-        let Self { settings, sink, on_current_runtime } = self;
+        let Self { settings, sink, on_current_runtime, added } = self;
         if !settings.enabled {
             return Ok(Monitor::disabled());
         }
@@ -93,11 +135,13 @@ impl MonitorBuilder {
             Some(sink) => Arc::clone(sink),
             None => make_sink(&settings)?,
         };
-        let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
         let ledger = Arc::new(Ledger::default());
         let counters = Arc::new(RecorderCounters::default());
         let spool = open_spool(&settings, &*sink, &ledger)?;
         let rejected = open_rejected(&settings)?;
+        let fan_out = FanOut::start(&delivery, &settings, added, rejected.as_ref())?;
+        let buffer = Buffer::new(settings.buffer_size, settings.overflow).copy_to(fan_out.buffers());
+        let buffer = Arc::new(buffer);
         let parts = FlusherParts {
             buffer: Arc::clone(&buffer),
             ledger,
@@ -107,33 +151,38 @@ impl MonitorBuilder {
             rejected,
             settings: (&settings).into(),
         };
-        let rollups = Rollups::start(&delivery, &settings, &parts)?;
+        let rollups = Rollups::start(&delivery, &settings, &parts, fan_out.buffers())?;
         let flusher = Flusher::spawn(&delivery, parts);
         if let Some(thread) = thread {
             let points = flusher.has_ended();
             let own = rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
             let own = own.map(|delivery| delivery.flusher.has_ended());
+            let added = fan_out.have_ended();
             thread.run(async move {
                 points.await;
+                added.await;
                 if let Some(own) = own {
                     own.await;
                 }
             })?;
         }
         let counts = rollups.as_ref().map(Rollups::counts);
-        let keeps = (flusher.clone(), rollups.as_ref().and_then(|rollups| rollups.delivery.clone()));
+        let rollup_delivery = rollups.as_ref().and_then(|rollups| rollups.delivery.clone());
+        let keeps = (flusher.clone(), rollup_delivery, fan_out.clone());
         let recorder = Arc::new(Recorder::new(&settings, buffer, counters, counts, keeps));
-        Ok(Monitor::new(recorder, flusher, rollups, settings, own_sink, application))
+        Ok(Monitor::new(recorder, flusher, rollups, fan_out, settings, own_sink, application))
     }
 }
 
 impl fmt::Debug for MonitorBuilder {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sink = self.sink.as_ref().map(|sink| sink.describe());
+        let added: BTreeMap<_, _> = self.added.iter().map(|(name, sink)| (name, sink.describe())).collect();
         formatter
             .debug_struct("MonitorBuilder")
             .field("settings", &self.settings)
             .field("sink", &sink)
+            .field("added", &added)
             .finish()
     }
 }
@@ -149,10 +198,12 @@ pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Erro
     };
     let spool = reopen_spool(inner.flusher.spool(), &settings, &*sink, &inner.flusher.ledger())?;
     let rejected = open_rejected(&settings)?;
+    let added_spools = inner.fan_out.open_spools(&settings)?;
     if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
         delivery.reload(&settings, Arc::clone(&sink), rejected.clone()).await?;
     }
     configure_spool(spool.as_ref(), &settings);
+    inner.fan_out.reload(&settings, added_spools, rejected.as_ref()).await?;
     inner.flusher.reload(sink, spool, rejected, (&settings).into()).await?;
     *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
     Ok(())
@@ -195,7 +246,7 @@ fn open_rejected(settings: &Settings) -> Result<Option<Arc<RejectedFiles>>, Erro
 
 fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
     match settings.storage {
-        Storage::Influx => sink::influx(&settings.influx),
+        Storage::Influx => Ok(Arc::new(InfluxSink::new(&settings.influx)?)),
         Storage::File => Ok(Arc::new(FileSink::new(&settings.file, &settings.service)?)),
         Storage::None => Ok(Arc::new(NoSink)),
     }

@@ -1,13 +1,16 @@
 //! What all handles of a monitor share.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use tokio::runtime::Handle;
 
-use super::rollups::Rollups;
+use super::{fan_out::FanOut, rollups::Rollups};
 use crate::{
     delivery::{
-        flusher::{FlushReport, Flusher},
+        flusher::{FlushReport, Flusher, ShutdownReport},
         sink::Sink,
     },
     error::Error,
@@ -20,6 +23,7 @@ pub(super) struct Inner {
     pub(super) recorder: Arc<Recorder>,
     pub(super) flusher: Flusher,
     pub(super) rollups: Option<Rollups>,
+    pub(super) fan_out: FanOut,
     pub(super) settings: Mutex<Settings>,
     /// The application's own, which no settings replace.
     pub(super) own_sink: Option<Arc<dyn Sink>>,
@@ -28,12 +32,38 @@ pub(super) struct Inner {
 }
 
 impl Inner {
-    /// Ends the open interval of rollups, and flushes points and rollups.
+    /// Ends the open interval of rollups, and flushes points and rollups to all destinations.
     pub(super) async fn flush(&self) -> Result<FlushReport, Error> {
-        match &self.rollups {
-            Some(rollups) => rollups.flush(&self.flusher).await,
-            None => self.flusher.flush().await,
-        }
+        let main = async {
+            match &self.rollups {
+                Some(rollups) => rollups.flush(&self.flusher).await,
+                None => self.flusher.flush().await,
+            }
+        };
+        self.fan_out.flush(main).await
+    }
+
+    pub(super) async fn check(&self) -> Result<(), Error> {
+        let main = async {
+            match &self.rollups {
+                Some(rollups) => rollups.check(&self.flusher).await,
+                None => self.flusher.check().await,
+            }
+        };
+        self.fan_out.check(main).await
+    }
+
+    pub(super) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        let (buffer, rollups) = (Arc::clone(&self.recorder.buffer), self.rollups.clone());
+        let main = async {
+            match &self.rollups {
+                Some(rollups) => rollups.shutdown(&self.flusher, &self.recorder.buffer, timeout).await,
+                None => self.flusher.shutdown(timeout).await,
+            }
+        };
+        let is_closed =
+            move || buffer.is_closed_everywhere() && rollups.as_ref().is_none_or(Rollups::is_closed);
+        self.fan_out.shutdown(main, is_closed, timeout).await
     }
 
     pub(super) fn stats(&self) -> Stats {
@@ -42,9 +72,10 @@ impl Inner {
             connections: self.recorder.connections.snapshot(TargetCounters::connection),
             ..self.flusher.stats()
         };
-        match &self.rollups {
+        let stats = match &self.rollups {
             Some(rollups) => rollups.stats(stats),
             None => stats,
-        }
+        };
+        self.fan_out.stats(stats)
     }
 }

@@ -25,6 +25,7 @@ use crate::{
 };
 
 mod builder;
+mod fan_out;
 mod inner;
 mod last_flush;
 mod licensing;
@@ -37,6 +38,7 @@ mod spools;
 
 pub use builder::MonitorBuilder;
 
+use fan_out::FanOut;
 use inner::Inner;
 use rollups::Rollups;
 
@@ -107,6 +109,7 @@ impl Monitor {
         recorder: Arc<Recorder>,
         flusher: Flusher,
         rollups: Option<Rollups>,
+        fan_out: FanOut,
         settings: Settings,
         own_sink: Option<Arc<dyn Sink>>,
         application: Option<Handle>,
@@ -114,7 +117,8 @@ impl Monitor {
         let own_points = settings.own_points;
         let settings = Mutex::new(settings);
         let runtime = application.clone().unwrap_or_else(|| flusher.runtime().clone());
-        let inner = Arc::new(Inner { recorder, flusher, rollups, settings, own_sink, application: runtime });
+        let inner =
+            Arc::new(Inner { recorder, flusher, rollups, fan_out, settings, own_sink, application: runtime });
         if let Some(application) = application {
             last_flush::spawn(&application, &inner);
         }
@@ -194,8 +198,7 @@ impl Monitor {
     /// When the runtime of the monitor is gone, [`Error::is_runtime`].
     pub async fn check(&self) -> Result<(), Error> {
         match self.inner.as_deref() {
-            Some(Inner { rollups: Some(rollups), flusher, .. }) => rollups.check(flusher).await,
-            Some(inner) => inner.flusher.check().await,
+            Some(inner) => inner.check().await,
             None => Ok(()),
         }
     }
@@ -213,6 +216,7 @@ impl Monitor {
         if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
             delivery.flusher.set_flush_interval(interval);
         }
+        inner.fan_out.set_flush_interval(interval);
         settings.flush_interval = interval;
         Ok(())
     }
@@ -256,10 +260,7 @@ impl Monitor {
     /// Dropping the future loses nothing: the shutdown goes on.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         match self.inner.as_deref() {
-            Some(Inner { rollups: Some(rollups), flusher, recorder, .. }) => {
-                rollups.shutdown(flusher, &recorder.buffer, timeout).await
-            }
-            Some(inner) => inner.flusher.shutdown(timeout).await,
+            Some(inner) => inner.shutdown(timeout).await,
             None => ShutdownReport { in_time: true, ..ShutdownReport::default() },
         }
     }

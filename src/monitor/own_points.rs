@@ -42,7 +42,8 @@ async fn write(inner: Weak<Inner>) {
         if others != told {
             let service = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).service.clone();
             inner.recorder.record(&point(&stats, &service));
-            (told, own) = (others, own + 1);
+            // Each destination counts it.
+            (told, own) = (others, own + 1 + inner.fan_out.count() as u64);
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct RollupDelivery {
 struct Writer {
     rollup: Arc<Rollup>,
     template: LineTemplate,
+    /// Of further destinations.
+    copies: Vec<Arc<Buffer>>,
 }
 
 /// What waits to be sent, and how much of it there may be. Holds no handle of the flusher, which
@@ -68,13 +70,13 @@ impl RollupDelivery {
         settings: &Settings,
         rollup: &Arc<Rollup>,
         template: LineTemplate,
-        sink: Arc<dyn Sink>,
-        rejected: Option<Arc<RejectedFiles>>,
+        (sink, rejected): (Arc<dyn Sink>, Option<Arc<RejectedFiles>>),
+        copies: Vec<Arc<Buffer>>,
     ) -> Result<Self, Error> {
         let own = own_settings(settings);
         let ledger = Arc::new(Ledger::default());
         let spool = open_spool(&own, &*sink, &ledger)?;
-        let writer = Arc::new(Writer { rollup: Arc::clone(rollup), template });
+        let writer = Arc::new(Writer { rollup: Arc::clone(rollup), template, copies });
         let last = Arc::clone(&writer);
         // However the end comes about, what was counted until then is written.
         let buffer =
@@ -109,6 +111,10 @@ impl RollupDelivery {
         if self.room.is_there() {
             self.writer.end_interval(&self.room.buffer);
         }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.room.buffer.is_closed_everywhere()
     }
 
     /// Goes on with another sink, and with another spool where that is another place.
@@ -149,7 +155,12 @@ impl Writer {
             return;
         }
         self.rollup.write_interval(&self.template, &mut |line, points| {
-            buffer.push(line, points, false) == Pushed::Accepted
+            let taken = buffer.push(line, points, false) == Pushed::Accepted;
+            if taken {
+                // Else the counts come again, with the next interval.
+                self.copies.iter().for_each(|copy| _ = copy.push(line, points, false));
+            }
+            taken
         });
     }
 }

@@ -17,17 +17,20 @@ use crate::{
 };
 
 /// Counts of requests, and their delivery unless the storage is `none`.
+#[derive(Clone)]
 pub(super) struct Rollups {
     counts: Arc<Rollup>,
     pub(super) delivery: Option<RollupDelivery>,
 }
 
 impl Rollups {
-    /// `None` where the settings ask for no counts. `points` is what delivers the points.
+    /// `None` where the settings ask for no counts. `points` is what delivers the points, `copies` get
+    /// the lines, too.
     pub(super) fn start(
         runtime: &DeliveryRuntime,
         settings: &Settings,
         points: &FlusherParts,
+        copies: Vec<Arc<Buffer>>,
     ) -> Result<Option<Self>, Error> {
         let is_written = settings.rollup.interval.is_some() && settings.storage != Storage::None;
         let is_read = settings.storage == Storage::None || settings.metrics.names.is_some();
@@ -49,7 +52,7 @@ impl Rollups {
         let template =
             LineTemplate::new(tags, with_histogram.then_some(&line_boundaries), counts.boundaries());
         let (sink, rejected) = (Arc::clone(&points.sink), points.rejected.clone());
-        let delivery = RollupDelivery::start(runtime, settings, &counts, template, sink, rejected)?;
+        let delivery = RollupDelivery::start(runtime, settings, &counts, template, (sink, rejected), copies)?;
         Ok(Some(Self { counts, delivery: Some(delivery) }))
     }
 
@@ -91,6 +94,11 @@ impl Rollups {
         points.runtime().spawn(async move { ending.shutdown(requests, timeout).await });
         let (points, own) = tokio::join!(points.shutdown(timeout), own.flusher.wait_for_end(timeout));
         points.merge(own)
+    }
+
+    /// Returns whether no further line comes.
+    pub(super) fn is_closed(&self) -> bool {
+        self.delivery.as_ref().is_none_or(RollupDelivery::is_closed)
     }
 
     /// Adds the statistics of rollups to those of points.

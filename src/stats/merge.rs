@@ -1,4 +1,4 @@
-//! Two deliveries of one monitor as one: that of points and that of rollups.
+//! Several deliveries of one monitor as one: those of points, of rollups, of further destinations.
 
 use std::{cmp::max, collections::BTreeMap};
 
@@ -46,12 +46,14 @@ impl DeliveryStats {
         if rank(other.state) > rank(self.state) {
             self.state = other.state;
             self.last_error = other.last_error.or(self.last_error.take());
+            self.sink = other.sink;
         } else {
             self.last_error = self.last_error.take().or(other.last_error);
         }
         self.backoff_until = max(self.backoff_until, other.backoff_until);
         self.writes.add(&other.writes);
         self.resent += other.resent;
+        add_each(&mut self.stripped, &other.stripped);
         self.raw_bytes += other.raw_bytes;
         self.wire_bytes += other.wire_bytes;
         self.write_time.merge(&other.write_time);

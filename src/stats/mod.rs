@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) mod ledger;
 
 mod delivery;
+mod destination;
 mod histogram;
 mod merge;
 mod named;
@@ -15,6 +16,7 @@ mod snapshot;
 mod state;
 
 pub use delivery::WriteStats;
+pub use destination::DestinationStats;
 pub use histogram::Histogram;
 pub use named::{ConnectionStats, TargetStats};
 pub(crate) use named::{Named, TargetCounters};

@@ -10,7 +10,9 @@ use serde::{Serialize, Serializer};
 
 use crate::stats::{DropReason, RejectReason};
 
-use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats, WriteStats};
+use super::{
+    ConnectionStats, DeliveryState, DestinationStats, Histogram, RollupStats, TargetStats, WriteStats,
+};
 
 /// Where every point is, and how delivery is going: a snapshot. Durations serialize as
 /// seconds.
@@ -32,6 +34,11 @@ pub struct Stats {
     pub connections: BTreeMap<String, ConnectionStats>,
     /// The ledger of the rollups, where there are any.
     pub rollup: Option<RollupStats>,
+    /// Each destination alone, by the name of the [added sink](crate::MonitorBuilder::add_sink), and
+    /// `main` for the other one. The ledger, `delivery` and `spool` above are their sums, where each
+    /// copy of a point counts. Empty where no sink was added.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub destinations: BTreeMap<String, DestinationStats>,
 }
 
 /// The ledger, in points. Each is a counter of its own; none is computed from the others.
@@ -168,6 +175,7 @@ impl Stats {
         self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed
             && self.ledger.balances()
             && self.rollup.is_none_or(|rollup| rollup.balances())
+            && self.destinations.values().all(DestinationStats::balances)
     }
 }
 
@@ -182,7 +190,7 @@ impl LedgerStats {
         self.dropped.values().sum()
     }
 
-    fn balances(&self) -> bool {
+    pub(super) fn balances(&self) -> bool {
         let gone = self.written + self.rejected_total() + self.dropped_total();
         self.accepted + self.recovered == gone + self.buffered + self.in_flight + self.spooled
     }

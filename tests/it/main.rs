@@ -12,6 +12,7 @@ mod context;
 mod documents;
 mod endings;
 mod examples;
+mod fan_out;
 mod faults;
 mod grafana;
 mod grpc;

@@ -12,19 +12,21 @@
 //! The bound bites only when the flusher does not drain, since it is woken long before. Each shard
 //! then drops its own oldest chunk, or refuses what comes, without a look at the others.
 
-use std::{sync::Weak, thread};
+use std::{
+    sync::{Arc, Weak},
+    thread,
+};
 
 use crate::{
     settings::Overflow,
     stats::ledger::{Ledger, LedgerCounts},
     sync::{
-        Mutex, MutexGuard, PoisonError, TryLockError,
         atomic::{
-            AtomicBool, AtomicU64, AtomicUsize,
+            AtomicBool, AtomicUsize,
             Ordering::{Relaxed, SeqCst},
             fence,
         },
-        shard::{Padded, shard},
+        shard::Padded,
     },
 };
 
@@ -33,6 +35,7 @@ mod chunk;
 mod counts;
 mod open;
 mod shard;
+mod shards;
 mod wake;
 
 pub(crate) use chunk::Chunk;
@@ -42,13 +45,14 @@ pub(crate) use open::Open;
 use before_close::BeforeClose;
 use chunk::{CHUNK_SIZE, Pool};
 use open::OpenList;
-use shard::Shard;
+use shard::{Intake, Shard};
+use shards::Shards;
 use wake::{WakeWhenAny, WatchedSum};
 
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Buffer {
-    shards: Box<[Padded<BufferShard>]>,
+    shards: Shards,
     limit: AtomicUsize,
     /// What the flusher holds. It counts in the limit, so a drain frees no room by itself.
     held: AtomicUsize,
@@ -59,14 +63,8 @@ pub(crate) struct Buffer {
     sealed: Padded<WatchedSum>,
     before_close: BeforeClose<Self>,
     open: OpenList,
-}
-
-/// A shard on cache lines of its own.
-#[derive(Debug, Default)]
-struct BufferShard {
-    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a push writes anyway.
-    started: AtomicU64,
-    shard: Mutex<Shard>,
+    /// Of further destinations. They have no copies of their own, so locks are taken in one order.
+    copies: Vec<Arc<Self>>,
 }
 
 impl Buffer {
@@ -77,9 +75,8 @@ impl Buffer {
 
     /// Creates a buffer for tests and models, which must not depend on the machine.
     pub(crate) fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
-        let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
         let buffer = Self {
-            shards: (0..shards).map(|_| Padded::default()).collect(),
+            shards: Shards::new(shards),
             limit: AtomicUsize::default(),
             held: AtomicUsize::default(),
             drop_newest: AtomicBool::default(),
@@ -88,6 +85,7 @@ impl Buffer {
             sealed: Padded(WatchedSum::new()),
             before_close: BeforeClose::default(),
             open: OpenList::default(),
+            copies: Vec::new(),
         };
         buffer.set_limit(limit_bytes, overflow);
         buffer
@@ -96,6 +94,16 @@ impl Buffer {
     /// Lets `last` push what is to be the last, whoever closes the buffer, and however often.
     pub(crate) fn before_close(mut self, last: impl Fn(&Self) + Send + Sync + 'static) -> Self {
         self.before_close = BeforeClose::new(last);
+        self
+    }
+
+    /// Gives a copy of all lines to these buffers, too, until this one is closed. Each takes or refuses them by its own
+    /// bounds, whatever becomes of them here.
+    pub(crate) fn copy_to(mut self, copies: Vec<Arc<Self>>) -> Self {
+        if !copies.is_empty() {
+            self.shards.locked().for_each(|mut shard| shard.intake = Intake::Copied);
+            self.copies = copies;
+        }
         self
     }
 
@@ -114,21 +122,21 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn request_started(&self) {
-        self.place(0).started.fetch_add(1, Relaxed);
+        self.shards.place(0).started.fetch_add(1, Relaxed);
     }
 
     /// Ends a request that is not recorded. One that is recorded ends with its push.
     #[inline]
     pub(crate) fn request_ended(&self) {
-        self.lock_own().finished += 1;
+        self.shards.lock_own().finished += 1;
     }
 
     /// Returns how many requests have started and not ended. Never too few, so zero means that at
     /// one moment none ran; too many by those that start and end while this reads the shards.
     pub(crate) fn running_requests(&self) -> u64 {
         // All ends before all starts: the start of every end seen is then seen too.
-        let finished: u64 = self.locked().map(|shard| shard.finished).sum();
-        let started: u64 = self.shards.iter().map(|Padded(place)| place.started.load(Relaxed)).sum();
+        let finished: u64 = self.shards.locked().map(|shard| shard.finished).sum();
+        let started: u64 = self.shards.iter().map(|place| place.started.load(Relaxed)).sum();
         started.saturating_sub(finished)
     }
 
@@ -136,11 +144,10 @@ impl Buffer {
     /// `ends_request` counts the end of the request too, whatever becomes of its lines.
     #[inline]
     pub(crate) fn push(&self, lines: &[u8], points: usize, ends_request: bool) -> Pushed {
-        let mut shard = self.lock_own();
+        let mut shard = self.shards.lock_own();
         shard.finished += u64::from(ends_request);
         shard.offered += points as u64;
-        if shard.closed {
-            shard.lost.refused_closed += points as u64;
+        if shard.intake != Intake::Open && self.copy_or_refuse(&mut shard, lines, points) {
             return Pushed::Closed;
         }
         let mut sealed = false;
@@ -167,7 +174,7 @@ impl Buffer {
 
     /// Counts a point that cannot be stored as offered and as invalid, under one lock.
     pub(crate) fn refuse_invalid(&self) {
-        let mut shard = self.lock_own();
+        let mut shard = self.shards.lock_own();
         shard.offered += 1;
         shard.lost.invalid += 1;
     }
@@ -176,7 +183,12 @@ impl Buffer {
     pub(crate) fn close(&self) {
         self.end_open();
         self.before_close.call(self);
-        self.locked().for_each(|mut shard| shard.closed = true);
+        self.shards.locked().for_each(|mut shard| shard.intake = Intake::Closed);
+    }
+
+    /// Returns whether neither this buffer nor, through it, a copy will get another line.
+    pub(crate) fn is_closed_everywhere(&self) -> bool {
+        self.shards.locked().all(|shard| shard.intake == Intake::Closed)
     }
 
     /// Adds something that is to be recorded before the buffer is closed.
@@ -191,7 +203,7 @@ impl Buffer {
 
     /// Returns whether [`close`](Self::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
-        self.lock_own().closed
+        self.shards.lock_own().intake == Intake::Closed
     }
 
     /// Moves all chunks into `into`, oldest first within each shard, and their points into the
@@ -200,8 +212,9 @@ impl Buffer {
         let before = into.len();
         // Held over all shards: a snapshot sees a point here or there, never in both or in none.
         let mut counts = ledger.lock();
-        for Padded(place) in &self.shards {
-            let (sealed, open) = lock(&place.shard).take();
+        for mut shard in self.shards.locked() {
+            let (sealed, open) = shard.take();
+            drop(shard);
             let taken: usize = sealed.iter().chain(&open).map(Chunk::size).sum();
             self.held.fetch_add(taken, Relaxed);
             self.sealed.0.subtract(sealed.iter().map(Chunk::size).sum());
@@ -227,7 +240,7 @@ impl Buffer {
         let counts = ledger.lock();
         // Before the open chunks, or one that is sealed meanwhile would count twice.
         let sealed = BufferCounts { bytes: self.sealed_bytes(), ..BufferCounts::default() };
-        let mut sum = self.locked().fold(sealed, |sum, shard| BufferCounts {
+        let mut sum = self.shards.locked().fold(sealed, |sum, shard| BufferCounts {
             offered: sum.offered + shard.offered,
             invalid: sum.invalid + shard.lost.invalid,
             refused_full: sum.refused_full + shard.lost.refused_full,
@@ -247,7 +260,7 @@ impl Buffer {
     ///
     /// May be dropped at any moment.
     pub(crate) async fn wait_for_points(&self) {
-        self.any.wait(|| self.locked().any(|shard| shard.buffered > 0)).await;
+        self.any.wait(|| self.shards.locked().any(|shard| shard.buffered > 0)).await;
     }
 
     /// Returns when sealed chunks hold at least `bytes`. For one waiter at a time.
@@ -266,17 +279,32 @@ impl Buffer {
 
     /// Returns the memory of all sealed chunks and the lines in the open ones.
     pub(crate) fn buffered_bytes(&self) -> usize {
-        self.sealed_bytes() + self.locked().map(|shard| shard.open_bytes()).sum::<usize>()
+        self.sealed_bytes() + self.shards.locked().map(|shard| shard.open_bytes()).sum::<usize>()
     }
 
     /// Returns what open chunks can take: one of the usual size for each shard.
     pub(crate) fn most_open_bytes(&self) -> usize {
-        self.shards.len() * CHUNK_SIZE
+        self.shards.count() * CHUNK_SIZE
     }
 
     /// Returns the size of a usual chunk.
     pub(crate) fn chunk_bytes(&self) -> usize {
         CHUNK_SIZE
+    }
+
+    /// For a shard that is not merely open. Returns whether it is closed. Copies under the shard's lock, so that none comes
+    /// after [`close`](Self::close) has returned.
+    #[cold]
+    fn copy_or_refuse(&self, shard: &mut Shard, lines: &[u8], points: usize) -> bool {
+        if shard.intake == Intake::Closed {
+            shard.lost.refused_closed += points as u64;
+            return true;
+        }
+        for copy in &self.copies {
+            // Taken or not: the other buffer has counted it.
+            let _ = copy.push(lines, points, false);
+        }
+        false
     }
 
     /// Seals the open chunk, if there is anything in it, and opens one with room for `needed` bytes. Returns whether a
@@ -305,45 +333,7 @@ impl Buffer {
         self.pool.give(unused);
         Some(sealed.is_some())
     }
-
-    #[inline]
-    fn place(&self, step: usize) -> &BufferShard {
-        &self.shards[(shard() + step) & (self.shards.len() - 1)].0
-    }
-
-    /// The lock of the thread's own shard, or of the next one while somebody else holds that: its holder may have been
-    /// suspended, and there are as many shards as can run at once.
-    #[inline(always)]
-    fn lock_own(&self) -> MutexGuard<'_, Shard> {
-        match self.place(0).shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => self.lock_next(),
-        }
-    }
-
-    #[cold]
-    fn lock_next(&self) -> MutexGuard<'_, Shard> {
-        match self.place(1).shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
-        }
-    }
-
-    /// Every shard, one after the other, never two at once.
-    fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.shards.iter().map(|Padded(place)| lock(&place.shard))
-    }
 }
-
-/// The code under this lock panics only if it is wrong; the next request must not pay for that.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// As many as the stamps tell apart.
-const MOST_SHARDS: usize = 32;
 
 #[cfg(test)]
 mod tests;

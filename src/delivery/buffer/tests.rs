@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use super::{
     chunk::{CHUNK_SIZE, POOL_CHUNKS},
+    shards::BufferShard,
     *,
 };
 
@@ -72,7 +73,7 @@ fn lines_come_back_as_they_were_pushed_and_the_books_follow() {
 fn nothing_is_allocated_before_the_first_push_nor_kept_open_after_a_drain() {
     let (buffer, ledger) = (Buffer::new(PLENTY, Overflow::DropOldest), Ledger::default());
     let open = |buffer: &Buffer| -> usize {
-        buffer.locked().map(|mut shard| shard.open(Vec::new()).capacity()).sum()
+        buffer.shards.locked().map(|mut shard| shard.open(Vec::new()).capacity()).sum()
     };
     assert_eq!(open(&buffer), 0);
     assert_eq!(push(&buffer, 10), Pushed::Accepted);
@@ -272,7 +273,7 @@ fn a_poisoned_lock_is_taken_over() {
     let panicked = thread::scope(|scope| {
         scope
             .spawn(|| {
-                let _shard = buffer.lock_own();
+                let _shard = buffer.shards.lock_own();
                 panic!("on purpose");
             })
             .join()
@@ -287,6 +288,37 @@ fn a_poisoned_lock_is_taken_over() {
 #[test]
 fn shards_are_a_power_of_two_and_at_most_32() {
     for (cores, shards) in [(0, 1), (1, 1), (2, 2), (3, 4), (12, 16), (32, 32), (33, 32), (1000, 32)] {
-        assert_eq!(Buffer::with_shards(cores, 0, Overflow::DropOldest).shards.len(), shards);
+        assert_eq!(Buffer::with_shards(cores, 0, Overflow::DropOldest).shards.count(), shards);
     }
+}
+
+#[test]
+fn copies_are_bounded_and_counted_by_themselves_and_end_with_the_original() {
+    let small = Arc::new(Buffer::with_shards(1, 2 * CHUNK_SIZE, Overflow::DropNewest));
+    let large = Arc::new(Buffer::with_shards(4, PLENTY, Overflow::DropOldest));
+    let buffer = Buffer::with_shards(2, 0, Overflow::DropOldest);
+    let buffer = buffer.copy_to(vec![Arc::clone(&small), Arc::clone(&large)]);
+    let (ledger, of_small, of_large) = (Ledger::default(), Ledger::default(), Ledger::default());
+    let line = line(1_000);
+    for _ in 0..1_000 {
+        assert_eq!(buffer.push(&line, 1, true), Pushed::Accepted, "the oldest go");
+    }
+    let counts = buffer.snapshot(&ledger).1;
+    assert_eq!((counts.accepted, counts.buffered + counts.dropped), (1_000, 1_000));
+    assert!(counts.dropped > 0, "{counts:?}");
+    let counts = small.snapshot(&of_small).1;
+    assert_eq!((counts.offered, counts.accepted + counts.refused_full), (1_000, 1_000));
+    assert!(counts.refused_full > 0 && counts.dropped == 0, "{counts:?}");
+    assert_books(&large.snapshot(&of_large).1, 1_000, 1_000, 0);
+    assert_eq!((buffer.running_requests(), large.running_requests()), (0, 0));
+
+    assert!(!buffer.is_closed_everywhere());
+    buffer.close();
+    assert!(buffer.is_closed_everywhere() && !large.is_closed());
+    assert_eq!(buffer.push(&line, 1, false), Pushed::Closed);
+    assert_eq!(
+        large.snapshot(&of_large).1.offered,
+        1_000,
+        "the original takes nothing, so a copy gets nothing"
+    );
 }

@@ -15,6 +15,20 @@ use crate::{
     settings::FileSettings,
 };
 
+/// Writes line-protocol files: the sink of [`Storage::File`](crate::settings::Storage::File).
+///
+/// ```no_run
+/// use tower_influx::{settings::FileSettings, sink::FileSink};
+///
+/// # fn main() -> Result<(), tower_influx::Error> {
+/// let mut settings = FileSettings::default();
+/// settings.directory = "/var/lib/my-service/points".into();
+/// let files = FileSink::new(&settings, "my-service")?;
+/// # drop(files);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// Appends batches to files named `points-20260603T101112Z-0000-89abcdef-0.lp`, see [`FileSettings`].
 ///
 /// A new file is begun when the process starts, when the UTC day changes, and before one would grow
@@ -33,7 +47,7 @@ use crate::{
 /// two lines before it, `# DML` and `# CONTEXT-DATABASE: NAME`, and the database to exist; tried
 /// with 1.6.7.
 #[derive(Debug)]
-pub(crate) struct FileSink {
+pub struct FileSink {
     directory: PathBuf,
     // Async, so that a write which hangs in the file system holds one thread, and later ones wait
     // without any.
@@ -41,13 +55,15 @@ pub(crate) struct FileSink {
 }
 
 impl FileSink {
-    /// Creates the directory, and tries whether it can be written.
+    /// Creates the directory, and tries whether it can be written. `service` is whose files these are: the bound of
+    /// `max_total_size` counts and deletes only those of one name.
     ///
     /// # Errors
     ///
-    /// A directory that cannot be created or written, that is a link, or in which every user may
+    /// Sizes that cannot work ([`Error::is_setting`]); a directory that cannot be created or written, that is a link, or in which every user may
     /// write. A full disk is no error here: writes fail until there is room.
-    pub(crate) fn new(settings: &FileSettings, service: &str) -> Result<Self, Error> {
+    pub fn new(settings: &FileSettings, service: &str) -> Result<Self, Error> {
+        settings.check()?;
         let FileSettings { directory, max_file_size, max_total_size } = settings;
         let mut files = RotatingFiles::new(directory, PREFIX, service, *max_file_size, *max_total_size);
         files.prepare("directory")?;

@@ -27,7 +27,7 @@ use crate::stats::Blocked;
 use crate::{delivery::batch::Batch, error::Error, settings::InfluxSettings};
 
 /// Writes batches to InfluxDB, or to what speaks its write API.
-pub(super) struct InfluxSink<T> {
+pub(super) struct ServerSink<T> {
     settings: InfluxSettings,
     url: Url,
     connection: RwLock<Arc<Connection<T>>>,
@@ -40,7 +40,7 @@ pub(super) struct InfluxSink<T> {
     told_of_endpoint: AtomicBool,
 }
 
-impl<T: Transport> InfluxSink<T> {
+impl<T: Transport> ServerSink<T> {
     /// Checks the address and reads the token. Sends nothing yet.
     ///
     /// # Errors
@@ -213,7 +213,7 @@ impl<T: Transport> InfluxSink<T> {
     }
 }
 
-impl<T: Transport> Sink for InfluxSink<T> {
+impl<T: Transport> Sink for ServerSink<T> {
     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
         Box::pin(self.deliver(batch.bytes()))
     }

@@ -2,11 +2,6 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use crate::{
-    error::Error,
-    settings::{InfluxClient, InfluxSettings},
-};
-
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod authorization;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
@@ -19,6 +14,7 @@ pub(crate) mod file;
 mod gzip;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod influx;
+mod influx_sink;
 #[cfg(feature = "influxdb2")]
 mod influxdb2;
 pub(crate) mod memory;
@@ -36,6 +32,8 @@ mod write_stats;
 
 pub use crate::delivery::batch::Batch;
 pub use error::{Hint, Refused, WriteError, WriteErrorKind, Written};
+pub use file::FileSink;
+pub use influx_sink::InfluxSink;
 pub use memory::MemorySink;
 
 /// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch,
@@ -108,32 +106,29 @@ pub trait Sink: Send + Sync + 'static {
     }
 }
 
-/// The sink that writes to the server of these settings, through the client that they choose.
-///
-/// # Errors
-///
-/// Settings that cannot work, a token file that cannot be read, or a client whose feature is off.
-pub(crate) fn influx(settings: &InfluxSettings) -> Result<Arc<dyn Sink>, Error> {
-    match settings.client {
-        #[cfg(feature = "influxdb2")]
-        InfluxClient::Influxdb2 => {
-            Ok(Arc::new(influx::InfluxSink::<self::influxdb2::Influxdb2>::new(settings)?))
+macro_rules! forward_to_the_sink_inside {
+    ($($pointer:ty),*) => {$(
+        impl<S: Sink + ?Sized> Sink for $pointer {
+            fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+                (**self).write(batch)
+            }
+
+            fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
+                (**self).probe()
+            }
+
+            fn describe(&self) -> String {
+                (**self).describe()
+            }
+
+            fn target(&self) -> String {
+                (**self).target()
+            }
         }
-        #[cfg(not(feature = "influxdb2"))]
-        InfluxClient::Influxdb2 => Err(without_feature("influxdb2")),
-        #[cfg(feature = "reqwest")]
-        InfluxClient::Reqwest => Ok(Arc::new(influx::InfluxSink::<self::reqwest::Reqwest>::new(settings)?)),
-        #[cfg(not(feature = "reqwest"))]
-        InfluxClient::Reqwest => Err(without_feature("reqwest")),
-    }
+    )*};
 }
 
-#[cfg(not(all(feature = "influxdb2", feature = "reqwest")))]
-fn without_feature(client: &str) -> Error {
-    let remedy =
-        format!("turn on feature `{client}` of the crate `tower-influx`, or choose the other client");
-    Error::setting("client", client, remedy)
-}
+forward_to_the_sink_inside!(Arc<S>, Box<S>);
 
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests;

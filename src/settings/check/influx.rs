@@ -13,7 +13,7 @@ use super::{
 use crate::error::Error;
 
 impl InfluxSettings {
-    pub(super) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         self.check_features()?;
         self.checked_url()?;
         if self.bucket.is_empty() {

@@ -98,7 +98,7 @@ impl Settings {
 }
 
 impl FileSettings {
-    fn check(&self) -> Result<(), Error> {
+    pub(crate) fn check(&self) -> Result<(), Error> {
         sizes("max_file_size", self.max_file_size, LONGEST_LINE, u64::MAX)?;
         if self.max_total_size < self.max_file_size {
             let file = size::Shown(self.max_file_size);

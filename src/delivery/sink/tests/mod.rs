@@ -21,9 +21,10 @@ use bytes::Bytes;
 use self::support::fault_server;
 use crate::stats::Blocked;
 
-use super::{Sink, WriteError, WriteErrorKind, Written, influx};
+use super::{InfluxSink, Sink, WriteError, WriteErrorKind, Written};
 use crate::{
     delivery::batch::Batch,
+    error::Error,
     settings::{InfluxApi, InfluxClient, InfluxSettings},
 };
 
@@ -60,6 +61,10 @@ fn settings(client: InfluxClient, url: &str) -> InfluxSettings {
         api: InfluxApi::V2,
         ..InfluxSettings::default()
     }
+}
+
+fn influx(settings: &InfluxSettings) -> Result<Arc<dyn Sink>, Error> {
+    InfluxSink::new(settings).map(|sink| Arc::new(sink) as Arc<dyn Sink>)
 }
 
 fn sink(client: InfluxClient, url: &str) -> Arc<dyn Sink> {

@@ -1,0 +1,75 @@
+//! The shards of a buffer, and which of them a thread uses.
+
+use crate::sync::{
+    Mutex, MutexGuard, PoisonError, TryLockError,
+    atomic::AtomicU64,
+    shard::{Padded, shard},
+};
+
+use super::shard::Shard;
+
+/// A power of two of them.
+#[derive(Debug)]
+pub(super) struct Shards(Box<[Padded<BufferShard>]>);
+
+/// A shard on cache lines of its own.
+#[derive(Debug, Default)]
+pub(super) struct BufferShard {
+    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a push writes anyway.
+    pub(super) started: AtomicU64,
+    pub(super) shard: Mutex<Shard>,
+}
+
+impl Shards {
+    pub(super) fn new(wanted: usize) -> Self {
+        let count = wanted.next_power_of_two().clamp(1, MOST_SHARDS);
+        Self((0..count).map(|_| Padded::default()).collect())
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns the shard of this thread, or the one that many after it.
+    #[inline]
+    pub(super) fn place(&self, step: usize) -> &BufferShard {
+        &self.0[(shard() + step) & (self.0.len() - 1)].0
+    }
+
+    /// Locks the thread's own shard, or the next one while somebody else holds that: its holder may have been
+    /// suspended, and there are as many shards as can run at once.
+    #[inline(always)]
+    pub(super) fn lock_own(&self) -> MutexGuard<'_, Shard> {
+        match self.place(0).shard.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => self.lock_next(),
+        }
+    }
+
+    #[cold]
+    fn lock_next(&self) -> MutexGuard<'_, Shard> {
+        match self.place(1).shard.try_lock() {
+            Ok(shard) => shard,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
+        }
+    }
+
+    /// Locks every shard, one after the other, never two at once.
+    pub(super) fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+        self.0.iter().map(|Padded(place)| lock(&place.shard))
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &BufferShard> {
+        self.0.iter().map(|Padded(place)| place)
+    }
+}
+
+/// The code under this lock panics only if it is wrong; the next request must not pay for that.
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As many as the stamps tell apart.
+const MOST_SHARDS: usize = 32;

@@ -1,0 +1,246 @@
+//! Further destinations: each has a buffer, a flusher, a ledger and a spool of its own, so that none
+//! waits for another.
+//!
+//! What is pushed into the buffer of the main destination, and the lines of rollups that it has taken,
+//! are copied into the buffer of each.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout_at},
+};
+
+use super::spools::{configure_spool, open_spool, reopen_spool};
+use crate::{
+    delivery::{
+        buffer::Buffer,
+        flusher::{FlushReport, Flusher, FlusherParts, ShutdownReport},
+        sink::{Sink, rejected::RejectedFiles},
+        spool::Spool,
+        thread::DeliveryRuntime,
+    },
+    error::Error,
+    settings::Settings,
+    stats::{DestinationStats, RecorderCounters, Stats, ledger::Ledger},
+};
+
+/// `None` where the settings have no spool.
+type OpenedSpool = Option<Arc<Spool>>;
+
+/// All further destinations of a monitor. Empty for nearly every one.
+#[derive(Clone, Default)]
+pub(super) struct FanOut(Arc<[Destination]>);
+
+struct Destination {
+    name: String,
+    sink: Arc<dyn Sink>,
+    flusher: Flusher,
+    buffer: Arc<Buffer>,
+}
+
+impl FanOut {
+    /// Opens the spools, and starts the flushers.
+    pub(super) fn start(
+        runtime: &DeliveryRuntime,
+        settings: &Settings,
+        sinks: Vec<(String, Arc<dyn Sink>)>,
+        rejected: Option<&Arc<RejectedFiles>>,
+    ) -> Result<Self, Error> {
+        check_names(&sinks)?;
+        let start = |(name, sink): (String, Arc<dyn Sink>)| {
+            let own = own_settings(settings, &name);
+            let buffer = Arc::new(Buffer::new(own.buffer_size, own.overflow));
+            let ledger = Arc::new(Ledger::default());
+            let spool = open_spool(&own, &*sink, &ledger)?;
+            let flusher = Flusher::spawn(
+                runtime,
+                FlusherParts {
+                    buffer: Arc::clone(&buffer),
+                    ledger,
+                    recorder: Arc::new(RecorderCounters::default()),
+                    sink: Arc::clone(&sink),
+                    spool,
+                    rejected: rejected.cloned(),
+                    settings: (&own).into(),
+                },
+            );
+            Ok(Destination { name, sink, flusher, buffer })
+        };
+        sinks.into_iter().map(start).collect::<Result<_, Error>>().map(Self)
+    }
+
+    /// Waits for the end of all.
+    pub(super) fn have_ended(&self) -> impl Future<Output = ()> + Send + 'static {
+        let ends: Vec<_> = self.0.iter().map(|destination| destination.flusher.has_ended()).collect();
+        async move {
+            for end in ends {
+                end.await;
+            }
+        }
+    }
+
+    /// Returns how many destinations there are beside the main one.
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns the buffers that copies go to.
+    pub(super) fn buffers(&self) -> Vec<Arc<Buffer>> {
+        self.0.iter().map(|destination| Arc::clone(&destination.buffer)).collect()
+    }
+
+    pub(super) fn set_flush_interval(&self, interval: Duration) {
+        self.0.iter().for_each(|destination| destination.flusher.set_flush_interval(interval));
+    }
+
+    /// Opens the spools of other settings: all that can fail of a reload.
+    pub(super) fn open_spools(&self, settings: &Settings) -> Result<Vec<OpenedSpool>, Error> {
+        let open = |Destination { name, sink, flusher, .. }: &Destination| {
+            reopen_spool(flusher.spool(), &own_settings(settings, name), &**sink, &flusher.ledger())
+        };
+        self.0.iter().map(open).collect()
+    }
+
+    /// Goes on with other settings and these spools.
+    pub(super) async fn reload(
+        &self,
+        settings: &Settings,
+        spools: Vec<OpenedSpool>,
+        rejected: Option<&Arc<RejectedFiles>>,
+    ) -> Result<(), Error> {
+        for (Destination { name, sink, flusher, .. }, spool) in self.0.iter().zip(spools) {
+            let own = own_settings(settings, name);
+            configure_spool(spool.as_ref(), &own);
+            flusher.reload(Arc::clone(sink), spool, rejected.cloned(), (&own).into()).await?;
+        }
+        Ok(())
+    }
+
+    /// Flushes the main destination and all others at the same time.
+    pub(super) async fn flush(
+        &self,
+        main: impl Future<Output = Result<FlushReport, Error>>,
+    ) -> Result<FlushReport, Error> {
+        let flushing = self.spawn(|flusher| async move { flusher.flush().await });
+        let mut report = main.await?;
+        for flushed in flushing {
+            report = report.merge(flushed.await.map_err(|_| Error::closed())??);
+        }
+        Ok(report)
+    }
+
+    /// Asks all destinations, so that the pauses of all of them end.
+    pub(super) async fn check(&self, main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        let checks = self.spawn(|flusher| async move { flusher.check().await });
+        let mut result = main.await;
+        for check in checks {
+            let checked = check.await.unwrap_or_else(|_| Err(Error::closed()));
+            result = result.and(checked);
+        }
+        result
+    }
+
+    /// Shuts down each as soon as nothing more comes, and in any case in time to send what is there.
+    /// `is_closed` tells whether the buffers that are copied from are closed.
+    pub(super) async fn shutdown(
+        &self,
+        main: impl Future<Output = ShutdownReport>,
+        is_closed: impl Fn() -> bool + Clone + Send + Sync + 'static,
+        timeout: Duration,
+    ) -> ShutdownReport {
+        let started = Instant::now();
+        // Tasks, so that they go on when this future is dropped.
+        let endings = self.spawn(|flusher| {
+            let is_closed = is_closed.clone();
+            async move {
+                let timeout = timeout.min(LONGEST);
+                let reserve = RESERVE.max(timeout / 5).min(timeout / 2);
+                let closed = async {
+                    while !is_closed() {
+                        sleep(LOOK_INTERVAL).await;
+                    }
+                };
+                _ = timeout_at(started + timeout - reserve, closed).await;
+                flusher.shutdown(timeout.saturating_sub(started.elapsed())).await
+            }
+        });
+        drop(endings);
+        let mut report = main.await;
+        for destination in &*self.0 {
+            let rest = timeout.saturating_sub(started.elapsed());
+            report = report.merge(destination.flusher.wait_for_end(rest).await);
+        }
+        report
+    }
+
+    /// Adds what the others count to what the main destination does.
+    pub(super) fn stats(&self, main: Stats) -> Stats {
+        if self.0.is_empty() {
+            return main;
+        }
+        let mut destinations = BTreeMap::from([(MAIN.to_owned(), DestinationStats::from(&main))]);
+        let mut stats = main;
+        for Destination { name, flusher, .. } in &*self.0 {
+            let own = flusher.stats();
+            destinations.insert(name.clone(), DestinationStats::from(&own));
+            stats = stats.merge(own);
+        }
+        stats.destinations = destinations;
+        stats
+    }
+
+    fn spawn<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+        &self,
+        work: impl Fn(Flusher) -> F,
+    ) -> Vec<JoinHandle<T>> {
+        let spawn = |destination: &Destination| {
+            let flusher = destination.flusher.clone();
+            destination.flusher.runtime().spawn(work(flusher))
+        };
+        self.0.iter().map(spawn).collect()
+    }
+}
+
+/// Names are directories of spools and keys of statistics.
+fn check_names(sinks: &[(String, Arc<dyn Sink>)]) -> Result<(), Error> {
+    let mut names = BTreeSet::from(RESERVED);
+    for (name, _) in sinks {
+        let remedy = if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_plain) {
+            format!("not a name; write 1 to {MAX_NAME} lower-case letters, digits and dashes")
+        } else if !names.insert(name) {
+            format!("taken; write another one than {} and those of other sinks", RESERVED.join(", "))
+        } else {
+            continue;
+        };
+        return Err(Error::setting("name of an added sink", name.escape_debug(), remedy));
+    }
+    Ok(())
+}
+
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-'
+}
+
+fn own_settings(settings: &Settings, name: &str) -> Settings {
+    let mut own = settings.clone();
+    if let Some(spool) = &mut own.spool {
+        // Apart, as two sinks may describe themselves alike.
+        spool.directory.push(name);
+    }
+    own
+}
+
+/// The destination of the settings, or of [`sink`](super::MonitorBuilder::sink), in statistics.
+const MAIN: &str = "main";
+/// What lies in the spool's directory beside those of further destinations.
+const RESERVED: [&str; 3] = [MAIN, "rollups", "corrupt"];
+const MAX_NAME: usize = 64;
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+/// What sending gets of the time of a shutdown, at least, or a fifth; never more than half.
+const RESERVE: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(10);
