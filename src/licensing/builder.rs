@@ -9,6 +9,7 @@ use tokio::{
 
 use super::{
     LicenseCheck, LicenseWatch,
+    failures::Failures,
     schedule::{self, LONGEST_PAUSE, Schedule},
     task::{RecordPoint, Task},
     wall_clock::WallClock,
@@ -43,6 +44,7 @@ pub struct Licensing<C> {
     check: C,
     time_zone: Option<String>,
     timeout: Option<Duration>,
+    grace_period: Option<Duration>,
     clock: WallClock,
     longest_pause: Duration,
 }
@@ -54,6 +56,7 @@ impl<C: LicenseCheck> Licensing<C> {
             check,
             time_zone: None,
             timeout: None,
+            grace_period: None,
             clock: WallClock::system(),
             longest_pause: LONGEST_PAUSE,
         }
@@ -70,6 +73,13 @@ impl<C: LicenseCheck> Licensing<C> {
     /// `licensing.timeout`, and that to 30 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Sets how long the last result counts while checks cannot run; zero for not at all. Defaults to
+    /// the setting `licensing.grace_period`, and that to 3 days.
+    pub fn grace_period(mut self, period: Duration) -> Self {
+        self.grace_period = Some(period);
         self
     }
 
@@ -112,6 +122,7 @@ impl<C: LicenseCheck> Licensing<C> {
             recorder,
             clock: self.clock,
             schedule: Schedule::new(zone, self.longest_pause),
+            failures: Failures::new(self.grace_period.unwrap_or(settings.grace_period)),
             timeout,
             requests: receiver,
             latest: sender,
@@ -127,6 +138,7 @@ impl<C> fmt::Debug for Licensing<C> {
             .debug_struct("Licensing")
             .field("time_zone", &self.time_zone)
             .field("timeout", &self.timeout)
+            .field("grace_period", &self.grace_period)
             .finish_non_exhaustive()
     }
 }

@@ -5,6 +5,7 @@
 
 mod builder;
 mod check;
+mod failures;
 #[cfg(feature = "license-file")]
 mod file;
 mod point;

@@ -140,6 +140,14 @@ impl LicenseState {
         self.fields.iter().map(|(key, value)| (&**key, value))
     }
 
+    /// Returns the same so many days later; `None` if the licence ends before that.
+    pub(crate) fn after(&self, days: i64) -> Option<Self> {
+        let Some(days_left) = self.days_left else { return Some(self.clone()) };
+        let rest = days_left.saturating_sub(days);
+        let has_ended = days_left >= 0 && rest < 0;
+        (!has_ended).then(|| Self { days_left: Some(rest), ..self.clone() })
+    }
+
     fn empty() -> Self {
         Self {
             days_left: None,

@@ -6,11 +6,13 @@ use std::{any::Any, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time,
+    time::{self, Instant},
 };
 
 use super::{
-    BoxError, LicenseCheck, LicensingPoint, point,
+    BoxError, LicenseCheck, LicensingPoint,
+    failures::Failures,
+    point,
     schedule::Schedule,
     state::{CheckedLicense, LicenseState, LicenseStatus},
     wall_clock::WallClock,
@@ -35,6 +37,7 @@ pub(crate) struct Task<C> {
     pub(crate) recorder: Arc<dyn RecordPoint>,
     pub(crate) clock: WallClock,
     pub(crate) schedule: Schedule,
+    pub(crate) failures: Failures,
     pub(crate) timeout: Duration,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) latest: watch::Sender<Option<Arc<CheckedLicense>>>,
@@ -47,29 +50,42 @@ impl<C: LicenseCheck> Task<C> {
             // Asked on every round and not only when the timer fires: requests in quick succession
             // would put it off for ever.
             if self.schedule.due(now) {
-                self.check(None).await;
+                self.failures.start_over();
+                self.check(None, false).await;
                 continue;
             }
+            let retry_at = self.failures.retry_at();
+            if retry_at.is_some_and(|retry_at| retry_at <= Instant::now()) {
+                self.check(None, true).await;
+                continue;
+            }
+            let wake_at = Instant::now() + self.schedule.pause(now);
             tokio::select! {
                 request = self.requests.recv() => match request {
-                    Some(request) if !self.recorder.is_closed() => self.check(Some(request)).await,
+                    Some(request) if !self.recorder.is_closed() => self.check(Some(request), false).await,
                     _ => return,
                 },
-                () = time::sleep(self.schedule.pause(now)) => {}
+                () = time::sleep_until(retry_at.map_or(wake_at, |retry_at| retry_at.min(wake_at))) => {}
             }
         }
     }
 
-    /// Runs one check for all requests that came before it began: many requests at once cost one
-    /// check, not many.
-    async fn check(&mut self, first: Option<Request>) {
+    /// Runs one check, for all who asked before it began: many requests at once cost one check, not
+    /// many. A retry that fails as the try before it leaves no point: nothing new is known.
+    async fn check(&mut self, first: Option<Request>, is_retry: bool) {
         let mut requests = Vec::from_iter(first);
         while let Ok(request) = self.requests.try_recv() {
             requests.push(request);
         }
-        let checked_at = self.clock.now().into();
-        let state = outcome(&self.check, self.timeout).await;
-        let license = Arc::new(CheckedLicense::new(state, checked_at));
+        let checked_at = self.clock.now();
+        let state = match outcome(&self.check, self.timeout).await {
+            Ok(state) => {
+                self.failures.ran(&state, checked_at);
+                state
+            }
+            Err(failure) => self.failures.failed(&failure, checked_at),
+        };
+        let license = Arc::new(CheckedLicense::new(state, checked_at.into()));
         let stamp = clock::stamp(MonotonicInstant::now()).into();
         for key in point::reserved_extras(&license) {
             tracing::warn!(
@@ -78,9 +94,12 @@ impl<C: LicenseCheck> Task<C> {
                 "the licence check adds a tag or field of a name that the schema has: it is left out; choose another name"
             );
         }
-        self.recorder.record(&LicensingPoint::new(Arc::clone(&self.service), Arc::clone(&license), stamp));
-        let changed = self.latest.send_if_modified(|latest| {
-            let changed = latest.as_ref().is_none_or(|latest| latest.state() != license.state());
+        let changed = self.latest.borrow().as_ref().is_none_or(|latest| latest.state() != license.state());
+        if changed || !is_retry || !requests.is_empty() {
+            let point = LicensingPoint::new(Arc::clone(&self.service), Arc::clone(&license), stamp);
+            self.recorder.record(&point);
+        }
+        self.latest.send_if_modified(|latest| {
             *latest = Some(Arc::clone(&license));
             changed
         });
@@ -96,17 +115,21 @@ impl<C: LicenseCheck> Task<C> {
 
 /// Runs the check in a task of its own, so that a panic ends that task and not the watch, and a
 /// check that never yields still times out where the runtime has another thread.
-async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> LicenseState {
+///
+/// # Errors
+///
+/// Why the check could not run.
+async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> Result<LicenseState, String> {
     let check = Arc::clone(check);
     let mut running = AbortOnDrop(tokio::spawn(async move { check.check().await }));
     match time::timeout(timeout, &mut running.0).await {
-        Ok(Ok(Ok(state))) => state,
-        Ok(Ok(Err(error))) => LicenseState::unknown(format!("the licence check failed: {}", chain(&error))),
-        Ok(Err(error)) => LicenseState::unknown(match error.try_into_panic() {
+        Ok(Ok(Ok(state))) => Ok(state),
+        Ok(Ok(Err(error))) => Err(format!("the licence check failed: {}", chain(&error))),
+        Ok(Err(error)) => Err(match error.try_into_panic() {
             Ok(panic) => format!("the licence check panicked: {}", panic_message(&*panic)),
             Err(_) => "the licence check was cancelled".to_owned(),
         }),
-        Err(_) => LicenseState::unknown(format!("the licence check gave no answer within {timeout:?}")),
+        Err(_) => Err(format!("the licence check gave no answer within {timeout:?}")),
     }
 }
 

@@ -39,4 +39,6 @@ pub(super) const SPOOL_MAX_FILES: usize = 100_000;
 pub(super) const SPOOL_MAX_AGE: Duration = DAY.saturating_mul(7);
 
 pub(super) const LICENSE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longer than two days, so that two midnights in a row may fail.
+pub(super) const LICENSE_GRACE_PERIOD: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 pub(super) const LICENSE_WARNING_DAYS: i64 = 14;

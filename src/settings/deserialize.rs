@@ -192,6 +192,7 @@ pub(super) fn read_process(section: &mut Section, process: &mut ProcessSettings)
 pub(super) fn read_licensing(section: &mut Section, licensing: &mut LicensingSettings) -> Result<(), Error> {
     section.read_optional(&["time_zone"], text, &mut licensing.time_zone)?;
     section.read(&["timeout"], duration, &mut licensing.timeout)?;
+    section.read(&["grace_period"], duration, &mut licensing.grace_period)?;
     section.read(&["warning_days"], whole, &mut licensing.warning_days)?;
     Ok(())
 }

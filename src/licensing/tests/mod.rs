@@ -1,6 +1,7 @@
 //! A watch under a clock of the test's own: tokio's paused time, plus jumps that only the wall
 //! clock makes.
 
+mod failures;
 mod life;
 mod outcomes;
 mod sleep;

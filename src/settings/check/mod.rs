@@ -135,6 +135,7 @@ impl SpoolSettings {
 impl LicensingSettings {
     fn check(&self) -> Result<(), Error> {
         durations("licensing.timeout", self.timeout, SHORTEST, HOUR)?;
+        durations("licensing.grace_period", self.grace_period, Duration::ZERO, LONGEST_GRACE)?;
         if !(0..=MAX_WARNING_DAYS).contains(&self.warning_days) {
             let remedy = format!("write 0 to {MAX_WARNING_DAYS} days");
             return Err(Error::setting("licensing.warning_days", self.warning_days, remedy));
@@ -219,6 +220,7 @@ const KIB: u64 = 1024;
 const LONGEST_LINE: u64 = 64 * KIB;
 const MAX_BATCH_SIZE: usize = 1_000_000;
 const MAX_WARNING_DAYS: i64 = 3_650;
+const LONGEST_GRACE: Duration = DAY.saturating_mul(30);
 const SHORTEST: Duration = Duration::from_millis(10);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);

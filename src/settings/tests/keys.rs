@@ -60,7 +60,7 @@ const OTHER: [(&str, &str); 46] = [
     ("spool.max_files", "5"),
     ("spool.max_age", "1d"),
 ];
-const OTHER_IN_TABLES: [(&str, &str); 17] = [
+const OTHER_IN_TABLES: [(&str, &str); 18] = [
     ("limits.tag_bytes", "2KiB"),
     ("limits.field_bytes", "32KiB"),
     ("limits.extras", "8"),
@@ -77,6 +77,7 @@ const OTHER_IN_TABLES: [(&str, &str); 17] = [
     ("filter.allow", "GET:/items"),
     ("licensing.time_zone", "Europe/Berlin"),
     ("licensing.timeout", "5s"),
+    ("licensing.grace_period", "1d"),
     ("licensing.warning_days", "30"),
 ];
 
@@ -177,6 +178,7 @@ fn a_section_with_every_key_is_read_whole() {
         licensing: LicensingSettings {
             time_zone: Some("UTC".to_owned()),
             timeout: Duration::from_secs(4),
+            grace_period: Duration::from_secs(2 * 86_400),
             warning_days: 30,
         },
         own_points: true,
@@ -333,6 +335,7 @@ interval = 30
 [licensing]
 time_zone = "UTC"
 timeout = 4
+grace_period = "2d"
 warning_days = "30"
 "#;
 

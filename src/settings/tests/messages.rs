@@ -157,6 +157,7 @@ fn ranges() {
                 "setting `spool.max_files` is `0`: write 1 to 10000000",
             ),
             ("spool = { directory = 'a', max_age = 0 }", "setting `spool.max_age` is `0s`: write 1s to 365d"),
+            ("licensing.grace_period = '31d'", "setting `licensing.grace_period` is `31d`: write 0s to 30d"),
             ("licensing.timeout = 0", "setting `licensing.timeout` is `0s`: write 10ms to 1h"),
             (
                 "licensing.warning_days = 3651",

@@ -1,0 +1,65 @@
+//! Checks that could not run: when they are tried again, and for how long the last result counts.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use super::state::LicenseState;
+
+/// What is known of checks that could not run, and the last one that could.
+#[derive(Debug)]
+pub(crate) struct Failures {
+    grace_period: Duration,
+    last: Option<(LicenseState, Timestamp)>,
+    in_a_row: u32,
+    retry_at: Option<Instant>,
+}
+
+impl Failures {
+    pub(crate) fn new(grace_period: Duration) -> Self {
+        Self { grace_period, last: None, in_a_row: 0, retry_at: None }
+    }
+
+    /// Returns when the check is tried again, if the last one could not run.
+    pub(crate) fn retry_at(&self) -> Option<Instant> {
+        self.retry_at
+    }
+
+    /// Starts a new row of tries: those of another day begin with short pauses again.
+    pub(crate) fn start_over(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// Takes note of a check that ran.
+    pub(crate) fn ran(&mut self, state: &LicenseState, at: Timestamp) {
+        (self.in_a_row, self.retry_at) = (0, None);
+        self.last = Some((state.clone(), at));
+    }
+
+    /// Takes note of a check that could not run, and returns what counts for now: the last result with
+    /// a warning, as long as the grace period lasts and the licence does, and an error otherwise.
+    pub(crate) fn failed(&mut self, message: &str, at: Timestamp) -> LicenseState {
+        let pause = FIRST_PAUSE.saturating_mul(1 << self.in_a_row.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE);
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        // At random, so that replicas do not ask a licence server all at once when it is back.
+        self.retry_at = Some(Instant::now() + pause.mul_f64(0.5 + 0.5 * fastrand::f64()));
+        self.kept(message, at).unwrap_or_else(|| LicenseState::unknown(message))
+    }
+
+    fn kept(&self, message: &str, at: Timestamp) -> Option<LicenseState> {
+        let (state, checked_at) = self.last.as_ref()?;
+        // A clock that was set back makes no result older than now.
+        let age = Duration::try_from(at.duration_since(*checked_at)).unwrap_or_default();
+        if age > self.grace_period {
+            return None;
+        }
+        let warning = format!("{message}; the result is that of {checked_at:.0}");
+        state.after(i64::try_from(age.as_secs() / SECONDS_A_DAY).ok()?).map(|state| state.warning(warning))
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_secs(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(15 * 60);
+const MOST_DOUBLINGS: u32 = 10;
+const SECONDS_A_DAY: u64 = 24 * 60 * 60;
