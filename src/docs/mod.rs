@@ -30,6 +30,7 @@ pages! {
     requests = "requests.md",
     rollups = "rollups.md",
     schema = "schema.md",
+    targets = "targets.md",
 }
 
 #[doc = include_str!("live.png.md")]

@@ -76,8 +76,8 @@ impl<C: LicenseCheck> Licensing<C> {
         self
     }
 
-    /// Sets how long the last result counts while checks cannot run; zero for not at all. Defaults to
-    /// the setting `licensing.grace_period`, and that to 3 days.
+    /// Sets how long the last result counts while checks cannot run; zero for not at all. Defaults
+    /// to the setting `licensing.grace_period`, and that to 3 days.
     pub fn grace_period(mut self, period: Duration) -> Self {
         self.grace_period = Some(period);
         self

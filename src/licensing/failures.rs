@@ -37,8 +37,9 @@ impl Failures {
         self.last = Some((state.clone(), at));
     }
 
-    /// Takes note of a check that could not run, and returns what counts for now: the last result with
-    /// a warning, as long as the grace period lasts and the licence does, and an error otherwise.
+    /// Takes note of a check that could not run, and returns what counts for now: the last result
+    /// with a warning, as long as the grace period lasts and the licence does, and an error
+    /// otherwise.
     pub(crate) fn failed(&mut self, message: &str, at: Timestamp) -> LicenseState {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.in_a_row.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE);
         self.in_a_row = self.in_a_row.saturating_add(1);

@@ -73,10 +73,11 @@ impl MonitorBuilder {
 
     /// Sends all points to this sink, too: those of requests, own points, rollups.
     ///
-    /// Each destination has a buffer, a flusher, a ledger and a spool of its own, so one that is slow or
-    /// down never holds up another. They share the settings of delivery, and each has their bounds for
-    /// itself: two destinations may take twice `buffer_size` of memory. The spool of an added sink is the
-    /// directory `name` in [`spool.directory`](crate::settings::SpoolSettings::directory). With
+    /// Each destination has a buffer, a flusher, a ledger and a spool of its own, so one that is
+    /// slow or down never holds up another. They share the settings of delivery, and each has their
+    /// bounds for itself: two destinations may take twice `buffer_size` of memory. The spool of an
+    /// added sink is the directory `name` in
+    /// [`spool.directory`](crate::settings::SpoolSettings::directory). With
     /// [`Storage::None`] nothing is sent anywhere.
     ///
     /// A point counts once for each destination: [`Monitor::stats`] and the reports of

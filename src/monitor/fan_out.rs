@@ -1,8 +1,8 @@
-//! Further destinations: each has a buffer, a flusher, a ledger and a spool of its own, so that none
-//! waits for another.
+//! Further destinations: each has a buffer, a flusher, a ledger and a spool of its own, so that
+//! none waits for another.
 //!
-//! What is pushed into the buffer of the main destination, and the lines of rollups that it has taken,
-//! are copied into the buffer of each.
+//! What is pushed into the buffer of the main destination, and the lines of rollups that it has
+//! taken, are copied into the buffer of each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -145,8 +145,8 @@ impl FanOut {
         result
     }
 
-    /// Shuts down each as soon as nothing more comes, and in any case in time to send what is there.
-    /// `is_closed` tells whether the buffers that are copied from are closed.
+    /// Shuts down each as soon as nothing more comes, and in any case in time to send what is
+    /// there. `is_closed` tells whether the buffers that are copied from are closed.
     pub(super) async fn shutdown(
         &self,
         main: impl Future<Output = ShutdownReport>,

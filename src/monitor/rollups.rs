@@ -24,8 +24,8 @@ pub(super) struct Rollups {
 }
 
 impl Rollups {
-    /// `None` where the settings ask for no counts. `points` is what delivers the points, `copies` get
-    /// the lines, too.
+    /// `None` where the settings ask for no counts. `points` is what delivers the points, `copies`
+    /// get the lines, too.
     pub(super) fn start(
         runtime: &DeliveryRuntime,
         settings: &Settings,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub(crate) mod ledger;
 
 mod delivery;
-mod destination;
 mod histogram;
 mod merge;
 mod named;
@@ -16,13 +15,12 @@ mod snapshot;
 mod state;
 
 pub use delivery::WriteStats;
-pub use destination::DestinationStats;
 pub use histogram::Histogram;
 pub use named::{ConnectionStats, TargetStats};
 pub(crate) use named::{Named, TargetCounters};
 pub use reasons::{Blocked, DropReason, RejectReason};
 pub use rollup::{RollupRow, RollupSnapshot, RollupStats};
-pub use snapshot::{DeliveryStats, LedgerStats, RecorderStats, SpoolStats, Stats};
+pub use snapshot::{DeliveryStats, DestinationStats, LedgerStats, RecorderStats, SpoolStats, Stats};
 pub use state::DeliveryState;
 
 pub(crate) use delivery::Delivery;

@@ -10,9 +10,7 @@ use serde::{Serialize, Serializer};
 
 use crate::stats::{DropReason, RejectReason};
 
-use super::{
-    ConnectionStats, DeliveryState, DestinationStats, Histogram, RollupStats, TargetStats, WriteStats,
-};
+use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats, WriteStats};
 
 /// Where every point is, and how delivery is going: a snapshot. Durations serialize as
 /// seconds.
@@ -34,9 +32,9 @@ pub struct Stats {
     pub connections: BTreeMap<String, ConnectionStats>,
     /// The ledger of the rollups, where there are any.
     pub rollup: Option<RollupStats>,
-    /// Each destination alone, by the name of the [added sink](crate::MonitorBuilder::add_sink), and
-    /// `main` for the other one. The ledger, `delivery` and `spool` above are their sums, where each
-    /// copy of a point counts. Empty where no sink was added.
+    /// Each destination alone, by the name of the [added sink](crate::MonitorBuilder::add_sink),
+    /// and `main` for the other one. The ledger, `delivery` and `spool` above are their sums, where
+    /// each copy of a point counts. Empty where no sink was added.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub destinations: BTreeMap<String, DestinationStats>,
 }
@@ -166,6 +164,26 @@ pub struct SpoolStats {
     pub memory: u64,
 }
 
+/// Where the points of one destination are, and how its delivery is going. See
+/// [`Stats::destinations`].
+#[derive(Clone, Debug, Default, Serialize)]
+#[non_exhaustive]
+pub struct DestinationStats {
+    /// The ledger of this destination alone.
+    #[serde(flatten)]
+    pub ledger: LedgerStats,
+    /// Points that cannot be stored. Only the main destination counts them.
+    pub invalid: u64,
+    /// Points not taken because its memory was full.
+    pub refused_full: u64,
+    /// Points not taken because it was shut down.
+    pub refused_closed: u64,
+    /// How its delivery is going.
+    pub delivery: DeliveryStats,
+    /// What lies in its spool, where there is one.
+    pub spool: Option<SpoolStats>,
+}
+
 impl Stats {
     /// Returns whether offered = accepted + invalid + refused, and accepted + recovered = written +
     /// rejected + dropped + buffered + in flight + spooled; and where there are rollups, their [own
@@ -190,9 +208,32 @@ impl LedgerStats {
         self.dropped.values().sum()
     }
 
-    pub(super) fn balances(&self) -> bool {
+    fn balances(&self) -> bool {
         let gone = self.written + self.rejected_total() + self.dropped_total();
         self.accepted + self.recovered == gone + self.buffered + self.in_flight + self.spooled
+    }
+}
+
+impl DestinationStats {
+    /// Returns whether offered = accepted + invalid + refused, and accepted + recovered = written +
+    /// rejected + dropped + buffered + in flight + spooled, for this destination. Always true,
+    /// unless there is a bug: please report it.
+    pub fn balances(&self) -> bool {
+        let refused = self.invalid + self.refused_full + self.refused_closed;
+        self.ledger.offered == self.ledger.accepted + refused && self.ledger.balances()
+    }
+}
+
+impl From<&Stats> for DestinationStats {
+    fn from(stats: &Stats) -> Self {
+        Self {
+            ledger: stats.ledger.clone(),
+            invalid: stats.recorder.invalid,
+            refused_full: stats.recorder.refused_full,
+            refused_closed: stats.recorder.refused_closed,
+            delivery: stats.delivery.clone(),
+            spool: stats.spool.clone(),
+        }
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The live tests start the servers of Debian's packages influxdb, victoria-metrics, nginx-light and prometheus on free ports of
 //! 127.0.0.1. Where one is not installed, its tests pass and say that they did not run; `TOWER_INFLUX_LIVE=required` makes
-//! them fail. An InfluxDB 2.x is tested where `TOWER_INFLUX_TEST_URL`, `…_ORGANIZATION`, `…_BUCKET` and `…_TOKEN` name one.
+//! them fail. Another server is tested where `TOWER_INFLUX_TEST_KIND`, `…_URL` and others name one:
+//! `docs/targets.md`.
 
 mod bodies;
 mod bounds;
@@ -36,6 +37,7 @@ mod stored;
 mod stranger;
 #[path = "../support/mod.rs"]
 mod support;
+mod targets;
 mod threads;
 mod traces;
 mod unix_socket;

@@ -20,5 +20,6 @@ pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod service;
 pub(crate) mod source;
+pub(crate) mod target;
 pub(crate) mod victoria;
 pub(crate) mod watched;

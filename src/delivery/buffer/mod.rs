@@ -97,8 +97,8 @@ impl Buffer {
         self
     }
 
-    /// Gives a copy of all lines to these buffers, too, until this one is closed. Each takes or refuses them by its own
-    /// bounds, whatever becomes of them here.
+    /// Copies all lines to these buffers, too, until this one is closed. Each takes or refuses them
+    /// by its own bounds, whatever becomes of them here.
     pub(crate) fn copy_to(mut self, copies: Vec<Arc<Self>>) -> Self {
         if !copies.is_empty() {
             self.shards.locked().for_each(|mut shard| shard.intake = Intake::Copied);
@@ -292,8 +292,9 @@ impl Buffer {
         CHUNK_SIZE
     }
 
-    /// For a shard that is not merely open. Returns whether it is closed. Copies under the shard's lock, so that none comes
-    /// after [`close`](Self::close) has returned.
+    /// Copies or refuses the lines of a push, where the shard is not merely open. Returns whether
+    /// it is closed. Under the shard's lock, so that no copy comes after [`close`](Self::close) has
+    /// returned.
     #[cold]
     fn copy_or_refuse(&self, shard: &mut Shard, lines: &[u8], points: usize) -> bool {
         if shard.intake == Intake::Closed {
@@ -307,8 +308,9 @@ impl Buffer {
         false
     }
 
-    /// Seals the open chunk, if there is anything in it, and opens one with room for `needed` bytes. Returns whether a
-    /// chunk was sealed, `None` if memory is full and the newest points are to go.
+    /// Seals the open chunk, if there is anything in it, and opens one with room for `needed`
+    /// bytes. Returns whether a chunk was sealed, `None` if memory is full and the newest points
+    /// are to go.
     #[cold]
     fn make_room(&self, shard: &mut Shard, needed: usize) -> Option<bool> {
         let sealed = shard.open_size();

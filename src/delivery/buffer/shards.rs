@@ -15,7 +15,8 @@ pub(super) struct Shards(Box<[Padded<BufferShard>]>);
 /// A shard on cache lines of its own.
 #[derive(Debug, Default)]
 pub(super) struct BufferShard {
-    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a push writes anyway.
+    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a
+    /// push writes anyway.
     pub(super) started: AtomicU64,
     pub(super) shard: Mutex<Shard>,
 }
@@ -36,8 +37,8 @@ impl Shards {
         &self.0[(shard() + step) & (self.0.len() - 1)].0
     }
 
-    /// Locks the thread's own shard, or the next one while somebody else holds that: its holder may have been
-    /// suspended, and there are as many shards as can run at once.
+    /// Locks the thread's own shard, or the next one while somebody else holds that: its holder may
+    /// have been suspended, and there are as many shards as can run at once.
     #[inline(always)]
     pub(super) fn lock_own(&self) -> MutexGuard<'_, Shard> {
         match self.place(0).shard.try_lock() {

@@ -309,7 +309,7 @@ fn copies_are_bounded_and_counted_by_themselves_and_end_with_the_original() {
     let counts = small.snapshot(&of_small).1;
     assert_eq!((counts.offered, counts.accepted + counts.refused_full), (1_000, 1_000));
     assert!(counts.refused_full > 0 && counts.dropped == 0, "{counts:?}");
-    assert_books(&large.snapshot(&of_large).1, 1_000, 1_000, 0);
+    assert_counts(&large.snapshot(&of_large).1, 1_000, 1_000, 0);
     assert_eq!((buffer.running_requests(), large.running_requests()), (0, 0));
 
     assert!(!buffer.is_closed_everywhere());

@@ -29,7 +29,8 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Appends batches to files named `points-20260603T101112Z-0000-89abcdef-0.lp`, see [`FileSettings`].
+/// Appends batches to files named `points-20260603T101112Z-0000-89abcdef-0.lp`, see
+/// [`FileSettings`].
 ///
 /// A new file is begun when the process starts, when the UTC day changes, and before one would grow
 /// beyond `max_file_size`; only a batch that is larger by itself makes a larger file. Before a file
@@ -55,13 +56,14 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Creates the directory, and tries whether it can be written. `service` is whose files these are: the bound of
-    /// `max_total_size` counts and deletes only those of one name.
+    /// Creates the directory, and tries whether it can be written. `service` is whose files these
+    /// are: the bound of `max_total_size` counts and deletes only those of one name.
     ///
     /// # Errors
     ///
-    /// Sizes that cannot work ([`Error::is_setting`]); a directory that cannot be created or written, that is a link, or in which every user may
-    /// write. A full disk is no error here: writes fail until there is room.
+    /// Sizes that cannot work ([`Error::is_setting`]); a directory that cannot be created or
+    /// written, that is a link, or in which every user may write. A full disk is no error here:
+    /// writes fail until there is room.
     pub fn new(settings: &FileSettings, service: &str) -> Result<Self, Error> {
         settings.check()?;
         let FileSettings { directory, max_file_size, max_total_size } = settings;

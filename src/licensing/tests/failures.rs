@@ -1,4 +1,5 @@
-//! Checks that cannot run: tried again with growing pauses, while the last result counts for a time.
+//! Checks that cannot run: tried again with growing pauses, while the last result counts for a
+//! time.
 
 use std::{
     future,

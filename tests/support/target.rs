@@ -1,0 +1,259 @@
+//! One server of any kind that this crate writes to, started here or named by the environment, with
+//! what a suite for all kinds asks of it.
+
+use std::{env, fs, path::PathBuf, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tower_influx::{
+    Settings,
+    settings::{InfluxApi, InfluxClient, Storage, Token},
+};
+
+use super::{
+    http::{Http, query},
+    influx::{Influx, Options},
+    influx2::Influx2,
+    live::{self, INFLUXD, VICTORIA_METRICS},
+    victoria::Victoria,
+};
+
+/// What a server is, as `TOWER_INFLUX_TEST_KIND` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Influxdb1,
+    Influxdb2,
+    Influxdb3,
+    VictoriaMetrics,
+    Telegraf,
+}
+
+impl Kind {
+    const ALL: [Self; 5] =
+        [Self::Influxdb1, Self::Influxdb2, Self::Influxdb3, Self::VictoriaMetrics, Self::Telegraf];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Influxdb1 => "influxdb1",
+            Self::Influxdb2 => "influxdb2",
+            Self::Influxdb3 => "influxdb3",
+            Self::VictoriaMetrics => "victoriametrics",
+            Self::Telegraf => "telegraf",
+        }
+    }
+
+    /// The kind that the environment names, if it names a server.
+    pub(crate) fn named() -> Option<Self> {
+        env::var("TOWER_INFLUX_TEST_URL").ok()?;
+        let name = env::var("TOWER_INFLUX_TEST_KIND").unwrap_or_else(|_| Self::Influxdb2.name().to_owned());
+        let kind = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        Some(kind.unwrap_or_else(|| panic!("TOWER_INFLUX_TEST_KIND is `{name}`, which is no kind of server")))
+    }
+
+    /// Whether it refuses what does not have the right token.
+    pub(crate) fn asks_for_a_token(self) -> bool {
+        matches!(self, Self::Influxdb2 | Self::Influxdb3 | Self::Telegraf)
+    }
+
+    /// Whether a bucket or database has to exist before it is written to.
+    pub(crate) fn needs_a_bucket(self) -> bool {
+        matches!(self, Self::Influxdb1 | Self::Influxdb2)
+    }
+
+    /// Whether a field has one type for good.
+    pub(crate) fn has_types(self) -> bool {
+        matches!(self, Self::Influxdb1 | Self::Influxdb2 | Self::Influxdb3)
+    }
+
+    pub(crate) fn clients(self) -> &'static [InfluxClient] {
+        match self {
+            // 1.6.7 has no `/api/v2/write`.
+            Self::Influxdb1 => &[InfluxClient::Reqwest],
+            _ => &[InfluxClient::Influxdb2, InfluxClient::Reqwest],
+        }
+    }
+}
+
+/// A server under test.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) kind: Kind,
+    url: String,
+    organization: String,
+    bucket: String,
+    token: String,
+    /// What Telegraf writes.
+    file: Option<PathBuf>,
+    http: Http,
+    own: Own,
+}
+
+/// A server that this test has started.
+#[derive(Debug)]
+enum Own {
+    No,
+    Influx(Influx),
+    Victoria(Victoria),
+}
+
+impl Target {
+    /// Debian's servers, and the one that the environment names. Kinds that nobody names are said
+    /// aloud not to have run.
+    pub(crate) async fn all(test: &str) -> Vec<Self> {
+        let mut targets: Vec<_> = Self::from_environment().into_iter().collect();
+        if live::ready(test, &[INFLUXD]) {
+            let influx =
+                Influx::start_with(Options { credentials: Some(user()), ..Options::default() }).await;
+            influx.create_database(BUCKET).await;
+            let token = format!("{}:{}", user().0, user().1);
+            targets.push(Self { token, ..Self::own(Kind::Influxdb1, influx.url(), Own::Influx(influx)) });
+        }
+        if live::ready(test, &[VICTORIA_METRICS]) {
+            let victoria = Victoria::start().await;
+            targets.push(Self::own(Kind::VictoriaMetrics, victoria.url(), Own::Victoria(victoria)));
+        }
+        for kind in Kind::ALL {
+            if targets.iter().all(|target| target.kind != kind) {
+                live::say(&format!(
+                    "NOT RUN: {test}: no server of kind {}: TOWER_INFLUX_TEST_KIND and …_URL name none",
+                    kind.name()
+                ));
+            }
+        }
+        targets
+    }
+
+    fn own(kind: Kind, url: String, own: Own) -> Self {
+        let (organization, token) = (String::new(), String::new());
+        Self { kind, url, organization, bucket: BUCKET.to_owned(), token, file: None, http: Http::new(), own }
+    }
+
+    fn from_environment() -> Option<Self> {
+        let kind = Kind::named()?;
+        let variable = |name: &str| env::var(format!("TOWER_INFLUX_TEST_{name}")).unwrap_or_default();
+        let file = variable("FILE");
+        assert!(
+            kind != Kind::Telegraf || !file.is_empty(),
+            "set TOWER_INFLUX_TEST_FILE to what Telegraf writes"
+        );
+        Some(Self {
+            kind,
+            url: variable("URL").trim_end_matches('/').to_owned(),
+            organization: variable("ORGANIZATION"),
+            bucket: Some(variable("BUCKET")).filter(|name| !name.is_empty()).unwrap_or(BUCKET.to_owned()),
+            token: variable("TOKEN"),
+            file: (!file.is_empty()).then(|| file.into()),
+            http: Http::new(),
+            own: Own::No,
+        })
+    }
+
+    pub(crate) fn settings(&self, service: &str, client: InfluxClient) -> Settings {
+        let mut settings = Settings::new(service);
+        settings.storage = Storage::Influx;
+        settings.influx.client = client;
+        settings.influx.url = self.url.clone();
+        settings.influx.bucket = self.bucket.clone();
+        settings.influx.organization = self.organization.clone();
+        match (self.kind, self.token.split_once(':')) {
+            (Kind::Influxdb1, Some((name, password))) => {
+                settings.influx.api = InfluxApi::V1;
+                settings.influx.username = name.to_owned();
+                settings.influx.password = Token::from(password);
+            }
+            _ => settings.influx.token = Token::from(self.token.as_str()),
+        }
+        settings.flush_interval = Duration::from_millis(100);
+        settings.retry_interval = Duration::from_millis(50);
+        settings.max_retry_interval = Duration::from_millis(500);
+        settings
+    }
+
+    /// Waits until so many values of a field are there for this service, and returns how many are.
+    pub(crate) async fn wait_for_count(
+        &self,
+        measurement: &str,
+        field: &str,
+        service: &str,
+        count: u64,
+    ) -> u64 {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let found = self.count(measurement, field, service).await;
+            if found >= count || Instant::now() > deadline {
+                return found;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn count(&self, measurement: &str, field: &str, service: &str) -> u64 {
+        match self.kind {
+            Kind::Influxdb1 | Kind::Influxdb3 => {
+                let text = format!(
+                    "SELECT count(\"{field}\") FROM \"{measurement}\" WHERE \"service\" = '{service}'"
+                );
+                let mut pairs = vec![("db", self.bucket.as_str()), ("q", text.as_str())];
+                if let Some((name, password)) = self.token.split_once(':') {
+                    pairs.extend([("u", name), ("p", password)]);
+                }
+                let answer = self.get(&format!("{}/query?{}", self.url, query(&pairs))).await;
+                let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
+                answer["results"][0]["series"][0]["values"][0][1].as_u64().unwrap_or(0)
+            }
+            Kind::Influxdb2 => {
+                let server = Influx2::from_environment("count").expect("named by the environment");
+                server.count(measurement, field, service).await
+            }
+            Kind::VictoriaMetrics => {
+                self.get(&format!("{}/internal/force_flush", self.url)).await;
+                let select = format!("{{__name__=\"{measurement}_{field}\",service=\"{service}\"}}");
+                let export = query(&[("match[]", select.as_str())]);
+                let answer = self.get(&format!("{}/api/v1/export?{export}", self.url)).await;
+                let samples = answer.lines().map(|line| {
+                    let line: serde_json::Value = serde_json::from_str(line).expect("a line of JSON");
+                    line["values"].as_array().map_or(0, Vec::len) as u64
+                });
+                samples.sum()
+            }
+            Kind::Telegraf => {
+                let text = fs::read(self.file.as_ref().expect("checked at start")).unwrap_or_default();
+                let text = String::from_utf8_lossy(&text).into_owned();
+                let is_one = |line: &&str| {
+                    line.starts_with(&format!("{measurement},"))
+                        && line.contains(&format!("service={service}"))
+                        && [" ", ","].iter().any(|before| line.contains(&format!("{before}{field}=")))
+                };
+                text.lines().filter(is_one).count() as u64
+            }
+        }
+    }
+
+    /// Kills the server and starts it again, or stops it where a kill loses what it has answered
+    /// for. False for a server that was not started here.
+    pub(crate) async fn restart(&mut self) -> bool {
+        match &mut self.own {
+            Own::No => return false,
+            Own::Influx(influx) => {
+                influx.kill();
+                influx.restart().await;
+            }
+            Own::Victoria(victoria) => victoria.restart().await,
+        }
+        true
+    }
+
+    async fn get(&self, url: &str) -> String {
+        let mut request = http::Request::get(url);
+        if !self.token.is_empty() && self.kind != Kind::Influxdb1 {
+            request = request.header("authorization", format!("Bearer {}", self.token));
+        }
+        let request = request.body(axum::body::Body::empty()).expect("a valid request");
+        self.http.send(request).await.expect("the server answers").text()
+    }
+}
+
+fn user() -> (String, String) {
+    ("shop".to_owned(), "a-password".to_owned())
+}
+
+const BUCKET: &str = "monitoring";
