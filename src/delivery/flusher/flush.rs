@@ -26,6 +26,7 @@ impl Worker {
     /// has reason to think that it helps.
     pub(super) fn flush(&mut self, reply: oneshot::Sender<FlushReport>) {
         self.collect(true);
+        self.join_waiting();
         for held in self.queue.fresh.iter_mut().chain(&mut self.queue.waiting) {
             held.history.tried_since_flush = false;
         }

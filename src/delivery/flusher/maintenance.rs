@@ -17,8 +17,10 @@ impl Worker {
     /// Drops batches that have waited in a spool for too long, tries again to delete files, and
     /// looks for what dead processes have left.
     pub(super) fn maintain_spools(&mut self) {
+        let next = self.next_maintenance();
+        // Looked at afterwards: what is due already is due at the moment of the question.
         let now = Instant::now();
-        if self.next_maintenance().is_none_or(|next| now < next) {
+        if next.is_none_or(|next| now < next) {
             return;
         }
         self.expire_loaded();

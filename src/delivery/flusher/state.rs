@@ -25,12 +25,26 @@ impl Worker {
             Position::Paused { until, .. } => Some(SystemTime::now() + until.saturating_duration_since(now)),
             _ => None,
         };
-        if before == state {
-            return;
-        }
-        let error = progress.last_error.clone().unwrap_or_default();
-        let sink = progress.sink.clone();
+        let speaks = self.state_log.speak(state, before != state);
+        let said = speaks.map(|(logged, others)| {
+            let error = progress.last_error.clone().unwrap_or_default();
+            (logged, others, progress.sink.clone(), error)
+        });
         drop(progress);
+        if before != state {
+            self.count_blocked(state, now);
+        }
+        if let Some((logged, others, sink, error)) = said {
+            self.log_change(logged, state, others, &sink, &error);
+        }
+    }
+
+    /// When a change of the state is logged that was kept back.
+    pub(super) fn next_state_line(&self) -> Option<Instant> {
+        self.state_log.next(self.shared.delivery.lock().state)
+    }
+
+    fn count_blocked(&mut self, state: DeliveryState, now: Instant) {
         match (self.blocked_since, state) {
             (None, DeliveryState::Blocked(_)) => self.blocked_since = Some(now),
             (Some(since), state) if !matches!(state, DeliveryState::Blocked(_)) => {
@@ -39,7 +53,6 @@ impl Worker {
             }
             _ => {}
         }
-        self.log_change(before, state, &sink, &error);
     }
 
     /// Returns since when the oldest live batch has been here, wherever it is by now.
@@ -73,36 +86,36 @@ impl Worker {
         }
     }
 
-    fn log_change(&self, before: DeliveryState, state: DeliveryState, sink: &str, error: &str) {
+    fn log_change(&self, before: DeliveryState, state: DeliveryState, others: u64, sink: &str, error: &str) {
         let waiting = match self.spool {
             Some(_) => "points are kept in the spool",
             None => "points are kept in memory, as far as `buffer_size` and `max_retry_time` allow",
         };
         match state {
             DeliveryState::Backoff => tracing::warn!(
-                target: "tower_influx", sink, error,
+                target: "tower_influx", sink, error, others,
                 "points cannot be written: {waiting}, and it is tried again with growing pauses; see to the server if it lasts"
             ),
             DeliveryState::Blocked(by) => tracing::error!(
-                target: "tower_influx", sink, error,
+                target: "tower_influx", sink, error, others,
                 "points are not taken until somebody changes something: {}; {waiting}, and the server is asked every 30 \
                  seconds to 5 minutes",
                 what_to_change(by)
             ),
             DeliveryState::Healthy if before == DeliveryState::Draining => {
-                tracing::info!(target: "tower_influx", sink, "what was in the spool has been sent");
+                tracing::info!(target: "tower_influx", sink, others, "what was in the spool has been sent");
             }
             DeliveryState::Healthy => {
-                tracing::info!(target: "tower_influx", sink, "points are written again")
+                tracing::info!(target: "tower_influx", sink, others, "points are written again")
             }
             DeliveryState::Draining if before == DeliveryState::Healthy => {
-                tracing::info!(target: "tower_influx", sink, "what is in the spool is being sent");
+                tracing::info!(target: "tower_influx", sink, others, "what is in the spool is being sent");
             }
             DeliveryState::Draining => {
-                tracing::info!(target: "tower_influx", sink, "points are written again, and what is in the spool is being sent");
+                tracing::info!(target: "tower_influx", sink, others, "points are written again, and what is in the spool is being sent");
             }
             DeliveryState::Closing => {
-                tracing::debug!(target: "tower_influx", sink, "the monitoring is being shut down")
+                tracing::debug!(target: "tower_influx", sink, others, "the monitoring is being shut down")
             }
             DeliveryState::Closed => {}
         }

@@ -27,6 +27,7 @@ use super::{
     seal::Sealer,
     settings::FlushSettings,
     shared::Shared,
+    state_log::StateLog,
     timing::Timing,
     wire::{Job, Outcome, Wire},
 };
@@ -75,6 +76,9 @@ pub(super) struct Worker {
     pub(super) blocked_total: Duration,
     pub(super) blocked_since: Option<Instant>,
     pub(super) closing: Option<Closing>,
+    /// When small batches were joined first.
+    pub(super) joined_from: Option<Instant>,
+    pub(super) state_log: StateLog,
     pub(super) drop_log: LogThrottle,
     pub(super) reject_log: LogThrottle,
     /// No handle is left to give commands, while a shutdown is under way.
@@ -135,6 +139,8 @@ impl Worker {
             blocked_total: Duration::ZERO,
             blocked_since: None,
             closing: None,
+            joined_from: None,
+            state_log: StateLog::default(),
             drop_log: LogThrottle::default(),
             reject_log: LogThrottle::default(),
             deaf: false,
@@ -303,7 +309,8 @@ impl Worker {
             _ => None,
         };
         let closing = self.closing.as_ref().and_then(Closing::next_step);
-        [self.timing.due, retry, self.next_expiry(), self.next_maintenance(), closing]
+        let state = self.next_state_line();
+        [self.timing.due, retry, self.next_expiry(), self.next_maintenance(), state, closing]
             .into_iter()
             .flatten()
             .min()

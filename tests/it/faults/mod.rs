@@ -19,6 +19,7 @@ mod closing;
 mod connections;
 mod conservation;
 mod killed;
+mod logged;
 mod outage;
 mod overload;
 mod refused;

@@ -272,3 +272,24 @@ async fn an_idle_flusher_sleeps() {
     assert_eq!(rig.sink.requests(), before);
     assert_eq!(rig.sink.probes(), 1, "the one at the start");
 }
+
+/// Every flush, and every look at a bound, goes over all batches that wait.
+#[tokio::test(start_paused = true)]
+async fn a_flush_for_each_point_of_an_outage_leaves_few_batches() {
+    for error in [WriteError::transient("away"), WriteError::blocked(Blocked::Target, "no such bucket")] {
+        let rig = Rig::start(move |_| Err(error.clone().with_message("away")));
+        let mut most = 0;
+        for number in 0..2_000 {
+            rig.push(number..number + 1);
+            let report = rig.flusher.flush().await.expect("runs");
+            assert_eq!(report.waiting, number as u64 + 1, "{report}");
+            most = most.max(rig.flusher.stats().delivery.waiting_batches);
+        }
+        assert!(most <= 40, "{most} batches wait");
+        rig.sink.behave(|_| Ok(()));
+        rig.sink.probe_says(|| Ok(()));
+        sleep(Duration::from_secs(400)).await;
+        assert_eq!(rig.sink.stored(), lines(0..2_000));
+        rig.assert_ledger(2_000, 0, 0);
+    }
+}

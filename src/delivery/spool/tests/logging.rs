@@ -52,10 +52,23 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
             fs::remove_file(&path).expect("removes");
             fs::create_dir(&path).expect("creates");
             fixture.spool.delete(&[entry]);
+            // Files that are damaged, or gone, when they are loaded, and a batch that is too old.
+            fixture.spool.state().bounds.max_files = 10;
+            for (sequence, change) in [(3, true), (4, false)] {
+                let batch = fixture.batch(sequence, 1);
+                let entry = fixture.spool.store_blocking(&batch).expect("stores");
+                let path = entry.0.path();
+                if change { fs::write(path, "damaged") } else { fs::remove_file(path) }.expect("is there");
+                assert!(matches!(fixture.spool.load_blocking(&entry), Err(LoadError::Lost)));
+            }
+            let batch = fixture.batch(5, 1);
+            assert!(fixture.spool.store_blocking(&batch).is_ok());
+            fixture.machine.skew.fetch_add(365 * 24 * 60 * 60 * 1000, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(fixture.spool.drop_expired().len(), 1);
         });
         let events = reader.0.files.lock().expect("no panic").len();
         done.send(events).expect("somebody waits");
     });
     let events = wait.recv_timeout(Duration::from_secs(20)).expect("a log line waits for its own lock");
-    assert_eq!(events, 4, "off, on again, full, not deleted");
+    assert_eq!(events, 7, "off, on again, full, not deleted, damaged, gone, too old");
 }

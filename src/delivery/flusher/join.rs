@@ -1,0 +1,173 @@
+//! Small batches that wait are joined: who asks for a flush after each point of an outage makes a batch of each, and every
+//! flush and every bound looks at all batches.
+
+use std::{collections::VecDeque, time::Duration};
+
+use tokio::time::Instant;
+
+use crate::delivery::batch::Batch;
+
+use super::{
+    held::{Held, History, Origin},
+    worker::Worker,
+};
+
+impl Worker {
+    /// Joins small batches in memory that failed for no reason of their own. Only while nobody waits for a flush: reports
+    /// are told by batches.
+    pub(super) fn join_waiting(&mut self) {
+        if self.flushes.is_empty() {
+            let window = self.settings.max_retry_time / WINDOWS;
+            let start = *self.joined_from.get_or_insert_with(Instant::now);
+            let (lines, bytes) = self.body_bounds();
+            let most = Most { lines, bytes: bytes.min(SMALL) };
+            for queue in [&mut self.queue.fresh, &mut self.queue.waiting] {
+                join(queue, &most, |history| time_window(history, start, window));
+            }
+        }
+    }
+}
+
+/// What a joined batch may have.
+#[derive(Debug)]
+struct Most {
+    lines: usize,
+    bytes: usize,
+}
+
+/// Neighbours of about the same size are joined, so that each line is copied a few times only, however many come.
+fn join(waiting: &mut VecDeque<Held>, most: &Most, window: impl Fn(&History) -> u128) {
+    let mut joined: VecDeque<Held> = VecDeque::with_capacity(waiting.len());
+    for mut held in waiting.drain(..) {
+        while let Some(last) = joined.pop_back() {
+            let alike = window(&last.history) == window(&held.history) && are_alike(&last, &held, most);
+            match if alike { pair(last, held) } else { Err((last, held)) } {
+                Ok(whole) => held = whole,
+                Err((last, next)) => {
+                    joined.push_back(last);
+                    held = next;
+                    break;
+                }
+            }
+        }
+        joined.push_back(held);
+    }
+    *waiting = joined;
+}
+
+/// What is joined expires together, so it has begun to wait at about the same time.
+fn time_window(history: &History, start: Instant, window: Duration) -> u128 {
+    let since = history.since.saturating_duration_since(start);
+    since.as_nanos() / window.as_nanos().max(1)
+}
+
+fn are_alike(left: &Held, right: &Held, most: &Most) -> bool {
+    let (smaller, larger) =
+        (left.raw_bytes().min(right.raw_bytes()), left.raw_bytes().max(right.raw_bytes()));
+    larger <= 2 * smaller
+        && smaller + larger <= most.bytes
+        && left.points() + right.points() <= most.lines
+        && left.history.tried == right.history.tried
+        && left.history.blocked_before == right.history.blocked_before
+        && [left, right].iter().all(|held| {
+            held.live
+                && held.is_plain()
+                && matches!(held.origin, Origin::Memory)
+                && held.history.beside_successes == 0
+                && held.history.beside_probes == 0
+        })
+}
+
+/// Both as one batch, or as they were.
+#[expect(clippy::result_large_err, reason = "nothing has failed, and nothing is copied")]
+fn pair(mut left: Held, mut right: Held) -> Result<Held, (Held, Held)> {
+    let whole = match (left.batch(), right.batch()) {
+        (Some(left), Some(right)) => Batch::join(&[left, right]),
+        _ => None,
+    };
+    let Some(whole) = whole else { return Err((left, right)) };
+    // By the younger one, so that no point is given up before its time.
+    let (younger, older) = match left.history.since > right.history.since {
+        true => (left.history, right.history),
+        false => (right.history, left.history),
+    };
+    let history = History {
+        failures: younger.failures.min(older.failures),
+        faults: younger.faults.min(older.faults),
+        timeouts: 0,
+        breaks: 0,
+        ..younger
+    };
+    Ok(Held::live(whole, history))
+}
+
+/// What is larger is left as it is, and compressed.
+const SMALL: usize = 64 * 1024;
+/// Into so many parts `max_retry_time` is divided: batches of different parts are not joined.
+const WINDOWS: u32 = 16;
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    const MOST: Most = Most { lines: 5_000, bytes: SMALL };
+
+    fn held(sequence: u64, since: Instant) -> Held {
+        let batch = Batch::new(format!("x v={sequence}i 1\n").into(), 1, sequence, SystemTime::UNIX_EPOCH);
+        Held::live(batch, History::new(since, Duration::ZERO))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_small_batches_become_few_and_no_line_is_lost_or_copied_often() {
+        let (start, mut waiting, mut copied) = (Instant::now(), VecDeque::new(), 0);
+        let most = 20_000;
+        for number in 0..most {
+            waiting.push_back(held(number, start));
+            let before: Vec<usize> = waiting.iter().map(Held::points).collect();
+            join(&mut waiting, &MOST, |_| 0);
+            let after: Vec<usize> = waiting.iter().map(Held::points).collect();
+            copied += after.iter().filter(|points| !before.contains(points)).sum::<usize>();
+            // What is full, and one of each size.
+            assert!(waiting.len() <= number as usize / 1_000 + 16, "{}: {after:?}", number + 1);
+        }
+        assert!(copied <= 16 * most as usize, "{copied} lines were copied");
+        let mut lines: Vec<Vec<u8>> = Vec::new();
+        for held in &mut waiting {
+            lines.extend(held.batch().expect("plain").lines().map(<[u8]>::to_vec));
+        }
+        lines.sort();
+        lines.dedup();
+        assert_eq!(lines.len(), most as usize);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_may_be_at_fault_or_waits_for_something_else_is_not_joined() {
+        let (start, window) = (Instant::now(), Duration::from_secs(10));
+        type Change = fn(&mut Held);
+        let changes: [(&str, Change); 6] = [
+            ("alike", |_| {}),
+            ("failed beside others", |held| held.history.beside_successes = 1),
+            ("failed beside probes", |held| held.history.beside_probes = 1),
+            ("reported as spooled", |held| held.live = false),
+            ("sent before", |held| held.history.tried = true),
+            ("waits for longer", |held| held.history.since += Duration::from_secs(10)),
+        ];
+        for (what, change) in changes {
+            let mut other = held(2, start);
+            change(&mut other);
+            let mut waiting = VecDeque::from([held(1, start), other]);
+            join(&mut waiting, &MOST, |history| time_window(history, start, window));
+            assert_eq!(waiting.len(), if what == "alike" { 1 } else { 2 }, "{what}");
+        }
+        for most in [Most { lines: 1, ..MOST }, Most { bytes: 17, ..MOST }] {
+            let mut waiting = VecDeque::from([held(1, start), held(2, start)]);
+            join(&mut waiting, &most, |_| 0);
+            assert_eq!(waiting.len(), 2, "{most:?}");
+        }
+        let mut waiting = VecDeque::from([held(1, start + Duration::from_secs(3)), held(2, start)]);
+        join(&mut waiting, &MOST, |history| time_window(history, start, window));
+        assert_eq!(waiting[0].history.since, start + Duration::from_secs(3), "none is given up too early");
+    }
+}
