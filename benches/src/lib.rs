@@ -17,8 +17,8 @@ use tower_influx::{
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
 };
 
-pub mod ledger;
 pub mod influx;
+pub mod ledger;
 pub mod measure;
 #[cfg(feature = "peers")]
 pub mod peers;

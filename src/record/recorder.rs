@@ -175,11 +175,11 @@ impl Recorder {
         request: &FinishedRequest<'_>,
         extras: Option<&mut Extras>,
     ) -> bool {
-        let kept = self.keep.keeps(request.failed, request.execution_time, request.keep);
+        let nanoseconds = nanoseconds(request.execution_time);
+        let kept = self.keep.keeps(request.failed, nanoseconds, request.keep);
         let has_traces = extras.is_some() && self.has_traces.load(Ordering::Relaxed);
         match request.resource.head {
             Some(head) if !request.failed && !counter.needs_tags() && !has_traces => {
-                let nanoseconds = nanoseconds(request.execution_time);
                 counter.rollup.end_plain(request.started, head.number, request.status, nanoseconds, kept);
             }
             _ => self.count_other(counter, request, kept, extras),

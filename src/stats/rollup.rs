@@ -65,8 +65,8 @@ pub struct RollupRow {
 pub struct RollupStats {
     /// Requests that reached the layer.
     pub started: u64,
-    /// Of these, those that run now. While requests change their thread this may be off by those,
-    /// and then `started` is, too; it may even be negative for a moment.
+    /// Of these, those that run now: what has started without what has ended. A request that ends
+    /// while this is read may still be among them.
     pub running: i64,
     /// Ended, and left out by [`filter`](crate::settings::FilterSettings).
     pub filtered: u64,

@@ -54,11 +54,18 @@ impl Boundaries {
     /// Returns the bucket of a duration.
     #[inline]
     pub(crate) fn bucket(&self, nanoseconds: u64) -> usize {
-        let mut bucket = usize::from(self.first[cell(nanoseconds)]);
+        let Some(first) = self.first.get(cell(nanoseconds)) else { return self.search(nanoseconds) };
+        let mut bucket = usize::from(*first);
         while self.edges.get(bucket).is_some_and(|edge| *edge < nanoseconds) {
             bucket += 1;
         }
         bucket
+    }
+
+    /// Of 0 and of centuries, which no cell is for.
+    #[cold]
+    fn search(&self, nanoseconds: u64) -> usize {
+        self.edges.partition_point(|edge| *edge < nanoseconds)
     }
 
     /// Returns the greatest duration of a bucket; `None` for the last one, which has no end.
@@ -108,23 +115,24 @@ impl fmt::Debug for Boundaries {
     }
 }
 
+/// The upper bits of the number as a float: its power of two, and the four digits after the first
+/// one. There is none for 0, and none beyond 2^63.
 #[inline]
 fn cell(nanoseconds: u64) -> usize {
-    if nanoseconds < 16 {
-        return nanoseconds as usize;
-    }
-    let exponent = u64::BITS - 1 - nanoseconds.leading_zeros();
-    (exponent as usize - 3) * 16 + (nanoseconds >> (exponent - 4)) as usize % 16
+    let float = nanoseconds.cast_signed() as f64;
+    ((float.to_bits() >> 48) as usize).wrapping_sub(FIRST)
 }
 
+/// The least number of a cell, or a little less: beyond 2^53 numbers are rounded, some into the
+/// next cell.
 fn cell_start(cell: usize) -> u64 {
-    if cell < 16 {
-        return cell as u64;
-    }
-    (16 + cell as u64 % 16) << (cell / 16 - 1)
+    let start = f64::from_bits(((cell + FIRST) as u64) << 48).ceil() as u64;
+    if start > 1 << 53 { start - (start >> 53) } else { start }
 }
 
-const CELLS: usize = 61 * 16;
+/// The cell that begins at 1.
+const FIRST: usize = (1.0_f64.to_bits() >> 48) as usize;
+const CELLS: usize = 63 * 16;
 
 /// As many as the number of a bucket can tell apart.
 const MOST_BOUNDARIES: usize = 254;
@@ -184,10 +192,18 @@ mod tests {
 
     #[test]
     fn cells_begin_where_they_say() {
+        assert_eq!((cell(1), cell(2)), (0, 16));
+        assert!(cell(0) > CELLS);
         for number in 0..CELLS {
-            assert_eq!(cell(cell_start(number)), number);
+            let start = cell_start(number);
+            // Below 16 some cells hold no whole number.
+            let is_whole = number >= 4 * 16;
+            let exact = if start < 1 << 53 { cell(start) } else { cell(start + (start >> 52)) };
+            assert!(exact >= number && (!is_whole || exact == number), "{number}: {start}");
+            assert!(start <= 1 || cell(start - 1) < number, "{number}: {start}");
         }
-        assert_eq!(cell(u64::MAX), CELLS - 1);
+        assert_eq!(cell(i64::MAX as u64), CELLS);
+        assert!(cell(u64::MAX) > CELLS);
     }
 
     #[test]

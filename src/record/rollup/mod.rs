@@ -1,9 +1,9 @@
 //! Requests counted by key and interval, exactly, whatever becomes of their points.
 //!
-//! A request adds to counts in its thread's shard when it starts and when it ends, under that
-//! shard's lock. At the end of an interval, and whenever somebody looks, the counts of all shards
-//! are taken by exchanging tables, shard by shard, and are added to two sums: what is to be written
-//! next, and the totals since the start.
+//! A request adds to counts of its thread's shard: when it starts to that of its route, when it
+//! ends to those of its key, under the shard's lock. At the end of an interval, and whenever
+//! somebody looks, the counts of all shards are taken by exchanging tables, shard by shard, and are
+//! added to two sums: what is to be written next, and the totals since the start.
 //!
 //! What is to be written stays there until the buffer of the rollups has taken its line. So when
 //! that buffer has no room, as in a long outage, no count is lost: intervals become longer.
@@ -11,21 +11,21 @@
 //! # Ledger
 //!
 //! `started = running + left out + ended` and `ended = rolled up + in the open interval`, at every
-//! snapshot. Each is counted by itself: `started` and `ended` by shard, `running` by shard and
-//! route (a request may end on another shard than it started on, so one shard's may be negative),
-//! the open interval by key, and `rolled up` from the lines that were taken. A shard's counts
-//! change together under its lock, and the lock of the sums is held while shards are taken, so the
-//! equations hold at every moment.
+//! snapshot. Each is counted by itself: `started` by shard and route, `ended` by shard, the open
+//! interval by key, and `rolled up` from the lines that were taken. `running` is what has started
+//! without the ends, which are counted once more by the route at the start. What an end changes
+//! changes together under its shard's lock, and the lock of the sums is held while shards are
+//! taken, so the equations hold at every moment.
 //!
 //! # Memory
 //!
 //! For each key in use: about 0.8 KiB for each shard that has seen it, twice, since one table is
 //! counted in while the other is added up; and twice 1.4 KiB for the sums. All for the built-in
-//! histogram, and at most `limits.rollup_keys` keys and a few for what is beyond.
+//! histogram, and at most `limits.rollup_keys` keys and a few for what is beyond. Beside these, for
+//! each of `limits.rollup_keys` 8 bytes for each shard, and 32 for each route that a shard has
+//! seen.
 
-use std::{collections::HashMap, fmt, mem, sync::Arc, thread};
-
-use foldhash::quality::RandomState;
+use std::{fmt, mem, sync::Arc, thread};
 
 use crate::sync::{
     Mutex, MutexGuard, PoisonError, TryLockError,
@@ -36,6 +36,7 @@ mod boundaries;
 mod ended;
 mod key;
 mod lines;
+mod place;
 mod snapshot;
 mod sums;
 mod table;
@@ -50,29 +51,16 @@ pub(crate) use sums::RollupCounts;
 pub(crate) use table::Sum;
 
 use key::Keys;
+use place::{Place, Shard};
 use sums::Sums;
-use table::{Measured, Table};
+use table::Measured;
 
 /// See the module.
 pub(crate) struct Rollup {
-    shards: Box<[Padded<Mutex<Shard>>]>,
+    shards: Box<[Padded<Place>]>,
     boundaries: Boundaries,
     keys: Keys,
     sums: Mutex<Sums>,
-}
-
-#[derive(Debug, Default)]
-struct Shard {
-    started: u64,
-    ended: u64,
-    left_out: u64,
-    /// By route.
-    running: Vec<i64>,
-    /// Routes that come as text, by hash.
-    routes: HashMap<u64, Arc<RouteName>, RandomState>,
-    /// Keys that stand for others, by route, status, and whether the request did not fail.
-    beyond: HashMap<(u32, u16, bool), Arc<Key>, RandomState>,
-    table: Table,
 }
 
 impl Rollup {
@@ -85,7 +73,7 @@ impl Rollup {
     pub(crate) fn with_shards(shards: usize, boundaries: Boundaries, keys: usize) -> Self {
         let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
         Self {
-            shards: (0..shards).map(|_| Padded::default()).collect(),
+            shards: (0..shards).map(|_| Padded(Place::new(keys))).collect(),
             boundaries,
             keys: Keys::new(keys),
             sums: Mutex::new(Sums::new(shards)),
@@ -98,13 +86,20 @@ impl Rollup {
     }
 
     /// Counts the start of a request. Returns what its end must bring.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn start(&self, route: RouteKey<'_>) -> u32 {
-        let mut shard = self.lock_own();
-        let route = self.number(&mut shard, route);
-        shard.started += 1;
-        shard.add_running(route, 1);
+        let route = match route {
+            RouteKey::Known(number) => number,
+            RouteKey::Text(method, resource) => self.start_text(method, resource),
+        };
+        self.place(0).starts.add(route);
         route
+    }
+
+    /// Apart, since most requests take no lock when they start.
+    #[inline(never)]
+    fn start_text(&self, method: &'static str, resource: &str) -> u32 {
+        self.number_of_text(&mut self.lock_own(), method, resource)
     }
 
     /// Counts the end of a request that did not fail, of a known route and without tags: the usual
@@ -112,14 +107,27 @@ impl Rollup {
     #[inline]
     pub(crate) fn end_plain(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
         let bucket = self.boundaries.bucket(nanoseconds);
-        let mut shard = self.lock_own();
-        shard.ended += 1;
-        shard.add_running(started, -1);
-        if let Some(cell) = shard.table.find_plain(route, status) {
-            return cell.record(nanoseconds, bucket, kept);
+        if let Ok(mut shard) = self.place(0).shard.try_lock() {
+            let Shard { ended, ends, table, .. } = &mut *shard;
+            if started == route
+                && let Some(ends) = ends.get_mut(route as usize)
+                && let Some(cell) = table.find_plain(route, status)
+            {
+                *ended += 1;
+                *ends += 1;
+                return cell.record(nanoseconds, bucket, kept);
+            }
         }
-        let parts = KeyParts { route, status, error_code: "", tags: b"" };
-        self.end_other(&mut shard, parts, &Measured { nanoseconds, bucket, kept, trace: None });
+        self.end_plain_first(started, route, status, nanoseconds, kept);
+    }
+
+    /// Counts the first one of its key in an interval, one beside which another thread counts, or
+    /// one whose route has become another.
+    #[cold]
+    #[inline(never)]
+    fn end_plain_first(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
+        let (route, error_code, tags, trace) = (RouteKey::Known(route), "", &b""[..], None);
+        self.end(&EndedRequest { started, route, status, error_code, tags, nanoseconds, kept, trace });
     }
 
     /// Counts the end of a request.
@@ -129,7 +137,7 @@ impl Rollup {
         let EndedRequest { route, status, error_code, tags, .. } = *request;
         let parts = KeyParts { route: self.number(&mut shard, route), status, error_code, tags };
         shard.ended += 1;
-        shard.add_running(request.started, -1);
+        shard.add_end(request.started);
         let EndedRequest { nanoseconds, kept, trace, .. } = *request;
         self.end_other(&mut shard, parts, &Measured { nanoseconds, bucket, kept, trace });
     }
@@ -138,7 +146,7 @@ impl Rollup {
     pub(crate) fn leave_out(&self, started: u32) {
         let mut shard = self.lock_own();
         shard.left_out += 1;
-        shard.add_running(started, -1);
+        shard.add_end(started);
     }
 
     #[inline(never)]
@@ -208,31 +216,32 @@ impl Rollup {
 
     fn counts(&self, sums: &Sums) -> RollupCounts {
         let before = sums.counts();
-        self.locked().fold(before, |counts, shard| RollupCounts {
-            started: counts.started + shard.started,
+        let counts = self.locked().fold(before, |counts, shard| RollupCounts {
             ended: counts.ended + shard.ended,
             left_out: counts.left_out + shard.left_out,
             kept: counts.kept + shard.table.kept(),
-            running: counts.running + shard.running.iter().sum::<i64>(),
+            running: counts.running - shard.ends.iter().sum::<u64>() as i64,
             open: counts.open + shard.table.count(),
             ..counts
-        })
+        });
+        let started: u64 = self.shards.iter().flat_map(|place| place.0.starts.counts()).sum();
+        RollupCounts { started, running: counts.running + started as i64, ..counts }
     }
 
     /// Adds what the shards have counted to the sums. Returns how many requests of each route run.
     fn collect(&self, sums: &mut Sums) -> Vec<i64> {
-        let mut running = Vec::new();
-        for (number, Padded(shard)) in self.shards.iter().enumerate() {
+        let mut running = vec![0; self.shards.first().map_or(0, |place| place.0.starts.counts().count())];
+        for (number, Padded(place)) in self.shards.iter().enumerate() {
             let mut spare = sums.take_spare(number);
-            let mut shard = lock(shard);
+            let mut shard = lock(&place.shard);
             mem::swap(&mut shard.table, &mut spare);
-            if running.len() < shard.running.len() {
-                running.resize(shard.running.len(), 0);
-            }
-            running.iter_mut().zip(&shard.running).for_each(|(sum, of_shard)| *sum += of_shard);
+            running.iter_mut().zip(&shard.ends).for_each(|(sum, ends)| *sum -= *ends as i64);
             drop(shard);
             spare.take(|cell| sums.add(cell));
             sums.put_spare(number, spare);
+        }
+        for Padded(place) in &self.shards {
+            running.iter_mut().zip(place.starts.counts()).for_each(|(sum, starts)| *sum += starts as i64);
         }
         running
     }
@@ -264,7 +273,7 @@ impl Rollup {
     /// Locks the thread's own shard, or the next one while somebody else holds that.
     #[inline(always)]
     fn lock_own(&self) -> MutexGuard<'_, Shard> {
-        match self.place(0).try_lock() {
+        match self.place(0).shard.try_lock() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => self.lock_next(),
@@ -273,21 +282,21 @@ impl Rollup {
 
     #[cold]
     fn lock_next(&self) -> MutexGuard<'_, Shard> {
-        match self.place(1).try_lock() {
+        match self.place(1).shard.try_lock() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => lock(self.place(0)),
+            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
         }
     }
 
     #[inline]
-    fn place(&self, step: usize) -> &Mutex<Shard> {
+    fn place(&self, step: usize) -> &Place {
         &self.shards[(shard() + step) & (self.shards.len() - 1)].0
     }
 
     /// Locks every shard in turn, never two at once.
     fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.shards.iter().map(|Padded(shard)| lock(shard))
+        self.shards.iter().map(|Padded(place)| lock(&place.shard))
     }
 
     fn sums(&self) -> MutexGuard<'_, Sums> {
@@ -301,22 +310,6 @@ pub(crate) struct Totals {
     pub(crate) keys: Vec<(Arc<Key>, Sum)>,
     /// A request that changes its thread while this is read may count twice or not at all.
     pub(crate) running: Vec<(Arc<RouteName>, i64)>,
-}
-
-impl Shard {
-    #[inline]
-    fn add_running(&mut self, route: u32, change: i64) {
-        match self.running.get_mut(route as usize) {
-            Some(running) => *running += change,
-            None => self.add_route(route, change),
-        }
-    }
-
-    #[cold]
-    fn add_route(&mut self, route: u32, change: i64) {
-        self.running.resize(route as usize + 1, 0);
-        self.running[route as usize] = change;
-    }
 }
 
 impl fmt::Debug for Rollup {

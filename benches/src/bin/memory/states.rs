@@ -10,10 +10,11 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::{Router, routing::get};
 use tokio::runtime::Runtime;
 use tower_influx::{
     Monitor, Settings,
-    settings::Overflow,
+    settings::{KeepRequests, Overflow},
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
     stats::DropReason,
 };
@@ -26,6 +27,7 @@ pub(crate) const ROWS: &[(&str, fn())] = &[
     ("a monitor that has just started", started),
     ("at rest after 500,000 requests on two threads", at_rest),
     ("at 10,000 requests a second", steady),
+    ("rollups only, 1,000 routes that two threads have used", rollups_only),
     ("the sink is away, 32 MiB of `buffer_size` full, `drop-oldest`", || outage(Overflow::DropOldest)),
     ("the same with `drop-newest`", || outage(Overflow::DropNewest)),
 ];
@@ -55,6 +57,33 @@ fn at_rest() {
     thread::sleep(REST);
     print();
     ledger::close(&runtime, &monitor, Some(500_000));
+}
+
+fn rollups_only() {
+    let runtime = Runtime::new().expect("a runtime");
+    let monitor = {
+        let _entered = runtime.enter();
+        let mut settings = Settings::new("bench");
+        settings.rollup.interval = Some(Duration::from_secs(1));
+        settings.requests.keep = KeepRequests::None;
+        Monitor::builder(settings).sink(Discard::default()).start().expect("settings are right")
+    };
+    // What the router itself takes is no memory of the monitor's.
+    let paths: Vec<&'static str> = (0..1_000).map(|number| &*format!("/route-{number}").leak()).collect();
+    let routes =
+        paths.iter().fold(Router::new(), |router, path| router.route(path, get(|| async { "0.1.0" })));
+    let before = HEAP.allocated();
+    let app = routes.layer(monitor.layer()).with_state(());
+    let of_app = HEAP.allocated() - before;
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| (0..10).for_each(|_| paths.iter().for_each(|path| request(&app, path))));
+        }
+    });
+    thread::sleep(REST);
+    print_as((HEAP.allocated() - of_app) / 1024, status("VmRSS"));
+    drop(app);
+    ledger::close(&runtime, &monitor, None);
 }
 
 fn steady() {

@@ -14,8 +14,8 @@ use tower_influx::{
     settings::{InfluxApi, InfluxClient, Storage},
 };
 use tower_influx_benches::{
-    ledger,
     influx::DATABASE,
+    ledger,
     measure::{pin, process_time},
     monitor,
 };

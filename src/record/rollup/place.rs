@@ -1,0 +1,95 @@
+//! What one thread counts in.
+
+use std::{collections::HashMap, sync::Arc};
+
+use foldhash::quality::RandomState;
+
+use super::{
+    key::{Key, RouteName},
+    table::Table,
+};
+use crate::sync::{
+    Mutex,
+    atomic::{AtomicU64, Ordering},
+};
+
+/// What one thread counts in, or a few.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) starts: Starts,
+    pub(super) shard: Mutex<Shard>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Shard {
+    pub(super) ended: u64,
+    pub(super) left_out: u64,
+    /// How many of the requests that have started on any shard ended on this one, by their route at
+    /// the start.
+    pub(super) ends: Vec<u64>,
+    /// Routes that come as text, by hash.
+    pub(super) routes: HashMap<u64, Arc<RouteName>, RandomState>,
+    /// Keys that stand for others, by route, status, and whether the request did not fail.
+    pub(super) beyond: HashMap<(u32, u16, bool), Arc<Key>, RandomState>,
+    pub(super) table: Table,
+}
+
+/// One shard's. Counted without a lock: the first of the two times that a request counts.
+///
+/// Whoever wants to know how many run reads the ends first, under their locks: each start has
+/// happened before its end, so no end is seen without its start.
+#[derive(Debug)]
+pub(super) struct Starts(Box<[AtomicU64]>);
+
+impl Starts {
+    /// For as many routes as there can be with this many keys.
+    pub(super) fn new(keys: usize) -> Self {
+        Self((0..keys + METHODS).map(|_| AtomicU64::new(0)).collect())
+    }
+
+    #[inline]
+    pub(super) fn add(&self, route: u32) {
+        match self.0.get(route as usize) {
+            Some(count) => _ = count.fetch_add(1, Ordering::Relaxed),
+            None => self.add_beyond(),
+        }
+    }
+
+    /// What cannot be, a route beyond those of the limit: the number of all requests stays right.
+    #[cold]
+    fn add_beyond(&self) {
+        if let Some(count) = self.0.last() {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// By route.
+    pub(super) fn counts(&self) -> impl Iterator<Item = u64> {
+        self.0.iter().map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+impl Shard {
+    #[inline]
+    pub(super) fn add_end(&mut self, route: u32) {
+        match self.ends.get_mut(route as usize) {
+            Some(ends) => *ends += 1,
+            None => self.add_route(route),
+        }
+    }
+
+    #[cold]
+    fn add_route(&mut self, route: u32) {
+        self.ends.resize(route as usize + 1, 0);
+        self.ends[route as usize] = 1;
+    }
+}
+
+impl Place {
+    pub(super) fn new(keys: usize) -> Self {
+        Self { starts: Starts::new(keys), shard: Mutex::default() }
+    }
+}
+
+/// Beyond the limit there is one more route for each method: nine of standards, and all others.
+const METHODS: usize = 16;
