@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::{sleep, timeout};
 use tower_influx::{
     DataPoint, Monitor, Settings,
     settings::{InfluxClient, Token},
@@ -124,8 +125,16 @@ async fn assert_blocked(settings: Settings, what: &str) {
     monitor.check().await.expect_err(what);
     monitor.record(&DataPoint::new("kept").with_field("n", 1));
     monitor.flush().await.expect("runs");
+    // While a probe or a trial runs, the state is another one for a moment.
+    let is_blocked = async {
+        while !matches!(monitor.stats().delivery.state, DeliveryState::Blocked(_)) {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), is_blocked)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: {}", monitor.stats()));
     let stats = monitor.stats();
-    assert!(matches!(stats.delivery.state, DeliveryState::Blocked(_)), "{what}: {stats}");
     assert_eq!((stats.ledger.rejected_total(), stats.ledger.dropped_total()), (0, 0), "{what}: {stats}");
     monitor.shutdown(Duration::ZERO).await;
 }
