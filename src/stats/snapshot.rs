@@ -174,9 +174,9 @@ pub struct DestinationStats {
     pub ledger: LedgerStats,
     /// Points that cannot be stored. Only the main destination counts them.
     pub invalid: u64,
-    /// Points not taken because its memory was full.
+    /// Points not accepted because its memory was full.
     pub refused_full: u64,
-    /// Points not taken because it was shut down.
+    /// Points not accepted because it was shut down.
     pub refused_closed: u64,
     /// How its delivery is going.
     pub delivery: DeliveryStats,

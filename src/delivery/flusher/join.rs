@@ -1,5 +1,5 @@
-//! Small batches that wait are joined: who asks for a flush after each point of an outage makes a batch of each, and every
-//! flush and every bound looks at all batches.
+//! Small batches that wait are joined: who asks for a flush after each point of an outage makes a
+//! batch of each, and every flush and every bound looks at all batches.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,8 +13,8 @@ use super::{
 };
 
 impl Worker {
-    /// Joins small batches in memory that failed for no reason of their own. Only while nobody waits for a flush: reports
-    /// are told by batches.
+    /// Joins small batches in memory that failed for no reason of their own. Only while nobody
+    /// waits for a flush: reports are told by batches.
     pub(super) fn join_waiting(&mut self) {
         if self.flushes.is_empty() {
             let window = self.settings.max_retry_time / WINDOWS;
@@ -35,7 +35,8 @@ struct Most {
     bytes: usize,
 }
 
-/// Neighbours of about the same size are joined, so that each line is copied a few times only, however many come.
+/// Neighbours of about the same size are joined, so that each line is copied a few times only,
+/// however many come.
 fn join(waiting: &mut VecDeque<Held>, most: &Most, window: impl Fn(&History) -> u128) {
     let mut joined: VecDeque<Held> = VecDeque::with_capacity(waiting.len());
     for mut held in waiting.drain(..) {
@@ -55,7 +56,7 @@ fn join(waiting: &mut VecDeque<Held>, most: &Most, window: impl Fn(&History) -> 
     *waiting = joined;
 }
 
-/// What is joined expires together, so it has begun to wait at about the same time.
+/// Returns what is joined expires together, so it has begun to wait at about the same time.
 fn time_window(history: &History, start: Instant, window: Duration) -> u128 {
     let since = history.since.saturating_duration_since(start);
     since.as_nanos() / window.as_nanos().max(1)

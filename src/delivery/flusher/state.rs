@@ -39,7 +39,7 @@ impl Worker {
         }
     }
 
-    /// When a change of the state is logged that was kept back.
+    /// Returns when a change of the state is logged that was kept back.
     pub(super) fn next_state_line(&self) -> Option<Instant> {
         self.state_log.next(self.shared.delivery.lock().state)
     }
@@ -94,7 +94,7 @@ impl Worker {
         match state {
             DeliveryState::Backoff => tracing::warn!(
                 target: "tower_influx", sink, error, others,
-                "points cannot be written: {waiting}, and it is tried again with growing pauses; see to the server if it lasts"
+                "points cannot be written: {waiting}, and it is tried again with growing pauses; check the server if it lasts"
             ),
             DeliveryState::Blocked(by) => tracing::error!(
                 target: "tower_influx", sink, error, others,

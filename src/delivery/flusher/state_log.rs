@@ -1,4 +1,5 @@
-//! Which changes of the state are logged: a server that answers yes and no in turns must not fill the log.
+//! Which changes of the state are logged: a server that answers yes and no in turns must not fill
+//! the log.
 
 use std::time::Duration;
 
@@ -6,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::stats::DeliveryState;
 
-/// Lets the line of each state through once a minute. What is kept back is made up for: when the minute is over the state that
-/// there is then is logged, unless the log says so already.
+/// Lets the line of each state through once a minute. What is kept back is made up for: when the
+/// minute is over the state that there is then is logged, unless the log says so already.
 #[derive(Debug, Default)]
 pub(super) struct StateLog {
     logged: DeliveryState,
@@ -16,7 +17,8 @@ pub(super) struct StateLog {
 }
 
 impl StateLog {
-    /// Returns what the log has said before and how many changes were kept back since, if this state is to be logged now.
+    /// Returns what the log has said before and how many changes were kept back since, if this
+    /// state is to be logged now.
     pub(super) fn speak(&mut self, state: DeliveryState, changed: bool) -> Option<(DeliveryState, u64)> {
         if state == self.logged {
             self.kept_back += u64::from(changed);
@@ -33,7 +35,7 @@ impl StateLog {
         Some((before, std::mem::take(&mut self.kept_back)))
     }
 
-    /// When this state may be logged that was kept back.
+    /// Returns when this state may be logged that was kept back.
     pub(super) fn next(&self, state: DeliveryState) -> Option<Instant> {
         let spoke = self.spoke.iter().find(|(other, _)| *other == state)?.1;
         (state != self.logged).then_some(spoke + INTERVAL)

@@ -115,16 +115,16 @@ impl fmt::Debug for Boundaries {
     }
 }
 
-/// The upper bits of the number as a float: its power of two, and the four digits after the first
-/// one. There is none for 0, and none beyond 2^63.
+/// Returns the upper bits of the number as a float: its power of two, and the four digits after the
+/// first one. There is none for 0, and none beyond 2^63.
 #[inline]
 fn cell(nanoseconds: u64) -> usize {
     let float = nanoseconds.cast_signed() as f64;
     ((float.to_bits() >> 48) as usize).wrapping_sub(FIRST)
 }
 
-/// The least number of a cell, or a little less: beyond 2^53 numbers are rounded, some into the
-/// next cell.
+/// Returns the least number of a cell, or a little less: beyond 2^53 numbers are rounded, some into
+/// the next cell.
 fn cell_start(cell: usize) -> u64 {
     let start = f64::from_bits(((cell + FIRST) as u64) << 48).ceil() as u64;
     if start > 1 << 53 { start - (start >> 53) } else { start }
