@@ -1,19 +1,10 @@
 //! The only place that puts the stages together: recorder, buffer, flusher, sink, spool.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, PoisonError},
-};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tokio::runtime::Handle;
 
-use super::{
-    Inner, Monitor,
-    fan_out::FanOut,
-    rollups::Rollups,
-    spools::{configure_spool, open_spool, reopen_spool},
-};
+use super::{Monitor, fan_out::FanOut, rollups::Rollups, spools::open_spool};
 use crate::{
     delivery::{
         buffer::Buffer,
@@ -188,56 +179,7 @@ impl fmt::Debug for MonitorBuilder {
     }
 }
 
-/// Changes what delivery works with, and nothing if any of it cannot work.
-pub(super) async fn reload(inner: &Inner, settings: Settings) -> Result<(), Error> {
-    let old = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    settings.check()?;
-    refuse_fixed(&old, &settings)?;
-    let sink = match &inner.own_sink {
-        Some(sink) => Arc::clone(sink),
-        None => make_sink(&settings)?,
-    };
-    let spool = reopen_spool(inner.flusher.spool(), &settings, &*sink, &inner.flusher.ledger())?;
-    let rejected = open_rejected(&settings)?;
-    let added_spools = inner.fan_out.open_spools(&settings)?;
-    if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
-        delivery.reload(&settings, Arc::clone(&sink), rejected.clone()).await?;
-    }
-    configure_spool(spool.as_ref(), &settings);
-    inner.fan_out.reload(&settings, added_spools, rejected.as_ref()).await?;
-    inner.flusher.reload(sink, spool, rejected, (&settings).into()).await?;
-    *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
-    Ok(())
-}
-
-/// Refuses to change settings that every request reads without a lock.
-fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
-    let refuse = |name: &str| {
-        Err(Error::setting_without_value(
-            name,
-            "it cannot change while the monitor runs: restart the service",
-        ))
-    };
-    match () {
-        () if new.enabled != old.enabled => refuse("enabled"),
-        () if new.service != old.service => refuse("service"),
-        () if new.instance != old.instance => refuse("instance"),
-        () if new.tags != old.tags => refuse("tags"),
-        () if new.request_id != old.request_id => refuse("request_id"),
-        () if new.trace_id != old.trace_id => refuse("trace_id"),
-        () if new.limits != old.limits => refuse("limits"),
-        () if new.filter != old.filter => refuse("filter"),
-        () if new.requests != old.requests => refuse("requests"),
-        () if new.metrics != old.metrics => refuse("metrics"),
-        () if new.process != old.process => refuse("process"),
-        () if new.rollup != old.rollup => refuse("rollup"),
-        () if (new.storage == Storage::None) != (old.storage == Storage::None) => refuse("storage"),
-        () if new.own_points != old.own_points => refuse("own_points"),
-        () => Ok(()),
-    }
-}
-
-fn open_rejected(settings: &Settings) -> Result<Option<Arc<RejectedFiles>>, Error> {
+pub(super) fn open_rejected(settings: &Settings) -> Result<Option<Arc<RejectedFiles>>, Error> {
     settings
         .rejected_directory
         .as_deref()
@@ -245,7 +187,7 @@ fn open_rejected(settings: &Settings) -> Result<Option<Arc<RejectedFiles>>, Erro
         .transpose()
 }
 
-fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
+pub(super) fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
     match settings.storage {
         Storage::Influx => Ok(Arc::new(InfluxSink::new(&settings.influx)?)),
         Storage::File => Ok(Arc::new(FileSink::new(&settings.file, &settings.service)?)),

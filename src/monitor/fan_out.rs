@@ -15,7 +15,7 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::spools::{configure_spool, open_spool, reopen_spool};
+use super::spools::{Present, configure_spool, open_spool, reopen_spool};
 use crate::{
     delivery::{
         buffer::Buffer,
@@ -101,7 +101,7 @@ impl FanOut {
     /// Opens the spools of other settings: all that can fail of a reload.
     pub(super) fn open_spools(&self, settings: &Settings) -> Result<Vec<OpenedSpool>, Error> {
         let open = |Destination { name, sink, flusher, .. }: &Destination| {
-            reopen_spool(flusher.spool(), &own_settings(settings, name), &**sink, &flusher.ledger())
+            reopen_spool(&Present::of(flusher), &own_settings(settings, name), &**sink)
         };
         self.0.iter().map(open).collect()
     }
@@ -115,8 +115,8 @@ impl FanOut {
     ) -> Result<(), Error> {
         for (Destination { name, sink, flusher, .. }, spool) in self.0.iter().zip(spools) {
             let own = own_settings(settings, name);
+            flusher.reload(Arc::clone(sink), spool.clone(), rejected.cloned(), (&own).into()).await?;
             configure_spool(spool.as_ref(), &own);
-            flusher.reload(Arc::clone(sink), spool, rejected.cloned(), (&own).into()).await?;
         }
         Ok(())
     }

@@ -29,6 +29,8 @@ pub(super) struct Inner {
     pub(super) own_sink: Option<Arc<dyn Sink>>,
     /// The runtime that the monitor was started on; delivery's where it was started on none.
     pub(super) application: Handle,
+    /// Held while the settings are changed.
+    pub(super) reloading: tokio::sync::Mutex<()>,
 }
 
 impl Inner {

@@ -29,9 +29,12 @@ mod fan_out;
 mod inner;
 mod last_flush;
 mod licensing;
+#[cfg(any(feature = "live", feature = "prometheus"))]
+mod observed;
 mod own_points;
 #[cfg(feature = "process")]
 mod process_points;
+mod reload;
 mod rollup_delivery;
 mod rollups;
 mod spools;
@@ -117,8 +120,16 @@ impl Monitor {
         let own_points = settings.own_points;
         let settings = Mutex::new(settings);
         let runtime = application.clone().unwrap_or_else(|| flusher.runtime().clone());
-        let inner =
-            Arc::new(Inner { recorder, flusher, rollups, fan_out, settings, own_sink, application: runtime });
+        let inner = Arc::new(Inner {
+            recorder,
+            flusher,
+            rollups,
+            fan_out,
+            settings,
+            own_sink,
+            application: runtime,
+            reloading: tokio::sync::Mutex::default(),
+        });
         if let Some(application) = application {
             last_flush::spawn(&application, &inner);
         }
@@ -226,19 +237,26 @@ impl Monitor {
     /// what lies in the spool for the old one. A sink that was given to the
     /// [builder](Self::builder) stays.
     ///
-    /// Blocks for as long as it takes to read a token file and to make a directory. A spool at the
-    /// same place gets its new bounds where it is; what lies in one that is opened anew is looked
-    /// at in the background.
+    /// Everything that the new settings need is opened first, on a thread for blocking work. A
+    /// spool at the same place gets its new bounds where it is; what lies in one that is opened
+    /// anew is looked at in the background, and counted as recovered then. A spool that is left
+    /// keeps its bounds, and is part of the statistics, until nothing lies in it; then its
+    /// directory is given up.
     ///
     /// # Errors
     ///
     /// What [`start`](Self::start) would say of the new settings, and where they change what is
     /// fixed for the life of a monitor: `enabled`, `service`, `instance`, `tags`, `request_id`,
-    /// `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`, or `storage`
-    /// from or to `none`. Delivery goes on as before then.
+    /// `trace_id`, `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`,
+    /// or `storage` from or to `none`. Nothing has changed then. After the shutdown,
+    /// [`Error::is_closed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped, the reload goes on.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
-            Some(inner) => builder::reload(inner, settings).await,
+            Some(inner) => reload::reload(inner, settings).await,
             None if !settings.enabled => Ok(()),
             None => {
                 Err(Error::setting("enabled", true, "a disabled monitor cannot be enabled: start another"))
@@ -300,29 +318,6 @@ impl Monitor {
     pub(crate) fn settings<R: Default>(&self, read: impl FnOnce(&Settings) -> R) -> R {
         let Some(inner) = &self.inner else { return R::default() };
         read(&inner.settings.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// Reads the current values of the process; `None` where the settings do not ask for them.
-    #[cfg(all(feature = "process", feature = "prometheus"))]
-    pub(crate) fn process(&self) -> Option<crate::process::ProcessValues> {
-        self.settings(|settings| settings.process.interval)?;
-        let inner = self.inner.as_ref()?;
-        Some(crate::process::ProcessValues::read(&inner.application))
-    }
-
-    /// Returns the boundaries of the histograms in [`rollup`](Self::rollup).
-    #[cfg(feature = "live")]
-    pub(crate) fn rollup_boundaries(&self) -> Option<crate::record::rollup::Boundaries> {
-        self.inner.as_ref()?.rollups.as_ref().map(|rollups| rollups.counts().boundaries().clone())
-    }
-
-    /// Subscribes to the batches as they are created, for the live page, and the runtime on which
-    /// they can be read.
-    #[cfg(feature = "live")]
-    pub(crate) fn observe(
-        &self,
-    ) -> Option<(Handle, tokio::sync::broadcast::Receiver<crate::delivery::batch::Batch>)> {
-        self.inner.as_ref().map(|inner| (inner.application.clone(), inner.flusher.batches()))
     }
 }
 

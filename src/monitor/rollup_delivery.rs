@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 
-use super::spools::{configure_spool, open_spool, reopen_spool};
+use super::spools::{configure_spool, open_spool};
 use crate::{
     delivery::{
         buffer::{Buffer, Pushed},
@@ -122,14 +122,13 @@ impl RollupDelivery {
         &self,
         settings: &Settings,
         sink: Arc<dyn Sink>,
+        spool: Option<Arc<Spool>>,
         rejected: Option<Arc<RejectedFiles>>,
     ) -> Result<(), Error> {
         let own = own_settings(settings);
-        let spool = reopen_spool(self.flusher.spool(), &own, &*sink, &self.flusher.ledger())?;
+        self.flusher.reload(sink, spool.clone(), rejected, FlushSettings::from(&own)).await?;
         configure_spool(spool.as_ref(), &own);
-        let spooled = Spooled::new(&own, spool.as_ref());
-        self.flusher.reload(sink, spool, rejected, FlushSettings::from(&own)).await?;
-        *self.room.spool.lock().unwrap_or_else(PoisonError::into_inner) = spooled;
+        *self.room.spool.lock().unwrap_or_else(PoisonError::into_inner) = Spooled::new(&own, spool.as_ref());
         Ok(())
     }
 
@@ -196,7 +195,7 @@ async fn end_intervals(length: Duration, writer: Arc<Writer>, room: Arc<Room>) {
 }
 
 /// Returns the settings as the rollups' delivery takes them.
-fn own_settings(settings: &Settings) -> Settings {
+pub(super) fn own_settings(settings: &Settings) -> Settings {
     let mut own = settings.clone();
     own.buffer_size = settings.limits.rollup_keys.saturating_mul(BYTES_PER_KEY).max(LEAST_BUFFER);
     // What is refused stays in the open interval; what has been taken would be dropped.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    delivery::{sink::Sink, spool::Spool},
+    delivery::{flusher::Flusher, sink::Sink, spool::Spool},
     error::Error,
     settings::Settings,
     stats::ledger::Ledger,
@@ -18,20 +18,31 @@ pub(super) fn open_spool(
     Spool::open(spool, &sink.target(), Arc::clone(ledger)).map(|spool| Some(Arc::new(spool)))
 }
 
-/// Keeps the spool that there is if it is at the same place for the same destination: what waits
-/// there goes on waiting for it. Its bounds are changed by [`configure_spool`], when nothing can
-/// fail any more.
+/// The spools that a delivery has, and the ledger that they count in.
+pub(super) struct Present {
+    spools: Vec<Arc<Spool>>,
+    ledger: Arc<Ledger>,
+}
+
+impl Present {
+    pub(super) fn of(flusher: &Flusher) -> Self {
+        Self { spools: flusher.spools(), ledger: flusher.ledger() }
+    }
+}
+
+/// Keeps the spool that there is at the same place for the same destination, also one of an earlier
+/// destination: what waits there goes on waiting for it. Its bounds are changed by
+/// [`configure_spool`], when nothing can fail any more.
 pub(super) fn reopen_spool(
-    present: Option<Arc<Spool>>,
+    present: &Present,
     settings: &Settings,
     sink: &dyn Sink,
-    ledger: &Arc<Ledger>,
 ) -> Result<Option<Arc<Spool>>, Error> {
-    match (present, &settings.spool) {
-        (Some(spool), Some(new)) if spool.is_at(&new.directory) && spool.is_for(&sink.target()) => {
-            Ok(Some(spool))
-        }
-        _ => open_spool(settings, sink, ledger),
+    let Some(new) = &settings.spool else { return Ok(None) };
+    let mut spools = present.spools.iter();
+    match spools.find(|spool| spool.is_at(&new.directory) && spool.is_for(&sink.target())) {
+        Some(spool) => Ok(Some(Arc::clone(spool))),
+        None => open_spool(settings, sink, &present.ledger),
     }
 }
 

@@ -82,7 +82,7 @@ impl WriteStats {
 }
 
 impl SpoolStats {
-    fn add(self, other: &Self) -> Self {
+    pub(crate) fn add(self, other: &Self) -> Self {
         Self {
             files: self.files + other.files,
             bytes: self.bytes + other.bytes,

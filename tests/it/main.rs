@@ -29,6 +29,7 @@ mod nested;
 mod operations;
 mod process;
 mod prometheus;
+mod reload;
 mod request_bodies;
 mod rollups;
 mod servers;

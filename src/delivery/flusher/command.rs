@@ -68,7 +68,7 @@ impl Worker {
     /// settings. What lies in a spool for another destination stays there for the next process, or
     /// reload, that goes there.
     fn reload(&mut self, destination: Destination, settings: FlushSettings) {
-        self.shared.replace(&destination, settings.write_timeout);
+        let replaced = destination.clone();
         let Destination { sink, spool, rejected } = destination;
         let same_spool = match (&self.spool, &spool) {
             (Some(old), Some(new)) => Arc::ptr_eq(old, new),
@@ -80,8 +80,12 @@ impl Worker {
                 self.back_to_spool(held);
             }
             self.retired.extend(self.spool.take());
+            // One that comes back is where it was.
+            self.retired.retain(|old| spool.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
             (self.spool_rests_until, self.next_adoption) = (None, Instant::now());
         }
+        self.retired.retain(|spool| !spool.is_done());
+        self.shared.replace(&replaced, settings.write_timeout, &self.retired);
         self.target = sink.0.target();
         (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
         self.body_limit = BodyLimit::default();

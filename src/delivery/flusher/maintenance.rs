@@ -17,6 +17,7 @@ impl Worker {
     /// Drops batches that have waited in a spool for too long, tries again to delete files, and
     /// looks for what dead processes have left.
     pub(super) fn maintain_spools(&mut self) {
+        self.release_spools();
         let next = self.next_maintenance();
         // Looked at afterwards: what is due already is due at the moment of the question.
         let now = Instant::now();
@@ -54,8 +55,17 @@ impl Worker {
         adoption.into_iter().chain(spools).chain(in_memory).min()
     }
 
-    /// Drops what lies in a spool, waits in memory too, and is too old: a batch that was loaded to
-    /// be sent, or what is left of one that is divided.
+    /// Gives up the directories of earlier destinations in which nothing is left.
+    fn release_spools(&mut self) {
+        let before = self.retired.len();
+        self.retired.retain(|spool| !spool.is_done());
+        if self.retired.len() < before {
+            self.shared.set_retired(&self.retired);
+        }
+    }
+
+    /// Drops what lies in a spool, waits in memory too, and is too old: a batch that was loaded to be
+    /// sent, or what is left of one that is divided.
     fn expire_loaded(&mut self) {
         let mut expired = Vec::new();
         for queue in [&mut self.queue.fresh, &mut self.queue.waiting, &mut self.queue.loaded] {

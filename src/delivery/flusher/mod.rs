@@ -116,8 +116,8 @@ impl Flusher {
     }
 
     /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool for
-    /// another destination stays on disk. To keep the spool, pass the one there is, from
-    /// [`spool`](Self::spool).
+    /// another destination stays on disk. To keep a spool, pass the one there is, from
+    /// [`spools`](Self::spools).
     pub(crate) async fn reload(
         &self,
         sink: Arc<dyn Sink>,
@@ -201,8 +201,9 @@ impl Flusher {
         Arc::clone(&self.shared.ledger)
     }
 
-    pub(crate) fn spool(&self) -> Option<Arc<Spool>> {
-        self.shared.spool()
+    /// Returns the spool of the destination, and those of earlier ones in which something lies.
+    pub(crate) fn spools(&self) -> Vec<Arc<Spool>> {
+        self.shared.spools()
     }
 
     #[cfg(test)]
@@ -214,7 +215,8 @@ impl Flusher {
         self.commands.send(command).map_err(|_| self.ended())
     }
 
-    fn ended(&self) -> Error {
+    /// Returns why there is no answer.
+    pub(crate) fn ended(&self) -> Error {
         match self.shared.ended() {
             Some(ended) if !ended.orderly => Error::runtime(
                 "the runtime that the monitor was started on is gone, and its flusher with it: shut the monitor down \

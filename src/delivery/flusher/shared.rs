@@ -42,6 +42,8 @@ pub(super) struct Shared {
 struct Current {
     destination: Destination,
     write_timeout: Duration,
+    /// Spools of earlier destinations, in which something lies.
+    retired: Vec<Arc<Spool>>,
 }
 
 /// How the flusher has ended.
@@ -62,7 +64,8 @@ impl Shared {
     ) -> Self {
         let delivery = Delivery::default();
         delivery.lock().sink = destination.sink.0.describe();
-        let current = Mutex::new(Current { destination: destination.clone(), write_timeout });
+        let current =
+            Mutex::new(Current { destination: destination.clone(), write_timeout, retired: Vec::new() });
         let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
         Self {
             buffer,
@@ -77,9 +80,14 @@ impl Shared {
         }
     }
 
-    pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration) {
+    pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration, retired: &[Arc<Spool>]) {
         self.delivery.lock().sink = destination.sink.0.describe();
-        *self.current() = Current { destination: destination.clone(), write_timeout };
+        let retired = retired.to_vec();
+        *self.current() = Current { destination: destination.clone(), write_timeout, retired };
+    }
+
+    pub(super) fn set_retired(&self, retired: &[Arc<Spool>]) {
+        self.current().retired = retired.to_vec();
     }
 
     fn current(&self) -> MutexGuard<'_, Current> {
@@ -91,8 +99,10 @@ impl Shared {
         (current.destination.sink.clone(), current.write_timeout)
     }
 
-    pub(super) fn spool(&self) -> Option<Arc<Spool>> {
-        self.current().destination.spool.clone()
+    /// Returns the spool of the destination, and those of earlier ones.
+    pub(super) fn spools(&self) -> Vec<Arc<Spool>> {
+        let current = self.current();
+        current.destination.spool.iter().chain(&current.retired).cloned().collect()
     }
 
     /// Waits for the end.
@@ -136,12 +146,12 @@ impl Shared {
             refused_closed: buffer.refused_closed,
             ..self.recorder.snapshot()
         };
-        let spool = self.spool();
+        let spools = self.spools().into_iter().map(|spool| spool_stats(&spool.counts()));
         Stats {
             ledger,
             recorder,
             delivery: self.delivery_stats(buffer.bytes),
-            spool: spool.map(|spool| spool_stats(&spool.counts())),
+            spool: spools.reduce(|all, spool| all.add(&spool)),
             ..Stats::default()
         }
     }

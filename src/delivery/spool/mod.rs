@@ -265,6 +265,15 @@ impl Spool {
         self.state().counts(&self.clock)
     }
 
+    /// Returns whether nothing is left to be done here, so that another process may have the directory.
+    pub(crate) fn is_done(&self) -> bool {
+        if self.recovery.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+            return false;
+        }
+        let state = self.state();
+        state.queue.files() == 0 && state.undeleted.is_empty()
+    }
+
     /// Returns whether no file is left, neither waiting nor taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.state().queue.files() == 0

@@ -1,0 +1,29 @@
+//! What the live page and the metrics see of a monitor.
+
+use super::Monitor;
+
+impl Monitor {
+    /// Reads the current values of the process; `None` where the settings do not ask for them.
+    #[cfg(all(feature = "process", feature = "prometheus"))]
+    pub(crate) fn process(&self) -> Option<crate::process::ProcessValues> {
+        self.settings(|settings| settings.process.interval)?;
+        let inner = self.inner.as_ref()?;
+        Some(crate::process::ProcessValues::read(&inner.application))
+    }
+
+    /// Returns the boundaries of the histograms in [`rollup`](Self::rollup).
+    #[cfg(feature = "live")]
+    pub(crate) fn rollup_boundaries(&self) -> Option<crate::record::rollup::Boundaries> {
+        self.inner.as_ref()?.rollups.as_ref().map(|rollups| rollups.counts().boundaries().clone())
+    }
+
+    /// Subscribes to the batches as they are created, for the live page, and the runtime on which
+    /// they can be read.
+    #[cfg(feature = "live")]
+    pub(crate) fn observe(
+        &self,
+    ) -> Option<(tokio::runtime::Handle, tokio::sync::broadcast::Receiver<crate::delivery::batch::Batch>)>
+    {
+        self.inner.as_ref().map(|inner| (inner.application.clone(), inner.flusher.batches()))
+    }
+}
