@@ -3,6 +3,7 @@
 
 use std::{fs, path::Path};
 
+mod context;
 mod custom_sink;
 mod grpc;
 mod luna_licenses;

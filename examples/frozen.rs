@@ -1,0 +1,78 @@
+//! A function that its platform freezes between requests, as functions in a cloud are: nothing runs
+//! in the background then, so points are written by `flush`, before the answer or after it.
+//!
+//! Run `cargo run --example frozen -- before` or `-- after` and type one name a line; each line is
+//! a request. It says what the flush took: with `before` the caller waits for that, and the points
+//! are safe when he has his answer. With `after` he does not wait, but a platform that freezes the
+//! process with the answer may lose or delay the points of that request.
+//!
+//! Points that the database does not take go to a spool on the temporary disk, which outlives the
+//! process, if not the machine. The first batch that fails may stay in memory until the next flush:
+//! a frozen process keeps it, and one that is killed while frozen loses it. `INFLUX_URL` names a
+//! database; without it points go to files.
+
+#![allow(clippy::print_stdout, reason = "it talks to who runs it")]
+
+use std::{
+    env,
+    error::Error,
+    io::{self, BufRead, Write},
+    time::{Duration, Instant},
+};
+
+use axum::{Router, body::Body, extract::Path, routing::get};
+use http::Request;
+use tower::ServiceExt;
+use tower_influx::{
+    Monitor, Settings,
+    settings::{SpoolSettings, Storage},
+};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let is_before = env::args().nth(1).is_none_or(|argument| argument != "after");
+    let monitor = Monitor::start(settings())?;
+    let app: Router = Router::new().route("/hello/{name}", get(hello)).layer(monitor.layer());
+    for name in io::stdin().lock().lines() {
+        let request = Request::get(format!("/hello/{}", name?.trim())).body(Body::empty())?;
+        let response = app.clone().oneshot(request).await?;
+        let body = axum::body::to_bytes(response.into_body(), 1024).await?;
+        let answer = format!("answer: {}", String::from_utf8_lossy(&body));
+        if !is_before {
+            println!("{answer}");
+        }
+        let start = Instant::now();
+        let report = monitor.flush().await?;
+        // Neither is a failure of the request.
+        let outcome = match (report.spooled, report.waiting) {
+            (0, 0) => "written",
+            (_, 0) => "on disk",
+            _ => "in memory",
+        };
+        println!("flush: {outcome} within {:?}", start.elapsed());
+        if is_before {
+            println!("{answer}");
+        }
+        io::stdout().flush()?;
+    }
+    println!("monitoring: {}", monitor.shutdown(Duration::from_secs(2)).await);
+    Ok(())
+}
+
+fn settings() -> Settings {
+    let mut settings = Settings::new("frozen");
+    // The platform ends what takes long: a write that hangs must give way to the spool.
+    settings.influx.timeout = Duration::from_secs(2);
+    settings.influx.connect_timeout = Duration::from_secs(1);
+    settings.influx.bucket = "monitoring".to_owned();
+    settings.spool = Some(SpoolSettings::new(env::temp_dir().join("frozen-monitoring")));
+    if let Ok(url) = env::var("INFLUX_URL") {
+        settings.storage = Storage::Influx;
+        settings.influx.url = url;
+    }
+    settings
+}
+
+async fn hello(Path(name): Path<String>) -> String {
+    format!("hello {name}")
+}
