@@ -55,18 +55,7 @@ fn files_are_short_and_say_what_is_inside() {
 }
 
 /// Rooms whose texts are being changed.
-const IN_WORK: [&str; 10] = [
-    "CHANGELOG.md",
-    "docs/delivery.md",
-    "docs/http-client.md",
-    "docs/operations.md",
-    "src/delivery/buffer/mod.rs",
-    "src/delivery/flusher/",
-    "src/delivery/sink/file.rs",
-    "src/delivery/spool/",
-    "src/monitor/",
-    "tests/it/main.rs",
-];
+const IN_WORK: [&str; 1] = ["src/delivery/flusher/"];
 
 fn is_in_work(file: &File) -> bool {
     IN_WORK.iter().any(|place| file.path.starts_with(place))

@@ -1,5 +1,5 @@
-//! Changes what delivery works with while it runs, in two steps: everything is opened first, and only
-//! what cannot fail comes after that.
+//! Changes what delivery works with while it runs, in two steps: everything is opened first, and
+//! only what cannot fail comes after that.
 
 use std::sync::{Arc, PoisonError};
 
@@ -19,8 +19,8 @@ use crate::{
     settings::{Settings, Storage},
 };
 
-/// What the new settings need, opened and not yet in use. When it is dropped, nothing has changed: a
-/// spool counts what lies in it when it is taken over.
+/// What the new settings need, opened and not yet in use. When it is dropped, nothing has changed:
+/// a spool counts what lies in it when it is taken over.
 struct Opened {
     sink: Arc<dyn Sink>,
     rejected: Option<Arc<RejectedFiles>>,

@@ -265,7 +265,8 @@ impl Spool {
         self.state().counts(&self.clock)
     }
 
-    /// Returns whether nothing is left to be done here, so that another process may have the directory.
+    /// Returns whether nothing is left to be done here, so that another process may have the
+    /// directory.
     pub(crate) fn is_done(&self) -> bool {
         if self.recovery.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
             return false;
