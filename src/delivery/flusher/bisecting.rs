@@ -13,31 +13,31 @@ use crate::{
 use super::{
     bisect::{Accepted, Search},
     failures::{is_timeout, may_reject, nothing_is_taken},
-    held::Held,
-    wire::{Job, Sent},
+    in_flight::{Job, Sent},
+    pending::PendingBatch,
     worker::Worker,
 };
 
 impl Worker {
     /// Cuts a batch by what the destination has refused before. `None` where it can go as it is,
     /// which is nearly always.
-    pub(super) fn cut(&mut self, batch: &Batch, held: &Held) -> Option<Search> {
+    pub(super) fn cut(&mut self, batch: &Batch, pending: &PendingBatch) -> Option<Search> {
         self.learned.forget(Instant::now());
-        if self.learned.is_empty() { None } else { Search::cut(batch, held, &self.learned) }
+        if self.learned.is_empty() { None } else { Search::cut(batch, pending, &self.learned) }
     }
 
     /// Learns from a batch that was accepted as a whole.
-    pub(super) fn learn_accepted(&mut self, held: &mut Held) {
+    pub(super) fn learn_accepted(&mut self, pending: &mut PendingBatch) {
         if !self.learned.is_empty()
-            && let Some(batch) = held.batch()
+            && let Some(batch) = pending.batch()
         {
             self.learned.accepted(&batch, Instant::now());
         }
     }
 
     /// Bisects a batch of which the server refuses something.
-    pub(super) fn bisect(&mut self, batch: &Batch, held: &Held, refused: &Refused, said: &str) {
-        let search = Search::refused_batch(batch, held, refused, &mut self.learned);
+    pub(super) fn bisect(&mut self, batch: &Batch, pending: &PendingBatch, refused: &Refused, said: &str) {
+        let search = Search::refused_batch(batch, pending, refused, &mut self.learned);
         self.after_answer(search, true, said);
     }
 
@@ -49,7 +49,7 @@ impl Worker {
             self.shared.delivery.lock().resent += piece.len() as u64;
         }
         let (sent, work) = self.send(piece);
-        self.wire.start(Job::Search { search: Box::new(search), sent }, work);
+        self.in_flight.start(Job::Search { search: Box::new(search), sent }, work);
     }
 
     pub(super) fn search_answered(
@@ -64,7 +64,7 @@ impl Worker {
             Ok(written) => {
                 let Accepted { points, bytes, stripped } = search.accepted(&mut self.learned);
                 self.count_success(points, bytes, written, sent, &search.history);
-                self.book_written(&search.origin, search.live, search.sequence(), points);
+                self.record_written(&search.origin, search.live, search.sequence(), points);
                 if let Some(reason) = stripped {
                     *self.shared.delivery.lock().stripped.entry(reason).or_default() += points as u64;
                 }
@@ -110,7 +110,7 @@ impl Worker {
         for lines in search.take_remaining() {
             self.drop_points(lines.len(), lines.sequence(), search.live, place, reason);
         }
-        self.let_go(search.origin);
+        self.release(search.origin);
     }
 
     /// Rejects what a search has found. With its last line the search is over.
@@ -132,7 +132,7 @@ impl Worker {
             );
         }
         if search.is_done() {
-            self.let_go(search.origin);
+            self.release(search.origin);
         } else if goes_on {
             // One after the other: each is then done sooner than if all took turns.
             self.queue.searches.push_front(search);

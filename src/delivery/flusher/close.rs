@@ -6,10 +6,10 @@ use crate::stats::{DeliveryState, DropReason};
 
 use super::{
     bisect::Search,
-    held::{Held, Origin},
-    retry::Position,
+    circuit_breaker::BreakerState,
+    in_flight::{Job, JobOutcome},
+    pending::{Origin, PendingBatch},
     shared::Ended,
-    wire::{Job, Outcome},
     worker::Worker,
 };
 
@@ -21,7 +21,7 @@ pub(super) struct Closing {
     /// From then on nothing is sent: the rest of the time is the disk's.
     cutoff: Instant,
     phase: Phase,
-    /// The cutoff has come, and nothing that is on the wire has ended in this moment.
+    /// The cutoff has come, and nothing that is in flight has ended in this moment.
     cut_off: bool,
     unfinished: u64,
 }
@@ -75,7 +75,7 @@ impl Worker {
                     // No look at the time in this round, so that a sink that answers at once gets
                     // all even without time.
                     (closing.unfinished, closing.phase) = (running, Phase::Sending);
-                    self.close_intake();
+                    self.close_recorder();
                     // With nothing under way no event would come before the cutoff: an idle monitor
                     // would take all the time.
                     if self.nothing_left() {
@@ -88,13 +88,13 @@ impl Worker {
                 if self.nothing_left() {
                     return self.finish();
                 }
-                let paused = matches!(self.gate.position(), Position::Paused { .. });
+                let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
                 if cut_off || paused && self.usable_spool().is_some() {
                     self.stop_sending();
                 } else if paused {
                     // Without a spool every try is one chance more: some should fit into the time
                     // that is left.
-                    self.gate.hurry(now + (left / 8).max(LOOK_INTERVAL));
+                    self.breaker.retry_by(now + (left / 8).max(LOOK_INTERVAL));
                 }
             }
             Phase::Storing => {}
@@ -105,13 +105,13 @@ impl Worker {
     /// Closes without the task's runtime or without a handle: at once, on this thread, without
     /// sending anything.
     pub(super) fn abandon(&mut self, why: &str) {
-        self.close_intake();
+        self.close_recorder();
         let mut stored = 0;
         let mut lost = 0;
-        for mut held in self.take_everything() {
-            let points = held.points();
+        for mut pending in self.take_everything() {
+            let points = pending.points();
             let spool = self.spool.clone();
-            let on_disk = match (held.batch(), &held.origin, spool) {
+            let on_disk = match (pending.batch(), &pending.origin, spool) {
                 (_, Origin::Spool(_), _) => true,
                 (Some(batch), Origin::Memory, Some(spool)) => spool.store_blocking(&batch).is_ok(),
                 _ => false,
@@ -123,9 +123,9 @@ impl Worker {
                 self.drop_log = Default::default();
                 self.drop_points(
                     points,
-                    held.sequence(),
-                    held.live,
-                    held.origin.place(),
+                    pending.sequence(),
+                    pending.live,
+                    pending.origin.place(),
                     DropReason::Shutdown,
                 );
             }
@@ -145,35 +145,35 @@ impl Worker {
         self.closing.as_ref().is_some_and(|closing| closing.phase == Phase::Storing)
     }
 
-    fn close_intake(&mut self) {
+    fn close_recorder(&mut self) {
         self.buffer.close();
-        self.wire.cancel(|job| matches!(job, Job::Load { .. } | Job::Maintain));
-        for held in std::mem::take(&mut self.queue.loaded) {
-            self.back_to_spool(held);
+        self.in_flight.cancel(|job| matches!(job, Job::Load { .. } | Job::Maintain));
+        for pending in std::mem::take(&mut self.queue.loaded) {
+            self.back_to_spool(pending);
         }
         self.collect(true);
-        self.gate.attempt();
+        self.breaker.attempt();
     }
 
     fn stop_sending(&mut self) {
         if let Some(closing) = &mut self.closing {
             closing.phase = Phase::Storing;
         }
-        let storing = self.wire.cancel(|job| !matches!(job, Job::Store { .. } | Job::Acknowledge));
+        let storing = self.in_flight.cancel(|job| !matches!(job, Job::Store { .. } | Job::Acknowledge));
         self.collect_jobs(storing);
         let spool = self.usable_spool().is_some();
-        for held in self.take_queued() {
-            match held.origin {
-                Origin::Memory if spool => self.to_store.push_back(held),
-                Origin::Memory => self.give_up(held, DropReason::Shutdown),
-                Origin::Spool(_) => self.leave_on_disk(held),
+        for pending in self.take_queued() {
+            match pending.origin {
+                Origin::Memory if spool => self.to_store.push_back(pending),
+                Origin::Memory => self.discard(pending, DropReason::Shutdown),
+                Origin::Spool(_) => self.leave_on_disk(pending),
             }
         }
     }
 
     /// Takes all points that the task owns, whatever was being done with it.
-    fn take_everything(&mut self) -> Vec<Held> {
-        let jobs = self.wire.cancel(|_| true);
+    fn take_everything(&mut self) -> Vec<PendingBatch> {
+        let jobs = self.in_flight.cancel(|_| true);
         self.collect_jobs(jobs);
         let mut all = self.take_queued();
         all.extend(self.to_store.drain(..));
@@ -183,20 +183,22 @@ impl Worker {
     fn collect_jobs(&mut self, jobs: Vec<Job>) {
         for job in jobs {
             match job {
-                Job::Write { held, .. } | Job::Store { held } | Job::Pack { held } => self.queue.wait(held),
+                Job::Write { pending, .. } | Job::Store { pending } | Job::Compress { pending } => {
+                    self.queue.wait(pending)
+                }
                 Job::Search { search, .. } => self.queue.searches.push_back(*search),
                 Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Maintain => {}
             }
         }
     }
 
-    fn take_queued(&mut self) -> Vec<Held> {
+    fn take_queued(&mut self) -> Vec<PendingBatch> {
         let mut searches = std::mem::take(&mut self.queue.searches);
         for search in &mut searches {
             search.reject_refused();
             self.reject_found(search, "refused alone before the shutdown");
         }
-        let mut all: Vec<Held> = searches.into_iter().filter_map(Search::into_rest).collect();
+        let mut all: Vec<PendingBatch> = searches.into_iter().filter_map(Search::into_rest).collect();
         for queue in [&mut self.queue.waiting, &mut self.queue.fresh, &mut self.queue.loaded] {
             all.extend(queue.drain(..));
         }
@@ -205,13 +207,16 @@ impl Worker {
 
     /// Leaves the file for the next process; a batch that was partly written is then written once
     /// more, which is harmless.
-    fn leave_on_disk(&mut self, held: Held) {
-        let points = held.points() as u64;
-        self.tell_flushes(held.live, held.sequence(), |report| report.spooled += points);
+    fn leave_on_disk(&mut self, pending: PendingBatch) {
+        let points = pending.points() as u64;
+        self.update_flush_reports(pending.live, pending.sequence(), |report| report.spooled += points);
     }
 
     fn nothing_left(&self) -> bool {
-        self.queue.is_empty() && self.to_store.is_empty() && self.wire.is_empty() && self.sealer.points() == 0
+        self.queue.is_empty()
+            && self.to_store.is_empty()
+            && self.in_flight.is_empty()
+            && self.batcher.points() == 0
     }
 
     fn finish(&mut self) -> bool {
@@ -222,9 +227,9 @@ impl Worker {
         };
         let work = async move {
             let _ = timeout_at(end, rejected.finish()).await;
-            Outcome::Done
+            JobOutcome::Done
         };
-        self.wire.start(Job::Acknowledge, Box::pin(work));
+        self.in_flight.start(Job::Acknowledge, Box::pin(work));
         false
     }
 

@@ -34,7 +34,7 @@ pub(super) enum Command {
 }
 
 impl Worker {
-    pub(super) fn obey(&mut self, command: Command) {
+    pub(super) fn handle_command(&mut self, command: Command) {
         match command {
             Command::Flush(reply) => self.flush(reply),
             Command::Interval(interval) => self.set_interval(interval),
@@ -43,7 +43,7 @@ impl Worker {
                 // Fails only if nobody waits for it any more.
                 let _ = done.send(());
             }
-            Command::TryNow => self.gate.attempt(),
+            Command::TryNow => self.breaker.attempt(),
             Command::Shutdown { asked, timeout } => {
                 if self.closing.is_none() {
                     let now = Instant::now();
@@ -76,8 +76,8 @@ impl Worker {
             _ => false,
         };
         if !same_spool {
-            for held in std::mem::take(&mut self.queue.loaded) {
-                self.back_to_spool(held);
+            for pending in std::mem::take(&mut self.queue.loaded) {
+                self.back_to_spool(pending);
             }
             self.retired.extend(self.spool.take());
             // One that comes back is where it was.
@@ -92,10 +92,10 @@ impl Worker {
         self.pace = Pace::default();
         self.unpark();
         self.learned = Learned::new(settings.strip_refused_extras);
-        self.gate.configure(&settings);
+        self.breaker.configure(&settings);
         let interval = settings.flush_interval;
         self.settings = settings;
         self.set_interval(interval);
-        self.gate.attempt();
+        self.breaker.attempt();
     }
 }

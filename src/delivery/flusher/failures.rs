@@ -7,118 +7,124 @@ use crate::{
 
 use super::{
     bisect::{LINE_EVIDENCE, Search},
-    held::Held,
-    wire::Sent,
+    in_flight::Sent,
+    pending::PendingBatch,
     worker::Worker,
 };
 
 impl Worker {
-    pub(super) fn write_failed(&mut self, mut held: Held, error: WriteError, sent: Sent) {
-        let bytes = held.raw_bytes();
+    pub(super) fn write_failed(&mut self, mut pending: PendingBatch, error: WriteError, sent: Sent) {
+        let bytes = pending.raw_bytes();
         match &error.kind {
             WriteErrorKind::Refused(refused) => {
                 self.count_failure(&error, sent, false);
-                return self.write_refused(held, refused, &error.report());
+                return self.write_refused(pending, refused, &error.report());
             }
             WriteErrorKind::TooLarge => {
                 self.learn_limit(bytes);
-                if held.points() > 1 || self.body_limit.is_confirmed() {
+                if pending.points() > 1 || self.body_limit.is_confirmed() {
                     self.count_failure(&error, sent, false);
-                    return self.write_too_large(held, &error.report());
+                    return self.write_too_large(pending, &error.report());
                 }
                 // It is refused as all others are: not the line is too large, the server or a proxy
                 // takes nothing.
-                held.history.fail(self.evidence);
-                let suspect = self.is_suspect(&held, true);
+                pending.history.fail(self.evidence);
+                let suspect = self.is_suspect(&pending, true);
                 self.count_failure(&nothing_is_taken(&error), sent, suspect);
-                return match held.batch() {
-                    Some(line) if held.history.beside_successes >= LINE_EVIDENCE => {
-                        let place = held.origin.place();
-                        self.reject(&line, RejectReason::TooLarge, place, held.live, &error.report());
-                        self.let_go(held.origin);
+                return match pending.batch() {
+                    Some(line) if pending.history.beside_successes >= LINE_EVIDENCE => {
+                        let place = pending.origin.place();
+                        self.reject(&line, RejectReason::TooLarge, place, pending.live, &error.report());
+                        self.release(pending.origin);
                     }
-                    _ => self.put_back(held, true),
+                    _ => self.put_back(pending, true),
                 };
             }
             _ => {}
         }
-        held.history.fail(self.evidence);
-        held.history.faults +=
+        pending.history.fail(self.evidence);
+        pending.history.faults +=
             u32::from(matches!(error.kind, WriteErrorKind::Transient | WriteErrorKind::Broken));
         let hung_up_on = match error.kind {
-            WriteErrorKind::Broken => held.history.break_off(bytes),
+            WriteErrorKind::Broken => pending.history.break_off(bytes),
             _ => {
-                held.history.breaks = 0;
+                pending.history.breaks = 0;
                 false
             }
         };
         let too_slow = is_timeout(&error) && {
-            held.history.timeouts += 1;
-            held.history.timeouts >= TIMEOUTS_BEFORE_HALVING
+            pending.history.timeouts += 1;
+            pending.history.timeouts >= TIMEOUTS_BEFORE_HALVING
         };
         let blocked = matches!(error.kind, WriteErrorKind::Blocked(_));
-        let suspect = self.is_suspect(&held, blocked);
+        let suspect = self.is_suspect(&pending, blocked);
         self.count_failure(&error, sent, suspect);
-        let whole = if held.points() > 1 { held.batch() } else { None };
+        let whole = if pending.points() > 1 { pending.batch() } else { None };
         match whole {
             Some(batch) if hung_up_on || too_slow => {
-                held.history.acquit();
-                self.split(&held, &batch, batch.bytes().len() / 2);
+                pending.history.acquit();
+                self.split(&pending, &batch, batch.bytes().len() / 2);
             }
-            Some(batch) if suspect => self.queue.searches.push_back(Search::failing_batch(&batch, &held)),
+            Some(batch) if suspect => self.queue.searches.push_back(Search::failing_batch(&batch, &pending)),
             _ if suspect
-                && held.points() == 1
+                && pending.points() == 1
                 && may_reject(&error.kind)
-                && held.history.beside_successes >= LINE_EVIDENCE =>
+                && pending.history.beside_successes >= LINE_EVIDENCE =>
             {
-                if let Some(line) = held.batch() {
-                    self.reject(&line, RejectReason::Other, held.origin.place(), held.live, &error.report());
-                    self.let_go(held.origin);
+                if let Some(line) = pending.batch() {
+                    self.reject(
+                        &line,
+                        RejectReason::Other,
+                        pending.origin.place(),
+                        pending.live,
+                        &error.report(),
+                    );
+                    self.release(pending.origin);
                 }
             }
-            _ => self.put_back(held, blocked || suspect),
+            _ => self.put_back(pending, blocked || suspect),
         }
     }
 
     /// Returns whether a batch fails for a reason of its own: others are taken meanwhile, or a
     /// probe says that they would be, or there are no others to tell.
-    fn is_suspect(&self, held: &Held, blocked: bool) -> bool {
-        let history = &held.history;
+    fn is_suspect(&self, pending: &PendingBatch, blocked: bool) -> bool {
+        let history = &pending.history;
         if blocked {
             // A probe can be wrong about a whole server, so by its word one batch is divided, and
             // no more.
             return history.beside_successes > 0
-                || history.beside_probes > 0 && self.queue.searches.is_empty() && held.points() > 1;
+                || history.beside_probes > 0 && self.queue.searches.is_empty() && pending.points() > 1;
         }
         let alone = self.queue.is_empty() && !self.something_stored();
         history.failures >= FAILURES_BEFORE_OTHERS && history.beside_successes > 0
             || (history.faults >= FAILURES_BEFORE_SEARCH || history.failures >= 2 * FAILURES_BEFORE_SEARCH)
                 && alone
-                && held.points() > 1
+                && pending.points() > 1
     }
 
-    fn write_refused(&mut self, mut held: Held, refused: &Refused, said: &str) {
-        if refused.resend_first && !held.history.resent_as_it_was {
-            held.history.resent_as_it_was = true;
-            return self.next_in_line(held);
+    fn write_refused(&mut self, mut pending: PendingBatch, refused: &Refused, said: &str) {
+        if refused.resend_first && !pending.history.resent_as_it_was {
+            pending.history.resent_as_it_was = true;
+            return self.next_in_line(pending);
         }
-        let Some(batch) = held.batch() else { return self.give_up(held, DropReason::Internal) };
+        let Some(batch) = pending.batch() else { return self.discard(pending, DropReason::Internal) };
         if batch.len() == 1 {
-            self.reject(&batch, refused.reason, held.origin.place(), held.live, said);
-            return self.let_go(held.origin);
+            self.reject(&batch, refused.reason, pending.origin.place(), pending.live, said);
+            return self.release(pending.origin);
         }
-        self.bisect(&batch, &held, refused, said);
+        self.bisect(&batch, &pending, refused, said);
     }
 
-    fn write_too_large(&mut self, mut held: Held, said: &str) {
-        let Some(batch) = held.batch() else { return self.give_up(held, DropReason::Internal) };
+    fn write_too_large(&mut self, mut pending: PendingBatch, said: &str) {
+        let Some(batch) = pending.batch() else { return self.discard(pending, DropReason::Internal) };
         if batch.len() > 1 {
             // The pieces go behind what has not failed: it may be refused whatever its size.
-            held.history.failures = held.history.failures.max(1);
-            return self.split(&held, &batch, batch.bytes().len() / 2);
+            pending.history.failures = pending.history.failures.max(1);
+            return self.split(&pending, &batch, batch.bytes().len() / 2);
         }
-        self.reject(&batch, RejectReason::TooLarge, held.origin.place(), held.live, said);
-        self.let_go(held.origin);
+        self.reject(&batch, RejectReason::TooLarge, pending.origin.place(), pending.live, said);
+        self.release(pending.origin);
     }
 }
 

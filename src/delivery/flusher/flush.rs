@@ -4,7 +4,9 @@ use tokio::sync::oneshot;
 
 use crate::{delivery::flusher::FlushReport, stats::ledger::PointLocation};
 
-use super::{bisect::Search, held::Held, retry::Position, wire::Job, worker::Worker};
+use super::{
+    bisect::Search, circuit_breaker::BreakerState, in_flight::Job, pending::PendingBatch, worker::Worker,
+};
 
 /// Waits until every batch up to this one was tried.
 #[derive(Debug)]
@@ -27,12 +29,12 @@ impl Worker {
     pub(super) fn flush(&mut self, reply: oneshot::Sender<FlushReport>) {
         self.collect(true);
         self.join_waiting();
-        for held in self.queue.fresh.iter_mut().chain(&mut self.queue.waiting) {
-            held.history.tried_since_flush = false;
+        for pending in self.queue.fresh.iter_mut().chain(&mut self.queue.waiting) {
+            pending.history.tried_since_flush = false;
         }
-        let up_to = (!self.timing.is_deferred()).then(|| self.sealer.sequence());
+        let up_to = (!self.timing.is_deferred()).then(|| self.batcher.sequence());
         if self.in_hand(up_to) != (0, 0) {
-            self.gate.attempt();
+            self.breaker.attempt();
         }
         self.flushes.push(FlushWaiter { up_to, report: FlushReport::default(), reply });
     }
@@ -59,7 +61,7 @@ impl Worker {
 
     /// Numbers the pending flushes: all that they wait for is in batches now.
     pub(super) fn number_flushes(&mut self) {
-        let sequence = self.sealer.sequence();
+        let sequence = self.batcher.sequence();
         self.flushes.iter_mut().for_each(|waiter| _ = waiter.up_to.get_or_insert(sequence));
     }
 
@@ -72,7 +74,12 @@ impl Worker {
 
     /// Reports the final result of a batch, or one as good as final, to the flushes that wait for
     /// it.
-    pub(super) fn tell_flushes(&mut self, live: bool, sequence: u64, tell: impl Fn(&mut FlushReport)) {
+    pub(super) fn update_flush_reports(
+        &mut self,
+        live: bool,
+        sequence: u64,
+        tell: impl Fn(&mut FlushReport),
+    ) {
         if live {
             let concerned = self.flushes.iter_mut().filter(|waiter| waiter.covers(sequence));
             concerned.for_each(|waiter| tell(&mut waiter.report));
@@ -82,31 +89,33 @@ impl Worker {
     /// Returns whether any of these batches may still be tried without a pause before it.
     fn is_pending(&self, up_to: Option<u64>) -> bool {
         let within = |sequence| up_to.is_none_or(|up_to| sequence <= up_to);
-        let held = |held: &Held| held.live && within(held.sequence());
+        let pending = |pending: &PendingBatch| pending.live && within(pending.sequence());
         let search = |search: &Search| search.live && within(search.sequence());
-        let busy = self.to_store.iter().any(held)
-            || self.wire.jobs().any(|job| match job {
+        let busy = self.to_store.iter().any(pending)
+            || self.in_flight.jobs().any(|job| match job {
                 Job::Search { search: searched, .. } => search(searched),
-                job => job.held().is_some_and(held),
+                job => job.pending().is_some_and(pending),
             })
-            || self.wire.jobs().any(|job| matches!(job, Job::Probe { .. })) && self.in_hand(up_to) != (0, 0);
-        let untried = |other: &Held| held(other) && !other.history.tried_since_flush;
+            || self.in_flight.jobs().any(|job| matches!(job, Job::Probe { .. }))
+                && self.in_hand(up_to) != (0, 0);
+        let untried = |other: &PendingBatch| pending(other) && !other.history.tried_since_flush;
         let ready = || {
             self.queue.fresh.iter().chain(&self.queue.waiting).any(untried)
                 || self.queue.searches.iter().any(search)
                 || up_to.is_none()
         };
-        busy || !matches!(self.gate.position(), Position::Paused { .. }) && ready()
+        busy || !matches!(self.breaker.state(), BreakerState::Open { .. }) && ready()
     }
 
     /// Counts the points of these batches that are in memory: those that are nowhere else, and
     /// those that are also on disk.
     fn in_hand(&self, up_to: Option<u64>) -> (u64, u64) {
         let batches =
-            self.queue.batches().chain(&self.to_store).chain(self.wire.jobs().filter_map(Job::held));
-        let batches =
-            batches.map(|held| (held.live, held.sequence(), held.origin.place(), held.points() as u64));
-        let searches = self.queue.searches.iter().chain(self.wire.jobs().filter_map(Job::search));
+            self.queue.batches().chain(&self.to_store).chain(self.in_flight.jobs().filter_map(Job::pending));
+        let batches = batches.map(|pending| {
+            (pending.live, pending.sequence(), pending.origin.place(), pending.points() as u64)
+        });
+        let searches = self.queue.searches.iter().chain(self.in_flight.jobs().filter_map(Job::search));
         let searches = searches.map(|search| {
             (search.live, search.sequence(), search.origin.place(), search.remaining_points() as u64)
         });

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::delivery::batch::Batch;
 
 use super::{
-    held::{Held, History, Origin},
+    pending::{PendingBatch, History, Origin},
     worker::Worker,
 };
 
@@ -37,21 +37,21 @@ struct Most {
 
 /// Neighbours of about the same size are joined, so that each line is copied a few times only,
 /// however many come.
-fn join(waiting: &mut VecDeque<Held>, most: &Most, window: impl Fn(&History) -> u128) {
-    let mut joined: VecDeque<Held> = VecDeque::with_capacity(waiting.len());
-    for mut held in waiting.drain(..) {
+fn join(waiting: &mut VecDeque<PendingBatch>, most: &Most, window: impl Fn(&History) -> u128) {
+    let mut joined: VecDeque<PendingBatch> = VecDeque::with_capacity(waiting.len());
+    for mut pending in waiting.drain(..) {
         while let Some(last) = joined.pop_back() {
-            let alike = window(&last.history) == window(&held.history) && are_alike(&last, &held, most);
-            match if alike { pair(last, held) } else { Err((last, held)) } {
-                Ok(whole) => held = whole,
+            let alike = window(&last.history) == window(&pending.history) && are_alike(&last, &pending, most);
+            match if alike { pair(last, pending) } else { Err((last, pending)) } {
+                Ok(whole) => pending = whole,
                 Err((last, next)) => {
                     joined.push_back(last);
-                    held = next;
+                    pending = next;
                     break;
                 }
             }
         }
-        joined.push_back(held);
+        joined.push_back(pending);
     }
     *waiting = joined;
 }
@@ -62,7 +62,7 @@ fn time_window(history: &History, start: Instant, window: Duration) -> u128 {
     since.as_nanos() / window.as_nanos().max(1)
 }
 
-fn are_alike(left: &Held, right: &Held, most: &Most) -> bool {
+fn are_alike(left: &PendingBatch, right: &PendingBatch, most: &Most) -> bool {
     let (smaller, larger) =
         (left.raw_bytes().min(right.raw_bytes()), left.raw_bytes().max(right.raw_bytes()));
     larger <= 2 * smaller
@@ -70,18 +70,18 @@ fn are_alike(left: &Held, right: &Held, most: &Most) -> bool {
         && left.points() + right.points() <= most.lines
         && left.history.tried == right.history.tried
         && left.history.blocked_before == right.history.blocked_before
-        && [left, right].iter().all(|held| {
-            held.live
-                && held.is_plain()
-                && matches!(held.origin, Origin::Memory)
-                && held.history.beside_successes == 0
-                && held.history.beside_probes == 0
+        && [left, right].iter().all(|pending| {
+            pending.live
+                && pending.is_plain()
+                && matches!(pending.origin, Origin::Memory)
+                && pending.history.beside_successes == 0
+                && pending.history.beside_probes == 0
         })
 }
 
 /// Both as one batch, or as they were.
 #[expect(clippy::result_large_err, reason = "nothing has failed, and nothing is copied")]
-fn pair(mut left: Held, mut right: Held) -> Result<Held, (Held, Held)> {
+fn pair(mut left: PendingBatch, mut right: PendingBatch) -> Result<PendingBatch, (PendingBatch, PendingBatch)> {
     let whole = match (left.batch(), right.batch()) {
         (Some(left), Some(right)) => Batch::join(&[left, right]),
         _ => None,
@@ -99,7 +99,7 @@ fn pair(mut left: Held, mut right: Held) -> Result<Held, (Held, Held)> {
         breaks: 0,
         ..younger
     };
-    Ok(Held::live(whole, history))
+    Ok(PendingBatch::live(whole, history))
 }
 
 /// What is larger is left as it is, and compressed.
@@ -115,9 +115,9 @@ mod tests {
 
     const MOST: Most = Most { lines: 5_000, bytes: SMALL };
 
-    fn held(sequence: u64, since: Instant) -> Held {
+    fn pending(sequence: u64, since: Instant) -> PendingBatch {
         let batch = Batch::new(format!("x v={sequence}i 1\n").into(), 1, sequence, SystemTime::UNIX_EPOCH);
-        Held::live(batch, History::new(since, Duration::ZERO))
+        PendingBatch::live(batch, History::new(since, Duration::ZERO))
     }
 
     #[tokio::test(start_paused = true)]
@@ -125,18 +125,18 @@ mod tests {
         let (start, mut waiting, mut copied) = (Instant::now(), VecDeque::new(), 0);
         let most = 20_000;
         for number in 0..most {
-            waiting.push_back(held(number, start));
-            let before: Vec<usize> = waiting.iter().map(Held::points).collect();
+            waiting.push_back(pending(number, start));
+            let before: Vec<usize> = waiting.iter().map(PendingBatch::points).collect();
             join(&mut waiting, &MOST, |_| 0);
-            let after: Vec<usize> = waiting.iter().map(Held::points).collect();
+            let after: Vec<usize> = waiting.iter().map(PendingBatch::points).collect();
             copied += after.iter().filter(|points| !before.contains(points)).sum::<usize>();
             // What is full, and one of each size.
             assert!(waiting.len() <= number as usize / 1_000 + 16, "{}: {after:?}", number + 1);
         }
         assert!(copied <= 16 * most as usize, "{copied} lines were copied");
         let mut lines: Vec<Vec<u8>> = Vec::new();
-        for held in &mut waiting {
-            lines.extend(held.batch().expect("plain").lines().map(<[u8]>::to_vec));
+        for pending in &mut waiting {
+            lines.extend(pending.batch().expect("plain").lines().map(<[u8]>::to_vec));
         }
         lines.sort();
         lines.dedup();
@@ -146,28 +146,28 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_may_be_at_fault_or_waits_for_something_else_is_not_joined() {
         let (start, window) = (Instant::now(), Duration::from_secs(10));
-        type Change = fn(&mut Held);
+        type Change = fn(&mut PendingBatch);
         let changes: [(&str, Change); 6] = [
             ("alike", |_| {}),
-            ("failed beside others", |held| held.history.beside_successes = 1),
-            ("failed beside probes", |held| held.history.beside_probes = 1),
-            ("reported as spooled", |held| held.live = false),
-            ("sent before", |held| held.history.tried = true),
-            ("waits for longer", |held| held.history.since += Duration::from_secs(10)),
+            ("failed beside others", |pending| pending.history.beside_successes = 1),
+            ("failed beside probes", |pending| pending.history.beside_probes = 1),
+            ("reported as spooled", |pending| pending.live = false),
+            ("sent before", |pending| pending.history.tried = true),
+            ("waits for longer", |pending| pending.history.since += Duration::from_secs(10)),
         ];
         for (what, change) in changes {
-            let mut other = held(2, start);
+            let mut other = pending(2, start);
             change(&mut other);
-            let mut waiting = VecDeque::from([held(1, start), other]);
+            let mut waiting = VecDeque::from([pending(1, start), other]);
             join(&mut waiting, &MOST, |history| time_window(history, start, window));
             assert_eq!(waiting.len(), if what == "alike" { 1 } else { 2 }, "{what}");
         }
         for most in [Most { lines: 1, ..MOST }, Most { bytes: 17, ..MOST }] {
-            let mut waiting = VecDeque::from([held(1, start), held(2, start)]);
+            let mut waiting = VecDeque::from([pending(1, start), pending(2, start)]);
             join(&mut waiting, &most, |_| 0);
             assert_eq!(waiting.len(), 2, "{most:?}");
         }
-        let mut waiting = VecDeque::from([held(1, start + Duration::from_secs(3)), held(2, start)]);
+        let mut waiting = VecDeque::from([pending(1, start + Duration::from_secs(3)), pending(2, start)]);
         join(&mut waiting, &MOST, |history| time_window(history, start, window));
         assert_eq!(waiting[0].history.since, start + Duration::from_secs(3), "none is given up too early");
     }

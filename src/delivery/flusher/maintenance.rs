@@ -8,8 +8,8 @@ use crate::stats::DropReason;
 
 use super::{
     bisect::Search,
-    held::{Held, Origin},
-    wire::{Job, Outcome},
+    in_flight::{Job, JobOutcome},
+    pending::{Origin, PendingBatch},
     worker::Worker,
 };
 
@@ -36,20 +36,20 @@ impl Worker {
             for (spool, adopt) in spools {
                 spool.maintain(adopt).await;
             }
-            Outcome::Done
+            JobOutcome::Done
         };
-        self.wire.start(Job::Maintain, Box::pin(work));
+        self.in_flight.start(Job::Maintain, Box::pin(work));
     }
 
     /// Returns when [`maintain_spools`](Self::maintain_spools) has something to do. `None` while it
     /// is being done, and where there is no spool.
     pub(super) fn next_maintenance(&self) -> Option<Instant> {
-        if self.closing.is_some() || self.wire.jobs().any(|job| matches!(job, Job::Maintain)) {
+        if self.closing.is_some() || self.in_flight.jobs().any(|job| matches!(job, Job::Maintain)) {
             return None;
         }
         let adoption = self.spool.as_ref().map(|_| self.next_adoption);
         let spools = self.spool.iter().chain(&self.retired).filter_map(|spool| spool.next_maintenance());
-        let batches = self.queue.batches().map(|held| &held.origin);
+        let batches = self.queue.batches().map(|pending| &pending.origin);
         let searches = self.queue.searches.iter().map(|search| &search.origin);
         let in_memory = batches.chain(searches).filter_map(expiry);
         adoption.into_iter().chain(spools).chain(in_memory).min()
@@ -69,15 +69,21 @@ impl Worker {
     fn expire_loaded(&mut self) {
         let mut expired = Vec::new();
         for queue in [&mut self.queue.fresh, &mut self.queue.waiting, &mut self.queue.loaded] {
-            let (gone, kept): (VecDeque<Held>, _) =
-                queue.drain(..).partition(|held| is_expired(&held.origin));
+            let (gone, kept): (VecDeque<PendingBatch>, _) =
+                queue.drain(..).partition(|pending| is_expired(&pending.origin));
             *queue = kept;
             expired.extend(gone);
         }
-        for held in expired {
-            let (points, sequence) = (held.points(), held.sequence());
-            self.drop_points(points, sequence, held.live, held.origin.place(), DropReason::SpoolExpired);
-            self.let_go(held.origin);
+        for pending in expired {
+            let (points, sequence) = (pending.points(), pending.sequence());
+            self.drop_points(
+                points,
+                sequence,
+                pending.live,
+                pending.origin.place(),
+                DropReason::SpoolExpired,
+            );
+            self.release(pending.origin);
         }
         let (gone, kept): (VecDeque<Search>, _) =
             self.queue.searches.drain(..).partition(|search| is_expired(&search.origin));

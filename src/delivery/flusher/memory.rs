@@ -9,24 +9,25 @@ use crate::{settings::Overflow, stats::DropReason};
 
 use super::{
     bisect::Search,
-    held::{Held, Origin},
-    wire::Job,
+    in_flight::Job,
+    pending::{Origin, PendingBatch},
     worker::Worker,
 };
 
 impl Worker {
     /// Returns the bytes of points that the flusher holds.
     pub(super) fn memory(&self) -> usize {
-        self.sealer.memory()
+        self.batcher.memory()
             + self.queue.memory()
             + self.parked.memory()
-            + self.wire.jobs().map(Job::memory).sum::<usize>()
-            + self.to_store.iter().map(Held::memory).sum::<usize>()
+            + self.in_flight.jobs().map(Job::memory).sum::<usize>()
+            + self.to_store.iter().map(PendingBatch::memory).sum::<usize>()
     }
 
     /// Returns the part of it that has room reserved.
-    pub(super) fn unpacked(&self) -> usize {
-        let unpacked: usize = self.wire.jobs().filter_map(Job::held).map(Held::unpacked).sum();
+    pub(super) fn decompressed(&self) -> usize {
+        let unpacked: usize =
+            self.in_flight.jobs().filter_map(Job::pending).map(PendingBatch::decompressed).sum();
         unpacked.min(self.largest_body())
     }
 
@@ -87,27 +88,27 @@ impl Worker {
             // Long before anything would have to be dropped, since the disk may be slow, too.
             let most = self.room_beside_in_flight().min(self.settings.buffer_size / 4);
             while self.queue.memory_beside_loaded() > most {
-                let Some(held) = self.queue.take_oldest() else { break };
-                match held.origin {
-                    Origin::Memory => self.to_store.push_back(held),
-                    Origin::Spool(_) => self.back_to_spool(held),
+                let Some(pending) = self.queue.take_oldest() else { break };
+                match pending.origin {
+                    Origin::Memory => self.to_store.push_back(pending),
+                    Origin::Spool(_) => self.back_to_spool(pending),
                 }
             }
         }
         if self.settings.overflow == Overflow::DropOldest {
             while self.counted() > self.waiting_limit() && self.evict() {}
         }
-        self.tell_buffer();
+        self.update_buffer_limit();
     }
 
     /// Tells the buffer how much is held, which changes its share.
-    pub(super) fn tell_buffer(&self) {
+    pub(super) fn update_buffer_limit(&self) {
         self.buffer.set_held(self.counted());
         self.buffer.set_limit(self.bound(), self.settings.overflow);
     }
 
     fn counted(&self) -> usize {
-        self.memory() - self.unpacked()
+        self.memory() - self.decompressed()
     }
 
     fn may_evict(&self) -> bool {
@@ -116,7 +117,7 @@ impl Worker {
             || self.queue.searches.iter().any(in_memory)
     }
 
-    /// Gives up the oldest batch that is not on the wire, and before that lines that are most
+    /// Gives up the oldest batch that is not in flight, and before that lines that are most
     /// likely refused.
     fn evict(&mut self) -> bool {
         let doubtful = |search: &Search| in_memory(search) && search.is_doubtful();
@@ -126,8 +127,8 @@ impl Worker {
             self.end_search(search, DropReason::BufferFull);
             return true;
         }
-        if let Some(held) = self.queue.take_oldest().or_else(|| self.to_store.pop_front()) {
-            self.give_up(held, DropReason::BufferFull);
+        if let Some(pending) = self.queue.take_oldest().or_else(|| self.to_store.pop_front()) {
+            self.discard(pending, DropReason::BufferFull);
             return true;
         }
         let Some(index) = self.queue.searches.iter().position(in_memory) else { return false };

@@ -20,37 +20,37 @@ use crate::{
     stats::{RecorderCounters, Stats, ledger::Ledger},
 };
 
+mod accounting;
+mod batcher;
 mod bisect;
 mod bisecting;
 mod body_limit;
 mod body_size;
-mod books;
+mod circuit_breaker;
 mod close;
 mod command;
+mod compressed;
 mod destination;
-mod disk;
 mod failures;
 mod flush;
-mod held;
+mod in_flight;
 mod in_flight_limit;
 mod join;
 mod maintenance;
 mod memory;
 mod pace;
-mod packed;
 mod parked;
+mod pending;
 mod queue;
 mod report;
-mod retry;
-mod seal;
 mod send;
 mod settings;
 mod shared;
+mod spooling;
 mod state;
 mod state_log;
 mod supervise;
 mod timing;
-mod wire;
 mod worker;
 
 pub use report::{FlushReport, ShutdownReport};
@@ -167,7 +167,8 @@ impl Flusher {
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let (sink, patience) = self.shared.sink();
         let name = self.shared.delivery.lock().sink.clone();
-        let asked = self.runtime.handle.spawn(async move { wire::within(patience, sink.0.probe()).await });
+        let asked =
+            self.runtime.handle.spawn(async move { in_flight::within(patience, sink.0.probe()).await });
         match asked.await {
             Ok(Ok(())) => {
                 // After the end there is nothing to be tried.

@@ -7,10 +7,10 @@ use crate::delivery::sink::{WriteError, WriteErrorKind};
 
 use super::{
     body_size::BodySize,
+    circuit_breaker::BreakerState,
     failures::is_timeout,
+    in_flight::{Job, Sent},
     in_flight_limit::InFlightLimit,
-    retry::Position,
-    wire::{Job, Sent},
     worker::Worker,
 };
 
@@ -26,14 +26,14 @@ impl Worker {
     /// Writes that may be in flight now.
     pub(super) fn write_slots(&self) -> usize {
         let unproven = self.pace.failed && self.evidence.successes == self.successes_at_failure;
-        let probing = self.wire.jobs().any(|job| matches!(job, Job::Probe { .. }));
+        let probing = self.in_flight.jobs().any(|job| matches!(job, Job::Probe { .. }));
         if (unproven || probing) && self.closing.is_none() {
             // One finds out whether it was the server; another would only fail with it.
-            return self.gate.slots(1);
+            return self.breaker.slots(1);
         }
         let adapted = self.pace.in_flight.get(self.settings.max_in_flight);
         // At shutdown time is what counts.
-        self.gate.slots(if self.closing.is_some() { adapted.max(CLOSING_SLOTS) } else { adapted })
+        self.breaker.slots(if self.closing.is_some() { adapted.max(CLOSING_SLOTS) } else { adapted })
     }
 
     /// Returns whether a batch that is sealed now would have to wait for others that are written.
@@ -42,8 +42,8 @@ impl Worker {
     pub(super) fn is_busy(&self) -> bool {
         let proven = self.evidence.successes > self.successes_at_failure;
         proven
-            && self.gate.position() == Position::Open
-            && self.wire.sends() + self.queue.fresh.len() >= self.write_slots().max(1)
+            && self.breaker.state() == BreakerState::Closed
+            && self.in_flight.sends() + self.queue.fresh.len() >= self.write_slots().max(1)
     }
 
     /// Returns the lines and bytes of a full batch now.
@@ -61,20 +61,20 @@ impl Worker {
     /// Returns whether what is in the buffer at the end of an interval stays there until a write
     /// can begin, and goes with it.
     pub(super) fn grows_next_body(&self) -> bool {
-        self.is_busy() && self.wire.sends() > 0 && self.closing.is_none() && !self.goes_to_disk_first()
+        self.is_busy() && self.in_flight.sends() > 0 && self.closing.is_none() && !self.goes_to_disk_first()
     }
 
     /// Returns whether so many bytes more may be in flight. One write always may, and one of what
     /// was `spooled`, which would never go where live points alone take all that may be in flight.
     pub(super) fn may_be_in_flight(&self, bytes: usize, spooled: bool) -> bool {
-        self.wire.sends() == 0
+        self.in_flight.sends() == 0
             || bytes <= self.room_beside_in_flight()
-            || spooled && !self.wire.jobs().any(Job::is_spooled_write)
+            || spooled && !self.in_flight.jobs().any(Job::is_spooled_write)
     }
 
     /// Returns the memory that batches in flight, and those that are next, leave to each other.
     pub(super) fn room_beside_in_flight(&self) -> usize {
-        let in_flight: usize = self.wire.jobs().filter(|job| job.is_send()).map(Job::memory).sum();
+        let in_flight: usize = self.in_flight.jobs().filter(|job| job.is_send()).map(Job::memory).sum();
         // With a spool what comes meanwhile goes to disk, for which it has to be sealed here first.
         let share = if self.usable_spool().is_some() { 2 } else { 3 };
         (self.settings.buffer_size / 8 * share).saturating_sub(in_flight)
@@ -82,7 +82,7 @@ impl Worker {
 
     pub(super) fn pace_success(&mut self, bytes: usize, lines: usize, sent: Sent) {
         // The write itself is not in flight any more.
-        let full = self.wire.sends() + 1 >= self.write_slots();
+        let full = self.in_flight.sends() + 1 >= self.write_slots();
         let busy = full && self.has_waiting();
         let Pace { in_flight, body, .. } = &mut self.pace;
         in_flight.succeed(bytes, sent.at, Instant::now(), busy, self.settings.max_in_flight);
@@ -103,7 +103,7 @@ impl Worker {
     fn has_waiting(&self) -> bool {
         !self.queue.is_empty()
             || self.timing.is_deferred()
-            || self.sealer.bytes() + self.buffer.sealed_bytes() >= self.body_bounds().1
+            || self.batcher.bytes() + self.buffer.sealed_bytes() >= self.body_bounds().1
             || self.something_stored()
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     bisect::Search,
-    held::{Held, Origin},
+    pending::{Origin, PendingBatch},
     queue::Next,
     worker::Worker,
 };
@@ -10,13 +10,13 @@ use super::{
 /// Pieces of batches that lie in a spool for another destination. Their files stay on disk.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
-    batches: Vec<Held>,
+    batches: Vec<PendingBatch>,
     searches: Vec<Search>,
 }
 
 impl Parked {
     pub(super) fn memory(&self) -> usize {
-        self.batches.iter().map(Held::memory).sum::<usize>()
+        self.batches.iter().map(PendingBatch::memory).sum::<usize>()
             + self.searches.iter().map(Search::memory).sum::<usize>()
     }
 }
@@ -26,16 +26,16 @@ impl Worker {
     /// stay in memory.
     pub(super) fn park(&mut self, next: Next) {
         match next {
-            Next::Batch(held) => match &held.origin {
-                Origin::Spool(backing) if backing.is_whole(held.points()) => self.back_to_spool(held),
+            Next::Batch(pending) => match &pending.origin {
+                Origin::Spool(backing) if backing.is_whole(pending.points()) => self.back_to_spool(pending),
                 _ => {
-                    self.tell_spooled(&held);
-                    self.parked.batches.push(held);
+                    self.report_spooled(&pending);
+                    self.parked.batches.push(pending);
                 }
             },
             Next::Search(mut search) => {
                 let points = search.remaining_points() as u64;
-                self.tell_flushes(search.live, search.sequence(), |report| report.spooled += points);
+                self.update_flush_reports(search.live, search.sequence(), |report| report.spooled += points);
                 search.live = false;
                 self.parked.searches.push(*search);
             }
@@ -45,7 +45,7 @@ impl Worker {
     /// Takes up what is for the destination there is now.
     pub(super) fn unpark(&mut self) {
         let target = &self.target;
-        let batches = self.parked.batches.extract_if(.., |held| held.origin.is_for(target));
+        let batches = self.parked.batches.extract_if(.., |pending| pending.origin.is_for(target));
         self.queue.loaded.extend(batches);
         let searches = self.parked.searches.extract_if(.., |search| search.origin.is_for(target));
         self.queue.searches.extend(searches);

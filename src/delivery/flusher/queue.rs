@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::{
     bisect::Search,
-    held::{Held, Origin},
+    pending::{Origin, PendingBatch},
 };
 
 /// Live batches go first; what waits for its second chance gets every other turn at most, and none
@@ -12,13 +12,13 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Sealed and not tried yet, or about to be tried again.
-    pub(super) fresh: VecDeque<Held>,
+    pub(super) fresh: VecDeque<PendingBatch>,
     /// Behind the fresh ones.
-    pub(super) waiting: VecDeque<Held>,
+    pub(super) waiting: VecDeque<PendingBatch>,
     /// Batches in which lines are being searched that the server refuses.
     pub(super) searches: VecDeque<Search>,
     /// Back from the spool.
-    pub(super) loaded: VecDeque<Held>,
+    pub(super) loaded: VecDeque<PendingBatch>,
     live_went_last: bool,
     turn: usize,
 }
@@ -27,21 +27,21 @@ pub(super) struct Queue {
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 pub(super) enum Next {
-    Batch(Held),
+    Batch(PendingBatch),
     Search(Box<Search>),
 }
 
 impl Next {
     pub(super) fn origin(&self) -> &Origin {
         match self {
-            Self::Batch(held) => &held.origin,
+            Self::Batch(pending) => &pending.origin,
             Self::Search(search) => &search.origin,
         }
     }
 
     pub(super) fn is_suspect(&self) -> bool {
         match self {
-            Self::Batch(held) => held.history.is_suspect(),
+            Self::Batch(pending) => pending.history.is_suspect(),
             Self::Search(search) => search.is_by_failure(),
         }
     }
@@ -53,7 +53,7 @@ impl Queue {
     pub(super) fn pick(&mut self, untried: bool) -> Option<Next> {
         if untried {
             for queue in [&mut self.fresh, &mut self.loaded, &mut self.waiting] {
-                if let Some(index) = queue.iter().position(|held| held.history.failures == 0) {
+                if let Some(index) = queue.iter().position(|pending| pending.history.failures == 0) {
                     return queue.remove(index).map(Next::Batch);
                 }
             }
@@ -88,21 +88,23 @@ impl Queue {
 
     /// Returns whether there is a batch that has not failed yet.
     pub(super) fn has_untried(&self) -> bool {
-        self.batches().any(|held| held.history.failures == 0)
+        self.batches().any(|pending| pending.history.failures == 0)
     }
 
     /// Queues a batch behind all others: a batch that fails again and again must not keep the
     /// others back.
-    pub(super) fn wait(&mut self, held: Held) {
-        self.waiting.push_back(held);
+    pub(super) fn wait(&mut self, pending: PendingBatch) {
+        self.waiting.push_back(pending);
     }
 
     /// Puts a batch back where it came from, as the next.
     pub(super) fn put_back_front(&mut self, next: Next) {
         match next {
             Next::Search(search) => self.searches.push_front(*search),
-            Next::Batch(held) if matches!(held.origin, Origin::Spool(_)) => self.loaded.push_front(held),
-            Next::Batch(held) => self.waiting.push_front(held),
+            Next::Batch(pending) if matches!(pending.origin, Origin::Spool(_)) => {
+                self.loaded.push_front(pending)
+            }
+            Next::Batch(pending) => self.waiting.push_front(pending),
         }
     }
 
@@ -112,10 +114,10 @@ impl Queue {
     }
 
     /// Takes the oldest batch that is only in memory.
-    pub(super) fn take_oldest(&mut self) -> Option<Held> {
-        let oldest = |queue: &VecDeque<Held>| {
-            let (index, held) = queue.iter().enumerate().min_by_key(|(_, held)| held.sequence())?;
-            Some((held.sequence(), index))
+    pub(super) fn take_oldest(&mut self) -> Option<PendingBatch> {
+        let oldest = |queue: &VecDeque<PendingBatch>| {
+            let (index, pending) = queue.iter().enumerate().min_by_key(|(_, pending)| pending.sequence())?;
+            Some((pending.sequence(), index))
         };
         match (oldest(&self.waiting), oldest(&self.fresh)) {
             (Some(waiting), Some(fresh)) if fresh.0 < waiting.0 => self.fresh.remove(fresh.1),
@@ -125,7 +127,7 @@ impl Queue {
         }
     }
 
-    pub(super) fn batches(&self) -> impl Iterator<Item = &Held> {
+    pub(super) fn batches(&self) -> impl Iterator<Item = &PendingBatch> {
         self.fresh.iter().chain(&self.waiting).chain(&self.loaded)
     }
 
@@ -135,11 +137,11 @@ impl Queue {
 
     /// Returns the same without what was fetched from the spool.
     pub(super) fn memory_beside_loaded(&self) -> usize {
-        self.memory() - self.loaded.iter().map(Held::memory).sum::<usize>()
+        self.memory() - self.loaded.iter().map(PendingBatch::memory).sum::<usize>()
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.batches().map(Held::memory).sum::<usize>()
+        self.batches().map(PendingBatch::memory).sum::<usize>()
             + self.searches.iter().map(Search::memory).sum::<usize>()
     }
 }
@@ -154,18 +156,18 @@ mod tests {
     use tokio::time::Instant;
 
     use super::*;
-    use crate::delivery::{batch::Batch, flusher::held::History};
+    use crate::delivery::{batch::Batch, flusher::pending::History};
 
-    fn held(sequence: u64) -> Held {
+    fn pending(sequence: u64) -> PendingBatch {
         let batch = Batch::new("x v=1 1\n".into(), 1, sequence, SystemTime::UNIX_EPOCH);
-        Held::live(batch, History::new(Instant::now(), Duration::ZERO))
+        PendingBatch::live(batch, History::new(Instant::now(), Duration::ZERO))
     }
 
     fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
         std::iter::from_fn(|| {
-            let Some(Next::Batch(held)) = queue.pick(false) else { return None };
+            let Some(Next::Batch(pending)) = queue.pick(false) else { return None };
             refill(queue);
-            Some(held.sequence())
+            Some(pending.sequence())
         })
         .take(20)
         .collect()
@@ -174,9 +176,9 @@ mod tests {
     #[test]
     fn others_get_every_other_turn_at_most() {
         let mut queue = Queue::default();
-        queue.fresh.extend([held(1), held(2)]);
-        queue.waiting.extend([held(11), held(12)]);
-        queue.loaded.extend([held(21)]);
+        queue.fresh.extend([pending(1), pending(2)]);
+        queue.waiting.extend([pending(11), pending(12)]);
+        queue.loaded.extend([pending(21)]);
         let order = order(&mut queue, |_| {});
         assert_eq!((order.len(), order[0], order[2]), (5, 1, 2), "{order:?}");
         assert_eq!(order.iter().filter(|number| **number > 10).count(), 3);
@@ -185,19 +187,19 @@ mod tests {
     #[test]
     fn while_live_batches_pile_up_others_wait() {
         let mut queue = Queue::default();
-        queue.fresh.extend([held(1), held(2), held(3)]);
-        queue.waiting.push_back(held(11));
-        let order = order(&mut queue, |queue| queue.fresh.push_back(held(4)));
+        queue.fresh.extend([pending(1), pending(2), pending(3)]);
+        queue.waiting.push_back(pending(11));
+        let order = order(&mut queue, |queue| queue.fresh.push_back(pending(4)));
         assert!(!order.contains(&11), "{order:?}");
     }
 
     #[test]
     fn the_oldest_is_the_one_sealed_first() {
         let mut queue = Queue::default();
-        queue.fresh.extend([held(3), held(9)]);
-        queue.waiting.extend([held(7), held(2)]);
+        queue.fresh.extend([pending(3), pending(9)]);
+        queue.waiting.extend([pending(7), pending(2)]);
         let oldest: Vec<u64> =
-            std::iter::from_fn(|| queue.take_oldest()).map(|held| held.sequence()).collect();
+            std::iter::from_fn(|| queue.take_oldest()).map(|pending| pending.sequence()).collect();
         assert_eq!(oldest, [2, 3, 7, 9]);
     }
 }

@@ -11,12 +11,12 @@ use crate::{
 };
 
 use super::{
+    batcher::whole_lines,
+    circuit_breaker::BreakerState,
+    compressed::CompressedBatch,
     failures::FAILURES_BEFORE_OTHERS,
-    held::{Held, History, Origin},
-    packed::Packed,
-    retry::Position,
-    seal::whole_lines,
-    wire::{Job, Outcome, Sent, Work, within},
+    in_flight::{Job, JobOutcome, Sent, Work, within},
+    pending::{History, Origin, PendingBatch},
     worker::Worker,
 };
 
@@ -27,69 +27,75 @@ impl Worker {
             // Fails only if the last receiver went just now.
             let _ = self.shared.batches.send(batch.clone());
         }
-        let held = Held::live(batch, History::new(Instant::now(), self.blocked_so_far()));
-        if self.goes_to_disk_first() { self.to_store.push_back(held) } else { self.keep(held) }
+        let pending = PendingBatch::live(batch, History::new(Instant::now(), self.blocked_so_far()));
+        if self.goes_to_disk_first() { self.to_store.push_back(pending) } else { self.keep(pending) }
     }
 
     /// Keeps a batch in memory: among the next to be sent, or compressed behind them.
-    pub(super) fn keep(&mut self, held: Held) {
+    pub(super) fn keep(&mut self, pending: PendingBatch) {
         if self.queue.fresh.len() < self.write_slots() + PLAIN {
-            self.queue.fresh.push_back(held);
+            self.queue.fresh.push_back(pending);
         } else {
-            self.pack(held);
+            self.compress(pending);
         }
     }
 
-    pub(super) fn start_write(&mut self, mut held: Held) {
-        let Some(batch) = held.batch() else {
-            tracing::error!(target: "tower_influx", points = held.points(), "a batch that waited in memory cannot be read any more and is dropped; this is a bug, or broken memory: please report it");
-            return self.give_up(held, DropReason::Internal);
+    pub(super) fn start_write(&mut self, mut pending: PendingBatch) {
+        let Some(batch) = pending.batch() else {
+            tracing::error!(target: "tower_influx", points = pending.points(), "a batch that waited in memory cannot be read any more and is dropped; this is a bug, or broken memory: please report it");
+            return self.discard(pending, DropReason::Internal);
         };
         if let Some(limit) = self.body_limit.get()
             && batch.bytes().len() > limit
             && batch.len() > 1
         {
-            return self.split(&held, &batch, limit);
+            return self.split(&pending, &batch, limit);
         }
-        if let Some(search) = self.cut(&batch, &held) {
+        if let Some(search) = self.cut(&batch, &pending) {
             return self.start_search(search);
         }
-        if held.history.tried {
+        if pending.history.tried {
             self.shared.delivery.lock().resent += batch.len() as u64;
         }
-        (held.history.tried, held.history.tried_since_flush) = (true, true);
+        (pending.history.tried, pending.history.tried_since_flush) = (true, true);
         let (sent, work) = self.send(batch);
-        self.wire.start(Job::Write { held, sent }, work);
+        self.in_flight.start(Job::Write { pending, sent }, work);
     }
 
     pub(super) fn start_probe(&mut self) {
         let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
-        let sent = Sent { at: Instant::now(), epoch: self.gate.epoch() };
-        let work = async move { Outcome::Checked(within(patience, sink.0.probe()).await) };
-        self.wire.start(Job::Probe { sent }, Box::pin(work));
+        let sent = Sent { at: Instant::now(), epoch: self.breaker.epoch() };
+        let work = async move { JobOutcome::Checked(within(patience, sink.0.probe()).await) };
+        self.in_flight.start(Job::Probe { sent }, Box::pin(work));
     }
 
     /// Settles a piece of work that has ended.
-    pub(super) fn settle(&mut self, job: Job, outcome: Outcome) {
+    pub(super) fn handle_outcome(&mut self, job: Job, outcome: JobOutcome) {
         match (job, outcome) {
-            (Job::Write { mut held, sent }, outcome) => match written(outcome) {
+            (Job::Write { mut pending, sent }, outcome) => match written(outcome) {
                 Ok(written) => {
-                    self.learn_accepted(&mut held);
-                    self.count_success(held.points(), held.raw_bytes(), written, sent, &held.history);
-                    self.book_written(&held.origin, held.live, held.sequence(), held.points());
-                    self.let_go(held.origin);
+                    self.learn_accepted(&mut pending);
+                    self.count_success(
+                        pending.points(),
+                        pending.raw_bytes(),
+                        written,
+                        sent,
+                        &pending.history,
+                    );
+                    self.record_written(&pending.origin, pending.live, pending.sequence(), pending.points());
+                    self.release(pending.origin);
                 }
-                Err(error) => self.write_failed(held, error, sent),
+                Err(error) => self.write_failed(pending, error, sent),
             },
             (Job::Search { search, sent }, outcome) => self.search_answered(*search, written(outcome), sent),
             (Job::Probe { sent }, outcome) => self.probed(checked(outcome), sent),
-            (Job::Pack { mut held }, outcome) => {
-                if let Outcome::Packed(Some(packed)) = outcome {
-                    held.pack(packed);
+            (Job::Compress { mut pending }, outcome) => {
+                if let JobOutcome::Compressed(Some(compressed)) = outcome {
+                    pending.compress(compressed);
                 }
-                self.queue.wait(held);
+                self.queue.wait(pending);
             }
-            (Job::Store { held }, outcome) => self.stored(held, outcome),
+            (Job::Store { pending }, outcome) => self.stored(pending, outcome),
             (Job::Load { .. }, outcome) => self.loaded(outcome),
             (Job::Acknowledge | Job::Maintain, _) => {}
         }
@@ -100,53 +106,53 @@ impl Worker {
             // It says it would take points: one batch finds out whether it does.
             Ok(()) => {
                 self.evidence.probes += 1;
-                self.gate.pass_probe();
+                self.breaker.pass_probe();
             }
             Err(error) => {
                 self.note_error(&error);
-                self.gate.fail(&error.kind, sent.epoch, Instant::now());
+                self.breaker.fail(&error.kind, sent.epoch, Instant::now());
             }
         }
     }
 
     /// Puts a batch back after a failure that is not its own fault, as far as is known. `behind`:
     /// others are tried first.
-    pub(super) fn put_back(&mut self, held: Held, behind: bool) {
-        let paused = matches!(self.gate.position(), Position::Paused { .. });
-        if !matches!(held.origin, Origin::Memory) {
-            self.put_back_spooled(held);
-        } else if paused && self.usable_spool().is_some() && held.history.failures < KEPT_FAILURES {
-            self.to_store.push_back(held);
-        } else if !behind && held.history.failures < FAILURES_BEFORE_OTHERS {
-            self.next_in_line(held);
+    pub(super) fn put_back(&mut self, pending: PendingBatch, behind: bool) {
+        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
+        if !matches!(pending.origin, Origin::Memory) {
+            self.put_back_spooled(pending);
+        } else if paused && self.usable_spool().is_some() && pending.history.failures < KEPT_FAILURES {
+            self.to_store.push_back(pending);
+        } else if !behind && pending.history.failures < FAILURES_BEFORE_OTHERS {
+            self.next_in_line(pending);
         } else {
-            self.pack(held);
+            self.compress(pending);
         }
     }
 
     /// Puts a batch first in the queue.
-    pub(super) fn next_in_line(&mut self, mut held: Held) {
-        held.shrink();
-        match held.origin {
-            Origin::Memory => self.queue.fresh.push_front(held),
-            Origin::Spool(_) => self.queue.loaded.push_front(held),
+    pub(super) fn next_in_line(&mut self, mut pending: PendingBatch) {
+        pending.shrink();
+        match pending.origin {
+            Origin::Memory => self.queue.fresh.push_front(pending),
+            Origin::Spool(_) => self.queue.loaded.push_front(pending),
         }
     }
 
     /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is
     /// one alone.
-    pub(super) fn split(&mut self, held: &Held, batch: &Batch, limit: usize) {
+    pub(super) fn split(&mut self, pending: &PendingBatch, batch: &Batch, limit: usize) {
         let mut pieces = Vec::new();
         let mut rest = batch.clone();
         loop {
             let lines = whole_lines(rest.bytes(), usize::MAX, limit).1.max(1);
             match rest.split_at(lines) {
                 Some((piece, others)) => {
-                    pieces.push(held.piece(&piece));
+                    pieces.push(pending.piece(&piece));
                     rest = others;
                 }
                 None => {
-                    pieces.push(held.piece(&rest));
+                    pieces.push(pending.piece(&rest));
                     break;
                 }
             }
@@ -165,34 +171,37 @@ impl Worker {
     }
 
     /// Compresses it on the way to where it waits.
-    fn pack(&mut self, mut held: Held) {
-        held.shrink();
-        let batch = if held.is_plain() { held.batch().filter(Packed::is_worth_it) } else { None };
-        let Some(batch) = batch else { return self.queue.wait(held) };
+    fn compress(&mut self, mut pending: PendingBatch) {
+        pending.shrink();
+        let batch =
+            if pending.is_plain() { pending.batch().filter(CompressedBatch::is_worth_it) } else { None };
+        let Some(batch) = batch else { return self.queue.wait(pending) };
         let work = async move {
-            Outcome::Packed(tokio::task::spawn_blocking(move || Packed::new(&batch)).await.ok().flatten())
+            JobOutcome::Compressed(
+                tokio::task::spawn_blocking(move || CompressedBatch::new(&batch)).await.ok().flatten(),
+            )
         };
-        self.wire.start(Job::Pack { held }, Box::pin(work));
+        self.in_flight.start(Job::Compress { pending }, Box::pin(work));
     }
 
     pub(super) fn send(&self, batch: Batch) -> (Sent, Work) {
         let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
-        let sent = Sent { at: Instant::now(), epoch: self.gate.epoch() };
-        (sent, Box::pin(async move { Outcome::Written(within(patience, sink.0.write(&batch)).await) }))
+        let sent = Sent { at: Instant::now(), epoch: self.breaker.epoch() };
+        (sent, Box::pin(async move { JobOutcome::Written(within(patience, sink.0.write(&batch)).await) }))
     }
 }
 
-fn written(outcome: Outcome) -> Result<Written, WriteError> {
+fn written(outcome: JobOutcome) -> Result<Written, WriteError> {
     match outcome {
-        Outcome::Written(result) => result,
+        JobOutcome::Written(result) => result,
         // What it says may quote a point, so it is not repeated; the panic hook has printed it.
         _ => Err(WriteError::transient("the sink panicked; the batch is kept and tried again")),
     }
 }
 
-fn checked(outcome: Outcome) -> Result<(), WriteError> {
+fn checked(outcome: JobOutcome) -> Result<(), WriteError> {
     match outcome {
-        Outcome::Checked(result) => result,
+        JobOutcome::Checked(result) => result,
         _ => Err(WriteError::transient("the sink panicked while it was asked")),
     }
 }

@@ -123,21 +123,21 @@ impl Shared {
     }
 
     pub(super) fn stats(&self) -> Stats {
-        let (books, buffer) = self.buffer.snapshot(&self.ledger);
-        let mut dropped = books.dropped;
+        let (ledger, buffer) = self.buffer.snapshot(&self.ledger);
+        let mut dropped = ledger.dropped;
         if buffer.dropped > 0 {
             *dropped.entry(DropReason::BufferFull).or_default() += buffer.dropped;
         }
         let ledger = LedgerStats {
             offered: buffer.offered,
             accepted: buffer.accepted,
-            recovered: books.recovered,
-            written: books.written,
-            rejected: books.rejected,
+            recovered: ledger.recovered,
+            written: ledger.written,
+            rejected: ledger.rejected,
             dropped,
             buffered: buffer.buffered,
-            in_flight: books.in_flight,
-            spooled: books.spooled,
+            in_flight: ledger.in_flight,
+            spooled: ledger.spooled,
         };
         let recorder = RecorderStats {
             running_requests: self.buffer.running_requests(),

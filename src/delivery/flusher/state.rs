@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::stats::{Blocked, DeliveryState};
 
-use super::{retry::Position, wire::Job, worker::Worker};
+use super::{circuit_breaker::BreakerState, in_flight::Job, worker::Worker};
 
 impl Worker {
     /// Brings what snapshots show up to date, and logs a change of the state.
@@ -14,15 +14,17 @@ impl Worker {
         let now = Instant::now();
         let state = self.state();
         let oldest = self.oldest();
-        let unpacked = self.unpacked();
-        self.tell_buffer();
+        let unpacked = self.decompressed();
+        self.update_buffer_limit();
         let waiting = self.batches_in_hand();
         let mut progress = self.shared.delivery.lock();
         let before = std::mem::replace(&mut progress.state, state);
         progress.oldest = oldest;
         (progress.unpacked, progress.waiting_batches) = (unpacked, waiting);
-        progress.backoff_until = match self.gate.position() {
-            Position::Paused { until, .. } => Some(SystemTime::now() + until.saturating_duration_since(now)),
+        progress.backoff_until = match self.breaker.state() {
+            BreakerState::Open { until, .. } => {
+                Some(SystemTime::now() + until.saturating_duration_since(now))
+            }
             _ => None,
         };
         let speaks = self.state_log.speak(state, before != state);
@@ -58,9 +60,9 @@ impl Worker {
     /// Returns since when the oldest live batch has been here, wherever it is by now.
     fn oldest(&self) -> Option<Instant> {
         let batches =
-            self.queue.batches().chain(&self.to_store).chain(self.wire.jobs().filter_map(Job::held));
-        let batches = batches.map(|held| (held.live, held.history.since));
-        let searches = self.queue.searches.iter().chain(self.wire.jobs().filter_map(Job::search));
+            self.queue.batches().chain(&self.to_store).chain(self.in_flight.jobs().filter_map(Job::pending));
+        let batches = batches.map(|pending| (pending.live, pending.history.since));
+        let searches = self.queue.searches.iter().chain(self.in_flight.jobs().filter_map(Job::search));
         let searches = searches.map(|search| (search.live, search.history.since));
         batches.chain(searches).filter_map(|(live, since)| live.then_some(since)).min()
     }
@@ -69,16 +71,16 @@ impl Worker {
         if self.closing.is_some() {
             return DeliveryState::Closing;
         }
-        match self.gate.position() {
-            Position::Paused { blocked: Some(by), .. } => DeliveryState::Blocked(by),
-            Position::Paused { blocked: None, .. } => DeliveryState::Backoff,
+        match self.breaker.state() {
+            BreakerState::Open { blocked: Some(by), .. } => DeliveryState::Blocked(by),
+            BreakerState::Open { blocked: None, .. } => DeliveryState::Backoff,
             // Until the answer is there nothing has changed.
-            Position::Trial { .. } => self.shared.delivery.lock().state,
-            Position::Open => {
+            BreakerState::HalfOpen { .. } => self.shared.delivery.lock().state,
+            BreakerState::Closed => {
                 let from_disk = !self.queue.loaded.is_empty()
-                    || self.wire.jobs().any(|job| match job {
+                    || self.in_flight.jobs().any(|job| match job {
                         Job::Load { .. } => true,
-                        Job::Write { held, .. } => !held.live,
+                        Job::Write { pending, .. } => !pending.live,
                         _ => false,
                     });
                 if from_disk { DeliveryState::Draining } else { DeliveryState::Healthy }

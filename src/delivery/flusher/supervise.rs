@@ -6,8 +6,8 @@ use crate::stats::{DropReason, ledger::PointLocation};
 
 use super::{
     bisect::Search,
-    held::Held,
-    wire::{Job, guarded},
+    in_flight::{Job, guarded},
+    pending::PendingBatch,
     worker::Worker,
 };
 
@@ -25,11 +25,11 @@ impl Worker {
     /// Counts the points that the panic cost, so that every point is accounted for.
     fn recover(&mut self) {
         self.shared.delivery.lock().restarts += 1;
-        let held = self.points_in_memory() as u64;
-        let mut books = self.ledger.lock();
-        let lost = books.in_flight.saturating_sub(held);
-        books.drop_in_flight(DropReason::Internal, lost as usize);
-        drop(books);
+        let pending = self.points_in_memory() as u64;
+        let mut ledger = self.ledger.lock();
+        let lost = ledger.in_flight.saturating_sub(pending);
+        ledger.drop_in_flight(DropReason::Internal, lost as usize);
+        drop(ledger);
         tracing::error!(
             target: "tower_influx", lost,
             "the flusher failed and is started again; points that were in its hands in this moment are counted as \
@@ -39,14 +39,16 @@ impl Worker {
 
     /// Returns the points that the ledger counts as in flight.
     fn points_in_memory(&self) -> usize {
-        let jobs = self.wire.jobs();
-        let batches = self.queue.batches().chain(&self.to_store).chain(jobs.filter_map(Job::held));
-        let batches = batches.filter(|held| held.origin.place() == PointLocation::Memory).map(Held::points);
-        let searches = self.queue.searches.iter().chain(self.wire.jobs().filter_map(Job::search));
+        let jobs = self.in_flight.jobs();
+        let batches = self.queue.batches().chain(&self.to_store).chain(jobs.filter_map(Job::pending));
+        let batches = batches
+            .filter(|pending| pending.origin.place() == PointLocation::Memory)
+            .map(PendingBatch::points);
+        let searches = self.queue.searches.iter().chain(self.in_flight.jobs().filter_map(Job::search));
         let searches = searches
             .filter(|search| search.origin.place() == PointLocation::Memory)
             .map(Search::remaining_points);
-        self.sealer.points() + batches.chain(searches).sum::<usize>()
+        self.batcher.points() + batches.chain(searches).sum::<usize>()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use tokio::time::{Duration, Instant};
 
-use super::retry::jitter;
+use super::circuit_breaker::jitter;
 
 /// When the buffer is drained next.
 #[derive(Debug)]

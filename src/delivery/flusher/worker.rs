@@ -13,23 +13,23 @@ use crate::{
 };
 
 use super::{
+    batcher::Batcher,
     bisect::Learned,
     body_limit::BodyLimit,
+    circuit_breaker::{BreakerState, CircuitBreaker},
     close::Closing,
     command::Command,
     destination::{Destination, SinkHandle},
     flush::FlushWaiter,
-    held::{Evidence, Held},
+    in_flight::{InFlight, Job, JobOutcome},
     pace::Pace,
     parked::Parked,
+    pending::{Evidence, PendingBatch},
     queue::{Next, Queue},
-    retry::{Gate, Position},
-    seal::Sealer,
     settings::FlushSettings,
     shared::Shared,
     state_log::StateLog,
     timing::Timing,
-    wire::{Job, Outcome, Wire},
 };
 
 /// Everything that the task owns. It outlives a panic of the loop, so that no point is lost with
@@ -50,12 +50,12 @@ pub(super) struct Worker {
     pub(super) retired: Vec<Arc<Spool>>,
     pub(super) settings: FlushSettings,
     pub(super) commands: mpsc::UnboundedReceiver<Command>,
-    pub(super) sealer: Sealer,
+    pub(super) batcher: Batcher,
     pub(super) queue: Queue,
     /// Going to disk.
-    pub(super) to_store: VecDeque<Held>,
-    pub(super) wire: Wire,
-    pub(super) gate: Gate,
+    pub(super) to_store: VecDeque<PendingBatch>,
+    pub(super) in_flight: InFlight,
+    pub(super) breaker: CircuitBreaker,
     pub(super) timing: Timing,
     pub(super) flushes: Vec<FlushWaiter>,
     pub(super) body_limit: BodyLimit,
@@ -82,7 +82,7 @@ pub(super) struct Worker {
     pub(super) drop_log: LogThrottle,
     pub(super) reject_log: LogThrottle,
     /// No handle is left to give commands, while a shutdown is under way.
-    deaf: bool,
+    commands_closed: bool,
     pub(super) finished: bool,
     /// Whether it runs on the thread of delivery, and so by the clock of the system.
     pub(super) own_thread: bool,
@@ -91,7 +91,7 @@ pub(super) struct Worker {
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 enum Event {
     Command(Option<Command>),
-    Ended(Job, Outcome),
+    Ended(Job, JobOutcome),
     /// The buffer is not empty any more.
     Points,
     /// The buffer holds a batch's worth.
@@ -120,11 +120,11 @@ impl Worker {
             rejected,
             retired: Vec::new(),
             commands,
-            sealer: Sealer::default(),
+            batcher: Batcher::default(),
             queue: Queue::default(),
             to_store: VecDeque::new(),
-            wire: Wire::default(),
-            gate: Gate::new(&settings, random.fork()),
+            in_flight: InFlight::default(),
+            breaker: CircuitBreaker::new(&settings, random.fork()),
             timing: Timing::new(settings.flush_interval, random),
             settings,
             flushes: Vec::new(),
@@ -143,7 +143,7 @@ impl Worker {
             state_log: StateLog::default(),
             drop_log: LogThrottle::default(),
             reject_log: LogThrottle::default(),
-            deaf: false,
+            commands_closed: false,
             finished: false,
             own_thread,
         }
@@ -163,13 +163,13 @@ impl Worker {
             self.answer_flushes();
             self.publish();
             match self.event().await {
-                Event::Command(Some(command)) => self.obey(command),
-                Event::Command(None) if self.closing.is_some() => self.deaf = true,
+                Event::Command(Some(command)) => self.handle_command(command),
+                Event::Command(None) if self.closing.is_some() => self.commands_closed = true,
                 Event::Command(None) => {
                     self.abandon("the last handle of the monitor was dropped without a shutdown");
                     return;
                 }
-                Event::Ended(job, outcome) => self.settle(job, outcome),
+                Event::Ended(job, outcome) => self.handle_outcome(job, outcome),
                 Event::Points => self.timing.arm(self.settings.flush_interval),
                 Event::Full => self.collect(false),
                 Event::Timer => self.tick(),
@@ -184,8 +184,8 @@ impl Worker {
         let full = self.body_bounds().1;
         tokio::select! {
             biased;
-            command = self.commands.recv(), if !self.deaf => Event::Command(command),
-            (job, outcome) = self.wire.next() => Event::Ended(job, outcome),
+            command = self.commands.recv(), if !self.commands_closed => Event::Command(command),
+            (job, outcome) = self.in_flight.next() => Event::Ended(job, outcome),
             () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Timer,
             () = self.buffer.wait_for_points(), if idle => Event::Points,
             () = self.buffer.wait_until_full(full), if may_drain && !idle => Event::Full,
@@ -194,11 +194,11 @@ impl Worker {
 
     /// Starts whatever may be started now.
     pub(super) fn dispatch(&mut self) {
-        let paused = matches!(self.gate.position(), Position::Paused { .. });
+        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
         let may_send = !paused && !self.is_busy();
         if self.timing.deferred && (may_send || self.goes_to_disk_first()) {
             self.collect(true);
-        } else if may_send && self.sealer.bytes() >= self.body_bounds().1 {
+        } else if may_send && self.batcher.bytes() >= self.body_bounds().1 {
             self.collect(false);
         }
         self.expire();
@@ -207,10 +207,10 @@ impl Worker {
         self.start_store();
         self.start_load();
         loop {
-            if self.wire.sends() >= self.write_slots() || self.sends_nothing_more() {
+            if self.in_flight.sends() >= self.write_slots() || self.sends_nothing_more() {
                 return;
             }
-            if let Position::Trial { blocked: Some(_) } = self.gate.position() {
+            if let BreakerState::HalfOpen { blocked: Some(_) } = self.breaker.state() {
                 self.start_probe();
                 return;
             }
@@ -232,18 +232,18 @@ impl Worker {
             match next {
                 // What may be at fault itself goes alone, so that each failure of it has successes
                 // of others beside it.
-                Some(next) if next.is_suspect() && self.wire.jobs().any(Job::is_suspect) => {
+                Some(next) if next.is_suspect() && self.in_flight.jobs().any(Job::is_suspect) => {
                     return self.queue.put_back_front(next);
                 }
                 // One is always sent, for which room is set aside.
-                Some(Next::Batch(held))
-                    if self.wire.sends() > 0
-                        && (!self.may_be_in_flight(held.raw_bytes(), !held.live)
-                            || !self.reserve(held.bytes_to_unpack())) =>
+                Some(Next::Batch(pending))
+                    if self.in_flight.sends() > 0
+                        && (!self.may_be_in_flight(pending.raw_bytes(), !pending.live)
+                            || !self.reserve(pending.bytes_to_decompress())) =>
                 {
-                    return self.queue.put_back_front(Next::Batch(held));
+                    return self.queue.put_back_front(Next::Batch(pending));
                 }
-                Some(Next::Batch(held)) => self.start_write(held),
+                Some(Next::Batch(pending)) => self.start_write(pending),
                 Some(Next::Search(search)) => self.start_search(*search),
                 None => return,
             }
@@ -254,14 +254,14 @@ impl Worker {
     pub(super) fn collect(&mut self, all: bool) {
         let room = self.make_room();
         if room {
-            self.sealer.drain(&self.buffer, &self.ledger);
+            self.batcher.drain(&self.buffer, &self.ledger);
         }
         loop {
             let (lines, bytes) = self.body_bounds();
-            let Some(batch) = self.sealer.seal(lines, bytes, all, &self.buffer) else { break };
+            let Some(batch) = self.batcher.next_batch(lines, bytes, all, &self.buffer) else { break };
             self.admit(batch);
         }
-        self.tell_buffer();
+        self.update_buffer_limit();
         if all && room {
             self.timing.collected(self.settings.flush_interval);
             self.number_flushes();
@@ -283,13 +283,13 @@ impl Worker {
         if let Some(closing) = &mut self.closing {
             closing.tick(now);
         }
-        if let Position::Paused { until, .. } = self.gate.position()
+        if let BreakerState::Open { until, .. } = self.breaker.state()
             && until <= now
         {
-            self.gate.attempt();
+            self.breaker.attempt();
         }
         if self.timing.due.is_some_and(|due| due <= now) {
-            let paused = matches!(self.gate.position(), Position::Paused { .. });
+            let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
             if paused && self.usable_spool().is_none() {
                 // Sealing now would make a small batch each second for as long as the outage lasts.
                 self.timing.defer();
@@ -304,8 +304,8 @@ impl Worker {
     /// Returns the next deadline of the loop. `None` while there is not: an idle service costs
     /// nothing.
     fn deadline(&self) -> Option<Instant> {
-        let retry = match self.gate.position() {
-            Position::Paused { until, .. } if self.has_work() => Some(until),
+        let retry = match self.breaker.state() {
+            BreakerState::Open { until, .. } if self.has_work() => Some(until),
             _ => None,
         };
         let closing = self.closing.as_ref().and_then(Closing::next_step);
@@ -318,7 +318,7 @@ impl Worker {
 
     fn has_work(&self) -> bool {
         !self.queue.is_empty()
-            || self.sealer.points() > 0
+            || self.batcher.points() > 0
             || self.timing.deferred
             || self.timing.due.is_some()
             || self.something_stored()

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{delivery::batch::Batch, stats::RejectReason};
 
 use super::{
-    super::held::{Held, History},
+    super::pending::{History, PendingBatch},
     Search,
     item::{Item, Piece, Purpose, RefusedLines, Test, TrialOf},
     learned::{Fate, Learned},
@@ -19,7 +19,7 @@ use super::{
 impl Search {
     /// Cuts a batch that has not been sent yet by what is known of its lines, so that good points
     /// wait for no others. `None` where it can go as it is.
-    pub(in super::super) fn cut(batch: &Batch, held: &Held, learned: &Learned) -> Option<Self> {
+    pub(in super::super) fn cut(batch: &Batch, pending: &PendingBatch, learned: &Learned) -> Option<Self> {
         let (mut accepted, mut unknown, mut refused, mut stripped) = (None, None, None, Vec::new());
         for (fate, lines) in batch.group_by(|line| learned.fate(line)) {
             match fate {
@@ -33,8 +33,8 @@ impl Search {
         if whole && batch.len() / 3 < learned.group() {
             return None;
         }
-        let mut search = Self::new(batch, held, false);
-        let history = History::new(held.history.since, held.history.blocked_before);
+        let mut search = Self::new(batch, pending, false);
+        let history = History::new(pending.history.since, pending.history.blocked_before);
         let mut store = |piece| {
             let purpose = Purpose::Store { sibling: None };
             search.items.push_back(Item::Test(Test { piece, purpose, history }));

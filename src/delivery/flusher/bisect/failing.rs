@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{delivery::sink::Refused, stats::RejectReason};
 
 use super::{
-    super::held::{Evidence, History},
+    super::pending::{Evidence, History},
     Search,
     item::{Item, Purpose, Test},
     learned::Learned,

@@ -2,7 +2,7 @@
 
 use crate::{delivery::batch::Batch, stats::RejectReason};
 
-use super::{super::held::History, shape::Shape};
+use super::{super::pending::History, shape::Shape};
 
 /// Some lines of the batch, in the form in which they are sent.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ use item::{Item, Piece, Purpose, RefusedLines, Test};
 pub(super) use learned::Learned;
 use refusal::{Choice, is_by_columns};
 
-use super::held::{Held, History, Origin};
+use super::pending::{History, Origin, PendingBatch};
 
 mod divide;
 mod evidence;
@@ -80,11 +80,11 @@ impl Search {
     /// Begins a search in a batch of which the server refused something.
     pub(super) fn refused_batch(
         batch: &Batch,
-        held: &Held,
+        pending: &PendingBatch,
         refused: &Refused,
         learned: &mut Learned,
     ) -> Self {
-        let mut search = Self::new(batch, held, false);
+        let mut search = Self::new(batch, pending, false);
         (search.requests, search.reason) = (1, refused.reason);
         learned.begin(Instant::now());
         search.piece_refused(Piece::new(batch.clone()), Choice::Any, refused, learned);
@@ -92,18 +92,18 @@ impl Search {
     }
 
     /// Begins a search in a batch that fails again and again while others do not.
-    pub(super) fn failing_batch(batch: &Batch, held: &Held) -> Self {
-        let mut search = Self::new(batch, held, true);
+    pub(super) fn failing_batch(batch: &Batch, pending: &PendingBatch) -> Self {
+        let mut search = Self::new(batch, pending, true);
         search.requests = 1;
         search.items.push_back(Item::Split(Piece::new(batch.clone())));
         search
     }
 
-    fn new(batch: &Batch, held: &Held, by_failure: bool) -> Self {
+    fn new(batch: &Batch, pending: &PendingBatch, by_failure: bool) -> Self {
         Self {
-            origin: held.origin.clone(),
-            history: held.history,
-            live: held.live,
+            origin: pending.origin.clone(),
+            history: pending.history,
+            live: pending.live,
             sequence: batch.sequence(),
             bytes: batch.bytes().len(),
             items: VecDeque::new(),
@@ -260,9 +260,9 @@ impl Search {
 
     /// Converts to the lines of which nothing is known yet, as one batch: a file for each piece
     /// would take the disk too long at the end.
-    pub(super) fn into_rest(mut self) -> Option<Held> {
+    pub(super) fn into_rest(mut self) -> Option<PendingBatch> {
         let rest = Batch::join(&self.take_remaining())?;
-        Some(Held::part(rest, self.origin, self.history, self.live))
+        Some(PendingBatch::part(rest, self.origin, self.history, self.live))
     }
 
     pub(super) fn remaining_points(&self) -> usize {

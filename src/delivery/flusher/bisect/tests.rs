@@ -42,15 +42,17 @@ impl Delivered {
     fn deliver(&mut self, lines: &[String]) -> usize {
         let before = self.database.requests;
         let whole = batch(lines);
-        let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
-        let search = match Search::cut(&whole, &held, &self.learned).filter(|_| !self.learned.is_empty()) {
+        let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+        let search = match Search::cut(&whole, &pending, &self.learned).filter(|_| !self.learned.is_empty()) {
             Some(search) => Some(search),
             None => match self.database.write(&whole) {
                 Ok(()) => {
                     self.learned.accepted(&whole, Instant::now());
                     None
                 }
-                Err(error) => Some(Search::refused_batch(&whole, &held, &refused(&error), &mut self.learned)),
+                Err(error) => {
+                    Some(Search::refused_batch(&whole, &pending, &refused(&error), &mut self.learned))
+                }
             },
         };
         if let Some(search) = search {

@@ -37,7 +37,7 @@ pub(super) struct Script {
     behaviour: Mutex<Behaviour>,
     probe: Mutex<Box<dyn FnMut() -> Result<(), WriteError> + Send>>,
     log: Mutex<Log>,
-    books: OnceLock<(Arc<Buffer>, Arc<Ledger>)>,
+    ledger: OnceLock<(Arc<Buffer>, Arc<Ledger>)>,
 }
 
 type Behaviour = Box<dyn FnMut(&Batch) -> Answer + Send>;
@@ -87,7 +87,7 @@ impl Rig {
         });
         let buffer = Arc::new(Buffer::new(settings.buffer_size, settings.overflow));
         let sink = Script::new(behaviour);
-        sink.books.set((Arc::clone(&buffer), Arc::clone(&ledger))).unwrap_or_else(|_| panic!("set once"));
+        sink.ledger.set((Arc::clone(&buffer), Arc::clone(&ledger))).unwrap_or_else(|_| panic!("set once"));
         let flusher = Flusher::spawn(
             &DeliveryRuntime::of_application(&Handle::current()),
             FlusherParts {
@@ -141,7 +141,7 @@ impl Script {
             behaviour: Mutex::new(Box::new(move |batch| behaviour(batch).into())),
             probe: Mutex::new(Box::new(|| Ok(()))),
             log: Mutex::default(),
-            books: OnceLock::new(),
+            ledger: OnceLock::new(),
         })
     }
 
@@ -179,14 +179,14 @@ impl Script {
     }
 
     fn assert_balance(&self) {
-        let Some((buffer, ledger)) = self.books.get() else { return };
-        let (books, recorder) = buffer.snapshot(ledger);
+        let Some((buffer, ledger)) = self.ledger.get() else { return };
+        let (ledger, recorder) = buffer.snapshot(ledger);
         let refused = recorder.refused_full + recorder.refused_closed;
         assert_eq!(recorder.offered, recorder.accepted + recorder.invalid + refused, "{recorder:?}");
-        let (rejected, dropped): (u64, u64) = (books.rejected.values().sum(), books.dropped.values().sum());
-        let gone = books.written + rejected + dropped + recorder.dropped;
-        let here = recorder.buffered + books.in_flight + books.spooled;
-        assert_eq!(recorder.accepted + books.recovered, gone + here, "{books:?} {recorder:?}");
+        let (rejected, dropped): (u64, u64) = (ledger.rejected.values().sum(), ledger.dropped.values().sum());
+        let gone = ledger.written + rejected + dropped + recorder.dropped;
+        let here = recorder.buffered + ledger.in_flight + ledger.spooled;
+        assert_eq!(recorder.accepted + ledger.recovered, gone + here, "{ledger:?} {recorder:?}");
     }
 }
 

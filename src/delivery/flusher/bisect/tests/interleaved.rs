@@ -38,14 +38,14 @@ impl Delivered {
 
     fn begin(&mut self, lines: &[String]) -> Option<Search> {
         let whole = batch(lines);
-        let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+        let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
         if !self.learned.is_empty()
-            && let Some(search) = Search::cut(&whole, &held, &self.learned)
+            && let Some(search) = Search::cut(&whole, &pending, &self.learned)
         {
             return Some(search);
         }
         let error = self.database.write(&whole).err()?;
-        Some(Search::refused_batch(&whole, &held, &refused(&error), &mut self.learned))
+        Some(Search::refused_batch(&whole, &pending, &refused(&error), &mut self.learned))
     }
 }
 

@@ -1,14 +1,14 @@
 //! Answers that say nothing of the lines.
 
 use super::*;
-use crate::delivery::flusher::held::Evidence;
+use crate::delivery::flusher::pending::Evidence;
 
 fn search(lines: usize) -> (Search, Learned) {
     let mut learned = Learned::new(true);
     let text: Vec<String> = (0..lines).map(|number| own(number, "1")).collect();
     let whole = batch(&text);
-    let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
-    let search = Search::refused_batch(&whole, &held, &Refused::default(), &mut learned);
+    let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    let search = Search::refused_batch(&whole, &pending, &Refused::default(), &mut learned);
     (search, learned)
 }
 
@@ -69,8 +69,8 @@ fn a_line_that_always_fails_is_found_only_while_others_succeed() {
     let mut learned = Learned::new(true);
     let text: Vec<String> = (0..64).map(|number| own(number, "1")).collect();
     let (whole, bad) = (batch(&text), text[17].clone());
-    let held = Held::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
-    let mut search = Search::failing_batch(&whole, &held);
+    let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    let mut search = Search::failing_batch(&whole, &pending);
     for _ in 0..100 {
         search.next(&mut learned).expect("a server that is away proves nothing");
         search.failed(Evidence::default(), true, &mut learned);

@@ -14,7 +14,7 @@ use crate::{
 
 /// Holds what was drained until it makes a batch. Its points count as in flight.
 #[derive(Debug, Default)]
-pub(super) struct Sealer {
+pub(super) struct Batcher {
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are in a batch already.
     used: usize,
@@ -24,14 +24,14 @@ pub(super) struct Sealer {
     points: usize,
     sequence: u64,
     /// Handed to the buffer to be filled: kept, so that no drain allocates.
-    landing: Vec<Chunk>,
+    drained: Vec<Chunk>,
 }
 
-impl Sealer {
+impl Batcher {
     /// Takes over what the buffer holds.
     pub(super) fn drain(&mut self, buffer: &Buffer, ledger: &Ledger) {
-        buffer.drain(ledger, &mut self.landing);
-        for chunk in self.landing.drain(..) {
+        buffer.drain(ledger, &mut self.drained);
+        for chunk in self.drained.drain(..) {
             if chunk.points == 0 {
                 buffer.recycle(chunk);
                 continue;
@@ -63,7 +63,7 @@ impl Sealer {
 
     /// Returns the next batch of at most so many lines and bytes; a single line may be longer.
     /// Without `all`, only a full one.
-    pub(super) fn seal(
+    pub(super) fn next_batch(
         &mut self,
         max_lines: usize,
         max_bytes: usize,

@@ -11,11 +11,11 @@ use super::settings::FlushSettings;
 /// Whether the sink may be used now. One for all batches: a server that is away is away for each of
 /// them.
 #[derive(Debug)]
-pub(super) struct Gate {
-    position: Position,
+pub(super) struct CircuitBreaker {
+    state: BreakerState,
     /// Failed tries since the last success.
     failures: u32,
-    /// Rises with each closing, so that the other writes that were on the wire then do not count as
+    /// Rises with each closing, so that the other writes that were in flight then do not count as
     /// further tries.
     epoch: u64,
     first: Duration,
@@ -25,22 +25,22 @@ pub(super) struct Gate {
     random: fastrand::Rng,
 }
 
-/// Where the gate stands.
+/// Where the circuit breaker stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Position {
-    /// The last write was answered.
-    Open,
+pub(super) enum BreakerState {
+    /// Writes flow: the last one was answered.
+    Closed,
     /// Nothing is sent until then.
-    Paused { until: Instant, blocked: Option<Blocked> },
+    Open { until: Instant, blocked: Option<Blocked> },
     /// The pause is over: one write or probe finds out. `blocked` is what was wrong before.
-    Trial { blocked: Option<Blocked> },
+    HalfOpen { blocked: Option<Blocked> },
 }
 
-impl Gate {
+impl CircuitBreaker {
     pub(super) fn new(settings: &FlushSettings, random: fastrand::Rng) -> Self {
         let (first, cap) = (settings.retry_interval, settings.max_retry_interval);
         let throttle_cap = throttle_cap(cap);
-        Self { position: Position::Open, failures: 0, epoch: 0, first, cap, throttle_cap, random }
+        Self { state: BreakerState::Closed, failures: 0, epoch: 0, first, cap, throttle_cap, random }
     }
 
     pub(super) fn configure(&mut self, settings: &FlushSettings) {
@@ -48,8 +48,8 @@ impl Gate {
         self.throttle_cap = throttle_cap(self.cap);
     }
 
-    pub(super) fn position(&self) -> Position {
-        self.position
+    pub(super) fn state(&self) -> BreakerState {
+        self.state
     }
 
     pub(super) fn epoch(&self) -> u64 {
@@ -58,29 +58,29 @@ impl Gate {
 
     /// Returns how many writes may be in flight.
     pub(super) fn slots(&self, max_in_flight: usize) -> usize {
-        match self.position {
-            Position::Open => max_in_flight,
-            Position::Paused { .. } => 0,
-            Position::Trial { .. } => 1,
+        match self.state {
+            BreakerState::Closed => max_in_flight,
+            BreakerState::Open { .. } => 0,
+            BreakerState::HalfOpen { .. } => 1,
         }
     }
 
     /// Ends the pause, by time or because a caller asks for an attempt now.
     pub(super) fn attempt(&mut self) {
-        if let Position::Paused { blocked, .. } = self.position {
-            self.position = Position::Trial { blocked };
+        if let BreakerState::Open { blocked, .. } = self.state {
+            self.state = BreakerState::HalfOpen { blocked };
         }
     }
 
     /// Records that the sink has answered: it accepted points, or said what is wrong with them.
     pub(super) fn succeed(&mut self) {
         self.failures = 0;
-        self.position = Position::Open;
+        self.state = BreakerState::Closed;
     }
 
     /// Records that a probe succeeded: the next write tests whether points are accepted.
     pub(super) fn pass_probe(&mut self) {
-        if let Position::Trial { blocked } = &mut self.position {
+        if let BreakerState::HalfOpen { blocked } = &mut self.state {
             *blocked = None;
         }
     }
@@ -93,15 +93,15 @@ impl Gate {
             _ => None,
         };
         if epoch < self.epoch {
-            // Sent before the gate was closed: tells nothing new, except that somebody has to act.
-            if let (Some(_), Position::Paused { until, blocked: None }) = (blocked, self.position) {
-                self.position = Position::Paused { until, blocked };
+            // Sent before the circuit breaker was closed: tells nothing new, except that somebody has to act.
+            if let (Some(_), BreakerState::Open { until, blocked: None }) = (blocked, self.state) {
+                self.state = BreakerState::Open { until, blocked };
             }
             return;
         }
-        let before = match self.position {
-            Position::Open => None,
-            Position::Paused { blocked, .. } | Position::Trial { blocked } => blocked,
+        let before = match self.state {
+            BreakerState::Closed => None,
+            BreakerState::Open { blocked, .. } | BreakerState::HalfOpen { blocked } => blocked,
         };
         if before.is_some() != blocked.is_some() {
             // Another trouble than before: its pauses start from their own beginning.
@@ -115,12 +115,12 @@ impl Gate {
         };
         self.failures = self.failures.saturating_add(1);
         self.epoch += 1;
-        self.position = Position::Paused { until: now + pause, blocked };
+        self.state = BreakerState::Open { until: now + pause, blocked };
     }
 
     /// Shortens the pause at shutdown, when nothing waits longer than this.
-    pub(super) fn hurry(&mut self, latest: Instant) {
-        if let Position::Paused { until, .. } = &mut self.position {
+    pub(super) fn retry_by(&mut self, latest: Instant) {
+        if let BreakerState::Open { until, .. } = &mut self.state {
             *until = (*until).min(latest);
         }
     }

@@ -11,9 +11,9 @@ use crate::{
 };
 
 use super::{
-    held::{Backing, Held, History, Origin},
-    retry::Position,
-    wire::{Job, Outcome},
+    circuit_breaker::BreakerState,
+    in_flight::{Job, JobOutcome},
+    pending::{Backing, History, Origin, PendingBatch},
     worker::Worker,
 };
 
@@ -26,7 +26,7 @@ impl Worker {
 
     /// Returns whether a new batch is stored before it is sent, or instead.
     pub(super) fn goes_to_disk_first(&self) -> bool {
-        let paused = matches!(self.gate.position(), Position::Paused { .. });
+        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
         self.usable_spool().is_some() && (paused || self.settings.spool_mode == SpoolMode::Ahead)
     }
 
@@ -34,63 +34,65 @@ impl Worker {
     /// time is what counts.
     pub(super) fn start_store(&mut self) {
         let most = if self.sends_nothing_more() { CLOSING_STORES } else { 1 };
-        let busy = self.wire.jobs().filter(|job| matches!(job, Job::Store { .. })).count();
+        let busy = self.in_flight.jobs().filter(|job| matches!(job, Job::Store { .. })).count();
         let Some(spool) = self.usable_spool().cloned() else {
             // It has gone meanwhile, by a failure or a reload.
-            while let Some(held) = self.to_store.pop_front() {
-                self.store_failed(held);
+            while let Some(pending) = self.to_store.pop_front() {
+                self.store_failed(pending);
             }
             return;
         };
         for _ in busy..most {
-            let Some(mut held) = self.to_store.pop_front() else { return };
+            let Some(mut pending) = self.to_store.pop_front() else { return };
             let spool = Arc::clone(&spool);
-            let Some(batch) = held.batch() else {
-                self.give_up(held, DropReason::Internal);
+            let Some(batch) = pending.batch() else {
+                self.discard(pending, DropReason::Internal);
                 continue;
             };
-            let sends_it_now = self.sends_after_storing(&held);
+            let sends_it_now = self.sends_after_storing(&pending);
             let work = async move {
                 let stored = match sends_it_now {
                     true => spool.store_taken(&batch).await,
                     false => spool.store(&batch).await,
                 };
-                Outcome::Stored(spool, sends_it_now, stored)
+                JobOutcome::Stored(spool, sends_it_now, stored)
             };
-            self.wire.start(Job::Store { held }, Box::pin(work));
+            self.in_flight.start(Job::Store { pending }, Box::pin(work));
         }
     }
 
-    pub(super) fn stored(&mut self, mut held: Held, outcome: Outcome) {
+    pub(super) fn stored(&mut self, mut pending: PendingBatch, outcome: JobOutcome) {
         match outcome {
-            Outcome::Stored(spool, true, Ok(entry)) => {
-                held.origin = Origin::Spool(Arc::new(Backing { spool, entry }));
-                if self.sends_nothing_more() { self.back_to_spool(held) } else { self.keep(held) }
+            JobOutcome::Stored(spool, true, Ok(entry)) => {
+                pending.origin = Origin::Spool(Arc::new(Backing { spool, entry }));
+                if self.sends_nothing_more() { self.back_to_spool(pending) } else { self.keep(pending) }
             }
-            Outcome::Stored(_, false, Ok(_)) => self.tell_spooled(&held),
+            JobOutcome::Stored(_, false, Ok(_)) => self.report_spooled(&pending),
             outcome => {
                 // Once it has failed, trying again for each batch would only cost time; the spool
                 // itself rests as long.
                 self.spool_rests_until = Some(Instant::now() + SPOOL_REST);
-                if let Outcome::Stored(_, _, Err(StoreError::Io(error))) = outcome {
+                if let JobOutcome::Stored(_, _, Err(StoreError::Io(error))) = outcome {
                     self.shared.delivery.lock().last_error =
                         Some(format!("the spool could not store a batch: {error}"));
                 }
-                self.store_failed(held);
+                self.store_failed(pending);
             }
         }
     }
 
     /// Fetches the next stored batch, while the sink takes any.
     pub(super) fn start_load(&mut self) {
-        let paused =
-            matches!(self.gate.position(), Position::Paused { .. } | Position::Trial { blocked: Some(_) });
+        let paused = matches!(
+            self.breaker.state(),
+            BreakerState::Open { .. } | BreakerState::HalfOpen { blocked: Some(_) }
+        );
         let loading = self.is_loading();
         // Others may pass those that have failed before. Pieces do not count, since they cannot be
         // given back.
         let loaded = &self.queue.loaded;
-        let more = loaded.iter().filter(|held| held.is_whole()).count() < LOADED
-            && loaded.iter().all(|held| held.history.failures > 0);
+        let more = loaded.iter().filter(|pending| pending.is_whole()).count() < LOADED
+            && loaded.iter().all(|pending| pending.history.failures > 0);
         if paused || loading || !more || self.closing.is_some() || !self.something_stored() {
             return;
         }
@@ -108,19 +110,19 @@ impl Worker {
         self.shared.loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let work = async move {
             let loaded = spool.load(&entry).await;
-            Outcome::Loaded(Backing { spool, entry }, loaded)
+            JobOutcome::Loaded(Backing { spool, entry }, loaded)
         };
-        self.wire.start(Job::Load { bytes }, Box::pin(work));
+        self.in_flight.start(Job::Load { bytes }, Box::pin(work));
     }
 
-    pub(super) fn loaded(&mut self, outcome: Outcome) {
-        let Outcome::Loaded(backing, loaded) = outcome else { return };
+    pub(super) fn loaded(&mut self, outcome: JobOutcome) {
+        let JobOutcome::Loaded(backing, loaded) = outcome else { return };
         match loaded {
             Ok(batch) => {
                 let mut history = History::new(Instant::now(), self.blocked_so_far());
                 // It has failed before, so others come first.
                 history.failures = backing.spool.times_released(&backing.entry).min(1);
-                self.queue.loaded.push_back(Held::from_spool(batch, backing, history));
+                self.queue.loaded.push_back(PendingBatch::from_spool(batch, backing, history));
             }
             // It has been counted and logged.
             Err(LoadError::Lost) => {}
@@ -132,7 +134,7 @@ impl Worker {
     }
 
     pub(super) fn is_loading(&self) -> bool {
-        self.wire.jobs().any(|job| matches!(job, Job::Load { .. }))
+        self.in_flight.jobs().any(|job| matches!(job, Job::Load { .. }))
     }
 
     /// Returns whether anything lies on disk for this sink.
@@ -146,27 +148,27 @@ impl Worker {
     }
 
     /// Puts back a failed batch that is also on disk.
-    pub(super) fn put_back_spooled(&mut self, mut held: Held) {
-        let Origin::Spool(backing) = &held.origin else { return self.keep(held) };
-        let whole = self.queue.loaded.iter().filter(|held| held.is_whole()).count();
-        if backing.is_whole(held.points()) && whole + 1 >= LOADED {
-            self.back_to_spool(held);
+    pub(super) fn put_back_spooled(&mut self, mut pending: PendingBatch) {
+        let Origin::Spool(backing) = &pending.origin else { return self.keep(pending) };
+        let whole = self.queue.loaded.iter().filter(|pending| pending.is_whole()).count();
+        if backing.is_whole(pending.points()) && whole + 1 >= LOADED {
+            self.back_to_spool(pending);
         } else {
-            self.tell_spooled(&held);
-            held.live = false;
-            self.queue.loaded.push_back(held);
+            self.report_spooled(&pending);
+            pending.live = false;
+            self.queue.loaded.push_back(pending);
         }
     }
 
     /// Leaves the memory, not the disk. A piece of a batch whose other pieces are settled cannot be
     /// given back, as the file holds them all: it stays in memory.
-    pub(super) fn back_to_spool(&mut self, mut held: Held) {
-        self.tell_spooled(&held);
-        let whole = matches!(&held.origin, Origin::Spool(backing) if backing.is_whole(held.points()));
+    pub(super) fn back_to_spool(&mut self, mut pending: PendingBatch) {
+        self.report_spooled(&pending);
+        let whole = matches!(&pending.origin, Origin::Spool(backing) if backing.is_whole(pending.points()));
         if !whole {
-            held.live = false;
-            self.queue.loaded.push_back(held);
-        } else if let Origin::Spool(backing) = held.origin
+            pending.live = false;
+            self.queue.loaded.push_back(pending);
+        } else if let Origin::Spool(backing) = pending.origin
             && let Some(backing) = Arc::into_inner(backing)
         {
             backing.spool.release(backing.entry);
@@ -176,29 +178,31 @@ impl Worker {
     pub(super) fn acknowledge(&mut self, backing: Backing) {
         let work = async move {
             backing.spool.acknowledge(backing.entry).await;
-            Outcome::Done
+            JobOutcome::Done
         };
-        self.wire.start(Job::Acknowledge, Box::pin(work));
+        self.in_flight.start(Job::Acknowledge, Box::pin(work));
     }
 
-    fn sends_after_storing(&self, held: &Held) -> bool {
-        let paused = matches!(self.gate.position(), Position::Paused { .. });
+    fn sends_after_storing(&self, pending: &PendingBatch) -> bool {
+        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
         self.settings.spool_mode == SpoolMode::Ahead
             && !paused
             && !self.sends_nothing_more()
-            && !held.history.tried
+            && !pending.history.tried
     }
 
-    fn store_failed(&mut self, held: Held) {
+    fn store_failed(&mut self, pending: PendingBatch) {
         if self.sends_nothing_more() {
-            self.give_up(held, DropReason::Shutdown);
+            self.discard(pending, DropReason::Shutdown);
         } else {
-            self.keep(held);
+            self.keep(pending);
         }
     }
 
-    pub(super) fn tell_spooled(&mut self, held: &Held) {
-        self.tell_flushes(held.live, held.sequence(), |report| report.spooled += held.points() as u64);
+    pub(super) fn report_spooled(&mut self, pending: &PendingBatch) {
+        self.update_flush_reports(pending.live, pending.sequence(), |report| {
+            report.spooled += pending.points() as u64
+        });
     }
 }
 

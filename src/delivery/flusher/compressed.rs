@@ -7,7 +7,7 @@ use crate::{clock::MonotonicInstant, delivery::batch::Batch};
 
 /// A compressed batch. Cloning is cheap.
 #[derive(Clone, Debug)]
-pub(super) struct Packed {
+pub(super) struct CompressedBatch {
     bytes: Arc<[u8]>,
     raw_bytes: usize,
     points: usize,
@@ -16,7 +16,7 @@ pub(super) struct Packed {
     sealed: MonotonicInstant,
 }
 
-impl Packed {
+impl CompressedBatch {
     /// Returns whether compression saves memory. Below a size the window and the header cost more.
     /// Never in builds without a compressor.
     pub(super) fn is_worth_it(batch: &Batch) -> bool {
@@ -51,7 +51,7 @@ impl Packed {
     }
 
     #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
-    pub(super) fn unpack(&self) -> Option<Batch> {
+    pub(super) fn decompress(&self) -> Option<Batch> {
         use std::io::Read;
 
         let mut lines = Vec::with_capacity(self.raw_bytes);
@@ -62,7 +62,7 @@ impl Packed {
     }
 
     #[cfg(not(any(feature = "influxdb2", feature = "reqwest")))]
-    pub(super) fn unpack(&self) -> Option<Batch> {
+    pub(super) fn decompress(&self) -> Option<Batch> {
         None
     }
 
@@ -99,14 +99,14 @@ mod tests {
     #[test]
     fn unpacking_gives_the_same_batch() {
         let whole = batch(500);
-        let packed = Packed::new(&whole).expect("much alike");
-        assert!(packed.memory() * 3 < whole.bytes().len());
-        let back = packed.unpack().expect("just packed");
+        let compressed = CompressedBatch::new(&whole).expect("much alike");
+        assert!(compressed.memory() * 3 < whole.bytes().len());
+        let back = compressed.decompress().expect("just packed");
         assert_eq!((back.bytes(), back.len(), back.sequence()), (whole.bytes(), 500, 7));
     }
 
     #[test]
     fn small_batches_stay_as_they_are() {
-        assert!(!Packed::is_worth_it(&batch(3)));
+        assert!(!CompressedBatch::is_worth_it(&batch(3)));
     }
 }

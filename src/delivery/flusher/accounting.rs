@@ -15,15 +15,15 @@ use crate::{
 
 use super::{
     bisect::Search,
-    held::{Held, History, Origin},
-    wire::{Job, Sent},
+    in_flight::{Job, Sent},
+    pending::{History, Origin, PendingBatch},
     worker::Worker,
 };
 
 impl Worker {
-    pub(super) fn book_written(&mut self, origin: &Origin, live: bool, sequence: u64, points: usize) {
+    pub(super) fn record_written(&mut self, origin: &Origin, live: bool, sequence: u64, points: usize) {
         self.ledger.lock().write(origin.place(), points);
-        self.tell_flushes(live, sequence, |report| report.written += points as u64);
+        self.update_flush_reports(live, sequence, |report| report.written += points as u64);
     }
 
     /// Rejects lines that the server will never accept.
@@ -39,7 +39,7 @@ impl Worker {
         if let Some(files) = &self.rejected {
             files.write(lines, reason, said);
         }
-        self.tell_flushes(live, lines.sequence(), |report| report.rejected += lines.len() as u64);
+        self.update_flush_reports(live, lines.sequence(), |report| report.rejected += lines.len() as u64);
         if let Some(others) = self.reject_log.speak() {
             let (points, measurement) = (lines.len(), measurement(lines));
             tracing::warn!(
@@ -52,11 +52,11 @@ impl Worker {
 
     /// Drops a batch that is only in memory, for a reason of ours; one that is also on disk just
     /// leaves the memory.
-    pub(super) fn give_up(&mut self, held: Held, reason: DropReason) {
-        let (points, sequence) = (held.points(), held.sequence());
-        match held.origin {
-            Origin::Memory => self.drop_points(points, sequence, held.live, PointLocation::Memory, reason),
-            Origin::Spool(_) => self.back_to_spool(held),
+    pub(super) fn discard(&mut self, pending: PendingBatch, reason: DropReason) {
+        let (points, sequence) = (pending.points(), pending.sequence());
+        match pending.origin {
+            Origin::Memory => self.drop_points(points, sequence, pending.live, PointLocation::Memory, reason),
+            Origin::Spool(_) => self.back_to_spool(pending),
         }
     }
 
@@ -69,7 +69,7 @@ impl Worker {
         reason: DropReason,
     ) {
         self.ledger.lock().drop_from(place, reason, points);
-        self.tell_flushes(live, sequence, |report| report.dropped += points as u64);
+        self.update_flush_reports(live, sequence, |report| report.dropped += points as u64);
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(
                 target: "tower_influx", points, %reason, others,
@@ -79,7 +79,7 @@ impl Worker {
     }
 
     /// Releases the origin, all of whose points are settled.
-    pub(super) fn let_go(&mut self, origin: Origin) {
+    pub(super) fn release(&mut self, origin: Origin) {
         if let Origin::Spool(backing) = origin
             && let Some(backing) = Arc::into_inner(backing)
         {
@@ -99,7 +99,7 @@ impl Worker {
         self.evidence.successes += 1;
         self.body_limit.accept(bytes);
         self.pace_success(bytes, points, sent);
-        self.gate.succeed();
+        self.breaker.succeed();
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Ok(()));
         progress.raw_bytes += bytes as u64;
@@ -118,11 +118,11 @@ impl Worker {
         drop(progress);
         match error.kind {
             // The sink answers: only these points are the trouble.
-            WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.gate.succeed(),
+            WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.breaker.succeed(),
             // Others were taken since the last failure, so the sink is well: no pause for what is
             // this batch's fault.
             _ if suspect && self.evidence.successes > self.successes_at_failure => {}
-            _ => self.gate.fail(&error.kind, sent.epoch, Instant::now()),
+            _ => self.breaker.fail(&error.kind, sent.epoch, Instant::now()),
         }
         self.successes_at_failure = self.evidence.successes;
     }
@@ -144,17 +144,17 @@ impl Worker {
                 && expiry(history, limit, blocked).is_some_and(|expiry| expiry <= now)
         };
         let batches = [&mut self.queue.fresh, &mut self.queue.waiting];
-        let expired: Vec<Held> = batches
+        let expired: Vec<PendingBatch> = batches
             .into_iter()
             .flat_map(|queue| {
-                let (gone, kept): (VecDeque<Held>, _) =
-                    queue.drain(..).partition(|held| old(&held.origin, &held.history));
+                let (gone, kept): (VecDeque<PendingBatch>, _) =
+                    queue.drain(..).partition(|pending| old(&pending.origin, &pending.history));
                 *queue = kept;
                 gone
             })
             .collect();
-        for held in expired {
-            self.give_up(held, DropReason::Expired);
+        for pending in expired {
+            self.discard(pending, DropReason::Expired);
         }
         let (gone, kept): (VecDeque<Search>, _) =
             self.queue.searches.drain(..).partition(|search| old(&search.origin, &search.history));
@@ -168,10 +168,14 @@ impl Worker {
         if self.blocked_since.is_some() {
             return None;
         }
-        let held =
-            self.queue.fresh.iter().chain(&self.queue.waiting).map(|held| (&held.origin, &held.history));
+        let pending = self
+            .queue
+            .fresh
+            .iter()
+            .chain(&self.queue.waiting)
+            .map(|pending| (&pending.origin, &pending.history));
         let searched = self.queue.searches.iter().map(|search| (&search.origin, &search.history));
-        let memory = held.chain(searched).filter(|(origin, _)| matches!(origin, Origin::Memory));
+        let memory = pending.chain(searched).filter(|(origin, _)| matches!(origin, Origin::Memory));
         let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
         memory.filter_map(|(_, history)| expiry(history, limit, blocked)).min()
     }
@@ -182,8 +186,11 @@ impl Worker {
 
     /// Counts the batches in memory, in flight or not.
     pub(super) fn batches_in_hand(&self) -> usize {
-        let wire =
-            self.wire.jobs().filter(|job| matches!(job, Job::Search { .. }) || job.held().is_some()).count();
+        let wire = self
+            .in_flight
+            .jobs()
+            .filter(|job| matches!(job, Job::Search { .. }) || job.pending().is_some())
+            .count();
         wire + self.queue.batches().count() + self.queue.searches.len() + self.to_store.len()
     }
 }

@@ -22,28 +22,28 @@ use crate::delivery::{
 
 use super::{
     bisect::Search,
-    held::{Backing, Held, Origin},
-    packed::Packed,
+    compressed::CompressedBatch,
+    pending::{Backing, Origin, PendingBatch},
 };
 
 /// Few at a time, so one list that is polled as a whole does it.
 #[derive(Debug, Default)]
-pub(super) struct Wire(Vec<Slot>);
+pub(super) struct InFlight(Vec<RunningJob>);
 
-struct Slot {
+struct RunningJob {
     job: Job,
     work: Work,
 }
 
 /// A piece of work that may be cancelled by dropping it.
-pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(super) type Work = Pin<Box<dyn Future<Output = JobOutcome> + Send>>;
 
 /// Who waits for the outcome. The points are here and not in the work, which therefore can be
 /// dropped at any time.
 #[derive(Debug)]
 pub(super) enum Job {
     Write {
-        held: Held,
+        pending: PendingBatch,
         sent: Sent,
     },
     Search {
@@ -54,10 +54,10 @@ pub(super) enum Job {
         sent: Sent,
     },
     Store {
-        held: Held,
+        pending: PendingBatch,
     },
-    Pack {
-        held: Held,
+    Compress {
+        pending: PendingBatch,
     },
     /// Of so many bytes, as far as one can know before.
     Load {
@@ -67,7 +67,7 @@ pub(super) enum Job {
     Maintain,
 }
 
-/// When it was sent, and the gate's count then.
+/// When it was sent, and the circuit breaker's count then.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) at: Instant,
@@ -76,25 +76,25 @@ pub(super) struct Sent {
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum JobOutcome {
     Written(Result<Written, WriteError>),
     Checked(Result<(), WriteError>),
     /// And whether it was to be sent at once.
     Stored(Arc<Spool>, bool, Result<Entry, StoreError>),
-    Packed(Option<Packed>),
+    Compressed(Option<CompressedBatch>),
     Loaded(Backing, Result<Batch, LoadError>),
     Done,
     Panicked,
 }
 
-impl Wire {
+impl InFlight {
     pub(super) fn start(&mut self, job: Job, work: Work) {
-        self.0.push(Slot { job, work });
+        self.0.push(RunningJob { job, work });
     }
 
     /// Waits for the next piece of work that ends; for ever, while there is none. Nothing is lost
     /// when this is dropped.
-    pub(super) async fn next(&mut self) -> (Job, Outcome) {
+    pub(super) async fn next(&mut self) -> (Job, JobOutcome) {
         poll_fn(|context| {
             for index in 0..self.0.len() {
                 if let Poll::Ready(outcome) = poll_guarded(&mut self.0[index].work, context) {
@@ -132,21 +132,23 @@ impl Job {
 
     /// Returns whether points are sent that were on disk before.
     pub(super) fn is_spooled_write(&self) -> bool {
-        matches!(self, Self::Write { held, .. } if !held.live && matches!(held.origin, Origin::Spool(_)))
+        matches!(self, Self::Write { pending, .. } if !pending.live && matches!(pending.origin, Origin::Spool(_)))
     }
 
     /// Returns whether the points themselves may be what fails.
     pub(super) fn is_suspect(&self) -> bool {
         match self {
-            Self::Write { held, .. } => held.history.is_suspect(),
+            Self::Write { pending, .. } => pending.history.is_suspect(),
             Self::Search { search, .. } => search.is_by_failure(),
             _ => false,
         }
     }
 
-    pub(super) fn held(&self) -> Option<&Held> {
+    pub(super) fn pending(&self) -> Option<&PendingBatch> {
         match self {
-            Self::Write { held, .. } | Self::Store { held } | Self::Pack { held } => Some(held),
+            Self::Write { pending, .. } | Self::Store { pending } | Self::Compress { pending } => {
+                Some(pending)
+            }
             _ => None,
         }
     }
@@ -162,12 +164,12 @@ impl Job {
         match self {
             Self::Search { search, .. } => search.memory(),
             Self::Load { bytes } => *bytes,
-            _ => self.held().map_or(0, Held::memory),
+            _ => self.pending().map_or(0, PendingBatch::memory),
         }
     }
 }
 
-impl fmt::Debug for Slot {
+impl fmt::Debug for RunningJob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Slot").field("job", &self.job).finish_non_exhaustive()
     }
@@ -195,6 +197,7 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
 }
 
 /// Polls work and catches its panic, which must cost neither its batch nor the flusher.
-fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<Outcome> {
-    catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(Outcome::Panicked))
+fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<JobOutcome> {
+    catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))
+        .unwrap_or(Poll::Ready(JobOutcome::Panicked))
 }

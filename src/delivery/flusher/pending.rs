@@ -12,11 +12,11 @@ use crate::{
     stats::ledger::PointLocation,
 };
 
-use super::packed::Packed;
+use super::compressed::CompressedBatch;
 
 /// One batch, or a piece of one.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct PendingBatch {
     body: Body,
     pub(super) origin: Origin,
     pub(super) history: History,
@@ -30,8 +30,8 @@ pub(super) struct Held {
 #[derive(Debug)]
 enum Body {
     Plain(Batch),
-    Packed(Packed),
-    Both(Batch, Packed),
+    Compressed(CompressedBatch),
+    Both(Batch, CompressedBatch),
 }
 
 /// Where the points are counted, and what is on disk for them.
@@ -161,7 +161,7 @@ impl Backing {
     }
 }
 
-impl Held {
+impl PendingBatch {
     pub(super) fn live(batch: Batch, history: History) -> Self {
         Self { body: Body::Plain(batch), origin: Origin::Memory, history, live: true }
     }
@@ -173,7 +173,7 @@ impl Held {
     pub(super) fn points(&self) -> usize {
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => batch.len(),
-            Body::Packed(packed) => packed.points(),
+            Body::Compressed(compressed) => compressed.points(),
         }
     }
 
@@ -187,7 +187,7 @@ impl Held {
     pub(super) fn raw_bytes(&self) -> usize {
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => batch.bytes().len(),
-            Body::Packed(packed) => packed.raw_bytes(),
+            Body::Compressed(compressed) => compressed.raw_bytes(),
         }
     }
 
@@ -196,23 +196,23 @@ impl Held {
         size_of::<Self>()
             + match &self.body {
                 Body::Plain(batch) => batch.bytes().len(),
-                Body::Packed(packed) => packed.memory(),
-                Body::Both(batch, packed) => batch.bytes().len() + packed.memory(),
+                Body::Compressed(compressed) => compressed.memory(),
+                Body::Both(batch, compressed) => batch.bytes().len() + compressed.memory(),
             }
     }
 
     /// Returns the part of it for lines that are held a second time, decompressed.
-    pub(super) fn unpacked(&self) -> usize {
+    pub(super) fn decompressed(&self) -> usize {
         match &self.body {
             Body::Both(batch, _) => batch.bytes().len(),
-            Body::Plain(_) | Body::Packed(_) => 0,
+            Body::Plain(_) | Body::Compressed(_) => 0,
         }
     }
 
     /// Returns what it will take more when its lines are needed.
-    pub(super) fn bytes_to_unpack(&self) -> usize {
+    pub(super) fn bytes_to_decompress(&self) -> usize {
         match &self.body {
-            Body::Packed(packed) => packed.raw_bytes(),
+            Body::Compressed(compressed) => compressed.raw_bytes(),
             Body::Plain(_) | Body::Both(..) => 0,
         }
     }
@@ -220,7 +220,7 @@ impl Held {
     pub(super) fn sequence(&self) -> u64 {
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => batch.sequence(),
-            Body::Packed(packed) => packed.sequence(),
+            Body::Compressed(compressed) => compressed.sequence(),
         }
     }
 
@@ -231,24 +231,24 @@ impl Held {
     /// Returns the lines, to be sent. `None` where the compressed form turns out unreadable, which
     /// only broken memory can cause.
     pub(super) fn batch(&mut self) -> Option<Batch> {
-        if let Body::Packed(packed) = &self.body {
-            self.body = Body::Both(packed.unpack()?, packed.clone());
+        if let Body::Compressed(compressed) = &self.body {
+            self.body = Body::Both(compressed.decompress()?, compressed.clone());
         }
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => Some(batch.clone()),
-            Body::Packed(_) => None,
+            Body::Compressed(_) => None,
         }
     }
 
     /// Lets go of the uncompressed lines where a compressed form exists.
     pub(super) fn shrink(&mut self) {
-        if let Body::Both(_, packed) = &self.body {
-            self.body = Body::Packed(packed.clone());
+        if let Body::Both(_, compressed) = &self.body {
+            self.body = Body::Compressed(compressed.clone());
         }
     }
 
-    pub(super) fn pack(&mut self, packed: Packed) {
-        self.body = Body::Packed(packed);
+    pub(super) fn compress(&mut self, compressed: CompressedBatch) {
+        self.body = Body::Compressed(compressed);
     }
 
     /// Creates a part of this batch, in memory of its own, with the same origin and history.
