@@ -137,7 +137,11 @@ fn paths(code: &str) -> BTreeSet<String> {
     for start in ["crate::", "super::", "self::"] {
         for (at, _) in code.match_indices(start) {
             let before = code[..at].chars().next_back();
-            if !before.is_some_and(|one| one.is_alphanumeric() || matches!(one, '_' | ':' | '$')) {
+            // Who may see an item is not what its file uses.
+            let visibility = code[..at].ends_with("(in ");
+            if !visibility
+                && !before.is_some_and(|one| one.is_alphanumeric() || matches!(one, '_' | ':' | '$'))
+            {
                 expand("", &code[at..], &mut found);
             }
         }

@@ -15,7 +15,7 @@ pub(super) struct CircuitBreaker {
     state: BreakerState,
     /// Failed tries since the last success.
     failures: u32,
-    /// Rises with each closing, so that the other writes that were in flight then do not count as
+    /// Rises each time it opens, so that the other writes that were in flight then do not count as
     /// further tries.
     epoch: u64,
     first: Duration,
@@ -93,7 +93,8 @@ impl CircuitBreaker {
             _ => None,
         };
         if epoch < self.epoch {
-            // Sent before the circuit breaker was closed: tells nothing new, except that somebody has to act.
+            // Sent before the circuit breaker opened: tells nothing new, except that somebody has to
+            // act.
             if let (Some(_), BreakerState::Open { until, blocked: None }) = (blocked, self.state) {
                 self.state = BreakerState::Open { until, blocked };
             }

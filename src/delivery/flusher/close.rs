@@ -1,103 +1,50 @@
 //! The end: by a shutdown, or because nobody is left who could ask for one.
 
-use tokio::time::{Duration, Instant, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use crate::stats::{DeliveryState, DropReason};
 
 use super::{
     bisect::Search,
     circuit_breaker::BreakerState,
+    closing::{Closing, Situation, Step},
     in_flight::{Job, JobOutcome},
     pending::{Origin, PendingBatch},
     shared::Ended,
     worker::Worker,
 };
 
-/// A shutdown under way.
-#[derive(Debug)]
-pub(super) struct Closing {
-    started: Instant,
-    timeout: Duration,
-    /// From then on nothing is sent: the rest of the time is the disk's.
-    cutoff: Instant,
-    phase: Phase,
-    /// The cutoff has come, and nothing that is in flight has ended in this moment.
-    cut_off: bool,
-    unfinished: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// Until running requests have ended, with a look now and then.
-    Waiting { look: Instant },
-    /// Recorder is closed, and what is left is sent.
-    Sending,
-    /// What could not be sent goes to the spool, or is dropped.
-    Storing,
-}
-
-impl Closing {
-    pub(super) fn new(started: Instant, timeout: Duration, has_spool: bool) -> Self {
-        let reserve = RESERVE.max(timeout / 5).min(timeout / 2);
-        let cutoff = started + if has_spool { timeout - reserve } else { timeout };
-        let phase = Phase::Waiting { look: started };
-        Self { started, timeout, cutoff, phase, cut_off: false, unfinished: 0 }
-    }
-
-    pub(super) fn next_step(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Waiting { look } => Some(look.min(self.cutoff)),
-            Phase::Sending => Some(self.cutoff),
-            Phase::Storing => None,
-        }
-    }
-
-    /// Handles the timer, which fires only when nothing else was ready.
-    pub(super) fn tick(&mut self, now: Instant) {
-        self.cut_off |= self.phase == Phase::Sending && now >= self.cutoff;
-    }
-}
-
 impl Worker {
     /// Takes the shutdown a step further, if one is under way. True when all is over.
     pub(super) fn advance_closing(&mut self) -> bool {
-        let now = Instant::now();
+        if self.closing.is_none() {
+            return false;
+        }
+        let situation = Situation {
+            running: self.buffer.running_requests(),
+            nothing_left: self.nothing_left(),
+            breaker_open: matches!(self.breaker.state(), BreakerState::Open { .. }),
+            spool: self.usable_spool().is_some(),
+        };
         let Some(closing) = &mut self.closing else { return false };
-        match closing.phase {
-            Phase::Waiting { .. } => {
-                let running = self.buffer.running_requests();
-                if running > 0 && now < closing.cutoff {
-                    closing.phase = Phase::Waiting { look: now + LOOK_INTERVAL };
-                } else {
-                    // What they have told so far is recorded, and they are no longer running.
-                    self.buffer.end_open();
-                    let running = self.buffer.running_requests();
-                    // No look at the time in this round, so that a sink that answers at once gets
-                    // all even without time.
-                    (closing.unfinished, closing.phase) = (running, Phase::Sending);
-                    self.close_recorder();
-                    // With nothing under way no event would come before the cutoff: an idle monitor
-                    // would take all the time.
-                    if self.nothing_left() {
-                        return self.finish();
-                    }
-                }
-            }
-            Phase::Sending => {
-                let (cut_off, left) = (closing.cut_off, closing.cutoff.saturating_duration_since(now));
+        match closing.advance(Instant::now(), situation) {
+            Step::Wait => {}
+            Step::CloseRecorder => {
+                // What they have told so far is recorded, and they are no longer running.
+                self.buffer.end_open();
+                // No look at the time in this round, so that a sink that answers at once gets all
+                // even without time.
+                closing.recorder_closed(self.buffer.running_requests());
+                self.close_recorder();
+                // With nothing under way no event would come before the cutoff: an idle monitor
+                // would take all the time.
                 if self.nothing_left() {
                     return self.finish();
                 }
-                let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
-                if cut_off || paused && self.usable_spool().is_some() {
-                    self.stop_sending();
-                } else if paused {
-                    // Without a spool every try is one chance more: some should fit into the time
-                    // that is left.
-                    self.breaker.retry_by(now + (left / 8).max(LOOK_INTERVAL));
-                }
             }
-            Phase::Storing => {}
+            Step::RetryBy(latest) => self.breaker.retry_by(latest),
+            Step::StopSending => self.stop_sending(),
+            Step::Finish => return self.finish(),
         }
         if self.sends_nothing_more() && self.nothing_left() { self.finish() } else { false }
     }
@@ -142,7 +89,7 @@ impl Worker {
 
     /// Returns whether the time for sending is over.
     pub(super) fn sends_nothing_more(&self) -> bool {
-        self.closing.as_ref().is_some_and(|closing| closing.phase == Phase::Storing)
+        self.closing.as_ref().is_some_and(Closing::sends_nothing_more)
     }
 
     fn close_recorder(&mut self) {
@@ -156,9 +103,6 @@ impl Worker {
     }
 
     fn stop_sending(&mut self) {
-        if let Some(closing) = &mut self.closing {
-            closing.phase = Phase::Storing;
-        }
         let storing = self.in_flight.cancel(|job| !matches!(job, Job::Store { .. } | Job::Acknowledge));
         self.collect_jobs(storing);
         let spool = self.usable_spool().is_some();
@@ -222,7 +166,7 @@ impl Worker {
     fn finish(&mut self) -> bool {
         // Lines that were refused just now are on their way to their files.
         let (rejected, end) = match (self.rejected.take(), &self.closing) {
-            (Some(rejected), Some(closing)) => (rejected, closing.started + closing.timeout),
+            (Some(rejected), Some(closing)) => (rejected, closing.end()),
             _ => return self.finish_now(),
         };
         let work = async move {
@@ -234,8 +178,7 @@ impl Worker {
     }
 
     fn finish_now(&mut self) -> bool {
-        let in_time =
-            self.closing.as_ref().is_none_or(|closing| closing.started.elapsed() <= closing.timeout + GRACE);
+        let in_time = self.closing.as_ref().is_none_or(|closing| closing.is_in_time(Instant::now()));
         self.end(true, in_time);
         true
     }
@@ -246,7 +189,7 @@ impl Worker {
         self.commands.close();
         self.flush_replies();
         let unfinished = match &self.closing {
-            Some(closing) => closing.unfinished,
+            Some(closing) => closing.unfinished(),
             None => self.buffer.running_requests(),
         };
         self.shared.delivery.lock().state = DeliveryState::Closed;
@@ -270,9 +213,3 @@ impl Drop for Worker {
         }
     }
 }
-
-/// What the disk gets of the time, at least, or a fifth; never more than half.
-const RESERVE: Duration = Duration::from_millis(500);
-const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-/// What a busy machine may add between the end of the time and the report of it.
-const GRACE: Duration = Duration::from_millis(100);

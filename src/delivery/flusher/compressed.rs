@@ -85,8 +85,10 @@ impl CompressedBatch {
 
 const WORTH_PACKING: usize = 1024;
 
-#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
+#[cfg(test)]
 mod tests {
+    #![cfg(any(feature = "influxdb2", feature = "reqwest"))]
+
     use super::*;
 
     fn batch(lines: usize) -> Batch {

@@ -2,26 +2,12 @@
 
 use tokio::sync::oneshot;
 
-use crate::{delivery::flusher::FlushReport, stats::ledger::PointLocation};
+use crate::stats::ledger::PointLocation;
 
 use super::{
-    bisect::Search, circuit_breaker::BreakerState, in_flight::Job, pending::PendingBatch, worker::Worker,
+    bisect::Search, circuit_breaker::BreakerState, flush_waiter::FlushWaiter, in_flight::Job,
+    pending::PendingBatch, report::FlushReport, worker::Worker,
 };
-
-/// Waits until every batch up to this one was tried.
-#[derive(Debug)]
-pub(super) struct FlushWaiter {
-    /// `None` while some of its points are in the buffer, for want of room.
-    up_to: Option<u64>,
-    report: FlushReport,
-    reply: oneshot::Sender<FlushReport>,
-}
-
-impl FlushWaiter {
-    fn covers(&self, sequence: u64) -> bool {
-        self.up_to.is_none_or(|up_to| sequence <= up_to)
-    }
-}
 
 impl Worker {
     /// Tries everything in the buffer and in memory now, even during a pause: who asks for a flush

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::delivery::batch::Batch;
 
 use super::{
-    pending::{PendingBatch, History, Origin},
+    pending::{History, Origin, PendingBatch},
     worker::Worker,
 };
 
@@ -81,7 +81,10 @@ fn are_alike(left: &PendingBatch, right: &PendingBatch, most: &Most) -> bool {
 
 /// Both as one batch, or as they were.
 #[expect(clippy::result_large_err, reason = "nothing has failed, and nothing is copied")]
-fn pair(mut left: PendingBatch, mut right: PendingBatch) -> Result<PendingBatch, (PendingBatch, PendingBatch)> {
+fn pair(
+    mut left: PendingBatch,
+    mut right: PendingBatch,
+) -> Result<PendingBatch, (PendingBatch, PendingBatch)> {
     let whole = match (left.batch(), right.batch()) {
         (Some(left), Some(right)) => Batch::join(&[left, right]),
         _ => None,

@@ -1,5 +1,31 @@
-//! The one background task: takes what is in the buffer, makes batches of it, and makes sure that
-//! each gets to the sink, to the spool, or into the ledger as lost. This is its handle.
+//! The background task that delivers points. This file is its handle.
+//!
+//! # From sealing to the end
+//!
+//! One loop, in [`worker`], waits for commands, answers, points and timers, and passes them to
+//! parts that decide without I/O. What happens to a batch:
+//!
+//! 1. **Sealed.** The [`batcher`](batcher::Batcher) cuts what it drained from the buffer into
+//!    batches. [`body_size`] says when a batch is full, [`body_limit`] what the destination is
+//!    known to take.
+//! 2. **Pending.** A [`PendingBatch`](pending::PendingBatch) waits in the [`queue`], which
+//!    decides what goes next: live batches first, then those that failed, searches, and what was
+//!    spooled. Behind the first few it is [`compressed`]. With a spool, what waits too long in
+//!    memory goes to disk ([`spooling`]), as it does at once in an outage.
+//! 3. **In flight.** The [`circuit_breaker`] lets writes through (`Closed`), none (`Open`), or
+//!    one that finds out (`HalfOpen`). [`in_flight_limit`] adapts how many there are.
+//!    [`in_flight`] owns each write with its batch: dropping the work loses no point.
+//! 4. **Answered** ([`send`]).
+//!    - Written: counted in the ledger ([`accounting`]); its file in the spool goes.
+//!    - Refused: a [search](bisect::Search) divides it until each line is written or rejected.
+//!    - Failed ([`failures`]): the breaker opens, and the batch goes back to step 2. It is
+//!      divided where it fails beside others that are written.
+//!    - Too large: it is cut in pieces, and later batches are made smaller.
+//! 5. **The end.** Every point ends as written, rejected or dropped with a reason, or stays
+//!    spooled. Dropped are points that waited in memory for `max_retry_time`, that have no room
+//!    there ([`memory`]), or that are left at a shutdown without a spool ([`closing`]).
+//!
+//! A panic of the loop costs no batch: [`supervise`] runs it again over the same state.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -28,20 +54,25 @@ mod body_limit;
 mod body_size;
 mod circuit_breaker;
 mod close;
+mod closing;
 mod command;
 mod compressed;
 mod destination;
 mod failures;
 mod flush;
+mod flush_waiter;
 mod in_flight;
 mod in_flight_limit;
 mod join;
 mod maintenance;
 mod memory;
 mod pace;
+mod pacing;
 mod parked;
+mod parking;
 mod pending;
 mod queue;
+mod reload;
 mod report;
 mod send;
 mod settings;

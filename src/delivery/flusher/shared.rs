@@ -11,7 +11,6 @@ use crate::{
     delivery::{
         batch::Batch,
         buffer::Buffer,
-        flusher::ShutdownReport,
         spool::{Spool, SpoolCounts},
     },
     stats::{
@@ -20,7 +19,10 @@ use crate::{
     },
 };
 
-use super::destination::{Destination, SinkHandle};
+use super::{
+    destination::{Destination, SinkHandle},
+    report::ShutdownReport,
+};
 
 #[derive(Debug)]
 pub(super) struct Shared {

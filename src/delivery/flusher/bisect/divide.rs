@@ -8,9 +8,9 @@ use crate::{delivery::batch::Batch, stats::RejectReason};
 
 use super::{
     super::pending::{History, PendingBatch},
-    Search,
     item::{Item, Piece, Purpose, RefusedLines, Test, TrialOf},
     learned::{Fate, Learned},
+    search::Search,
     shape::Shape,
     strip::leave_out,
     trial::ColumnName,

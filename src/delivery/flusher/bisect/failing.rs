@@ -7,9 +7,9 @@ use crate::{delivery::sink::Refused, stats::RejectReason};
 
 use super::{
     super::pending::{Evidence, History},
-    Search,
     item::{Item, Purpose, Test},
     learned::Learned,
+    search::Search,
 };
 
 impl Search {

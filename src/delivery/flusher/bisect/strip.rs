@@ -9,10 +9,10 @@ use crate::{
 };
 
 use super::{
-    Search,
+    choice::Choice,
     item::{Item, Piece, Purpose, RefusedLines, TrialOf},
     learned::Learned,
-    refusal::Choice,
+    search::Search,
     trial::ColumnName,
 };
 

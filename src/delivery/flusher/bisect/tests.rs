@@ -4,11 +4,16 @@ use std::{collections::BTreeMap, time::Duration, time::SystemTime};
 
 use tokio::time::Instant;
 
-use super::*;
-use crate::delivery::{
-    flusher::tests::database::{Database, Words},
-    sink::WriteErrorKind,
+use super::{
+    super::pending::{History, PendingBatch},
+    *,
 };
+use crate::delivery::{
+    batch::Batch,
+    flusher::tests::database::{Database, Words},
+    sink::{Refused, WriteErrorKind},
+};
+use crate::stats::RejectReason;
 
 mod exact;
 mod interleaved;

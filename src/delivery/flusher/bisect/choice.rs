@@ -1,0 +1,34 @@
+//! How lines were chosen that the server refuses, and what that says of others.
+
+use crate::{delivery::sink::Refused, stats::RejectReason};
+
+/// How the lines of a piece were chosen among the others of the batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// Without a regard to whether they are refused.
+    Any,
+    /// Because they fail.
+    Failing,
+    /// By the server's words.
+    Named,
+}
+
+impl Choice {
+    /// Returns whether a refusal of these lines tells anything of others of their shape, which may
+    /// be good.
+    pub(super) fn tells_of_shape(self, refused: &Refused) -> bool {
+        // A time and the size of a line are no matter of its shape.
+        is_by_columns(refused.reason)
+            && match self {
+                Self::Any => true,
+                Self::Failing => false,
+                Self::Named => !refused.proof.columns.is_empty(),
+            }
+    }
+}
+
+/// Returns whether a refusal for this reason may be a matter of the columns of a line, and so of
+/// its shape.
+pub(super) fn is_by_columns(reason: RejectReason) -> bool {
+    !matches!(reason, RejectReason::Retention | RejectReason::TooLarge)
+}

@@ -1,0 +1,274 @@
+//! One batch under search: what is sent next, and what an answer means for its lines.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use crate::{
+    delivery::{batch::Batch, sink::Refused},
+    stats::RejectReason,
+};
+
+use super::{
+    super::pending::{History, Origin, PendingBatch},
+    choice::{Choice, is_by_columns},
+    item::{Item, Piece, Purpose, RefusedLines, Test},
+    learned::Learned,
+};
+
+/// One batch under search.
+#[derive(Debug)]
+pub(in super::super) struct Search {
+    pub(in super::super) origin: Origin,
+    /// Of the whole batch.
+    pub(in super::super) history: History,
+    pub(in super::super) live: bool,
+    pub(super) sequence: u64,
+    /// Of the whole batch: its pieces share them, and the last one keeps them all.
+    pub(super) bytes: usize,
+    pub(super) items: VecDeque<Item>,
+    pub(super) testing: Option<Test>,
+    /// Refused, and not yet tried without what handlers added.
+    pub(super) refused: Vec<RefusedLines>,
+    /// Found since the worker asked last.
+    pub(super) rejected: Vec<(Batch, RejectReason)>,
+    /// Not refused but failing again and again while others succeed: a failure says less than a
+    /// refusal, so it has to come more than once.
+    pub(super) by_failure: bool,
+    pub(super) reason: RejectReason,
+    /// Lines that the server's words pointed at, and that were refused alone, or were accepted.
+    pub(super) hits: usize,
+    pub(super) misses: usize,
+    pub(super) requests: usize,
+}
+
+/// What an accepted piece amounts to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in super::super) struct Accepted {
+    pub(in super::super) points: usize,
+    pub(in super::super) bytes: usize,
+    /// Why columns were left out of each of these points.
+    pub(in super::super) stripped: Option<RejectReason>,
+}
+
+impl Search {
+    /// Begins a search in a batch of which the server refused something.
+    pub(in super::super) fn refused_batch(
+        batch: &Batch,
+        pending: &PendingBatch,
+        refused: &Refused,
+        learned: &mut Learned,
+    ) -> Self {
+        let mut search = Self::new(batch, pending, false);
+        (search.requests, search.reason) = (1, refused.reason);
+        learned.begin(Instant::now());
+        search.piece_refused(Piece::new(batch.clone()), Choice::Any, refused, learned);
+        search
+    }
+
+    /// Begins a search in a batch that fails again and again while others do not.
+    pub(in super::super) fn failing_batch(batch: &Batch, pending: &PendingBatch) -> Self {
+        let mut search = Self::new(batch, pending, true);
+        search.requests = 1;
+        search.items.push_back(Item::Split(Piece::new(batch.clone())));
+        search
+    }
+
+    pub(super) fn new(batch: &Batch, pending: &PendingBatch, by_failure: bool) -> Self {
+        Self {
+            origin: pending.origin.clone(),
+            history: pending.history,
+            live: pending.live,
+            sequence: batch.sequence(),
+            bytes: batch.bytes().len(),
+            items: VecDeque::new(),
+            testing: None,
+            refused: Vec::new(),
+            rejected: Vec::new(),
+            by_failure,
+            reason: RejectReason::Other,
+            hits: 0,
+            misses: 0,
+            requests: 0,
+        }
+    }
+
+    /// Returns what to send next; it stays the search's own until its answer comes. `None` when
+    /// nothing is left to find out.
+    pub(in super::super) fn next(&mut self, learned: &mut Learned) -> Option<Batch> {
+        let test = loop {
+            match self.items.pop_front() {
+                Some(Item::Test(test)) => break self.group(test, learned),
+                Some(Item::Split(piece)) => self.divide(piece, learned),
+                Some(Item::Suspects { piece, shape, holds_refused }) => {
+                    self.examine(piece, shape, holds_refused, learned);
+                }
+                None if self.refused.is_empty() => return None,
+                None => self.try_without_extras(learned),
+            }
+        };
+        self.requests += 1;
+        Some(self.testing.insert(test).piece.lines.clone())
+    }
+
+    /// Returns whether its lines are suspected because they fail, and not because they are refused.
+    pub(in super::super) fn is_by_failure(&self) -> bool {
+        self.by_failure
+    }
+
+    /// Returns whether the lines that [`next`](Self::next) gave last had been sent before.
+    pub(in super::super) fn is_resent(&self) -> bool {
+        self.testing.as_ref().is_some_and(|test| test.history.tried)
+    }
+
+    /// Records that the piece was accepted, and returns what follows.
+    pub(in super::super) fn accepted(&mut self, learned: &mut Learned) -> Accepted {
+        let Some(test) = self.testing.take() else { return Accepted::default() };
+        let sent = test.piece.lines;
+        learned.accepted(&sent, Instant::now());
+        let mut stripped = test.piece.stripped;
+        match test.purpose {
+            Purpose::Store { sibling: Some(sibling) } if sibling.len() > 1 => self.split(sibling, learned),
+            // It needs no asking as a whole, but one line is only rejected after it was refused
+            // alone.
+            Purpose::Store { sibling: other } | Purpose::Example { others: other } => {
+                other.into_iter().for_each(|other| self.ask(other));
+            }
+            Purpose::Named => self.misses += 1,
+            Purpose::Trial { original, trial } => {
+                stripped = stripped.or(Some(self.reason));
+                self.trial_accepted(&original, trial, learned);
+            }
+        }
+        Accepted { points: sent.len(), bytes: sent.bytes().len(), stripped }
+    }
+
+    /// Records that the piece was refused, or something in it.
+    pub(in super::super) fn refused(&mut self, refused: &Refused, learned: &mut Learned) {
+        let Some(test) = self.testing.take() else { return };
+        self.reason = refused.reason;
+        let now = Instant::now();
+        learned.begin(now);
+        let choice = if self.by_failure { Choice::Failing } else { Choice::Any };
+        match test.purpose {
+            Purpose::Store { sibling } => {
+                sibling.into_iter().for_each(|sibling| self.ask(sibling));
+                self.piece_refused(test.piece, choice, refused, learned);
+            }
+            Purpose::Named => {
+                self.hits += usize::from(test.piece.len() == 1);
+                self.piece_refused(test.piece, Choice::Named, refused, learned);
+            }
+            Purpose::Example { others } => {
+                if let Some(Item::Suspects { holds_refused, .. }) = self.items.front_mut() {
+                    *holds_refused = false;
+                }
+                match others {
+                    Some(others) if is_by_columns(refused.reason) => {
+                        self.reject(test.piece, refused.reason);
+                        self.reject(others, refused.reason);
+                    }
+                    others => {
+                        others.into_iter().for_each(|others| self.ask(others));
+                        self.piece_refused(test.piece, choice, refused, learned);
+                    }
+                }
+            }
+            Purpose::Trial { original, trial } => {
+                self.trial_refused(test.piece, original, trial, refused, learned);
+            }
+        }
+    }
+
+    /// Takes the lines that were found since the last call: the server will never take them.
+    pub(in super::super) fn take_rejected(&mut self) -> Vec<(Batch, RejectReason)> {
+        std::mem::take(&mut self.rejected)
+    }
+
+    /// Rejects what was refused and would have been tried in another form: there is no time left
+    /// for that.
+    pub(in super::super) fn reject_refused(&mut self) {
+        for RefusedLines { lines, reason } in std::mem::take(&mut self.refused) {
+            self.reject(lines, reason);
+        }
+    }
+
+    /// Counts the points that are being tested.
+    pub(in super::super) fn testing_points(&self) -> usize {
+        self.testing.as_ref().map_or(0, |test| test.piece.len())
+    }
+
+    pub(in super::super) fn is_done(&self) -> bool {
+        self.items.is_empty() && self.testing.is_none() && self.refused.is_empty()
+    }
+
+    /// Returns whether the next piece may well be accepted: those go before pieces that only tell
+    /// what is refused.
+    pub(in super::super) fn is_promising(&self) -> bool {
+        matches!(self.items.front(), Some(Item::Test(Test { purpose: Purpose::Store { .. }, .. })))
+    }
+
+    /// Returns whether all that is left is of shapes that have been refused so far.
+    pub(in super::super) fn is_doubtful(&self) -> bool {
+        self.items.iter().all(|item| matches!(item, Item::Suspects { .. }))
+    }
+
+    /// Returns the lines of which nothing final is known yet, with what is being asked about.
+    pub(in super::super) fn remaining(&self) -> impl Iterator<Item = &Batch> {
+        self.items
+            .iter()
+            .map(Item::batches)
+            .chain(self.testing.as_ref().map(Test::batches))
+            .flatten()
+            .flatten()
+            .chain(self.refused.iter().map(|refused| &refused.lines.lines))
+    }
+
+    /// Takes the remaining lines, to be disposed of otherwise: the search is over.
+    pub(in super::super) fn take_remaining(&mut self) -> Vec<Batch> {
+        let rest = self.remaining().cloned().collect();
+        self.items.clear();
+        self.refused.clear();
+        self.testing = None;
+        rest
+    }
+
+    /// Converts to the lines of which nothing is known yet, as one batch: a file for each piece
+    /// would take the disk too long at the end.
+    pub(in super::super) fn into_rest(mut self) -> Option<PendingBatch> {
+        let rest = Batch::join(&self.take_remaining())?;
+        Some(PendingBatch::part(rest, self.origin, self.history, self.live))
+    }
+
+    pub(in super::super) fn remaining_points(&self) -> usize {
+        self.remaining().map(Batch::len).sum()
+    }
+
+    pub(in super::super) fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    pub(in super::super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.bytes + self.items.len() * size_of::<Item>()
+    }
+
+    #[cfg(test)]
+    pub(in super::super) fn requests(&self) -> usize {
+        self.requests
+    }
+
+    pub(super) fn reject(&mut self, piece: Piece, reason: RejectReason) {
+        self.rejected.push((piece.lines, reason));
+    }
+
+    /// Sends the piece next.
+    pub(super) fn ask(&mut self, piece: Piece) {
+        self.test(piece, Purpose::Store { sibling: None });
+    }
+
+    pub(super) fn test(&mut self, piece: Piece, purpose: Purpose) {
+        let mut history = History::new(self.history.since, self.history.blocked_before);
+        history.tried = true;
+        self.items.push_front(Item::Test(Test { piece, purpose, history }));
+    }
+}
