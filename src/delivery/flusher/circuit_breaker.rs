@@ -93,8 +93,8 @@ impl CircuitBreaker {
             _ => None,
         };
         if epoch < self.epoch {
-            // Sent before the circuit breaker opened: tells nothing new, except that somebody has to
-            // act.
+            // Sent before the circuit breaker opened: tells nothing new, except that somebody has
+            // to act.
             if let (Some(_), BreakerState::Open { until, blocked: None }) = (blocked, self.state) {
                 self.state = BreakerState::Open { until, blocked };
             }

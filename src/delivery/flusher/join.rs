@@ -14,7 +14,7 @@ use super::{
 
 impl Worker {
     /// Joins small batches in memory that failed for no reason of their own. Only while nobody
-    /// waits for a flush: reports are told by batches.
+    /// waits for a flush: a report has counts by batch.
     pub(super) fn join_waiting(&mut self) {
         if self.flushes.is_empty() {
             let window = self.settings.max_retry_time / WINDOWS;

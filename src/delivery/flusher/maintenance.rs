@@ -64,8 +64,8 @@ impl Worker {
         }
     }
 
-    /// Drops what lies in a spool, waits in memory too, and is too old: a batch that was loaded to be
-    /// sent, or what is left of one that is divided.
+    /// Drops what lies in a spool, waits in memory too, and is too old: a batch that was loaded to
+    /// be sent, or what is left of one that is divided.
     fn expire_loaded(&mut self) {
         let mut expired = Vec::new();
         for queue in [&mut self.queue.fresh, &mut self.queue.waiting, &mut self.queue.loaded] {
