@@ -85,10 +85,8 @@ impl CompressedBatch {
 
 const WORTH_PACKING: usize = 1024;
 
-#[cfg(test)]
+#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests {
-    #![cfg(any(feature = "influxdb2", feature = "reqwest"))]
-
     use super::*;
 
     fn batch(lines: usize) -> Batch {
