@@ -85,7 +85,8 @@ impl CompressedBatch {
 
 const WORTH_PACKING: usize = 1024;
 
-#[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+#[cfg(test)]
 mod tests {
     use super::*;
 
