@@ -200,6 +200,24 @@ mod tests {
         assert_eq!(stored(directory.path()).lines().filter(|line| !line.starts_with('#')).count(), 2);
     }
 
+    #[tokio::test]
+    async fn a_file_and_all_files_together_are_bounded() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
+        let piece = batch(&format!("a v=\"{}\" 1\n", "x".repeat(7 * 1024 * 1024)));
+        let mut largest = 0;
+        for _ in 0..40 {
+            rejected.write(&piece, RejectReason::TooLarge, "");
+            rejected.finish().await;
+            let files = fs_ext::list(directory.path()).expect("lists");
+            let lengths: Vec<u64> = files.iter().map(|file| file.length).collect();
+            largest = largest.max(lengths.iter().sum());
+            assert!(lengths.iter().all(|length| *length <= MAX_FILE_SIZE), "{lengths:?}");
+        }
+        assert!(largest <= MAX_TOTAL_SIZE && largest > MAX_TOTAL_SIZE / 2, "{largest}");
+        assert_eq!(rejected.lost(), 0);
+    }
+
     #[test]
     fn without_a_runtime_it_counts_and_a_bad_directory_is_said_at_start() {
         let directory = tempfile::tempdir().expect("a directory");

@@ -72,3 +72,66 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
     let events = wait.recv_timeout(Duration::from_secs(20)).expect("a log line waits for its own lock");
     assert_eq!(events, 7, "off, on again, full, not deleted, damaged, gone, too old");
 }
+
+/// Keeps what the field `others` of each event says.
+#[derive(Clone, Default)]
+struct Others(Arc<Mutex<Vec<u64>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Others {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        struct Visit(Option<u64>);
+        impl tracing::field::Visit for Visit {
+            fn record_u64(&mut self, field: &tracing::field::Field, value: u64) {
+                if field.name() == "others" {
+                    self.0 = Some(value);
+                }
+            }
+            fn record_debug(&mut self, _: &tracing::field::Field, _: &dyn std::fmt::Debug) {}
+        }
+        let mut visit = Visit(None);
+        event.record(&mut visit);
+        self.0.lock().expect("no panic").extend(visit.0);
+    }
+}
+
+/// Every line about single batches, each a hundred times: full, expired, lost, not deleted.
+#[tokio::test(start_paused = true)]
+async fn lines_about_single_batches_come_once_a_minute() {
+    for kind in ["full", "expired", "lost", "undeleted"] {
+        let others = Others::default();
+        let subscriber = tracing_subscriber::registry().with(others.clone());
+        let _scope = tracing::subscriber::set_default(subscriber);
+        let root = tempfile::tempdir().expect("a directory");
+        let mut settings = SpoolSettings::new(root.path());
+        settings.max_files = if kind == "full" { 1 } else { 1_000 };
+        let mut fixture = Fixture::with(settings);
+        for sequence in 0..101 {
+            if sequence == 100 {
+                tokio::time::advance(Duration::from_secs(61)).await;
+            }
+            let batch = fixture.batch(sequence, 1);
+            let entry = fixture.spool.store_blocking(&batch).expect("stores");
+            match kind {
+                "full" => {}
+                "expired" => {
+                    let year = 365 * 24 * 60 * 60 * 1000;
+                    fixture.machine.skew.fetch_add(year, std::sync::atomic::Ordering::Relaxed);
+                    assert_eq!(fixture.spool.drop_expired().len(), 1);
+                }
+                "lost" => {
+                    fs::remove_file(entry.0.path()).expect("is there");
+                    assert!(matches!(fixture.spool.load_blocking(&entry), Err(LoadError::Lost)));
+                }
+                _ => {
+                    let path = entry.0.path();
+                    fs::remove_file(&path).expect("removes");
+                    fs::create_dir(&path).expect("creates");
+                    fixture.spool.delete(&[entry]);
+                }
+            }
+        }
+        // With a bound of one file the first is no more than the bound.
+        let kept_back = if kind == "full" { 98 } else { 99 };
+        assert_eq!(*others.0.lock().expect("no panic"), [0, kept_back], "{kind}");
+    }
+}
