@@ -24,7 +24,9 @@ mod tests;
 mod token;
 mod value;
 
-pub(crate) use check::{check_flush_interval, socket_path};
+pub(crate) use check::check_flush_interval;
+#[cfg(any(test, feature = "reqwest"))]
+pub(crate) use check::socket_path;
 use defaults::{
     BATCH_BYTES, BATCH_SIZE, BUFFER_SIZE, FLUSH_INTERVAL, MAX_IN_FLIGHT, MAX_RETRY_INTERVAL, MAX_RETRY_TIME,
     RETRY_INTERVAL,

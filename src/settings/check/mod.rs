@@ -10,6 +10,7 @@ mod process;
 mod rollup;
 mod url;
 
+#[cfg(any(test, feature = "reqwest"))]
 pub(crate) use url::socket_path;
 
 use super::{
