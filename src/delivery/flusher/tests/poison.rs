@@ -270,3 +270,21 @@ proptest! {
         runtime.expect("builds").block_on(deliver(count, &bad, kind));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_has_dropped_by_its_own_words_adds_up() {
+    let mut failures = 2;
+    let rig = Rig::start(move |_: &Batch| {
+        if failures == 0 {
+            return Ok(());
+        }
+        failures -= 1;
+        let mut error = WriteError::transient("partial write");
+        error.reported_dropped = 3;
+        Err(error)
+    });
+    rig.push(0..5);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let stats = rig.flusher.stats();
+    assert_eq!((stats.delivery.server_reported_dropped, stats.ledger.written), (6, 5), "{stats}");
+}
