@@ -29,7 +29,16 @@ pub struct Variant {
     pub name: &'static str,
     /// The path that is asked for.
     pub path: &'static str,
+    /// A header that the request has beside those of curl.
+    pub header: Option<(&'static str, &'static str)>,
     pub app: Router,
+}
+
+impl Variant {
+    /// One request of this row.
+    pub fn request(&self) {
+        request_with(&self.app, self.path, self.header);
+    }
 }
 
 /// The routes that every variant serves.
@@ -129,13 +138,19 @@ impl Sink for Discard {
 
 /// One request, with the headers that curl sends, to the last byte of its body.
 pub fn request(app: &Router, path: &'static str) {
-    let request = Request::builder()
+    request_with(app, path, None);
+}
+
+fn request_with(app: &Router, path: &'static str, header: Option<(&'static str, &'static str)>) {
+    let mut builder = Request::builder()
         .uri(path)
         .header("host", "127.0.0.1:5120")
         .header("user-agent", "curl/8.5.0")
-        .header("accept", "*/*")
-        .body(Body::empty())
-        .expect("a valid request");
+        .header("accept", "*/*");
+    if let Some((name, value)) = header {
+        builder = builder.header(name, value);
+    }
+    let request = builder.body(Body::empty()).expect("a valid request");
     let app = app.clone();
     let whole = async move {
         let response = app.oneshot(request).await.expect("axum never fails");
@@ -152,7 +167,9 @@ pub fn request(app: &Router, path: &'static str) {
 /// The rows without peers: bare first, then nothing, then ours.
 pub fn variants(monitors: &Monitors) -> Vec<Variant> {
     let Monitors { ours: monitor, rollups, rollups_only, disabled } = monitors;
-    let variant = |name, path, router: Router| Variant { name, path, app: router.with_state(()) };
+    let variant =
+        |name, path, router: Router| Variant { name, path, header: None, app: router.with_state(()) };
+    let traced = |name, router| Variant { header: Some(TRACE), ..variant(name, "/version", router) };
     let ours = || routes().layer(monitor.layer());
     vec![
         variant("bare", "/version", routes()),
@@ -165,6 +182,19 @@ pub fn variants(monitors: &Monitors) -> Vec<Variant> {
         variant("tower-influx, failed", "/error", ours()),
         variant("tower-influx, failed with a code", "/code", ours()),
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
+        variant("tower-influx, sizes", "/version", routes().layer(monitor.layer().sizes(true))),
+        variant(
+            "tower-influx, callback on the request",
+            "/version",
+            routes().layer(monitor.layer().on_request(|_, _| {})),
+        ),
+        variant(
+            "tower-influx, callback on the response",
+            "/version",
+            routes().layer(monitor.layer().on_response(|_, _| {})),
+        ),
+        traced("tower-influx, a trace that is not read", ours()),
+        traced("tower-influx, trace id", routes().layer(monitor.layer().trace_id(true))),
         variant("tower-influx, rollups", "/version", routes().layer(rollups.layer())),
         variant("tower-influx, rollups only", "/version", routes().layer(rollups_only.layer())),
         variant(
@@ -175,6 +205,7 @@ pub fn variants(monitors: &Monitors) -> Vec<Variant> {
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
         // What the rows of extractors and failures are to be compared with.
         variant("bare, an extractor that does nothing", "/nothing", routes()),
+        traced("bare, a trace", routes()),
         variant("bare, failed", "/error", routes()),
         variant("bare, failed with a code", "/code", routes()),
     ]
@@ -222,6 +253,9 @@ where
         self.0.call(request)
     }
 }
+
+/// What a traced caller sends.
+const TRACE: (&str, &str) = ("traceparent", "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
 
 /// Of the route whose tag never has the same value twice.
 static CALLS: AtomicU64 = AtomicU64::new(0);

@@ -7,7 +7,7 @@ use rustix::{
     time::{ClockId, clock_gettime},
 };
 
-use crate::{Variant, request};
+use crate::Variant;
 
 /// The middle of some numbers.
 pub fn median(numbers: &mut [f64]) -> f64 {
@@ -27,7 +27,7 @@ pub fn grouped(number: f64) -> String {
 pub fn time(variant: &Variant, count: u32) -> Duration {
     let start = thread_time();
     for _ in 0..count {
-        request(&variant.app, variant.path);
+        variant.request();
     }
     thread_time() - start
 }

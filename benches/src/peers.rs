@@ -51,7 +51,12 @@ impl Peers {
 
     /// The rows of the peers.
     pub fn variants(&self) -> Vec<Variant> {
-        let variant = |name, router: Router| Variant { name, path: "/version", app: router.with_state(()) };
+        let variant = |name, router: Router| Variant {
+            name,
+            path: "/version",
+            header: None,
+            app: router.with_state(()),
+        };
         vec![
             variant("`middleware::from_fn` that does nothing", self.nothing_by_from_fn()),
             variant("tower-http `TraceLayer`, no subscriber", self.trace()),

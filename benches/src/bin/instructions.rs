@@ -11,7 +11,7 @@ use std::{
     process::{self, Command},
 };
 
-use tower_influx_benches::{Monitors, Variant, measure::callgrind, request, variants};
+use tower_influx_benches::{Monitors, Variant, measure::callgrind, variants};
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -88,7 +88,7 @@ fn child(variant: usize, count: u32) {
     with_variants(|variants| {
         // Caches, pools and tables of the variant fill before the counting.
         for _ in 0..WARM_UP {
-            request(&variants[variant].app, variants[variant].path);
+            variants[variant].request();
         }
         counted(&variants[variant], count);
     });
@@ -97,7 +97,7 @@ fn child(variant: usize, count: u32) {
 #[inline(never)]
 fn counted(variant: &Variant, count: u32) {
     for _ in 0..count {
-        request(&variant.app, variant.path);
+        variant.request();
     }
 }
 

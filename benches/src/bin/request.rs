@@ -64,9 +64,7 @@ fn on_threads(variant: &Variant, threads: usize) -> f64 {
 
 /// The least of some, since buffers take new chunks now and then.
 fn allocations(variant: &Variant) -> i64 {
-    let one = || {
-        allocation_counter::measure(|| tower_influx_benches::request(&variant.app, variant.path)).count_total
-    };
+    let one = || allocation_counter::measure(|| variant.request()).count_total;
     (0..100).map(|_| one()).min().unwrap_or_default() as i64
 }
 
