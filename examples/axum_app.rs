@@ -7,17 +7,16 @@
 //! `AppError`.
 //!
 //! `-- FILE` reads the configuration from a TOML file instead of [`CONFIGURATION`]. Variables
-//! `APP__…` win over both: two underscores step into a section, and names are in capitals, so
-//! `APP__LISTEN=127.0.0.1:0` is `listen`, and `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` is
-//! `directory` in `[monitoring.spool]`.
+//! `APP__…` override both: `APP__LISTEN=127.0.0.1:0` is `listen`, and
+//! `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` is `directory` in `[monitoring.spool]`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
 use std::{
     collections::BTreeMap,
-    env,
     error::Error,
-    fs, io,
+    io,
+    path::PathBuf,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -31,6 +30,8 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
+use clap::Parser;
+use config::{Config, ConfigError, Environment, File, FileFormat};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -51,6 +52,14 @@ service = "axum_app"
 filter.ignore = ["GET:/health"]
 "#;
 
+/// An axum application whose requests are monitored.
+#[derive(Parser)]
+#[command(name = "axum_app")]
+struct Arguments {
+    /// A TOML file with the configuration
+    file: Option<PathBuf>,
+}
+
 #[derive(Deserialize)]
 struct Configuration {
     listen: String,
@@ -65,7 +74,7 @@ struct App {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("axum_app: {error:#}");
@@ -74,11 +83,11 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     // The monitoring logs through `tracing`: without a subscriber nobody hears that the database is
     // away.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let configuration = read_configuration(env::args().nth(1))?;
+    let configuration = read_configuration(arguments.file)?;
     let listener = TcpListener::bind(&configuration.listen)
         .await
         .map_err(|error| format!("cannot listen on {}: {error}", configuration.listen))?;
@@ -217,25 +226,14 @@ impl Stock {
 }
 
 /// The file, with the environment on top.
-fn read_configuration(file: Option<String>) -> Result<Configuration, Box<dyn Error>> {
-    let text = match file {
-        Some(file) => fs::read_to_string(&file).map_err(|error| format!("cannot read {file}: {error}"))?,
-        None => CONFIGURATION.to_owned(),
+fn read_configuration(file: Option<PathBuf>) -> Result<Configuration, ConfigError> {
+    let builder = match file {
+        Some(file) => Config::builder().add_source(File::from(file).format(FileFormat::Toml)),
+        None => Config::builder().add_source(File::from_str(CONFIGURATION, FileFormat::Toml)),
     };
-    let mut table: toml::Table = text.parse()?;
-    // Not `env::vars`, which panics where any variable of the machine is no Unicode.
-    for (name, value) in env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
-        let Some(path) = name.strip_prefix("APP__") else { continue };
-        let value = value.into_string().map_err(|_| format!("the value of {name} is no Unicode"))?;
-        let path = path.to_lowercase();
-        let (sections, key) = path.rsplit_once("__").map_or((None, &*path), |(rest, key)| (Some(rest), key));
-        let mut section = &mut table;
-        for step in sections.into_iter().flat_map(|sections| sections.split("__")) {
-            let inner = section.entry(step).or_insert_with(|| toml::Table::new().into());
-            section = inner.as_table_mut().ok_or_else(|| format!("{name}: `{step}` is no section"))?;
-        }
-        // Text is enough: the settings read numbers, switches, durations and lists from it.
-        section.insert(key.to_owned(), value.into());
-    }
-    Ok(table.try_into()?)
+    // Two underscores, since Kubernetes sets variables with one: `APP_PORT` for a service `app`.
+    // Values stay text, from which the settings read numbers, switches, durations and lists: parsed
+    // here, a token of digits would be a number.
+    let environment = Environment::with_prefix("APP").prefix_separator("__").separator("__");
+    builder.add_source(environment).build()?.try_deserialize()
 }

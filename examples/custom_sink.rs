@@ -11,9 +11,10 @@
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
-use std::{env, error::Error, io, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use clap::Parser;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -29,6 +30,18 @@ use shutdown::asked_to_stop;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
+
+/// A service whose points go to a TCP receiver.
+#[derive(Parser)]
+#[command(name = "custom_sink")]
+struct Arguments {
+    /// Where the points go
+    #[arg(default_value = "127.0.0.1:8094")]
+    receiver: String,
+    /// Where the service listens
+    #[arg(default_value = "127.0.0.1:3000")]
+    address: String,
+}
 
 /// Writes each batch over a connection of its own.
 struct TcpSink {
@@ -98,9 +111,7 @@ impl TcpSink {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let mut arguments = env::args().skip(1);
-    let receiver = arguments.next().unwrap_or_else(|| "127.0.0.1:8094".to_owned());
-    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".to_owned());
+    let Arguments { receiver, address } = Arguments::parse();
 
     let mut settings = Settings::new("custom_sink");
     settings.max_retry_interval = Duration::from_secs(2);

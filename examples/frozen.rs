@@ -21,6 +21,7 @@ use std::{
 };
 
 use axum::{Router, body::Body, extract::Path, routing::get};
+use clap::{Parser, ValueEnum};
 use http::Request;
 use tower::ServiceExt;
 use tower_influx::{
@@ -28,9 +29,26 @@ use tower_influx::{
     settings::{SpoolSettings, Storage},
 };
 
+/// A function that is frozen between requests.
+#[derive(Parser)]
+#[command(name = "frozen")]
+struct Arguments {
+    /// When points are written
+    #[arg(value_enum, default_value_t = Flush::Before)]
+    flush: Flush,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Flush {
+    /// Before the answer
+    Before,
+    /// After the answer
+    After,
+}
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let is_before = env::args().nth(1).is_none_or(|argument| argument != "after");
+    let is_before = Arguments::parse().flush == Flush::Before;
     let monitor = Monitor::start(settings())?;
     let app: Router = Router::new().route("/hello/{name}", get(hello)).layer(monitor.layer());
     for name in io::stdin().lock().lines() {

@@ -21,28 +21,44 @@ use std::{
 };
 
 use base64ct::{Base64UrlUnpadded, Encoding};
+use clap::Parser;
 use ed25519_dalek::{
     Signer, SigningKey,
     pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, KeypairBytes, spki::der::pem::LineEnding},
 };
 use serde_json::{Map, Value, json};
 
-const USAGE: &str = "\
-usage: issue_license --key FILE --subject NAME --product NAME [--product NAME]... [--days N] [--from-days N]
-                     [--limit NAME=VALUE]... [--out FILE]
-
-  --key FILE          private key in PEM; made if it is not there; stays with the vendor
-  --subject NAME      who the licence is for
-  --product NAME      what it is for: the name that the service gives to LicenseFile
-  --days N            ends N days from now; negative for one that is over; 365 if not given
-  --from-days N       is valid from N days from now on; 0 if not given
-  --limit NAME=VALUE  a number, true, false or a text
-  --out FILE          where the licence goes; to standard output if not given";
+/// Issues a licence, to standard output or into a file.
+#[derive(Parser)]
+#[command(name = "issue_license")]
+struct Arguments {
+    /// Private key in PEM; made if it is not there; stays with the vendor
+    #[arg(long, value_name = "FILE")]
+    key: PathBuf,
+    /// Who the licence is for
+    #[arg(long, value_name = "NAME")]
+    subject: String,
+    /// What it is for: the name that the service gives to `LicenseFile`; may be repeated
+    #[arg(long = "product", value_name = "NAME", required = true)]
+    products: Vec<String>,
+    /// Ends so many days from now; negative for one that is over
+    #[arg(long, value_name = "N", default_value_t = 365, allow_negative_numbers = true)]
+    days: i64,
+    /// Is valid from so many days from now on
+    #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
+    from_days: i64,
+    /// A number, true, false or a text; may be repeated
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
+    limits: Vec<(String, Value)>,
+    /// Where the licence goes instead of standard output
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
 
 const DAY: i64 = 24 * 60 * 60;
 
 fn main() -> ExitCode {
-    match run() {
+    match run(Arguments::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -51,11 +67,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run() -> Result<(), Box<dyn Error>> {
-    let Some(arguments) = Arguments::read(std::env::args().skip(1))? else {
-        println!("{USAGE}");
-        return Ok(());
-    };
+fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let key = load_or_make(&arguments.key)?;
     let now = i64::try_from(SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs())?;
     let in_days = |days: i64| now.saturating_add(days.saturating_mul(DAY));
@@ -67,7 +79,7 @@ fn run() -> Result<(), Box<dyn Error>> {
             "iat": now,
             "nbf": in_days(arguments.from_days),
             "exp": in_days(arguments.days),
-            "limits": arguments.limits,
+            "limits": Map::from_iter(arguments.limits),
         }),
     );
     match &arguments.out {
@@ -117,57 +129,9 @@ fn replace(path: &Path, license: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-struct Arguments {
-    key: PathBuf,
-    subject: String,
-    products: Vec<String>,
-    days: i64,
-    from_days: i64,
-    limits: Map<String, Value>,
-    out: Option<PathBuf>,
-}
-
-impl Arguments {
-    /// `None` when help is asked for.
-    fn read(mut arguments: impl Iterator<Item = String>) -> Result<Option<Self>, Box<dyn Error>> {
-        let (mut key, mut subject, mut out) = (None, None, None);
-        let (mut products, mut limits) = (Vec::new(), Map::new());
-        let (mut days, mut from_days) = (365, 0);
-        while let Some(name) = arguments.next() {
-            if name == "--help" {
-                return Ok(None);
-            }
-            let value = arguments.next().ok_or_else(|| format!("{name} needs a value\n\n{USAGE}"))?;
-            let number =
-                || value.parse().map_err(|_| format!("{name} needs a number of days, not `{value}`"));
-            match name.as_str() {
-                "--key" => key = Some(PathBuf::from(value)),
-                "--subject" => subject = Some(value),
-                "--product" => products.push(value),
-                "--days" => days = number()?,
-                "--from-days" => from_days = number()?,
-                "--limit" => {
-                    let (name, text) = value.split_once('=').ok_or("--limit needs NAME=VALUE")?;
-                    let plain = |value: &Value| value.is_number() || value.is_boolean();
-                    let limit = serde_json::from_str(text).ok().filter(plain);
-                    limits.insert(name.to_owned(), limit.unwrap_or_else(|| Value::from(text)));
-                }
-                "--out" => out = Some(PathBuf::from(value)),
-                _ => return Err(format!("{name} is not known\n\n{USAGE}").into()),
-            }
-        }
-        let missing = |name: &str| format!("{name} is missing\n\n{USAGE}");
-        if products.is_empty() {
-            return Err(missing("--product").into());
-        }
-        Ok(Some(Self {
-            key: key.ok_or_else(|| missing("--key"))?,
-            subject: subject.ok_or_else(|| missing("--subject"))?,
-            products,
-            days,
-            from_days,
-            limits,
-            out,
-        }))
-    }
+fn limit(argument: &str) -> Result<(String, Value), &'static str> {
+    let (name, text) = argument.split_once('=').ok_or("it needs NAME=VALUE")?;
+    let plain = |value: &Value| value.is_number() || value.is_boolean();
+    let value = serde_json::from_str(text).ok().filter(plain);
+    Ok((name.to_owned(), value.unwrap_or_else(|| Value::from(text))))
 }

@@ -3,8 +3,8 @@
 //! `cargo run --example luna_licenses` needs nothing else: points go to line-protocol files under
 //! `monitoring-data`. `-- --config FILE` reads a TOML file with a section `[monitoring]`, for
 //! InfluxDB for instance; `-- --listen ADDRESS` listens elsewhere than on 127.0.0.1:5120;
-//! `-- --license FILE` looks for the licence there. Environment variables `MONITORING__…` win over
-//! the configuration: `MONITORING__TOKEN=…`.
+//! `-- --license FILE` looks for the licence there. Environment variables `MONITORING__…` override
+//! the file: `MONITORING__TOKEN=…`.
 //!
 //! A licence for demonstrations is made at the first start. Replace it while the service runs, by
 //! one that is over for instance, and `/items` answers 403 until a good one is there:
@@ -18,7 +18,6 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
 use std::{
-    env,
     error::Error,
     fs,
     path::{self, PathBuf},
@@ -35,10 +34,13 @@ use axum::{
     routing::get,
 };
 use base64ct::{Base64UrlUnpadded, Encoding};
+use clap::Parser;
+use config::{Config, ConfigError, Environment, File, FileFormat};
 use ed25519_dalek::{
     Signer, SigningKey,
     pkcs8::{EncodePrivateKey, KeypairBytes, spki::der::pem::LineEnding},
 };
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, time};
 use tower_influx::{
@@ -53,9 +55,29 @@ use shutdown::asked_to_stop;
 #[path = "shutdown/mod.rs"]
 mod shutdown;
 
+/// A licence server, monitored.
+#[derive(Parser)]
+#[command(name = "luna_licenses")]
+struct Arguments {
+    /// A TOML file with a section `[monitoring]`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The licence; one for demonstrations is made where there is none
+    #[arg(long, value_name = "FILE", default_value = "monitoring-data/license.jwt")]
+    license: PathBuf,
+    /// Where it listens
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5120")]
+    listen: String,
+}
+
+#[derive(Deserialize)]
+struct Configuration {
+    monitoring: Settings,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run().await {
+    match run(Arguments::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("luna_licenses: {error:#}");
@@ -64,11 +86,10 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run() -> Result<(), Box<dyn Error>> {
+async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let arguments = Arguments::parse()?;
-    let settings = read_settings(arguments.config.as_deref())?;
+    let settings = read_settings(arguments.config)?;
     let monitor = Monitor::start(settings)?;
 
     let key = PublicKey::from_bytes(demonstration_key().verifying_key().as_bytes())?;
@@ -174,35 +195,6 @@ impl IntoResponse for ApiError {
     }
 }
 
-struct Arguments {
-    config: Option<String>,
-    license: PathBuf,
-    listen: String,
-}
-
-impl Arguments {
-    fn parse() -> Result<Self, String> {
-        let mut arguments = Self {
-            config: None,
-            license: PathBuf::from("monitoring-data/license.jwt"),
-            listen: "127.0.0.1:5120".to_owned(),
-        };
-        let mut given = env::args().skip(1);
-        while let Some(name) = given.next() {
-            let value = given.next().ok_or_else(|| format!("{name} needs a value; {USAGE}"));
-            match name.as_str() {
-                "--config" => arguments.config = Some(value?),
-                "--license" => arguments.license = PathBuf::from(value?),
-                "--listen" => arguments.listen = value?,
-                _ => return Err(format!("unknown argument {name}; {USAGE}")),
-            }
-        }
-        Ok(arguments)
-    }
-}
-
-const USAGE: &str = "usage: luna_licenses [--config FILE] [--license FILE] [--listen ADDRESS]";
-
 /// For demonstrations only, since everybody can read it here. A vendor's key stays with the vendor,
 /// and a service has its public half: `PublicKey::from_pem(include_str!("vendor.pub.pem"))`.
 fn demonstration_key() -> SigningKey {
@@ -233,26 +225,17 @@ fn make_license_if_absent(path: &path::Path) -> Result<(), Box<dyn Error>> {
 const PRODUCT: &str = "luna-licenses";
 
 /// Section `[monitoring]` of the file, with the environment on top.
-fn read_settings(config: Option<&str>) -> Result<Settings, Box<dyn Error>> {
-    let text = match config {
-        Some(file) => fs::read_to_string(file).map_err(|error| format!("cannot read {file}: {error}"))?,
-        None => String::new(),
-    };
-    let mut config: toml::Table = text.parse()?;
-    let mut monitoring = match config.remove("monitoring") {
-        Some(toml::Value::Table(section)) => section,
-        Some(_) => return Err("`monitoring` in the configuration is not a section".into()),
-        None => toml::Table::new(),
-    };
-    monitoring.entry("service").or_insert_with(|| "luna-licenses".into());
-    // Not `env::vars`, which panics where any variable of the machine is no Unicode.
-    for (name, value) in env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value))) {
-        if let Some(key) = name.strip_prefix("MONITORING__") {
-            let value = value.into_string().map_err(|_| format!("the value of {name} is no Unicode"))?;
-            monitoring.insert(key.to_lowercase(), value.into());
-        }
+fn read_settings(file: Option<PathBuf>) -> Result<Settings, ConfigError> {
+    let mut builder = Config::builder().set_default("monitoring.service", PRODUCT)?;
+    if let Some(file) = file {
+        builder = builder.add_source(File::from(file).format(FileFormat::Toml));
     }
-    Ok(monitoring.try_into()?)
+    // Two underscores, since Kubernetes sets variables with one: `MONITORING_PORT` for a service
+    // `monitoring`. The prefix is kept, as it is the section's name.
+    let environment =
+        Environment::with_prefix("MONITORING").prefix_separator("__").separator("__").keep_prefix(true);
+    let configuration: Configuration = builder.add_source(environment).build()?.try_deserialize()?;
+    Ok(configuration.monitoring)
 }
 
 fn greet(address: &str) {

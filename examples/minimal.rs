@@ -9,8 +9,13 @@
 use std::{env, error::Error, time::Duration};
 
 use axum::{Router, extract::Path, routing::get};
-use tokio::{net::TcpListener, signal};
+use tokio::net::TcpListener;
 use tower_influx::{Monitor, Settings};
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -25,20 +30,4 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 async fn hello(Path(name): Path<String>) -> String {
     format!("hello {name}\n")
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container. Without it the points of the last second would be
-/// lost.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

@@ -10,9 +10,10 @@
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
-use std::{env, error::Error, io, time::Duration};
+use std::{error::Error, io, time::Duration};
 
 use axum::{Router, extract::Path, http::StatusCode, routing::get};
+use clap::Parser;
 use http::Request;
 use http_body_util::Empty;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
@@ -32,10 +33,19 @@ use shutdown::asked_to_stop;
 #[path = "shutdown/mod.rs"]
 mod shutdown;
 
+/// A service that asks itself, and shows where its points are.
+#[derive(Parser)]
+#[command(name = "outage")]
+struct Arguments {
+    /// The database
+    #[arg(default_value = "http://127.0.0.1:8086")]
+    url: String,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_writer(io::stderr).init();
-    let url = env::args().nth(1).unwrap_or_else(|| "http://127.0.0.1:8086".to_owned());
+    let Arguments { url } = Arguments::parse();
     let monitor = Monitor::start(settings(&url))?;
     let app = Router::new().route("/items/{id}", get(item)).layer(monitor.layer());
     let listener = TcpListener::bind("127.0.0.1:0").await?;

@@ -10,15 +10,32 @@
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
 use std::{
-    env,
     error::Error,
     fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
-use tokio::{signal, task::JoinHandle, time};
+use clap::Parser;
+use tokio::{task::JoinHandle, time};
 use tower_influx::{DataPoint, Monitor, Point, Settings, point::Value};
+
+use shutdown::asked_to_stop;
+
+#[path = "shutdown/mod.rs"]
+mod shutdown;
+
+/// Measures a folder again and again.
+#[derive(Parser)]
+#[command(name = "own_points")]
+struct Arguments {
+    /// What is measured
+    #[arg(default_value = ".")]
+    folder: PathBuf,
+    /// How often
+    #[arg(default_value_t = 5.0)]
+    seconds: f64,
+}
 
 /// What one run has found.
 struct Measurement {
@@ -51,9 +68,7 @@ impl Point for Measurement {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let mut arguments = env::args().skip(1);
-    let folder = PathBuf::from(arguments.next().unwrap_or_else(|| ".".to_owned()));
-    let seconds = arguments.next().map_or(Ok(5.0), |seconds| seconds.parse())?;
+    let Arguments { folder, seconds } = Arguments::parse();
     let every = Duration::try_from_secs_f64(seconds)?.max(Duration::from_millis(1));
 
     let monitor = Monitor::start(Settings::new("own_points"))?;
@@ -107,19 +122,4 @@ fn measure(folder: &Path) -> io::Result<(u64, u64)> {
 async fn stop(job: JoinHandle<()>) {
     job.abort();
     let _ = job.await;
-}
-
-/// Ctrl-C, or the SIGTERM that ends a container.
-async fn asked_to_stop() {
-    #[cfg(unix)]
-    let terminated = async {
-        let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
-        signal.expect("signals can be waited for").recv().await;
-    };
-    #[cfg(not(unix))]
-    let terminated = std::future::pending::<()>();
-    tokio::select! {
-        _ = signal::ctrl_c() => {}
-        () = terminated => {}
-    }
 }

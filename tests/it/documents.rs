@@ -3,6 +3,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use config::{Config, FileFormat};
 use serde::Deserialize;
 use tower_influx::Settings;
 
@@ -36,10 +37,7 @@ fn every_block_of_code_is_held_by_something() {
                 includes("tests/", &document),
                 "{document} has SQL, but no live test runs it: add one to tests/it"
             ),
-            "toml" => assert_settings(
-                &document,
-                &text.parse().unwrap_or_else(|error| panic!("{document}: {error}")),
-            ),
+            "toml" => assert_settings(&document, &text),
             "json" => {
                 let value: serde_json::Value =
                     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{document}: {error}\n{text}"));
@@ -92,8 +90,11 @@ async fn documented_queries_of_the_schema_work_in_influxdb_1() {
     }
 }
 
-/// A section of settings, or dependencies that can be had.
-fn assert_settings(document: &str, table: &toml::Table) {
+/// A section of settings, read by two readers alike, or dependencies that can be had.
+fn assert_settings(document: &str, text: &str) {
+    // The file is on the reader's machine.
+    let text = &text.replace("token_file =", "token =");
+    let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{document}: {error}"));
     if let Some(dependencies) = table.get("dependencies") {
         let manifest: toml::Table = File::read("Cargo.toml").text.parse().expect("cargo reads it, too");
         let features = manifest["features"].as_table().expect("a table");
@@ -104,14 +105,16 @@ fn assert_settings(document: &str, table: &toml::Table) {
         }
         return;
     }
-    let section = table.get("monitoring").and_then(|value| value.as_table()).unwrap_or(table);
-    let mut section = section.clone();
-    if section.remove("token_file").is_some() {
-        // The file is on the reader's machine.
-        section.insert("token".to_owned(), "from the file".into());
-    }
-    let settings = Settings::deserialize(section).unwrap_or_else(|error| panic!("{document}: {error}"));
+    let section = table.get("monitoring").and_then(|value| value.as_table()).unwrap_or(&table);
+    let settings =
+        Settings::deserialize(section.clone()).unwrap_or_else(|error| panic!("{document}: {error}"));
     settings.check().unwrap_or_else(|error| panic!("{document}: {error}"));
+    let config = Config::builder().add_source(config::File::from_str(text, FileFormat::Toml)).build();
+    let config = config.unwrap_or_else(|error| panic!("{document}: {error}"));
+    let layered: Result<Settings, _> =
+        if table.contains_key("monitoring") { config.get("monitoring") } else { config.try_deserialize() };
+    let layered = layered.unwrap_or_else(|error| panic!("{document}, by `config`: {error}"));
+    assert_eq!(format!("{layered:?}"), format!("{settings:?}"), "{document}");
 }
 
 /// Commands of cargo, whose examples and manifests exist.

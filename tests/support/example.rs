@@ -181,7 +181,8 @@ pub(crate) fn program(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("the path of this test");
     let profile = tests.parent().and_then(Path::parent).expect("the folder of the profile");
     let program = profile.join("examples").join(name);
-    let source = [root.join("src"), root.join("Cargo.toml"), root.join(format!("examples/{name}.rs"))];
+    let own = root.join(format!("examples/{name}.rs"));
+    let source = [root.join("src"), root.join("Cargo.toml"), root.join("examples/shutdown"), own];
     let built = fs::metadata(&program).and_then(|file| file.modified()).ok();
     if built < source.iter().filter_map(|path| newest(path)).max() {
         let mut build = Command::new(env!("CARGO"));

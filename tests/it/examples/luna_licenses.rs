@@ -119,6 +119,23 @@ async fn the_example_writes_every_request_to_victoria_metrics() {
     assert_eq!(victoria.invalid_rows().await, 0);
 }
 
+#[tokio::test]
+async fn the_environment_wins_over_the_file_of_the_example() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let file = "[other]\nkey = 1\n[monitoring]\ninstance = 'a'\ntags = { Zone = 'A' }\n";
+    fs::write(directory.path().join("config.toml"), file).expect("a writable directory");
+    let mut example = Example::start_in("luna_licenses", directory, |command| {
+        command.args(["--config", "config.toml", "--listen", "127.0.0.1:0"]);
+        // The second is that of a Kubernetes service `monitoring`.
+        command.env("MONITORING__INSTANCE", "b").env("MONITORING_PORT", "tcp://10.96.0.17:80");
+    });
+    let url = example.url().await;
+    assert_eq!(Http::new().get(&format!("{url}/version")).await.expect("an answer").status, 200);
+    example.terminate().await;
+    let point = &example.points()["requests"][0];
+    assert_eq!(["service", "instance", "Zone"].map(|key| point.tag(key)), ["luna-licenses", "b", "A"]);
+}
+
 /// A settings file with the names of the reference beside our own.
 fn configuration(url: &str) -> String {
     format!(

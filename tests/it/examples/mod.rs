@@ -1,7 +1,9 @@
 //! Every example, as a user runs it: a process that is asked over the network and ended by
 //! SIGTERM.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
+
+use crate::support::example::program;
 
 mod context;
 mod custom_sink;
@@ -42,5 +44,24 @@ fn every_example_is_tested_and_told_of() {
             says.starts_with("//! ") && says.contains(&format!("cargo run --example {name}")),
             "`{name}` does not say how to run it"
         );
+    }
+}
+
+#[test]
+fn command_lines_explain_themselves() {
+    for name in
+        ["axum_app", "custom_sink", "frozen", "issue_license", "luna_licenses", "outage", "own_points"]
+    {
+        let run = |argument: &str| {
+            let output = Command::new(program(name)).arg(argument).output().expect("it runs");
+            (
+                output.status.success(),
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned(),
+            )
+        };
+        let (succeeded, help) = run("--help");
+        assert!(succeeded && help.contains(&format!("Usage: {name} ")), "{name}: {help}");
+        let (succeeded, complaint) = run("--no-such-option");
+        assert!(!succeeded && complaint.contains("'--no-such-option'"), "{name}: {complaint}");
     }
 }

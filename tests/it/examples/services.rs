@@ -1,6 +1,6 @@
 //! The services over HTTP: `minimal`, `axum_app`, `hyper_service`, `testing`.
 
-use std::fs;
+use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
 
 use axum::body::Body;
 use http::{Method, Request};
@@ -179,13 +179,16 @@ listen = "192.0.2.1:80"
 [monitoring]
 service = "shop"
 flush_interval = "10m"
-tags = { region = "north" }
+tags = { region = "north", Zone = "A" }
 "#;
     fs::write(directory.path().join("app.toml"), file).expect("a writable directory");
     let mut example = Example::start_in("axum_app", directory, |command| {
         command.arg("app.toml").env("APP__LISTEN", ANY_PORT);
         command.env("APP__MONITORING__TAGS__REGION", "south").env("APP__MONITORING__INSTANCE", "a");
         command.env("APP__MONITORING__FILTER__IGNORE", "unmatched, GET:/health");
+        // Of a Kubernetes service `app`, and of whoever else sets variables.
+        command.env("APP_PORT", "tcp://10.96.0.17:80").env("APP_SERVICE_HOST", "10.96.0.17");
+        command.env("OTHER", OsStr::from_bytes(b"\xff")).env(OsStr::from_bytes(b"\xfe"), "");
     });
     let plan: Vec<_> =
         (0..20).map(|_| planned(Method::GET, "/api/items/1", "GET:/api/items/{id}", 200, None)).collect();
@@ -196,7 +199,8 @@ tags = { region = "north" }
     }
     expect(&mut example, expected(&plan)).await;
     for point in &example.points()["requests"] {
-        assert_eq!(["service", "region", "instance"].map(|key| point.tag(key)), ["shop", "south", "a"]);
+        let tags = ["service", "region", "Zone", "instance"].map(|key| point.tag(key));
+        assert_eq!(tags, ["shop", "south", "A", "a"]);
     }
 }
 
@@ -205,7 +209,7 @@ async fn axum_app_says_which_setting_is_wrong() {
     for (variable, value, complaint) in [
         ("APP__MONITORING__FLUSH_INTERVAL", "1ms", "setting `flush_interval` is `1ms`"),
         ("APP__MONITORING__TOKN", "a", "`token`"),
-        ("APP__LISTEN__PORT", "1", "APP__LISTEN__PORT: `listen` is no section"),
+        ("APP__LISTEN__PORT", "1", "invalid type: map, expected a string for key `listen`"),
         ("APP__LISTEN", "nowhere", "cannot listen on nowhere"),
     ] {
         let directory = tempfile::tempdir().expect("a temporary directory");
