@@ -8,7 +8,7 @@ use tokio::time::{Duration, Instant};
 use crate::{
     delivery::{
         batch::Batch,
-        sink::{WriteError, WriteErrorKind, Written},
+        sink::{WriteError, Written},
     },
     stats::{DropReason, RejectReason, ledger::PointLocation},
 };
@@ -96,10 +96,9 @@ impl Worker {
         history: &History,
     ) {
         debug_assert!(points > 0, "a write of nothing");
-        self.evidence.successes += 1;
         self.body_limit.accept(bytes);
         self.pace_success(bytes, points, sent);
-        self.breaker.succeed();
+        self.breaker.write_succeeded();
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Ok(()));
         progress.raw_bytes += bytes as u64;
@@ -116,15 +115,7 @@ impl Worker {
         progress.writes.count(Err(error));
         progress.server_reported_dropped += error.reported_dropped;
         drop(progress);
-        match error.kind {
-            // The sink answers: only these points are the trouble.
-            WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.breaker.succeed(),
-            // Others were taken since the last failure, so the sink is well: no pause for what is
-            // this batch's fault.
-            _ if suspect && self.evidence.successes > self.successes_at_failure => {}
-            _ => self.breaker.fail(&error.kind, sent.epoch, Instant::now()),
-        }
-        self.successes_at_failure = self.evidence.successes;
+        self.breaker.write_failed(&error.kind, suspect, sent.epoch, Instant::now());
     }
 
     pub(super) fn note_error(&mut self, error: &WriteError) {

@@ -90,10 +90,10 @@ impl Worker {
                         let may_reject = may_reject(other);
                         match other {
                             WriteErrorKind::Broken => {
-                                search.broke(self.evidence, may_reject, &mut self.learned)
+                                search.broke(self.breaker.successes(), may_reject, &mut self.learned)
                             }
                             _ if is_timeout(&error) && !single => search.timed_out(),
-                            _ => search.failed(self.evidence, may_reject, &mut self.learned),
+                            _ => search.failed(self.breaker.successes(), may_reject, &mut self.learned),
                         }
                     }
                 }

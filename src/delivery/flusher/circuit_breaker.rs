@@ -1,4 +1,4 @@
-//! When to try again after a failure, and whether anything may be sent now.
+//! Whether anything may be sent now, and when to try again after a failure. Decides without I/O.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use crate::{delivery::sink::WriteErrorKind, stats::Blocked};
 
-use super::settings::FlushSettings;
+use super::{settings::FlushSettings, successes::Successes};
 
 /// Whether the sink may be used now. One for all batches: a server that is away is away for each of
 /// them.
@@ -18,6 +18,9 @@ pub(super) struct CircuitBreaker {
     /// Rises each time it opens, so that the other writes that were in flight then do not count as
     /// further tries.
     epoch: u64,
+    successes: Successes,
+    /// Writes that had succeeded at the last failure of any batch.
+    successes_at_failure: u64,
     first: Duration,
     cap: Duration,
     /// Of the pauses that a throttling server gets.
@@ -40,7 +43,17 @@ impl CircuitBreaker {
     pub(super) fn new(settings: &FlushSettings, random: fastrand::Rng) -> Self {
         let (first, cap) = (settings.retry_interval, settings.max_retry_interval);
         let throttle_cap = throttle_cap(cap);
-        Self { state: BreakerState::Closed, failures: 0, epoch: 0, first, cap, throttle_cap, random }
+        Self {
+            state: BreakerState::Closed,
+            failures: 0,
+            epoch: 0,
+            successes: Successes::default(),
+            successes_at_failure: 0,
+            first,
+            cap,
+            throttle_cap,
+            random,
+        }
     }
 
     pub(super) fn configure(&mut self, settings: &FlushSettings) {
@@ -56,38 +69,72 @@ impl CircuitBreaker {
         self.epoch
     }
 
-    /// Returns how many writes may be in flight.
-    pub(super) fn slots(&self, max_in_flight: usize) -> usize {
-        match self.state {
-            BreakerState::Closed => max_in_flight,
-            BreakerState::Open { .. } => 0,
-            BreakerState::HalfOpen { .. } => 1,
-        }
+    /// Returns the successes so far, by which the failures of a batch are judged.
+    pub(super) fn successes(&self) -> Successes {
+        self.successes
     }
 
-    /// Ends the pause, by time or because a caller asks for an attempt now.
+    /// Returns whether a write has succeeded since the last failure: then a failure of one batch is
+    /// not the server's.
+    pub(super) fn is_proven(&self) -> bool {
+        self.successes.writes > self.successes_at_failure
+    }
+
+    /// Lets one write or probe through now, because a caller asks for an attempt.
     pub(super) fn attempt(&mut self) {
         if let BreakerState::Open { blocked, .. } = self.state {
             self.state = BreakerState::HalfOpen { blocked };
         }
     }
 
-    /// Records that the sink has answered: it accepted points, or said what is wrong with them.
-    pub(super) fn succeed(&mut self) {
-        self.failures = 0;
-        self.state = BreakerState::Closed;
+    /// Lets one write or probe through if the pause is over.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if let BreakerState::Open { until, .. } = self.state
+            && until <= now
+        {
+            self.attempt();
+        }
+    }
+
+    /// Records that the sink accepted points.
+    pub(super) fn write_succeeded(&mut self) {
+        self.successes.writes += 1;
+        self.close();
+    }
+
+    /// Records that a write failed. `suspect`: the batch may be the cause, since others are
+    /// accepted, or would be. `epoch` is what [`epoch`](Self::epoch) was when the write began.
+    pub(super) fn write_failed(&mut self, kind: &WriteErrorKind, suspect: bool, epoch: u64, now: Instant) {
+        match kind {
+            // The sink answers: only these points are the trouble.
+            WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.close(),
+            // Others were accepted since the last failure, so the sink works: no pause for what is
+            // this batch's fault.
+            _ if suspect && self.is_proven() => {}
+            _ => self.open(kind, epoch, now),
+        }
+        self.successes_at_failure = self.successes.writes;
     }
 
     /// Records that a probe succeeded: the next write tests whether points are accepted.
-    pub(super) fn pass_probe(&mut self) {
+    pub(super) fn probe_succeeded(&mut self) {
+        self.successes.probes += 1;
         if let BreakerState::HalfOpen { blocked } = &mut self.state {
             *blocked = None;
         }
     }
 
-    /// Records that the sink could not accept anything. `epoch` is what [`epoch`](Self::epoch) was
-    /// when the write began.
-    pub(super) fn fail(&mut self, kind: &WriteErrorKind, epoch: u64, now: Instant) {
+    /// Records that a probe failed. `epoch` as for [`write_failed`](Self::write_failed).
+    pub(super) fn probe_failed(&mut self, kind: &WriteErrorKind, epoch: u64, now: Instant) {
+        self.open(kind, epoch, now);
+    }
+
+    fn close(&mut self) {
+        self.failures = 0;
+        self.state = BreakerState::Closed;
+    }
+
+    fn open(&mut self, kind: &WriteErrorKind, epoch: u64, now: Instant) {
         let blocked = match kind {
             WriteErrorKind::Blocked(by) => Some(*by),
             _ => None,
@@ -145,6 +192,22 @@ impl CircuitBreaker {
     }
 }
 
+impl BreakerState {
+    /// Returns whether nothing may be sent.
+    pub(super) fn is_open(self) -> bool {
+        matches!(self, Self::Open { .. })
+    }
+
+    /// Returns how many writes may be in flight, `most` while they flow.
+    pub(super) fn slots(self, most: usize) -> usize {
+        match self {
+            Self::Closed => most,
+            Self::Open { .. } => 0,
+            Self::HalfOpen { .. } => 1,
+        }
+    }
+}
+
 /// Returns the longest pause for a throttling server, twice what one that fails gets: it is there,
 /// and each try is work for it.
 fn throttle_cap(cap: Duration) -> Duration {
@@ -166,3 +229,6 @@ const PROBE_CAP: Duration = Duration::from_secs(5 * 60);
 const THROTTLE_FLOOR: Duration = Duration::from_secs(1);
 /// A proxy that says a day has been misconfigured.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(5 * 60);
+
+#[cfg(test)]
+mod tests;

@@ -6,7 +6,6 @@ use crate::stats::{DeliveryState, DropReason};
 
 use super::{
     bisect::Search,
-    circuit_breaker::BreakerState,
     closing::{Closing, Situation, Step},
     in_flight::{Job, JobOutcome},
     pending::{Origin, PendingBatch},
@@ -23,7 +22,7 @@ impl Worker {
         let situation = Situation {
             running: self.buffer.running_requests(),
             nothing_left: self.nothing_left(),
-            breaker_open: matches!(self.breaker.state(), BreakerState::Open { .. }),
+            breaker_open: self.breaker.state().is_open(),
             spool: self.usable_spool().is_some(),
         };
         let Some(closing) = &mut self.closing else { return false };

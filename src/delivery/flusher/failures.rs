@@ -28,7 +28,7 @@ impl Worker {
                 }
                 // It is refused as all others are: not the line is too large, the server or a proxy
                 // takes nothing.
-                pending.history.fail(self.evidence);
+                pending.history.fail(self.breaker.successes());
                 let suspect = self.is_suspect(&pending, true);
                 self.count_failure(&nothing_is_taken(&error), sent, suspect);
                 return match pending.batch() {
@@ -42,7 +42,7 @@ impl Worker {
             }
             _ => {}
         }
-        pending.history.fail(self.evidence);
+        pending.history.fail(self.breaker.successes());
         pending.history.faults +=
             u32::from(matches!(error.kind, WriteErrorKind::Transient | WriteErrorKind::Broken));
         let hung_up_on = match error.kind {

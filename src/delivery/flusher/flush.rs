@@ -5,8 +5,8 @@ use tokio::sync::oneshot;
 use crate::stats::ledger::PointLocation;
 
 use super::{
-    bisect::Search, circuit_breaker::BreakerState, flush_waiter::FlushWaiter, in_flight::Job,
-    pending::PendingBatch, report::FlushReport, worker::Worker,
+    bisect::Search, flush_waiter::FlushWaiter, in_flight::Job, pending::PendingBatch, report::FlushReport,
+    worker::Worker,
 };
 
 impl Worker {
@@ -90,7 +90,7 @@ impl Worker {
                 || self.queue.searches.iter().any(search)
                 || up_to.is_none()
         };
-        busy || !matches!(self.breaker.state(), BreakerState::Open { .. }) && ready()
+        busy || !self.breaker.state().is_open() && ready()
     }
 
     /// Counts the points of these batches that are in memory: those that are nowhere else, and

@@ -80,6 +80,7 @@ mod shared;
 mod spooling;
 mod state;
 mod state_log;
+mod successes;
 mod supervise;
 mod timing;
 mod worker;

@@ -17,23 +17,22 @@ use super::{
 impl Worker {
     /// Writes that may be in flight now.
     pub(super) fn write_slots(&self) -> usize {
-        let unproven = self.pace.failed && self.evidence.successes == self.successes_at_failure;
+        let unproven = self.pace.failed && !self.breaker.is_proven();
         let probing = self.in_flight.jobs().any(|job| matches!(job, Job::Probe { .. }));
         if (unproven || probing) && self.closing.is_none() {
             // One finds out whether it was the server; another would only fail with it.
-            return self.breaker.slots(1);
+            return self.breaker.state().slots(1);
         }
         let adapted = self.pace.in_flight.get(self.settings.max_in_flight);
         // At shutdown time is what counts.
-        self.breaker.slots(if self.closing.is_some() { adapted.max(CLOSING_SLOTS) } else { adapted })
+        self.breaker.state().slots(if self.closing.is_some() { adapted.max(CLOSING_SLOTS) } else { adapted })
     }
 
     /// Returns whether a batch that is sealed now would have to wait for others that are written.
     /// After a failure each batch is one that may go before those that failed, so none waits to
     /// grow.
     pub(super) fn is_busy(&self) -> bool {
-        let proven = self.evidence.successes > self.successes_at_failure;
-        proven
+        self.breaker.is_proven()
             && self.breaker.state() == BreakerState::Closed
             && self.in_flight.sends() + self.queue.fresh.len() >= self.write_slots().max(1)
     }

@@ -12,7 +12,7 @@ use crate::{
     stats::ledger::PointLocation,
 };
 
-use super::compressed::CompressedBatch;
+use super::{compressed::CompressedBatch, successes::Successes};
 
 /// One batch, or a piece of one.
 #[derive(Debug)]
@@ -51,15 +51,6 @@ pub(super) struct Backing {
     pub(super) entry: Entry,
 }
 
-/// What says that the sink takes points, so that a failure is the batch's own fault.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Evidence {
-    /// Writes that succeeded so far.
-    pub(super) successes: u64,
-    /// Probes that said yes so far.
-    pub(super) probes: u64,
-}
-
 /// What the batch has gone through.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct History {
@@ -75,8 +66,8 @@ pub(super) struct History {
     pub(super) beside_successes: u32,
     /// The same for probes that said that points would be taken.
     pub(super) beside_probes: u32,
-    /// What spoke for the sink at the last failure.
-    pub(super) seen: Evidence,
+    /// Successes of the sink at the last failure.
+    pub(super) seen: Successes,
     /// Tries without an answer since the last time it was halved.
     pub(super) timeouts: u32,
     /// Connections in a row that broke under it.
@@ -98,7 +89,7 @@ impl History {
             faults: 0,
             beside_successes: 0,
             beside_probes: 0,
-            seen: Evidence::default(),
+            seen: Successes::default(),
             timeouts: 0,
             breaks: 0,
             tried: false,
@@ -108,13 +99,13 @@ impl History {
     }
 
     /// Records a failure that may or may not be the batch's own fault.
-    pub(super) fn fail(&mut self, evidence: Evidence) {
+    pub(super) fn fail(&mut self, successes: Successes) {
         if self.failures > 0 {
-            self.beside_successes += u32::from(evidence.successes > self.seen.successes);
-            self.beside_probes += u32::from(evidence.probes > self.seen.probes);
+            self.beside_successes += u32::from(successes.writes > self.seen.writes);
+            self.beside_probes += u32::from(successes.probes > self.seen.probes);
         }
         self.failures += 1;
-        self.seen = evidence;
+        self.seen = successes;
     }
 
     /// Clears the failures of a piece: those of the whole batch say nothing of it.

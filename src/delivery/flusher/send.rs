@@ -12,7 +12,6 @@ use crate::{
 
 use super::{
     batcher::whole_lines,
-    circuit_breaker::BreakerState,
     compressed::CompressedBatch,
     failures::FAILURES_BEFORE_OTHERS,
     in_flight::{Job, JobOutcome, Sent, Work, within},
@@ -104,13 +103,10 @@ impl Worker {
     fn probed(&mut self, answer: Result<(), WriteError>, sent: Sent) {
         match answer {
             // It says it would take points: one batch finds out whether it does.
-            Ok(()) => {
-                self.evidence.probes += 1;
-                self.breaker.pass_probe();
-            }
+            Ok(()) => self.breaker.probe_succeeded(),
             Err(error) => {
                 self.note_error(&error);
-                self.breaker.fail(&error.kind, sent.epoch, Instant::now());
+                self.breaker.probe_failed(&error.kind, sent.epoch, Instant::now());
             }
         }
     }
@@ -118,7 +114,7 @@ impl Worker {
     /// Puts a batch back after a failure that is not its own fault, as far as is known. `behind`:
     /// others are tried first.
     pub(super) fn put_back(&mut self, pending: PendingBatch, behind: bool) {
-        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
+        let paused = self.breaker.state().is_open();
         if !matches!(pending.origin, Origin::Memory) {
             self.put_back_spooled(pending);
         } else if paused && self.usable_spool().is_some() && pending.history.failures < KEPT_FAILURES {

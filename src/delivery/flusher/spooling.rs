@@ -26,7 +26,7 @@ impl Worker {
 
     /// Returns whether a new batch is stored before it is sent, or instead.
     pub(super) fn goes_to_disk_first(&self) -> bool {
-        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
+        let paused = self.breaker.state().is_open();
         self.usable_spool().is_some() && (paused || self.settings.spool_mode == SpoolMode::Ahead)
     }
 
@@ -184,7 +184,7 @@ impl Worker {
     }
 
     fn sends_after_storing(&self, pending: &PendingBatch) -> bool {
-        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
+        let paused = self.breaker.state().is_open();
         self.settings.spool_mode == SpoolMode::Ahead
             && !paused
             && !self.sends_nothing_more()

@@ -24,7 +24,7 @@ use super::{
     in_flight::{InFlight, Job, JobOutcome},
     pace::Pace,
     parked::Parked,
-    pending::{Evidence, PendingBatch},
+    pending::PendingBatch,
     queue::{Next, Queue},
     settings::FlushSettings,
     shared::Shared,
@@ -62,9 +62,6 @@ pub(super) struct Worker {
     /// What this sink has refused before.
     pub(super) learned: Learned,
     pub(super) pace: Pace,
-    pub(super) evidence: Evidence,
-    /// Writes that had succeeded at the last failure of any batch.
-    pub(super) successes_at_failure: u64,
     /// What lies in a spool for another destination and is in memory, too: pieces of batches, which
     /// cannot be given back to the spool. They go on when a reload names their destination again.
     pub(super) parked: Parked,
@@ -131,8 +128,6 @@ impl Worker {
             body_limit: BodyLimit::default(),
             learned,
             pace: Pace::default(),
-            evidence: Evidence::default(),
-            successes_at_failure: 0,
             parked: Parked::default(),
             spool_rests_until: None,
             next_adoption: Instant::now(),
@@ -151,7 +146,7 @@ impl Worker {
 
     /// Runs until the monitor is shut down or its last handle is gone.
     pub(super) async fn run(&mut self) {
-        if self.evidence.successes == 0 && self.closing.is_none() {
+        if self.breaker.successes().writes == 0 && self.closing.is_none() {
             // A wrong token shall show before the first traffic does.
             self.start_probe();
         }
@@ -194,7 +189,7 @@ impl Worker {
 
     /// Starts whatever may be started now.
     pub(super) fn dispatch(&mut self) {
-        let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
+        let paused = self.breaker.state().is_open();
         let may_send = !paused && !self.is_busy();
         if self.timing.deferred && (may_send || self.goes_to_disk_first()) {
             self.collect(true);
@@ -214,7 +209,7 @@ impl Worker {
                 self.start_probe();
                 return;
             }
-            let unproven = self.evidence.successes == self.successes_at_failure;
+            let unproven = !self.breaker.is_proven();
             if unproven && self.is_loading() && !self.queue.has_untried() {
                 // What has failed is not tried again before something else was: that is on its way
                 // from the disk.
@@ -283,13 +278,9 @@ impl Worker {
         if let Some(closing) = &mut self.closing {
             closing.tick(now);
         }
-        if let BreakerState::Open { until, .. } = self.breaker.state()
-            && until <= now
-        {
-            self.breaker.attempt();
-        }
+        self.breaker.expire(now);
         if self.timing.due.is_some_and(|due| due <= now) {
-            let paused = matches!(self.breaker.state(), BreakerState::Open { .. });
+            let paused = self.breaker.state().is_open();
             if paused && self.usable_spool().is_none() {
                 // Sealing now would make a small batch each second for as long as the outage lasts.
                 self.timing.defer();

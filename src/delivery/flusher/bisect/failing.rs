@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use crate::{delivery::sink::Refused, stats::RejectReason};
 
 use super::{
-    super::pending::{Evidence, History},
+    super::{pending::History, successes::Successes},
     item::{Item, Purpose, Test},
     learned::Learned,
     search::Search,
@@ -24,10 +24,10 @@ impl Search {
 
     /// Records that the connection broke under the piece. A large one to which that happens again
     /// and again is halved, as a batch would be; else it has failed.
-    pub(in super::super) fn broke(&mut self, evidence: Evidence, may_reject: bool, learned: &mut Learned) {
+    pub(in super::super) fn broke(&mut self, successes: Successes, may_reject: bool, learned: &mut Learned) {
         let Some(test) = &mut self.testing else { return };
         if test.piece.len() == 1 || !test.history.break_off(test.piece.lines.bytes().len()) {
-            return self.failed(evidence, may_reject, learned);
+            return self.failed(successes, may_reject, learned);
         }
         let Some(mut test) = self.testing.take() else { return };
         self.release_sibling(&mut test);
@@ -36,9 +36,9 @@ impl Search {
 
     /// Records that the piece failed for a reason that may be its own. `may_reject`: a line can be
     /// given up for it. A single line that keeps failing between successes of others is rejected.
-    pub(in super::super) fn failed(&mut self, evidence: Evidence, may_reject: bool, learned: &mut Learned) {
+    pub(in super::super) fn failed(&mut self, successes: Successes, may_reject: bool, learned: &mut Learned) {
         let Some(mut test) = self.testing.take() else { return };
-        test.history.fail(evidence);
+        test.history.fail(successes);
         self.release_sibling(&mut test);
         // By a probe's word a piece is divided, which costs nothing but requests; a line is only
         // given up beside writes.

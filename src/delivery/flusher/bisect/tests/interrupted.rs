@@ -1,7 +1,7 @@
 //! Answers that say nothing of the lines.
 
 use super::*;
-use crate::delivery::flusher::pending::Evidence;
+use crate::delivery::flusher::successes::Successes;
 
 fn search(lines: usize) -> (Search, Learned) {
     let mut learned = Learned::new(true);
@@ -17,7 +17,7 @@ fn an_interruption_loses_no_line() {
     let (mut search, mut learned) = search(100);
     for _ in 0..10 {
         search.next(&mut learned).expect("there is something to ask");
-        search.failed(Evidence::default(), true, &mut learned);
+        search.failed(Successes::default(), true, &mut learned);
         assert_eq!(search.remaining_points(), 100);
     }
     let rest = search.into_rest().expect("nothing is known yet");
@@ -40,7 +40,7 @@ fn a_large_piece_whose_connection_breaks_again_and_again_is_halved() {
     let mut written = 0;
     while let Some(piece) = search.next(&mut learned) {
         if piece.bytes().len() > 100_000 {
-            search.broke(Evidence::default(), true, &mut learned);
+            search.broke(Successes::default(), true, &mut learned);
         } else {
             written += search.accepted(&mut learned).points;
         }
@@ -73,13 +73,13 @@ fn a_line_that_always_fails_is_found_only_while_others_succeed() {
     let mut search = Search::failing_batch(&whole, &pending);
     for _ in 0..100 {
         search.next(&mut learned).expect("a server that is away proves nothing");
-        search.failed(Evidence::default(), true, &mut learned);
+        search.failed(Successes::default(), true, &mut learned);
         assert!(search.take_rejected().is_empty());
     }
     let (mut successes, mut found) = (0, Vec::new());
     while let Some(piece) = search.next(&mut learned) {
         if piece.lines().any(|line| line == bad.as_bytes()) {
-            search.failed(Evidence { successes, probes: 0 }, true, &mut learned);
+            search.failed(Successes { writes: successes, probes: 0 }, true, &mut learned);
         } else {
             search.accepted(&mut learned);
         }
