@@ -77,7 +77,43 @@ fn links_to_files_are_led_to_items_on_docs_rs() {
     report(wrong);
 }
 
-/// docs.rs serves no image of a crate, so it is in the page itself.
+/// crates.io shows the README without the files beside it: its links lead to docs.rs, as those of
+/// `src/docs/links.md` do.
+#[test]
+fn links_of_the_readme_lead_to_docs_rs() {
+    let mut items = definitions(&read(Path::new("src/docs/links.md")));
+    items.extend(definitions(&read(Path::new("src/docs/with_live.md"))));
+    let manifest = read(Path::new("Cargo.toml"));
+    let excluded = manifest.lines().find(|line| line.starts_with("exclude = ")).expect("what is left out");
+    let text = read(Path::new("README.md"));
+    let mut wrong = BTreeSet::new();
+    for target in inline_targets(&text).into_iter().filter(|target| !target.contains("://")) {
+        wrong.insert(format!("README.md: ({target}) leads nowhere on crates.io"));
+    }
+    for (label, target) in definitions(&text) {
+        let is_right = match target.strip_prefix("https://docs.rs/crate/tower-influx/latest/source/") {
+            // In the repository, and in the package.
+            Some(file) => {
+                let folder = file.split('/').next().unwrap_or(file);
+                file.starts_with(&label) && root().join(file).is_file() && !excluded.contains(folder)
+            }
+            None => items.get(&label).is_some_and(|item| target == on_docs_rs(item)),
+        };
+        if !is_right {
+            wrong.insert(format!("README.md: [{label}]: {target} is not what src/docs/links.md has"));
+        }
+    }
+    report(wrong);
+}
+
+/// The address of a module, or of [`Settings`], which is the only type among the links.
+fn on_docs_rs(item: &str) -> String {
+    let path = item.trim_start_matches("crate::").replace("::", "/");
+    let page = if path == "Settings" { "struct.Settings.html".to_owned() } else { path + "/" };
+    format!("https://docs.rs/tower-influx/latest/tower_influx/{page}")
+}
+
+/// The image is in the page itself, so that it is there before the crate is published, too.
 #[test]
 fn the_screenshot_is_the_same_on_docs_rs() {
     let text = read(Path::new("src/docs/live.png.md"));

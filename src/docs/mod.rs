@@ -27,6 +27,7 @@ pages! {
     operations = "operations.md",
     performance = "performance.md",
     prometheus = "prometheus.md",
+    recipes = "recipes.md",
     requests = "requests.md",
     rollups = "rollups.md",
     schema = "schema.md",

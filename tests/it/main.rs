@@ -29,6 +29,8 @@ mod nested;
 mod operations;
 mod process;
 mod prometheus;
+mod quick_start;
+mod recipes;
 mod reload;
 mod request_bodies;
 mod rollups;

@@ -16,6 +16,7 @@ pub(crate) mod live;
 pub(crate) mod log;
 pub(crate) mod nginx;
 pub(crate) mod numbered;
+pub(crate) mod pasted;
 pub(crate) mod process;
 pub(crate) mod prometheus;
 pub(crate) mod service;
