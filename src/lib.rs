@@ -42,6 +42,7 @@ mod schema;
 pub mod settings;
 pub mod stats;
 mod sync;
+mod work;
 
 pub use delivery::{
     flusher::{FlushReport, ShutdownReport},

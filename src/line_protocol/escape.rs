@@ -322,4 +322,23 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_cost_of_a_text_is_linear_in_its_length() {
+        let all = [
+            EscapeContext::Measurement,
+            EscapeContext::TagKey,
+            EscapeContext::TagValue,
+            EscapeContext::FieldKey,
+        ];
+        crate::work::assert_linear(&["#", "::", "\u{85}"], |raw| {
+            for limit in [64, usize::MAX] {
+                for context in all {
+                    written(|out, changes| text(out, raw, context, limit, changes));
+                }
+                written(|out, changes| string_of_bytes(out, raw.as_bytes(), limit, changes));
+                written(|out, changes| route(out, "GET", raw, limit, changes));
+            }
+        });
+    }
 }

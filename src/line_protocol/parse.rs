@@ -2,7 +2,10 @@
 
 use std::{iter, str};
 
-use crate::point::{DataPoint, Value};
+use crate::{
+    point::{DataPoint, Value},
+    work::looked_at,
+};
 
 /// Reads one line in the form in which this crate writes it, with or without its line break. `None`
 /// for nearly anything else: two backslashes in a name, and other forms of a float, are read as
@@ -75,6 +78,7 @@ fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<Name<'a>> {
         }
         end += 1;
     }
+    looked_at(end);
     let (raw, after) = rest.split_at_checked(end)?;
     if raw.is_empty() || !ascii && raw.contains(char::is_control) {
         return None;
@@ -98,7 +102,9 @@ fn value(rest: &mut &str) -> Option<Value<'static>> {
     if let Some(after) = rest.strip_prefix('"') {
         return string(after, rest);
     }
-    let end = rest.find([',', ' '])?;
+    let end = rest.find([',', ' ']);
+    looked_at(end.unwrap_or(rest.len()));
+    let end = end?;
     let (token, after) = rest.split_at(end);
     *rest = after;
     match token {
@@ -115,7 +121,9 @@ fn string<'a>(text: &'a str, rest: &mut &'a str) -> Option<Value<'static>> {
     let mut value = String::new();
     let mut text = text;
     loop {
-        let (plain, after) = text.split_at(text.find(['"', '\\', '\n', '\r'])?);
+        let end = text.find(['"', '\\', '\n', '\r']);
+        looked_at(end.unwrap_or(text.len()));
+        let (plain, after) = text.split_at(end?);
         value.push_str(plain);
         if let Some(after) = after.strip_prefix('"') {
             *rest = after;
@@ -249,6 +257,36 @@ mod tests {
             parse(line.as_bytes());
             parse(format!("a {line} 1").as_bytes());
             parse(format!("a b={line} 1").as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_cost_of_a_line_is_linear_in_its_length() {
+        let pieces = ["m,t=v ", ",t=v", " f=1i", ",f=\"x\"", "\\ ", "\\,", "\\=", " 1", "true", "1e9"];
+        crate::work::assert_linear(&pieces, |line| {
+            parse(line.as_bytes());
+            parse(format!("m f=\"{line}\" 1").as_bytes());
+            parse(format!("m,{line}=v f=1 1").as_bytes());
+        });
+    }
+
+    /// Names in their order, the only ones that are read to the end.
+    #[test]
+    fn the_cost_of_many_tags_and_fields_is_linear_in_their_number() {
+        for (tag, field) in [
+            ("v", "1i"),
+            (r"\,\ \=", r#""\\\"""#),
+            ("\u{e9}\\", "\"a,b=c d\""),
+            ("\"", "-1.5e-7"),
+            (r"\\\,", "true"),
+        ] {
+            let cost = |count: u32| {
+                let tags: String = (0..count).map(|number| format!(r",t{number:08}\,={tag}x")).collect();
+                let fields: Vec<_> = (0..count).map(|number| format!(r"f{number:08}\ ={field}")).collect();
+                let line = format!("m{tags} {} 1", fields.join(","));
+                crate::work::of(|| assert!(parse(line.as_bytes()).is_some(), "{line}"))
+            };
+            assert!(cost(4_000) <= 4 * cost(1_000) + 1_000, "{tag} {field}");
         }
     }
 }

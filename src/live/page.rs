@@ -287,3 +287,15 @@ fn hint(slot: &ChartInterval, span: &Span) -> String {
 }
 
 const ROUTES_SHOWN: usize = 25;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_a_query_is_linear_in_its_length() {
+        crate::work::assert_linear(&["&", "hours", "failed&", "+", ";"], |query| {
+            _ = Choice::from_query(query)
+        });
+    }
+}

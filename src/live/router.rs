@@ -167,3 +167,16 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base
                       frame-ancestors 'none'";
 const STYLE: &str = include_str!("page.css");
 const ICON: &str = include_str!("icon.svg");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_a_path_is_linear_in_its_length() {
+        crate::work::assert_linear(&["/", "{", "}"], |path| {
+            encoded(path);
+            has_slash(path, path);
+        });
+    }
+}

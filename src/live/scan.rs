@@ -11,6 +11,7 @@ use crate::{
         Point,
         schema::{ERROR_CODE, ERRORS, EXECUTION_TIME, REQUEST_ID, REQUESTS, ROUTE, SERVICE, STATUS_CODE},
     },
+    work::looked_at,
 };
 
 /// A line of one of the two measurements that the page shows, or of another.
@@ -108,6 +109,7 @@ fn field<'a>(mut fields: &'a str, wanted: &str) -> Option<&'a str> {
             Some(string) => string.find('"')? + 2,
             None => rest.find(',').unwrap_or(rest.len()),
         };
+        looked_at(key.len() + end);
         let (value, after) = rest.split_at_checked(end)?;
         if key == wanted {
             return Some(value);
@@ -218,5 +220,15 @@ mod tests {
             prop_assert_eq!(parsed.field(EXECUTION_TIME).and_then(crate::point::Value::as_f64), Some(request.execution_time));
             prop_assert_eq!(&*request.service, "shop");
         }
+    }
+
+    #[test]
+    fn the_cost_of_a_line_is_linear_in_its_length() {
+        let pieces = ["requests,", "errors,", "route=a", ",service=b", " execution_time=1", ",a=\"\"", " 1"];
+        crate::work::assert_linear(&pieces, |line| {
+            scan(line.as_bytes());
+            scan(format!("requests,route=a {line} 1").as_bytes());
+            scan(format!("errors,route=a request_id=\"{line}\" 1").as_bytes());
+        });
     }
 }

@@ -50,3 +50,17 @@ fn wants_open_metrics(headers: &HeaderMap) -> bool {
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_a_header_is_linear_in_its_length() {
+        crate::work::assert_linear(&[";", ";q=0", "application/openmetrics-text", "*/*"], |text| {
+            let value = header::HeaderValue::from_bytes(text.as_bytes());
+            let headers = value.into_iter().map(|value| (header::ACCEPT, value)).collect();
+            wants_open_metrics(&headers);
+        });
+    }
+}

@@ -8,7 +8,7 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::{point::generated_id, stats::RecorderCounters};
+use crate::{point::generated_id, stats::RecorderCounters, work::looked_at};
 
 /// The id of a request: the visible characters of its own header, at most 128 of them, or one given
 /// by the layer.
@@ -53,6 +53,7 @@ impl RequestId {
     /// cut is counted.
     pub(crate) fn from_header(value: &HeaderValue, counters: &RecorderCounters) -> Option<Self> {
         let bytes = value.as_bytes();
+        looked_at(2 * bytes.len());
         if (1..=MAX_LENGTH).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic) {
             return Some(Self(Id::Own(value.clone())));
         }
@@ -194,5 +195,15 @@ mod tests {
             "{}",
             ids[0]
         );
+    }
+
+    #[test]
+    fn the_cost_of_an_id_is_linear_in_its_length_and_little_of_it_is_kept() {
+        let counters = RecorderCounters::default();
+        crate::work::assert_linear(&[], |text| {
+            let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) else { return };
+            let id = RequestId::from_header(&value, &counters);
+            assert!(id.is_none_or(|id| id.own().len() <= MAX_LENGTH));
+        });
     }
 }

@@ -198,4 +198,19 @@ mod tests {
             assert_eq!(headers, with(&expected), "{states:?} {own:?}");
         }
     }
+
+    #[test]
+    fn the_cost_of_a_header_is_linear_in_its_length() {
+        let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
+        crate::work::assert_linear(&["00-", "a=1,", "cc-"], |text| {
+            parse(text.as_bytes());
+            parse(format!("cc{}-{text}", &parent[2..]).as_bytes());
+            let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) else { return };
+            let parent = HeaderValue::from_str(&parent).expect("a value");
+            let headers: HeaderMap = [(TRACEPARENT, parent), (TRACESTATE, value)].into_iter().collect();
+            // They are passed on as they came, without a copy of what they hold.
+            let held = allocation_counter::measure(|| drop(TraceHeaders::of(&headers)));
+            assert!(held.bytes_total <= 128, "{held:?}");
+        });
+    }
 }

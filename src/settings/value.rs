@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{node::Node, section::Given};
-use crate::{error::Error, settings::Token};
+use crate::{error::Error, settings::Token, work::looked_at};
 
 impl Given {
     /// Creates an error that refuses the value. Prints it, so it must not be a secret.
@@ -143,7 +143,9 @@ pub(super) fn digits(text: &str) -> Option<u64> {
 /// Returns whether a `${NAME}` is in it, which somebody expected to be replaced. All replicas would
 /// store the same text, or write to a server of that name.
 fn has_variable(text: &str) -> bool {
-    text.match_indices("${").any(|(start, _)| starts_with_variable(&text[start..]).is_some())
+    // Looked for once: text of nothing but beginnings would be read to its end for each of them.
+    let Some(end) = text.rfind('}') else { return false };
+    text[..=end].match_indices("${").any(|(start, _)| after_name(&text[start..=end]).is_some())
 }
 
 /// Returns whether it is one `${NAME}` and nothing else.
@@ -153,11 +155,17 @@ fn is_variable(text: &str) -> bool {
 
 /// Returns what comes after a `${NAME}`, or a `${NAME:-default}` as shells have it.
 fn starts_with_variable(text: &str) -> Option<&str> {
-    let (inner, rest) = text.strip_prefix("${")?.split_once('}')?;
-    let name = inner.split([':', '-']).next()?;
-    let is_name = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    is_name.then_some(rest)
+    after_name(text)?.split_once('}').map(|(_, rest)| rest)
+}
+
+/// Returns what comes after `${NAME`: its end, or the `:` or `-` before a default.
+fn after_name(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("${")?;
+    let end = inner.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')?;
+    looked_at(end + 1);
+    let (name, rest) = inner.split_at(end);
+    let is_name = !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit());
+    (is_name && rest.starts_with(['}', ':', '-'])).then_some(rest)
 }
 
 /// Formats text of any length and content, fit for one line of a message.

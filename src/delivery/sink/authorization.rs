@@ -121,4 +121,14 @@ mod tests {
             secrets.conceal("got open sesame please, Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ== and open sesame");
         assert_eq!(text, "got [redacted], Basic [redacted] and [redacted]");
     }
+
+    #[test]
+    fn the_cost_of_an_answer_with_secrets_is_linear_in_its_length() {
+        let mut settings = InfluxSettings { username: "aaaa".to_owned(), ..InfluxSettings::default() };
+        settings.password = Token::new("aaab");
+        settings.headers.insert("x-key".to_owned(), Token::new("\"\"\"\"\"\""));
+        let secrets = Secrets::new(&settings, &Token::new("0.0.0.0."), None);
+        let pieces = ["aaaa", "aaab", "0.0.0.0.", "[redacted]"];
+        crate::work::assert_linear(&pieces, |answer| drop(secrets.conceal(answer)));
+    }
 }

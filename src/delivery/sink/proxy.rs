@@ -8,7 +8,7 @@ use std::env;
 use url::Url;
 
 use super::{authorization::base64, transport::is_this_host};
-use crate::{error::Error, settings::Token};
+use crate::{error::Error, settings::Token, work::looked_at};
 
 /// Checks the variables that name the proxy for this address.
 ///
@@ -112,6 +112,7 @@ fn decoded(text: &str) -> String {
         let digits = after.get(..2).filter(|_| *first == b'%');
         let byte = digits.and_then(|digits| u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok());
         bytes.push(byte.unwrap_or(*first));
+        looked_at(3);
         rest = if byte.is_some() { &after[2..] } else { after };
     }
     String::from_utf8_lossy(&bytes).into_owned()
@@ -198,5 +199,16 @@ mod tests {
     #[test]
     fn passwords_are_decoded() {
         assert_eq!(decoded("p%40ss%zz%4"), "p@ss%zz%4");
+    }
+
+    #[test]
+    fn the_cost_of_a_variable_is_linear_in_its_length() {
+        let url = Url::parse("http://db.influx.example:8086").expect("a URL");
+        let pieces = ["http://", "@", "%40", "%", "[", "/", "?", "#", "a.", ".example", ","];
+        crate::work::assert_linear(&pieces, |text| {
+            let _ = unusable(text);
+            is_exempt(&url, text);
+            decoded(text);
+        });
     }
 }

@@ -87,3 +87,29 @@ pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Finds out that the other side is gone, where nothing else would.
 pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cost_of_an_answer_is_linear_in_its_length() {
+        crate::work::assert_linear(&["\u{fffd}"], |text| {
+            let mut body = AnswerBody::default();
+            // Pieces end anywhere.
+            assert!(text.as_bytes().chunks(1000).all(|piece| body.add(piece)) && body.is_complete());
+            body.text();
+        });
+    }
+
+    #[test]
+    fn an_answer_without_an_end_is_kept_up_to_its_bound() {
+        let piece = vec![b'x'; 1000];
+        let held = allocation_counter::measure(|| {
+            let mut body = AnswerBody::default();
+            let added = (0..).take_while(|_| body.add(&piece)).count();
+            assert_eq!((added, body.bytes.len(), body.is_complete()), (MAX_ANSWER / 1000, MAX_ANSWER, false));
+        });
+        assert!(held.bytes_max <= 3 * MAX_ANSWER as u64, "{held:?}");
+    }
+}

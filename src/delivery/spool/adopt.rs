@@ -10,22 +10,24 @@ impl Spool {
         self.recover(FIRST_FILES, FIRST_BYTES);
     }
 
-    /// Recovers files, and returns true if nothing in our own directory is left to be looked at.
+    /// Looks at so many files, recovers the batches among them, and returns true if nothing in our
+    /// own directory is left to be looked at.
     pub(super) fn recover(&self, most: usize, budget: u64) -> bool {
         // Not under the lock: it reads files, and logs.
         let Some(mut home) = self.recovery().take() else { return true };
         home.scan.budget = budget;
-        for _ in 0..most {
-            let Some((file, header)) = home.scan.next(&self.quarantine) else {
-                self.state().foreign_at_home = home.scan.counts.foreign;
-                self.count(home.scan.counts);
-                self.log_entered(&home.entered);
-                return true;
-            };
+        home.scan.looks = most;
+        while let Some((file, header)) = home.scan.next(&self.quarantine) {
             self.enter(&file, &header, &home.theirs, &mut home.entered);
         }
-        *self.recovery() = Some(home);
-        false
+        if !home.scan.has_ended() {
+            *self.recovery() = Some(home);
+            return false;
+        }
+        self.state().foreign_at_home = home.scan.counts.foreign;
+        self.count(home.scan.counts);
+        self.log_entered(&home.entered);
+        true
     }
 
     pub(super) fn adopt_blocking(&self) {

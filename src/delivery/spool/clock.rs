@@ -192,4 +192,10 @@ mod tests {
         assert!(clock.age(0) > Duration::from_secs(1) && clock.before(Duration::MAX) == 0);
         assert_eq!(clock.mark().time, clock.now());
     }
+
+    #[test]
+    fn the_cost_of_a_mark_is_linear_in_its_length() {
+        let pieces = ["clock=", "boot=", "uptime=", " check=", "0000000000000000"];
+        crate::work::assert_linear(&pieces, |text| _ = Mark::decode(text));
+    }
 }

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 
 use super::clock::SpoolTime;
-use crate::{delivery::batch::Batch, fs_ext};
+use crate::{delivery::batch::Batch, fs_ext, work::looked_at};
 
 /// What the first line says of the lines after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,6 +71,7 @@ impl Header {
 
     /// Rebuilds the batch, if these lines are the ones it was written with.
     pub(super) fn batch(&self, lines: Vec<u8>) -> Option<Batch> {
+        looked_at(2 * lines.len());
         let whole = crc32fast::hash(&lines) == self.checksum
             && lines.last() == Some(&b'\n')
             && lines.iter().filter(|byte| **byte == b'\n').count() == self.points;
@@ -126,6 +127,7 @@ pub(super) fn read_lines(file: &File, header: &Header) -> io::Result<Vec<u8>> {
 }
 
 fn judge(start: &[u8], length: u64, target: u64) -> Found {
+    looked_at(start.len());
     let Some(line) = start.iter().position(|byte| *byte == b'\n').and_then(|end| start.get(..end)) else {
         return Found::Damaged("it has no first line");
     };
@@ -298,5 +300,33 @@ mod tests {
         ] {
             assert_eq!(Name::parse(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn the_cost_of_a_file_is_linear_in_its_length() {
+        let pieces =
+            [MAGIC, "1", " sequence=", " points=", CHECK, "batch-19700101T000000Z-", "-000003", ".lp"];
+        crate::work::assert_linear(&pieces, |text| {
+            judge(text.as_bytes(), text.len() as u64, 9);
+            let _ = (Header::parse(text), Name::parse(text), is_temporary(text));
+            // A check that is right lets the rest be read.
+            let sealed = format!("{text}{CHECK}{:08x}\n", crc32fast::hash(text.as_bytes()));
+            judge(sealed.as_bytes(), sealed.len() as u64, 9);
+            header().batch(text.as_bytes().to_vec());
+        });
+    }
+
+    #[test]
+    fn no_more_of_a_file_is_read_than_a_header_and_the_lines_that_it_promises() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("file");
+        let text = header().encode();
+        std::fs::write(&path, [text.as_bytes(), &vec![b'x'; 1 << 20]].concat()).expect("writes");
+        let most = allocation_counter::measure(|| {
+            let (found, file) = read_header(&path, 9).expect("reads");
+            assert_eq!(found, Found::Damaged("its length is wrong"));
+            read_lines(&file, &header()).expect("reads");
+        });
+        assert!(most.bytes_max < 8 * MAX_HEADER as u64, "{most:?}");
     }
 }

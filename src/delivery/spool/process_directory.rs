@@ -221,4 +221,9 @@ mod tests {
             ["0000000000000001-0"]
         );
     }
+
+    #[test]
+    fn the_cost_of_a_name_is_linear_in_its_length() {
+        crate::work::assert_linear(&["00000000000000ab-", "0", "+"], |name| _ = parse_directory_name(name));
+    }
 }

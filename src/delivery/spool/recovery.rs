@@ -26,6 +26,9 @@ pub(super) struct Scan {
     /// Bytes of lines that are still compared with their checksums: reading a gigabyte would take
     /// seconds, and every file is compared again before it is sent.
     pub(super) budget: u64,
+    /// Files that are still looked at before the next pause: what is no batch takes its time, too.
+    pub(super) looks: usize,
+    has_ended: bool,
     pub(super) counts: ScanCounts,
 }
 
@@ -40,23 +43,39 @@ pub(super) struct ScanCounts {
 
 impl Scan {
     pub(super) fn new(directory: &Path, target: u64, budget: u64) -> io::Result<Self> {
-        Ok(Self { files: fs_ext::files(directory)?, target, budget, counts: ScanCounts::default() })
+        Ok(Self {
+            files: fs_ext::files(directory)?,
+            target,
+            budget,
+            looks: usize::MAX,
+            has_ended: false,
+            counts: ScanCounts::default(),
+        })
     }
 
-    /// Returns the next batch, or `None` at the end.
+    /// Returns the next batch, or `None` at the end or when no looks are left.
     pub(super) fn next(&mut self, quarantine: &Quarantine) -> Option<(Listed, Header)> {
-        loop {
-            let file = match self.files.next()? {
-                Ok(file) => file,
-                Err(_) => {
-                    self.counts.unreadable += 1;
-                    return None;
+        while !self.has_ended && self.looks > 0 {
+            self.looks -= 1;
+            match self.files.next() {
+                Some(Ok(file)) => {
+                    if let Some(header) = self.look(&file, quarantine) {
+                        return Some((file, header));
+                    }
                 }
-            };
-            if let Some(header) = self.look(&file, quarantine) {
-                return Some((file, header));
+                Some(Err(_)) => {
+                    self.counts.unreadable += 1;
+                    self.has_ended = true;
+                }
+                None => self.has_ended = true,
             }
         }
+        None
+    }
+
+    /// Returns whether every file was looked at.
+    pub(super) fn has_ended(&self) -> bool {
+        self.has_ended
     }
 
     fn look(&mut self, file: &Listed, quarantine: &Quarantine) -> Option<Header> {

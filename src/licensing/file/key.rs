@@ -1,10 +1,11 @@
 //! [`PublicKey`]: the key that licence files are verified with.
 
-use std::{fs, path::Path};
+use std::{fs::File, io::Read, path::Path};
 
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
+use super::MAX_FILE_SIZE;
 use crate::error::Error;
 
 /// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is
@@ -63,7 +64,10 @@ impl PublicKey {
     /// When the file cannot be read ([`Error::is_io`]) or holds no key ([`Error::is_setting`]).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
-        let text = fs::read_to_string(path).map_err(|error| {
+        let mut text = String::new();
+        // A path to something endless must not fill the memory.
+        let read = File::open(path).and_then(|file| file.take(MAX_FILE_SIZE).read_to_string(&mut text));
+        read.map_err(|error| {
             Error::io(
                 format_args!("the public key for licences cannot be read from `{}`", path.display()),
                 error,

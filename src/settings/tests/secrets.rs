@@ -167,3 +167,32 @@ fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
         serde_json::from_value::<Settings>(section).expect("no variable");
     }
 }
+
+#[test]
+fn the_cost_of_a_value_is_linear_in_its_length() {
+    let pieces = ["${", "${A", "${A:", "}", "http://", "@", "/", "*", "{", "ms", "KiB", "1"];
+    let read = |section: Value| {
+        let settings = serde_json::from_value::<Settings>(section);
+        let _ = settings.map(|settings| settings.check().map_err(|error| error.to_string()));
+    };
+    for key in ["service", "instance", "url", "token", "bucket", "timeout", "retention_policy"] {
+        crate::work::assert_linear(&pieces, |text| {
+            read(json!({"service": "shop", "url": "http://localhost", "bucket": "b", key: text}));
+        });
+    }
+    crate::work::assert_linear(&pieces, |text| {
+        read(json!({"service": "shop", "tags": {"a": text, text: "a"}, "headers": {text: text}}));
+        read(json!({"service": "shop", "filter": {"deny": [text]}, "spool": {"directory": text}}));
+        read(json!({text: 1}));
+    });
+}
+
+/// A path to something endless.
+#[cfg(unix)]
+#[test]
+fn little_is_read_of_a_file_that_never_ends() {
+    let mut settings = crate::settings::InfluxSettings::default();
+    settings.token_file = Some("/dev/zero".into());
+    let held = allocation_counter::measure(|| assert!(settings.current_token().is_err()));
+    assert!(held.bytes_max < 1 << 20, "{held:?}");
+}

@@ -54,4 +54,14 @@ mod tests {
         assert_eq!(parse(""), None);
         assert_eq!(parse(&"1".repeat(65)), None);
     }
+
+    #[test]
+    fn a_header_of_any_length_costs_what_a_date_costs() {
+        let pieces = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, ", " GMT", "(", ")", "120"];
+        crate::work::assert_linear(&pieces, |text| {
+            parse(text, SystemTime::UNIX_EPOCH);
+            let short: String = text.chars().take(LONGEST_TEXT / 4).collect();
+            parse(&short, SystemTime::UNIX_EPOCH);
+        });
+    }
 }

@@ -4,6 +4,8 @@
 //! Everything here that reads an answer searches by these functions, so that
 //! `tests::linear` can hold the bytes looked at against the bytes given.
 
+pub(super) use crate::work::looked_at;
+
 /// Returns where `needle` first begins.
 pub(super) fn find(text: &str, needle: &str) -> Option<usize> {
     let at = text.find(needle);
@@ -40,28 +42,4 @@ pub(super) fn split_once<'a>(text: &'a str, needle: &str) -> Option<(&'a str, &'
 /// Returns whether the text holds one of these.
 pub(super) fn holds_any(text: &str, needles: &[&str]) -> bool {
     needles.iter().any(|needle| find(text, needle).is_some())
-}
-
-/// Notes that so many bytes were read once.
-#[cfg(not(test))]
-pub(super) fn looked_at(_bytes: usize) {}
-
-#[cfg(test)]
-pub(super) fn looked_at(bytes: usize) {
-    work::BYTES.set(work::BYTES.get() + bytes);
-}
-
-/// Counts what the code under test looks at.
-#[cfg(test)]
-pub(super) mod work {
-    use std::cell::Cell;
-
-    thread_local!(pub(super) static BYTES: Cell<usize> = const { Cell::new(0) });
-
-    /// Returns how many bytes are looked at by `run`.
-    pub(crate) fn of<T>(run: impl FnOnce() -> T) -> usize {
-        BYTES.set(0);
-        run();
-        BYTES.get()
-    }
 }

@@ -67,4 +67,11 @@ mod tests {
             assert_eq!(best(version, build), expected, "{version} {build}");
         }
     }
+
+    #[test]
+    fn the_cost_of_a_version_is_linear_in_its_length() {
+        crate::work::assert_linear(&["v", "v2.", "telegraf"], |text| {
+            let _ = (best(text, ""), best("", text));
+        });
+    }
 }

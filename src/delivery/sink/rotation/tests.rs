@@ -217,3 +217,9 @@ fn a_full_disk_stops_no_start_whatever_it_hits_first() {
     let _fault = faults::inject(&root.path().join(".locks"), Operation::Create, 28);
     RotatingFiles::new(root.path(), "points", "shop", 4, BLOCK).prepare("directory").expect("starts");
 }
+
+#[test]
+fn the_cost_of_a_name_is_linear_in_its_length() {
+    let pieces = ["points-", "19700101T000000Z-", "0000-", "ac6a4ca2-0", ".lp"];
+    crate::work::assert_linear(&pieces, |name| _ = label("points", name));
+}

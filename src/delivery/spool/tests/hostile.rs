@@ -176,3 +176,22 @@ async fn a_batch_that_becomes_a_pipe_hangs_nothing() {
     assert_eq!(fixture.send_all().await, [0; 0]);
     assert_eq!(fixture.ledger().dropped[&DropReason::SpoolCorrupt], 2);
 }
+
+/// Each of them is moved away, which is slower than to recover a batch.
+#[tokio::test]
+async fn a_start_looks_at_few_files_also_where_none_is_a_batch() {
+    let root = tempfile::tempdir().expect("a directory");
+    let directory = place(root.path(), 0);
+    fs::create_dir_all(&directory).expect("creates");
+    for number in 0..400 {
+        let name = format::name(0, 1, number, 1_000_000_000_000);
+        fs::write(directory.join(name), "damaged\n").expect("writes");
+    }
+    let spool = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect("opens");
+    spool.recover_first();
+    // The lock file may be among those that were looked at.
+    let left = files(&directory).len();
+    assert!((400 - 256..=400 - 255).contains(&left), "{left} wait for the background");
+    spool.maintain_blocking(true);
+    assert_eq!((files(&directory).len(), spool.counts().corrupt), (0, 400));
+}

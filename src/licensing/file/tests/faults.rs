@@ -7,6 +7,7 @@ use ed25519_dalek::{
 };
 use serde_json::{Value as Json, json};
 
+use super::super::token::License;
 use super::{Fixture, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
 use crate::licensing::{LicenseCheck, LicenseFile, LicenseStatus, PublicKey};
 
@@ -209,4 +210,25 @@ fn keys_that_cannot_be_used() {
     weak[0] = 1;
     assert!(PublicKey::from_bytes(&weak).expect_err("weak").to_string().contains("weak"));
     assert!(PublicKey::from_file("/nowhere/key.pem").expect_err("no file").is_io());
+}
+
+#[test]
+fn the_cost_of_a_licence_and_of_a_key_is_linear_in_its_length() {
+    let key = public_key();
+    let pieces = ["A", "==", "{", "[", "{\"alg\":", "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"];
+    crate::work::assert_linear(&pieces, |text| {
+        let _ = License::verify(text.as_bytes(), &key);
+        let _ = License::verify(format!("{}.{}.A", encode(text.as_bytes()), text).as_bytes(), &key);
+        let _ = License::verify(sign_bytes(br#"{"alg":"EdDSA"}"#, text.as_bytes()).as_bytes(), &key);
+        let _ = (PublicKey::from_base64(text), PublicKey::from_pem(text));
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn little_is_read_of_a_key_file_that_never_ends() {
+    let held = allocation_counter::measure(|| {
+        assert!(PublicKey::from_file("/dev/zero").expect_err("no key").is_setting());
+    });
+    assert!(held.bytes_max < 1 << 20, "{held:?}");
 }

@@ -1,6 +1,7 @@
 //! However an answer is made, to judge it costs no more than a small multiple of its length.
 
-use super::{super::scan::work, *};
+use super::*;
+use crate::work;
 
 /// Times that each byte of an answer may be looked at: each text that is searched for is one look.
 const LOOKS: usize = 150;
