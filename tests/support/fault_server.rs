@@ -85,7 +85,15 @@ impl FaultServer {
 
     /// Decides by the request.
     pub(crate) async fn start(behaviour: impl FnMut(&Received) -> Step + Send + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), behaviour).await
+    }
+
+    /// The same at this address of the machine.
+    pub(crate) async fn start_at(
+        address: SocketAddr,
+        behaviour: impl FnMut(&Received) -> Step + Send + 'static,
+    ) -> Self {
+        let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
         let state = Arc::new(State {
             behaviour: Mutex::new(Box::new(behaviour)),

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::known;
-use crate::settings::Settings;
+use crate::settings::{InfluxSettings, Settings};
 
 const SECRET: &str = "hunter2hunter2";
 
@@ -191,8 +191,7 @@ fn the_cost_of_a_value_is_linear_in_its_length() {
 #[cfg(unix)]
 #[test]
 fn little_is_read_of_a_file_that_never_ends() {
-    let mut settings = crate::settings::InfluxSettings::default();
-    settings.token_file = Some("/dev/zero".into());
+    let settings = InfluxSettings { token_file: Some("/dev/zero".into()), ..InfluxSettings::default() };
     let held = allocation_counter::measure(|| assert!(settings.current_token().is_err()));
     assert!(held.bytes_max < 1 << 20, "{held:?}");
 }

@@ -5,6 +5,8 @@ mod compression;
 mod connections;
 mod credentials;
 mod live;
+#[cfg(target_os = "linux")]
+mod moves;
 mod proxies;
 #[cfg(feature = "reqwest")]
 mod reqwest_only;
