@@ -5,7 +5,6 @@ use std::{fs::File, io::Read, path::Path};
 use base64ct::{Base64, Base64UrlUnpadded, Encoding};
 use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
-use super::MAX_FILE_SIZE;
 use crate::error::Error;
 
 /// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is
@@ -66,7 +65,7 @@ impl PublicKey {
         let path = path.as_ref();
         let mut text = String::new();
         // A path to something endless must not fill the memory.
-        let read = File::open(path).and_then(|file| file.take(MAX_FILE_SIZE).read_to_string(&mut text));
+        let read = File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut text));
         read.map_err(|error| {
             Error::io(
                 format_args!("the public key for licences cannot be read from `{}`", path.display()),
@@ -89,3 +88,6 @@ impl PublicKey {
         Ok(Self(key))
     }
 }
+
+/// Larger than any key, in whatever form.
+const MAX_KEY_FILE: u64 = 64 * 1024;
