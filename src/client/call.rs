@@ -65,7 +65,7 @@ impl Call {
     /// part of that one. A panic ends the call.
     pub(super) fn run<R>(&mut self, run: impl FnOnce() -> R) -> R {
         let mut running = Running { call: self, outer: None, returned: false };
-        current::swap(&mut running.outer);
+        current::enter(&mut running.outer);
         let result = run();
         running.returned = true;
         result
@@ -142,7 +142,7 @@ struct Running<'a> {
 
 impl Drop for Running<'_> {
     fn drop(&mut self) {
-        current::swap(&mut self.outer);
+        current::leave(&mut self.outer);
         if !self.returned {
             self.call.end(Some(&PANIC), None);
         }

@@ -46,7 +46,13 @@ impl MonotonicInstant {
     /// Returns the time since then; zero if this is later than now.
     #[inline]
     pub(crate) fn elapsed(self) -> Duration {
-        Duration::from_nanos(u64::try_from(Self::now().0 - self.0).unwrap_or(0))
+        Duration::from_nanos(self.elapsed_nanoseconds())
+    }
+
+    /// Returns [`elapsed`](Self::elapsed) as a number, which is not divided by a billion first.
+    #[inline]
+    pub(crate) fn elapsed_nanoseconds(self) -> u64 {
+        u64::try_from(Self::now().0 - self.0).unwrap_or(0)
     }
 
     /// Returns the instant so long before this one.

@@ -1,7 +1,5 @@
 //! A request as its layer hands it over.
 
-use std::time::Duration;
-
 use crate::{
     line_protocol::{BodyFields, Id, RequestHead},
     point::error_code::ErrorCode,
@@ -16,7 +14,8 @@ pub(crate) struct FinishedRequest<'a> {
     pub(crate) resource: Resource<'a>,
     pub(crate) status: u16,
     pub(crate) failed: bool,
-    pub(crate) execution_time: Duration,
+    /// From its start to the head of its response, or to its end without one.
+    pub(crate) nanoseconds: u64,
     pub(crate) error_code: Option<&'a ErrorCode>,
     pub(crate) request_id: Id<'a>,
     pub(crate) body: Option<&'a BodyFields>,

@@ -123,10 +123,22 @@ impl Recorder {
         Some(RouteHead { line, number })
     }
 
+    /// Records a request without extras, as [`record_request`](Self::record_request) does. Inlined
+    /// where the usual request ends, so that what is constant there costs nothing.
+    #[inline(always)]
+    pub(crate) fn record_usual(&self, request: &FinishedRequest<'_>) {
+        self.record_inlined(request, None);
+    }
+
     /// Writes the point of a request, and a second one if it failed, in one piece: both are taken
     /// or none.
-    #[inline]
-    pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
+    #[inline(never)]
+    pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, extras: Option<&mut Extras>) {
+        self.record_inlined(request, extras);
+    }
+
+    #[inline(always)]
+    fn record_inlined(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
         if request.skip || self.is_filtered(request.method, name) {
             if let Some(counter) = &self.counter {
@@ -149,7 +161,7 @@ impl Recorder {
             head: head.map(|head| &head.line),
             status_code: request.status,
             request_id: request.request_id,
-            execution_time: request.execution_time,
+            execution_time: Duration::from_nanos(request.nanoseconds),
             body: request.body,
         };
         let mut changes = Changes::default();
@@ -168,21 +180,21 @@ impl Recorder {
     }
 
     /// Counts a request that has ended. Returns whether it gets a point of its own.
-    #[inline(never)]
+    #[inline(always)]
     fn count(
         &self,
         counter: &RequestCounter,
         request: &FinishedRequest<'_>,
         extras: Option<&mut Extras>,
     ) -> bool {
-        let nanoseconds = nanoseconds(request.execution_time);
+        let nanoseconds = request.nanoseconds;
         let kept = self.keep.keeps(request.failed, nanoseconds, request.keep);
         let has_traces = extras.is_some() && self.has_traces.load(Ordering::Relaxed);
         match request.resource.head {
             Some(head) if !request.failed && !counter.needs_tags() && !has_traces => {
                 counter.rollup.end_plain(request.started, head.number, request.status, nanoseconds, kept);
             }
-            _ => self.count_other(counter, request, kept, extras),
+            _ => self.count_other(counter, &{ *request }, kept, extras),
         }
         kept
     }
@@ -216,7 +228,7 @@ impl Recorder {
             failed: request.failed,
             error_code: "",
             tags: &space,
-            nanoseconds: nanoseconds(request.execution_time),
+            nanoseconds: request.nanoseconds,
             kept,
             trace,
         };
@@ -326,9 +338,3 @@ impl fmt::Debug for Recorder {
 }
 
 static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
-
-/// Converts to nanoseconds. A clock of 64 bits measured it, so it fits.
-#[inline]
-fn nanoseconds(duration: Duration) -> u64 {
-    duration.as_nanos() as u64
-}

@@ -65,7 +65,13 @@ impl LayerConfig {
         }
     }
 
+    /// Returns whether the layer asks for nothing of a response but its status.
     #[inline]
+    pub(crate) fn judges_by_status(&self) -> bool {
+        self.classifier.is_none() && self.extras.is_none() && !self.propagate_request_id
+    }
+
+    #[inline(always)]
     pub(crate) fn classify(&self, outcome: &Outcome<'_>) -> Classification {
         match &self.classifier {
             None => StatusClassifier.classify(outcome),

@@ -7,7 +7,7 @@
 
 use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
-use http::{HeaderValue, Request};
+use http::{HeaderValue, Request, Response};
 
 use super::{
     config::LayerConfig, data::RequestData, identity::Identity, route::Route, trace_context::TraceHeaders,
@@ -40,16 +40,55 @@ thread_local! {
     /// Without a destructor, which would have to be looked after at each use. Whatever is put in is
     /// taken out again when the poll is over, also by a panic, so nothing is ever left to be
     /// dropped.
-    static CURRENT: Cell<ManuallyDrop<Option<Current>>> = const { Cell::new(ManuallyDrop::new(None)) };
+    static CURRENT: Slot = const {
+        Slot { is_used: Cell::new(false), current: Cell::new(ManuallyDrop::new(None)) }
+    };
 }
 
-/// Makes `current` the thread's own, and puts what was that before in its place.
+struct Slot {
+    /// False where there is none. Beside the exchange, since that moves when it is looked at.
+    is_used: Cell<bool>,
+    current: Cell<ManuallyDrop<Option<Current>>>,
+}
+
+/// Makes `current` the thread's own, and puts what was that before, nearly always nothing, in its
+/// place until [`leave`].
 #[inline]
-pub(crate) fn swap(current: &mut Option<Current>) {
-    CURRENT.with(|cell| {
-        let before = cell.replace(ManuallyDrop::new(current.take()));
-        *current = ManuallyDrop::into_inner(before);
+pub(crate) fn enter(current: &mut Option<Current>) {
+    CURRENT.with(|slot| {
+        if slot.is_used.replace(true) {
+            *current = slot.replace(current.take());
+        } else {
+            slot.current.set(ManuallyDrop::new(current.take()));
+        }
     });
+}
+
+/// Undoes an [`enter`].
+#[inline]
+pub(crate) fn leave(current: &mut Option<Current>) {
+    CURRENT.with(|slot| match current.take() {
+        None => {
+            slot.is_used.set(false);
+            *current = slot.replace(None);
+        }
+        outer => *current = slot.replace(outer),
+    });
+}
+
+impl Slot {
+    #[inline(always)]
+    fn with<R>(&self, look: impl FnOnce(&mut Current) -> R) -> Option<R> {
+        let mut current = self.replace(None)?;
+        let result = look(&mut current);
+        self.current.set(ManuallyDrop::new(Some(current)));
+        Some(result)
+    }
+
+    #[inline(always)]
+    fn replace(&self, current: Option<Current>) -> Option<Current> {
+        ManuallyDrop::into_inner(self.current.replace(ManuallyDrop::new(current)))
+    }
 }
 
 /// Relates a new exchange to the one that this thread is working on, if any. True if that one has
@@ -62,23 +101,17 @@ pub(crate) fn join<B>(
     route: &Route,
     request: &Request<B>,
 ) -> bool {
-    with(|outer| {
-        let is_same = outer.identity.is_of(request.uri(), request.headers(), request.extensions());
-        outer.receive(new, recorder, route, is_same)
+    CURRENT.with(|slot| {
+        // Most requests are made by no other one.
+        slot.is_used.get() && slot.with(|outer| outer.receive(new, recorder, route, request)).unwrap_or(false)
     })
-    .unwrap_or(false)
 }
 
 /// Looks at the thread's current exchange. Must not run foreign code, which could look as well and
 /// would find nothing.
 #[inline]
 pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
-    CURRENT.with(|cell| {
-        let mut current = ManuallyDrop::into_inner(cell.replace(ManuallyDrop::new(None)))?;
-        let result = look(&mut current);
-        cell.set(ManuallyDrop::new(Some(current)));
-        Some(result)
-    })
+    CURRENT.with(|slot| slot.with(look))
 }
 
 impl MonitoringData {
@@ -108,10 +141,25 @@ impl Current {
         request_data
     }
 
+    /// Returns whether nothing of this response but its status has a part in the request's points.
+    #[inline]
+    pub(crate) fn is_usual<B>(&self, response: &Response<B>) -> bool {
+        self.config.judges_by_status()
+            && response.extensions().is_empty()
+            && RequestId::find(response.headers(), &self.config.request_id_header).is_none()
+    }
+
     /// Receives another exchange, see [`join`].
     #[cold]
     #[inline(never)]
-    fn receive(&mut self, new: &mut Self, recorder: &Arc<Recorder>, route: &Route, is_same: bool) -> bool {
+    fn receive<B>(
+        &mut self,
+        new: &mut Self,
+        recorder: &Arc<Recorder>,
+        route: &Route,
+        request: &Request<B>,
+    ) -> bool {
+        let is_same = self.identity.is_of(request.uri(), request.headers(), request.extensions());
         match (is_same, self.is_within(recorder)) {
             (true, true) => {
                 self.refine(route);

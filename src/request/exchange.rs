@@ -1,13 +1,13 @@
 //! One request on its way through the layer, from its start to its end, which is recorded exactly
 //! once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use http::{Extensions, Request, Response};
+use http::{Extensions, Request, Response, StatusCode};
 
 use super::{
     callbacks::LayerExtras,
-    classify::{BodyOutcome, Classification, Ending, Outcome},
+    classify::{BodyOutcome, Classification, Classifier, Ending, Outcome, StatusClassifier},
     config::LayerConfig,
     current::{self, Current},
     data::RequestData,
@@ -75,21 +75,25 @@ impl Exchange {
         if config.insert_data {
             Handed::insert(&mut current, request, recorder);
         }
-        let resource = || route.resource(recorder.number, method);
-        let started = recorder.request_started(!route.is_unmatched(), method, resource);
-        let mut exchange =
-            Self { current: Some(current), start, stamp: clock::stamp(start), method, started, route };
-        if config.extras.is_some() {
-            exchange.add_of_request(request);
+        let started = recorder.request_started(!route.is_unmatched(), method, || route.own_resource());
+        let stamp = clock::stamp(start);
+        Some(Self { current: Some(current), start, stamp, method, started, route })
+    }
+
+    /// Adds what the layer itself adds to a request. Not a part of [`start`](Self::start): an
+    /// exchange that is lent there would be copied once more.
+    #[inline]
+    pub(crate) fn add_extras<B>(&mut self, request: &mut Request<B>) {
+        if self.config().is_some_and(|config| config.extras.is_some()) {
+            self.add_of_request(request);
         }
-        Some(exchange)
     }
 
     /// Makes this exchange the thread's current one until the guard is told to
     /// [`leave`](Entered::leave). Dropped instead, by a panic, it ends the request.
     #[inline]
     pub(crate) fn enter(&mut self) -> Entered<'_> {
-        current::swap(&mut self.current);
+        current::enter(&mut self.current);
         Entered { exchange: self, left: false }
     }
 
@@ -101,11 +105,49 @@ impl Exchange {
         entered
     }
 
+    /// Ends the request with its response.
+    #[inline]
+    pub(crate) fn end<B>(&mut self, response: &mut Response<B>) {
+        let nanoseconds = self.start.elapsed_nanoseconds();
+        if !self.current.as_ref().is_some_and(|current| current.is_usual(response)) {
+            return self.end_judged(nanoseconds, response);
+        }
+        let Some(Current { config, request_data, number, .. }) = self.current.take() else { return };
+        let Some(recorder) = &config.recorder else { return };
+        let outcome = Outcome::response(response, self.method, &self.route, None);
+        let Classification { status, failed, .. } = StatusClassifier.classify(&outcome);
+        // Made in each arm: in the first one nothing of it has to be in memory.
+        let finished = || self.finished(number, nanoseconds, status, failed);
+        match request_data {
+            None => recorder.record_usual(&finished()),
+            Some(request_data) => RequestData::finish(request_data, recorder, finished(), None),
+        }
+    }
+
+    /// Apart, so that the usual end above is made of constants.
+    #[cold]
+    #[inline(never)]
+    fn end_judged<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
+        if let Some(judged) = self.judge_after(nanoseconds, response, None) {
+            self.finish(&judged, None);
+        }
+    }
+
     /// Classifies the response by its head, and says whose id the response is to carry. `size` is
     /// what its body says of itself, where that is asked for.
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
-        let execution_time = self.start.elapsed();
+        let nanoseconds = self.start.elapsed_nanoseconds();
+        self.judge_after(nanoseconds, response, size)
+    }
+
+    #[inline(always)]
+    fn judge_after<B>(
+        &mut self,
+        nanoseconds: u64,
+        response: &mut Response<B>,
+        size: Option<u64>,
+    ) -> Option<Judged> {
         if self.config()?.extras.is_some() {
             self.add_of_response(response, size);
         }
@@ -123,7 +165,7 @@ impl Exchange {
             let name = current.config.request_id_header.clone();
             response.headers_mut().insert(name, id);
         }
-        Some(Judged { classification, error_code, execution_time })
+        Some(Judged { classification, error_code, nanoseconds })
     }
 
     /// Follows the request's body, whose exact size is known or not.
@@ -173,26 +215,40 @@ impl Exchange {
         let Some(Current { config, request_data, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
         let classified = judged.classification.error_code.as_ref();
-        let mut finished = FinishedRequest {
-            stamp: self.stamp,
-            method: self.method,
-            resource: self.route.resource(recorder.number, self.method),
-            status: judged.classification.status.as_u16(),
-            failed: judged.classification.failed,
-            execution_time: judged.execution_time,
-            error_code: judged.error_code.as_ref(),
-            request_id: Id::Generated(number),
-            body,
-            started: self.started,
-            keep: judged.classification.keep,
-            skip: false,
-        };
+        let Classification { status, failed, keep, .. } = judged.classification;
+        let usual = self.finished(number, judged.nanoseconds, status, failed);
+        let mut finished = FinishedRequest { error_code: judged.error_code.as_ref(), body, keep, ..usual };
         match request_data {
             None => {
                 finished.error_code = finished.error_code.or(classified);
                 recorder.record_request(&finished, None);
             }
             Some(request_data) => RequestData::finish(request_data, recorder, finished, classified),
+        }
+    }
+
+    /// Returns what is to be recorded of a request of which nothing else is known.
+    #[inline(always)]
+    fn finished(
+        &self,
+        number: u64,
+        nanoseconds: u64,
+        status: StatusCode,
+        failed: bool,
+    ) -> FinishedRequest<'_> {
+        FinishedRequest {
+            stamp: self.stamp,
+            method: self.method,
+            resource: self.route.own_resource(),
+            status: status.as_u16(),
+            failed,
+            nanoseconds,
+            error_code: None,
+            request_id: Id::Generated(number),
+            body: None,
+            started: self.started,
+            keep: false,
+            skip: false,
         }
     }
 
@@ -207,15 +263,16 @@ impl Exchange {
     /// Ends the request without a response.
     #[cold]
     pub(crate) fn finish_without_response(&mut self, ending: Ending) {
-        let execution_time = self.start.elapsed();
+        let nanoseconds = self.start.elapsed_nanoseconds();
         let Some(Current { config, request_data, .. }) = &self.current else { return };
         let outcome = Outcome::without_response(ending, self.method, &self.route, request_data.as_ref());
         let classification = config.classify(&outcome);
-        self.finish(&Judged { classification, error_code: None, execution_time }, None);
+        self.finish(&Judged { classification, error_code: None, nanoseconds }, None);
     }
 }
 
 impl Drop for Exchange {
+    #[inline]
     fn drop(&mut self) {
         if self.current.is_some() {
             self.finish_without_response(Ending::Cancelled);
@@ -229,7 +286,8 @@ pub(crate) struct Judged {
     pub(crate) classification: Classification,
     /// The application's own.
     pub(crate) error_code: Option<ErrorCode>,
-    execution_time: Duration,
+    /// To the head of the response.
+    nanoseconds: u64,
 }
 
 /// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange
@@ -246,12 +304,20 @@ impl Entered<'_> {
     pub(crate) fn leave(mut self) {
         self.left = true;
     }
+
+    /// Leaves what was entered, where there is an exchange.
+    #[inline]
+    pub(crate) fn leave_any(entered: Option<Self>) {
+        if let Some(entered) = entered {
+            entered.leave();
+        }
+    }
 }
 
 impl Drop for Entered<'_> {
     #[inline]
     fn drop(&mut self) {
-        current::swap(&mut self.exchange.current);
+        current::leave(&mut self.exchange.current);
         if !self.left {
             self.exchange.finish_without_response(Ending::Panic);
         }
@@ -260,7 +326,7 @@ impl Drop for Entered<'_> {
 
 /// Takes the error code of the response, and what a handler put into its extensions instead of
 /// using the extractor.
-#[inline]
+#[inline(always)]
 fn take_extensions(current: &mut Current, extensions: &Extensions) -> Option<ErrorCode> {
     if extensions.is_empty() {
         return None;

@@ -42,7 +42,7 @@ impl Route {
     }
 
     /// Reads the matched route that a router around the layer has found.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn matched(extensions: &Extensions, method: &'static str, recorder: &Recorder) -> Self {
         #[cfg(feature = "axum")]
         if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
@@ -66,6 +66,18 @@ impl Route {
                 let _ = (monitor, method);
                 None
             }
+        };
+        Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
+    }
+
+    /// Returns [`resource`](Self::resource) for the monitor and the method that the route was found
+    /// for.
+    #[inline]
+    pub(crate) fn own_resource(&self) -> Resource<'_> {
+        let head = match self {
+            #[cfg(feature = "axum")]
+            Self::Known(known) => Some(known.own_head()),
+            _ => None,
         };
         Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }

@@ -16,6 +16,11 @@ pub(crate) struct CachedRoute {
 }
 
 impl CachedRoute {
+    #[inline]
+    pub(super) fn own_head(&self) -> &RouteHead {
+        &self.head
+    }
+
     /// Returns the head if it is this monitor's and this method's: another monitor's layer may have
     /// told the route, or one behind a middleware that changes the method. No method's name begins
     /// with another one, so where they are tells them apart.
@@ -32,7 +37,7 @@ impl CachedRoute {
 /// this thread has seen, at the same address. Then the start of its lines is encoded already, and
 /// the handle that the request holds is counted on this thread alone: that of the path itself is a
 /// place that all cores would write to.
-#[inline]
+#[inline(always)]
 pub(super) fn find(
     path: &MatchedPath,
     method: &'static str,
