@@ -9,6 +9,15 @@ pub(super) struct Entry {
     pub(super) key: usize,
     pub(super) end: usize,
     pub(super) field_type: FieldType,
+    /// The number of its key among the plain ones, or [`NO_PLAIN_KEY`].
+    pub(super) plain_key: u8,
+}
+
+impl Entry {
+    /// Creates an entry without a place, whose key is none of the plain ones.
+    pub(super) fn new(field_type: FieldType) -> Self {
+        Self { start: 0, key: 0, end: 0, field_type, plain_key: NO_PLAIN_KEY }
+    }
 }
 
 /// Entries in their order, of which those are taken that belong before the next name of the line.
@@ -63,3 +72,5 @@ pub(super) fn precedes(name: &[u8], other: &[u8]) -> bool {
         _ => name < other,
     }
 }
+
+pub(super) const NO_PLAIN_KEY: u8 = u8::MAX;

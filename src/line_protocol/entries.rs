@@ -36,35 +36,6 @@ pub(super) struct Room<'a> {
 }
 
 impl Entries {
-    /// Returns whether a key of a tag is written as it is.
-    pub(super) fn is_plain_key(key: &str) -> bool {
-        escape::is_plain_tag(key.as_bytes(), NAME_BYTES)
-    }
-
-    /// Takes a tag with a plain key, as `,key=`, if it is a usual one: nothing of its value needs a
-    /// change, its place is behind all others, and there is room. False for any other, which is to
-    /// be given to [`tag`](Self::tag).
-    #[inline(always)]
-    pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: Room<'_>) -> bool {
-        let value = text.as_bytes();
-        let [_, name @ .., _] = key else { return false };
-        let start = self.arena.len() + 1;
-        let (key_end, end) = (start + name.len(), start + name.len() + 1 + value.len());
-        let count = self.tags.len() + 1;
-        if !self.fields.is_empty()
-            || self.tags.last().is_some_and(|last| !precedes(&self.arena[last.start..last.key], name))
-            || count > room.count
-            || end + count * ROOM_BESIDE > room.bytes
-            || !escape::is_plain_tag(value, room.limits.tag_bytes.min(VALUE_BYTES))
-        {
-            return false;
-        }
-        self.arena.extend_from_slice(key);
-        self.arena.extend_from_slice(value);
-        self.tags.push(Entry { start, key: key_end, end, field_type: FieldType::String });
-        true
-    }
-
     pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
         if matches!(value, Value::None) {
             return;
@@ -82,7 +53,8 @@ impl Entries {
             }
             value => self.number(value),
         };
-        let entry = Entry { start, key: key_end, end: self.arena.len(), field_type: FieldType::String };
+        let end = self.arena.len();
+        let entry = Entry { start, key: key_end, end, ..Entry::new(FieldType::String) };
         self.keep(entry, true, stored, room, own, changes);
     }
 
@@ -101,15 +73,20 @@ impl Entries {
                 escape::string(&mut self.arena, text, limit, &mut own);
                 true
             }
-            Value::Integer(number) => self.integer_field(*number),
+            Value::Integer(number) => {
+                self.integer_field(*number);
+                true
+            }
             Value::Unsigned(number) => {
                 // Never `u`: InfluxDB 1.x refuses it.
                 own.sanitized += u32::from(i64::try_from(*number).is_err());
-                self.integer_field(i64::try_from(*number).unwrap_or(i64::MAX))
+                self.integer_field(i64::try_from(*number).unwrap_or(i64::MAX));
+                true
             }
             value => self.number(value),
         };
-        let entry = Entry { start, key: key_end, end: self.arena.len(), field_type: value.field_type() };
+        let end = self.arena.len();
+        let entry = Entry { start, key: key_end, end, ..Entry::new(value.field_type()) };
         self.keep(entry, false, stored, room, own, changes);
     }
 
@@ -120,7 +97,7 @@ impl Entries {
             let start = self.begin();
             self.arena.extend_from_slice(&other.arena[entry.start..entry.end]);
             let key = start + (entry.key - entry.start);
-            let copy = Entry { start, key, end: self.arena.len(), field_type: entry.field_type };
+            let copy = Entry { start, key, end: self.arena.len(), ..Entry::new(entry.field_type) };
             self.keep(copy, is_tag, true, room, Changes::default(), changes);
         }
     }
@@ -291,15 +268,14 @@ impl Entries {
         true
     }
 
-    fn integer_field(&mut self, value: i64) -> bool {
+    pub(super) fn integer_field(&mut self, value: i64) {
         number_format::integer(&mut self.arena, value);
         self.arena.push(b'i');
-        true
     }
 }
 
 /// What an entry takes beside its bytes: a tag may yet get the overflow value.
-const ROOM_BESIDE: usize = OVERFLOW.len();
+pub(super) const ROOM_BESIDE: usize = OVERFLOW.len();
 /// What a cleared arena keeps for the next point.
 const KEPT_BYTES: usize = 16 * 1024;
 const KEPT_ENTRIES: usize = 64;

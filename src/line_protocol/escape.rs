@@ -37,6 +37,12 @@ pub(super) fn is_plain_tag(bytes: &[u8], limit: usize) -> bool {
     !bytes.is_empty() && bytes.len() <= limit && is_plain(bytes, EscapeContext::TagValue)
 }
 
+/// Returns whether [`string`] writes this text as it is.
+#[inline]
+pub(super) fn is_plain_string(text: &str, limit: usize) -> bool {
+    text.len() <= limit && classes(text.as_bytes()) & STRING == 0
+}
+
 #[cold]
 fn rewrite_text(out: &mut Vec<u8>, text: &str, position: EscapeContext, limit: usize, changes: &mut Changes) {
     if position == EscapeContext::Measurement && text.starts_with('#') {
@@ -83,7 +89,7 @@ fn rewrite_route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usize, 
 #[inline]
 pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Changes) {
     out.push(b'"');
-    if text.len() <= limit && classes(text.as_bytes()) & STRING == 0 {
+    if is_plain_string(text, limit) {
         out.extend_from_slice(text.as_bytes());
     } else {
         rewrite_string(out, text, limit, changes);
@@ -135,7 +141,7 @@ fn classes(bytes: &[u8]) -> u8 {
 
 /// Returns whether no byte needs a closer look.
 #[inline]
-fn is_plain(bytes: &[u8], position: EscapeContext) -> bool {
+pub(super) fn is_plain(bytes: &[u8], position: EscapeContext) -> bool {
     let found = classes(bytes);
     let suspicious = match position {
         EscapeContext::FieldKey => NAME | FIELD_KEY,

@@ -1,13 +1,14 @@
 //! What handlers add to the points of their own request.
 
-use std::ptr;
-
 use crate::{
     line_protocol::{
         Changes, EXTRAS_BYTES,
+        cursor::{Entry, NO_PLAIN_KEY},
         entries::{Entries, Room},
+        plain_keys::PlainKeys,
     },
-    point::{TraceId, Value, schema},
+    point::{TraceId, Value, schema, schema::REQUESTS},
+    schema::{cardinality::TagCardinality, field_types::FieldTypes},
     settings::Limits,
 };
 
@@ -20,16 +21,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     pub(super) entries: Entries,
-    /// Keys of tags that were found to need no look. They are the application's own, so few; told
-    /// apart by where they are, which costs less than to look again.
-    plain_keys: [PlainKey; PLAIN_KEYS],
-}
-
-#[derive(Debug, Default)]
-struct PlainKey {
-    key: &'static str,
-    /// `,key=`
-    text: Box<[u8]>,
+    plain_keys: PlainKeys,
 }
 
 impl Extras {
@@ -37,32 +29,15 @@ impl Extras {
     #[inline(always)]
     pub(crate) fn plain_tag(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
         let Value::String(text) = value else { return false };
-        let mut place = key.as_ptr().addr() / 8 % PLAIN_KEYS;
-        if !ptr::eq(self.plain_keys[place].key, key) {
-            match self.look_up(key, place) {
-                Some(found) => place = found % PLAIN_KEYS,
-                None => return false,
-            }
-        }
-        self.entries.plain_tag(&self.plain_keys[place].text, text, room(limits))
+        let Some((_, key)) = self.plain_keys.of_tag(key) else { return false };
+        self.entries.plain_tag(key, text, room(limits))
     }
 
-    /// Returns where a plain key is that is not in its first place, or is new and goes into the
-    /// first free one. None of them ever makes room for another, or two that share a place would
-    /// cost an allocation each time.
-    #[inline(never)]
-    fn look_up(&mut self, key: &'static str, first: usize) -> Option<usize> {
-        for place in (first..PLAIN_KEYS).chain(0..first) {
-            let known = &mut self.plain_keys[place];
-            if known.text.is_empty() {
-                *known = PlainKey::new(key)?;
-                return Some(place);
-            }
-            if ptr::eq(known.key, key) {
-                return Some(place);
-            }
-        }
-        None
+    /// Sets a field if nothing of it needs a closer look, which most do not; false for others.
+    #[inline(always)]
+    pub(crate) fn plain_field(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
+        let Some(key) = self.plain_keys.of_field(key) else { return false };
+        self.entries.plain_field(key, value, room(limits))
     }
 
     /// Sets a tag; a number or boolean becomes its text.
@@ -105,6 +80,20 @@ impl Extras {
         changes
     }
 
+    /// Makes the extras of a request fit what was seen in all points before.
+    pub(super) fn settle(&mut self, types: &FieldTypes, values: &TagCardinality, changes: &mut Changes) {
+        let Self { entries, plain_keys } = self;
+        entries.settle_tags(REQUESTS.as_bytes(), types, values, changes);
+        let has_admitted = |field: &Entry| plain_keys.has_admitted(field.plain_key, field.field_type, types);
+        if entries.fields.iter().all(has_admitted) {
+            return;
+        }
+        entries.settle_fields(REQUESTS.as_bytes(), types, changes);
+        for field in &entries.fields {
+            plain_keys.note_admitted(field.plain_key, field.field_type, types);
+        }
+    }
+
     /// Returns whether there is nothing to add.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -120,14 +109,9 @@ impl Extras {
 impl Clone for Extras {
     /// Copies the extras for one point, so without the keys that are kept for the next ones.
     fn clone(&self) -> Self {
-        Self { entries: self.entries.clone(), plain_keys: Default::default() }
-    }
-}
-
-impl PlainKey {
-    fn new(key: &'static str) -> Option<Self> {
-        let is_plain = Entries::is_plain_key(key) && !schema::is_reserved(key.as_bytes());
-        is_plain.then(|| Self { key, text: [",", key, "="].concat().into_bytes().into() })
+        let mut entries = self.entries.clone();
+        entries.fields.iter_mut().for_each(|field| field.plain_key = NO_PLAIN_KEY);
+        Self { entries, plain_keys: PlainKeys::default() }
     }
 }
 
@@ -135,11 +119,10 @@ fn room(limits: &Limits) -> Room<'_> {
     Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: schema::is_reserved }
 }
 
-const PLAIN_KEYS: usize = 16;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line_protocol::plain_keys::PLAIN_KEYS;
 
     const OK: Changes =
         Changes { sanitized: 0, truncated: 0, refused: 0, excess: 0, conflicts: 0, overflowed: 0 };

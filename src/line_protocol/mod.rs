@@ -39,6 +39,8 @@ mod fields;
 pub(crate) mod model;
 mod own_point;
 mod parse;
+mod plain_entries;
+mod plain_keys;
 #[cfg(test)]
 mod properties;
 mod request;

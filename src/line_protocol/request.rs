@@ -127,7 +127,7 @@ impl RequestTemplate {
         for name in &self.taken {
             extras.entries.refuse(name, changes);
         }
-        extras.entries.settle(REQUESTS.as_bytes(), types, values, changes);
+        extras.settle(types, values, changes);
     }
 
     /// Appends the request's line in `requests`. Allocates nothing beyond the growth of `out`.

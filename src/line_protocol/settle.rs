@@ -48,8 +48,20 @@ impl Entries {
     /// Applies what the monitor knows of all points: the one type of each field, and how many
     /// values a tag may have. All names are looked up as they are encoded: different ones may
     /// become one in the database.
-    #[inline]
     pub(super) fn settle(
+        &mut self,
+        measurement: &[u8],
+        types: &FieldTypes,
+        values: &TagCardinality,
+        changes: &mut Changes,
+    ) {
+        self.settle_tags(measurement, types, values, changes);
+        self.settle_fields(measurement, types, changes);
+    }
+
+    /// Does [`settle`](Self::settle) for the tags.
+    #[inline]
+    pub(super) fn settle_tags(
         &mut self,
         measurement: &[u8],
         types: &FieldTypes,
@@ -61,15 +73,13 @@ impl Entries {
         let is_known = |entry: &Entry| values.is_of_requests(&self.arena[entry.start..entry.end]);
         let of_requests = measurement == REQUESTS.as_bytes();
         if let Some(first) = self.tags.iter().position(|entry| !(of_requests && is_known(entry))) {
-            self.settle_tags(first, measurement, types, values, changes);
-        }
-        if !self.fields.is_empty() {
-            self.settle_fields(measurement, types, changes);
+            self.settle_tags_from(first, measurement, types, values, changes);
         }
     }
 
+    /// Does [`settle`](Self::settle) for the fields.
     #[inline(never)]
-    fn settle_fields(&mut self, measurement: &[u8], types: &FieldTypes, changes: &mut Changes) {
+    pub(super) fn settle_fields(&mut self, measurement: &[u8], types: &FieldTypes, changes: &mut Changes) {
         let (arena, fields) = (&self.arena, &mut self.fields);
         fields.retain_mut(|entry| {
             match types.check(measurement, &arena[entry.start..entry.key], entry.field_type) {
@@ -91,7 +101,7 @@ impl Entries {
     /// Leaves out tags from `first` on whose names are those of fields, and gives those whose
     /// values are too many the overflow value.
     #[inline(never)]
-    fn settle_tags(
+    fn settle_tags_from(
         &mut self,
         first: usize,
         measurement: &[u8],

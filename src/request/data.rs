@@ -153,7 +153,13 @@ impl RequestData {
     }
 
     pub(crate) fn field(&self, key: &'static str, value: Value<'_>) {
-        self.lock().add(|extras, limits| extras.field(key, value, limits));
+        let mut contents = self.lock();
+        if let Contents { extras, owner: Some(owner), sealed: false, .. } = &mut *contents
+            && extras.plain_field(key, &value, &owner.limits)
+        {
+            return;
+        }
+        contents.field(key, value);
     }
 
     #[inline]
@@ -168,6 +174,11 @@ impl Contents {
     #[inline(never)]
     fn tag(&mut self, key: &'static str, value: Value<'_>) {
         self.add(|extras, limits| extras.tag(key, value, limits));
+    }
+
+    #[inline(never)]
+    fn field(&mut self, key: &'static str, value: Value<'_>) {
+        self.add(|extras, limits| extras.field(key, value, limits));
     }
 
     pub(crate) fn request_id(&self) -> RequestId {

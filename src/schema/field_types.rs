@@ -1,7 +1,10 @@
 //! One name, one kind and type: what InfluxDB declares a column as by its first value, it is for
 //! good.
 
-use std::hash::{BuildHasher, RandomState};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use crate::{
     point::{
@@ -25,6 +28,8 @@ pub(crate) struct FieldTypes {
     names: AtomicHashSet,
     /// The hash of the measurement `requests`: a random number.
     requests: u64,
+    /// No other of this process has it.
+    number: u64,
 }
 
 /// What to do with a field.
@@ -39,6 +44,12 @@ pub(crate) enum TypeCheck {
 }
 
 impl FieldTypes {
+    /// Returns a number that no other types of this process have.
+    #[inline]
+    pub(crate) fn number(&self) -> u64 {
+        self.number
+    }
+
     /// Returns whether a tag may have this name: not where a field of the measurement had it first.
     /// Warns of a name's first conflict.
     pub(crate) fn admits_tag(&self, measurement: &[u8], name: &[u8]) -> bool {
@@ -95,8 +106,11 @@ impl FieldTypes {
 impl Default for FieldTypes {
     /// Knows the tags and fields of this crate's own measurements from the start.
     fn default() -> Self {
-        let types =
-            Self { names: AtomicHashSet::new(LEVELS), requests: RandomState::new().hash_one(REQUESTS) };
+        let types = Self {
+            names: AtomicHashSet::new(LEVELS),
+            requests: RandomState::new().hash_one(REQUESTS),
+            number: NEXT_NUMBER.fetch_add(1, Ordering::Relaxed),
+        };
         for (measurement, name, column) in COLUMNS {
             match column {
                 Column::Field(field_type) => {
@@ -139,6 +153,8 @@ const TAG: u8 = TYPES.len() as u8 + 1;
 const WARNED: u8 = 0b1000;
 
 const LEVELS: usize = 4;
+
+static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
 mod tests {
@@ -235,8 +251,7 @@ mod tests {
 
     #[test]
     fn names_beyond_the_bound_pass_unchecked() {
-        let types =
-            FieldTypes { names: AtomicHashSet::new(1), requests: RandomState::new().hash_one(REQUESTS) };
+        let types = FieldTypes { names: AtomicHashSet::new(1), ..FieldTypes::default() };
         let verdicts = |given| {
             (0..1_000)
                 .filter(|n: &u32| types.check(b"s", &n.to_be_bytes(), given) == TypeCheck::Conflict)

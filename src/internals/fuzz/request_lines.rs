@@ -188,7 +188,11 @@ impl Request {
         let (mut extras, limits, mut changes) = (Extras::default(), Limits::default(), Changes::default());
         for Added { is_tag, key, value } in &self.added {
             // As a slot does it: the usual tags have a way of their own.
-            if *is_tag && extras.plain_tag(key.text(), &value.value(), &limits) {
+            let is_set = match is_tag {
+                true => extras.plain_tag(key.text(), &value.value(), &limits),
+                false => extras.plain_field(key.text(), &value.value(), &limits),
+            };
+            if is_set {
                 continue;
             }
             changes += match is_tag {

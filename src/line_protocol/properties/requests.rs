@@ -77,18 +77,22 @@ fn set(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
     changes
 }
 
-/// Sets extras as request data does: the usual tags by a path of their own.
+/// Sets extras as request data does: the usual tags and fields by a path of their own.
 fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
     let mut changes = Changes::default();
     for added in added {
-        if !added.is_tag || !extras.plain_tag(added.key, &added.value, limits) {
+        let is_set = match added.is_tag {
+            true => extras.plain_tag(added.key, &added.value, limits),
+            false => extras.plain_field(added.key, &added.value, limits),
+        };
+        if !is_set {
             changes += set(extras, std::slice::from_ref(added), limits);
         }
     }
     changes
 }
 
-/// Generates extras, most of them usual tags, and some as long as all of a request's together may
+/// Generates extras, most of them usual ones, and some as long as all of a request's together may
 /// be.
 fn usual_extras() -> impl Strategy<Value = Vec<Added>> {
     let texts = vec!["acme", "globex", "x", "a b"];
@@ -98,7 +102,7 @@ fn usual_extras() -> impl Strategy<Value = Vec<Added>> {
         3 => any_value(),
     ];
     let key = prop_oneof![4 => select(&KEYS[..10]), 1 => select(&KEYS[..])];
-    let added = (prop::bool::weighted(0.9), key, value);
+    let added = (prop::bool::weighted(0.7), key, value);
     vec(added.prop_map(|(is_tag, key, value)| Added { is_tag, key, value }), 0..12)
 }
 
@@ -179,14 +183,17 @@ proptest! {
     }
 
     #[test]
-    fn the_way_of_usual_tags_makes_no_difference(
-        rounds in vec(usual_extras(), 1..4),
+    fn the_way_of_usual_extras_makes_no_difference(
+        rounds in vec((usual_extras(), any::<bool>(), any::<bool>()), 1..6),
         tag_bytes in select(vec![1, 5, 20, usize::MAX]),
+        field_bytes in select(vec![1, 5, 20, usize::MAX]),
         extras in 1..9_usize,
     ) {
-        let limits = Limits { tag_bytes, extras, ..Limits::default() };
-        // As a slot is used again for the next request.
+        let limits = Limits { tag_bytes, field_bytes, extras, ..Limits::default() };
+        // As a slot is used again for the next request, which may be another monitor's.
         let mut recycled = Extras::default();
+        let (types, expected_types) = (<[FieldTypes; 2]>::default(), <[FieldTypes; 2]>::default());
+        let values = TagCardinality::new(0);
         let template = RequestTemplate::new(&StaticTags::new("s", None, &Default::default()), false);
         let head = template.head("GET", "/").expect("nothing to change");
         let line = RequestLine {
@@ -199,11 +206,18 @@ proptest! {
             execution_time: Duration::ZERO,
             body: None,
         };
-        for added in rounds {
+        for (added, is_second, is_cloned) in rounds {
             recycled.clear();
-            let changes = set_as_handlers_do(&mut recycled, &added, &limits);
-            let mut plainly = Extras::default();
-            prop_assert_eq!(changes, set(&mut plainly, &added, &limits));
+            let mut changes = set_as_handlers_do(&mut recycled, &added, &limits);
+            let (mut plainly, mut expected) = (Extras::default(), Changes::default());
+            expected += set(&mut plainly, &added, &limits);
+            if is_cloned {
+                recycled = recycled.clone();
+            }
+            template.prepare(&mut recycled, &types[usize::from(is_second)], &values, &mut changes);
+            let types = &expected_types[usize::from(is_second)];
+            template.prepare(&mut plainly, types, &values, &mut expected);
+            prop_assert_eq!(changes, expected);
             let (mut out, mut expected) = (Vec::new(), Vec::new());
             template.encode_request(&mut out, &line, Some(&recycled), &mut Changes::default());
             let line = RequestLine { head: None, ..line };
