@@ -37,6 +37,7 @@ use std::{
 };
 
 mod monotonic;
+pub(crate) mod timers;
 
 pub(crate) use monotonic::MonotonicInstant;
 

@@ -45,6 +45,29 @@ impl DeliveryRuntime {
         Self { handle: handle.clone(), guard: None }
     }
 
+    /// Checks that sockets can be used. As with timers, tokio does not tell, but panics at the
+    /// first one: in the middle of a write.
+    ///
+    /// # Errors
+    ///
+    /// A runtime that was built without `enable_io`.
+    #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+    pub(crate) fn check_io(&self) -> Result<(), Error> {
+        let _entered = self.handle.enter();
+        let socket = std::net::UdpSocket::bind(("127.0.0.1", 0));
+        // A machine without such an address has its servers elsewhere.
+        let Ok(socket) = socket.and_then(|socket| socket.set_nonblocking(true).map(|()| socket)) else {
+            return Ok(());
+        };
+        let registered = std::panic::catch_unwind(|| drop(tokio::net::UdpSocket::from_std(socket)));
+        registered.map_err(|_| Error::runtime(NO_IO))
+    }
+
+    #[cfg(not(any(feature = "influxdb2", feature = "reqwest")))]
+    pub(crate) fn check_io(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Returns whether delivery has a thread of its own, and so the clock of the system.
     pub(crate) fn has_thread(&self) -> bool {
         self.guard.is_some()
@@ -158,6 +181,8 @@ impl Alarm {
     }
 }
 
+const NO_IO: &str =
+    "delivery needs the I/O of the tokio runtime, and it has none: build it with `enable_all`";
 const NAME: &str = "tower-influx";
 const BLOCKING_THREADS: usize = 32;
 /// How long the end of the last handle may take.

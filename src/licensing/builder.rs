@@ -14,7 +14,7 @@ use super::{
     task::{RecordPoint, Task},
     wall_clock::WallClock,
 };
-use crate::{error::Error, settings::LicensingSettings};
+use crate::{clock::timers, error::Error, settings::LicensingSettings};
 
 /// A licence check that is about to start: it runs at once, then each day at midnight.
 ///
@@ -113,6 +113,7 @@ impl<C: LicenseCheck> Licensing<C> {
         let runtime = Handle::try_current().map_err(|_| {
             Error::runtime("the licence check needs a tokio runtime: spawn it inside `#[tokio::main]` or `Runtime::block_on`")
         })?;
+        timers::check(&runtime, "the licence check")?;
         self.check.configure(settings);
         let (requests, receiver) = mpsc::channel(WAITING_REQUESTS);
         let (sender, latest) = watch::channel(None);

@@ -6,6 +6,7 @@ use tokio::runtime::Handle;
 
 use super::{Monitor, fan_out::FanOut, rollups::Rollups, spools::open_spool};
 use crate::{
+    clock::timers,
     delivery::{
         buffer::Buffer,
         flusher::{Flusher, FlusherParts},
@@ -45,8 +46,8 @@ impl MonitorBuilder {
     ///
     /// Delivery then stands still while something blocks the thread of the runtime that it is woken
     /// on, and ends with the runtime: what is left goes to the spool, if there is one, and is lost
-    /// otherwise. The runtime needs its timers and its I/O. Without a runtime the start fails
-    /// ([`Error::is_runtime`]).
+    /// otherwise. The runtime needs its timers and, to write to a server, its I/O. Without a
+    /// runtime, or on one that lacks what it needs, the start fails ([`Error::is_runtime`]).
     ///
     /// ```
     /// # async fn test() -> Result<(), tower_influx::Error> {
@@ -119,9 +120,15 @@ impl MonitorBuilder {
                 let (thread, delivery) = DeliveryThread::new()?;
                 (Some(thread), delivery)
             }
-            (true, Some(runtime)) => (None, DeliveryRuntime::of_application(runtime)),
+            (true, Some(runtime)) => {
+                timers::check(runtime, "delivery")?;
+                (None, DeliveryRuntime::of_application(runtime))
+            }
             (true, None) => return Err(Error::runtime(NO_RUNTIME)),
         };
+        if on_current_runtime && sink.is_none() && settings.storage == Storage::Influx {
+            delivery.check_io()?;
+        }
         let own_sink = sink;
         let sink = match &own_sink {
             Some(sink) => Arc::clone(sink),

@@ -12,7 +12,8 @@ use std::{
 use tokio::runtime::{Builder, Runtime};
 use tower_influx::{
     DataPoint, Monitor, Settings, ShutdownReport,
-    settings::SpoolSettings,
+    licensing::{LicenseState, Licensing},
+    settings::{SpoolSettings, Storage},
     sink::{Batch, MemorySink, Sink, SinkFuture, WriteError, Written},
 };
 
@@ -286,4 +287,50 @@ fn a_process_whose_sink_hangs() {
         assert_eq!(report.written, 0, "{report}");
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
     });
+}
+
+/// A panic in a task of that runtime would be the first to tell otherwise.
+#[test]
+fn a_start_on_a_runtime_that_lacks_what_delivery_needs_is_refused() {
+    let mut influx = Settings::new("threads");
+    influx.storage = Storage::Influx;
+    influx.influx.bucket = "bucket".to_owned();
+    let build = |timers: bool, io: bool| {
+        let mut builder = Builder::new_current_thread();
+        if timers {
+            builder.enable_time();
+        }
+        if io {
+            builder.enable_io();
+        }
+        builder.build().expect("builds")
+    };
+    for (timers, io) in [(false, false), (false, true), (true, false), (true, true)] {
+        let runtime = build(timers, io);
+        let _entered = runtime.enter();
+        for own_sink in [false, true] {
+            let mut builder = Monitor::builder(influx.clone());
+            if own_sink {
+                builder = builder.sink(MemorySink::new());
+            }
+            let works = timers && (io || own_sink);
+            let started = builder.on_current_runtime().start();
+            match started {
+                Ok(_) => assert!(works, "timers {timers}, I/O {io}, own sink {own_sink}"),
+                Err(error) => {
+                    assert!(!works && error.is_runtime(), "{error}");
+                    let lacks = if timers { "I/O" } else { "timers" };
+                    let text = error.to_string();
+                    assert!(text.contains(lacks) && text.contains("`enable_all`"), "{text}");
+                }
+            }
+        }
+    }
+    // Delivery has a runtime of its own, the licence check has not.
+    let runtime = build(false, false);
+    let _entered = runtime.enter();
+    let monitor = Monitor::start(influx).expect("starts");
+    let check = || async { Ok::<_, std::io::Error>(LicenseState::new(1)) };
+    let error = Licensing::new(check).spawn(&monitor).expect_err("no timers");
+    assert!(error.is_runtime() && error.to_string().contains("licence check needs the timers"), "{error}");
 }

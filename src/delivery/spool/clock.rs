@@ -123,7 +123,11 @@ impl Machine {
         use std::sync::LazyLock;
         use tokio::time::Instant;
 
-        static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::from_std(std::time::Instant::now()));
+        // Before the start of any test's clock, which stands still from then on.
+        static BASE: LazyLock<Instant> = LazyLock::new(|| {
+            let now = std::time::Instant::now();
+            Instant::from_std(now.checked_sub(Duration::from_secs(60)).unwrap_or(now))
+        });
         let elapsed = Instant::now().saturating_duration_since(*BASE).as_millis() as u64;
         elapsed + self.skew.load(std::sync::atomic::Ordering::Relaxed)
     }
