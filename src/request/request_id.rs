@@ -154,9 +154,12 @@ mod tests {
         assert_eq!(counted(), (1, 1));
         assert_eq!(id(&[b"x ".as_slice(); 129].concat()), "x".repeat(128));
         assert_eq!(counted(), (2, 2));
+        let spaced = [&[b'x'; 64], b" ".as_slice(), &[b'x'; 64]].concat();
+        assert_eq!(id(&spaced), "x".repeat(128));
+        assert_eq!(counted(), (3, 2), "what is left fits");
         assert_eq!(id(b"\xff\xfe"), "", "nothing visible: it gets one");
         assert_eq!(id(b""), "");
-        assert_eq!(counted(), (3, 2), "an empty one was not changed");
+        assert_eq!(counted(), (4, 2), "an empty one was not changed");
     }
 
     #[test]

@@ -272,6 +272,36 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_said_below_the_limit() {
+        let values = TagCardinality::new(3);
+        let log = logged(|| (0..3).for_each(|_| assert_eq!(admitted(&values, 0..3).len(), 3)));
+        assert_eq!(log, "");
+    }
+
+    #[test]
+    fn only_what_was_admitted_can_be_noted_as_a_tag_of_requests() {
+        let values = TagCardinality::new(1);
+        let tag = |value: &str| format!("tenant={value}").into_bytes();
+        values.note_of_requests(&tag("unknown"));
+        assert!(!values.is_of_requests(&tag("unknown")));
+        assert!(admits(&values, b"tenant", b"1") && !values.is_of_requests(&tag("1")));
+        values.note_of_requests(&tag("1"));
+        assert!(values.is_of_requests(&tag("1")) && admits(&values, b"tenant", b"1"));
+        assert!(!admits(&values, b"tenant", b"2"));
+        values.note_of_requests(&tag("2"));
+        assert!(!values.is_of_requests(&tag("2")) && !admits(&values, b"tenant", b"2"));
+    }
+
+    #[test]
+    fn every_key_has_places_for_as_many_values_as_the_limit_allows() {
+        let values = TagCardinality::new(64);
+        for key in 0..100 {
+            let all = (0..64).all(|value| admits(&values, format!("key-{key}").as_bytes(), &[value]));
+            assert!(all, "key {key}");
+        }
+    }
+
+    #[test]
     fn no_limit_admits_everything() {
         let values = TagCardinality::new(0);
         assert_eq!(admitted(&values, 0..10_000).len(), 10_000);

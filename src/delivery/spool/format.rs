@@ -268,6 +268,18 @@ mod tests {
     }
 
     #[test]
+    fn numbers_that_no_batch_has_are_damage() {
+        let judged = |points: usize, bytes: u64| {
+            let header = Header { points, bytes, ..header() };
+            judge(header.encode().as_bytes(), header.file_bytes(), 9)
+        };
+        assert!(matches!(judged(8, 8), Found::Batch(_)), "as many points as bytes");
+        assert!(matches!(judged(9, 8), Found::Damaged(_)));
+        assert!(matches!(judged(1, MAX_BYTES), Found::Batch(_)));
+        assert_eq!(judged(1, MAX_BYTES + 1), Found::Damaged("it is longer than any batch"));
+    }
+
+    #[test]
     fn a_file_keeps_the_time_that_it_was_written_with() {
         for created in [0, 1, 2_000_000_000, u64::MAX] {
             assert_eq!(Header { created, ..header() }.created(), UNIX_EPOCH + Duration::from_nanos(created));
@@ -293,6 +305,8 @@ mod tests {
             "batch-19700101T000000Z-000000ab-000003",
             "x.lp",
             "batch-19700101T000000Z-ab-1.lp",
+            "batch-19700101T000000Z-ab-000003.lp",
+            "batch-19700101T000000Z-+00000ab-000003.lp",
             "batch-19700101T000000Z-000000ab-000003-7.lp",
             "batch-19700101T000000Z-000000ab-000003-.lp",
             "batch-19700101T000000Z-000000ab-000003-1000000000007-.lp",

@@ -238,4 +238,17 @@ mod tests {
         counts[fine.buckets() - 1] = 1;
         assert_eq!(fine.quantile(&counts, 0.5, u64::MAX, u64::MAX), u64::MAX);
     }
+
+    #[test]
+    fn a_quantile_is_of_the_bucket_that_holds_its_rank() {
+        let boundaries = Boundaries::new(&[10, 20, 30]);
+        let told = |counts: &[u64], quantile| boundaries.quantile(counts, quantile, 1, 100);
+        // Geometric means of 1 and 10, 10 and 20, 20 and 30, 30 and 100.
+        for (quantile, expected) in
+            [(0.0, 3), (0.25, 3), (0.26, 14), (0.5, 14), (0.51, 24), (0.75, 24), (0.76, 54), (1.0, 54)]
+        {
+            assert_eq!(told(&[1, 1, 1, 1], quantile), expected, "{quantile}");
+        }
+        assert_eq!((told(&[98, 0, 1, 1], 0.98), told(&[98, 0, 1, 1], 0.99)), (3, 24));
+    }
 }

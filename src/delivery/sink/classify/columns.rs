@@ -76,4 +76,21 @@ mod tests {
         assert_eq!(conflicting(v3), expected);
         assert_eq!(conflicting("unable to parse 'm v=': missing field value"), []);
     }
+
+    #[test]
+    fn each_column_is_kept_once_for_each_type_and_few_of_them() {
+        let line =
+            |name: &str, kind: &str| format!("{V3}{name}', expected iox::column_type::tag, {SENT}{kind}\n");
+        let text =
+            [("a", "field::float"), ("a", "field::float"), ("b", "field::float"), ("a", "field::string")]
+                .map(|(name, kind)| line(name, kind))
+                .concat();
+        let column = |name: &str, kind| (name.to_owned(), Some(kind));
+        assert_eq!(
+            conflicting(&text),
+            [column("a", ColumnKind::Float), column("b", ColumnKind::Float), column("a", ColumnKind::String)]
+        );
+        let many: String = (0..40).map(|number| line(&format!("c{number}"), "field::boolean")).collect();
+        assert_eq!(conflicting(&many).len(), MOST);
+    }
 }

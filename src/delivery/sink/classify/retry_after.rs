@@ -52,7 +52,8 @@ mod tests {
         assert_eq!(parse("-3"), None);
         assert_eq!(parse("1.5"), None);
         assert_eq!(parse(""), None);
-        assert_eq!(parse(&"1".repeat(65)), None);
+        assert_eq!(parse(&format!("{:064}", 120)), Some(120));
+        assert_eq!(parse(&format!("{:065}", 120)), None);
     }
 
     #[test]

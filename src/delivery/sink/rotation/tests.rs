@@ -223,3 +223,13 @@ fn the_cost_of_a_name_is_linear_in_its_length() {
     let pieces = ["points-", "19700101T000000Z-", "0000-", "ac6a4ca2-0", ".lp"];
     crate::work::assert_linear(&pieces, |name| _ = label("points", name));
 }
+
+/// Anything but a full disk: a lock that cannot be made will not come by itself.
+#[test]
+fn a_directory_without_a_lock_is_refused_at_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let _fault = faults::inject(&directory.path().join(".locks"), faults::Operation::Create, 5);
+    let mut files = RotatingFiles::new(directory.path(), "points", "shop", 10, 1 << 20);
+    let error = files.prepare("directory").expect_err("no lock can be made");
+    assert!(error.is_io() && error.to_string().contains("`directory`"), "{error}");
+}

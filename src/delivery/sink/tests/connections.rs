@@ -12,6 +12,7 @@ use super::{
 
 for_each_client!(
     connections_are_reused,
+    the_target_is_the_database_and_never_changes,
     a_server_that_keeps_failing_is_looked_up_anew,
     a_closed_idle_connection_costs_nothing,
     a_refused_connection_is_tried_again,
@@ -22,6 +23,13 @@ for_each_client!(
     what_is_not_http_blocks,
     a_dropped_write_leaves_no_harm,
 );
+
+/// Else nothing of what lies in spools would be sent any more.
+async fn the_target_is_the_database_and_never_changes(client: InfluxClient) {
+    let sink = sink(client, "http://influx.example:8086");
+    assert_eq!(sink.target(), "influx\nhttp://influx.example:8086/\no rg\nb&cket\n");
+    assert_eq!(sink.describe(), "InfluxDB at http://influx.example:8086/, bucket `b&cket`");
+}
 
 async fn connections_are_reused(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;

@@ -51,6 +51,25 @@ async fn a_proxy_that_cannot_be_used_stops_the_start() {
     }
 }
 
+/// Whatever form of it the proxy sends back.
+#[tokio::test]
+async fn a_password_of_a_proxy_is_in_no_message() {
+    for client in [InfluxClient::Influxdb2, InfluxClient::Reqwest] {
+        let proxy = FaultServer::start(|request| {
+            let header = request.header("proxy-authorization").unwrap_or_default().to_owned();
+            Step::text(407, format!("no {header} and s3%40cret-word and s3@cret-word\n"))
+        });
+        let proxy = proxy.await;
+        let url = format!("http://user:s3%40cret-word@{}", proxy.address());
+        let said = child_says(client, "http://influx.example:8086", &url).await;
+        assert!(said.contains("failed: ") && said.contains("proxy"), "{said}");
+        // `user:s3@cret-word`.
+        for secret in ["s3%40cret-word", "s3@cret-word", "dXNlcjpzM0BjcmV0LXdvcmQ"] {
+            assert!(!said.contains(secret), "{said}");
+        }
+    }
+}
+
 /// The other side of the tests above: one write to the address that the environment names.
 #[tokio::test]
 #[ignore = "run as a child by the other tests of this file"]
@@ -63,7 +82,11 @@ async fn child() {
     let settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
     // The parent looks at what arrived.
     match influx(&settings) {
-        Ok(sink) => _ = super::write(&sink, 1).await,
+        Ok(sink) => {
+            if let Err(error) = super::write(&sink, 1).await {
+                println!("failed: {error} {error:?}");
+            }
+        }
         Err(error) => println!("refused at start: {error} {error:?}"),
     }
 }

@@ -226,6 +226,20 @@ async fn a_file_without_an_age_gets_half_of_the_greatest_at_most() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_file_without_an_age_is_as_old_as_the_clock_says() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = fixture(root.path());
+    fixture.store_by(SystemTime::now() - Duration::from_secs(20), 1).await;
+    let path = files(&fixture.spool.home().directory()).remove(0);
+    let (machine, settings) = (fixture.machine.clone(), fixture.settings.clone());
+    drop(fixture);
+    fs::rename(&path, path.with_file_name("batch-20260603T101112Z-7f3a9c21-000042.lp")).expect("renames");
+    let fixture = Fixture::on(machine, settings);
+    let age = fixture.spool.counts().oldest_age.expect("one waits");
+    assert!((Duration::from_secs(20)..MAX_AGE / 2).contains(&age), "{age:?}");
+}
+
 /// What the memory of the flusher has held counts.
 #[tokio::test(start_paused = true)]
 async fn age_counts_from_sealing() {

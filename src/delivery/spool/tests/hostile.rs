@@ -175,6 +175,7 @@ async fn a_batch_that_becomes_a_pipe_hangs_nothing() {
     }
     assert_eq!(fixture.send_all().await, [0; 0]);
     assert_eq!(fixture.ledger().dropped[&DropReason::SpoolCorrupt], 2);
+    assert_eq!(fixture.spool.counts().errors, 3, "it was tried three times");
 }
 
 /// Each of them is moved away, which is slower than to recover a batch.

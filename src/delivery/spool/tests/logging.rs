@@ -135,3 +135,44 @@ async fn lines_about_single_batches_come_once_a_minute() {
         assert_eq!(*others.0.lock().expect("no panic"), [0, kept_back], "{kind}");
     }
 }
+
+/// Returns the lines that this logs, with their fields.
+fn logged(run: impl FnOnce()) -> String {
+    use std::io::{Read, Seek};
+    let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let (mut text, mut file) = (String::new(), &*file);
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).expect("the log");
+    text
+}
+
+#[test]
+fn what_a_start_finds_is_told_once_with_its_numbers() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    for (sequence, points) in [(1, 1), (2, 3), (3, 5)] {
+        let batch = fixture.batch(sequence, points);
+        fixture.spool.store_blocking(&batch).expect("stores");
+    }
+    let home = fixture.spool.home().directory();
+    drop(fixture);
+    fs::write(home.join("batch-of-somebody.lp"), "m v=1 1\n").expect("writes");
+    let settings = SpoolSettings::new(root.path());
+    let spool = Spool::open(&settings, TARGET, Arc::default()).expect("opens");
+    let log = logged(|| spool.maintain_blocking(true));
+    let counts = ["files=3 points=9\n", "files=1\n"];
+    assert!(log.lines().count() == 2 && counts.iter().all(|counts| log.contains(counts)), "{log}");
+    assert_eq!(logged(|| spool.maintain_blocking(true)), "", "nothing is new");
+    // A dead process's directory is looked at again, and has one of ours and one more of others.
+    let mut other = Fixture::new(root.path());
+    let batch = other.batch(4, 2);
+    other.spool.store_blocking(&batch).expect("stores");
+    let theirs = other.spool.home().directory();
+    drop(other);
+    fs::write(theirs.join("another.lp"), "m v=1 1\n").expect("writes");
+    let log = logged(|| spool.maintain_blocking(true));
+    let counts = ["files=1 points=2\n", "files=2\n"];
+    assert!(log.lines().count() == 2 && counts.iter().all(|counts| log.contains(counts)), "{log}");
+    assert_eq!(spool.counts().foreign, 2);
+}

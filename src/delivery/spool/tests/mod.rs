@@ -13,6 +13,7 @@ use super::*;
 use crate::clock::MonotonicInstant;
 
 mod age;
+mod bounds;
 mod damage;
 mod disks;
 mod hostile;

@@ -78,3 +78,21 @@ fn the_line_that_telegraf_names_is_read() {
     assert_eq!(telegraf_line("metric parse error: expected field at 12:9: \"m,t=a at 3:4: \\\"\""), Some(11));
     assert_eq!(telegraf_line("something else at 12:9"), None);
 }
+
+#[test]
+fn what_is_judged_ends_with_a_whole_line_or_before_the_first_quote() {
+    assert_eq!(judged("a\nb \"c", true), "a\nb \"c");
+    assert_eq!(judged("a\nb \"c", false), "a", "the cut line is left out");
+    assert_eq!(judged("a \"c", false), "a ");
+    let long = format!("{}\n{}", "a".repeat(JUDGED - 1), "b".repeat(100));
+    for complete in [false, true] {
+        assert_eq!(judged(&long, complete), "a".repeat(JUDGED - 1));
+    }
+}
+
+#[test]
+fn few_different_lines_are_kept_and_each_is_counted() {
+    let text: String = (0..20).map(|number| format!("reason {number}\n").repeat(2)).collect();
+    let expected: Vec<_> = (0..MAX_DISTINCT).map(|number| format!("reason {number} (2 times)")).collect();
+    assert_eq!(without_quotes(&text, true), expected.join("; "));
+}
