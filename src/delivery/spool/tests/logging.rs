@@ -148,6 +148,41 @@ fn logged(run: impl FnOnce()) -> String {
 }
 
 #[test]
+fn what_is_dropped_is_told_with_its_points() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::with(SpoolSettings { max_files: 1, ..SpoolSettings::new(root.path()) });
+    let batches = [fixture.batch(1, 3), fixture.batch(2, 5)];
+    let store = |batch| drop(fixture.spool.store_blocking(batch).expect("stores"));
+    let log = logged(|| batches.iter().for_each(store));
+    assert!(log.contains("WARN") && log.contains("points=3 "), "{log}");
+    fixture.machine.skew.fetch_add(365 * 24 * 60 * 60 * 1000, std::sync::atomic::Ordering::Relaxed);
+    let log = logged(|| assert_eq!(fixture.spool.drop_expired().len(), 1));
+    assert!(log.contains("`spool.max_age`") && log.contains("points=5 "), "{log}");
+}
+
+/// A file that another process deletes meanwhile is none.
+#[test]
+fn a_file_that_cannot_be_read_at_the_start_stays_and_is_told() {
+    for (code, errors) in [(13, 1), (5, 1), (2, 0)] {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut fixture = Fixture::new(root.path());
+        let batch = fixture.batch(1, 2);
+        fixture.spool.store_blocking(&batch).expect("stores");
+        let home = fixture.spool.home().directory();
+        drop(fixture);
+        let fault = faults::inject(&home, Operation::Read, code);
+        let log = logged(|| {
+            let fixture = Fixture::new(root.path());
+            let counts = fixture.spool.counts();
+            assert_eq!((counts.files, counts.corrupt, counts.errors), (0, 0, errors), "{code}");
+        });
+        assert_eq!(log.matches("a spooled file cannot be read").count() as u64, errors, "{log}");
+        drop(fault);
+        assert_eq!(Fixture::new(root.path()).ledger().recovered, 2, "{code}");
+    }
+}
+
+#[test]
 fn what_a_start_finds_is_told_once_with_its_numbers() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());

@@ -1,0 +1,155 @@
+//! Which values pass, how many, and what is said of the others.
+
+use std::{
+    collections::HashSet,
+    io::{Read, Seek},
+    sync::Arc,
+    thread,
+};
+
+use super::*;
+
+fn logged(run: impl FnOnce()) -> String {
+    let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
+    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
+    tracing::subscriber::with_default(subscriber, run);
+    let mut log = String::new();
+    let mut file = &*file;
+    file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
+    log
+}
+
+fn admits(values: &TagCardinality, key: &[u8], value: &[u8]) -> bool {
+    values.admits(&[key, b"=", value].concat(), key.len())
+}
+
+fn admitted(values: &TagCardinality, range: std::ops::Range<u32>) -> HashSet<u32> {
+    // Short ones and longer ones.
+    let text = |number: u32| {
+        if number.is_multiple_of(2) { format!("{number}") } else { format!("tenant-{number}") }
+    };
+    range.filter(|number| admits(values, b"tenant", text(*number).as_bytes())).collect()
+}
+
+#[test]
+fn the_first_values_pass_and_keep_passing() {
+    for limit in [1, 2, 7, 16, 17, 100, 1_000, 5_000] {
+        let values = TagCardinality::new(limit);
+        let first: HashSet<u32> = (0..limit as u32).collect();
+        assert_eq!(admitted(&values, 0..20_000), first, "limit {limit}");
+        assert_eq!(admitted(&values, 0..20_000), first, "limit {limit}, again");
+    }
+}
+
+#[test]
+fn keys_are_apart_and_the_overflow_value_is_free() {
+    let values = TagCardinality::new(1);
+    assert!(admits(&values, b"a", b"1") && !admits(&values, b"a", b"2"));
+    assert!(admits(&values, b"b", b"2") && !admits(&values, b"b", b"1"));
+    assert!(admits(&values, b"a", OVERFLOW.as_bytes()) && admits(&values, b"c", OVERFLOW.as_bytes()));
+    assert!(admits(&values, b"c", b"1"));
+    let counters = RecorderCounters::default();
+    assert_eq!(values.admit("c", "1", &counters), "1");
+    assert_eq!((values.admit("c", "2", &counters), counters.overflowed_tags.count()), ("other", 1));
+}
+
+#[test]
+fn the_overflow_is_said_once_per_tag_without_values() {
+    let values = TagCardinality::new(1);
+    let log = logged(|| {
+        for number in 0..10 {
+            admits(&values, b"tenant", format!("secret-{number}").as_bytes());
+            admits(&values, b"host", format!("secret-{number}").as_bytes());
+        }
+    });
+    assert_eq!((log.matches("WARN").count(), log.matches("tag=tenant limit=1").count()), (2, 1), "{log}");
+    assert!(!log.contains("secret"), "{log}");
+}
+
+#[test]
+fn nothing_is_said_below_the_limit() {
+    let values = TagCardinality::new(3);
+    let log = logged(|| (0..3).for_each(|_| assert_eq!(admitted(&values, 0..3).len(), 3)));
+    assert_eq!(log, "");
+}
+
+#[test]
+fn only_what_was_admitted_can_be_noted_as_a_tag_of_requests() {
+    let values = TagCardinality::new(1);
+    let tag = |value: &str| format!("tenant={value}").into_bytes();
+    values.note_of_requests(&tag("unknown"));
+    assert!(!values.is_of_requests(&tag("unknown")));
+    assert!(admits(&values, b"tenant", b"1") && !values.is_of_requests(&tag("1")));
+    values.note_of_requests(&tag("1"));
+    assert!(values.is_of_requests(&tag("1")) && admits(&values, b"tenant", b"1"));
+    assert!(!admits(&values, b"tenant", b"2"));
+    values.note_of_requests(&tag("2"));
+    assert!(!values.is_of_requests(&tag("2")) && !admits(&values, b"tenant", b"2"));
+}
+
+#[test]
+fn every_key_has_places_for_as_many_values_as_the_limit_allows() {
+    let values = TagCardinality::new(64);
+    for key in 0..100 {
+        let all = (0..64).all(|value| admits(&values, format!("key-{key}").as_bytes(), &[value]));
+        assert!(all, "key {key}");
+    }
+}
+
+#[test]
+fn no_limit_admits_everything() {
+    let values = TagCardinality::new(0);
+    assert_eq!(admitted(&values, 0..10_000).len(), 10_000);
+    assert!(values.keys.is_empty());
+}
+
+#[test]
+fn keys_beyond_the_bound_share_one_set() {
+    let values = TagCardinality::new(2);
+    for number in 0..10_000_u32 {
+        admits(&values, &number.to_be_bytes(), b"value");
+    }
+    let taken = values.keys.iter().filter(|key| key.get().is_some()).count();
+    assert!(taken <= KEYS);
+    assert_eq!(values.shared.admitted.load(Ordering::Relaxed), 2);
+    let passing = (0..10_000_u32).filter(|number| admits(&values, &number.to_be_bytes(), b"value")).count();
+    assert_eq!(passing, taken + 2);
+}
+
+#[test]
+fn exactly_the_limit_passes_whoever_comes_at_once() {
+    for limit in [1, 50, 1_000] {
+        for round in 0..20 {
+            let values = TagCardinality::new(limit);
+            let seen: HashSet<u32> = thread::scope(|scope| {
+                let threads: Vec<_> = (0..8)
+                    // Overlapping ranges: some values come from several threads at once, some
+                    // from one only.
+                    .map(|thread| (thread * 300)..(thread * 300 + 3_000))
+                    .map(|range| scope.spawn(|| admitted(&values, range)))
+                    .collect();
+                threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
+            });
+            assert_eq!(seen.len(), limit, "limit {limit}, round {round}");
+            assert_eq!(admitted(&values, 0..10_000), seen, "limit {limit}, round {round}, afterwards");
+        }
+    }
+}
+
+#[test]
+fn values_without_end_leave_no_trace() {
+    let values = TagCardinality::new(1_000);
+    admitted(&values, 0..1_000);
+    let before = format!("{:?}", values.decided);
+    thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let values = &values;
+            scope.spawn(move || {
+                assert!(
+                    admitted(values, 1_000 + thread * 250_000..1_000 + (thread + 1) * 250_000).is_empty()
+                );
+            });
+        }
+    });
+    assert_eq!(format!("{:?}", values.decided), before);
+}
