@@ -75,6 +75,9 @@ impl Recorder {
         keeps: impl Any + Send + Sync,
     ) -> Self {
         let static_tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
+        if let Some(rollup) = rollup.clone() {
+            buffer.other_ends.set(move || rollup.ended_without_point());
+        }
         Self {
             buffer,
             counters,
@@ -141,16 +144,17 @@ impl Recorder {
     fn record_inlined(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
         if request.skip || self.is_filtered(request.method, name) {
-            if let Some(counter) = &self.counter {
-                counter.rollup.leave_out(request.started);
-            }
-            return self.buffer.request_ended();
+            return match &self.counter {
+                Some(counter) => counter.rollup.leave_out(request.started),
+                None => self.buffer.request_ended(),
+            };
         }
-        // Apart, so that what is not counted pays one look.
+        // Apart, so that what is not counted pays one look. Its end is not told to the buffer,
+        // which asks the rollups for all that have no point.
         if let Some(counter) = &self.counter
             && !self.count(counter, request, extras.as_deref_mut())
         {
-            return self.buffer.request_ended();
+            return;
         }
         let mut lines = take_scratch();
         let resource = if is_named { self.values.admit(ROUTE, name, &self.counters) } else { name };

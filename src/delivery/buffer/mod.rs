@@ -34,6 +34,7 @@ mod before_close;
 mod chunk;
 mod counts;
 mod open;
+mod other_ends;
 mod shard;
 mod shards;
 mod wake;
@@ -45,6 +46,7 @@ pub(crate) use open::Open;
 use before_close::BeforeClose;
 use chunk::{CHUNK_SIZE, Pool};
 use open::OpenList;
+use other_ends::OtherEnds;
 use shard::{Intake, Shard};
 use shards::Shards;
 use wake::{WakeWhenAny, WatchedSum};
@@ -63,6 +65,7 @@ pub(crate) struct Buffer {
     sealed: Padded<WatchedSum>,
     before_close: BeforeClose<Self>,
     open: OpenList,
+    pub(crate) other_ends: OtherEnds,
     /// Of further destinations. They have no copies of their own, so locks are taken in one order.
     copies: Vec<Arc<Self>>,
 }
@@ -85,6 +88,7 @@ impl Buffer {
             sealed: Padded(WatchedSum::new()),
             before_close: BeforeClose::default(),
             open: OpenList::default(),
+            other_ends: OtherEnds::default(),
             copies: Vec::new(),
         };
         buffer.set_limit(limit_bytes, overflow);
@@ -135,9 +139,10 @@ impl Buffer {
     /// one moment none ran; too many by those that start and end while this reads the shards.
     pub(crate) fn running_requests(&self) -> u64 {
         // All ends before all starts: the start of every end seen is then seen too.
-        let finished: u64 = self.shards.locked().map(|shard| shard.finished).sum();
+        let told: u64 = self.shards.locked().map(|shard| shard.finished).sum();
+        let ended = told + self.other_ends.count();
         let started: u64 = self.shards.iter().map(|place| place.started.load(Relaxed)).sum();
-        started.saturating_sub(finished)
+        started.saturating_sub(ended)
     }
 
     /// Takes all of `points` whole lines or none: those of one request, or of one custom point.

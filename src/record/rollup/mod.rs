@@ -107,17 +107,19 @@ impl Rollup {
     #[inline]
     pub(crate) fn end_plain(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
         let bucket = self.boundaries.bucket(nanoseconds);
-        if let Ok(mut shard) = self.place(0).shard.try_lock() {
-            let Shard { ended, ends, table, .. } = &mut *shard;
-            if started == route
-                && let Some(ends) = ends.get_mut(route as usize)
-                && let Some(cell) = table.find_plain(route, status)
-            {
-                *ended += 1;
-                *ends += 1;
-                return cell.record(nanoseconds, bucket, kept);
-            }
+        let Ok(mut shard) = self.place(0).shard.try_lock() else {
+            return self.end_plain_first(started, route, status, nanoseconds, kept);
+        };
+        let Shard { ended, ends, table, .. } = &mut *shard;
+        if started == route
+            && let Some(ends) = ends.get_mut(route as usize)
+            && let Some(cell) = table.find_plain(route, status)
+        {
+            *ended += 1;
+            *ends += 1;
+            return cell.record(nanoseconds, bucket, kept);
         }
+        drop(shard);
         self.end_plain_first(started, route, status, nanoseconds, kept);
     }
 
@@ -212,6 +214,12 @@ impl Rollup {
     /// Returns the ledger, without ending the open interval.
     pub(crate) fn snapshot(&self) -> RollupCounts {
         self.counts(&self.sums())
+    }
+
+    /// Returns how many requests have ended without a point of their own.
+    pub(crate) fn ended_without_point(&self) -> u64 {
+        let RollupCounts { ended, left_out, kept, .. } = self.snapshot();
+        ended + left_out - kept
     }
 
     fn counts(&self, sums: &Sums) -> RollupCounts {

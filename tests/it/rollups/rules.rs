@@ -1,6 +1,10 @@
 //! Which requests get points of their own, and what rollups count meanwhile.
 
-use std::time::Duration;
+use std::{
+    future::{pending, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
 use axum::{Router, routing::get};
 use http::StatusCode;
@@ -149,4 +153,31 @@ async fn filtered_requests_are_counted_as_such_and_in_no_line() {
     assert!(stats.balances());
     monitor.shutdown(Duration::from_secs(5)).await;
     assert_eq!(count(&sink.measurement("requests_rollup"), "count"), 3);
+}
+
+#[tokio::test]
+async fn requests_that_run_are_known_whatever_is_kept_of_those_that_have_ended() {
+    for keep in [KeepRequests::All, KeepRequests::Failed, KeepRequests::None] {
+        let mut settings = settings();
+        settings.requests.keep = keep;
+        settings.filter.ignore = vec!["GET:/slow".to_owned()];
+        let monitor = run(settings, &MemorySink::new()).await;
+        let running = || monitor.stats().recorder.running_requests;
+        assert_eq!(running(), 0, "{keep:?}");
+        let app = Router::new().route("/wait", get(pending::<()>)).layer(monitor.layer()).with_state(());
+        let mut waiting = Box::pin(get_path(&app, "/wait"));
+        poll_fn(|context| {
+            assert!(waiting.as_mut().poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        assert_eq!(running(), 1, "{keep:?}");
+        // What was counted moves from where threads count to the sums.
+        assert_eq!(monitor.rollup().expect("rollups are on").rows.len(), 3);
+        assert_eq!(running(), 1, "{keep:?}");
+        drop(waiting);
+        assert_eq!(running(), 0, "{keep:?}");
+        monitor.shutdown(Duration::from_secs(5)).await;
+        assert!(monitor.stats().balances(), "{keep:?}");
+    }
 }
