@@ -153,6 +153,15 @@ mod tests {
         assert_eq!(stored(&directory.path().join("new/er")), ["a v=1 1\nb v=2 2\nc v=3 3\n"]);
     }
 
+    #[test]
+    fn the_target_is_the_directory_and_never_changes() {
+        let sink =
+            FileSink::new(&settings(&tempfile::tempdir().expect("a directory").path().join("a")), "shop");
+        let (sink, said) = (sink.expect("starts"), "files in ");
+        let directory = sink.describe().strip_prefix(said).map(str::to_owned).expect("names it");
+        assert!(directory.ends_with("/a") && sink.target() == format!("file:{directory}"), "{directory}");
+    }
+
     #[tokio::test]
     async fn a_start_never_appends_to_what_an_earlier_one_left() {
         let directory = tempfile::tempdir().expect("a directory");

@@ -110,6 +110,11 @@ mod tests {
             let added = (0..).take_while(|_| body.add(&piece)).count();
             assert_eq!((added, body.bytes.len(), body.is_complete()), (MAX_ANSWER / 1000, MAX_ANSWER, false));
         });
+        let mut body = AnswerBody::default();
+        assert!(body.add(&[b'x'; MAX_ANSWER]) && body.is_complete(), "exactly as much as is kept");
+        for _ in 0..3 {
+            assert!(!body.add(b"x") && !body.is_complete(), "whatever comes after that");
+        }
         assert!(held.bytes_max <= 3 * MAX_ANSWER as u64, "{held:?}");
     }
 }

@@ -114,3 +114,25 @@ fn a_process_directory_that_may_not_be_used_is_passed_over() {
     let fixture = Fixture::new(root.path());
     assert_eq!(*fixture.spool.home().directory(), *place(1));
 }
+
+#[tokio::test]
+async fn a_spool_is_done_when_nothing_waits_and_knows_its_place() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    assert!(fixture.spool.is_done());
+    assert!(fixture.spool.is_at(root.path()) && !fixture.spool.is_at(&root.path().join("other")));
+    assert!(fixture.spool.is_for(TARGET) && !fixture.spool.is_for("another"));
+    fixture.store(1, 2).await;
+    fixture.store(2, 2).await;
+    assert!(!fixture.spool.is_done());
+    // New bounds hold at once.
+    fixture.spool.configure(&SpoolSettings { max_files: 1, ..SpoolSettings::new(root.path()) });
+    assert_eq!(fixture.spool.counts().files, 1);
+    assert_eq!(fixture.send_all().await, [2]);
+    assert!(fixture.spool.is_done());
+    // What was not looked at yet may be a batch.
+    fixture.store(3, 2).await;
+    drop(fixture);
+    let spool = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect("opens");
+    assert!(!spool.is_done());
+}

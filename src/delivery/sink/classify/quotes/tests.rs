@@ -96,3 +96,11 @@ fn few_different_lines_are_kept_and_each_is_counted() {
     let expected: Vec<_> = (0..MAX_DISTINCT).map(|number| format!("reason {number} (2 times)")).collect();
     assert_eq!(without_quotes(&text, true), expected.join("; "));
 }
+
+/// It quotes as Go does, and everything from the bad line on.
+#[test]
+fn the_line_that_victoria_metrics_quotes_is_read_as_it_was() {
+    let text = r#"incorrect influx line "m f=\"a\\b\" 1\nm f=2 2": no"#;
+    assert_eq!(quoted_lines(text), [r#"m f="a\b" 1"#]);
+    assert_eq!(quoted_lines("incorrect influx line \"\": no"), [""; 0]);
+}

@@ -146,3 +146,10 @@ fn what_the_server_says_it_dropped_is_told() {
     assert_eq!(told("unable to parse 'dropped=9': bad"), (Some(400), 0));
     assert_eq!(told("partial write: field type conflict dropped=99999999999999999999"), (Some(400), 0));
 }
+
+#[test]
+fn one_sentence_of_influxdb_3_names_no_line() {
+    let text = r#"{"error":"parsing for line protocol failed","data":null}"#;
+    assert!(names_no_line(&answer(400, text)));
+    assert!(!names_no_line(&answer(500, text)) && !names_no_line(&answer(400, "no")));
+}
