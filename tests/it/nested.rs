@@ -111,6 +111,32 @@ async fn a_second_attempt_with_the_data_of_the_first_is_a_request_of_its_own() {
 }
 
 #[tokio::test]
+async fn a_second_attempt_is_skipped_or_kept_as_the_first_was() {
+    let mut settings = Settings::new("nested");
+    settings.rollup.interval = Some(std::time::Duration::from_secs(60));
+    settings.requests.keep = tower_influx::settings::KeepRequests::None;
+    for (keep, settings) in [(false, Settings::new("nested")), (true, settings)] {
+        let (monitor, sink) = monitor(settings);
+        let app: Router = Router::new().route("/", get(async || {})).layer(monitor.layer());
+        let other = request();
+        let data = MonitoringData::new();
+        if keep {
+            data.keep()
+        } else {
+            data.skip()
+        }
+        for _ in 0..3 {
+            let mut request = request();
+            request.extensions_mut().insert(data.clone());
+            app.clone().oneshot(request).await.expect("axum never fails");
+        }
+        app.oneshot(other).await.expect("axum never fails");
+        let expected = if keep { 3 } else { 1 };
+        assert_eq!(points(&monitor, &sink, "requests").await.len(), expected, "keep: {keep}");
+    }
+}
+
+#[tokio::test]
 async fn an_optional_extractor_tells_the_route_as_a_plain_one_does() {
     let (monitor, sink) = monitor(Settings::new("optional"));
     let router: Router = Router::new()
