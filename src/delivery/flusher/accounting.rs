@@ -1,45 +1,64 @@
-//! What becomes of points, told to the ledger, to the statistics, and to those who wait for a
+//! What becomes of points, recorded in the ledger, in the statistics, and for those who wait for a
 //! flush.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use crate::{
     delivery::{
         batch::Batch,
-        sink::{WriteError, Written},
+        log_throttle::LogThrottle,
+        sink::{WriteError, Written, rejected::RejectedFiles},
     },
     stats::{DropReason, RejectReason, ledger::PointLocation},
 };
 
-use super::{
-    bisect::Search,
-    in_flight::{Job, Sent},
-    pending::{History, Origin, PendingBatch},
-    worker::Worker,
-};
+use super::{batch_ref::BatchRef, flush_waiters::FlushWaiters, shared::Shared};
 
-impl Worker {
-    pub(super) fn record_written(&mut self, origin: &Origin, live: bool, sequence: u64, points: usize) {
-        self.ledger.lock().write(origin.place(), points);
-        self.update_flush_reports(live, sequence, |report| report.written += points as u64);
+/// Records results. It decides nothing: every point that it counts is settled elsewhere.
+#[derive(Debug)]
+pub(super) struct Accounting {
+    shared: Arc<Shared>,
+    /// Where refused lines go for people to see.
+    pub(super) rejected: Option<Arc<RejectedFiles>>,
+    pub(super) flushes: FlushWaiters,
+    drop_log: LogThrottle,
+    reject_log: LogThrottle,
+}
+
+impl Accounting {
+    pub(super) fn new(shared: Arc<Shared>, rejected: Option<Arc<RejectedFiles>>) -> Self {
+        Self {
+            shared,
+            rejected,
+            flushes: FlushWaiters::default(),
+            drop_log: LogThrottle::default(),
+            reject_log: LogThrottle::default(),
+        }
     }
 
-    /// Rejects lines that the server will never accept.
-    pub(super) fn reject(
+    /// Records that points of a batch were written.
+    pub(super) fn written<'a>(&mut self, batch: impl Into<BatchRef<'a>>, points: usize) {
+        let batch = batch.into();
+        self.shared.ledger.lock().write(batch.location(), points);
+        self.flushes.update(batch, |report| report.written += points as u64);
+    }
+
+    /// Rejects lines of a batch that the server will never accept.
+    pub(super) fn reject<'a>(
         &mut self,
+        batch: impl Into<BatchRef<'a>>,
         lines: &Batch,
         reason: RejectReason,
-        place: PointLocation,
-        live: bool,
         said: &str,
     ) {
-        self.ledger.lock().reject(place, reason, lines.len());
+        let batch = batch.into();
+        self.shared.ledger.lock().reject(batch.location(), reason, lines.len());
         if let Some(files) = &self.rejected {
             files.write(lines, reason, said);
         }
-        self.update_flush_reports(live, lines.sequence(), |report| report.rejected += lines.len() as u64);
+        self.flushes.update(batch, |report| report.rejected += lines.len() as u64);
         if let Some(others) = self.reject_log.speak() {
             let (points, measurement) = (lines.len(), measurement(lines));
             tracing::warn!(
@@ -50,26 +69,16 @@ impl Worker {
         }
     }
 
-    /// Drops a batch that is only in memory, for a reason of ours; one that is also on disk just
-    /// leaves the memory.
-    pub(super) fn discard(&mut self, pending: PendingBatch, reason: DropReason) {
-        let (points, sequence) = (pending.points(), pending.sequence());
-        match pending.origin {
-            Origin::Memory => self.drop_points(points, sequence, pending.live, PointLocation::Memory, reason),
-            Origin::Spool(_) => self.back_to_spool(pending),
-        }
-    }
-
-    pub(super) fn drop_points(
+    /// Drops points of a batch, which are then lost.
+    pub(super) fn drop_points<'a>(
         &mut self,
+        batch: impl Into<BatchRef<'a>>,
         points: usize,
-        sequence: u64,
-        live: bool,
-        place: PointLocation,
         reason: DropReason,
     ) {
-        self.ledger.lock().drop_from(place, reason, points);
-        self.update_flush_reports(live, sequence, |report| report.dropped += points as u64);
+        let batch = batch.into();
+        self.shared.ledger.lock().drop_from(batch.location(), reason, points);
+        self.flushes.update(batch, |report| report.dropped += points as u64);
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(
                 target: "tower_influx", points, %reason, others,
@@ -78,119 +87,69 @@ impl Worker {
         }
     }
 
-    /// Releases the origin, all of whose points are settled.
-    pub(super) fn release(&mut self, origin: Origin) {
-        if let Origin::Spool(backing) = origin
-            && let Some(backing) = Arc::into_inner(backing)
-        {
-            self.acknowledge(backing);
-        }
+    /// Logs the next drop, however short ago the last one was logged.
+    pub(super) fn log_next_drop(&mut self) {
+        self.drop_log = LogThrottle::default();
     }
 
-    pub(super) fn count_success(
-        &mut self,
-        points: usize,
-        bytes: usize,
-        written: Written,
-        sent: Sent,
-        history: &History,
-    ) {
-        debug_assert!(points > 0, "a write of nothing");
-        self.body_limit.accept(bytes);
-        self.pace_success(bytes, points, sent);
-        self.breaker.write_succeeded();
+    /// Tells those who wait for a flush that the points are on disk. The ledger is told by the
+    /// spool.
+    pub(super) fn spooled<'a>(&mut self, batch: impl Into<BatchRef<'a>>) {
+        let batch = batch.into();
+        self.flushes.update(batch, |report| report.spooled += batch.points() as u64);
+    }
+
+    /// Counts points that the panic of the loop cost. Returns how many. `pending`: those that are
+    /// still there.
+    pub(super) fn drop_missing(&mut self, pending: usize) -> u64 {
+        self.shared.delivery.lock().restarts += 1;
+        let mut ledger = self.shared.ledger.lock();
+        let lost = ledger.in_flight.saturating_sub(pending as u64);
+        ledger.drop_in_flight(DropReason::Internal, lost as usize);
+        lost
+    }
+
+    /// Counts a write that succeeded, of a batch that was made at `since`.
+    pub(super) fn write_succeeded(&self, bytes: usize, written: Written, sent: Instant, since: Instant) {
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Ok(()));
         progress.raw_bytes += bytes as u64;
         progress.wire_bytes += written.wire_bytes;
-        progress.write_time.record(sent.at.elapsed());
-        progress.queue_time.record(history.since.elapsed());
+        progress.write_time.record(sent.elapsed());
+        progress.queue_time.record(since.elapsed());
     }
 
-    /// Counts a failure. `suspect`: others are taken, or may be, while this one is not.
-    pub(super) fn count_failure(&mut self, error: &WriteError, sent: Sent, suspect: bool) {
-        self.note_error(error);
-        self.pace_failure(error, sent);
+    /// Counts a write that failed.
+    pub(super) fn write_failed(&self, error: &WriteError) {
         let mut progress = self.shared.delivery.lock();
+        progress.last_error = Some(error.report());
         progress.writes.count(Err(error));
         progress.server_reported_dropped += error.reported_dropped;
-        drop(progress);
-        self.breaker.write_failed(&error.kind, suspect, sent.epoch, Instant::now());
     }
 
-    pub(super) fn note_error(&mut self, error: &WriteError) {
-        self.shared.delivery.lock().last_error = Some(error.report());
+    /// Shows an error that is not one of a write.
+    pub(super) fn set_last_error(&self, error: String) {
+        self.shared.delivery.lock().last_error = Some(error);
     }
 
-    /// Drops what has waited in memory for too long. Time in which the sink was blocked does not
-    /// count, since nothing but somebody's action could have ended it.
-    pub(super) fn expire(&mut self) {
-        let now = Instant::now();
-        if self.next_expiry().is_none_or(|expiry| expiry > now) {
-            return;
-        }
-        let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
-        let old = |origin: &Origin, history: &History| {
-            matches!(origin, Origin::Memory)
-                && expiry(history, limit, blocked).is_some_and(|expiry| expiry <= now)
-        };
-        let batches = [&mut self.queue.fresh, &mut self.queue.waiting];
-        let expired: Vec<PendingBatch> = batches
-            .into_iter()
-            .flat_map(|queue| {
-                let (gone, kept): (VecDeque<PendingBatch>, _) =
-                    queue.drain(..).partition(|pending| old(&pending.origin, &pending.history));
-                *queue = kept;
-                gone
-            })
-            .collect();
-        for pending in expired {
-            self.discard(pending, DropReason::Expired);
-        }
-        let (gone, kept): (VecDeque<Search>, _) =
-            self.queue.searches.drain(..).partition(|search| old(&search.origin, &search.history));
-        self.queue.searches = kept;
-        for search in gone {
-            self.end_search(search, DropReason::Expired);
-        }
+    /// Counts points that are sent once more.
+    pub(super) fn resent(&self, points: usize) {
+        self.shared.delivery.lock().resent += points as u64;
     }
 
-    pub(super) fn next_expiry(&self) -> Option<Instant> {
-        if self.blocked_since.is_some() {
-            return None;
-        }
-        let pending = self
-            .queue
-            .fresh
-            .iter()
-            .chain(&self.queue.waiting)
-            .map(|pending| (&pending.origin, &pending.history));
-        let searched = self.queue.searches.iter().map(|search| (&search.origin, &search.history));
-        let memory = pending.chain(searched).filter(|(origin, _)| matches!(origin, Origin::Memory));
-        let (limit, blocked) = (self.settings.max_retry_time, self.blocked_so_far());
-        memory.filter_map(|(_, history)| expiry(history, limit, blocked)).min()
-    }
-
-    pub(super) fn blocked_so_far(&self) -> Duration {
-        self.blocked_total + self.blocked_since.map(|since| since.elapsed()).unwrap_or_default()
-    }
-
-    /// Counts the batches in memory, in flight or not.
-    pub(super) fn batches_in_hand(&self) -> usize {
-        let wire = self
-            .in_flight
-            .jobs()
-            .filter(|job| matches!(job, Job::Search { .. }) || job.pending().is_some())
-            .count();
-        wire + self.queue.batches().count() + self.queue.searches.len() + self.to_store.len()
+    /// Counts points that were written without columns that the server refuses.
+    pub(super) fn stripped(&self, reason: RejectReason, points: usize) {
+        *self.shared.delivery.lock().stripped.entry(reason).or_default() += points as u64;
     }
 }
 
-/// Returns when a batch has waited long enough, if the sink is not blocked again before. `None` is
-/// beyond what the clock can count.
-fn expiry(history: &History, limit: Duration, blocked: Duration) -> Option<Instant> {
-    history.since.checked_add(limit)?.checked_add(blocked.saturating_sub(history.blocked_before))
+/// Counts the points that the ledger counts as in flight.
+pub(super) fn points_in_memory<'a>(batches: impl Iterator<Item = BatchRef<'a>>) -> usize {
+    batches.filter(|batch| batch.location() == PointLocation::Memory).map(BatchRef::points).sum()
 }
+
+/// What stands beside lines that were refused by an earlier answer.
+pub(super) const EARLIER_ANSWER: &str = "refused by an earlier answer for the same shape";
 
 /// Returns the measurement of the first line: with the reason it tells where to look, and it is
 /// never a client's words.

@@ -12,9 +12,14 @@ use crate::{
     stats::ledger::Ledger,
 };
 
-/// Holds what was drained until it makes a batch. Its points count as in flight.
-#[derive(Debug, Default)]
+use super::timing::Timing;
+
+/// Drains the buffer, and owns what was drained until it makes a batch. Its points count as in
+/// flight.
+#[derive(Debug)]
 pub(super) struct Batcher {
+    /// When the buffer is drained.
+    pub(super) timing: Timing,
     chunks: VecDeque<Chunk>,
     /// Bytes of the first chunk that are in a batch already.
     used: usize,
@@ -28,6 +33,19 @@ pub(super) struct Batcher {
 }
 
 impl Batcher {
+    pub(super) fn new(timing: Timing) -> Self {
+        Self {
+            timing,
+            chunks: VecDeque::new(),
+            used: 0,
+            bytes: 0,
+            memory: 0,
+            points: 0,
+            sequence: 0,
+            drained: Vec::new(),
+        }
+    }
+
     /// Takes over what the buffer holds.
     pub(super) fn drain(&mut self, buffer: &Buffer, ledger: &Ledger) {
         buffer.drain(ledger, &mut self.drained);

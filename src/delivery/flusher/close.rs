@@ -1,13 +1,13 @@
 //! The end: by a shutdown, or because nobody is left who could ask for one.
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::stats::{DeliveryState, DropReason};
 
 use super::{
     bisect::Search,
-    closing::{Closing, Situation, Step},
-    in_flight::{Job, JobOutcome},
+    closing::{Situation, Step},
+    in_flight::Job,
     pending::{Origin, PendingBatch},
     shared::Ended,
     worker::Worker,
@@ -19,21 +19,22 @@ impl Worker {
         if self.closing.is_none() {
             return false;
         }
+        let now = Instant::now();
         let situation = Situation {
-            running: self.buffer.running_requests(),
+            running: self.shared.buffer.running_requests(),
             nothing_left: self.nothing_left(),
             breaker_open: self.breaker.state().is_open(),
-            spool: self.usable_spool().is_some(),
+            spool: self.feeder.is_usable(now),
         };
         let Some(closing) = &mut self.closing else { return false };
-        match closing.advance(Instant::now(), situation) {
+        match closing.advance(now, situation) {
             Step::Wait => {}
             Step::CloseRecorder => {
                 // What they have told so far is recorded, and they are no longer running.
-                self.buffer.end_open();
+                self.shared.buffer.end_open();
                 // No look at the time in this round, so that a sink that answers at once gets all
                 // even without time.
-                closing.recorder_closed(self.buffer.running_requests());
+                closing.recorder_closed(self.shared.buffer.running_requests());
                 self.close_recorder();
                 // With nothing under way no event would come before the cutoff: an idle monitor
                 // would take all the time.
@@ -45,7 +46,7 @@ impl Worker {
             Step::StopSending => self.stop_sending(),
             Step::Finish => return self.finish(),
         }
-        if self.sends_nothing_more() && self.nothing_left() { self.finish() } else { false }
+        if self.conditions().sending_over && self.nothing_left() { self.finish() } else { false }
     }
 
     /// Closes without the task's runtime or without a handle: at once, on this thread, without
@@ -56,7 +57,7 @@ impl Worker {
         let mut lost = 0;
         for mut pending in self.take_everything() {
             let points = pending.points();
-            let spool = self.spool.clone();
+            let spool = self.feeder.spool().cloned();
             let on_disk = match (pending.batch(), &pending.origin, spool) {
                 (_, Origin::Spool(_), _) => true,
                 (Some(batch), Origin::Memory, Some(spool)) => spool.store_blocking(&batch).is_ok(),
@@ -66,14 +67,8 @@ impl Worker {
                 stored += points;
             } else {
                 lost += points;
-                self.drop_log = Default::default();
-                self.drop_points(
-                    points,
-                    pending.sequence(),
-                    pending.live,
-                    pending.origin.place(),
-                    DropReason::Shutdown,
-                );
+                self.accounting.log_next_drop();
+                self.accounting.drop_points(&pending, points, DropReason::Shutdown);
             }
         }
         if stored + lost > 0 {
@@ -86,15 +81,10 @@ impl Worker {
         self.end(false, true);
     }
 
-    /// Returns whether the time for sending is over.
-    pub(super) fn sends_nothing_more(&self) -> bool {
-        self.closing.as_ref().is_some_and(Closing::sends_nothing_more)
-    }
-
     fn close_recorder(&mut self) {
-        self.buffer.close();
+        self.shared.buffer.close();
         self.in_flight.cancel(|job| matches!(job, Job::Load { .. } | Job::Maintain));
-        for pending in std::mem::take(&mut self.queue.loaded) {
+        for pending in std::mem::take(&mut self.scheduler.queue.loaded) {
             self.back_to_spool(pending);
         }
         self.collect(true);
@@ -104,12 +94,14 @@ impl Worker {
     fn stop_sending(&mut self) {
         let storing = self.in_flight.cancel(|job| !matches!(job, Job::Store { .. } | Job::Acknowledge));
         self.collect_jobs(storing);
-        let spool = self.usable_spool().is_some();
+        let spool = self.conditions().spool;
         for pending in self.take_queued() {
             match pending.origin {
-                Origin::Memory if spool => self.to_store.push_back(pending),
+                Origin::Memory if spool => self.feeder.push(pending),
                 Origin::Memory => self.discard(pending, DropReason::Shutdown),
-                Origin::Spool(_) => self.leave_on_disk(pending),
+                // The file stays for the next process; a batch that was partly written is then written
+                // once more, which is harmless.
+                Origin::Spool(_) => self.accounting.spooled(&pending),
             }
         }
     }
@@ -119,7 +111,7 @@ impl Worker {
         let jobs = self.in_flight.cancel(|_| true);
         self.collect_jobs(jobs);
         let mut all = self.take_queued();
-        all.extend(self.to_store.drain(..));
+        all.extend(std::iter::from_fn(|| self.feeder.pop()));
         all
     }
 
@@ -127,75 +119,55 @@ impl Worker {
         for job in jobs {
             match job {
                 Job::Write { pending, .. } | Job::Store { pending } | Job::Compress { pending } => {
-                    self.queue.wait(pending)
+                    self.scheduler.queue.wait(pending)
                 }
-                Job::Search { search, .. } => self.queue.searches.push_back(*search),
+                Job::Search { search, .. } => self.scheduler.queue.searches.push_back(*search),
                 Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Maintain => {}
             }
         }
     }
 
     fn take_queued(&mut self) -> Vec<PendingBatch> {
-        let mut searches = std::mem::take(&mut self.queue.searches);
+        let mut searches = std::mem::take(&mut self.scheduler.queue.searches);
         for search in &mut searches {
             search.reject_refused();
             self.reject_found(search, "refused alone before the shutdown");
         }
-        let mut all: Vec<PendingBatch> = searches.into_iter().filter_map(Search::into_rest).collect();
-        for queue in [&mut self.queue.waiting, &mut self.queue.fresh, &mut self.queue.loaded] {
-            all.extend(queue.drain(..));
-        }
-        all
-    }
-
-    /// Leaves the file for the next process; a batch that was partly written is then written once
-    /// more, which is harmless.
-    fn leave_on_disk(&mut self, pending: PendingBatch) {
-        let points = pending.points() as u64;
-        self.update_flush_reports(pending.live, pending.sequence(), |report| report.spooled += points);
+        let rest = searches.into_iter().filter_map(Search::into_rest);
+        rest.chain(self.scheduler.queue.take_batches()).collect()
     }
 
     fn nothing_left(&self) -> bool {
-        self.queue.is_empty()
-            && self.to_store.is_empty()
+        self.scheduler.queue.is_empty()
+            && self.feeder.batches().next().is_none()
             && self.in_flight.is_empty()
             && self.batcher.points() == 0
     }
 
     fn finish(&mut self) -> bool {
         // Lines that were refused just now are on their way to their files.
-        let (rejected, end) = match (self.rejected.take(), &self.closing) {
-            (Some(rejected), Some(closing)) => (rejected, closing.end()),
-            _ => return self.finish_now(),
-        };
-        let work = async move {
-            let _ = timeout_at(end, rejected.finish()).await;
-            JobOutcome::Done
-        };
-        self.in_flight.start(Job::Acknowledge, Box::pin(work));
-        false
-    }
-
-    fn finish_now(&mut self) -> bool {
+        if let (Some(rejected), Some(closing)) = (self.accounting.rejected.take(), &self.closing) {
+            self.start_rejected_files(rejected, closing.end());
+            return false;
+        }
         let in_time = self.closing.as_ref().is_none_or(|closing| closing.is_in_time(Instant::now()));
         self.end(true, in_time);
         true
     }
 
     fn end(&mut self, orderly: bool, in_time: bool) {
-        self.finished = true;
         // Whoever asks from now on is told that all is over, instead of waiting for an answer.
-        self.commands.close();
-        self.flush_replies();
+        self.commands = None;
+        self.accounting.flushes.answer_all();
         let unfinished = match &self.closing {
             Some(closing) => closing.unfinished(),
-            None => self.buffer.running_requests(),
+            None => self.shared.buffer.running_requests(),
         };
         self.shared.delivery.lock().state = DeliveryState::Closed;
         let report = self.shared.shutdown_report(unfinished, in_time);
         // While a panic unwinds, a second one would end the process.
         debug_assert!(
-            std::thread::panicking() || self.ledger.lock().in_flight == 0,
+            std::thread::panicking() || self.shared.ledger.lock().in_flight == 0,
             "points are in nobody's hands"
         );
         self.shared.report.send_replace(Some(Ended { report, orderly }));
@@ -207,7 +179,7 @@ impl Drop for Worker {
     /// Saves the points when the task is dropped with its runtime. This is the last moment in which
     /// anything can be kept.
     fn drop(&mut self) {
-        if !self.finished {
+        if self.shared.ended().is_none() {
             self.abandon("the runtime of the monitor was dropped without a shutdown");
         }
     }

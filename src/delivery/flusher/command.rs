@@ -18,8 +18,9 @@ pub(super) enum Command {
     /// Somebody has found that the sink would take points.
     TryNow,
     Shutdown {
-        /// When it was asked for, by a clock that no runtime stops.
-        asked: std::time::Instant,
+        /// When it was asked for, by a clock that no runtime stops; `None` where the flusher does
+        /// not run by the clock of the system.
+        asked: Option<std::time::Instant>,
         timeout: Duration,
     },
     #[cfg(test)]

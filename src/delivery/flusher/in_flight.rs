@@ -21,6 +21,7 @@ use crate::delivery::{
 };
 
 use super::{
+    batch_ref::BatchRef,
     bisect::Search,
     compressed::CompressedBatch,
     pending::{Backing, Origin, PendingBatch},
@@ -74,6 +75,23 @@ pub(super) struct Sent {
     pub(super) epoch: u64,
 }
 
+/// What is under way, as far as decisions depend on it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct InFlightCounts {
+    /// Writes and probes: what the sink is busy with.
+    pub(super) sends: usize,
+    /// Memory of their batches.
+    pub(super) bytes: usize,
+    pub(super) stores: usize,
+    pub(super) probing: bool,
+    pub(super) loading: bool,
+    pub(super) maintaining: bool,
+    /// Something is being sent that may be at fault itself.
+    pub(super) suspect: bool,
+    /// Points are being sent that were on disk before.
+    pub(super) spooled_write: bool,
+}
+
 /// How it ended.
 #[derive(Debug)]
 pub(super) enum JobOutcome {
@@ -107,12 +125,28 @@ impl InFlight {
     }
 
     pub(super) fn jobs(&self) -> impl Iterator<Item = &Job> {
-        self.0.iter().map(|slot| &slot.job)
+        self.0.iter().map(|running| &running.job)
     }
 
-    /// Writes and probes: what the sink is busy with.
-    pub(super) fn sends(&self) -> usize {
-        self.jobs().filter(|job| job.is_send()).count()
+    /// Returns the batches that something is being done with.
+    pub(super) fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
+        self.jobs().filter_map(Job::batch)
+    }
+
+    /// Counts what is under way, by kind.
+    pub(super) fn counts(&self) -> InFlightCounts {
+        let mut counts = InFlightCounts::default();
+        for job in self.jobs() {
+            counts.sends += usize::from(job.is_send());
+            counts.bytes += if job.is_send() { job.memory() } else { 0 };
+            counts.stores += usize::from(matches!(job, Job::Store { .. }));
+            counts.probing |= matches!(job, Job::Probe { .. });
+            counts.loading |= matches!(job, Job::Load { .. });
+            counts.maintaining |= matches!(job, Job::Maintain);
+            counts.suspect |= job.is_suspect();
+            counts.spooled_write |= job.is_spooled_write();
+        }
+        counts
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -121,22 +155,22 @@ impl InFlight {
 
     /// Cancels what `select` names.
     pub(super) fn cancel(&mut self, mut select: impl FnMut(&Job) -> bool) -> Vec<Job> {
-        self.0.extract_if(.., |slot| select(&slot.job)).map(|slot| slot.job).collect()
+        self.0.extract_if(.., |running| select(&running.job)).map(|running| running.job).collect()
     }
 }
 
 impl Job {
-    pub(super) fn is_send(&self) -> bool {
+    fn is_send(&self) -> bool {
         matches!(self, Self::Write { .. } | Self::Search { .. } | Self::Probe { .. })
     }
 
     /// Returns whether points are sent that were on disk before.
-    pub(super) fn is_spooled_write(&self) -> bool {
+    fn is_spooled_write(&self) -> bool {
         matches!(self, Self::Write { pending, .. } if !pending.live && matches!(pending.origin, Origin::Spool(_)))
     }
 
     /// Returns whether the points themselves may be what fails.
-    pub(super) fn is_suspect(&self) -> bool {
+    fn is_suspect(&self) -> bool {
         match self {
             Self::Write { pending, .. } => pending.history.is_suspect(),
             Self::Search { search, .. } => search.is_by_failure(),
@@ -153,25 +187,25 @@ impl Job {
         }
     }
 
-    pub(super) fn search(&self) -> Option<&Search> {
+    /// Returns the batch that it is about.
+    fn batch(&self) -> Option<BatchRef<'_>> {
         match self {
-            Self::Search { search, .. } => Some(search),
-            _ => None,
+            Self::Search { search, .. } => Some(BatchRef::Search(search)),
+            _ => self.pending().map(BatchRef::Pending),
         }
     }
 
     pub(super) fn memory(&self) -> usize {
         match self {
-            Self::Search { search, .. } => search.memory(),
             Self::Load { bytes } => *bytes,
-            _ => self.pending().map_or(0, PendingBatch::memory),
+            _ => self.batch().map_or(0, BatchRef::memory),
         }
     }
 }
 
 impl fmt::Debug for RunningJob {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Slot").field("job", &self.job).finish_non_exhaustive()
+        formatter.debug_struct("RunningJob").field("job", &self.job).finish_non_exhaustive()
     }
 }
 

@@ -8,22 +8,30 @@ use tokio::time::Instant;
 use crate::delivery::batch::Batch;
 
 use super::{
+    conditions::Conditions,
     pending::{History, Origin, PendingBatch},
-    worker::Worker,
 };
 
-impl Worker {
-    /// Joins small batches in memory that failed for no reason of their own. Only while nobody
-    /// waits for a flush: a report has counts by batch.
-    pub(super) fn join_waiting(&mut self) {
-        if self.flushes.is_empty() {
-            let window = self.settings.max_retry_time / WINDOWS;
-            let start = *self.joined_from.get_or_insert_with(Instant::now);
-            let (lines, bytes) = self.body_bounds();
-            let most = Most { lines, bytes: bytes.min(SMALL) };
-            for queue in [&mut self.queue.fresh, &mut self.queue.waiting] {
-                join(queue, &most, |history| time_window(history, start, window));
-            }
+/// Joins small batches.
+#[derive(Debug, Default)]
+pub(super) struct Joiner {
+    /// When that was done first.
+    start: Option<Instant>,
+}
+
+impl Joiner {
+    /// Joins batches in these queues, up to so many lines and bytes.
+    pub(super) fn join<const N: usize>(
+        &mut self,
+        queues: [&mut VecDeque<PendingBatch>; N],
+        (lines, bytes): (usize, usize),
+        conditions: &Conditions,
+    ) {
+        let window = conditions.settings.max_retry_time / WINDOWS;
+        let start = *self.start.get_or_insert(conditions.now);
+        let most = Most { lines, bytes: bytes.min(SMALL) };
+        for queue in queues {
+            join(queue, &most, |history| time_window(history, start, window));
         }
     }
 }

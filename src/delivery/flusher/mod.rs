@@ -47,9 +47,10 @@ use crate::{
 };
 
 mod accounting;
+mod answers;
+mod batch_ref;
 mod batcher;
 mod bisect;
-mod bisecting;
 mod body_limit;
 mod body_size;
 mod circuit_breaker;
@@ -57,32 +58,32 @@ mod close;
 mod closing;
 mod command;
 mod compressed;
+mod conditions;
 mod destination;
 mod failures;
-mod flush;
-mod flush_waiter;
+mod flush_waiters;
 mod in_flight;
 mod in_flight_limit;
 mod join;
-mod maintenance;
 mod memory;
+mod memory_use;
 mod pace;
-mod pacing;
 mod parked;
-mod parking;
 mod pending;
 mod queue;
 mod reload;
 mod report;
-mod send;
+mod scheduler;
 mod settings;
 mod shared;
-mod spooling;
+mod spool_feeder;
+mod start;
 mod state;
 mod state_log;
 mod successes;
 mod supervise;
 mod timing;
+mod upkeep;
 mod worker;
 
 pub use report::{FlushReport, ShutdownReport};
@@ -128,7 +129,7 @@ impl Flusher {
         // Its clock is the runtime's, also where we are called from another one.
         let entered = runtime.handle.enter();
         // Made before the task runs: a runtime that is dropped before that drops it, too.
-        let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver, runtime.has_thread());
+        let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver);
         drop(entered);
         runtime.handle.spawn(supervise::supervise(worker));
         Self { shared, commands, runtime: runtime.clone() }
@@ -168,7 +169,8 @@ impl Flusher {
     pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let timeout = timeout.min(LONGEST);
         // Fails only if all is over; the report is there then.
-        let _ = self.commands.send(Command::Shutdown { asked: std::time::Instant::now(), timeout });
+        let asked = self.has_thread().then(std::time::Instant::now);
+        let _ = self.commands.send(Command::Shutdown { asked, timeout });
         self.wait_for_end(timeout).await
     }
 

@@ -12,7 +12,7 @@ use crate::{
     stats::ledger::PointLocation,
 };
 
-use super::{compressed::CompressedBatch, successes::Successes};
+use super::{batcher::whole_lines, compressed::CompressedBatch, successes::Successes};
 
 /// One batch, or a piece of one.
 #[derive(Debug)]
@@ -136,7 +136,8 @@ impl Origin {
         }
     }
 
-    pub(super) fn place(&self) -> PointLocation {
+    /// Returns where the ledger counts the points.
+    pub(super) fn location(&self) -> PointLocation {
         match self {
             Self::Memory => PointLocation::Memory,
             Self::Spool(_) => PointLocation::Spool,
@@ -245,6 +246,22 @@ impl PendingBatch {
     /// Creates a part of this batch, in memory of its own, with the same origin and history.
     pub(super) fn piece(&self, batch: &Batch) -> Self {
         Self::part(batch.detached(), self.origin.clone(), self.history, self.live)
+    }
+
+    /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is
+    /// one alone.
+    pub(super) fn split(&self, batch: &Batch, limit: usize) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        let mut rest = batch.clone();
+        loop {
+            let lines = whole_lines(rest.bytes(), usize::MAX, limit).1.max(1);
+            let Some((piece, others)) = rest.split_at(lines) else {
+                pieces.push(self.piece(&rest));
+                return pieces;
+            };
+            pieces.push(self.piece(&piece));
+            rest = others;
+        }
     }
 
     pub(super) fn part(batch: Batch, origin: Origin, history: History, live: bool) -> Self {

@@ -2,9 +2,12 @@
 
 use std::collections::VecDeque;
 
+use tokio::time::{Duration, Instant};
+
 use super::{
+    batch_ref::BatchRef,
     bisect::Search,
-    pending::{Origin, PendingBatch},
+    pending::{History, Origin, PendingBatch},
 };
 
 /// Live batches go first; what waits for its second chance gets every other turn at most, and none
@@ -32,10 +35,10 @@ pub(super) enum Next {
 }
 
 impl Next {
-    pub(super) fn origin(&self) -> &Origin {
+    pub(super) fn batch(&self) -> BatchRef<'_> {
         match self {
-            Self::Batch(pending) => &pending.origin,
-            Self::Search(search) => &search.origin,
+            Self::Batch(pending) => BatchRef::Pending(pending),
+            Self::Search(search) => BatchRef::Search(search),
         }
     }
 
@@ -108,9 +111,84 @@ impl Queue {
         }
     }
 
-    /// Returns whether [`take_oldest`](Self::take_oldest) would find one.
-    pub(super) fn has_any_in_memory(&self) -> bool {
-        !(self.waiting.is_empty() && self.fresh.is_empty())
+    /// Puts a batch first.
+    pub(super) fn push_front(&mut self, mut pending: PendingBatch) {
+        pending.shrink();
+        match pending.origin {
+            Origin::Memory => self.fresh.push_front(pending),
+            Origin::Spool(_) => self.loaded.push_front(pending),
+        }
+    }
+
+    /// Puts the pieces of a batch first, each of at most so many bytes.
+    pub(super) fn push_pieces(&mut self, pieces: Vec<PendingBatch>) {
+        for mut piece in pieces.into_iter().rev() {
+            piece.history.tried_since_flush = false;
+            self.push_front(piece);
+        }
+    }
+
+    /// Returns whether [`evict`](Self::evict) or [`evict_search`](Self::evict_search) finds one.
+    pub(super) fn may_evict(&self) -> bool {
+        !(self.waiting.is_empty() && self.fresh.is_empty()) || self.searches.iter().any(in_memory)
+    }
+
+    /// Takes what is given up first for want of memory: lines that are most likely refused, then
+    /// the oldest batch.
+    pub(super) fn evict(&mut self) -> Option<Next> {
+        let doubtful = |search: &Search| in_memory(search) && search.is_doubtful();
+        self.take_search(doubtful).or_else(|| self.take_oldest().map(Next::Batch))
+    }
+
+    /// Takes what is given up last.
+    pub(super) fn evict_search(&mut self) -> Option<Next> {
+        self.take_search(in_memory)
+    }
+
+    fn take_search(&mut self, select: impl FnMut(&Search) -> bool) -> Option<Next> {
+        let index = self.searches.iter().position(select)?;
+        self.searches.remove(index).map(|search| Next::Search(Box::new(search)))
+    }
+
+    /// Notes that a flush was asked for: each batch is tried once more for it.
+    pub(super) fn ask_for_flush(&mut self) {
+        for pending in self.fresh.iter_mut().chain(&mut self.waiting) {
+            pending.history.tried_since_flush = false;
+        }
+    }
+
+    /// Returns what was not tried since then, other than what is on disk.
+    pub(super) fn not_tried_since_flush(&self) -> impl Iterator<Item = BatchRef<'_>> {
+        let untried = |pending: &&PendingBatch| !pending.history.tried_since_flush;
+        let batches = self.fresh.iter().chain(&self.waiting).filter(untried);
+        batches.map(BatchRef::Pending).chain(self.searches.iter().map(BatchRef::Search))
+    }
+
+    /// Returns when the first of them has waited in memory for so long. `blocked`: how long the
+    /// sink has been blocked in total, which does not count.
+    pub(super) fn next_expiry(&self, limit: Duration, blocked: Duration) -> Option<Instant> {
+        self.all().filter_map(|batch| expiry(batch, limit, blocked)).min()
+    }
+
+    /// Takes what has waited in memory for so long.
+    pub(super) fn take_expired(&mut self, now: Instant, limit: Duration, blocked: Duration) -> Vec<Next> {
+        self.take(|batch| expiry(batch, limit, blocked).is_some_and(|expiry| expiry <= now))
+    }
+
+    /// Takes what `select` names.
+    pub(super) fn take(&mut self, select: impl Fn(BatchRef<'_>) -> bool) -> Vec<Next> {
+        let mut taken = Vec::new();
+        for queue in [&mut self.fresh, &mut self.waiting, &mut self.loaded] {
+            let (gone, kept): (VecDeque<PendingBatch>, _) =
+                queue.drain(..).partition(|pending| select(pending.into()));
+            *queue = kept;
+            taken.extend(gone.into_iter().map(Next::Batch));
+        }
+        let (gone, kept): (VecDeque<Search>, _) =
+            self.searches.drain(..).partition(|search| select(search.into()));
+        self.searches = kept;
+        taken.extend(gone.into_iter().map(|search| Next::Search(Box::new(search))));
+        taken
     }
 
     /// Takes the oldest batch that is only in memory.
@@ -127,8 +205,18 @@ impl Queue {
         }
     }
 
-    pub(super) fn batches(&self) -> impl Iterator<Item = &PendingBatch> {
+    /// Takes all batches that are under no search.
+    pub(super) fn take_batches(&mut self) -> impl Iterator<Item = PendingBatch> {
+        let Self { waiting, fresh, loaded, .. } = self;
+        waiting.drain(..).chain(fresh.drain(..)).chain(loaded.drain(..))
+    }
+
+    fn batches(&self) -> impl Iterator<Item = &PendingBatch> {
         self.fresh.iter().chain(&self.waiting).chain(&self.loaded)
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = BatchRef<'_>> {
+        self.batches().map(BatchRef::Pending).chain(self.searches.iter().map(BatchRef::Search))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -141,65 +229,26 @@ impl Queue {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.batches().map(PendingBatch::memory).sum::<usize>()
-            + self.searches.iter().map(Search::memory).sum::<usize>()
+        self.all().map(BatchRef::memory).sum()
     }
+}
+
+fn in_memory(search: &Search) -> bool {
+    matches!(search.origin, Origin::Memory)
+}
+
+/// Returns when a batch that is only in memory has waited long enough, if the sink is not blocked
+/// again before. `None` is beyond what the clock can count.
+fn expiry(batch: BatchRef<'_>, limit: Duration, blocked: Duration) -> Option<Instant> {
+    if !matches!(batch.origin(), Origin::Memory) {
+        return None;
+    }
+    let History { since, blocked_before, .. } = batch.history();
+    since.checked_add(limit)?.checked_add(blocked.saturating_sub(*blocked_before))
 }
 
 /// So many live batches in memory mean that the sink is slower than they come.
 const FALLING_BEHIND: usize = 2;
 
 #[cfg(test)]
-mod tests {
-    use std::time::{Duration, SystemTime};
-
-    use tokio::time::Instant;
-
-    use super::*;
-    use crate::delivery::{batch::Batch, flusher::pending::History};
-
-    fn pending(sequence: u64) -> PendingBatch {
-        let batch = Batch::new("x v=1 1\n".into(), 1, sequence, SystemTime::UNIX_EPOCH);
-        PendingBatch::live(batch, History::new(Instant::now(), Duration::ZERO))
-    }
-
-    fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
-        std::iter::from_fn(|| {
-            let Some(Next::Batch(pending)) = queue.pick(false) else { return None };
-            refill(queue);
-            Some(pending.sequence())
-        })
-        .take(20)
-        .collect()
-    }
-
-    #[test]
-    fn others_get_every_other_turn_at_most() {
-        let mut queue = Queue::default();
-        queue.fresh.extend([pending(1), pending(2)]);
-        queue.waiting.extend([pending(11), pending(12)]);
-        queue.loaded.extend([pending(21)]);
-        let order = order(&mut queue, |_| {});
-        assert_eq!((order.len(), order[0], order[2]), (5, 1, 2), "{order:?}");
-        assert_eq!(order.iter().filter(|number| **number > 10).count(), 3);
-    }
-
-    #[test]
-    fn while_live_batches_pile_up_others_wait() {
-        let mut queue = Queue::default();
-        queue.fresh.extend([pending(1), pending(2), pending(3)]);
-        queue.waiting.push_back(pending(11));
-        let order = order(&mut queue, |queue| queue.fresh.push_back(pending(4)));
-        assert!(!order.contains(&11), "{order:?}");
-    }
-
-    #[test]
-    fn the_oldest_is_the_one_sealed_first() {
-        let mut queue = Queue::default();
-        queue.fresh.extend([pending(3), pending(9)]);
-        queue.waiting.extend([pending(7), pending(2)]);
-        let oldest: Vec<u64> =
-            std::iter::from_fn(|| queue.take_oldest()).map(|pending| pending.sequence()).collect();
-        assert_eq!(oldest, [2, 3, 7, 9]);
-    }
-}
+mod tests;

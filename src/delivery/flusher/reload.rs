@@ -1,12 +1,10 @@
 //! Handles the commands of the handle; a reload replaces the destination and the settings.
 
-use std::sync::Arc;
-
-use tokio::time::Instant;
+use tokio::time::{Duration, Instant};
 
 use super::{
-    bisect::Learned, body_limit::BodyLimit, closing::Closing, command::Command, destination::Destination,
-    pace::Pace, settings::FlushSettings, worker::Worker,
+    bisect::Learned, closing::Closing, command::Command, destination::Destination, settings::FlushSettings,
+    spool_feeder::give_back, worker::Worker,
 };
 
 impl Worker {
@@ -24,16 +22,13 @@ impl Worker {
                 if self.closing.is_none() {
                     let now = Instant::now();
                     // A flusher that was busy has less time left.
-                    let started = match self.own_thread {
-                        true => now.checked_sub(asked.elapsed()).unwrap_or(now),
-                        false => now,
-                    };
-                    self.closing = Some(Closing::new(started, timeout, self.spool.is_some()));
+                    let started = asked.and_then(|asked| now.checked_sub(asked.elapsed())).unwrap_or(now);
+                    self.closing = Some(Closing::new(started, timeout, self.feeder.spool().is_some()));
                 }
             }
             #[cfg(test)]
             Command::Panic { losing_a_batch } => {
-                let _lost = if losing_a_batch { self.queue.take_oldest() } else { None };
+                let _lost = if losing_a_batch { self.scheduler.queue.take_oldest() } else { None };
                 // Quietly, without the hook.
                 std::panic::resume_unwind(Box::new("asked for by a test"))
             }
@@ -46,32 +41,24 @@ impl Worker {
     fn reload(&mut self, destination: Destination, settings: FlushSettings) {
         let replaced = destination.clone();
         let Destination { sink, spool, rejected } = destination;
-        let same_spool = match (&self.spool, &spool) {
-            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
-            (None, None) => true,
-            _ => false,
-        };
-        if !same_spool {
-            for pending in std::mem::take(&mut self.queue.loaded) {
-                self.back_to_spool(pending);
+        if self.feeder.replace(spool, sink.0.target(), Instant::now()) {
+            for pending in std::mem::take(&mut self.scheduler.queue.loaded) {
+                self.accounting.spooled(&pending);
+                give_back(pending, &mut self.scheduler.queue);
             }
-            self.retired.extend(self.spool.take());
-            // One that comes back is where it was.
-            self.retired.retain(|old| spool.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
-            (self.spool_rests_until, self.next_adoption) = (None, Instant::now());
         }
-        self.retired.retain(|spool| !spool.is_done());
-        self.shared.replace(&replaced, settings.write_timeout, &self.retired);
-        self.target = sink.0.target();
-        (self.sink, self.spool, self.rejected) = (sink, spool, rejected);
-        self.body_limit = BodyLimit::default();
-        self.pace = Pace::default();
-        self.unpark();
-        self.learned = Learned::new(settings.strip_refused_extras);
+        self.shared.replace(&replaced, settings.write_timeout, self.feeder.retired());
+        (self.sink, self.accounting.rejected) = (sink, rejected);
+        self.scheduler.replace_destination(Learned::new(settings.strip_refused_extras));
+        self.feeder.unpark(&mut self.scheduler.queue);
         self.breaker.configure(&settings);
-        let interval = settings.flush_interval;
         self.settings = settings;
-        self.set_interval(interval);
+        self.set_interval(settings.flush_interval);
         self.breaker.attempt();
+    }
+
+    fn set_interval(&mut self, interval: Duration) {
+        self.settings.flush_interval = interval;
+        self.batcher.timing.set_interval(interval);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::settings::{Overflow, Settings, SpoolMode};
 
 /// Taken from [`Settings`] at start and at each reload.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct FlushSettings {
     pub(crate) flush_interval: Duration,
     pub(crate) batch_size: usize,

@@ -10,11 +10,11 @@ pub(super) struct Timing {
     /// There are points, and this is when they are drained.
     pub(super) due: Option<Instant>,
     /// The end of the current interval.
-    pub(super) next: Instant,
+    next: Instant,
     /// There are points, but as nothing can be sent, or there is no room, they stay where they are
     /// until a batch is full, the pause is over, or there is room.
-    pub(super) deferred: bool,
-    pub(super) random: fastrand::Rng,
+    deferred: bool,
+    random: fastrand::Rng,
 }
 
 impl Timing {
@@ -31,6 +31,14 @@ impl Timing {
             self.next = now + interval.mul_f64(self.random.f64());
         }
         self.due = Some(self.next);
+    }
+
+    /// Begins a new interval now.
+    pub(super) fn set_interval(&mut self, interval: Duration) {
+        self.next = Instant::now();
+        if self.due.is_some() {
+            self.arm(interval);
+        }
     }
 
     pub(super) fn is_deferred(&self) -> bool {

@@ -1,34 +1,36 @@
-//! The loop of the flusher's task: what it waits for, and what it then does.
+//! The loop of the flusher's task: it waits for events and moves them between the parts.
+//!
+//! The parts decide without I/O: the [`batcher`](super::batcher), the
+//! [`scheduler`](super::scheduler), the [`spool_feeder`](super::spool_feeder), the
+//! [`circuit_breaker`](super::circuit_breaker), [`closing`](super::closing), and
+//! [`failures`](super::failures). The worker asks them and does what they say: it
+//! [starts](super::start) writes and the work of the disk, and takes what became of them to
+//! [where it belongs](super::answers).
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{future::pending, sync::Arc};
 
 use tokio::{
     sync::mpsc,
-    time::{Duration, Instant, sleep_until},
-};
-
-use crate::{
-    delivery::{buffer::Buffer, log_throttle::LogThrottle, sink::rejected::RejectedFiles, spool::Spool},
-    stats::ledger::Ledger,
+    time::{Instant, sleep_until},
 };
 
 use super::{
+    accounting::Accounting,
+    batch_ref::BatchRef,
     batcher::Batcher,
     bisect::Learned,
-    body_limit::BodyLimit,
     circuit_breaker::{BreakerState, CircuitBreaker},
     closing::Closing,
     command::Command,
+    conditions::Conditions,
     destination::{Destination, SinkHandle},
-    flush_waiter::FlushWaiter,
     in_flight::{InFlight, Job, JobOutcome},
-    pace::Pace,
-    parked::Parked,
-    pending::PendingBatch,
-    queue::{Next, Queue},
+    queue::Next,
+    scheduler::{Action, Drain, Placement, Scheduler},
     settings::FlushSettings,
     shared::Shared,
-    state_log::StateLog,
+    spool_feeder::{self, SpoolFeeder},
+    state::StateReporter,
     timing::Timing,
 };
 
@@ -37,52 +39,18 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
-    pub(super) buffer: Arc<Buffer>,
-    pub(super) ledger: Arc<Ledger>,
     pub(super) sink: SinkHandle,
-    /// Its name for the spool.
-    pub(super) target: String,
-    /// Where refused lines go for people to see.
-    pub(super) rejected: Option<Arc<RejectedFiles>>,
-    pub(super) spool: Option<Arc<Spool>>,
-    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest
-    /// stays for another time.
-    pub(super) retired: Vec<Arc<Spool>>,
     pub(super) settings: FlushSettings,
-    pub(super) commands: mpsc::UnboundedReceiver<Command>,
+    /// `None` when no command can come any more.
+    pub(super) commands: Option<mpsc::UnboundedReceiver<Command>>,
     pub(super) batcher: Batcher,
-    pub(super) queue: Queue,
-    /// Going to disk.
-    pub(super) to_store: VecDeque<PendingBatch>,
+    pub(super) scheduler: Scheduler,
+    pub(super) feeder: SpoolFeeder,
     pub(super) in_flight: InFlight,
     pub(super) breaker: CircuitBreaker,
-    pub(super) timing: Timing,
-    pub(super) flushes: Vec<FlushWaiter>,
-    pub(super) body_limit: BodyLimit,
-    /// What this sink has refused before.
-    pub(super) learned: Learned,
-    pub(super) pace: Pace,
-    /// What lies in a spool for another destination and is in memory, too: pieces of batches, which
-    /// cannot be given back to the spool. They go on when a reload names their destination again.
-    pub(super) parked: Parked,
-    /// No point is stored before then: the disk has just failed.
-    pub(super) spool_rests_until: Option<Instant>,
-    /// When what dead processes have left is looked for.
-    pub(super) next_adoption: Instant,
-    /// How long the sink has been blocked, without the time since `blocked_since`.
-    pub(super) blocked_total: Duration,
-    pub(super) blocked_since: Option<Instant>,
+    pub(super) accounting: Accounting,
+    pub(super) state: StateReporter,
     pub(super) closing: Option<Closing>,
-    /// When small batches were joined first.
-    pub(super) joined_from: Option<Instant>,
-    pub(super) state_log: StateLog,
-    pub(super) drop_log: LogThrottle,
-    pub(super) reject_log: LogThrottle,
-    /// No handle is left to give commands, while a shutdown is under way.
-    commands_closed: bool,
-    pub(super) finished: bool,
-    /// Whether it runs on the thread of delivery, and so by the clock of the system.
-    pub(super) own_thread: bool,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
@@ -102,45 +70,22 @@ impl Worker {
         destination: Destination,
         settings: FlushSettings,
         commands: mpsc::UnboundedReceiver<Command>,
-        own_thread: bool,
     ) -> Self {
         let mut random = fastrand::Rng::new();
-        let learned = Learned::new(settings.strip_refused_extras);
         let Destination { sink, spool, rejected } = destination;
         Self {
-            buffer: Arc::clone(&shared.buffer),
-            ledger: Arc::clone(&shared.ledger),
-            shared,
-            target: sink.0.target(),
-            sink,
-            spool,
-            rejected,
-            retired: Vec::new(),
-            commands,
-            batcher: Batcher::default(),
-            queue: Queue::default(),
-            to_store: VecDeque::new(),
+            commands: Some(commands),
+            scheduler: Scheduler::new(Learned::new(settings.strip_refused_extras)),
+            feeder: SpoolFeeder::new(spool, sink.0.target()),
             in_flight: InFlight::default(),
             breaker: CircuitBreaker::new(&settings, random.fork()),
-            timing: Timing::new(settings.flush_interval, random),
-            settings,
-            flushes: Vec::new(),
-            body_limit: BodyLimit::default(),
-            learned,
-            pace: Pace::default(),
-            parked: Parked::default(),
-            spool_rests_until: None,
-            next_adoption: Instant::now(),
-            blocked_total: Duration::ZERO,
-            blocked_since: None,
+            batcher: Batcher::new(Timing::new(settings.flush_interval, random)),
+            accounting: Accounting::new(Arc::clone(&shared), rejected),
+            state: StateReporter::new(Arc::clone(&shared)),
             closing: None,
-            joined_from: None,
-            state_log: StateLog::default(),
-            drop_log: LogThrottle::default(),
-            reject_log: LogThrottle::default(),
-            commands_closed: false,
-            finished: false,
-            own_thread,
+            shared,
+            sink,
+            settings,
         }
     }
 
@@ -159,13 +104,13 @@ impl Worker {
             self.publish();
             match self.event().await {
                 Event::Command(Some(command)) => self.handle_command(command),
-                Event::Command(None) if self.closing.is_some() => self.commands_closed = true,
+                Event::Command(None) if self.closing.is_some() => self.commands = None,
                 Event::Command(None) => {
                     self.abandon("the last handle of the monitor was dropped without a shutdown");
                     return;
                 }
                 Event::Ended(job, outcome) => self.handle_outcome(job, outcome),
-                Event::Points => self.timing.arm(self.settings.flush_interval),
+                Event::Points => self.batcher.timing.arm(self.settings.flush_interval),
                 Event::Full => self.collect(false),
                 Event::Timer => self.tick(),
             }
@@ -173,74 +118,50 @@ impl Worker {
     }
 
     async fn event(&mut self) -> Event {
-        let deadline = self.deadline();
+        let conditions = self.conditions();
+        let deadline = self.deadline(&conditions);
         let may_drain = self.may_drain();
-        let idle = may_drain && self.timing.due.is_none() && !self.timing.deferred;
-        let full = self.body_bounds().1;
+        let timing = &self.batcher.timing;
+        let idle = may_drain && timing.due.is_none() && !timing.is_deferred();
+        let full = self.scheduler.body_bounds(&conditions).1;
+        let buffer = &self.shared.buffer;
         tokio::select! {
             biased;
-            command = self.commands.recv(), if !self.commands_closed => Event::Command(command),
+            command = next_command(&mut self.commands) => Event::Command(command),
             (job, outcome) = self.in_flight.next() => Event::Ended(job, outcome),
-            () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => Event::Timer,
-            () = self.buffer.wait_for_points(), if idle => Event::Points,
-            () = self.buffer.wait_until_full(full), if may_drain && !idle => Event::Full,
+            () = sleep_until(deadline.unwrap_or(conditions.now)), if deadline.is_some() => Event::Timer,
+            () = buffer.wait_for_points(), if idle => Event::Points,
+            () = buffer.wait_until_full(full), if may_drain && !idle => Event::Full,
         }
     }
 
     /// Starts whatever may be started now.
-    pub(super) fn dispatch(&mut self) {
-        let paused = self.breaker.state().is_open();
-        let may_send = !paused && !self.is_busy();
-        if self.timing.deferred && (may_send || self.goes_to_disk_first()) {
-            self.collect(true);
-        } else if may_send && self.batcher.bytes() >= self.body_bounds().1 {
-            self.collect(false);
+    fn dispatch(&mut self) {
+        let (deferred, drained) = (self.batcher.timing.is_deferred(), self.batcher.bytes());
+        match self.scheduler.drain(&self.conditions(), deferred, drained) {
+            Drain::Nothing => {}
+            Drain::FullBatches => self.collect(false),
+            Drain::Everything => self.collect(true),
         }
         self.expire();
         self.maintain_spools();
         self.bound_memory();
-        self.start_store();
+        self.start_stores();
         self.start_load();
         loop {
-            if self.in_flight.sends() >= self.write_slots() || self.sends_nothing_more() {
-                return;
-            }
-            if let BreakerState::HalfOpen { blocked: Some(_) } = self.breaker.state() {
-                self.start_probe();
-                return;
-            }
-            let unproven = !self.breaker.is_proven();
-            if unproven && self.is_loading() && !self.queue.has_untried() {
-                // What has failed is not tried again before something else was: that is on its way
-                // from the disk.
-                return;
-            }
-            let next = match self.queue.pick(unproven) {
-                // Checked here, on every path: a batch in a spool belongs to the destination of its
-                // spool.
-                Some(next) if !next.origin().is_for(&self.target) => {
-                    self.park(next);
-                    continue;
-                }
-                next => next,
-            };
-            match next {
-                // What may be at fault itself goes alone, so that each failure of it has successes
-                // of others beside it.
-                Some(next) if next.is_suspect() && self.in_flight.jobs().any(Job::is_suspect) => {
-                    return self.queue.put_back_front(next);
-                }
+            let conditions = self.conditions();
+            match self.scheduler.next(&conditions, self.feeder.target()) {
+                Action::Wait => return,
+                Action::Probe => self.start_probe(),
                 // One is always sent, for which room is set aside.
-                Some(Next::Batch(pending))
-                    if self.in_flight.sends() > 0
-                        && (!self.may_be_in_flight(pending.raw_bytes(), !pending.live)
-                            || !self.reserve(pending.bytes_to_decompress())) =>
+                Action::Write(pending)
+                    if conditions.in_flight.sends > 0 && !self.reserve(pending.bytes_to_decompress()) =>
                 {
-                    return self.queue.put_back_front(Next::Batch(pending));
+                    return self.scheduler.queue.put_back_front(Next::Batch(pending));
                 }
-                Some(Next::Batch(pending)) => self.start_write(pending),
-                Some(Next::Search(search)) => self.start_search(*search),
-                None => return,
+                Action::Write(pending) => self.start_write(pending),
+                Action::Search(search) => self.start_search(*search),
+                Action::Park(next) => self.park(next),
             }
         }
     }
@@ -249,27 +170,32 @@ impl Worker {
     pub(super) fn collect(&mut self, all: bool) {
         let room = self.make_room();
         if room {
-            self.batcher.drain(&self.buffer, &self.ledger);
+            self.batcher.drain(&self.shared.buffer, &self.shared.ledger);
         }
         loop {
-            let (lines, bytes) = self.body_bounds();
-            let Some(batch) = self.batcher.next_batch(lines, bytes, all, &self.buffer) else { break };
+            let (lines, bytes) = self.scheduler.body_bounds(&self.conditions());
+            let Some(batch) = self.batcher.next_batch(lines, bytes, all, &self.shared.buffer) else { break };
             self.admit(batch);
         }
         self.update_buffer_limit();
         if all && room {
-            self.timing.collected(self.settings.flush_interval);
-            self.number_flushes();
+            self.batcher.timing.collected(self.settings.flush_interval);
+            self.accounting.flushes.number(self.batcher.sequence());
         } else if all {
-            self.timing.defer();
+            self.batcher.timing.defer();
         }
     }
 
-    pub(super) fn set_interval(&mut self, interval: Duration) {
-        self.settings.flush_interval = interval;
-        self.timing.next = Instant::now();
-        if self.timing.due.is_some() {
-            self.timing.arm(interval);
+    /// Moves a batch to where it waits.
+    pub(super) fn put(&mut self, placement: Placement) {
+        match placement {
+            Placement::Queued => {}
+            Placement::Compress(pending) => self.start_compression(pending),
+            Placement::Store(pending) => self.feeder.push(pending),
+            Placement::Spooled(pending) => {
+                self.accounting.spooled(&pending);
+                spool_feeder::put_back(pending, &mut self.scheduler.queue);
+            }
         }
     }
 
@@ -279,39 +205,60 @@ impl Worker {
             closing.tick(now);
         }
         self.breaker.expire(now);
-        if self.timing.due.is_some_and(|due| due <= now) {
-            let paused = self.breaker.state().is_open();
-            if paused && self.usable_spool().is_none() {
-                // Sealing now would make a small batch each second for as long as the outage lasts.
-                self.timing.defer();
-            } else if self.grows_next_body() {
-                self.timing.defer();
-            } else {
-                self.collect(true);
+        if self.batcher.timing.due.is_some_and(|due| due <= now) {
+            match self.scheduler.defers_drain(&self.conditions()) {
+                true => self.batcher.timing.defer(),
+                false => self.collect(true),
             }
         }
     }
 
     /// Returns the next deadline of the loop. `None` while there is not: an idle service costs
     /// nothing.
-    fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self, conditions: &Conditions) -> Option<Instant> {
         let retry = match self.breaker.state() {
             BreakerState::Open { until, .. } if self.has_work() => Some(until),
             _ => None,
         };
         let closing = self.closing.as_ref().and_then(Closing::next_step);
-        let state = self.next_state_line();
-        [self.timing.due, retry, self.next_expiry(), self.next_maintenance(), state, closing]
-            .into_iter()
-            .flatten()
-            .min()
+        let maintenance = self.feeder.next_maintenance(conditions, &self.scheduler.queue);
+        let (due, state) = (self.batcher.timing.due, self.state.next_line());
+        [due, retry, self.next_expiry(), maintenance, state, closing].into_iter().flatten().min()
     }
 
     fn has_work(&self) -> bool {
-        !self.queue.is_empty()
+        let timing = &self.batcher.timing;
+        !self.scheduler.queue.is_empty()
             || self.batcher.points() > 0
-            || self.timing.deferred
-            || self.timing.due.is_some()
-            || self.something_stored()
+            || timing.is_deferred()
+            || timing.due.is_some()
+            || self.feeder.has_stored()
+    }
+
+    /// Describes the moment to the parts.
+    pub(super) fn conditions(&self) -> Conditions {
+        let now = Instant::now();
+        Conditions {
+            settings: self.settings,
+            now,
+            breaker: self.breaker.state(),
+            proven: self.breaker.is_proven(),
+            closing: self.closing.is_some(),
+            sending_over: self.closing.as_ref().is_some_and(Closing::sends_nothing_more),
+            spool: self.feeder.is_usable(now),
+            in_flight: self.in_flight.counts(),
+        }
+    }
+
+    /// Returns all batches in memory, whatever is being done with them.
+    pub(super) fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
+        self.scheduler.queue.all().chain(self.feeder.batches()).chain(self.in_flight.batches())
+    }
+}
+
+async fn next_command(commands: &mut Option<mpsc::UnboundedReceiver<Command>>) -> Option<Command> {
+    match commands {
+        Some(commands) => commands.recv().await,
+        None => pending().await,
     }
 }

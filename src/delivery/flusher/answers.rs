@@ -1,0 +1,283 @@
+//! What became of a job, and where its batch goes by that.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use crate::{
+    delivery::{
+        sink::{Hint, Refused, WriteError, WriteErrorKind, Written},
+        spool::{LoadError, StoreError},
+    },
+    stats::{DropReason, RejectReason},
+};
+
+use super::{
+    bisect::{Accepted, Learned, Search},
+    conditions::Conditions,
+    failures::{Others, Remedy, is_timeout, judge, may_reject, nothing_is_accepted},
+    in_flight::{Job, JobOutcome, Sent},
+    pending::{Backing, History, Origin, PendingBatch},
+    scheduler::Scheduler,
+    successes::Successes,
+    worker::Worker,
+};
+
+impl Worker {
+    /// Settles a piece of work that has ended.
+    pub(super) fn handle_outcome(&mut self, job: Job, outcome: JobOutcome) {
+        match (job, outcome) {
+            (Job::Write { mut pending, sent }, outcome) => match written(outcome) {
+                Ok(written) => {
+                    self.scheduler.learn_accepted(&mut pending, Instant::now());
+                    let since = pending.history.since;
+                    self.count_success(pending.points(), pending.raw_bytes(), written, sent, since);
+                    self.accounting.written(&pending, pending.points());
+                    self.release(pending.origin);
+                }
+                Err(error) => self.write_failed(pending, &error, sent),
+            },
+            (Job::Search { search, sent }, outcome) => self.search_answered(*search, written(outcome), sent),
+            (Job::Probe { sent }, outcome) => match checked(outcome) {
+                // It says it would take points: one batch finds out whether it does.
+                Ok(()) => self.breaker.probe_succeeded(),
+                Err(error) => {
+                    self.accounting.set_last_error(error.report());
+                    self.breaker.probe_failed(&error.kind, sent.epoch, Instant::now());
+                }
+            },
+            (Job::Compress { mut pending }, outcome) => {
+                if let JobOutcome::Compressed(Some(compressed)) = outcome {
+                    pending.compress(compressed);
+                }
+                self.scheduler.queue.wait(pending);
+            }
+            (Job::Store { pending }, outcome) => self.stored(pending, outcome),
+            (Job::Load { .. }, outcome) => self.loaded(outcome),
+            (Job::Acknowledge | Job::Maintain, _) => {}
+        }
+    }
+
+    fn write_failed(&mut self, mut pending: PendingBatch, error: &WriteError, sent: Sent) {
+        if error.kind == WriteErrorKind::TooLarge {
+            self.learn_limit(pending.raw_bytes());
+        }
+        let queue = &self.scheduler.queue;
+        let others = Others {
+            successes: self.breaker.successes(),
+            smaller_accepted: self.scheduler.pace.limit.is_confirmed(),
+            searched: !queue.searches.is_empty(),
+            none: queue.is_empty() && !self.feeder.has_stored(),
+        };
+        let judgement = judge(&mut pending, error, others);
+        match judgement.nothing_is_accepted {
+            true => self.count_failure(&nothing_is_accepted(error), sent, judgement.suspect),
+            false => self.count_failure(error, sent, judgement.suspect),
+        }
+        self.apply(judgement.remedy, pending, &error.report());
+    }
+
+    fn learn_limit(&mut self, bytes: usize) {
+        let limit = &mut self.scheduler.pace.limit;
+        if limit.get().is_none() {
+            tracing::warn!(target: "tower_influx", bytes, "the server refused a body as too large: batches are split and made smaller, no point is lost; to save the tries, lower `batch_bytes` or raise the server's or proxy's limit (nginx: client_max_body_size)");
+        }
+        limit.refuse(bytes);
+    }
+
+    fn apply(&mut self, remedy: Remedy<'_>, mut pending: PendingBatch, said: &str) {
+        match remedy {
+            Remedy::Resend => return self.scheduler.queue.push_front(pending),
+            Remedy::PutBack { behind } => {
+                let placement = self.scheduler.put_back(pending, behind, &self.conditions());
+                return self.put(placement);
+            }
+            Remedy::Halve | Remedy::SearchRefused(_) | Remedy::SearchFailing | Remedy::Reject(_) => {}
+        }
+        let Some(batch) = pending.batch() else { return self.discard(pending, DropReason::Internal) };
+        let Scheduler { queue, learned, .. } = &mut self.scheduler;
+        match remedy {
+            Remedy::Resend | Remedy::PutBack { .. } => {}
+            Remedy::Halve => queue.push_pieces(pending.split(&batch, batch.bytes().len() / 2)),
+            Remedy::SearchRefused(refused) => {
+                let search = Search::refused_batch(&batch, &pending, refused, learned);
+                self.move_search(search, true, said);
+            }
+            Remedy::SearchFailing => queue.searches.push_back(Search::failing_batch(&batch, &pending)),
+            Remedy::Reject(reason) => {
+                self.accounting.reject(&pending, &batch, reason, said);
+                self.release(pending.origin);
+            }
+        }
+    }
+
+    fn search_answered(&mut self, mut search: Search, answer: Result<Written, WriteError>, sent: Sent) {
+        let said = answer.as_ref().err().map(WriteError::report).unwrap_or_default();
+        let mut goes_on = true;
+        match answer {
+            Ok(written) => {
+                let Accepted { points, bytes, stripped } = search.accepted(&mut self.scheduler.learned);
+                self.count_success(points, bytes, written, sent, search.history.since);
+                self.accounting.written(&search, points);
+                if let Some(reason) = stripped {
+                    self.accounting.stripped(reason, points);
+                }
+            }
+            Err(error) => {
+                let single = search.testing_points() == 1;
+                let nothing = error.kind == WriteErrorKind::TooLarge
+                    && single
+                    && !self.scheduler.pace.limit.is_confirmed();
+                let error = if nothing { nothing_is_accepted(&error) } else { error };
+                self.count_failure(&error, sent, true);
+                goes_on = search_failed(
+                    &mut search,
+                    &error,
+                    single,
+                    self.breaker.successes(),
+                    &mut self.scheduler.learned,
+                );
+            }
+        }
+        self.move_search(search, goes_on, &said);
+    }
+
+    /// Moves a search on: to its end, to the front, or behind others.
+    pub(super) fn move_search(&mut self, mut search: Search, goes_on: bool, said: &str) {
+        self.reject_found(&mut search, said);
+        for column in self.scheduler.learned.newly_refused() {
+            tracing::warn!(
+                target: "tower_influx", column,
+                "the server refuses this column that handlers or settings added; points are written without it and \
+                 counted as `stripped`, and it is tried again later: give it the type that it has in the database, or \
+                 another name"
+            );
+        }
+        if search.is_done() {
+            self.release(search.origin);
+        } else if goes_on {
+            // One after the other: each is then done sooner than if all took turns.
+            self.scheduler.queue.searches.push_front(search);
+        } else {
+            self.scheduler.queue.searches.push_back(search);
+        }
+    }
+
+    /// Rejects what a search has found. With its last line the search is over.
+    pub(super) fn reject_found(&mut self, search: &mut Search, said: &str) {
+        for (lines, reason) in search.take_rejected() {
+            self.accounting.reject(&*search, &lines, reason, said);
+        }
+    }
+
+    fn count_success(&mut self, points: usize, bytes: usize, written: Written, sent: Sent, since: Instant) {
+        debug_assert!(points > 0, "a write of nothing");
+        // This is the success that proves it.
+        let conditions = Conditions { proven: true, ..self.conditions() };
+        let waiting = self.has_waiting(&conditions);
+        self.scheduler.pace.succeed(bytes, points, sent, waiting, &conditions);
+        self.breaker.write_succeeded();
+        self.accounting.write_succeeded(bytes, written, sent.at, since);
+    }
+
+    /// Counts a failure. `suspect`: others are taken, or may be, while this one is not.
+    fn count_failure(&mut self, error: &WriteError, sent: Sent, suspect: bool) {
+        let now = Instant::now();
+        self.accounting.write_failed(error);
+        self.scheduler.pace.fail(error, sent, now);
+        self.breaker.write_failed(&error.kind, suspect, sent.epoch, now);
+    }
+
+    /// Returns whether anything could be sent that is not.
+    fn has_waiting(&self, conditions: &Conditions) -> bool {
+        let drained = self.batcher.bytes() + self.shared.buffer.sealed_bytes();
+        !self.scheduler.queue.is_empty()
+            || self.batcher.timing.is_deferred()
+            || drained >= self.scheduler.body_bounds(conditions).1
+            || self.feeder.has_stored()
+    }
+
+    fn stored(&mut self, mut pending: PendingBatch, outcome: JobOutcome) {
+        match outcome {
+            JobOutcome::Stored(spool, true, Ok(entry)) => {
+                pending.origin = Origin::Spool(Arc::new(Backing { spool, entry }));
+                let conditions = self.conditions();
+                match conditions.sending_over {
+                    true => self.back_to_spool(pending),
+                    false => self.keep(pending, &conditions),
+                }
+            }
+            JobOutcome::Stored(_, false, Ok(_)) => self.accounting.spooled(&pending),
+            outcome => {
+                self.feeder.rest(Instant::now());
+                if let JobOutcome::Stored(_, _, Err(StoreError::Io(error))) = outcome {
+                    self.accounting.set_last_error(format!("the spool could not store a batch: {error}"));
+                }
+                self.store_failed(pending);
+            }
+        }
+    }
+
+    pub(super) fn store_failed(&mut self, pending: PendingBatch) {
+        let conditions = self.conditions();
+        match conditions.sending_over {
+            true => self.discard(pending, DropReason::Shutdown),
+            false => self.keep(pending, &conditions),
+        }
+    }
+
+    fn loaded(&mut self, outcome: JobOutcome) {
+        let JobOutcome::Loaded(backing, loaded) = outcome else { return };
+        match loaded {
+            Ok(batch) => {
+                let mut history = History::new(Instant::now(), self.state.blocked_time());
+                // It has failed before, so others come first.
+                history.failures = backing.spool.times_released(&backing.entry).min(1);
+                self.scheduler.queue.loaded.push_back(PendingBatch::from_spool(batch, backing, history));
+            }
+            // It has been counted and logged.
+            Err(LoadError::Lost) => {}
+            Err(LoadError::Io(error)) => {
+                tracing::debug!(target: "tower_influx", "a stored batch cannot be read now and stays in the spool: {error}");
+                backing.spool.release(backing.entry);
+            }
+        }
+    }
+}
+
+/// Tells a search of a failure. Returns whether its next piece is sent before other batches.
+fn search_failed(
+    search: &mut Search,
+    error: &WriteError,
+    single: bool,
+    successes: Successes,
+    learned: &mut Learned,
+) -> bool {
+    let may_reject = may_reject(&error.kind);
+    match &error.kind {
+        WriteErrorKind::Refused(refused) => search.refused(refused, learned),
+        WriteErrorKind::TooLarge => {
+            let reason = RejectReason::TooLarge;
+            search.refused(&Refused { reason, hint: Hint::Unknown, ..Refused::default() }, learned);
+        }
+        WriteErrorKind::Broken => search.broke(successes, may_reject, learned),
+        _ if is_timeout(error) && !single => search.timed_out(),
+        _ => search.failed(successes, may_reject, learned),
+    }
+    matches!(error.kind, WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge)
+}
+
+fn written(outcome: JobOutcome) -> Result<Written, WriteError> {
+    match outcome {
+        JobOutcome::Written(result) => result,
+        // What it says may quote a point, so it is not repeated; the panic hook has printed it.
+        _ => Err(WriteError::transient("the sink panicked; the batch is kept and tried again")),
+    }
+}
+
+fn checked(outcome: JobOutcome) -> Result<(), WriteError> {
+    match outcome {
+        JobOutcome::Checked(result) => result,
+        _ => Err(WriteError::transient("the sink panicked while it was asked")),
+    }
+}

@@ -1,0 +1,89 @@
+//! A look at a batch that the flusher owns, whole or under search.
+
+use crate::stats::ledger::PointLocation;
+
+use super::{
+    bisect::Search,
+    pending::{History, Origin, PendingBatch},
+};
+
+/// A batch in memory, whatever is being done with it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum BatchRef<'a> {
+    Pending(&'a PendingBatch),
+    Search(&'a Search),
+}
+
+impl<'a> BatchRef<'a> {
+    /// Returns whether those who wait for a flush wait for it.
+    pub(super) fn is_live(self) -> bool {
+        match self {
+            Self::Pending(pending) => pending.live,
+            Self::Search(search) => search.live,
+        }
+    }
+
+    pub(super) fn sequence(self) -> u64 {
+        match self {
+            Self::Pending(pending) => pending.sequence(),
+            Self::Search(search) => search.sequence(),
+        }
+    }
+
+    pub(super) fn origin(self) -> &'a Origin {
+        match self {
+            Self::Pending(pending) => &pending.origin,
+            Self::Search(search) => &search.origin,
+        }
+    }
+
+    /// Returns where the ledger counts its points.
+    pub(super) fn location(self) -> PointLocation {
+        self.origin().location()
+    }
+
+    pub(super) fn history(self) -> &'a History {
+        match self {
+            Self::Pending(pending) => &pending.history,
+            Self::Search(search) => &search.history,
+        }
+    }
+
+    /// Returns the points of which nothing final is known.
+    pub(super) fn points(self) -> usize {
+        match self {
+            Self::Pending(pending) => pending.points(),
+            Self::Search(search) => search.remaining_points(),
+        }
+    }
+
+    pub(super) fn memory(self) -> usize {
+        match self {
+            Self::Pending(pending) => pending.memory(),
+            Self::Search(search) => search.memory(),
+        }
+    }
+}
+
+impl<'a> From<&'a PendingBatch> for BatchRef<'a> {
+    fn from(pending: &'a PendingBatch) -> Self {
+        Self::Pending(pending)
+    }
+}
+
+impl<'a> From<&'a Search> for BatchRef<'a> {
+    fn from(search: &'a Search) -> Self {
+        Self::Search(search)
+    }
+}
+
+/// Counts the points up to a batch for which a flush waits: those that are only in memory, and those
+/// that are on disk, too.
+pub(super) fn count_live<'a>(batches: impl Iterator<Item = BatchRef<'a>>, up_to: Option<u64>) -> (u64, u64) {
+    let concerned =
+        batches.filter(|batch| batch.is_live() && up_to.is_none_or(|up_to| batch.sequence() <= up_to));
+    concerned.fold((0, 0), |(memory, disk), batch| match batch.location() {
+        PointLocation::Memory => (memory + batch.points() as u64, disk),
+        PointLocation::Spool => (memory, disk + batch.points() as u64),
+    })
+}

@@ -1,0 +1,144 @@
+//! What becomes of a batch by its failure: each kind, for one line and for several, with and
+//! without others that are written.
+
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+use super::*;
+use crate::delivery::{batch::Batch, flusher::pending::History};
+
+fn pending(lines: usize) -> PendingBatch {
+    let batch = Batch::new("x v=1 1\n".repeat(lines).into(), lines, 1, SystemTime::UNIX_EPOCH);
+    PendingBatch::live(batch, History::new(Instant::now(), Duration::ZERO))
+}
+
+fn error(kind: WriteErrorKind) -> WriteError {
+    WriteError::new(kind, "no")
+}
+
+fn kinds() -> [WriteErrorKind; 5] {
+    [
+        WriteErrorKind::Transient,
+        WriteErrorKind::Broken,
+        WriteErrorKind::Timeout,
+        WriteErrorKind::Throttled { retry_after: None },
+        WriteErrorKind::Blocked(Blocked::Target),
+    ]
+}
+
+/// Fails so many times with a write of others before each, and returns the remedies as they are
+/// debugged.
+fn remedies(lines: usize, kind: &WriteErrorKind, times: u64, others: Others) -> Vec<String> {
+    let (mut pending, error) = (pending(lines), error(kind.clone()));
+    let judged = (0..times).map(|number| {
+        let successes = Successes { writes: number, probes: number };
+        let others = Others { successes, ..others };
+        format!("{:?}", judge(&mut pending, &error, others).remedy)
+    });
+    judged.collect()
+}
+
+#[test]
+fn a_line_is_rejected_only_after_many_failures_beside_others_and_never_for_patience() {
+    for kind in kinds() {
+        let remedies = remedies(1, &kind, 30, Others::default());
+        let rejected = remedies.iter().position(|remedy| remedy.starts_with("Reject"));
+        let expected = may_reject(&kind).then_some(LINE_EVIDENCE as usize);
+        assert_eq!(rejected, expected, "{kind:?}: {remedies:?}");
+    }
+}
+
+#[test]
+fn a_line_that_fails_as_all_others_do_is_never_rejected() {
+    for kind in kinds().into_iter().chain([WriteErrorKind::TooLarge]) {
+        let mut pending = pending(1);
+        for _ in 0..100 {
+            let error = error(kind.clone());
+            let judgement = judge(&mut pending, &error, Others { none: true, ..Others::default() });
+            assert!(matches!(judgement.remedy, Remedy::PutBack { .. }), "{kind:?}: {judgement:?}");
+            assert_eq!(judgement.nothing_is_accepted, kind == WriteErrorKind::TooLarge);
+        }
+    }
+}
+
+#[test]
+fn a_batch_that_fails_beside_others_is_searched_or_halved() {
+    for kind in kinds() {
+        let remedies = remedies(8, &kind, 6, Others::default());
+        let first = remedies.iter().position(|remedy| !remedy.starts_with("PutBack"));
+        let (at, remedy) = match kind {
+            // Half of it may be answered in time.
+            WriteErrorKind::Timeout => (1, "Halve"),
+            WriteErrorKind::Blocked(_) => (1, "SearchFailing"),
+            _ => (2, "SearchFailing"),
+        };
+        assert_eq!(first, Some(at), "{kind:?}: {remedies:?}");
+        assert_eq!(remedies[at], remedy, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_batch_that_is_alone_is_searched_after_more_failures() {
+    for kind in [WriteErrorKind::Transient, WriteErrorKind::Broken] {
+        let (mut pending, error) = (pending(8), error(kind));
+        let others = Others { none: true, ..Others::default() };
+        for number in 1..=FAILURES_BEFORE_SEARCH {
+            let judgement = judge(&mut pending, &error, others);
+            let searched = judgement.remedy == Remedy::SearchFailing;
+            assert_eq!(searched, number == FAILURES_BEFORE_SEARCH, "{number}: {judgement:?}");
+        }
+    }
+}
+
+#[test]
+fn by_the_word_of_a_probe_one_batch_is_searched_and_no_more() {
+    let kind = WriteErrorKind::Blocked(Blocked::Authorization);
+    for (searched, several, expected) in [(false, true, true), (true, true, false), (false, false, false)] {
+        let (mut pending, error) = (pending(if several { 8 } else { 1 }), error(kind.clone()));
+        judge(&mut pending, &error, Others { searched, ..Others::default() });
+        let successes = Successes { writes: 0, probes: 1 };
+        let judgement = judge(&mut pending, &error, Others { successes, searched, ..Others::default() });
+        assert_eq!((judgement.suspect, judgement.remedy == Remedy::SearchFailing), (expected, expected));
+    }
+}
+
+#[test]
+fn a_body_that_is_too_large_is_halved_and_a_line_rejected_where_smaller_ones_are_accepted() {
+    let error = error(WriteErrorKind::TooLarge);
+    assert_eq!(judge(&mut pending(8), &error, Others::default()).remedy, Remedy::Halve);
+    let others = Others { smaller_accepted: true, ..Others::default() };
+    assert_eq!(judge(&mut pending(1), &error, others).remedy, Remedy::Reject(RejectReason::TooLarge));
+    let judgement = judge(&mut pending(1), &error, Others::default());
+    assert_eq!((judgement.remedy, judgement.suspect), (Remedy::PutBack { behind: true }, false));
+}
+
+#[test]
+fn a_refusal_is_searched_and_a_line_rejected_after_one_more_try_where_that_may_help() {
+    for resend_first in [false, true] {
+        let refused = Refused { resend_first, reason: RejectReason::FieldType, ..Refused::default() };
+        let error = error(WriteErrorKind::Refused(refused.clone()));
+        for lines in [1, 8] {
+            let mut pending = pending(lines);
+            if resend_first {
+                assert_eq!(judge(&mut pending, &error, Others::default()).remedy, Remedy::Resend);
+            }
+            let expected = match lines {
+                1 => Remedy::Reject(RejectReason::FieldType),
+                _ => Remedy::SearchRefused(&refused),
+            };
+            assert_eq!(judge(&mut pending, &error, Others::default()).remedy, expected);
+            assert_eq!(pending.history.failures, 0, "it is no failure of the server");
+        }
+    }
+}
+
+#[test]
+fn large_bodies_under_which_connections_break_are_halved() {
+    let error = error(WriteErrorKind::Broken);
+    for (lines, halved) in [(10_000, true), (100, false)] {
+        let mut pending = pending(lines);
+        let remedies = [(); 3].map(|()| judge(&mut pending, &error, Others::default()).remedy);
+        assert_eq!(remedies[2] == Remedy::Halve, halved, "{lines} lines: {remedies:?}");
+    }
+}

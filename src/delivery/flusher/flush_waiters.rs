@@ -1,0 +1,67 @@
+//! Those who wait for a flush, and what becomes of the points that they wait for.
+
+use tokio::sync::oneshot;
+
+use super::{batch_ref::BatchRef, report::FlushReport};
+
+/// All who wait for a flush.
+#[derive(Debug, Default)]
+pub(super) struct FlushWaiters(Vec<FlushWaiter>);
+
+/// Waits until every batch up to this one was tried.
+#[derive(Debug)]
+struct FlushWaiter {
+    /// `None` while some of its points are in the buffer, for want of room.
+    up_to: Option<u64>,
+    report: FlushReport,
+    reply: oneshot::Sender<FlushReport>,
+}
+
+impl FlushWaiters {
+    pub(super) fn push(&mut self, up_to: Option<u64>, reply: oneshot::Sender<FlushReport>) {
+        self.0.push(FlushWaiter { up_to, report: FlushReport::default(), reply });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Numbers those that have none yet: all that they wait for is in batches now.
+    pub(super) fn number(&mut self, sequence: u64) {
+        self.0.iter_mut().for_each(|waiter| _ = waiter.up_to.get_or_insert(sequence));
+    }
+
+    /// Notes the final result of points of a batch, or one as good as final.
+    pub(super) fn update(&mut self, batch: BatchRef<'_>, note: impl Fn(&mut FlushReport)) {
+        if batch.is_live() {
+            let covers =
+                |waiter: &&mut FlushWaiter| waiter.up_to.is_none_or(|up_to| batch.sequence() <= up_to);
+            self.0.iter_mut().filter(covers).for_each(|waiter| note(&mut waiter.report));
+        }
+    }
+
+    /// Answers those whose batches have been tried. `is_pending` says of all batches up to one
+    /// whether any may still be tried without a pause; `left` counts the points of these in memory
+    /// and on disk.
+    pub(super) fn answer(
+        &mut self,
+        is_pending: impl Fn(Option<u64>) -> bool,
+        left: impl Fn(Option<u64>) -> (u64, u64),
+    ) {
+        // Who no longer waits is not counted for.
+        let answered = self.0.extract_if(.., |waiter| !is_pending(waiter.up_to) || waiter.reply.is_closed());
+        for mut waiter in answered {
+            let (memory, disk) = left(waiter.up_to);
+            waiter.report.spooled += disk;
+            waiter.report.waiting = memory;
+            let _ = waiter.reply.send(waiter.report);
+        }
+    }
+
+    /// Answers all at the end, when no point is in memory any more.
+    pub(super) fn answer_all(&mut self) {
+        for waiter in self.0.drain(..) {
+            let _ = waiter.reply.send(waiter.report);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What is sent next, from plain values.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::{
+    delivery::flusher::{in_flight::InFlightCounts, pending::History, successes::Successes},
+    stats::Blocked,
+};
+
+const TARGET: &str = "here";
+
+fn scheduler(batches: impl IntoIterator<Item = PendingBatch>) -> Scheduler {
+    let mut scheduler = Scheduler::new(Learned::new(true));
+    scheduler.queue.fresh.extend(batches);
+    scheduler
+}
+
+fn pending(sequence: u64, lines: usize) -> PendingBatch {
+    let batch = Batch::new("x v=1 1\n".repeat(lines).into(), lines, sequence, SystemTime::UNIX_EPOCH);
+    PendingBatch::live(batch, History::new(Instant::now(), Duration::ZERO))
+}
+
+fn failed(sequence: u64) -> PendingBatch {
+    let mut pending = pending(sequence, 1);
+    pending.history.fail(Successes::default());
+    pending
+}
+
+/// It has failed while others were written.
+fn suspect(sequence: u64) -> PendingBatch {
+    let mut pending = failed(sequence);
+    pending.history.fail(Successes { writes: 1, probes: 0 });
+    pending
+}
+
+/// What is done next, as a word and the batch's number.
+fn next(scheduler: &mut Scheduler, conditions: &Conditions) -> (&'static str, u64) {
+    match scheduler.next(conditions, TARGET) {
+        Action::Wait => ("wait", 0),
+        Action::Probe => ("probe", 0),
+        Action::Write(pending) => ("write", pending.sequence()),
+        Action::Search(search) => ("search", search.sequence()),
+        Action::Park(next) => ("park", next.batch().sequence()),
+    }
+}
+
+fn open(now: Instant) -> BreakerState {
+    BreakerState::Open { until: now + Duration::from_secs(1), blocked: None }
+}
+
+fn in_flight(sends: usize) -> InFlightCounts {
+    InFlightCounts { sends, ..InFlightCounts::default() }
+}
+
+#[test]
+fn the_state_of_the_breaker_decides_first() {
+    let calm = Conditions::calm();
+    let blocked = Some(Blocked::Target);
+    for (breaker, sends, action) in [
+        (BreakerState::Closed, 0, ("write", 1)),
+        (BreakerState::Closed, 3, ("write", 1)),
+        (open(calm.now), 0, ("wait", 0)),
+        (BreakerState::HalfOpen { blocked: None }, 0, ("write", 1)),
+        (BreakerState::HalfOpen { blocked: None }, 1, ("wait", 0)),
+        (BreakerState::HalfOpen { blocked }, 0, ("probe", 0)),
+        (BreakerState::HalfOpen { blocked }, 1, ("wait", 0)),
+    ] {
+        let conditions = Conditions { breaker, in_flight: in_flight(sends), ..calm };
+        assert_eq!(next(&mut scheduler([pending(1, 1)]), &conditions), action, "{breaker:?}, {sends}");
+        // Without a batch only a probe is sent.
+        let without = if action.0 == "probe" { action } else { ("wait", 0) };
+        assert_eq!(next(&mut scheduler([]), &conditions), without, "{breaker:?}, {sends}");
+    }
+}
+
+#[test]
+fn no_more_is_in_flight_than_the_limit_allows() {
+    let mut calm = Conditions::calm();
+    for most in [1, 2] {
+        calm.settings.max_in_flight = most;
+        for sends in 0..4 {
+            let conditions = Conditions { in_flight: in_flight(sends), ..calm };
+            let action = if sends < most { ("write", 1) } else { ("wait", 0) };
+            assert_eq!(next(&mut scheduler([pending(1, 1)]), &conditions), action, "{sends} of {most}");
+        }
+    }
+}
+
+#[test]
+fn nothing_is_sent_when_the_time_for_it_is_over() {
+    let conditions = Conditions { closing: true, sending_over: true, ..Conditions::calm() };
+    assert_eq!(next(&mut scheduler([pending(1, 1)]), &conditions), ("wait", 0));
+}
+
+#[test]
+fn one_write_goes_whatever_its_size_and_others_as_far_as_memory_allows() {
+    let mut calm = Conditions::calm();
+    calm.settings.buffer_size = 800;
+    let bytes = pending(1, 30).raw_bytes();
+    assert_eq!(bytes, 240);
+    for (sends, in_flight_bytes, action) in
+        [(0, 0, "write"), (0, 800, "write"), (1, 60, "write"), (1, 61, "wait"), (1, 800, "wait")]
+    {
+        let counts = InFlightCounts { sends, bytes: in_flight_bytes, ..InFlightCounts::default() };
+        let conditions = Conditions { in_flight: counts, ..calm };
+        let mut scheduler = scheduler([pending(1, 30)]);
+        assert_eq!(next(&mut scheduler, &conditions).0, action, "{sends}, {in_flight_bytes}");
+        // What does not go is not lost.
+        assert_eq!(scheduler.queue.all().count(), usize::from(action == "wait"));
+    }
+}
+
+#[test]
+fn what_may_be_at_fault_goes_alone() {
+    let mut conditions = Conditions::calm();
+    conditions.in_flight = InFlightCounts { sends: 1, suspect: true, ..InFlightCounts::default() };
+    let mut scheduler = scheduler([]);
+    scheduler.queue.waiting.push_back(suspect(1));
+    assert_eq!(next(&mut scheduler, &conditions), ("wait", 0));
+    assert_eq!(scheduler.queue.all().count(), 1);
+    conditions.in_flight.suspect = false;
+    assert_eq!(next(&mut scheduler, &conditions), ("write", 1));
+}
+
+#[test]
+fn after_a_failure_what_has_not_failed_goes_first_also_from_disk() {
+    let mut conditions = Conditions { proven: false, ..Conditions::calm() };
+    let mut scheduler = scheduler([failed(1), pending(2, 1)]);
+    assert_eq!(next(&mut scheduler, &conditions), ("write", 2));
+    conditions.in_flight.loading = true;
+    assert_eq!(next(&mut scheduler, &conditions), ("wait", 0), "another is on its way from the disk");
+    conditions.in_flight.loading = false;
+    assert_eq!(next(&mut scheduler, &conditions), ("write", 1));
+}
+
+#[test]
+fn a_failed_batch_goes_to_disk_or_first_or_behind() {
+    let calm = Conditions::calm();
+    let outage = Conditions { breaker: open(calm.now), ..calm };
+    let stores = Conditions { spool: true, ..outage };
+    let often = || {
+        let mut pending = failed(1);
+        pending.history.failures = FAILURES_BEFORE_OTHERS;
+        pending
+    };
+    let place = |pending: PendingBatch, behind, conditions: &Conditions| {
+        let mut scheduler = scheduler([]);
+        match scheduler.put_back(pending, behind, conditions) {
+            Placement::Queued => "queued",
+            Placement::Compress(_) => "compress",
+            Placement::Store(_) => "store",
+            Placement::Spooled(_) => "spooled",
+        }
+    };
+    for (case, pending, behind, conditions, expected) in [
+        ("the first failure", failed(1), false, &calm, "queued"),
+        ("others first", failed(1), true, &calm, "compress"),
+        ("failed often", often(), false, &calm, "compress"),
+        ("an outage without a spool", failed(1), false, &outage, "queued"),
+        ("an outage with a spool", failed(1), true, &stores, "store"),
+        ("it is not clear whose fault it is", often(), true, &stores, "compress"),
+    ] {
+        assert_eq!(place(pending, behind, conditions), expected, "{case}");
+    }
+}
+
+#[test]
+fn the_buffer_is_drained_when_its_points_can_go_somewhere() {
+    let calm = Conditions::calm();
+    let outage = Conditions { breaker: open(calm.now), ..calm };
+    let spooling = Conditions { spool: true, ..outage };
+    let busy = Conditions { in_flight: in_flight(16), ..calm };
+    let scheduler = scheduler([]);
+    let full = scheduler.body_bounds(&calm).1;
+    for (case, conditions, deferred, drained, expected) in [
+        ("nothing waits", &calm, false, 0, Drain::Nothing),
+        ("a full batch", &calm, false, full, Drain::FullBatches),
+        ("an interval is over", &calm, true, full, Drain::Everything),
+        ("in an outage they stay", &outage, true, full, Drain::Nothing),
+        ("unless there is a spool", &spooling, true, 0, Drain::Everything),
+        ("they grow into the next body", &busy, true, full, Drain::Nothing),
+    ] {
+        assert_eq!(scheduler.drain(conditions, deferred, drained), expected, "{case}");
+    }
+    for (case, conditions, defers) in [
+        ("they can go", &calm, false),
+        ("a batch each second of an outage", &outage, true),
+        ("the disk takes them", &spooling, false),
+        ("writes are in flight", &busy, true),
+        ("a shutdown waits for nothing", &Conditions { closing: true, ..busy }, false),
+    ] {
+        assert_eq!(scheduler.defers_drain(conditions), defers, "{case}");
+    }
+}

@@ -1,0 +1,310 @@
+//! Which batches go to the spool, which come back, and when. Decides without I/O: what it asks of a
+//! spool is in memory.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    delivery::spool::{Entry, Spool},
+    settings::SpoolMode,
+};
+
+use super::{
+    batch_ref::BatchRef,
+    circuit_breaker::BreakerState,
+    conditions::Conditions,
+    parked::Parked,
+    pending::{Origin, PendingBatch},
+    queue::{Next, Queue},
+};
+
+/// The spools of the destination, and what is on its way to them.
+#[derive(Debug)]
+pub(super) struct SpoolFeeder {
+    spool: Option<Arc<Spool>>,
+    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest
+    /// stays for another time.
+    retired: Vec<Arc<Spool>>,
+    /// The sink's name for a spool.
+    target: String,
+    /// To be stored.
+    to_store: VecDeque<PendingBatch>,
+    /// No point is stored before then: the disk has just failed.
+    rests_until: Option<Instant>,
+    /// When what dead processes have left is looked for.
+    next_adoption: Instant,
+    /// Pieces of batches that lie in a spool for another destination.
+    parked: Parked,
+}
+
+/// What is to be done with the next batch that is to be stored.
+#[derive(Debug)]
+pub(super) enum Store {
+    /// `sends_it_now`: it is sent as soon as it is stored.
+    Start { pending: PendingBatch, spool: Arc<Spool>, sends_it_now: bool },
+    /// The spool has gone meanwhile, by a failure or a reload.
+    Fail(PendingBatch),
+}
+
+/// What waits in memory, as far as it matters for what is loaded.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Waiting {
+    /// Batches from a spool, not counting pieces, which cannot be given back.
+    pub(super) loaded: usize,
+    /// One of them, or a piece, has not failed yet.
+    pub(super) loaded_untried: bool,
+    pub(super) nothing_loaded: bool,
+    pub(super) memory: usize,
+}
+
+impl SpoolFeeder {
+    pub(super) fn new(spool: Option<Arc<Spool>>, target: String) -> Self {
+        Self {
+            spool,
+            target,
+            retired: Vec::new(),
+            to_store: VecDeque::new(),
+            rests_until: None,
+            next_adoption: Instant::now(),
+            parked: Parked::default(),
+        }
+    }
+
+    /// Replaces the destination. Returns whether its spool is another one.
+    pub(super) fn replace(&mut self, spool: Option<Arc<Spool>>, target: String, now: Instant) -> bool {
+        let same = match (&self.spool, &spool) {
+            (Some(old), Some(new)) => Arc::ptr_eq(old, new),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.retired.extend(self.spool.take());
+            // One that comes back is where it was.
+            self.retired.retain(|old| spool.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
+            (self.rests_until, self.next_adoption) = (None, now);
+        }
+        self.retired.retain(|spool| !spool.is_done());
+        (self.spool, self.target) = (spool, target);
+        !same
+    }
+
+    pub(super) fn target(&self) -> &str {
+        &self.target
+    }
+
+    pub(super) fn spool(&self) -> Option<&Arc<Spool>> {
+        self.spool.as_ref()
+    }
+
+    pub(super) fn retired(&self) -> &[Arc<Spool>] {
+        &self.retired
+    }
+
+    /// Returns the spool, unless there is none or its disk has just failed.
+    fn usable(&self, now: Instant) -> Option<&Arc<Spool>> {
+        let rests = self.rests_until.is_some_and(|until| now < until);
+        self.spool.as_ref().filter(|_| !rests)
+    }
+
+    pub(super) fn is_usable(&self, now: Instant) -> bool {
+        self.usable(now).is_some()
+    }
+
+    /// Stores nothing for a while. Once it has failed, trying again for each batch would only cost
+    /// time; the spool itself rests as long.
+    pub(super) fn rest(&mut self, now: Instant) {
+        self.rests_until = Some(now + REST);
+    }
+
+    /// Queues a batch that is to be stored.
+    pub(super) fn push(&mut self, pending: PendingBatch) {
+        self.to_store.push_back(pending);
+    }
+
+    /// Takes back the next batch that was to be stored.
+    pub(super) fn pop(&mut self) -> Option<PendingBatch> {
+        self.to_store.pop_front()
+    }
+
+    /// Returns the batches that are to be stored.
+    pub(super) fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
+        self.to_store.iter().map(BatchRef::Pending)
+    }
+
+    /// Decides what is stored next. One at a time, since the disk gets hardly faster by two; at the
+    /// end time is what counts.
+    pub(super) fn next_store(&mut self, conditions: &Conditions) -> Option<Store> {
+        let Some(spool) = self.usable(conditions.now).cloned() else { return self.pop().map(Store::Fail) };
+        let most = if conditions.sending_over { CLOSING_STORES } else { 1 };
+        if conditions.in_flight.stores >= most {
+            return None;
+        }
+        let pending = self.pop()?;
+        let sends_it_now = sends_after_storing(conditions, pending.history.tried);
+        Some(Store::Start { pending, spool, sends_it_now })
+    }
+
+    /// Decides whether the next stored batch is fetched. Returns about how many bytes it takes.
+    pub(super) fn next_load(&self, conditions: &Conditions, queue: &Queue) -> Option<usize> {
+        if conditions.closing || !may_load(conditions) {
+            return None;
+        }
+        let bytes = self.sources().find_map(|spool| spool.next_bytes())?;
+        goes_when_loaded(conditions, &Waiting::of(queue), bytes).then_some(bytes)
+    }
+
+    /// Takes the next stored batch, which is then the caller's.
+    pub(super) fn take_stored(&self) -> Option<(Arc<Spool>, Entry)> {
+        self.sources().find_map(|spool| Some((Arc::clone(spool), spool.take_oldest()?)))
+    }
+
+    /// Returns whether anything lies on disk for this sink.
+    pub(super) fn has_stored(&self) -> bool {
+        self.sources().any(|spool| !spool.is_empty())
+    }
+
+    /// Spools whose batches are for this sink.
+    fn sources(&self) -> impl Iterator<Item = &Arc<Spool>> {
+        self.spool.iter().chain(self.retired.iter().filter(|spool| spool.is_for(&self.target)))
+    }
+
+    /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces stay
+    /// in memory.
+    pub(super) fn park(&mut self, next: Next, queue: &mut Queue) {
+        match next {
+            Next::Batch(pending) if pending.is_whole() => give_back(pending, queue),
+            Next::Batch(pending) => self.parked.batches.push(pending),
+            Next::Search(mut search) => {
+                search.live = false;
+                self.parked.searches.push(*search);
+            }
+        }
+    }
+
+    /// Takes up what is for the destination there is now.
+    pub(super) fn unpark(&mut self, queue: &mut Queue) {
+        let Self { parked, target, .. } = self;
+        queue.loaded.extend(parked.batches.extract_if(.., |pending| pending.origin.is_for(target)));
+        queue.searches.extend(parked.searches.extract_if(.., |search| search.origin.is_for(target)));
+    }
+
+    /// Returns what waits here takes of the memory.
+    pub(super) fn memory(&self) -> usize {
+        self.parked.memory() + self.to_store.iter().map(PendingBatch::memory).sum::<usize>()
+    }
+
+    /// Gives up the directories of earlier destinations in which nothing is left. Returns whether
+    /// there was one.
+    pub(super) fn release_retired(&mut self) -> bool {
+        let before = self.retired.len();
+        self.retired.retain(|spool| !spool.is_done());
+        self.retired.len() < before
+    }
+
+    /// Returns when [`maintain`](Self::maintain) has something to do. `None` while it is being done,
+    /// and where there is no spool.
+    pub(super) fn next_maintenance(&self, conditions: &Conditions, queue: &Queue) -> Option<Instant> {
+        if conditions.closing || conditions.in_flight.maintaining {
+            return None;
+        }
+        let adoption = self.spool.as_ref().map(|_| self.next_adoption);
+        let spools = self.spool.iter().chain(&self.retired).filter_map(|spool| spool.next_maintenance());
+        let in_memory = queue.all().filter_map(|batch| match batch.origin() {
+            Origin::Spool(backing) => backing.spool.expiry(&backing.entry),
+            Origin::Memory => None,
+        });
+        adoption.into_iter().chain(spools).chain(in_memory).min()
+    }
+
+    /// Returns the spools that are to be maintained now, and for each whether it also looks for what
+    /// dead processes have left.
+    pub(super) fn maintain(&mut self, now: Instant) -> Vec<(Arc<Spool>, bool)> {
+        let adopt = self.next_adoption <= now;
+        if adopt {
+            self.next_adoption = now + ADOPTION_INTERVAL;
+        }
+        let own = self.spool.iter().map(|spool| (Arc::clone(spool), adopt));
+        own.chain(self.retired.iter().map(|spool| (Arc::clone(spool), false))).collect()
+    }
+}
+
+/// Gives a batch back to its spool: it leaves the memory, not the disk. A piece of a batch whose
+/// other pieces are settled cannot be given back, as the file holds them all: it stays in memory.
+pub(super) fn give_back(mut pending: PendingBatch, queue: &mut Queue) {
+    if !pending.is_whole() {
+        pending.live = false;
+        queue.loaded.push_back(pending);
+    } else if let Origin::Spool(backing) = pending.origin
+        && let Some(backing) = Arc::into_inner(backing)
+    {
+        backing.spool.release(backing.entry);
+    }
+}
+
+/// Puts back a batch that failed and is also on disk: in memory, or with too many there only on
+/// disk.
+pub(super) fn put_back(mut pending: PendingBatch, queue: &mut Queue) {
+    if pending.is_whole() && Waiting::of(queue).loaded + 1 >= LOADED {
+        give_back(pending, queue);
+    } else {
+        pending.live = false;
+        queue.loaded.push_back(pending);
+    }
+}
+
+/// Returns whether a batch is old enough to be dropped from its spool.
+pub(super) fn is_expired(batch: BatchRef<'_>) -> bool {
+    matches!(batch.origin(), Origin::Spool(backing) if backing.spool.is_expired(&backing.entry))
+}
+
+/// Returns how much may wait in the queue before the oldest batches go to disk: long before anything
+/// would have to be dropped, since the disk may be slow, too.
+pub(super) fn spill_limit(conditions: &Conditions) -> Option<usize> {
+    let most = conditions.room_in_flight().min(conditions.settings.buffer_size / 4);
+    conditions.spool.then_some(most)
+}
+
+fn sends_after_storing(conditions: &Conditions, tried: bool) -> bool {
+    conditions.settings.spool_mode == SpoolMode::Ahead
+        && !conditions.breaker.is_open()
+        && !conditions.sending_over
+        && !tried
+}
+
+/// Returns whether anything is loaded: one at a time, while the sink takes any.
+fn may_load(conditions: &Conditions) -> bool {
+    let paused =
+        matches!(conditions.breaker, BreakerState::Open { .. } | BreakerState::HalfOpen { blocked: Some(_) });
+    !paused && !conditions.in_flight.loading
+}
+
+/// Returns whether a stored batch of so many bytes could be sent once it is loaded. What could not
+/// would only wait in memory, or be given back to the spool and loaded again.
+fn goes_when_loaded(conditions: &Conditions, waiting: &Waiting, bytes: usize) -> bool {
+    // Others may pass those that have failed before.
+    waiting.loaded < LOADED
+        && !waiting.loaded_untried
+        && (conditions.may_be_in_flight(bytes + waiting.memory, false)
+            || waiting.nothing_loaded && conditions.may_be_in_flight(bytes, true))
+}
+
+impl Waiting {
+    pub(super) fn of(queue: &Queue) -> Self {
+        Self {
+            loaded: queue.loaded.iter().filter(|pending| pending.is_whole()).count(),
+            loaded_untried: queue.loaded.iter().any(|pending| pending.history.failures == 0),
+            nothing_loaded: queue.loaded.is_empty(),
+            memory: queue.memory(),
+        }
+    }
+}
+
+/// Stored batches held in memory at once: one that can go, and others that could not.
+const LOADED: usize = 4;
+const CLOSING_STORES: usize = 4;
+const REST: Duration = Duration::from_secs(60);
+const ADOPTION_INTERVAL: Duration = Duration::from_secs(10 * 60);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,177 @@
+//! What the loop does in each turn: new batches are placed, old ones dropped, and those who wait
+//! are answered.
+
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::{delivery::batch::Batch, stats::DropReason};
+
+use super::{
+    accounting::EARLIER_ANSWER,
+    batch_ref::{BatchRef, count_live},
+    conditions::Conditions,
+    pending::{History, Origin, PendingBatch},
+    queue::Next,
+    report::FlushReport,
+    spool_feeder::{give_back, is_expired},
+    state::Snapshot,
+    worker::Worker,
+};
+
+impl Worker {
+    /// Admits a new batch.
+    pub(super) fn admit(&mut self, batch: Batch) {
+        if self.shared.batches.receiver_count() > 0 {
+            // Fails only if the last receiver went just now.
+            let _ = self.shared.batches.send(batch.clone());
+        }
+        let pending = PendingBatch::live(batch, History::new(Instant::now(), self.state.blocked_time()));
+        let conditions = self.conditions();
+        match conditions.stores_first() {
+            true => self.feeder.push(pending),
+            false => self.keep(pending, &conditions),
+        }
+    }
+
+    /// Keeps a batch in memory.
+    pub(super) fn keep(&mut self, pending: PendingBatch, conditions: &Conditions) {
+        let placement = self.scheduler.place(pending, conditions);
+        self.put(placement);
+    }
+
+    /// Sets aside what is for another destination.
+    pub(super) fn park(&mut self, next: Next) {
+        self.accounting.spooled(next.batch());
+        self.feeder.park(next, &mut self.scheduler.queue);
+    }
+
+    /// Drops a batch that is only in memory, for a reason of ours; one that is also on disk just
+    /// leaves the memory.
+    pub(super) fn discard(&mut self, pending: PendingBatch, reason: DropReason) {
+        match pending.origin {
+            Origin::Memory => self.drop_batch(Next::Batch(pending), reason),
+            Origin::Spool(_) => self.back_to_spool(pending),
+        }
+    }
+
+    /// Leaves the memory, not the disk.
+    pub(super) fn back_to_spool(&mut self, pending: PendingBatch) {
+        self.accounting.spooled(&pending);
+        give_back(pending, &mut self.scheduler.queue);
+    }
+
+    /// Drops a batch wherever it is. Of a search, what was refused is rejected, and what is not
+    /// known is dropped.
+    pub(super) fn drop_batch(&mut self, next: Next, reason: DropReason) {
+        match next {
+            Next::Batch(pending) => {
+                self.accounting.drop_points(&pending, pending.points(), reason);
+                self.release(pending.origin);
+            }
+            Next::Search(mut search) => {
+                self.reject_found(&mut search, EARLIER_ANSWER);
+                for lines in search.take_remaining() {
+                    self.accounting.drop_points(&*search, lines.len(), reason);
+                }
+                self.release(search.origin);
+            }
+        }
+    }
+
+    /// Drops what has waited in memory for too long.
+    pub(super) fn expire(&mut self) {
+        let now = Instant::now();
+        if self.next_expiry().is_none_or(|expiry| expiry > now) {
+            return;
+        }
+        let (limit, blocked) = (self.settings.max_retry_time, self.state.blocked_time());
+        for next in self.scheduler.queue.take_expired(now, limit, blocked) {
+            self.drop_batch(next, DropReason::Expired);
+        }
+    }
+
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        if self.state.is_blocked() {
+            return None;
+        }
+        self.scheduler.queue.next_expiry(self.settings.max_retry_time, self.state.blocked_time())
+    }
+
+    /// Drops batches that have waited in a spool for too long, tries again to delete files, and
+    /// looks for what dead processes have left.
+    pub(super) fn maintain_spools(&mut self) {
+        if self.feeder.release_retired() {
+            self.shared.set_retired(self.feeder.retired());
+        }
+        let next = self.feeder.next_maintenance(&self.conditions(), &self.scheduler.queue);
+        // Looked at afterwards: what is due already is due at the moment of the question.
+        let now = Instant::now();
+        if next.is_none_or(|next| now < next) {
+            return;
+        }
+        for next in self.scheduler.queue.take(is_expired) {
+            self.drop_batch(next, DropReason::SpoolExpired);
+        }
+        let spools = self.feeder.maintain(now);
+        self.start_maintenance(spools);
+    }
+
+    /// Tries everything in the buffer and in memory now, even during a pause: who asks for a flush
+    /// has reason to think that it helps.
+    pub(super) fn flush(&mut self, reply: oneshot::Sender<FlushReport>) {
+        self.collect(true);
+        // Only while nobody waits for a flush: a report has counts by batch.
+        if self.accounting.flushes.is_empty() {
+            self.scheduler.join_small(&self.conditions());
+        }
+        self.scheduler.queue.ask_for_flush();
+        let up_to = (!self.batcher.timing.is_deferred()).then(|| self.batcher.sequence());
+        if count_live(self.batches(), up_to) != (0, 0) {
+            self.breaker.attempt();
+        }
+        self.accounting.flushes.push(up_to, reply);
+    }
+
+    pub(super) fn answer_flushes(&mut self) {
+        if self.accounting.flushes.is_empty() {
+            return;
+        }
+        let mut flushes = std::mem::take(&mut self.accounting.flushes);
+        let left = |up_to: Option<u64>| {
+            let (memory, disk) = count_live(self.batches(), up_to);
+            let buffered = match up_to {
+                Some(_) => 0,
+                None => self.shared.buffer.snapshot(&self.shared.ledger).1.buffered,
+            };
+            (memory + buffered, disk)
+        };
+        flushes.answer(|up_to| self.may_be_tried(up_to), left);
+        self.accounting.flushes = flushes;
+    }
+
+    /// Returns whether any of these batches may still be tried without a pause before it.
+    fn may_be_tried(&self, up_to: Option<u64>) -> bool {
+        let covered =
+            |batch: BatchRef<'_>| batch.is_live() && up_to.is_none_or(|up_to| batch.sequence() <= up_to);
+        let busy = self.feeder.batches().chain(self.in_flight.batches()).any(covered);
+        let probed = self.in_flight.counts().probing && count_live(self.batches(), up_to) != (0, 0);
+        let ready = || up_to.is_none() || self.scheduler.queue.not_tried_since_flush().any(covered);
+        busy || probed || !self.breaker.state().is_open() && ready()
+    }
+
+    /// Brings what snapshots show up to date.
+    pub(super) fn publish(&mut self) {
+        self.update_buffer_limit();
+        let in_flight = self.in_flight.counts();
+        let live = self.batches().filter(|batch| batch.is_live());
+        let snapshot = Snapshot {
+            breaker: self.breaker.state(),
+            closing: self.closing.is_some(),
+            draining: !self.scheduler.queue.loaded.is_empty() || in_flight.loading || in_flight.spooled_write,
+            oldest: live.map(|batch| batch.history().since).min(),
+            decompressed: self.decompressed(),
+            batches: self.batches().count(),
+            has_spool: self.feeder.spool().is_some(),
+        };
+        self.state.publish(&snapshot);
+    }
+}
