@@ -63,8 +63,8 @@ impl Accounting {
             let (points, measurement) = (lines.len(), measurement(lines));
             tracing::warn!(
                 target: "tower_influx", points, measurement, %reason, others,
-                "the server refuses these points permanently; they are counted as rejected and the others are written: \
-                 see `last_error` in the statistics for what it says, and set `rejected_directory` to keep such lines"
+                "points rejected by the server; the others are written: see `last_error` in the statistics for the \
+                 server's message, and set `rejected_directory` to keep such lines"
             );
         }
     }
@@ -82,7 +82,7 @@ impl Accounting {
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(
                 target: "tower_influx", points, %reason, others,
-                "points are lost and counted as dropped: {}", remedy(reason)
+                "points dropped: {}", remedy(reason)
             );
         }
     }

@@ -80,7 +80,7 @@ impl Worker {
     fn learn_limit(&mut self, bytes: usize) {
         let limit = &mut self.scheduler.pace.limit;
         if limit.get().is_none() {
-            tracing::warn!(target: "tower_influx", bytes, "the server refused a body as too large: batches are split and made smaller, no point is lost; to save the tries, lower `batch_bytes` or raise the server's or proxy's limit (nginx: client_max_body_size)");
+            tracing::warn!(target: "tower_influx", bytes, "request body too large for the server: batches are split and made smaller, no point is lost; to avoid retries, lower `batch_bytes` or raise the limit of the server or proxy (nginx: client_max_body_size)");
         }
         limit.refuse(bytes);
     }
@@ -148,9 +148,8 @@ impl Worker {
         for column in self.scheduler.learned.newly_refused() {
             tracing::warn!(
                 target: "tower_influx", column,
-                "the server refuses this column that handlers or settings added; points are written without it and \
-                 counted as `stripped`, and it is tried again later: give it the type that it has in the database, or \
-                 another name"
+                "column of handlers or settings rejected by the server: points are written without it and counted as \
+                 `stripped`, and it is retried later; give it the type that it has in the database, or another name"
             );
         }
         if search.is_done() {

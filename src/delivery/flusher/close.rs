@@ -74,8 +74,7 @@ impl Worker {
         if stored + lost > 0 {
             tracing::warn!(
                 target: "tower_influx", spooled = stored, dropped = lost,
-                "{why}: what was left has gone to the spool, if there is one, and is lost otherwise; \
-                 call `shutdown` before the process ends"
+                "{why}: the remaining points are stored in the spool, or dropped without one; call `shutdown` before the process ends"
             );
         }
         self.end(false, true);
@@ -171,7 +170,7 @@ impl Worker {
             "points are in nobody's hands"
         );
         self.shared.report.send_replace(Some(Ended { report, orderly }));
-        tracing::info!(target: "tower_influx", %report, "the monitoring has ended");
+        tracing::info!(target: "tower_influx", %report, "monitoring has shut down");
     }
 }
 

@@ -2,28 +2,17 @@
 //!
 //! # From sealing to the end
 //!
-//! One loop, in [`worker`], waits for commands, answers, points and timers, and passes them to
-//! parts that decide without I/O. What happens to a batch:
+//! One loop, in [`worker`], waits for commands, answers, points and timers. The parts decide what
+//! follows, from plain [`conditions`] and without I/O; the worker does it. What happens to a batch:
 //!
-//! 1. **Sealed.** The [`batcher`](batcher::Batcher) cuts what it drained from the buffer into
-//!    batches. [`body_size`] says when a batch is full, [`body_limit`] what the destination is
-//!    known to take.
-//! 2. **Pending.** A [`PendingBatch`](pending::PendingBatch) waits in the [`queue`], which
-//!    decides what goes next: live batches first, then those that failed, searches, and what was
-//!    spooled. Behind the first few it is [`compressed`]. With a spool, what waits too long in
-//!    memory goes to disk ([`spooling`]), as it does at once in an outage.
-//! 3. **In flight.** The [`circuit_breaker`] lets writes through (`Closed`), none (`Open`), or
-//!    one that finds out (`HalfOpen`). [`in_flight_limit`] adapts how many there are.
-//!    [`in_flight`] owns each write with its batch: dropping the work loses no point.
-//! 4. **Answered** ([`send`]).
-//!    - Written: counted in the ledger ([`accounting`]); its file in the spool goes.
-//!    - Refused: a [search](bisect::Search) divides it until each line is written or rejected.
-//!    - Failed ([`failures`]): the breaker opens, and the batch goes back to step 2. It is
-//!      divided where it fails beside others that are written.
-//!    - Too large: it is cut in pieces, and later batches are made smaller.
-//! 5. **The end.** Every point ends as written, rejected or dropped with a reason, or stays
-//!    spooled. Dropped are points that waited in memory for `max_retry_time`, that have no room
-//!    there ([`memory`]), or that are left at a shutdown without a spool ([`closing`]).
+//! | step | decided by | done by |
+//! |---|---|---|
+//! | **Sealed**: what was drained from the buffer is cut into batches | [`batcher`]; how large they are: [`pace`] with [`body_size`] and [`body_limit`] | `Worker::collect` |
+//! | **Pending**: a [`PendingBatch`](pending::PendingBatch) waits, [`compressed`] behind the first few | [`scheduler`], over its [`queue`]: live batches, then those that failed, searches, and what was spooled | `Worker::put` |
+//! | **Spooled**: in an outage, or beyond its share of memory, it goes to disk, and comes back when writes flow | [`spool_feeder`] | [`start`] |
+//! | **In flight**: it is written | [`circuit_breaker`]: `Closed`, `Open`, or `HalfOpen` for one that finds out; how many at once: [`in_flight_limit`] | [`start`]; [`in_flight`] owns each write with its batch, so that cancelling loses no point |
+//! | **Answered**: written, searched, divided, or pending again | [`failures`]; which lines are refused: [`bisect`] | [`answers`] |
+//! | **Ended**: every point is written, rejected, dropped with a reason, or stays spooled | expired or evicted: [`queue`] and [`memory`]; at a shutdown: [`closing`] | [`upkeep`], [`memory_use`], [`close`], counted by [`accounting`] |
 //!
 //! A panic of the loop costs no batch: [`supervise`] runs it again over the same state.
 
@@ -183,8 +172,8 @@ impl Flusher {
             () = Alarm::after(timeout + PATIENCE).ring() => {
                 tracing::error!(
                     target: "tower_influx",
-                    "the flusher does not answer: something blocks its thread, such as a sink that does not yield or a \
-                     disk that hangs; what is in its hands may be lost"
+                    "the flusher does not respond: its thread is blocked, for example by a sink that does not yield or \
+                     a disk that hangs; points that it still has may be lost"
                 );
                 self.shared.shutdown_report(self.shared.buffer.running_requests(), false)
             }

@@ -30,7 +30,7 @@ use super::{
 impl Worker {
     pub(super) fn start_write(&mut self, mut pending: PendingBatch) {
         let Some(batch) = pending.batch() else {
-            tracing::error!(target: "tower_influx", points = pending.points(), "a batch that waited in memory cannot be read any more and is dropped; this is a bug, or broken memory: please report it");
+            tracing::error!(target: "tower_influx", points = pending.points(), "points dropped: a compressed batch in memory is corrupt; this is a bug, or broken memory: please report it");
             return self.discard(pending, DropReason::Internal);
         };
         if let Some(limit) = self.scheduler.pace.limit.get()

@@ -124,28 +124,27 @@ fn log_change(
     match state {
         DeliveryState::Backoff => tracing::warn!(
             target: "tower_influx", sink, error, others,
-            "points cannot be written: {waiting}, and it is tried again with growing pauses; check the server if it lasts"
+            "points cannot be written: {waiting}, retrying with exponential backoff; check the server if it lasts"
         ),
         DeliveryState::Blocked(by) => tracing::error!(
             target: "tower_influx", sink, error, others,
-            "points are not taken until somebody changes something: {}; {waiting}, and the server is asked every 30 \
-             seconds to 5 minutes",
+            "delivery blocked, action required: {}; {waiting}, and the server is probed every 30 seconds to 5 minutes",
             what_to_change(by)
         ),
         DeliveryState::Healthy if before == DeliveryState::Draining => {
-            tracing::info!(target: "tower_influx", sink, others, "what was in the spool has been sent");
+            tracing::info!(target: "tower_influx", sink, others, "the spool has been drained: all stored points are written");
         }
         DeliveryState::Healthy => {
             tracing::info!(target: "tower_influx", sink, others, "points are written again")
         }
         DeliveryState::Draining if before == DeliveryState::Healthy => {
-            tracing::info!(target: "tower_influx", sink, others, "what is in the spool is being sent");
+            tracing::info!(target: "tower_influx", sink, others, "stored points are sent from the spool");
         }
         DeliveryState::Draining => {
-            tracing::info!(target: "tower_influx", sink, others, "points are written again, and what is in the spool is being sent");
+            tracing::info!(target: "tower_influx", sink, others, "points are written again, and stored points are sent from the spool");
         }
         DeliveryState::Closing => {
-            tracing::debug!(target: "tower_influx", sink, others, "the monitoring is being shut down")
+            tracing::debug!(target: "tower_influx", sink, others, "shutting down: the remaining points are sent")
         }
         DeliveryState::Closed => {}
     }

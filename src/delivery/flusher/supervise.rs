@@ -21,8 +21,8 @@ impl Worker {
         let lost = self.accounting.drop_missing(pending);
         tracing::error!(
             target: "tower_influx", lost,
-            "the flusher failed and is started again; points that were in its hands in this moment are counted as \
-             dropped; this is a bug: please report it with the message of the panic"
+            "the flusher panicked and is restarted; points that the panic lost are counted as dropped; this is a bug: \
+             please report it with the message of the panic"
         );
     }
 }
