@@ -82,7 +82,7 @@ impl Accounting {
         if let Some(others) = self.drop_log.speak() {
             tracing::warn!(
                 target: "tower_influx", points, %reason, others,
-                "points dropped: {}", remedy(reason)
+                "points dropped, they are lost: {}", remedy(reason)
             );
         }
     }
@@ -92,8 +92,8 @@ impl Accounting {
         self.drop_log = LogThrottle::default();
     }
 
-    /// Tells those who wait for a flush that the points are on disk. The ledger is told by the
-    /// spool.
+    /// Tells those who wait for a flush that the points are on disk. The spool
+    /// itself updates the ledger.
     pub(super) fn spooled<'a>(&mut self, batch: impl Into<BatchRef<'a>>) {
         let batch = batch.into();
         self.flushes.update(batch, |report| report.spooled += batch.points() as u64);
@@ -147,9 +147,6 @@ impl Accounting {
 pub(super) fn points_in_memory<'a>(batches: impl Iterator<Item = BatchRef<'a>>) -> usize {
     batches.filter(|batch| batch.location() == PointLocation::Memory).map(BatchRef::points).sum()
 }
-
-/// What stands beside lines that were refused by an earlier answer.
-pub(super) const EARLIER_ANSWER: &str = "refused by an earlier answer for the same shape";
 
 /// Returns the measurement of the first line: with the reason it tells where to look, and it is
 /// never a client's words.

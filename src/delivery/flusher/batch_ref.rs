@@ -77,8 +77,8 @@ impl<'a> From<&'a Search> for BatchRef<'a> {
     }
 }
 
-/// Counts the points up to a batch for which a flush waits: those that are only in memory, and those
-/// that are on disk, too.
+/// Counts the points up to a batch for which a flush waits: those that are only in memory, and
+/// those that are on disk, too.
 pub(super) fn count_live<'a>(batches: impl Iterator<Item = BatchRef<'a>>, up_to: Option<u64>) -> (u64, u64) {
     let concerned =
         batches.filter(|batch| batch.is_live() && up_to.is_none_or(|up_to| batch.sequence() <= up_to));

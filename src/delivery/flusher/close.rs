@@ -98,8 +98,8 @@ impl Worker {
             match pending.origin {
                 Origin::Memory if spool => self.feeder.push(pending),
                 Origin::Memory => self.discard(pending, DropReason::Shutdown),
-                // The file stays for the next process; a batch that was partly written is then written
-                // once more, which is harmless.
+                // The file stays for the next process; a batch that was partly written is then
+                // written once more, which is harmless.
                 Origin::Spool(_) => self.accounting.spooled(&pending),
             }
         }

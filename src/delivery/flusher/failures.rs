@@ -138,6 +138,8 @@ pub(super) fn nothing_is_accepted(error: &WriteError) -> WriteError {
     WriteError::blocked(Blocked::Configuration, error.report())
 }
 
+/// What stands beside lines that were refused by an earlier answer.
+pub(super) const EARLIER_ANSWER: &str = "refused by an earlier answer for the same shape";
 pub(super) const FAILURES_BEFORE_OTHERS: u32 = 3;
 const FAILURES_BEFORE_SEARCH: u32 = 5;
 const TIMEOUTS_BEFORE_HALVING: u32 = 2;

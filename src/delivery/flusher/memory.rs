@@ -1,5 +1,5 @@
-//! The bound of memory: what the flusher may hold, and what is left of `buffer_size` for the buffer.
-//! Plain numbers, without I/O.
+//! The bound of memory: what the flusher may hold, and what is left of `buffer_size` for the
+//! buffer. Plain numbers, without I/O.
 //!
 //! The buffer knows what the flusher holds and counts it whenever it seals a chunk, so the two
 //! together stay within one bound at every moment, and a drain only moves bytes from one side to
@@ -17,8 +17,8 @@ pub(super) struct MemoryBound {
 }
 
 impl MemoryBound {
-    /// `open`: bytes that open chunks may take. `chunk`: bytes of one chunk. `largest_body`: bytes of
-    /// the largest batch.
+    /// `open`: bytes that open chunks may take. `chunk`: bytes of one chunk. `largest_body`: bytes
+    /// of the largest batch.
     pub(super) fn new(
         buffer_size: usize,
         open: usize,

@@ -33,8 +33,8 @@ impl Pace {
     }
 
     /// Returns whether a batch that is sealed now, behind so many others, would have to wait for
-    /// writes. After a failure each batch is one that may go before those that failed, so none waits
-    /// to grow.
+    /// writes. After a failure each batch is one that may go before those that failed, so none
+    /// waits to grow.
     pub(super) fn is_busy(&self, conditions: &Conditions, queued: usize) -> bool {
         conditions.proven
             && conditions.breaker == BreakerState::Closed

@@ -86,8 +86,8 @@ impl Scheduler {
         if !next.batch().origin().is_for(target) {
             return Action::Park(next);
         }
-        // What may be at fault itself goes alone, so that each failure of it has successes of others
-        // beside it.
+        // What may be at fault itself goes alone, so that each failure of it has successes of
+        // others beside it.
         let waits = next.is_suspect() && in_flight.suspect
             || match &next {
                 Next::Batch(pending) => !conditions.may_be_in_flight(pending.raw_bytes(), !pending.live),

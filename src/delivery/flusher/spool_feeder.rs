@@ -169,8 +169,8 @@ impl SpoolFeeder {
         self.spool.iter().chain(self.retired.iter().filter(|spool| spool.is_for(&self.target)))
     }
 
-    /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces stay
-    /// in memory.
+    /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces
+    /// stay in memory.
     pub(super) fn park(&mut self, next: Next, queue: &mut Queue) {
         match next {
             Next::Batch(pending) if pending.is_whole() => give_back(pending, queue),
@@ -202,8 +202,8 @@ impl SpoolFeeder {
         self.retired.len() < before
     }
 
-    /// Returns when [`maintain`](Self::maintain) has something to do. `None` while it is being done,
-    /// and where there is no spool.
+    /// Returns when [`maintain`](Self::maintain) has something to do. `None` while it is being
+    /// done, and where there is no spool.
     pub(super) fn next_maintenance(&self, conditions: &Conditions, queue: &Queue) -> Option<Instant> {
         if conditions.closing || conditions.in_flight.maintaining {
             return None;
@@ -217,8 +217,8 @@ impl SpoolFeeder {
         adoption.into_iter().chain(spools).chain(in_memory).min()
     }
 
-    /// Returns the spools that are to be maintained now, and for each whether it also looks for what
-    /// dead processes have left.
+    /// Returns the spools that are to be maintained now, and for each whether it also looks for
+    /// what dead processes have left.
     pub(super) fn maintain(&mut self, now: Instant) -> Vec<(Arc<Spool>, bool)> {
         let adopt = self.next_adoption <= now;
         if adopt {
@@ -258,8 +258,8 @@ pub(super) fn is_expired(batch: BatchRef<'_>) -> bool {
     matches!(batch.origin(), Origin::Spool(backing) if backing.spool.is_expired(&backing.entry))
 }
 
-/// Returns how much may wait in the queue before the oldest batches go to disk: long before anything
-/// would have to be dropped, since the disk may be slow, too.
+/// Returns how much may wait in the queue before the oldest batches go to disk: long before
+/// anything would have to be dropped, since the disk may be slow, too.
 pub(super) fn spill_limit(conditions: &Conditions) -> Option<usize> {
     let most = conditions.room_in_flight().min(conditions.settings.buffer_size / 4);
     conditions.spool.then_some(most)

@@ -18,9 +18,9 @@ use crate::{
 };
 
 use super::{
-    accounting::EARLIER_ANSWER,
     bisect::Search,
     compressed::CompressedBatch,
+    failures::EARLIER_ANSWER,
     in_flight::{Job, JobOutcome, Sent, Work, within},
     pending::{Backing, Origin, PendingBatch},
     spool_feeder::Store,

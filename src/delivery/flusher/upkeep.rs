@@ -6,9 +6,9 @@ use tokio::{sync::oneshot, time::Instant};
 use crate::{delivery::batch::Batch, stats::DropReason};
 
 use super::{
-    accounting::EARLIER_ANSWER,
     batch_ref::{BatchRef, count_live},
     conditions::Conditions,
+    failures::EARLIER_ANSWER,
     pending::{History, Origin, PendingBatch},
     queue::Next,
     report::FlushReport,
