@@ -164,3 +164,26 @@ fn the_largest_request_fits_into_a_line() {
         assert!(crate::line_protocol::parse(&out).is_some());
     }
 }
+
+#[test]
+fn a_usual_field_keeps_to_the_type_that_each_monitor_has_seen_first() {
+    let (mut extras, limits) = (Extras::default(), Limits::default());
+    let (first, second) = (FieldTypes::default(), FieldTypes::default());
+    let (template, values) = (template(None, &[], false), TagCardinality::new(0));
+    let mut settled = |types: &FieldTypes, size: crate::point::Value<'_>| {
+        extras.clear();
+        assert!(extras.plain_field("size", &size, &limits));
+        let mut changes = Changes::default();
+        template.prepare(&mut extras, types, &values, &mut changes);
+        let held =
+            extras.entries.field_value(b"size").map(|value| String::from_utf8_lossy(value).into_owned());
+        (held.unwrap_or_default(), changes.conflicts)
+    };
+    for _ in 0..2 {
+        assert_eq!(settled(&first, 1.5.into()), ("1.5".to_owned(), 0));
+        assert_eq!(settled(&first, 7.into()), ("7".to_owned(), 0), "an integer where floats go");
+        assert_eq!(settled(&first, "x".into()), (String::new(), 1));
+        assert_eq!(settled(&second, "x".into()), ("\"x\"".to_owned(), 0), "another monitor");
+        assert_eq!(settled(&second, 1.5.into()), (String::new(), 1));
+    }
+}
