@@ -9,7 +9,7 @@ use super::{
     config::ClientConfig,
     service::{ClientService, TrackBodyClientService},
 };
-use crate::{point::error_code::ErrorCode, record::recorder::Recorder};
+use crate::{point::error_code::ErrorCode, record::recorder::Recorder, request};
 
 /// Records every call that a client makes through it, however it ends: with a response, an error, a
 /// panic, or dropped before its response.
@@ -139,6 +139,9 @@ impl ClientLayer {
     /// [`MonitoringLayer::trace_id`](crate::MonitoringLayer::trace_id). Leave it off where a
     /// tracing library starts a span for each call, and sends a `traceparent` of its own.
     pub fn propagate_trace(self, propagate: bool) -> Self {
+        if propagate {
+            request::keep_trace_headers();
+        }
         self.with(|config| config.passes_trace_on = propagate)
     }
 

@@ -16,9 +16,10 @@
 //!   before it; of a run of colons in a field's name each becomes `_`, and so does a quote there,
 //!   where VictoriaMetrics would begin a string.
 //! - *Tags* are sorted by their encoded names, each name once; empty ones are left out.
-//! - *Fields*, sorted likewise: floats are finite, with a digit on both sides of a point; integers
-//!   end in `i`, unsigned ones saturate; strings escape `"` and `\`, and hold `\n` and `\r` as two
-//!   characters each instead of line breaks.
+//! - *Fields*, sorted likewise but for those that the layer adds, which come last: floats are
+//!   finite, with a digit on both sides of a point; integers end in `i`, unsigned ones saturate;
+//!   strings escape `"` and `\`, and hold `\n` and `\r` as two characters each instead of line
+//!   breaks.
 //! - *The timestamp* is always there, in nanoseconds.
 //! - *Sizes*: a line has at most [`LINE_BYTES`]. Names are cut at [`NAME_BYTES`], standard values
 //!   at [`STANDARD_BYTES`], others as the settings say; what still has no room is left out, and
@@ -26,6 +27,7 @@
 //!
 //! Every change is counted, in [`Changes`].
 
+mod added;
 mod changes;
 mod columns;
 mod cursor;
@@ -49,6 +51,7 @@ mod segment;
 mod settle;
 mod static_tags;
 
+pub(crate) use added::AddedFields;
 pub(crate) use changes::Changes;
 pub(crate) use columns::{Column, ColumnKind, Columns, timestamp, without};
 pub(crate) use extras::Extras;

@@ -3,6 +3,7 @@
 use std::{iter, str};
 
 use crate::{
+    line_protocol::added::ADDED_NAMES,
     point::{DataPoint, Value},
     work::looked_at,
 };
@@ -31,11 +32,20 @@ pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     }
     rest = rest.strip_prefix(' ')?;
     last = "";
+    let mut adds = false;
     loop {
         let key = name(&mut rest, NameKind::Other)?;
         rest = rest.strip_prefix('=')?;
         let value = value(&mut rest)?;
-        if key.raw <= last || point.tag(&key.text).is_some() {
+        if key.raw <= last {
+            // Once: fields that the layer adds come behind all others.
+            if adds {
+                return None;
+            }
+            adds = true;
+        }
+        let is_free = !adds || ADDED_NAMES.contains(&key.raw) && point.field(key.raw).is_none();
+        if !is_free || point.tag(&key.text).is_some() {
             return None;
         }
         last = key.raw;

@@ -44,6 +44,11 @@ pub(crate) const REQUEST_ID: &str = "request_id";
 /// The trace that a request belongs to, where that is asked for.
 pub(crate) const TRACE_ID: &str = "trace_id";
 
+/// Bytes of the request's body that its head declares, where sizes are asked for.
+pub(crate) const REQUEST_BYTES: &str = "request_bytes";
+/// Bytes of the response's body that its head declares, where sizes are asked for.
+pub(crate) const RESPONSE_BYTES: &str = "response_bytes";
+
 /// Bytes of the response's body that went out, where bodies are tracked.
 pub(crate) const BODY_BYTES: &str = "body_bytes";
 /// How the response's body ended, where bodies are tracked: one of the three words below.

@@ -1,7 +1,7 @@
 //! A request as its layer hands it over.
 
 use crate::{
-    line_protocol::{BodyFields, Id, RequestHead},
+    line_protocol::{AddedFields, BodyFields, Id, RequestHead},
     point::error_code::ErrorCode,
     record::rollup::RouteKey,
 };
@@ -19,6 +19,8 @@ pub(crate) struct FinishedRequest<'a> {
     pub(crate) error_code: Option<&'a ErrorCode>,
     pub(crate) request_id: Id<'a>,
     pub(crate) body: Option<&'a BodyFields>,
+    /// What the layer itself adds.
+    pub(crate) added: Option<&'a AddedFields>,
     /// What [`Recorder::request_started`](super::recorder::Recorder::request_started) has returned.
     pub(crate) started: u32,
     /// Whether somebody has asked for a point of this request.

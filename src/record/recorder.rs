@@ -12,13 +12,11 @@ use std::{
 
 pub(crate) use super::finished_request::{FinishedRequest, Resource, RouteHead};
 use crate::{
-    clock::{self, MonotonicInstant},
     delivery::buffer::Buffer,
-    line_protocol::{self, Changes, Extras, RequestLine, RequestTemplate, StaticTags},
+    line_protocol::{Changes, Extras, RequestLine, RequestTemplate, StaticTags},
     point::{
-        Point,
-        error_code::ErrorCode,
-        schema::{ERROR_CODE, ROUTE},
+        schema::{ERROR_CODE, REQUESTS, ROUTE},
+        value::FieldType,
     },
     record::{
         filter::Filter,
@@ -28,7 +26,10 @@ use crate::{
         rollup::Rollup,
         scratch::{keep_scratch, take_scratch},
     },
-    schema::{cardinality::TagCardinality, field_types::FieldTypes},
+    schema::{
+        cardinality::TagCardinality,
+        field_types::{FieldTypes, TypeCheck},
+    },
     settings::{Limits, Settings},
     stats::{Named, RecorderCounters},
 };
@@ -51,13 +52,13 @@ pub(crate) struct Recorder {
     /// No other of this process has it.
     pub(crate) number: u64,
     template: RequestTemplate,
-    static_tags: StaticTags,
+    pub(super) static_tags: StaticTags,
     filter: Option<Filter>,
-    keep: KeepRule,
+    pub(super) keep: KeepRule,
     /// Where rollups are on.
     counter: Option<RequestCounter>,
-    types: FieldTypes,
-    values: TagCardinality,
+    pub(super) types: FieldTypes,
+    pub(super) values: TagCardinality,
     unmatched: Unmatched,
     pub(crate) ignored_options: IgnoredOptions,
     /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and
@@ -118,6 +119,12 @@ impl Recorder {
         }
     }
 
+    /// Declares a field of requests that the layer adds. False where the name is a tag already, or
+    /// has another type, which is warned of.
+    pub(crate) fn declare(&self, name: &str, field_type: FieldType) -> bool {
+        self.types.check(REQUESTS.as_bytes(), name.as_bytes(), field_type) == TypeCheck::Keep
+    }
+
     /// Encodes what all lines of a method and a route have in common. See
     /// [`RequestTemplate::head`].
     pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RouteHead> {
@@ -173,8 +180,11 @@ impl Recorder {
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
         }
         self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
+        if let Some(added) = request.added {
+            added.add_to(&mut lines, extras.as_deref());
+        }
         if request.failed {
-            self.write_error(&mut lines, &{ line }, request.error_code, extras.as_deref(), &mut changes);
+            self.write_error(&mut lines, &{ line }, request, extras.as_deref(), &mut changes);
         }
         if !changes.is_empty() {
             changes.count(&self.counters);
@@ -193,7 +203,8 @@ impl Recorder {
     ) -> bool {
         let nanoseconds = request.nanoseconds;
         let kept = self.keep.keeps(request.failed, nanoseconds, request.keep);
-        let has_traces = extras.is_some() && self.has_traces.load(Ordering::Relaxed);
+        let has_traces =
+            (extras.is_some() || request.added.is_some()) && self.has_traces.load(Ordering::Relaxed);
         match request.resource.head {
             Some(head) if !request.failed && !counter.needs_tags() && !has_traces => {
                 counter.rollup.end_plain(request.started, head.number, request.status, nanoseconds, kept);
@@ -218,7 +229,8 @@ impl Recorder {
         let Resource { name, is_named, .. } = request.resource;
         let name = if is_named { self.values.admit(ROUTE, name, counters) } else { name };
         let mut space = take_scratch();
-        let trace = extras.as_deref().and_then(Extras::trace_id);
+        let own = extras.as_deref().and_then(Extras::trace_id);
+        let trace = own.or(request.added.and_then(|added| added.trace_id));
         if let Some(extras) = extras.filter(|extras| counter.needs_tags() && !extras.is_empty()) {
             let mut changes = Changes::default();
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
@@ -262,11 +274,11 @@ impl Recorder {
         &self,
         lines: &mut Vec<u8>,
         line: &RequestLine<'_>,
-        error_code: Option<&ErrorCode>,
+        request: &FinishedRequest<'_>,
         extras: Option<&Extras>,
         changes: &mut Changes,
     ) {
-        match error_code {
+        match request.error_code {
             // An empty error code becomes the status code.
             None => self.template.encode_error(lines, line, "", extras, changes),
             Some(code) => code.with_text(|code| {
@@ -275,61 +287,13 @@ impl Recorder {
                 self.template.encode_error(lines, line, code, extras, changes);
             }),
         }
-    }
-
-    /// Takes a point of the application's own.
-    pub(crate) fn record(&self, point: &dyn Point) {
-        self.record_all(&[point]);
-    }
-
-    /// Takes points that belong together: all or none.
-    pub(crate) fn record_all(&self, points: &[&dyn Point]) {
-        if self.keep.is_never() {
-            return;
-        }
-        let mut lines = take_scratch();
-        let mut count = 0;
-        for point in points {
-            let stamp =
-                point.time().map_or_else(|| clock::stamp(MonotonicInstant::now()), |time| time.as_nanos());
-            match line_protocol::encode_point(
-                *point,
-                stamp,
-                &self.static_tags,
-                &self.limits,
-                &self.types,
-                &self.values,
-                &mut lines,
-            ) {
-                Ok(changes) => {
-                    changes.count(&self.counters);
-                    count += 1;
-                }
-                Err(invalid) => self.refuse(*point, invalid),
-            }
-        }
-        if count > 0 {
-            self.push(&lines, count, false);
-        }
-        keep_scratch(lines);
-    }
-
-    #[cold]
-    fn refuse(&self, point: &dyn Point, invalid: line_protocol::Invalid) {
-        self.buffer.refuse_invalid();
-        static WARNED: AtomicBool = AtomicBool::new(false);
-        if !WARNED.swap(true, Ordering::Relaxed) {
-            tracing::warn!(
-                target: "tower_influx",
-                measurement = %point.measurement(),
-                "a point of the application's own cannot be stored and is left out: {invalid}; \
-                 further ones are only counted, as `invalid`"
-            );
+        if let Some(added) = request.added {
+            added.add_to(lines, extras);
         }
     }
 
     #[inline]
-    fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
+    pub(super) fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
         // Accepted or not: the buffer has counted it.
         let _ = self.buffer.push(lines, points, ends_request);
     }

@@ -33,8 +33,7 @@ pub(crate) struct LayerConfig {
 
 impl LayerConfig {
     pub(crate) fn new(recorder: Option<Arc<Recorder>>) -> Self {
-        let reads_traces = recorder.as_ref().is_some_and(|recorder| recorder.reads_traces);
-        let extras = reads_traces.then(|| Arc::new(LayerExtras::of_traces()));
+        let extras = recorder.as_deref().filter(|recorder| recorder.reads_traces).map(LayerExtras::of_traces);
         Self {
             recorder,
             around: Vec::new(),
@@ -42,7 +41,7 @@ impl LayerConfig {
             propagate_request_id: false,
             insert_data: false,
             track_body: false,
-            extras,
+            extras: extras.map(Arc::new),
             classifier: None,
             route: None,
         }

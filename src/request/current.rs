@@ -10,7 +10,8 @@ use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 use http::{HeaderValue, Request, Response};
 
 use super::{
-    config::LayerConfig, data::RequestData, identity::Identity, route::Route, trace_context::TraceHeaders,
+    added::Added, config::LayerConfig, data::RequestData, header, identity::Identity, route::Route,
+    trace_context::TraceHeaders,
 };
 use crate::{
     record::recorder::Recorder,
@@ -30,6 +31,8 @@ use crate::{
 pub(crate) struct Current {
     pub(crate) config: ShardedArc<LayerConfig>,
     pub(crate) request_data: Option<Arc<RequestData>>,
+    /// What the layer itself adds to the request's points.
+    pub(crate) added: Added,
     /// The number of the id that was given to this request. An id in the request data comes first.
     pub(crate) number: u64,
     /// Of the request that the exchange began with.
@@ -145,8 +148,9 @@ impl Current {
     #[inline]
     pub(crate) fn is_usual<B>(&self, response: &Response<B>) -> bool {
         self.config.judges_by_status()
+            && self.added.is_none()
             && response.extensions().is_empty()
-            && RequestId::find(response.headers(), &self.config.request_id_header).is_none()
+            && header::find(response.headers(), &self.config.request_id_header).is_none()
     }
 
     /// Receives another exchange, see [`join`].
@@ -169,12 +173,16 @@ impl Current {
             // Layers of several monitors around one request share its data.
             (true, false) => {
                 new.request_data = Some(self.request_data());
+                new.added = Added::of_outer(&self.added);
                 new.config = ShardedArc::new(new.config.within(&self.config));
             }
             // A call of this monitor's own, which has nothing to do with the request that makes it.
             (false, true) => {}
             // A call by way of another monitor's layer tells whose it is.
-            (false, false) => new.request_data = Some(RequestData::of_call(recorder, self.request_data())),
+            (false, false) => {
+                new.request_data = Some(RequestData::of_call(recorder, self.request_data()));
+                new.added = Added::of_caller(&self.added);
+            }
         }
         false
     }
@@ -196,7 +204,7 @@ impl Current {
 
     /// Returns the headers of the request's trace, where the layer reads them.
     pub(crate) fn trace_headers(&self) -> Option<TraceHeaders> {
-        self.request_data.as_ref().and_then(|request_data| request_data.lock().trace.clone())
+        self.added.trace().cloned()
     }
 
     /// Takes the data that a middleware outside put into the request's extensions.

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{request_body::RequestBodyProgress, route::Route, trace_context::TraceHeaders};
+use super::{request_body::RequestBodyProgress, route::Route};
 use crate::{
     line_protocol::{Changes, Extras, Id},
     point::{Value, error_code::ErrorCode},
@@ -29,8 +29,6 @@ pub(crate) struct Contents {
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
-    /// The headers of the request's trace, where the layer reads them: for calls that it makes.
-    pub(crate) trace: Option<TraceHeaders>,
     /// Where the layer follows the request's body.
     pub(crate) request_body: Option<Arc<RequestBodyProgress>>,
     /// That of the request whose handler makes this one, where another monitor records that.
@@ -124,6 +122,18 @@ impl RequestData {
         contents.add_request_body();
         contents.record(recorder, finished, classified);
         contents.sealed |= contents.is_last(recorder);
+    }
+
+    /// Puts the request data aside, unless it has become more than an id that was given, or
+    /// somebody else holds it.
+    pub(crate) fn put_back_unused(mut request_data: Arc<Self>) -> Option<Arc<Self>> {
+        match Self::contents(&mut request_data) {
+            Some(contents) if contents.is_unused() => {
+                Self::put_back(request_data);
+                None
+            }
+            _ => Some(request_data),
+        }
     }
 
     #[inline]
@@ -265,6 +275,24 @@ impl Contents {
         }
     }
 
+    /// Returns whether a request with this ends as one without any.
+    fn is_unused(&self) -> bool {
+        let Self {
+            extras,
+            error_code,
+            keep,
+            skip,
+            route,
+            request_id,
+            request_body,
+            caller,
+            owner: _,
+            sealed,
+        } = self;
+        let has_parts = error_code.is_some() || route.is_some() || request_body.is_some() || caller.is_some();
+        extras.is_empty() && !has_parts && !keep && !skip && !sealed && request_id.number().is_some()
+    }
+
     /// Resets all but what the next request sets anyway.
     #[inline]
     fn reset(&mut self) {
@@ -273,7 +301,6 @@ impl Contents {
         self.keep = false;
         self.skip = false;
         self.route = None;
-        self.trace = None;
         self.request_body = None;
         self.caller = None;
         self.sealed = false;

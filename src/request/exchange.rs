@@ -6,12 +6,13 @@ use std::sync::Arc;
 use http::{Extensions, Request, Response, StatusCode};
 
 use super::{
-    callbacks::LayerExtras,
+    added::Added,
     classify::{BodyOutcome, Classification, Classifier, Ending, Outcome, StatusClassifier},
     config::LayerConfig,
     current::{self, Current},
     data::RequestData,
     handed::Handed,
+    header,
     identity::Identity,
     request_body::RequestBodyProgress,
     route::{Route, method_name},
@@ -20,7 +21,7 @@ use crate::{
     clock::{self, MonotonicInstant},
     line_protocol::{BodyFields, Id},
     point::error_code::ErrorCode,
-    record::recorder::{FinishedRequest, Recorder},
+    record::recorder::FinishedRequest,
     request::{MonitoringData, RequestId},
     sync::sharded_arc::ShardedArc,
 };
@@ -31,7 +32,7 @@ use crate::{
 pub(crate) struct Exchange {
     /// `Some` until the request's points are written. Lent to the thread while the inner service
     /// runs.
-    current: Option<Current>,
+    pub(super) current: Option<Current>,
     start: MonotonicInstant,
     stamp: i64,
     method: &'static str,
@@ -56,6 +57,7 @@ impl Exchange {
         let mut current = Current {
             config: config.clone(),
             request_data: None,
+            added: Added::default(),
             number: RequestId::next_number(),
             identity,
         };
@@ -69,7 +71,7 @@ impl Exchange {
             }
             current.adopt(recorder, &data.request_data);
         }
-        if let Some(header) = RequestId::find(request.headers(), &config.request_id_header) {
+        if let Some(header) = header::find(request.headers(), &config.request_id_header) {
             current.take_id(recorder, header);
         }
         if config.insert_data {
@@ -155,7 +157,7 @@ impl Exchange {
         let outcome = Outcome::response(response, self.method, &self.route, current.request_data.as_ref());
         let classification = current.config.classify(&outcome);
         let error_code = take_extensions(current, response.extensions());
-        if let Some(header) = RequestId::find(response.headers(), &current.config.request_id_header) {
+        if let Some(header) = header::find(response.headers(), &current.config.request_id_header) {
             current.take_given_id(header);
         }
         if current.config.propagate_request_id
@@ -175,34 +177,10 @@ impl Exchange {
             let request_data = current.request_data();
             request_data.lock().request_body = Some(Arc::clone(&progress));
             if let Some(extras) = &current.config.extras {
-                extras.of_request_body(size, &MonitoringData { request_data });
+                extras.read_request_body(size, &mut current.added);
             }
         }
         progress
-    }
-
-    /// Adds the data to the request: a function of the application may look for its data, too.
-    #[inline(never)]
-    fn add_of_request<B>(&mut self, request: &mut Request<B>) {
-        let Some((extras, recorder, data)) = self.extras() else { return };
-        let entered = self.enter();
-        extras.of_request(request, &data, &recorder.counters);
-        entered.leave();
-    }
-
-    #[inline(never)]
-    fn add_of_response<B>(&mut self, response: &mut Response<B>, size: Option<u64>) {
-        let Some((extras, recorder, data)) = self.extras() else { return };
-        let entered = self.enter();
-        extras.of_response(response, size, &data, &recorder.counters);
-        entered.leave();
-    }
-
-    /// Returns what the layer itself adds, and to what.
-    fn extras(&mut self) -> Option<(Arc<LayerExtras>, Arc<Recorder>, MonitoringData)> {
-        let current = self.current.as_mut()?;
-        let (extras, recorder) = (current.config.extras.clone()?, current.config.recorder.clone()?);
-        Some((extras, recorder, MonitoringData { request_data: current.request_data() }))
     }
 
     pub(crate) fn config(&self) -> Option<&LayerConfig> {
@@ -212,12 +190,13 @@ impl Exchange {
     /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
     #[inline]
     pub(crate) fn finish(&mut self, judged: &Judged, body: Option<&BodyFields>) {
-        let Some(Current { config, request_data, number, .. }) = self.current.take() else { return };
+        let Some(Current { config, request_data, added, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
         let classified = judged.classification.error_code.as_ref();
         let Classification { status, failed, keep, .. } = judged.classification;
         let usual = self.finished(number, judged.nanoseconds, status, failed);
-        let mut finished = FinishedRequest { error_code: judged.error_code.as_ref(), body, keep, ..usual };
+        let (error_code, added_fields) = (judged.error_code.as_ref(), added.fields());
+        let mut finished = FinishedRequest { error_code, body, added: added_fields, keep, ..usual };
         match request_data {
             None => {
                 finished.error_code = finished.error_code.or(classified);
@@ -225,6 +204,7 @@ impl Exchange {
             }
             Some(request_data) => RequestData::finish(request_data, recorder, finished, classified),
         }
+        added.put_back();
     }
 
     /// Returns what is to be recorded of a request of which nothing else is known.
@@ -246,6 +226,7 @@ impl Exchange {
             error_code: None,
             request_id: Id::Generated(number),
             body: None,
+            added: None,
             started: self.started,
             keep: false,
             skip: false,

@@ -1,9 +1,6 @@
 //! The layers: what an application adds to its router.
 
-use std::{
-    borrow::Cow,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{borrow::Cow, sync::Arc};
 
 use http::{HeaderName, request::Parts, response};
 use tower::Layer;
@@ -216,8 +213,8 @@ impl MonitoringLayer {
         self.with(|config| {
             let mut extras = config.extras.as_deref().cloned().unwrap_or_default();
             change(&mut extras);
-            if let Some(recorder) = config.recorder.as_ref().filter(|_| extras.reads_traces()) {
-                recorder.has_traces.store(true, Ordering::Relaxed);
+            if let Some(recorder) = &config.recorder {
+                extras.declare(recorder);
             }
             config.extras = (!extras.is_empty()).then(|| Arc::new(extras));
         })

@@ -1,5 +1,7 @@
 //! The layer, its service, and what happens to a request in between; and what handlers use.
 
+mod added;
+mod adding;
 mod body;
 mod body_ending;
 mod body_tracking;
@@ -15,6 +17,7 @@ mod exchange;
 mod extractor;
 mod future;
 mod handed;
+mod header;
 mod identity;
 mod layer;
 mod monitoring_data;
@@ -30,6 +33,7 @@ mod trace_context;
 #[cfg(feature = "axum")]
 pub(crate) use route::Route;
 pub(crate) use route::{lend_parts, method_name};
+pub(crate) use trace_context::keep_headers as keep_trace_headers;
 pub use {
     body::ResponseBody,
     connection::Connection,

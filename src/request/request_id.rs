@@ -6,7 +6,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderValue;
 
 use crate::{point::generated_id, stats::RecorderCounters, work::looked_at};
 
@@ -29,26 +29,6 @@ enum Id {
 }
 
 impl RequestId {
-    /// Finds the header that may hold the id of a request.
-    ///
-    /// Few headers are compared sooner than one name is hashed, which takes about 140 instructions.
-    #[inline(always)]
-    pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-        // Most have none, and names alone are passed faster than names and values.
-        if headers.len() <= FEW_HEADERS && headers.keys().all(|other| other != name) {
-            return None;
-        }
-        Self::value(headers, name)
-    }
-
-    #[inline(never)]
-    fn value<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-        if headers.len() > FEW_HEADERS {
-            return headers.get(name);
-        }
-        headers.iter().find_map(|(other, value)| (other == name).then_some(value))
-    }
-
     /// Reads the id that a request brought, if it has a visible character. One that is changed or
     /// cut is counted.
     pub(crate) fn from_header(value: &HeaderValue, counters: &RecorderCounters) -> Option<Self> {
@@ -126,7 +106,6 @@ fn next_block() -> u64 {
 
 const MAX_LENGTH: usize = 128;
 const BLOCK_SIZE: u64 = 1024;
-const FEW_HEADERS: usize = 8;
 
 #[cfg(test)]
 mod tests {
@@ -160,22 +139,6 @@ mod tests {
         assert_eq!(id(b"\xff\xfe"), "", "nothing visible: it gets one");
         assert_eq!(id(b""), "");
         assert_eq!(counted(), (4, 2), "an empty one was not changed");
-    }
-
-    #[test]
-    fn an_own_id_is_found_among_few_and_many_headers() {
-        let name = HeaderName::from_static("x-request-id");
-        for others in [0, 1, FEW_HEADERS - 1, FEW_HEADERS, 3 * FEW_HEADERS] {
-            let mut headers = HeaderMap::new();
-            for number in 0..others {
-                let other: HeaderName = format!("x-request-id-{number}").parse().expect("a header name");
-                headers.insert(other, HeaderValue::from_static("other"));
-            }
-            assert_eq!(RequestId::find(&headers, &name), None);
-            headers.append(&name, HeaderValue::from_static("first"));
-            headers.append(&name, HeaderValue::from_static("second"));
-            assert_eq!(RequestId::find(&headers, &name).expect("an id"), "first");
-        }
     }
 
     #[test]

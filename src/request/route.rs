@@ -1,7 +1,7 @@
 //! The route and method of a request, as the database may see them: never more than the application
 //! has.
 
-use std::{borrow::Cow, fmt, mem, sync::Arc};
+use std::{borrow::Cow, cell::Cell, fmt, mem, sync::Arc};
 
 use http::{Extensions, Method, Request, request::Parts};
 
@@ -127,12 +127,16 @@ pub(crate) fn lend_parts<B, R>(
     request: &mut Request<B>,
     function: impl FnOnce(&Parts) -> Option<R>,
 ) -> Option<R> {
-    let (mut parts, ()) = Request::new(()).into_parts();
+    // To make and to drop parts takes longer than all else here.
+    let mut parts = SPARE.take().unwrap_or_else(|| Box::new(Request::new(()).into_parts().0));
     swap(&mut parts, request);
     let result = catch_panic(|| function(&parts)).flatten();
     swap(&mut parts, request);
+    SPARE.set(Some(parts));
     result
 }
+
+thread_local!(static SPARE: Cell<Option<Box<Parts>>> = const { Cell::new(None) });
 
 fn swap<B>(parts: &mut Parts, request: &mut Request<B>) {
     mem::swap(&mut parts.method, request.method_mut());

@@ -1,11 +1,17 @@
 //! The trace that a request belongs to, from the header of W3C Trace Context or from the
 //! application.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, Request, request::Parts};
 
-use super::route::lend_parts;
+use super::{header, route::lend_parts};
 use crate::{point::TraceId, stats::RecorderCounters};
 
 /// Where the id of a request's trace comes from.
@@ -28,54 +34,71 @@ pub(crate) struct TraceHeaders {
 }
 
 impl TraceIdSource {
-    /// Returns the id of the request's trace, and the headers that it came in.
-    pub(crate) fn of<B>(
+    /// Returns whether a function of the application's own knows the trace.
+    pub(crate) fn is_function(&self) -> bool {
+        matches!(self, Self::Function(_))
+    }
+
+    /// Returns the trace that the header tells, and the headers where some client passes them on.
+    #[inline]
+    pub(crate) fn read<'h>(
         &self,
-        request: &mut Request<B>,
+        headers: &'h HeaderMap,
         counters: &RecorderCounters,
-    ) -> Option<(TraceId, Option<TraceHeaders>)> {
-        match self {
-            Self::None => None,
-            Self::Header => match TraceHeaders::of(request.headers()) {
-                Ok(found) => found.map(|(id, headers)| (id, Some(headers))),
-                Err(Invalid) => {
-                    counters.invalid_traces.add(1);
-                    None
-                }
-            },
-            Self::Function(function) => {
-                let id = lend_parts(request, |parts| function(parts)).filter(|id| *id != 0);
-                id.map(|id| (text_of(id), None))
+    ) -> Option<(&'h TraceId, Option<TraceHeaders>)> {
+        if !matches!(self, Self::Header) {
+            return None;
+        }
+        match find(headers)? {
+            Err(Invalid) => {
+                counters.invalid_traces.add(1);
+                None
+            }
+            Ok((id, parent)) => {
+                let is_passed_on = PASSED_ON.load(Ordering::Relaxed);
+                Some((id, is_passed_on.then(|| TraceHeaders::of(parent, headers))))
             }
         }
     }
+
+    /// Asks the function for the trace.
+    pub(crate) fn call<B>(&self, request: &mut Request<B>) -> Option<TraceId> {
+        let Self::Function(function) = self else { return None };
+        lend_parts(request, |parts| function(parts)).filter(|id| *id != 0).map(text_of)
+    }
+}
+
+/// Has the headers of traces kept from now on, since a client is to pass them on.
+pub(crate) fn keep_headers() {
+    PASSED_ON.store(true, Ordering::Relaxed);
+}
+
+/// Finds the trace that a `traceparent` names. `None` without that header.
+#[inline]
+fn find(headers: &HeaderMap) -> Option<Result<(&TraceId, &HeaderValue), Invalid>> {
+    let parent = header::value(headers, &TRACEPARENT)?;
+    // Whoever added a second one, neither can be trusted.
+    let id = parse(parent.as_bytes()).filter(|_| !header::is_repeated(headers, &TRACEPARENT));
+    Some(id.map(|id| (id, parent)).ok_or(Invalid))
 }
 
 impl TraceHeaders {
-    /// Returns a valid `traceparent` with its trace's id, and `None` without that header.
-    fn of(headers: &HeaderMap) -> Result<Option<(TraceId, Self)>, Invalid> {
-        let mut values = headers.get_all(TRACEPARENT).into_iter();
-        let Some(parent) = values.next() else { return Ok(None) };
-        // Whoever added a second one, neither can be trusted.
-        if values.next().is_some() {
-            return Err(Invalid);
-        }
-        let id = parse(parent.as_bytes()).ok_or(Invalid)?;
-        let mut states = headers.get_all(TRACESTATE).into_iter();
-        let state = states.next().filter(|_| states.next().is_none());
-        Ok(Some((id, Self { parent: parent.clone(), state: state.cloned() })))
+    fn of(parent: &HeaderValue, headers: &HeaderMap) -> Self {
+        // Several would have to be joined.
+        let state = headers.get(&TRACESTATE).filter(|_| !header::is_repeated(headers, &TRACESTATE));
+        Self { parent: parent.clone(), state: state.cloned() }
     }
 
     /// Adds these headers to a request, unless it has a `traceparent` of its own.
     pub(crate) fn pass_on(self, headers: &mut HeaderMap) {
-        if headers.contains_key(TRACEPARENT) {
+        if headers.contains_key(&TRACEPARENT) {
             return;
         }
-        headers.insert(TRACEPARENT, self.parent);
+        headers.insert(&TRACEPARENT, self.parent);
         // One without its parent belongs to another trace.
         match self.state {
-            Some(state) => headers.insert(TRACESTATE, state),
-            None => headers.remove(TRACESTATE),
+            Some(state) => headers.insert(&TRACESTATE, state),
+            None => headers.remove(&TRACESTATE),
         };
     }
 }
@@ -96,25 +119,27 @@ impl fmt::Debug for TraceIdSource {
 
 /// Returns the id of a trace from `version-trace-parent-flags`, in small hexadecimal digits. Later
 /// versions may add a dash and more.
-fn parse(value: &[u8]) -> Option<TraceId> {
+fn parse(value: &[u8]) -> Option<&TraceId> {
     let (known, rest) = value.split_first_chunk::<LENGTH>()?;
     let [v1, v2, b'-', middle @ .., b'-', f1, f2] = known else { return None };
     let (trace, parent) = middle.split_first_chunk::<32>()?;
-    let [b'-', parent @ ..] = parent else { return None };
+    let (b"-", parent) = parent.split_first_chunk::<1>()? else { return None };
+    let parent: &[u8; 16] = parent.try_into().ok()?;
     let fits = match [*v1, *v2] {
         [b'f', b'f'] => false,
         [b'0', b'0'] => rest.is_empty(),
         _ => rest.first().is_none_or(|byte| *byte == b'-'),
     };
     let are_digits = is_hexadecimal(&[*v1, *v2, *f1, *f2]) & is_hexadecimal(trace) & is_hexadecimal(parent);
-    let are_set = *trace != [b'0'; 32] && parent.iter().any(|digit| *digit != b'0');
-    (fits && are_digits && are_set).then_some(*trace)
+    let are_set = *trace != [b'0'; 32] && *parent != [b'0'; 16];
+    (fits && are_digits && are_set).then_some(trace)
 }
 
 /// Returns whether all are hexadecimal digits, without a branch for each, so that many are compared
 /// at once.
-fn is_hexadecimal(digits: &[u8]) -> bool {
-    digits.iter().fold(true, |all, digit| all & (digit.is_ascii_digit() | matches!(digit, b'a'..=b'f')))
+fn is_hexadecimal<const N: usize>(digits: &[u8; N]) -> bool {
+    let is_other = |digit: u8| (digit.wrapping_sub(b'0') >= 10) & (digit.wrapping_sub(b'a') >= 6);
+    digits.iter().fold(0, |others, digit| others | u8::from(is_other(*digit))) == 0
 }
 
 fn text_of(id: u128) -> TraceId {
@@ -129,8 +154,11 @@ fn digit(value: u8) -> u8 {
     if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
-const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
+/// Whether some client of this process passes traces on. To keep their headers for nobody would
+/// cost each request up to four counters that all cores write to.
+static PASSED_ON: AtomicBool = AtomicBool::new(false);
 const LENGTH: usize = 55;
 
 #[cfg(test)]
@@ -142,7 +170,7 @@ mod tests {
     #[test]
     fn only_what_the_recommendation_allows_is_a_trace() {
         let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
-        assert_eq!(parse(valid.as_bytes()).as_ref().map(|id| &id[..]), Some(TRACE.as_bytes()));
+        assert_eq!(parse(valid.as_bytes()).map(|id| &id[..]), Some(TRACE.as_bytes()));
         assert_eq!(text_of(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736), TRACE.as_bytes());
         for valid in
             [format!("cc-{TRACE}-00f067aa0ba902b7-01"), format!("cc-{TRACE}-00f067aa0ba902b7-01-more")]
@@ -173,8 +201,8 @@ mod tests {
 
     #[test]
     fn what_is_passed_on_is_what_came_and_never_replaces_a_trace() {
-        let with = |pairs: &[(HeaderName, &str)]| {
-            let pairs = pairs.iter().map(|(name, value)| (name.clone(), value.parse().expect("a value")));
+        let with = |pairs: &[(&HeaderName, &str)]| {
+            let pairs = pairs.iter().map(|(name, value)| ((*name).clone(), value.parse().expect("a value")));
             pairs.fold(HeaderMap::new(), |mut map, (name, value)| {
                 map.append(name, value);
                 map
@@ -182,16 +210,18 @@ mod tests {
         };
         let parent = format!("00-{TRACE}-00f067aa0ba902b7-01");
         let of = |states: &[&str]| {
-            let states = states.iter().map(|state| (TRACESTATE, *state));
-            let pairs: Vec<_> = [(TRACEPARENT, parent.as_str())].into_iter().chain(states).collect();
-            TraceHeaders::of(&with(&pairs)).expect("valid").expect("there").1
+            let states = states.iter().map(|state| (&TRACESTATE, *state));
+            let pairs: Vec<_> = [(&TRACEPARENT, parent.as_str())].into_iter().chain(states).collect();
+            let headers = with(&pairs);
+            let (_, parent) = find(&headers).expect("there").expect("valid");
+            TraceHeaders::of(parent, &headers)
         };
         for (states, own, expected) in [
-            (&[][..], &[][..], vec![(TRACEPARENT, parent.as_str())]),
-            (&["a=1"], &[], vec![(TRACEPARENT, &parent), (TRACESTATE, "a=1")]),
-            (&["a=1", "b=2"], &[], vec![(TRACEPARENT, &parent)]),
-            (&[], &[(TRACESTATE, "of another")], vec![(TRACEPARENT, &parent)]),
-            (&["a=1"], &[(TRACEPARENT, "its own")], vec![(TRACEPARENT, "its own")]),
+            (&[][..], &[][..], vec![(&TRACEPARENT, parent.as_str())]),
+            (&["a=1"], &[], vec![(&TRACEPARENT, &parent), (&TRACESTATE, "a=1")]),
+            (&["a=1", "b=2"], &[], vec![(&TRACEPARENT, &parent)]),
+            (&[], &[(&TRACESTATE, "of another")], vec![(&TRACEPARENT, &parent)]),
+            (&["a=1"], &[(&TRACEPARENT, "its own")], vec![(&TRACEPARENT, "its own")]),
         ] {
             let mut headers = with(own);
             of(states).pass_on(&mut headers);
@@ -207,9 +237,13 @@ mod tests {
             parse(format!("cc{}-{text}", &parent[2..]).as_bytes());
             let Ok(value) = HeaderValue::from_bytes(text.as_bytes()) else { return };
             let parent = HeaderValue::from_str(&parent).expect("a value");
-            let headers: HeaderMap = [(TRACEPARENT, parent), (TRACESTATE, value)].into_iter().collect();
+            let headers = [(TRACEPARENT.clone(), parent), (TRACESTATE.clone(), value)];
+            let headers: HeaderMap = headers.into_iter().collect();
             // They are passed on as they came, without a copy of what they hold.
-            let held = allocation_counter::measure(|| drop(TraceHeaders::of(&headers)));
+            let held = allocation_counter::measure(|| {
+                let (_, parent) = find(&headers).expect("there").expect("valid");
+                drop(TraceHeaders::of(parent, &headers));
+            });
             assert!(held.bytes_total <= 128, "{held:?}");
         });
     }

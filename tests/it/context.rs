@@ -15,6 +15,7 @@ use tower_influx::{
     DataPoint, Monitor, MonitoringData, MonitoringLayer, Settings,
     classify::{Classification, Classifier, Outcome, StatusClassifier},
     point::Value,
+    settings::KeepRequests,
 };
 
 use crate::{
@@ -286,4 +287,110 @@ async fn a_classifier_sees_method_and_route() {
     }
     let requests = ["GET:/items/{id} 404", "GET:unmatched 404", "POST:/items/{id} 404"];
     watched.expect(&requests, &["POST:/items/{id} 404 404"]).await;
+}
+
+const ERROR_CODE: usize = 3;
+const KEEP: usize = 5;
+
+/// What a function does to the data, and whether the points show it.
+type Effect = (fn(&MonitoringData), fn(&[DataPoint]) -> bool);
+
+type AddFunction = fn(MonitoringLayer, fn(&MonitoringData)) -> MonitoringLayer;
+
+#[tokio::test]
+async fn whatever_a_function_does_to_the_data_is_kept() {
+    let all: [Effect; 8] = [
+        (|_| {}, |points| points.len() == 1),
+        (|data| data.tag("a", "b"), |points| points[0].tag("a") == Some("b")),
+        (|data| data.field("a", 1), |points| points[0].field("a").is_some()),
+        // What only a failure shows.
+        (|data| data.error_code(7), |points| points[1].tag("error_code") == Some("7")),
+        (MonitoringData::skip, <[_]>::is_empty),
+        // What only a rule shows.
+        (MonitoringData::keep, |points| points.len() == 1),
+        (
+            |data| std::thread::scope(|scope| _ = scope.spawn(|| data.tag("a", "b"))),
+            |points| points[0].tag("a") == Some("b"),
+        ),
+        (
+            |_| MonitoringData::current().expect("the request is running").tag("a", "b"),
+            |points| points[0].tag("a") == Some("b"),
+        ),
+    ];
+    for (number, (effect, expected)) in all.into_iter().enumerate() {
+        let layers: [AddFunction; 2] = [
+            |layer, effect| layer.on_request(move |_, data| effect(data)),
+            |layer, effect| layer.on_response(move |_, data| effect(data)),
+        ];
+        for layer in layers {
+            let mut settings = Settings::new("context");
+            if number == KEEP {
+                settings.rollup.interval = Some(Duration::from_secs(60));
+                settings.requests.keep = KeepRequests::Failed;
+            }
+            let (monitor, sink) = monitor(settings);
+            let status = if number == ERROR_CODE { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            let app: Router =
+                Router::new().route("/", get(async move || status)).layer(layer(monitor.layer(), effect));
+            app.oneshot(Request::new(Body::empty())).await.expect("axum never fails");
+            let watched = Watched { monitor, sink };
+            let mut found = points(&watched.monitor, &watched.sink, "requests").await;
+            found.extend(watched.sink.measurement("errors"));
+            assert!(expected(&found), "{number}: {found:?}");
+        }
+    }
+}
+
+/// A layer of another monitor further inside has the trace of its request, and so has a call that
+/// goes through one; its own layer may still say otherwise.
+#[tokio::test]
+async fn layers_of_other_monitors_see_the_trace() {
+    let (outer, _) = monitor(Settings::new("outer"));
+    let (inner, sink) = monitor(Settings::new("inner"));
+    let called = Router::new().route("/called", get(async || "ok")).layer(inner.layer()).with_state(());
+    let call = move || async move {
+        let request = Request::get("/called").body(Body::empty()).expect("a request");
+        called.oneshot(request).await.expect("axum never fails")
+    };
+    let app: Router = Router::new()
+        .route("/", get(async || "ok").layer(inner.layer()))
+        .route("/call", get(call))
+        .layer(outer.layer().trace_id(true).sizes(true));
+    for path in ["/", "/call"] {
+        let request = Request::get(path)
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+            .header("content-length", "12");
+        let request = request.body(Body::empty()).expect("a request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    let mut points = points(&inner, &sink, "requests").await;
+    points.sort_by_key(tower_influx::Point::time);
+    assert_eq!(points.len(), 2);
+    assert!(points.iter().all(|point| text(point, "trace_id") == Some(TRACE)), "{points:?}");
+    let sizes: Vec<_> = points.iter().map(|point| point.field("request_bytes").is_some()).collect();
+    assert_eq!(sizes, [true, false], "a call is another request, with a size of its own");
+}
+
+/// A handler that uses the name of a field that the layer adds: its own value is stored, whatever
+/// its kind.
+#[tokio::test]
+async fn names_of_added_fields_are_the_handlers_where_they_came_first() {
+    let (monitor, sink) = monitor(Settings::new("context"));
+    let app: Router = Router::new()
+        .route("/", get(async |data: MonitoringData| data.field("request_bytes", 7)))
+        .route("/tag", get(async |data: MonitoringData| data.tag("trace_id", "mine")))
+        .layer(monitor.layer().trace_id(true).sizes(true));
+    for path in ["/", "/tag"] {
+        let request = Request::get(path)
+            .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"))
+            .header("content-length", "12");
+        let request = request.body(Body::empty()).expect("a request");
+        app.clone().oneshot(request).await.expect("axum never fails");
+    }
+    let mut points = points(&monitor, &sink, "requests").await;
+    points.sort_by_key(tower_influx::Point::time);
+    assert_eq!(points[0].field("request_bytes"), Some(&Value::Integer(7)));
+    // The layer's field was there first: the tag is the second kind of the name, and left out.
+    assert_eq!((points[1].tag("trace_id"), text(&points[1], "trace_id")), (None, Some(TRACE)));
+    assert_eq!(monitor.stats().recorder.type_conflicts, 1);
 }

@@ -25,6 +25,8 @@ pub(super) const FLUX_DASHBOARD: &str = include_str!("../../../docs/grafana/dash
 const ALERTS: &str = include_str!("../../../docs/grafana/alerts-rollups-influxql.json");
 pub(super) const FLUX_ROLLUP_ALERTS: &str = include_str!("../../../docs/grafana/alerts-rollups-flux.json");
 
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+
 /// Requests of two routes, of which some fail and two hang, by a service whose points go nowhere.
 async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
     let mut settings = Settings::new("shop");
@@ -36,6 +38,7 @@ async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
     // The one interval ends with the flush, so its percentiles are those of the totals.
     settings.rollup.interval = Some(Duration::from_secs(3600));
     settings.requests.keep = KeepRequests::Failed;
+    settings.trace_id = true;
     settings.process.interval = Some(Duration::from_secs(1));
     let monitor = Monitor::start(settings).expect("starts");
     let gone = || async { (StatusCode::NOT_FOUND, ErrorCode::from(11009)) };
@@ -49,7 +52,8 @@ async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
         .layer(monitor.layer())
         .with_state(());
     let call = |path: &str| {
-        let request = Request::get(path).body(Body::empty()).expect("a request");
+        let request = Request::get(path).header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
+        let request = request.body(Body::empty()).expect("a request");
         let app = app.clone();
         async move { _ = app.oneshot(request).await }
     };
@@ -77,10 +81,11 @@ pub(super) fn driven(start: u64) -> String {
     let tags = "requests_rollup,instance=one,route=GET:/items/{id},service=shop,status_code";
     let fields = "count=90i,execution_time_max=0.09,execution_time_min=0.001,execution_time_p50=0.01,\
                   execution_time_p95=0.08,execution_time_p99=0.09,execution_time_sum=0.45,interval=10,kept=0i";
+    let trace = format!("example_trace_id=\"{TRACE}\"");
     let process = "cpu_time=1.5,open_files=12i,max_open_files=1024i,resident_memory=4096i,threads=3i,\
                    runtime_alive_tasks=2i,runtime_busy_time=0.5,runtime_queue_depth=0i,runtime_workers=2i";
     format!(
-        "{tags}=200 {fields} {start}000000000\n\
+        "{tags}=200 {fields},{trace} {start}000000000\n\
          requests_rollup,instance=one,route=GET:/items/{{id}},service=shop running=2i {start}000000001\n\
          process,instance=one,service=shop {process} {start}000000000\n"
     )
@@ -119,6 +124,7 @@ fn expected(title: &str, rows: &[RollupRow]) -> Vec<(String, &'static str, f64)>
             ("GET:/slow".to_owned(), "longest", longest(&slow)),
             ("GET:/items/{id}".to_owned(), "requests", count(&items)),
         ],
+        "Slowest request by route" => one("GET:/slow", "longest", longest(&slow)),
         "Error codes" => one("11009", "failures", 7.0),
         "Requests that run" => one("GET:/hangs", "running", 2.0),
         "Requests and points a second" => vec![
@@ -162,6 +168,9 @@ async fn every_query_of_rollups_returns_what_was_counted_in_the_process() {
         let query = query.replace("$__interval_ms", milliseconds).replace("$__interval", interval);
         let query = filled_in(&query, now - 120);
         let result = influx.query("monitoring", &query).await;
+        if title == "Slowest request by route" {
+            assert!(result.to_string().contains(TRACE), "{result}");
+        }
         let wanted = expected(title, &rows);
         for (tag, column, number) in wanted.iter().filter(|(_, column, _)| query.contains(column)) {
             assert_number(&result, title, tag, column, *number);
@@ -171,7 +180,7 @@ async fn every_query_of_rollups_returns_what_was_counted_in_the_process() {
             of_the_process(title, &result);
         }
     }
-    assert_eq!(shown.len(), 23, "{shown:?}");
+    assert_eq!(shown.len(), 24, "{shown:?}");
     for variable in dashboard["templating"]["list"].as_array().expect("variables") {
         let query = variable["query"].as_str().expect("a query").replace("$service", "shop");
         let result = influx.query("monitoring", &query).await.to_string();

@@ -1,0 +1,66 @@
+//! Points of the application's own, into the buffer.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::{
+    recorder::Recorder,
+    scratch::{keep_scratch, take_scratch},
+};
+use crate::{
+    clock::{self, MonotonicInstant},
+    line_protocol,
+    point::Point,
+};
+
+impl Recorder {
+    /// Takes a point of the application's own.
+    pub(crate) fn record(&self, point: &dyn Point) {
+        self.record_all(&[point]);
+    }
+
+    /// Takes points that belong together: all or none.
+    pub(crate) fn record_all(&self, points: &[&dyn Point]) {
+        if self.keep.is_never() {
+            return;
+        }
+        let mut lines = take_scratch();
+        let mut count = 0;
+        for point in points {
+            let stamp =
+                point.time().map_or_else(|| clock::stamp(MonotonicInstant::now()), |time| time.as_nanos());
+            match line_protocol::encode_point(
+                *point,
+                stamp,
+                &self.static_tags,
+                &self.limits,
+                &self.types,
+                &self.values,
+                &mut lines,
+            ) {
+                Ok(changes) => {
+                    changes.count(&self.counters);
+                    count += 1;
+                }
+                Err(invalid) => self.refuse(*point, invalid),
+            }
+        }
+        if count > 0 {
+            self.push(&lines, count, false);
+        }
+        keep_scratch(lines);
+    }
+
+    #[cold]
+    fn refuse(&self, point: &dyn Point, invalid: line_protocol::Invalid) {
+        self.buffer.refuse_invalid();
+        static WARNED: AtomicBool = AtomicBool::new(false);
+        if !WARNED.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "tower_influx",
+                measurement = %point.measurement(),
+                "a point of the application's own cannot be stored and is left out: {invalid}; \
+                 further ones are only counted, as `invalid`"
+            );
+        }
+    }
+}

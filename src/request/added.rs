@@ -1,0 +1,84 @@
+//! What the layer itself adds to the points of one request, in memory that is used again.
+
+use std::cell::RefCell;
+
+use super::trace_context::TraceHeaders;
+use crate::line_protocol::AddedFields;
+
+/// What the layer adds. Apart from what handlers add, whose collection costs several hundred
+/// instructions, and behind a pointer, since it moves to the thread and back with each poll.
+#[derive(Debug, Default)]
+pub(crate) struct Added(Option<Box<Contents>>);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Contents {
+    pub(crate) fields: AddedFields,
+    /// The headers of the request's trace, where some client passes them on.
+    pub(crate) trace: Option<TraceHeaders>,
+}
+
+impl Added {
+    /// Returns the fields, if any was asked for.
+    #[inline]
+    pub(crate) fn fields(&self) -> Option<&AddedFields> {
+        self.0.as_deref().map(|contents| &contents.fields)
+    }
+
+    #[inline]
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Returns the headers of the request's trace.
+    pub(crate) fn trace(&self) -> Option<&TraceHeaders> {
+        self.0.as_deref().and_then(|contents| contents.trace.as_ref())
+    }
+
+    /// Copies what an exchange around this one has added, for a layer of another monitor.
+    pub(crate) fn of_outer(outer: &Self) -> Self {
+        Self(outer.0.clone())
+    }
+
+    /// Copies the trace alone, for a call that the request makes.
+    pub(crate) fn of_caller(caller: &Self) -> Self {
+        let Some(contents) = &caller.0 else { return Self::default() };
+        let fields = AddedFields { trace_id: contents.fields.trace_id, ..AddedFields::default() };
+        Self(Some(Box::new(Contents { fields, trace: contents.trace.clone() })))
+    }
+
+    /// Returns the contents, created on first use.
+    #[inline]
+    pub(crate) fn contents(&mut self) -> &mut Contents {
+        self.0.get_or_insert_with(|| {
+            SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+        })
+    }
+
+    /// Puts the contents aside for the next request.
+    #[inline]
+    pub(crate) fn put_back(self) {
+        if let Some(contents) = self.0 {
+            put_back(contents);
+        }
+    }
+}
+
+#[inline(never)]
+fn put_back(mut contents: Box<Contents>) {
+    contents.fields = AddedFields::default();
+    contents.trace = None;
+    let _ = SPARE.try_with(|spare| {
+        let mut spare = spare.borrow_mut();
+        if spare.len() < MAX_SPARE {
+            spare.push(contents);
+        }
+    });
+}
+
+thread_local! {
+    #[expect(clippy::vec_box, reason = "a request holds the box")]
+    static SPARE: RefCell<Vec<Box<Contents>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// As many as one worker usually has under way; beyond them one is allocated.
+const MAX_SPARE: usize = 64;
