@@ -19,7 +19,7 @@ pub(crate) struct Column<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) kind: ColumnKind,
     /// The name, an equals sign and the value.
-    text: &'a [u8],
+    pub(crate) text: &'a [u8],
 }
 
 /// The columns of one line, in their order.

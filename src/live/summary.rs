@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::humanize::{self, Level};
-use crate::stats::Stats;
+use crate::stats::{MANY_SERIES, Stats};
 
 /// Describes where the points are, and how their delivery is going.
 pub(super) fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
@@ -72,6 +72,11 @@ pub(super) fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
                 ),
             },
             Level::Unknown,
+        ),
+        (
+            "Series of this process",
+            humanize::count(delivery.series),
+            if delivery.series > MANY_SERIES { Level::Warning } else { Level::Unknown },
         ),
         ("Sent to", delivery.sink.clone(), Level::Unknown),
     ]);

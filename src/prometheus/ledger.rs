@@ -36,6 +36,11 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
         ("points_spooled", "Points on disk now", ledger.spooled as f64),
         ("memory_bytes", "What the points in memory take", delivery.memory as f64),
         ("oldest_age_seconds", "How long the oldest batch in memory has been waiting", oldest),
+        (
+            "series",
+            "Different combinations of measurement and tags, counted up to 100,000",
+            delivery.series as f64,
+        ),
         ("blocked", "1 while somebody has to act before points are taken", f64::from(u8::from(blocked))),
     ];
     for (name, help, value) in gauges {

@@ -39,7 +39,14 @@ pub(crate) struct Progress {
     /// Panics of the flusher itself.
     pub(crate) restarts: u64,
     pub(crate) server_reported_dropped: u64,
+    pub(crate) series: u64,
 }
+
+/// Series of one process from which on there are many.
+///
+/// The free plan of InfluxDB Cloud has room for as many, and a hundred such processes make a
+/// million, at which InfluxDB 1 refuses new ones by default.
+pub(crate) const MANY_SERIES: u64 = 10_000;
 
 /// Writes by how they ended.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

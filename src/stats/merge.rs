@@ -63,6 +63,7 @@ impl DeliveryStats {
         self.memory += other.memory;
         self.restarts += other.restarts;
         self.server_reported_dropped += other.server_reported_dropped;
+        self.series += other.series;
     }
 }
 

@@ -23,7 +23,7 @@ pub use rollup::{RollupRow, RollupSnapshot, RollupStats};
 pub use snapshot::{DeliveryStats, DestinationStats, LedgerStats, RecorderStats, SpoolStats, Stats};
 pub use state::DeliveryState;
 
-pub(crate) use delivery::Delivery;
+pub(crate) use delivery::{Delivery, MANY_SERIES};
 
 /// A counter that any thread may raise.
 #[derive(Debug, Default)]

@@ -139,6 +139,10 @@ pub struct DeliveryStats {
     pub restarts: u64,
     /// What servers said they had dropped. For information only; the ledger does not use it.
     pub server_reported_dropped: u64,
+    /// Different combinations of measurement and tags that this process has made since its start,
+    /// points and rollups together: what a database calls series. Exact up to 100,000, where
+    /// counting ends. With further destinations each counts its own.
+    pub series: u64,
 }
 
 /// What lies on disk.

@@ -15,8 +15,8 @@ use crate::support::{
 
 mod rollups;
 
-const DASHBOARD: &str = include_str!("../../docs/grafana/dashboards/influxql.json");
-const FLUX_DASHBOARD: &str = include_str!("../../docs/grafana/dashboards/flux.json");
+pub(super) const DASHBOARD: &str = include_str!("../../docs/grafana/dashboards/influxql.json");
+pub(super) const FLUX_DASHBOARD: &str = include_str!("../../docs/grafana/dashboards/flux.json");
 const ALERTS: &str = include_str!("../../docs/grafana/alerts-influxql.json");
 const FLUX_ALERTS: &str = include_str!("../../docs/grafana/provisioning/alerting/flux.json");
 
@@ -168,7 +168,7 @@ fn both_languages_have_the_same_panels_and_rules() {
 }
 
 /// Titles and queries of all panels.
-fn queries(dashboard: &Value) -> Vec<(&str, &str)> {
+pub(super) fn queries(dashboard: &Value) -> Vec<(&str, &str)> {
     let panels = dashboard["panels"].as_array().expect("panels").iter();
     let targets = panels.filter(|panel| panel["type"] != "row").flat_map(|panel| {
         let title = panel["title"].as_str().expect("a title");

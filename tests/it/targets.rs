@@ -22,6 +22,8 @@ use crate::support::{
     victoria::Victoria,
 };
 
+mod dashboards;
+
 /// Apart from other runs and tests, as a server may hold their points.
 fn service() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -191,8 +193,9 @@ fn documented(section: &str, language: &str) -> Vec<&'static str> {
     blocks.map(|block| block.split("```").next().expect("an end")).collect()
 }
 
-/// Requests of the service `shop`, as the page's settings name it.
-async fn serve(mut settings: Settings) -> u64 {
+/// Requests of the service `shop`, as the page's settings name it. Returns how many of them failed,
+/// and how many series their points make.
+async fn serve(mut settings: Settings) -> (u64, u64) {
     settings.service = "shop".to_owned();
     settings.flush_interval = Duration::from_millis(100);
     let monitor = Monitor::start(settings).expect("the settings are good");
@@ -204,7 +207,7 @@ async fn serve(mut settings: Settings) -> u64 {
     let report = monitor.shutdown(Duration::from_secs(30)).await;
     // Rollups, where the settings have them, are lines beside these.
     assert!(report.written == report.accepted && report.accepted >= 100 + failures, "{report}");
-    failures
+    (failures, monitor.stats().delivery.series)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -215,7 +218,7 @@ async fn documented_settings_and_queries_work_on_influxdb_1() {
     let influx = Influx::start().await;
     influx.create_database("monitoring").await;
     let [settings] = documented("InfluxDB 1.x\n", "toml")[..] else { panic!("one block") };
-    let failures = serve(settings_of(settings, &influx.url())).await;
+    let (failures, series) = serve(settings_of(settings, &influx.url())).await;
     let [minutes, failed, slowest] = documented("InfluxDB 1.x\n", "sql")[..] else { panic!("three") };
     let sum = |result: &serde_json::Value| -> u64 {
         let series = result["series"].as_array().expect("series").iter();
@@ -226,6 +229,10 @@ async fn documented_settings_and_queries_work_on_influxdb_1() {
     assert_eq!(sum(&influx.query("monitoring", failed).await), failures);
     let slowest = influx.query("monitoring", slowest).await;
     assert!(slowest["series"].as_array().is_some_and(|series| series.len() > 1), "{slowest}");
+    let [cardinality] = documented("Series\n", "sql")[..] else { panic!("one query") };
+    let found = influx.query("monitoring", cardinality).await;
+    let counts = found["series"].as_array().expect("series").iter().map(|one| &one["values"][0][0]);
+    assert_eq!(counts.filter_map(serde_json::Value::as_u64).sum::<u64>(), series, "{found}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -235,11 +242,12 @@ async fn documented_settings_and_queries_work_on_victoria_metrics() {
     }
     let victoria = Victoria::start().await;
     let [settings] = documented("VictoriaMetrics\n", "toml")[..] else { panic!("one block") };
-    serve(settings_of(settings, &victoria.url())).await;
+    let (_, series) = serve(settings_of(settings, &victoria.url())).await;
     assert_eq!(victoria.wait_for_count("requests_execution_time", 100).await, 100);
     let [queries] = documented("VictoriaMetrics\n", "text")[..] else { panic!("one block") };
+    let [_, cardinality] = documented("Series\n", "text")[..] else { panic!("that of InfluxDB 3, and ours") };
     let mut answers = Vec::new();
-    for text in queries.split("\n\n") {
+    for text in queries.split("\n\n").chain([cardinality.trim()]) {
         // Else it would look only at what is older than 30 seconds.
         let pairs = [("query", text), ("nocache", "1")];
         let url = format!("{}/api/v1/query?{}", victoria.url(), query(&pairs));
@@ -247,7 +255,10 @@ async fn documented_settings_and_queries_work_on_victoria_metrics() {
         assert!(answer.status.is_success(), "{text}: {}", answer.text());
         answers.push(answer.json()["data"]["result"].as_array().expect("a list").clone());
     }
-    let [minute, failed, slowest] = &answers[..] else { panic!("three queries") };
+    let [minute, failed, slowest, cardinality] = &answers[..] else { panic!("four queries") };
+    let cardinality: Option<u64> = cardinality[0]["value"][1].as_str().and_then(|count| count.parse().ok());
+    // A series for each field.
+    assert!(cardinality > Some(series), "{cardinality:?} and {series}");
     assert_eq!(minute[0]["value"][1], "100");
     let share: f64 = failed[0]["value"][1].as_str().and_then(|share| share.parse().ok()).expect("a number");
     assert!(share > 0.0 && share < 1.0, "{share}");

@@ -192,13 +192,7 @@ impl Target {
                 let text = format!(
                     "SELECT count(\"{field}\") FROM \"{measurement}\" WHERE \"service\" = '{service}'"
                 );
-                let mut pairs = vec![("db", self.bucket.as_str()), ("q", text.as_str())];
-                if let Some((name, password)) = self.token.split_once(':') {
-                    pairs.extend([("u", name), ("p", password)]);
-                }
-                let answer = self.get(&format!("{}/query?{}", self.url, query(&pairs))).await;
-                let answer: serde_json::Value = serde_json::from_str(&answer).expect("JSON");
-                answer["results"][0]["series"][0]["values"][0][1].as_u64().unwrap_or(0)
+                self.influxql(&text).await["series"][0]["values"][0][1].as_u64().unwrap_or(0)
             }
             Kind::Influxdb2 => {
                 let server = Influx2::from_environment("count").expect("named by the environment");
@@ -216,16 +210,41 @@ impl Target {
                 samples.sum()
             }
             Kind::Telegraf => {
-                let text = fs::read(self.file.as_ref().expect("checked at start")).unwrap_or_default();
-                let text = String::from_utf8_lossy(&text).into_owned();
-                let is_one = |line: &&str| {
+                let is_one = |line: &&String| {
                     line.starts_with(&format!("{measurement},"))
-                        && line.contains(&format!("service={service}"))
                         && [" ", ","].iter().any(|before| line.contains(&format!("{before}{field}=")))
                 };
-                text.lines().filter(is_one).count() as u64
+                self.lines(service).iter().filter(is_one).count() as u64
             }
         }
+    }
+
+    /// The result of InfluxQL, of 1.x and 3.x.
+    pub(crate) async fn influxql(&self, text: &str) -> serde_json::Value {
+        let mut pairs = vec![("db", self.bucket.as_str()), ("q", text)];
+        if let Some((name, password)) = self.token.split_once(':') {
+            pairs.extend([("u", name), ("p", password)]);
+        }
+        let answer = self.get(&format!("{}/query?{}", self.url, query(&pairs))).await;
+        let answer: serde_json::Value =
+            serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{text}: {error}: {answer}"));
+        answer["results"][0].clone()
+    }
+
+    /// The answer to MetricsQL, as of now.
+    pub(crate) async fn metricsql(&self, text: &str) -> serde_json::Value {
+        // Else it would look only at what is older than 30 seconds.
+        let pairs = query(&[("query", text), ("nocache", "1")]);
+        let answer = self.get(&format!("{}/api/v1/query?{pairs}", self.url)).await;
+        serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{text}: {error}: {answer}"))
+    }
+
+    /// The lines of a service that Telegraf has written.
+    pub(crate) fn lines(&self, service: &str) -> Vec<String> {
+        let text = fs::read(self.file.as_ref().expect("checked at start")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let tag = format!("service={service}");
+        text.lines().filter(|line| line.contains(&tag)).map(str::to_owned).collect()
     }
 
     /// Kills the server and starts it again, or stops it where a kill loses what it has answered

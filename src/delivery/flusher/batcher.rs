@@ -4,6 +4,7 @@ use std::{collections::VecDeque, time::SystemTime};
 
 use bytes::Bytes;
 
+use super::series::SeriesCounter;
 use crate::{
     delivery::{
         batch::Batch,
@@ -28,6 +29,7 @@ pub(super) struct Batcher {
     memory: usize,
     points: usize,
     sequence: u64,
+    series: SeriesCounter,
     /// Handed to the buffer to be filled: kept, so that no drain allocates.
     drained: Vec<Chunk>,
 }
@@ -42,6 +44,7 @@ impl Batcher {
             memory: 0,
             points: 0,
             sequence: 0,
+            series: SeriesCounter::default(),
             drained: Vec::new(),
         }
     }
@@ -72,6 +75,11 @@ impl Batcher {
 
     pub(super) fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Returns how many series the points of all batches make.
+    pub(super) fn series(&self) -> u64 {
+        self.series.series()
     }
 
     /// Returns the number of the batch sealed last.
@@ -139,6 +147,7 @@ impl Batcher {
 
     fn batch(&mut self, bytes: Bytes, points: usize) -> Batch {
         self.sequence += 1;
+        self.series.count(&bytes);
         Batch::new(bytes, points, self.sequence, SystemTime::now())
     }
 }

@@ -63,6 +63,7 @@ mod queue;
 mod reload;
 mod report;
 mod scheduler;
+mod series;
 mod settings;
 mod shared;
 mod spool_feeder;

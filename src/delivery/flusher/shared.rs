@@ -192,6 +192,7 @@ impl Shared {
             memory: (bytes + progress.unpacked) as u64,
             restarts: progress.restarts,
             server_reported_dropped: progress.server_reported_dropped,
+            series: progress.series,
         }
     }
 }

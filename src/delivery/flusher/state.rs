@@ -30,6 +30,8 @@ pub(super) struct Snapshot {
     pub(super) decompressed: usize,
     pub(super) batches: usize,
     pub(super) has_spool: bool,
+    /// How many series the points have made so far.
+    pub(super) series: u64,
 }
 
 impl StateReporter {
@@ -45,6 +47,7 @@ impl StateReporter {
         let state = snapshot.state(before);
         progress.state = state;
         progress.oldest = snapshot.oldest;
+        progress.series = snapshot.series;
         (progress.unpacked, progress.waiting_batches) = (snapshot.decompressed, snapshot.batches);
         progress.backoff_until = match snapshot.breaker {
             BreakerState::Open { until, .. } => {

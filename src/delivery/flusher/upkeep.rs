@@ -171,6 +171,7 @@ impl Worker {
             decompressed: self.decompressed(),
             batches: self.batches().count(),
             has_spool: self.feeder.spool().is_some(),
+            series: self.batcher.series(),
         };
         self.state.publish(&snapshot);
     }
