@@ -152,8 +152,9 @@ async fn other_bounds_are_those_of_the_same_spool() {
         record(&monitor, 1);
         let report = monitor.flush().await.expect("runs");
         assert_eq!(report.dropped, 0, "{round}: {report:?}");
-        // One file for each: the sink is away.
-        wait_for(&monitor, "stored", |stats| stats.ledger.buffered + stats.ledger.in_flight == 0).await;
+        // One file for each: the sink is away. One that has failed twice stays in memory for its
+        // next try, which may be a minute away.
+        wait_for(&monitor, "stored", |stats| stats.ledger.buffered == 0 && stats.ledger.in_flight <= 1).await;
     }
     let stats = monitor.stats();
     assert!(stats.balances() && stats.spool.as_ref().is_some_and(|spool| spool.files <= 11), "{stats}");
