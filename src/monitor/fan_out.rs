@@ -34,9 +34,9 @@ type OpenedSpool = Option<Arc<Spool>>;
 
 /// All further destinations of a monitor. Empty for nearly every one.
 #[derive(Clone, Default)]
-pub(super) struct FanOut(Arc<[Destination]>);
+pub(super) struct FanOut(Arc<[FurtherDestination]>);
 
-struct Destination {
+struct FurtherDestination {
     name: String,
     sink: Arc<dyn Sink>,
     flusher: Flusher,
@@ -69,7 +69,7 @@ impl FanOut {
                     settings: (&own).into(),
                 },
             );
-            Ok(Destination { name, sink, flusher, buffer })
+            Ok(FurtherDestination { name, sink, flusher, buffer })
         };
         sinks.into_iter().map(start).collect::<Result<_, Error>>().map(Self)
     }
@@ -100,7 +100,7 @@ impl FanOut {
 
     /// Opens the spools of other settings: all that can fail of a reload.
     pub(super) fn open_spools(&self, settings: &Settings) -> Result<Vec<OpenedSpool>, Error> {
-        let open = |Destination { name, sink, flusher, .. }: &Destination| {
+        let open = |FurtherDestination { name, sink, flusher, .. }: &FurtherDestination| {
             reopen_spool(&Present::of(flusher), &own_settings(settings, name), &**sink)
         };
         self.0.iter().map(open).collect()
@@ -113,7 +113,7 @@ impl FanOut {
         spools: Vec<OpenedSpool>,
         rejected: Option<&Arc<RejectedFiles>>,
     ) -> Result<(), Error> {
-        for (Destination { name, sink, flusher, .. }, spool) in self.0.iter().zip(spools) {
+        for (FurtherDestination { name, sink, flusher, .. }, spool) in self.0.iter().zip(spools) {
             let own = own_settings(settings, name);
             flusher.reload(Arc::clone(sink), spool.clone(), rejected.cloned(), (&own).into()).await?;
             configure_spool(spool.as_ref(), &own);
@@ -185,7 +185,7 @@ impl FanOut {
         }
         let mut destinations = BTreeMap::from([(MAIN.to_owned(), DestinationStats::from(&main))]);
         let mut stats = main;
-        for Destination { name, flusher, .. } in &*self.0 {
+        for FurtherDestination { name, flusher, .. } in &*self.0 {
             let own = flusher.stats();
             destinations.insert(name.clone(), DestinationStats::from(&own));
             stats = stats.merge(own);
@@ -198,7 +198,7 @@ impl FanOut {
         &self,
         work: impl Fn(Flusher) -> F,
     ) -> Vec<JoinHandle<T>> {
-        let spawn = |destination: &Destination| {
+        let spawn = |destination: &FurtherDestination| {
             let flusher = destination.flusher.clone();
             destination.flusher.runtime().spawn(work(flusher))
         };

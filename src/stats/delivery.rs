@@ -35,7 +35,7 @@ pub(crate) struct Progress {
     pub(crate) oldest: Option<Instant>,
     pub(crate) waiting_batches: usize,
     /// Bytes of lines in memory twice, as they are being sent.
-    pub(crate) unpacked: usize,
+    pub(crate) decompressed: usize,
     /// Panics of the flusher itself.
     pub(crate) restarts: u64,
     pub(crate) server_reported_dropped: u64,

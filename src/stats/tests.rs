@@ -23,7 +23,7 @@ fn stats() -> Stats {
 }
 
 #[test]
-fn the_books_balance_or_say_that_they_do_not() {
+fn the_ledger_balances_or_says_that_it_does_not() {
     let mut stats = stats();
     assert!(stats.balances());
     assert_eq!((stats.ledger.rejected_total(), stats.ledger.dropped_total()), (3, 3));

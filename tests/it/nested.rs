@@ -199,7 +199,7 @@ async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
 }
 
 #[tokio::test]
-async fn a_slot_that_is_used_again_holds_nothing_of_the_request_before() {
+async fn request_data_that_is_used_again_holds_nothing_of_the_request_before() {
     let (monitor, sink) = monitor(Settings::new("again"));
     let failing = |data: MonitoringData| async move {
         data.tag("tenant", "acme");

@@ -47,7 +47,7 @@ use before_close::BeforeClose;
 use chunk::{CHUNK_SIZE, Pool};
 use open::OpenList;
 use other_ends::OtherEnds;
-use shard::{Intake, Shard};
+use shard::{PushMode, Shard};
 use shards::Shards;
 use wake::{WakeWhenAny, WatchedSum};
 
@@ -57,7 +57,7 @@ pub(crate) struct Buffer {
     shards: Shards,
     limit: AtomicUsize,
     /// What the flusher holds. It counts in the limit, so a drain frees no room by itself.
-    held: AtomicUsize,
+    flusher_bytes: AtomicUsize,
     drop_newest: AtomicBool,
     any: WakeWhenAny,
     pool: Pool,
@@ -81,7 +81,7 @@ impl Buffer {
         let buffer = Self {
             shards: Shards::new(shards),
             limit: AtomicUsize::default(),
-            held: AtomicUsize::default(),
+            flusher_bytes: AtomicUsize::default(),
             drop_newest: AtomicBool::default(),
             any: WakeWhenAny::default(),
             pool: Pool::default(),
@@ -105,7 +105,7 @@ impl Buffer {
     /// by its own bounds, whatever becomes of them here.
     pub(crate) fn copy_to(mut self, copies: Vec<Arc<Self>>) -> Self {
         if !copies.is_empty() {
-            self.shards.locked().for_each(|mut shard| shard.intake = Intake::Copied);
+            self.shards.locked().for_each(|mut shard| shard.mode = PushMode::Copied);
             self.copies = copies;
         }
         self
@@ -118,8 +118,8 @@ impl Buffer {
     }
 
     /// Sets how many bytes the flusher holds; a drain adds its own. For the task that drains only.
-    pub(crate) fn set_held(&self, bytes: usize) {
-        self.held.store(bytes, Relaxed);
+    pub(crate) fn set_flusher_bytes(&self, bytes: usize) {
+        self.flusher_bytes.store(bytes, Relaxed);
         // Held and sealed bytes share no lock: whoever raises one looks at the other afterwards.
         fence(SeqCst);
     }
@@ -152,7 +152,7 @@ impl Buffer {
         let mut shard = self.shards.lock_own();
         shard.finished += u64::from(ends_request);
         shard.offered += points as u64;
-        if shard.intake != Intake::Open && self.copy_or_refuse(&mut shard, lines, points) {
+        if shard.mode != PushMode::Open && self.copy_or_refuse(&mut shard, lines, points) {
             return Pushed::Closed;
         }
         let mut sealed = false;
@@ -188,12 +188,12 @@ impl Buffer {
     pub(crate) fn close(&self) {
         self.end_open();
         self.before_close.call(self);
-        self.shards.locked().for_each(|mut shard| shard.intake = Intake::Closed);
+        self.shards.locked().for_each(|mut shard| shard.mode = PushMode::Closed);
     }
 
     /// Returns whether neither this buffer nor, through it, a copy will get another line.
     pub(crate) fn is_closed_everywhere(&self) -> bool {
-        self.shards.locked().all(|shard| shard.intake == Intake::Closed)
+        self.shards.locked().all(|shard| shard.mode == PushMode::Closed)
     }
 
     /// Adds something that is to be recorded before the buffer is closed.
@@ -208,7 +208,7 @@ impl Buffer {
 
     /// Returns whether [`close`](Self::close) was called.
     pub(crate) fn is_closed(&self) -> bool {
-        self.shards.lock_own().intake == Intake::Closed
+        self.shards.lock_own().mode == PushMode::Closed
     }
 
     /// Moves all chunks into `into`, oldest first within each shard, and their points into the
@@ -221,7 +221,7 @@ impl Buffer {
             let (sealed, open) = shard.take();
             drop(shard);
             let taken: usize = sealed.iter().chain(&open).map(Chunk::size).sum();
-            self.held.fetch_add(taken, Relaxed);
+            self.flusher_bytes.fetch_add(taken, Relaxed);
             self.sealed.0.subtract(sealed.iter().map(Chunk::size).sum());
             into.extend(sealed.into_iter().chain(open));
         }
@@ -255,7 +255,7 @@ impl Buffer {
             buffered: sum.buffered + shard.buffered,
             dropped: sum.dropped + shard.lost.dropped,
         });
-        sum.bytes += self.held.load(Relaxed);
+        sum.bytes += self.flusher_bytes.load(Relaxed);
         (counts.clone(), sum)
     }
 
@@ -302,7 +302,7 @@ impl Buffer {
     /// returned.
     #[cold]
     fn copy_or_refuse(&self, shard: &mut Shard, lines: &[u8], points: usize) -> bool {
-        if shard.intake == Intake::Closed {
+        if shard.mode == PushMode::Closed {
             shard.lost.refused_closed += points as u64;
             return true;
         }
@@ -323,13 +323,13 @@ impl Buffer {
             let limit = self.limit.load(Relaxed);
             let mut total = self.sealed.0.add(size);
             fence(SeqCst);
-            let held = self.held.load(Relaxed);
-            if total + held > limit && self.drop_newest.load(Relaxed) {
+            let flusher_bytes = self.flusher_bytes.load(Relaxed);
+            if total + flusher_bytes > limit && self.drop_newest.load(Relaxed) {
                 self.sealed.0.subtract(size);
                 return None;
             }
             shard.seal();
-            while total + held > limit
+            while total + flusher_bytes > limit
                 && let Some(chunk) = shard.drop_oldest()
             {
                 total = self.sealed.0.subtract(chunk.size());

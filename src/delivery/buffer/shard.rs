@@ -17,14 +17,14 @@ pub(super) struct Shard {
     pub(super) buffered: u64,
     /// Requests that ended on a thread of this shard, wherever they started.
     pub(super) finished: u64,
-    pub(super) intake: Intake,
+    pub(super) mode: PushMode,
     /// Apart, so that the counters of every push stay within the cache lines of the lock.
     pub(super) lost: Box<Lost>,
 }
 
 /// What a shard does with lines that are pushed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Intake {
+pub(super) enum PushMode {
     #[default]
     Open,
     /// Other buffers get a copy of them.

@@ -50,7 +50,7 @@ fn assert_balanced(counts: &LedgerCounts, buffer: &BufferCounts) {
 }
 
 #[test]
-fn lines_come_back_as_they_were_pushed_and_the_books_follow() {
+fn lines_come_back_as_they_were_pushed_and_the_ledger_follows() {
     let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
     assert!(drained(&buffer, &ledger).is_empty());
     assert_eq!(buffer.push(b"one\ntwo\n", 2, true), Pushed::Accepted);
@@ -190,7 +190,7 @@ fn what_the_flusher_holds_counts_in_the_limit() {
         fill();
         assert_eq!(buffer.sealed_bytes(), 0, "a drain leaves no room for as much again");
         assert_eq!(buffer.snapshot(&ledger).1.bytes, 6 * CHUNK_SIZE);
-        buffer.set_held(2 * CHUNK_SIZE);
+        buffer.set_flusher_bytes(2 * CHUNK_SIZE);
         fill();
         assert_eq!(buffer.sealed_bytes(), 2 * CHUNK_SIZE);
         assert_eq!(buffer.snapshot(&ledger).1.bytes, 5 * CHUNK_SIZE);

@@ -13,10 +13,10 @@ use crate::{
 };
 
 use super::{
-    bisect::{Accepted, Learned, Search},
+    bisect::{Accepted, RefusalCache, Search},
     conditions::Conditions,
     failures::{Others, Remedy, is_timeout, judge, may_reject, nothing_is_accepted},
-    in_flight::{Job, JobOutcome, Sent},
+    in_flight::{Job, JobResult, Sent},
     pending::{Backing, History, Origin, PendingBatch},
     scheduler::Scheduler,
     successes::Successes,
@@ -25,9 +25,9 @@ use super::{
 
 impl Worker {
     /// Settles a piece of work that has ended.
-    pub(super) fn handle_outcome(&mut self, job: Job, outcome: JobOutcome) {
-        match (job, outcome) {
-            (Job::Write { mut pending, sent }, outcome) => match written(outcome) {
+    pub(super) fn handle_result(&mut self, job: Job, result: JobResult) {
+        match (job, result) {
+            (Job::Write { mut pending, sent }, result) => match written(result) {
                 Ok(written) => {
                     self.scheduler.learn_accepted(&mut pending, Instant::now());
                     let since = pending.history.since;
@@ -37,8 +37,8 @@ impl Worker {
                 }
                 Err(error) => self.write_failed(pending, &error, sent),
             },
-            (Job::Search { search, sent }, outcome) => self.search_answered(*search, written(outcome), sent),
-            (Job::Probe { sent }, outcome) => match checked(outcome) {
+            (Job::Search { search, sent }, result) => self.search_answered(*search, written(result), sent),
+            (Job::Probe { sent }, result) => match checked(result) {
                 // It says it would take points: one batch finds out whether it does.
                 Ok(()) => self.breaker.probe_succeeded(),
                 Err(error) => {
@@ -46,14 +46,14 @@ impl Worker {
                     self.breaker.probe_failed(&error.kind, sent.epoch, Instant::now());
                 }
             },
-            (Job::Compress { mut pending }, outcome) => {
-                if let JobOutcome::Compressed(Some(compressed)) = outcome {
+            (Job::Compress { mut pending }, result) => {
+                if let JobResult::Compressed(Some(compressed)) = result {
                     pending.compress(compressed);
                 }
                 self.scheduler.queue.wait(pending);
             }
-            (Job::Store { pending }, outcome) => self.stored(pending, outcome),
-            (Job::Load { .. }, outcome) => self.loaded(outcome),
+            (Job::Store { pending }, result) => self.stored(pending, result),
+            (Job::Load { .. }, result) => self.loaded(result),
             (Job::Acknowledge | Job::Maintain, _) => {}
         }
     }
@@ -95,12 +95,12 @@ impl Worker {
             Remedy::Halve | Remedy::SearchRefused(_) | Remedy::SearchFailing | Remedy::Reject(_) => {}
         }
         let Some(batch) = pending.batch() else { return self.discard(pending, DropReason::Internal) };
-        let Scheduler { queue, learned, .. } = &mut self.scheduler;
+        let Scheduler { queue, cache, .. } = &mut self.scheduler;
         match remedy {
             Remedy::Resend | Remedy::PutBack { .. } => {}
             Remedy::Halve => queue.push_pieces(pending.split(&batch, batch.bytes().len() / 2)),
             Remedy::SearchRefused(refused) => {
-                let search = Search::refused_batch(&batch, &pending, refused, learned);
+                let search = Search::refused_batch(&batch, &pending, refused, cache);
                 self.move_search(search, true, said);
             }
             Remedy::SearchFailing => queue.searches.push_back(Search::failing_batch(&batch, &pending)),
@@ -116,7 +116,7 @@ impl Worker {
         let mut goes_on = true;
         match answer {
             Ok(written) => {
-                let Accepted { points, bytes, stripped } = search.accepted(&mut self.scheduler.learned);
+                let Accepted { points, bytes, stripped } = search.accepted(&mut self.scheduler.cache);
                 self.count_success(points, bytes, written, sent, search.history.since);
                 self.accounting.written(&search, points);
                 if let Some(reason) = stripped {
@@ -135,7 +135,7 @@ impl Worker {
                     &error,
                     single,
                     self.breaker.successes(),
-                    &mut self.scheduler.learned,
+                    &mut self.scheduler.cache,
                 );
             }
         }
@@ -145,7 +145,7 @@ impl Worker {
     /// Moves a search on: to its end, to the front, or behind others.
     pub(super) fn move_search(&mut self, mut search: Search, goes_on: bool, said: &str) {
         self.reject_found(&mut search, said);
-        for column in self.scheduler.learned.newly_refused() {
+        for column in self.scheduler.cache.newly_refused() {
             tracing::warn!(
                 target: "tower_influx", column,
                 "column of handlers or settings rejected by the server: points are written without it and counted as \
@@ -196,9 +196,9 @@ impl Worker {
             || self.feeder.has_stored()
     }
 
-    fn stored(&mut self, mut pending: PendingBatch, outcome: JobOutcome) {
-        match outcome {
-            JobOutcome::Stored(spool, true, Ok(entry)) => {
+    fn stored(&mut self, mut pending: PendingBatch, result: JobResult) {
+        match result {
+            JobResult::Stored(spool, true, Ok(entry)) => {
                 pending.origin = Origin::Spool(Arc::new(Backing { spool, entry }));
                 let conditions = self.conditions();
                 match conditions.sending_over {
@@ -206,10 +206,10 @@ impl Worker {
                     false => self.keep(pending, &conditions),
                 }
             }
-            JobOutcome::Stored(_, false, Ok(_)) => self.accounting.spooled(&pending),
-            outcome => {
+            JobResult::Stored(_, false, Ok(_)) => self.accounting.spooled(&pending),
+            result => {
                 self.feeder.rest(Instant::now());
-                if let JobOutcome::Stored(_, _, Err(StoreError::Io(error))) = outcome {
+                if let JobResult::Stored(_, _, Err(StoreError::Io(error))) = result {
                     self.accounting.set_last_error(format!("the spool could not store a batch: {error}"));
                 }
                 self.store_failed(pending);
@@ -225,8 +225,8 @@ impl Worker {
         }
     }
 
-    fn loaded(&mut self, outcome: JobOutcome) {
-        let JobOutcome::Loaded(backing, loaded) = outcome else { return };
+    fn loaded(&mut self, result: JobResult) {
+        let JobResult::Loaded(backing, loaded) = result else { return };
         match loaded {
             Ok(batch) => {
                 let mut history = History::new(Instant::now(), self.state.blocked_time());
@@ -250,33 +250,33 @@ fn search_failed(
     error: &WriteError,
     single: bool,
     successes: Successes,
-    learned: &mut Learned,
+    cache: &mut RefusalCache,
 ) -> bool {
     let may_reject = may_reject(&error.kind);
     match &error.kind {
-        WriteErrorKind::Refused(refused) => search.refused(refused, learned),
+        WriteErrorKind::Refused(refused) => search.refused(refused, cache),
         WriteErrorKind::TooLarge => {
             let reason = RejectReason::TooLarge;
-            search.refused(&Refused { reason, hint: Hint::Unknown, ..Refused::default() }, learned);
+            search.refused(&Refused { reason, hint: Hint::Unknown, ..Refused::default() }, cache);
         }
-        WriteErrorKind::Broken => search.broke(successes, may_reject, learned),
+        WriteErrorKind::Broken => search.broke(successes, may_reject, cache),
         _ if is_timeout(error) && !single => search.timed_out(),
-        _ => search.failed(successes, may_reject, learned),
+        _ => search.failed(successes, may_reject, cache),
     }
     matches!(error.kind, WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge)
 }
 
-fn written(outcome: JobOutcome) -> Result<Written, WriteError> {
-    match outcome {
-        JobOutcome::Written(result) => result,
+fn written(result: JobResult) -> Result<Written, WriteError> {
+    match result {
+        JobResult::Written(result) => result,
         // What it says may quote a point, so it is not repeated; the panic hook has printed it.
         _ => Err(WriteError::transient("the sink panicked; the batch is kept and tried again")),
     }
 }
 
-fn checked(outcome: JobOutcome) -> Result<(), WriteError> {
-    match outcome {
-        JobOutcome::Checked(result) => result,
+fn checked(result: JobResult) -> Result<(), WriteError> {
+    match result {
+        JobResult::Checked(result) => result,
         _ => Err(WriteError::transient("the sink panicked while it was asked")),
     }
 }

@@ -199,7 +199,7 @@ impl BreakerState {
     }
 
     /// Returns how many writes may be in flight, `most` while they flow.
-    pub(super) fn slots(self, most: usize) -> usize {
+    pub(super) fn write_limit(self, most: usize) -> usize {
         match self {
             Self::Closed => most,
             Self::Open { .. } => 0,

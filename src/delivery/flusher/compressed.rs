@@ -20,7 +20,7 @@ impl CompressedBatch {
     /// Returns whether compression saves memory. Below a size the window and the header cost more.
     /// Never in builds without a compressor.
     pub(super) fn is_worth_it(batch: &Batch) -> bool {
-        cfg!(any(feature = "influxdb2", feature = "reqwest")) && batch.bytes().len() >= WORTH_PACKING
+        cfg!(any(feature = "influxdb2", feature = "reqwest")) && batch.bytes().len() >= WORTH_COMPRESSING
     }
 
     /// Blocks for about a microsecond a line: call it off the async threads. `None` where it does
@@ -83,7 +83,7 @@ impl CompressedBatch {
     }
 }
 
-const WORTH_PACKING: usize = 1024;
+const WORTH_COMPRESSING: usize = 1024;
 
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 #[cfg(test)]
@@ -98,11 +98,11 @@ mod tests {
     }
 
     #[test]
-    fn unpacking_gives_the_same_batch() {
+    fn decompressing_gives_the_same_batch() {
         let whole = batch(500);
         let compressed = CompressedBatch::new(&whole).expect("much alike");
         assert!(compressed.memory() * 3 < whole.bytes().len());
-        let back = compressed.decompress().expect("just packed");
+        let back = compressed.decompress().expect("just compressed");
         assert_eq!((back.bytes(), back.len(), back.sequence()), (whole.bytes(), 500, 7));
     }
 

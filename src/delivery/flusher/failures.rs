@@ -5,7 +5,7 @@ use crate::{
     stats::{Blocked, RejectReason},
 };
 
-use super::{bisect::LINE_EVIDENCE, pending::PendingBatch, successes::Successes};
+use super::{bisect::LINE_FAILURES, pending::PendingBatch, successes::Successes};
 
 /// What a failure is judged by beside the batch and the error.
 #[derive(Clone, Copy, Debug, Default)]
@@ -72,7 +72,7 @@ pub(super) fn judge<'a>(pending: &mut PendingBatch, error: &'a WriteError, other
     if error.kind == WriteErrorKind::TooLarge {
         // It is refused as all others are: not the line is too large, the server or a proxy takes
         // nothing.
-        let remedy = match history.beside_successes >= LINE_EVIDENCE {
+        let remedy = match history.beside_successes >= LINE_FAILURES {
             true => Remedy::Reject(RejectReason::TooLarge),
             false => Remedy::PutBack { behind: true },
         };
@@ -90,7 +90,7 @@ pub(super) fn judge<'a>(pending: &mut PendingBatch, error: &'a WriteError, other
         history.timeouts += 1;
         history.timeouts >= TIMEOUTS_BEFORE_HALVING
     };
-    let given_up = may_reject(&error.kind) && history.beside_successes >= LINE_EVIDENCE;
+    let given_up = may_reject(&error.kind) && history.beside_successes >= LINE_FAILURES;
     let blocked = matches!(error.kind, WriteErrorKind::Blocked(_));
     let suspect = is_suspect(pending, blocked, others);
     let remedy = match points {

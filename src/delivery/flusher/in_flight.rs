@@ -37,9 +37,9 @@ struct RunningJob {
 }
 
 /// A piece of work that may be cancelled by dropping it.
-pub(super) type Work = Pin<Box<dyn Future<Output = JobOutcome> + Send>>;
+pub(super) type Work = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 
-/// Who waits for the outcome. The points are here and not in the work, which therefore can be
+/// Who waits for the result. The points are here and not in the work, which therefore can be
 /// dropped at any time.
 #[derive(Debug)]
 pub(super) enum Job {
@@ -94,7 +94,7 @@ pub(super) struct InFlightCounts {
 
 /// How it ended.
 #[derive(Debug)]
-pub(super) enum JobOutcome {
+pub(super) enum JobResult {
     Written(Result<Written, WriteError>),
     Checked(Result<(), WriteError>),
     /// And whether it was to be sent at once.
@@ -112,11 +112,11 @@ impl InFlight {
 
     /// Waits for the next piece of work that ends; for ever, while there is none. Nothing is lost
     /// when this is dropped.
-    pub(super) async fn next(&mut self) -> (Job, JobOutcome) {
+    pub(super) async fn next(&mut self) -> (Job, JobResult) {
         poll_fn(|context| {
             for index in 0..self.0.len() {
-                if let Poll::Ready(outcome) = poll_guarded(&mut self.0[index].work, context) {
-                    return Poll::Ready((self.0.remove(index).job, outcome));
+                if let Poll::Ready(result) = poll_guarded(&mut self.0[index].work, context) {
+                    return Poll::Ready((self.0.remove(index).job, result));
                 }
             }
             Poll::Pending
@@ -231,7 +231,6 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
 }
 
 /// Polls work and catches its panic, which must cost neither its batch nor the flusher.
-fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<JobOutcome> {
-    catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)))
-        .unwrap_or(Poll::Ready(JobOutcome::Panicked))
+fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<JobResult> {
+    catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(JobResult::Panicked))
 }

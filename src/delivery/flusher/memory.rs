@@ -4,7 +4,8 @@
 //! The buffer knows what the flusher holds and counts it whenever it seals a chunk, so the two
 //! together stay within one bound at every moment, and a drain only moves bytes from one side to
 //! the other. What that does not see has room set aside: the open chunks, once for those that a
-//! drain takes and once for those that follow them, and the one batch that is unpacked to be sent.
+//! drain takes and once for those that follow them, and the one batch that is decompressed to be
+//! sent.
 
 /// What buffer and flusher may hold, apart from what has room set aside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -68,17 +68,17 @@ impl Worker {
     /// Reserves so many bytes more, if they fit into memory, and tells the buffer of them.
     pub(super) fn reserve(&self, bytes: usize) -> bool {
         let counted = self.counted();
-        self.shared.buffer.set_held(counted + bytes);
+        self.shared.buffer.set_flusher_bytes(counted + bytes);
         let fits = counted + bytes + self.shared.buffer.sealed_bytes() <= self.memory_bound().bytes;
         if !fits {
-            self.shared.buffer.set_held(counted);
+            self.shared.buffer.set_flusher_bytes(counted);
         }
         fits
     }
 
     /// Tells the buffer how much is held, which changes its share.
     pub(super) fn update_buffer_limit(&self) {
-        self.shared.buffer.set_held(self.counted());
+        self.shared.buffer.set_flusher_bytes(self.counted());
         self.shared.buffer.set_limit(self.memory_bound().bytes, self.settings.overflow);
     }
 

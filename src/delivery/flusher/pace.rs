@@ -21,15 +21,15 @@ pub(super) struct Pace {
 
 impl Pace {
     /// Returns how many writes may be in flight now.
-    pub(super) fn write_slots(&self, conditions: &Conditions) -> usize {
+    pub(super) fn write_limit(&self, conditions: &Conditions) -> usize {
         let Conditions { settings, breaker, proven, closing, in_flight, .. } = conditions;
         if (self.failed && !proven || in_flight.probing) && !closing {
             // One finds out whether it was the server; another would only fail with it.
-            return breaker.slots(1);
+            return breaker.write_limit(1);
         }
         let adapted = self.in_flight.get(settings.max_in_flight);
         // At shutdown time is what counts.
-        breaker.slots(if *closing { adapted.max(CLOSING_SLOTS) } else { adapted })
+        breaker.write_limit(if *closing { adapted.max(CLOSING_WRITES) } else { adapted })
     }
 
     /// Returns whether a batch that is sealed now, behind so many others, would have to wait for
@@ -38,7 +38,7 @@ impl Pace {
     pub(super) fn is_busy(&self, conditions: &Conditions, queued: usize) -> bool {
         conditions.proven
             && conditions.breaker == BreakerState::Closed
-            && conditions.in_flight.sends + queued >= self.write_slots(conditions).max(1)
+            && conditions.in_flight.sends + queued >= self.write_limit(conditions).max(1)
     }
 
     /// Returns the lines and bytes of a full batch now.
@@ -67,7 +67,7 @@ impl Pace {
     ) {
         let Conditions { settings, now, in_flight, .. } = conditions;
         // The write itself is not in flight any more.
-        let busy = waiting && in_flight.sends + 1 >= self.write_slots(conditions);
+        let busy = waiting && in_flight.sends + 1 >= self.write_limit(conditions);
         self.limit.accept(bytes);
         self.in_flight.succeed(bytes, sent.at, *now, busy, settings.max_in_flight);
         if busy {
@@ -85,4 +85,4 @@ impl Pace {
     }
 }
 
-const CLOSING_SLOTS: usize = 4;
+const CLOSING_WRITES: usize = 4;

@@ -13,7 +13,7 @@ use super::{
 /// Live batches go first; what waits for its second chance gets every other turn at most, and none
 /// while live batches pile up.
 #[derive(Debug, Default)]
-pub(super) struct Queue {
+pub(super) struct SendQueue {
     /// Sealed and not tried yet, or about to be tried again.
     pub(super) fresh: VecDeque<PendingBatch>,
     /// Behind the fresh ones.
@@ -50,7 +50,7 @@ impl Next {
     }
 }
 
-impl Queue {
+impl SendQueue {
     /// Returns the next to send. `None` where nothing waits. `untried`: after a failure, what has
     /// not failed itself goes first, so that one batch cannot keep the others back.
     pub(super) fn pick(&mut self, untried: bool) -> Option<Next> {

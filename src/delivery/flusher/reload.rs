@@ -3,8 +3,8 @@
 use tokio::time::{Duration, Instant};
 
 use super::{
-    bisect::Learned, closing::Closing, command::Command, destination::Destination, settings::FlushSettings,
-    spool_feeder::give_back, worker::Worker,
+    bisect::RefusalCache, closing::Closing, command::Command, destination::Destination,
+    settings::FlushSettings, spool_feeder::give_back, worker::Worker,
 };
 
 impl Worker {
@@ -49,7 +49,7 @@ impl Worker {
         }
         self.shared.replace(&replaced, settings.write_timeout, self.feeder.retired());
         (self.sink, self.accounting.rejected) = (sink, rejected);
-        self.scheduler.replace_destination(Learned::new(settings.strip_refused_extras));
+        self.scheduler.replace_destination(RefusalCache::new(settings.strip_refused_extras));
         self.feeder.unpark(&mut self.scheduler.queue);
         self.breaker.configure(&settings);
         self.settings = settings;

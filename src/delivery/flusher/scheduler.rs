@@ -5,23 +5,23 @@ use tokio::time::Instant;
 use crate::delivery::batch::Batch;
 
 use super::{
-    bisect::{Learned, Search},
+    bisect::{RefusalCache, Search},
     circuit_breaker::BreakerState,
     conditions::Conditions,
     failures::FAILURES_BEFORE_OTHERS,
     join::Joiner,
     pace::Pace,
     pending::{Origin, PendingBatch},
-    queue::{Next, Queue},
+    queue::{Next, SendQueue},
 };
 
 /// Decides what is sent, and what is known of the destination for that.
 #[derive(Debug)]
 pub(super) struct Scheduler {
-    pub(super) queue: Queue,
+    pub(super) queue: SendQueue,
     pub(super) pace: Pace,
     /// What the sink has refused before.
-    pub(super) learned: Learned,
+    pub(super) cache: RefusalCache,
     joiner: Joiner,
 }
 
@@ -58,19 +58,19 @@ pub(super) enum Placement {
 }
 
 impl Scheduler {
-    pub(super) fn new(learned: Learned) -> Self {
-        Self { queue: Queue::default(), pace: Pace::default(), learned, joiner: Joiner::default() }
+    pub(super) fn new(cache: RefusalCache) -> Self {
+        Self { queue: SendQueue::default(), pace: Pace::default(), cache, joiner: Joiner::default() }
     }
 
     /// Forgets what was known of the destination.
-    pub(super) fn replace_destination(&mut self, learned: Learned) {
-        (self.pace, self.learned) = (Pace::default(), learned);
+    pub(super) fn replace_destination(&mut self, cache: RefusalCache) {
+        (self.pace, self.cache) = (Pace::default(), cache);
     }
 
     /// Decides what is sent next to `target`.
     pub(super) fn next(&mut self, conditions: &Conditions, target: &str) -> Action {
         let in_flight = conditions.in_flight;
-        if conditions.sending_over || in_flight.sends >= self.pace.write_slots(conditions) {
+        if conditions.sending_over || in_flight.sends >= self.pace.write_limit(conditions) {
             return Action::Wait;
         }
         if let BreakerState::HalfOpen { blocked: Some(_) } = conditions.breaker {
@@ -135,7 +135,7 @@ impl Scheduler {
 
     /// Places a batch in memory: among the next to be sent, or compressed behind them.
     pub(super) fn place(&mut self, pending: PendingBatch, conditions: &Conditions) -> Placement {
-        if self.queue.fresh.len() < self.pace.write_slots(conditions) + PLAIN {
+        if self.queue.fresh.len() < self.pace.write_limit(conditions) + PLAIN {
             self.queue.fresh.push_back(pending);
             return Placement::Queued;
         }
@@ -166,23 +166,23 @@ impl Scheduler {
     /// Cuts a batch by what the destination has refused before. `None` where it can go as it is,
     /// which is nearly always.
     pub(super) fn cut(&mut self, batch: &Batch, pending: &PendingBatch, now: Instant) -> Option<Search> {
-        self.learned.forget(now);
-        if self.learned.is_empty() { None } else { Search::cut(batch, pending, &self.learned) }
+        self.cache.forget(now);
+        if self.cache.is_empty() { None } else { Search::cut(batch, pending, &self.cache) }
     }
 
     /// Learns from a batch that was accepted as a whole.
     pub(super) fn learn_accepted(&mut self, pending: &mut PendingBatch, now: Instant) {
-        if !self.learned.is_empty()
+        if !self.cache.is_empty()
             && let Some(batch) = pending.batch()
         {
-            self.learned.accepted(&batch, now);
+            self.cache.accepted(&batch, now);
         }
     }
 
     /// Joins small batches in memory that failed for no reason of their own.
     pub(super) fn join_small(&mut self, conditions: &Conditions) {
         let bounds = self.body_bounds(conditions);
-        let Queue { fresh, waiting, .. } = &mut self.queue;
+        let SendQueue { fresh, waiting, .. } = &mut self.queue;
         self.joiner.join([fresh, waiting], bounds, conditions);
     }
 

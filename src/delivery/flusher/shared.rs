@@ -34,14 +34,14 @@ pub(super) struct Shared {
     /// Set once, when all is over.
     pub(super) report: watch::Sender<Option<Ended>>,
     /// What a reload changes.
-    current: Mutex<Current>,
+    current: Mutex<CurrentDestination>,
     /// Batches that were fetched from the spool.
     #[cfg(test)]
     pub(super) loads: std::sync::atomic::AtomicUsize,
 }
 
 #[derive(Clone, Debug)]
-struct Current {
+struct CurrentDestination {
     destination: Destination,
     write_timeout: Duration,
     /// Spools of earlier destinations, in which something lies.
@@ -66,8 +66,11 @@ impl Shared {
     ) -> Self {
         let delivery = Delivery::default();
         delivery.lock().sink = destination.sink.0.describe();
-        let current =
-            Mutex::new(Current { destination: destination.clone(), write_timeout, retired: Vec::new() });
+        let current = Mutex::new(CurrentDestination {
+            destination: destination.clone(),
+            write_timeout,
+            retired: Vec::new(),
+        });
         let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
         Self {
             buffer,
@@ -85,14 +88,14 @@ impl Shared {
     pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration, retired: &[Arc<Spool>]) {
         self.delivery.lock().sink = destination.sink.0.describe();
         let retired = retired.to_vec();
-        *self.current() = Current { destination: destination.clone(), write_timeout, retired };
+        *self.current() = CurrentDestination { destination: destination.clone(), write_timeout, retired };
     }
 
     pub(super) fn set_retired(&self, retired: &[Arc<Spool>]) {
         self.current().retired = retired.to_vec();
     }
 
-    fn current(&self) -> MutexGuard<'_, Current> {
+    fn current(&self) -> MutexGuard<'_, CurrentDestination> {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -189,7 +192,7 @@ impl Shared {
             write_time: progress.write_time,
             queue_time: progress.queue_time,
             waiting_batches: progress.waiting_batches as u64,
-            memory: (bytes + progress.unpacked) as u64,
+            memory: (bytes + progress.decompressed) as u64,
             restarts: progress.restarts,
             server_reported_dropped: progress.server_reported_dropped,
             series: progress.series,

@@ -16,7 +16,7 @@ use super::{
     conditions::Conditions,
     parked::Parked,
     pending::{Origin, PendingBatch},
-    queue::{Next, Queue},
+    queue::{Next, SendQueue},
 };
 
 /// The spools of the destination, and what is on its way to them.
@@ -146,7 +146,7 @@ impl SpoolFeeder {
     }
 
     /// Decides whether the next stored batch is fetched. Returns about how many bytes it takes.
-    pub(super) fn next_load(&self, conditions: &Conditions, queue: &Queue) -> Option<usize> {
+    pub(super) fn next_load(&self, conditions: &Conditions, queue: &SendQueue) -> Option<usize> {
         if conditions.closing || !may_load(conditions) {
             return None;
         }
@@ -171,7 +171,7 @@ impl SpoolFeeder {
 
     /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces
     /// stay in memory.
-    pub(super) fn park(&mut self, next: Next, queue: &mut Queue) {
+    pub(super) fn park(&mut self, next: Next, queue: &mut SendQueue) {
         match next {
             Next::Batch(pending) if pending.is_whole() => give_back(pending, queue),
             Next::Batch(pending) => self.parked.batches.push(pending),
@@ -183,7 +183,7 @@ impl SpoolFeeder {
     }
 
     /// Takes up what is for the destination there is now.
-    pub(super) fn unpark(&mut self, queue: &mut Queue) {
+    pub(super) fn unpark(&mut self, queue: &mut SendQueue) {
         let Self { parked, target, .. } = self;
         queue.loaded.extend(parked.batches.extract_if(.., |pending| pending.origin.is_for(target)));
         queue.searches.extend(parked.searches.extract_if(.., |search| search.origin.is_for(target)));
@@ -204,7 +204,7 @@ impl SpoolFeeder {
 
     /// Returns when [`maintain`](Self::maintain) has something to do. `None` while it is being
     /// done, and where there is no spool.
-    pub(super) fn next_maintenance(&self, conditions: &Conditions, queue: &Queue) -> Option<Instant> {
+    pub(super) fn next_maintenance(&self, conditions: &Conditions, queue: &SendQueue) -> Option<Instant> {
         if conditions.closing || conditions.in_flight.maintaining {
             return None;
         }
@@ -231,7 +231,7 @@ impl SpoolFeeder {
 
 /// Gives a batch back to its spool: it leaves the memory, not the disk. A piece of a batch whose
 /// other pieces are settled cannot be given back, as the file holds them all: it stays in memory.
-pub(super) fn give_back(mut pending: PendingBatch, queue: &mut Queue) {
+pub(super) fn give_back(mut pending: PendingBatch, queue: &mut SendQueue) {
     if !pending.is_whole() {
         pending.live = false;
         queue.loaded.push_back(pending);
@@ -244,7 +244,7 @@ pub(super) fn give_back(mut pending: PendingBatch, queue: &mut Queue) {
 
 /// Puts back a batch that failed and is also on disk: in memory, or with too many there only on
 /// disk.
-pub(super) fn put_back(mut pending: PendingBatch, queue: &mut Queue) {
+pub(super) fn put_back(mut pending: PendingBatch, queue: &mut SendQueue) {
     if pending.is_whole() && Waiting::of(queue).loaded + 1 >= LOADED {
         give_back(pending, queue);
     } else {
@@ -290,7 +290,7 @@ fn goes_when_loaded(conditions: &Conditions, waiting: &Waiting, bytes: usize) ->
 }
 
 impl Waiting {
-    pub(super) fn of(queue: &Queue) -> Self {
+    pub(super) fn of(queue: &SendQueue) -> Self {
         Self {
             loaded: queue.loaded.iter().filter(|pending| pending.is_whole()).count(),
             loaded_untried: queue.loaded.iter().any(|pending| pending.history.failures == 0),

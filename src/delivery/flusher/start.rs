@@ -1,5 +1,5 @@
 //! Starts what waits for the sink, the disk or the compressor. What becomes of it comes back to the
-//! loop as the outcome of a job.
+//! loop as the result of a job.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::{
     bisect::Search,
     compressed::CompressedBatch,
     failures::EARLIER_ANSWER,
-    in_flight::{Job, JobOutcome, Sent, Work, within},
+    in_flight::{Job, JobResult, Sent, Work, within},
     pending::{Backing, Origin, PendingBatch},
     spool_feeder::Store,
     worker::Worker,
@@ -51,7 +51,7 @@ impl Worker {
     }
 
     pub(super) fn start_search(&mut self, mut search: Search) {
-        let Some(piece) = search.next(&mut self.scheduler.learned) else {
+        let Some(piece) = search.next(&mut self.scheduler.cache) else {
             return self.move_search(search, true, EARLIER_ANSWER);
         };
         if search.is_resent() {
@@ -64,14 +64,14 @@ impl Worker {
     pub(super) fn start_probe(&mut self) {
         let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
         let sent = Sent { at: Instant::now(), epoch: self.breaker.epoch() };
-        let work = async move { JobOutcome::Checked(within(patience, sink.0.probe()).await) };
+        let work = async move { JobResult::Checked(within(patience, sink.0.probe()).await) };
         self.in_flight.start(Job::Probe { sent }, Box::pin(work));
     }
 
     fn write(&self, batch: Batch) -> (Sent, Work) {
         let (sink, patience) = (self.sink.clone(), self.settings.write_timeout);
         let sent = Sent { at: Instant::now(), epoch: self.breaker.epoch() };
-        (sent, Box::pin(async move { JobOutcome::Written(within(patience, sink.0.write(&batch)).await) }))
+        (sent, Box::pin(async move { JobResult::Written(within(patience, sink.0.write(&batch)).await) }))
     }
 
     /// Compresses a batch on the way to where it waits.
@@ -82,7 +82,7 @@ impl Worker {
         let Some(batch) = batch else { return self.scheduler.queue.wait(pending) };
         let work = async move {
             let compressed = spawn_blocking(move || CompressedBatch::new(&batch)).await;
-            JobOutcome::Compressed(compressed.ok().flatten())
+            JobResult::Compressed(compressed.ok().flatten())
         };
         self.in_flight.start(Job::Compress { pending }, Box::pin(work));
     }
@@ -105,7 +105,7 @@ impl Worker {
                 true => spool.store_taken(&batch).await,
                 false => spool.store(&batch).await,
             };
-            JobOutcome::Stored(spool, sends_it_now, stored)
+            JobResult::Stored(spool, sends_it_now, stored)
         };
         self.in_flight.start(Job::Store { pending }, Box::pin(work));
     }
@@ -120,7 +120,7 @@ impl Worker {
         self.shared.loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let work = async move {
             let loaded = spool.load(&entry).await;
-            JobOutcome::Loaded(Backing { spool, entry }, loaded)
+            JobResult::Loaded(Backing { spool, entry }, loaded)
         };
         self.in_flight.start(Job::Load { bytes }, Box::pin(work));
     }
@@ -137,7 +137,7 @@ impl Worker {
     fn start_acknowledgement(&mut self, spool: Arc<Spool>, entry: Entry) {
         let work = async move {
             spool.acknowledge(entry).await;
-            JobOutcome::Done
+            JobResult::Done
         };
         self.in_flight.start(Job::Acknowledge, Box::pin(work));
     }
@@ -147,7 +147,7 @@ impl Worker {
             for (spool, adopt) in spools {
                 spool.maintain(adopt).await;
             }
-            JobOutcome::Done
+            JobResult::Done
         };
         self.in_flight.start(Job::Maintain, Box::pin(work));
     }
@@ -156,7 +156,7 @@ impl Worker {
     pub(super) fn start_rejected_files(&mut self, rejected: Arc<RejectedFiles>, end: Instant) {
         let work = async move {
             let _ = timeout_at(end, rejected.finish()).await;
-            JobOutcome::Done
+            JobResult::Done
         };
         self.in_flight.start(Job::Acknowledge, Box::pin(work));
     }

@@ -48,7 +48,7 @@ impl StateReporter {
         progress.state = state;
         progress.oldest = snapshot.oldest;
         progress.series = snapshot.series;
-        (progress.unpacked, progress.waiting_batches) = (snapshot.decompressed, snapshot.batches);
+        (progress.decompressed, progress.waiting_batches) = (snapshot.decompressed, snapshot.batches);
         progress.backoff_until = match snapshot.breaker {
             BreakerState::Open { until, .. } => {
                 Some(SystemTime::now() + until.saturating_duration_since(now))

@@ -18,13 +18,13 @@ use super::{
     accounting::Accounting,
     batch_ref::BatchRef,
     batcher::Batcher,
-    bisect::Learned,
+    bisect::RefusalCache,
     circuit_breaker::{BreakerState, CircuitBreaker},
     closing::Closing,
     command::Command,
     conditions::Conditions,
     destination::{Destination, SinkHandle},
-    in_flight::{InFlight, Job, JobOutcome},
+    in_flight::{InFlight, Job, JobResult},
     queue::Next,
     scheduler::{Action, Drain, Placement, Scheduler},
     settings::FlushSettings,
@@ -56,7 +56,7 @@ pub(super) struct Worker {
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 enum Event {
     Command(Option<Command>),
-    Ended(Job, JobOutcome),
+    Ended(Job, JobResult),
     /// The buffer is not empty any more.
     Points,
     /// The buffer holds a batch's worth.
@@ -75,7 +75,7 @@ impl Worker {
         let Destination { sink, spool, rejected } = destination;
         Self {
             commands: Some(commands),
-            scheduler: Scheduler::new(Learned::new(settings.strip_refused_extras)),
+            scheduler: Scheduler::new(RefusalCache::new(settings.strip_refused_extras)),
             feeder: SpoolFeeder::new(spool, sink.0.target()),
             in_flight: InFlight::default(),
             breaker: CircuitBreaker::new(&settings, random.fork()),
@@ -109,7 +109,7 @@ impl Worker {
                     self.abandon("the last handle of the monitor was dropped without a shutdown");
                     return;
                 }
-                Event::Ended(job, outcome) => self.handle_outcome(job, outcome),
+                Event::Ended(job, result) => self.handle_result(job, result),
                 Event::Points => self.batcher.timing.arm(self.settings.flush_interval),
                 Event::Full => self.collect(false),
                 Event::Timer => self.tick(),
@@ -128,7 +128,7 @@ impl Worker {
         tokio::select! {
             biased;
             command = next_command(&mut self.commands) => Event::Command(command),
-            (job, outcome) = self.in_flight.next() => Event::Ended(job, outcome),
+            (job, result) = self.in_flight.next() => Event::Ended(job, result),
             () = sleep_until(deadline.unwrap_or(conditions.now)), if deadline.is_some() => Event::Timer,
             () = buffer.wait_for_points(), if idle => Event::Points,
             () = buffer.wait_until_full(full), if may_drain && !idle => Event::Full,

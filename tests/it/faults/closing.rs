@@ -18,8 +18,8 @@ use crate::{
 const POINTS: i64 = 2_000;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_shutdown_keeps_its_time_and_its_books_in_every_outage() {
-    if !live::ready("a_shutdown_keeps_its_time_and_its_books_in_every_outage", &[INFLUXD, NGINX]) {
+async fn a_shutdown_keeps_its_time_and_its_ledger_in_every_outage() {
+    if !live::ready("a_shutdown_keeps_its_time_and_its_ledger_in_every_outage", &[INFLUXD, NGINX]) {
         return;
     }
     let (mut influx, mut nginx) = influx_behind_nginx().await;

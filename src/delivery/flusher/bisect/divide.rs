@@ -8,62 +8,62 @@ use crate::{delivery::batch::Batch, stats::RejectReason};
 
 use super::{
     super::pending::{History, PendingBatch},
-    item::{Item, Piece, Purpose, RefusedLines, Test, TrialOf},
-    learned::{Fate, Learned},
+    column_search::ColumnName,
+    item::{Piece, Purpose, RefusedLines, SearchItem, Test, TrialKind},
+    refusal_cache::{LineStatus, RefusalCache},
     search::Search,
-    shape::Shape,
+    shape::LineShape,
     strip::leave_out,
-    trial::ColumnName,
 };
 
 impl Search {
     /// Cuts a batch that has not been sent yet by what is known of its lines, so that good points
     /// wait for no others. `None` where it can go as it is.
-    pub(in super::super) fn cut(batch: &Batch, pending: &PendingBatch, learned: &Learned) -> Option<Self> {
+    pub(in super::super) fn cut(batch: &Batch, pending: &PendingBatch, cache: &RefusalCache) -> Option<Self> {
         let (mut accepted, mut unknown, mut refused, mut stripped) = (None, None, None, Vec::new());
-        for (fate, lines) in batch.group_by(|line| learned.fate(line)) {
+        for (fate, lines) in batch.group_by(|line| cache.fate(line)) {
             match fate {
-                Fate::Accepted => accepted = Some(lines),
-                Fate::Unknown => unknown = Some(lines),
-                Fate::Refused => refused = Some(lines),
-                Fate::Stripped(_) => stripped.extend(learned.form(&Piece::new(lines))),
+                LineStatus::Accepted => accepted = Some(lines),
+                LineStatus::Unknown => unknown = Some(lines),
+                LineStatus::Refused => refused = Some(lines),
+                LineStatus::Stripped(_) => stripped.extend(cache.form(&Piece::new(lines))),
             }
         }
         let whole = stripped.is_empty() && refused.is_none() && (accepted.is_none() || unknown.is_none());
-        if whole && batch.len() / 3 < learned.group() {
+        if whole && batch.len() / 3 < cache.group() {
             return None;
         }
         let mut search = Self::new(batch, pending, false);
         let history = History::new(pending.history.since, pending.history.blocked_before);
         let mut store = |piece| {
             let purpose = Purpose::Store { sibling: None };
-            search.items.push_back(Item::Test(Test { piece, purpose, history }));
+            search.items.push_back(SearchItem::Test(Test { piece, purpose, history }));
         };
         accepted.into_iter().map(Piece::new).for_each(&mut store);
         stripped.into_iter().for_each(&mut store);
         unknown.into_iter().map(Piece::new).for_each(&mut store);
-        for (shape, lines) in refused.iter().flat_map(|refused| learned.by_shape(refused)) {
+        for (shape, lines) in refused.iter().flat_map(|refused| cache.by_shape(refused)) {
             let piece = Piece::new(lines);
-            search.items.push_back(Item::Suspects { piece, shape, holds_refused: false });
+            search.items.push_back(SearchItem::Suspects { piece, shape, holds_refused: false });
         }
         Some(search)
     }
 
     /// Divides a piece that holds a refused line.
-    pub(super) fn divide(&mut self, piece: Piece, learned: &Learned) {
+    pub(super) fn divide(&mut self, piece: Piece, cache: &RefusalCache) {
         let by_size = matches!(self.reason, RejectReason::TooLarge | RejectReason::Retention);
         if piece.len() == 1 || self.by_failure || by_size {
             return self.halve(piece, usize::MAX);
         }
-        let groups = learned.by_shape(&piece.lines);
+        let groups = cache.by_shape(&piece.lines);
         if let [(shape, _)] = &groups[..] {
-            return if learned.is_accepted(*shape) {
-                self.halve(piece, learned.group());
+            return if cache.is_accepted(*shape) {
+                self.halve(piece, cache.group());
             } else {
-                self.items.push_front(Item::Suspects { piece, shape: *shape, holds_refused: true });
+                self.items.push_front(SearchItem::Suspects { piece, shape: *shape, holds_refused: true });
             };
         }
-        let accepted = groups.iter().filter(|(shape, _)| learned.is_accepted(*shape)).count();
+        let accepted = groups.iter().filter(|(shape, _)| cache.is_accepted(*shape)).count();
         let cut = if (1..groups.len()).contains(&accepted) { accepted } else { groups.len() / 2 };
         let mut groups: VecDeque<Batch> = groups.into_iter().map(|(_, lines)| lines).collect();
         let rest: Vec<Batch> = groups.split_off(cut).into();
@@ -87,20 +87,20 @@ impl Search {
     ///
     /// Where single lines are refused often, a large piece would be refused anyhow: only as many
     /// lines go as are worth asking about at once.
-    pub(super) fn group(&mut self, test: Test, learned: &Learned) -> Test {
-        let group = learned.group();
+    pub(super) fn group(&mut self, test: Test, cache: &RefusalCache) -> Test {
+        let group = cache.group();
         let store = matches!(test.purpose, Purpose::Store { sibling: None });
         if self.by_failure || !store {
             return test;
         }
-        let (known, others) = learned.with_refused_columns(&test.piece.lines);
+        let (known, others) = cache.with_refused_columns(&test.piece.lines);
         if let Some(original) = known.map(|known| test.piece.with(known))
-            && let Some(piece) = learned.form(&original)
+            && let Some(piece) = cache.form(&original)
         {
             others.into_iter().for_each(|others| self.ask(test.piece.with(others)));
             return Test {
                 piece,
-                purpose: Purpose::Trial { original, trial: TrialOf::Named },
+                purpose: Purpose::Trial { original, trial: TrialKind::Named },
                 history: test.history,
             };
         }
@@ -108,53 +108,63 @@ impl Search {
             return test;
         }
         let Some((piece, rest)) = test.piece.split_at(group) else { return test };
-        self.items.push_front(Item::Test(Test { piece: rest, purpose: test.purpose, history: test.history }));
+        self.items.push_front(SearchItem::Test(Test {
+            piece: rest,
+            purpose: test.purpose,
+            history: test.history,
+        }));
         Test { piece, purpose: Purpose::Store { sibling: None }, history: test.history }
     }
 
     /// Finds out whether the shape of these lines is refused, by the fewest lines.
-    pub(super) fn examine(&mut self, piece: Piece, shape: Shape, holds_refused: bool, learned: &mut Learned) {
-        if learned.is_accepted(shape) {
+    pub(super) fn examine(
+        &mut self,
+        piece: Piece,
+        shape: LineShape,
+        holds_refused: bool,
+        cache: &mut RefusalCache,
+    ) {
+        if cache.is_accepted(shape) {
             if holds_refused {
-                return self.items.push_back(Item::Split(piece));
+                return self.items.push_back(SearchItem::Split(piece));
             }
             return self.ask(piece);
         }
-        if let Some(form) = learned.form(&piece) {
-            return self.test(form, Purpose::Trial { original: piece, trial: TrialOf::Named });
+        if let Some(form) = cache.form(&piece) {
+            return self.test(form, Purpose::Trial { original: piece, trial: TrialKind::Named });
         }
         if piece.len() == 1 {
             return self.ask(piece);
         }
-        if learned.refusals(shape) >= EXAMPLES
-            && let Some((columns, step, is_final)) = learned.trial(shape, piece.first(), Instant::now())
+        if cache.refusals(shape) >= EXAMPLES
+            && let Some((columns, step, is_final)) = cache.trial(shape, piece.first(), Instant::now())
         {
             let proven = None;
-            return self.try_form(piece, &columns, TrialOf::Shape { shape, step, proven }, is_final);
+            return self.try_form(piece, &columns, TrialKind::Shape { shape, step, proven }, is_final);
         }
         let chosen = fastrand::usize(..piece.len());
         let (example, others) = piece.lines.partition(|number, _| number == chosen);
         let others = others.map(|others| piece.with(others));
         let Some(example) = example.map(|example| piece.with(example)) else { return };
-        if learned.is_refused(shape) {
+        if cache.is_refused(shape) {
             return self.test(example, Purpose::Example { others });
         }
         if let Some(piece) = others {
-            self.items.push_front(Item::Suspects { piece, shape, holds_refused });
+            self.items.push_front(SearchItem::Suspects { piece, shape, holds_refused });
         }
         self.test(example, Purpose::Example { others: None });
     }
 
     /// Sends lines of one shape without these columns: all, or the first of them.
-    pub(super) fn try_form(&mut self, piece: Piece, columns: &[ColumnName], trial: TrialOf, all: bool) {
+    pub(super) fn try_form(&mut self, piece: Piece, columns: &[ColumnName], trial: TrialKind, all: bool) {
         let (original, others) = match piece.split_at(1) {
             Some((first, others)) if !all => (first, Some(others)),
             _ => (piece, None),
         };
-        if let (Some(piece), TrialOf::Shape { shape, proven, .. }) = (others, trial) {
+        if let (Some(piece), TrialKind::Shape { shape, proven, .. }) = (others, trial) {
             match proven {
                 Some(reason) => self.refused.push(RefusedLines { lines: piece, reason }),
-                None => self.items.push_front(Item::Suspects { piece, shape, holds_refused: false }),
+                None => self.items.push_front(SearchItem::Suspects { piece, shape, holds_refused: false }),
             }
         }
         let reason = self.reason;

@@ -7,8 +7,8 @@ use crate::{delivery::sink::Refused, stats::RejectReason};
 
 use super::{
     super::{pending::History, successes::Successes},
-    item::{Item, Purpose, Test},
-    learned::Learned,
+    item::{Purpose, SearchItem, Test},
+    refusal_cache::RefusalCache,
     search::Search,
 };
 
@@ -19,15 +19,24 @@ impl Search {
         let Some(mut test) = self.testing.take() else { return };
         test.history.timeouts += 1;
         self.release_sibling(&mut test);
-        if test.history.timeouts > 1 { self.cut_in_two(test) } else { self.items.push_back(Item::Test(test)) }
+        if test.history.timeouts > 1 {
+            self.cut_in_two(test)
+        } else {
+            self.items.push_back(SearchItem::Test(test))
+        }
     }
 
     /// Records that the connection broke under the piece. A large one to which that happens again
     /// and again is halved, as a batch would be; else it has failed.
-    pub(in super::super) fn broke(&mut self, successes: Successes, may_reject: bool, learned: &mut Learned) {
+    pub(in super::super) fn broke(
+        &mut self,
+        successes: Successes,
+        may_reject: bool,
+        cache: &mut RefusalCache,
+    ) {
         let Some(test) = &mut self.testing else { return };
         if test.piece.len() == 1 || !test.history.break_off(test.piece.lines.bytes().len()) {
-            return self.failed(successes, may_reject, learned);
+            return self.failed(successes, may_reject, cache);
         }
         let Some(mut test) = self.testing.take() else { return };
         self.release_sibling(&mut test);
@@ -36,33 +45,38 @@ impl Search {
 
     /// Records that the piece failed for a reason that may be its own. `may_reject`: a line can be
     /// given up for it. A single line that keeps failing between successes of others is rejected.
-    pub(in super::super) fn failed(&mut self, successes: Successes, may_reject: bool, learned: &mut Learned) {
+    pub(in super::super) fn failed(
+        &mut self,
+        successes: Successes,
+        may_reject: bool,
+        cache: &mut RefusalCache,
+    ) {
         let Some(mut test) = self.testing.take() else { return };
         test.history.fail(successes);
         self.release_sibling(&mut test);
         // By a probe's word a piece is divided, which costs nothing but requests; a line is only
         // given up beside writes.
         let enough = match test.piece.len() {
-            1 => may_reject && test.history.beside_successes >= LINE_EVIDENCE,
-            _ => test.history.beside_successes + test.history.beside_probes >= PIECE_EVIDENCE,
+            1 => may_reject && test.history.beside_successes >= LINE_FAILURES,
+            _ => test.history.beside_successes + test.history.beside_probes >= PIECE_FAILURES,
         };
         if !enough {
             // The others first: if they pass, it is the piece; if they do not, it is the server.
-            return self.items.push_back(Item::Test(test));
+            return self.items.push_back(SearchItem::Test(test));
         }
         if test.piece.len() > 1 {
             return match test.purpose {
                 Purpose::Trial { .. } => self.cut_in_two(test),
-                _ => self.items.push_back(Item::Split(test.piece)),
+                _ => self.items.push_back(SearchItem::Split(test.piece)),
             };
         }
         match test.purpose {
             Purpose::Trial { .. } => {
                 self.testing = Some(test);
-                self.refused(&Refused { reason: RejectReason::Other, ..Refused::default() }, learned);
+                self.refused(&Refused { reason: RejectReason::Other, ..Refused::default() }, cache);
             }
             _ => {
-                learned.begin(Instant::now());
+                cache.begin(Instant::now());
                 self.reject(test.piece, RejectReason::Other);
                 if let Purpose::Example { others: Some(others) } = test.purpose {
                     self.ask(others);
@@ -84,7 +98,7 @@ impl Search {
     fn cut_in_two(&mut self, test: Test) {
         let Test { piece, purpose, history } = test;
         let Some((first, rest)) = piece.split_at(piece.len() / 2) else {
-            return self.items.push_back(Item::Test(Test { piece, purpose, history }));
+            return self.items.push_back(SearchItem::Test(Test { piece, purpose, history }));
         };
         let originals = match purpose {
             Purpose::Trial { original, trial } => match original.split_at(original.len() / 2) {
@@ -99,14 +113,14 @@ impl Search {
                 None => Purpose::Store { sibling: None },
             };
             let history = History { tried: true, ..History::new(history.since, history.blocked_before) };
-            self.items.push_back(Item::Test(Test { piece, purpose, history }));
+            self.items.push_back(SearchItem::Test(Test { piece, purpose, history }));
         }
     }
 }
 
 /// Failures with successes of others between them, before a piece is divided: that costs nothing
 /// but requests.
-const PIECE_EVIDENCE: u32 = 1;
+const PIECE_FAILURES: u32 = 1;
 /// The same before a line is rejected. A server that fails every other time would fail a good line
 /// so often once in a thousand times.
-pub(in super::super) const LINE_EVIDENCE: u32 = 10;
+pub(in super::super) const LINE_FAILURES: u32 = 10;

@@ -2,7 +2,7 @@
 
 use crate::{delivery::batch::Batch, stats::RejectReason};
 
-use super::{super::pending::History, shape::Shape};
+use super::{super::pending::History, shape::LineShape};
 
 /// Some lines of the batch, in the form in which they are sent.
 #[derive(Clone, Debug)]
@@ -13,14 +13,14 @@ pub(super) struct Piece {
 }
 
 #[derive(Debug)]
-pub(super) enum Item {
+pub(super) enum SearchItem {
     /// To be sent.
     Test(Test),
     /// There is a refused line in it.
     Split(Piece),
     /// All of one shape, of which lines were refused and none was accepted yet. With
     /// `holds_refused`, there is a refused line in it.
-    Suspects { piece: Piece, shape: Shape, holds_refused: bool },
+    Suspects { piece: Piece, shape: LineShape, holds_refused: bool },
 }
 
 #[derive(Debug)]
@@ -40,16 +40,16 @@ pub(super) enum Purpose {
     /// One line in place of the others of its shape, all of which have been refused so far.
     Example { others: Option<Piece> },
     /// Refused lines in another form; they are in the search as they were.
-    Trial { original: Piece, trial: TrialOf },
+    Trial { original: Piece, trial: TrialKind },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum TrialOf {
+pub(super) enum TrialKind {
     /// Without columns that are known to be refused, or that the server names.
     Named,
     /// A step in the search for the columns that make the shape refused. With `proven`, the lines
     /// were refused as they are.
-    Shape { shape: Shape, step: u32, proven: Option<RejectReason> },
+    Shape { shape: LineShape, step: u32, proven: Option<RejectReason> },
     /// Single lines of a shape that is accepted otherwise, without all that handlers added.
     Values,
 }
@@ -87,7 +87,7 @@ impl Piece {
     }
 }
 
-impl Item {
+impl SearchItem {
     pub(super) fn batches(&self) -> [Option<&Batch>; 2] {
         match self {
             Self::Test(test) => test.batches(),

@@ -14,14 +14,14 @@ use crate::{
 };
 
 use super::{
-    choice::{Choice, is_by_columns},
-    evidence::{Evidence, names},
-    item::{Item, Piece, Purpose, RefusedLines, TrialOf},
-    learned::{Found, Learned},
+    attribution::{Attribution, names},
+    chosen_by::{ChosenBy, is_by_columns},
+    column_search::ColumnName,
+    item::{Piece, Purpose, RefusedLines, SearchItem, TrialKind},
+    refusal_cache::{FoundBy, RefusalCache},
     search::Search,
-    shape::Shape,
+    shape::LineShape,
     strip::leave_out,
-    trial::ColumnName,
 };
 
 impl Search {
@@ -29,34 +29,34 @@ impl Search {
     pub(super) fn piece_refused(
         &mut self,
         piece: Piece,
-        choice: Choice,
+        choice: ChosenBy,
         refused: &Refused,
-        learned: &mut Learned,
+        cache: &mut RefusalCache,
     ) {
         if piece.len() == 1 {
-            let found = if choice.tells_of_shape(refused) { Found::Sample } else { Found::Search };
-            return self.lines_refused(piece, refused, found, learned);
+            let found = if choice.tells_of_shape(refused) { FoundBy::Sample } else { FoundBy::Search };
+            return self.lines_refused(piece, refused, found, cache);
         }
         // Words that do not fit our lines would cost requests without end, two lines at a time.
         let trusted = self.misses < self.hits + TRUST;
-        match Evidence::read(&piece.lines, refused).filter(|_| trusted) {
-            Some(Evidence { proven, suspects, rest }) => {
+        match Attribution::read(&piece.lines, refused).filter(|_| trusted) {
+            Some(Attribution { proven, suspects, rest }) => {
                 let others = [&rest, &suspects].into_iter().flatten().flat_map(Batch::lines);
-                let others: HashSet<Shape> = others.map(|line| learned.shape(line)).collect();
+                let others: HashSet<LineShape> = others.map(|line| cache.shape(line)).collect();
                 if let Some(rest) = rest {
                     self.ask_rest(piece.with(rest), refused);
                 }
                 // Before the rest: if they are good, the server's words are not believed when it
                 // refuses the rest, too.
-                suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, learned));
-                let proven = proven.iter().flat_map(|proven| learned.by_shape(proven));
+                suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, cache));
+                let proven = proven.iter().flat_map(|proven| cache.by_shape(proven));
                 for (shape, lines) in proven.collect::<Vec<_>>() {
                     let all = !others.contains(&shape) && choice.tells_of_shape(refused);
-                    let found = if all { Found::Whole } else { Found::Named };
-                    self.lines_refused(piece.with(lines), refused, found, learned);
+                    let found = if all { FoundBy::Whole } else { FoundBy::Named };
+                    self.lines_refused(piece.with(lines), refused, found, cache);
                 }
             }
-            None => self.split(piece, learned),
+            None => self.split(piece, cache),
         }
     }
 
@@ -80,29 +80,29 @@ impl Search {
     /// Splits a piece with a refused line. If it is the only such piece, all others go first. Else
     /// it is finished before the next: to divide all of them in turn would cost requests for
     /// nothing before it shows how many lines are refused.
-    pub(super) fn split(&mut self, piece: Piece, learned: &Learned) {
-        let only = !self.items.iter().any(|item| matches!(item, Item::Split(_)));
-        if only && learned.group() == usize::MAX {
-            self.items.push_back(Item::Split(piece));
+    pub(super) fn split(&mut self, piece: Piece, cache: &RefusalCache) {
+        let only = !self.items.iter().any(|item| matches!(item, SearchItem::Split(_)));
+        if only && cache.group() == usize::MAX {
+            self.items.push_back(SearchItem::Split(piece));
         } else {
-            self.items.push_front(Item::Split(piece));
+            self.items.push_front(SearchItem::Split(piece));
         }
     }
 
     /// Records that each of these lines, which are of one shape, is refused: it was sent alone, or
     /// the server's words prove it.
-    fn lines_refused(&mut self, piece: Piece, refused: &Refused, found: Found, learned: &mut Learned) {
-        learned.refused(learned.shape(piece.first()), piece.len(), found, Instant::now());
-        let named = self.named(&piece, refused, learned);
+    fn lines_refused(&mut self, piece: Piece, refused: &Refused, found: FoundBy, cache: &mut RefusalCache) {
+        cache.refused(cache.shape(piece.first()), piece.len(), found, Instant::now());
+        let named = self.named(&piece, refused, cache);
         match leave_out(&piece, &named, refused.reason) {
-            Some(form) => self.test(form, Purpose::Trial { original: piece, trial: TrialOf::Named }),
-            None => self.reject_or_try(piece, refused.reason, learned),
+            Some(form) => self.test(form, Purpose::Trial { original: piece, trial: TrialKind::Named }),
+            None => self.reject_or_try(piece, refused.reason, cache),
         }
     }
 
     /// Rejects the lines, unless they may be accepted without what handlers added.
-    pub(super) fn reject_or_try(&mut self, lines: Piece, reason: RejectReason, learned: &Learned) {
-        if is_by_columns(reason) && !self.by_failure && !learned.extras(lines.first()).is_empty() {
+    pub(super) fn reject_or_try(&mut self, lines: Piece, reason: RejectReason, cache: &RefusalCache) {
+        if is_by_columns(reason) && !self.by_failure && !cache.extras(lines.first()).is_empty() {
             self.refused.push(RefusedLines { lines, reason });
         } else {
             self.reject(lines, reason);
@@ -110,13 +110,13 @@ impl Search {
     }
 
     /// Suspects these lines: the server's message points at them, which proves nothing yet.
-    fn suspect(&mut self, piece: Piece, refused: &Refused, learned: &mut Learned) {
+    fn suspect(&mut self, piece: Piece, refused: &Refused, cache: &mut RefusalCache) {
         let mut others = Vec::new();
-        for (_, lines) in learned.by_shape(&piece.lines) {
+        for (_, lines) in cache.by_shape(&piece.lines) {
             let lines = piece.with(lines);
-            let named = self.named(&lines, refused, learned);
+            let named = self.named(&lines, refused, cache);
             match leave_out(&lines, &named, refused.reason) {
-                Some(form) => self.test(form, Purpose::Trial { original: lines, trial: TrialOf::Named }),
+                Some(form) => self.test(form, Purpose::Trial { original: lines, trial: TrialKind::Named }),
                 None => others.push(lines.lines),
             }
         }
@@ -129,25 +129,25 @@ impl Search {
             // The answer to these alone says how many of them are refused.
             self.test(piece.with(others), Purpose::Named);
         } else {
-            self.items.push_back(Item::Split(piece.with(others)));
+            self.items.push_back(SearchItem::Split(piece.with(others)));
         }
     }
 
     /// Returns the columns that handlers added to these lines, which are of one shape, and that the
     /// server names as the cause. A type is a matter of the column, so that is remembered.
-    fn named(&self, piece: &Piece, refused: &Refused, learned: &mut Learned) -> Vec<ColumnName> {
+    fn named(&self, piece: &Piece, refused: &Refused, cache: &mut RefusalCache) -> Vec<ColumnName> {
         if refused.proof.columns.is_empty() {
             return Vec::new();
         }
         let line = piece.first();
-        let extras = learned.extras(line);
+        let extras = cache.extras(line);
         let columns = Columns::of(line).filter(|column| names(refused, column));
         let named = columns.map(|column| (column.key.to_vec(), column.kind));
         let named: Vec<ColumnName> = named.filter(|column| extras.contains(column)).collect();
         if refused.reason == RejectReason::FieldType {
             let measurement = Columns::of(line).measurement();
             for column in &named {
-                learned.refuse_column(measurement, column, refused.reason, Instant::now());
+                cache.refuse_column(measurement, column, refused.reason, Instant::now());
             }
         }
         named

@@ -11,9 +11,9 @@ use crate::{
 
 use super::{
     super::pending::{History, Origin, PendingBatch},
-    choice::{Choice, is_by_columns},
-    item::{Item, Piece, Purpose, RefusedLines, Test},
-    learned::Learned,
+    chosen_by::{ChosenBy, is_by_columns},
+    item::{Piece, Purpose, RefusedLines, SearchItem, Test},
+    refusal_cache::RefusalCache,
 };
 
 /// One batch under search.
@@ -26,7 +26,7 @@ pub(in super::super) struct Search {
     pub(super) sequence: u64,
     /// Of the whole batch: its pieces share them, and the last one keeps them all.
     pub(super) bytes: usize,
-    pub(super) items: VecDeque<Item>,
+    pub(super) items: VecDeque<SearchItem>,
     pub(super) testing: Option<Test>,
     /// Refused, and not yet tried without what handlers added.
     pub(super) refused: Vec<RefusedLines>,
@@ -57,12 +57,12 @@ impl Search {
         batch: &Batch,
         pending: &PendingBatch,
         refused: &Refused,
-        learned: &mut Learned,
+        cache: &mut RefusalCache,
     ) -> Self {
         let mut search = Self::new(batch, pending, false);
         (search.requests, search.reason) = (1, refused.reason);
-        learned.begin(Instant::now());
-        search.piece_refused(Piece::new(batch.clone()), Choice::Any, refused, learned);
+        cache.begin(Instant::now());
+        search.piece_refused(Piece::new(batch.clone()), ChosenBy::Any, refused, cache);
         search
     }
 
@@ -70,7 +70,7 @@ impl Search {
     pub(in super::super) fn failing_batch(batch: &Batch, pending: &PendingBatch) -> Self {
         let mut search = Self::new(batch, pending, true);
         search.requests = 1;
-        search.items.push_back(Item::Split(Piece::new(batch.clone())));
+        search.items.push_back(SearchItem::Split(Piece::new(batch.clone())));
         search
     }
 
@@ -95,16 +95,16 @@ impl Search {
 
     /// Returns what to send next; it stays the search's own until its answer comes. `None` when
     /// nothing is left to find out.
-    pub(in super::super) fn next(&mut self, learned: &mut Learned) -> Option<Batch> {
+    pub(in super::super) fn next(&mut self, cache: &mut RefusalCache) -> Option<Batch> {
         let test = loop {
             match self.items.pop_front() {
-                Some(Item::Test(test)) => break self.group(test, learned),
-                Some(Item::Split(piece)) => self.divide(piece, learned),
-                Some(Item::Suspects { piece, shape, holds_refused }) => {
-                    self.examine(piece, shape, holds_refused, learned);
+                Some(SearchItem::Test(test)) => break self.group(test, cache),
+                Some(SearchItem::Split(piece)) => self.divide(piece, cache),
+                Some(SearchItem::Suspects { piece, shape, holds_refused }) => {
+                    self.examine(piece, shape, holds_refused, cache);
                 }
                 None if self.refused.is_empty() => return None,
-                None => self.try_without_extras(learned),
+                None => self.try_without_extras(cache),
             }
         };
         self.requests += 1;
@@ -122,13 +122,13 @@ impl Search {
     }
 
     /// Records that the piece was accepted, and returns what follows.
-    pub(in super::super) fn accepted(&mut self, learned: &mut Learned) -> Accepted {
+    pub(in super::super) fn accepted(&mut self, cache: &mut RefusalCache) -> Accepted {
         let Some(test) = self.testing.take() else { return Accepted::default() };
         let sent = test.piece.lines;
-        learned.accepted(&sent, Instant::now());
+        cache.accepted(&sent, Instant::now());
         let mut stripped = test.piece.stripped;
         match test.purpose {
-            Purpose::Store { sibling: Some(sibling) } if sibling.len() > 1 => self.split(sibling, learned),
+            Purpose::Store { sibling: Some(sibling) } if sibling.len() > 1 => self.split(sibling, cache),
             // It needs no asking as a whole, but one line is only rejected after it was refused
             // alone.
             Purpose::Store { sibling: other } | Purpose::Example { others: other } => {
@@ -137,30 +137,30 @@ impl Search {
             Purpose::Named => self.misses += 1,
             Purpose::Trial { original, trial } => {
                 stripped = stripped.or(Some(self.reason));
-                self.trial_accepted(&original, trial, learned);
+                self.trial_accepted(&original, trial, cache);
             }
         }
         Accepted { points: sent.len(), bytes: sent.bytes().len(), stripped }
     }
 
     /// Records that the piece was refused, or something in it.
-    pub(in super::super) fn refused(&mut self, refused: &Refused, learned: &mut Learned) {
+    pub(in super::super) fn refused(&mut self, refused: &Refused, cache: &mut RefusalCache) {
         let Some(test) = self.testing.take() else { return };
         self.reason = refused.reason;
         let now = Instant::now();
-        learned.begin(now);
-        let choice = if self.by_failure { Choice::Failing } else { Choice::Any };
+        cache.begin(now);
+        let choice = if self.by_failure { ChosenBy::Failing } else { ChosenBy::Any };
         match test.purpose {
             Purpose::Store { sibling } => {
                 sibling.into_iter().for_each(|sibling| self.ask(sibling));
-                self.piece_refused(test.piece, choice, refused, learned);
+                self.piece_refused(test.piece, choice, refused, cache);
             }
             Purpose::Named => {
                 self.hits += usize::from(test.piece.len() == 1);
-                self.piece_refused(test.piece, Choice::Named, refused, learned);
+                self.piece_refused(test.piece, ChosenBy::Named, refused, cache);
             }
             Purpose::Example { others } => {
-                if let Some(Item::Suspects { holds_refused, .. }) = self.items.front_mut() {
+                if let Some(SearchItem::Suspects { holds_refused, .. }) = self.items.front_mut() {
                     *holds_refused = false;
                 }
                 match others {
@@ -170,12 +170,12 @@ impl Search {
                     }
                     others => {
                         others.into_iter().for_each(|others| self.ask(others));
-                        self.piece_refused(test.piece, choice, refused, learned);
+                        self.piece_refused(test.piece, choice, refused, cache);
                     }
                 }
             }
             Purpose::Trial { original, trial } => {
-                self.trial_refused(test.piece, original, trial, refused, learned);
+                self.trial_refused(test.piece, original, trial, refused, cache);
             }
         }
     }
@@ -205,19 +205,19 @@ impl Search {
     /// Returns whether the next piece may well be accepted: those go before pieces that only tell
     /// what is refused.
     pub(in super::super) fn is_promising(&self) -> bool {
-        matches!(self.items.front(), Some(Item::Test(Test { purpose: Purpose::Store { .. }, .. })))
+        matches!(self.items.front(), Some(SearchItem::Test(Test { purpose: Purpose::Store { .. }, .. })))
     }
 
     /// Returns whether all that is left is of shapes that have been refused so far.
     pub(in super::super) fn is_doubtful(&self) -> bool {
-        self.items.iter().all(|item| matches!(item, Item::Suspects { .. }))
+        self.items.iter().all(|item| matches!(item, SearchItem::Suspects { .. }))
     }
 
     /// Returns the lines of which nothing final is known yet, with what is being asked about.
     pub(in super::super) fn remaining(&self) -> impl Iterator<Item = &Batch> {
         self.items
             .iter()
-            .map(Item::batches)
+            .map(SearchItem::batches)
             .chain(self.testing.as_ref().map(Test::batches))
             .flatten()
             .flatten()
@@ -249,7 +249,7 @@ impl Search {
     }
 
     pub(in super::super) fn memory(&self) -> usize {
-        size_of::<Self>() + self.bytes + self.items.len() * size_of::<Item>()
+        size_of::<Self>() + self.bytes + self.items.len() * size_of::<SearchItem>()
     }
 
     #[cfg(test)]
@@ -269,6 +269,6 @@ impl Search {
     pub(super) fn test(&mut self, piece: Piece, purpose: Purpose) {
         let mut history = History::new(self.history.since, self.history.blocked_before);
         history.tried = true;
-        self.items.push_front(Item::Test(Test { piece, purpose, history }));
+        self.items.push_front(SearchItem::Test(Test { piece, purpose, history }));
     }
 }

@@ -6,9 +6,9 @@ use crate::{line_protocol::Columns, point::schema::COLUMNS};
 
 /// A measurement with its tag keys and its fields and their types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Shape(u64);
+pub(super) struct LineShape(u64);
 
-impl Shape {
+impl LineShape {
     /// Computes the shape of a line. The hash is keyed, since handlers may take names from clients.
     pub(super) fn of(line: &[u8], keys: &RandomState) -> Self {
         let mut hasher = keys.build_hasher();
@@ -40,7 +40,7 @@ mod tests {
     #[test]
     fn a_shape_is_names_and_types_and_not_values() {
         let keys = RandomState::new();
-        let shape = |line: &str| Shape::of(line.as_bytes(), &keys);
+        let shape = |line: &str| LineShape::of(line.as_bytes(), &keys);
         let one = shape("requests,route=a,tenant=x execution_time=1,size=1i 5");
         assert_eq!(one, shape("requests,route=b,tenant=y execution_time=-2.5,size=7i 6"));
         for other in [

@@ -9,54 +9,54 @@ use crate::{
 };
 
 use super::{
-    choice::Choice,
-    item::{Item, Piece, Purpose, RefusedLines, TrialOf},
-    learned::Learned,
+    chosen_by::ChosenBy,
+    column_search::ColumnName,
+    item::{Piece, Purpose, RefusedLines, SearchItem, TrialKind},
+    refusal_cache::RefusalCache,
     search::Search,
-    trial::ColumnName,
 };
 
 impl Search {
     /// Tries the lines without their extras. Everything else is known: what is left was refused as
     /// it is.
-    pub(super) fn try_without_extras(&mut self, learned: &mut Learned) {
+    pub(super) fn try_without_extras(&mut self, cache: &mut RefusalCache) {
         let Some(RefusedLines { lines, reason }) = self.refused.pop() else { return };
-        let shape = learned.shape(lines.first());
+        let shape = cache.shape(lines.first());
         let (same, others) = std::mem::take(&mut self.refused).into_iter().partition(|other| {
             other.reason == reason
                 && other.lines.stripped == lines.stripped
-                && learned.shape(other.lines.first()) == shape
+                && cache.shape(other.lines.first()) == shape
         });
         self.refused = others;
         let same: Vec<Batch> = same.into_iter().map(|other: RefusedLines| other.lines.lines).collect();
         let all = Batch::join(&[vec![lines.lines.clone()], same].concat()).map(|all| lines.with(all));
         let Some(lines) = all else { return };
         self.reason = reason;
-        if let Some(form) = learned.form(&lines) {
-            return self.test(form, Purpose::Trial { original: lines, trial: TrialOf::Named });
+        if let Some(form) = cache.form(&lines) {
+            return self.test(form, Purpose::Trial { original: lines, trial: TrialKind::Named });
         }
-        if learned.is_accepted(shape) {
-            if !learned.may_save(lines.first()) {
+        if cache.is_accepted(shape) {
+            if !cache.may_save(lines.first()) {
                 return self.reject(lines, reason);
             }
-            let columns = learned.extras(lines.first());
-            return self.try_form(lines, &columns, TrialOf::Values, true);
+            let columns = cache.extras(lines.first());
+            return self.try_form(lines, &columns, TrialKind::Values, true);
         }
-        match learned.trial(shape, lines.first(), Instant::now()) {
+        match cache.trial(shape, lines.first(), Instant::now()) {
             Some((columns, step, is_final)) => {
                 let proven = Some(reason);
-                self.try_form(lines, &columns, TrialOf::Shape { shape, step, proven }, is_final);
+                self.try_form(lines, &columns, TrialKind::Shape { shape, step, proven }, is_final);
             }
             None => self.reject(lines, reason),
         }
     }
 
-    pub(super) fn trial_accepted(&mut self, original: &Piece, trial: TrialOf, learned: &mut Learned) {
+    pub(super) fn trial_accepted(&mut self, original: &Piece, trial: TrialKind, cache: &mut RefusalCache) {
         match trial {
-            TrialOf::Named => {}
-            TrialOf::Values => learned.saved(true),
-            TrialOf::Shape { shape, step, .. } => {
-                learned.tried(shape, step, original.first(), true, self.reason, Instant::now());
+            TrialKind::Named => {}
+            TrialKind::Values => cache.saved(true),
+            TrialKind::Shape { shape, step, .. } => {
+                cache.tried(shape, step, original.first(), true, self.reason, Instant::now());
             }
         }
     }
@@ -65,30 +65,31 @@ impl Search {
         &mut self,
         form: Piece,
         original: Piece,
-        trial: TrialOf,
+        trial: TrialKind,
         refused: &Refused,
-        learned: &mut Learned,
+        cache: &mut RefusalCache,
     ) {
         match trial {
             // Something else is wrong with them, too.
-            TrialOf::Named => self.piece_refused(form, Choice::Any, refused, learned),
-            TrialOf::Values => match (original.split_at(original.len() / 2), form.split_at(form.len() / 2)) {
+            TrialKind::Named => self.piece_refused(form, ChosenBy::Any, refused, cache),
+            TrialKind::Values => match (original.split_at(original.len() / 2), form.split_at(form.len() / 2))
+            {
                 (Some((first, rest)), Some((first_form, rest_form))) => {
                     for (original, form) in [(rest, rest_form), (first, first_form)] {
                         self.test(form, Purpose::Trial { original, trial });
                     }
                 }
                 _ => {
-                    learned.saved(false);
+                    cache.saved(false);
                     self.reject(original, refused.reason);
                 }
             },
-            TrialOf::Shape { shape, step, proven } => {
-                learned.tried(shape, step, original.first(), false, refused.reason, Instant::now());
+            TrialKind::Shape { shape, step, proven } => {
+                cache.tried(shape, step, original.first(), false, refused.reason, Instant::now());
                 match proven {
                     Some(reason) => self.refused.push(RefusedLines { lines: original, reason }),
                     None => {
-                        self.items.push_front(Item::Suspects {
+                        self.items.push_front(SearchItem::Suspects {
                             piece: original,
                             shape,
                             holds_refused: false,

@@ -23,7 +23,7 @@ mod strip;
 /// One destination, what it has taught so far, and what became of the points.
 struct Delivered {
     database: Database,
-    learned: Learned,
+    cache: RefusalCache,
     /// By measurement and time.
     rejected: BTreeMap<i64, RejectReason>,
     stripped: usize,
@@ -33,14 +33,14 @@ impl Delivered {
     fn to(words: Words) -> Self {
         Self {
             database: Database::new(words),
-            learned: Learned::new(true),
+            cache: RefusalCache::new(true),
             rejected: BTreeMap::new(),
             stripped: 0,
         }
     }
 
     fn without_stripping(words: Words) -> Self {
-        Self { learned: Learned::new(false), ..Self::to(words) }
+        Self { cache: RefusalCache::new(false), ..Self::to(words) }
     }
 
     /// Delivers one batch to its end, and returns how many requests it took.
@@ -48,15 +48,15 @@ impl Delivered {
         let before = self.database.requests;
         let whole = batch(lines);
         let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
-        let search = match Search::cut(&whole, &pending, &self.learned).filter(|_| !self.learned.is_empty()) {
+        let search = match Search::cut(&whole, &pending, &self.cache).filter(|_| !self.cache.is_empty()) {
             Some(search) => Some(search),
             None => match self.database.write(&whole) {
                 Ok(()) => {
-                    self.learned.accepted(&whole, Instant::now());
+                    self.cache.accepted(&whole, Instant::now());
                     None
                 }
                 Err(error) => {
-                    Some(Search::refused_batch(&whole, &pending, &refused(&error), &mut self.learned))
+                    Some(Search::refused_batch(&whole, &pending, &refused(&error), &mut self.cache))
                 }
             },
         };
@@ -68,15 +68,15 @@ impl Delivered {
 
     fn search(&mut self, mut search: Search, lines: usize) {
         let mut settled = self.reject(&mut search);
-        while let Some(piece) = search.next(&mut self.learned) {
+        while let Some(piece) = search.next(&mut self.cache) {
             match self.database.write(&piece) {
                 Ok(()) => {
-                    let accepted = search.accepted(&mut self.learned);
+                    let accepted = search.accepted(&mut self.cache);
                     assert_eq!((accepted.points, accepted.bytes), (piece.len(), piece.bytes().len()));
                     self.stripped += if accepted.stripped.is_some() { piece.len() } else { 0 };
                     settled += piece.len();
                 }
-                Err(error) => search.refused(&refused(&error), &mut self.learned),
+                Err(error) => search.refused(&refused(&error), &mut self.cache),
             }
             settled += self.reject(&mut search);
             let open = search.remaining_points();

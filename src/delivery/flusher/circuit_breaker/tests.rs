@@ -76,7 +76,7 @@ fn every_outage_opens_it_from_every_state() {
             };
             assert!(until >= now, "{name}, {kind:?}");
             assert_eq!((by, breaker.epoch()), (blocked(&kind), epoch + 1), "{name}, {kind:?}");
-            assert_eq!((breaker.state().slots(16), breaker.state().is_open()), (0, true));
+            assert_eq!((breaker.state().write_limit(16), breaker.state().is_open()), (0, true));
             // A probe that fails does the same.
             breaker.attempt();
             breaker.probe_failed(&kind, breaker.epoch(), now);
@@ -92,7 +92,7 @@ fn every_answer_about_the_points_closes_it_from_every_state() {
     for (name, mut breaker) in in_every_state(now) {
         breaker.write_succeeded();
         assert_eq!(breaker.state(), BreakerState::Closed, "{name}");
-        assert_eq!(breaker.state().slots(16), 16, "{name}");
+        assert_eq!(breaker.state().write_limit(16), 16, "{name}");
     }
     for kind in refusals() {
         for suspect in [false, true] {
@@ -119,7 +119,7 @@ fn the_end_of_the_pause_lets_one_through_and_its_answer_decides() {
             }
             breaker.expire(until);
             assert_eq!(breaker.state(), BreakerState::HalfOpen { blocked: blocked(&kind) });
-            assert_eq!((breaker.state().slots(16), breaker.state().is_open()), (1, false));
+            assert_eq!((breaker.state().write_limit(16), breaker.state().is_open()), (1, false));
             if accepted {
                 breaker.write_succeeded();
                 assert_eq!(breaker.state(), BreakerState::Closed, "{kind:?}");
@@ -157,7 +157,7 @@ fn a_probe_that_succeeds_lets_one_write_through_and_no_more() {
     breaker.attempt();
     breaker.probe_succeeded();
     assert_eq!(breaker.state(), BreakerState::HalfOpen { blocked: None });
-    assert_eq!(breaker.state().slots(16), 1);
+    assert_eq!(breaker.state().write_limit(16), 1);
     assert_eq!(breaker.successes(), Successes { writes: 0, probes: 2 });
     assert!(!breaker.is_proven(), "only a write proves it");
     // The write says no beside a probe that says yes.

@@ -44,7 +44,7 @@ fn a_line_is_rejected_only_after_many_failures_beside_others_and_never_for_patie
     for kind in kinds() {
         let remedies = remedies(1, &kind, 30, Others::default());
         let rejected = remedies.iter().position(|remedy| remedy.starts_with("Reject"));
-        let expected = may_reject(&kind).then_some(LINE_EVIDENCE as usize);
+        let expected = may_reject(&kind).then_some(LINE_FAILURES as usize);
         assert_eq!(rejected, expected, "{kind:?}: {remedies:?}");
     }
 }

@@ -12,7 +12,7 @@ fn pending(sequence: u64) -> PendingBatch {
     PendingBatch::live(batch, History::new(Instant::now(), Duration::ZERO))
 }
 
-fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
+fn order(queue: &mut SendQueue, mut refill: impl FnMut(&mut SendQueue)) -> Vec<u64> {
     std::iter::from_fn(|| {
         let Some(Next::Batch(pending)) = queue.pick(false) else { return None };
         refill(queue);
@@ -24,7 +24,7 @@ fn order(queue: &mut Queue, mut refill: impl FnMut(&mut Queue)) -> Vec<u64> {
 
 #[test]
 fn others_get_every_other_turn_at_most() {
-    let mut queue = Queue::default();
+    let mut queue = SendQueue::default();
     queue.fresh.extend([pending(1), pending(2)]);
     queue.waiting.extend([pending(11), pending(12)]);
     queue.loaded.extend([pending(21)]);
@@ -35,7 +35,7 @@ fn others_get_every_other_turn_at_most() {
 
 #[test]
 fn while_live_batches_pile_up_others_wait() {
-    let mut queue = Queue::default();
+    let mut queue = SendQueue::default();
     queue.fresh.extend([pending(1), pending(2), pending(3)]);
     queue.waiting.push_back(pending(11));
     let order = order(&mut queue, |queue| queue.fresh.push_back(pending(4)));
@@ -44,7 +44,7 @@ fn while_live_batches_pile_up_others_wait() {
 
 #[test]
 fn the_oldest_is_the_one_sealed_first() {
-    let mut queue = Queue::default();
+    let mut queue = SendQueue::default();
     queue.fresh.extend([pending(3), pending(9)]);
     queue.waiting.extend([pending(7), pending(2)]);
     let oldest: Vec<u64> =

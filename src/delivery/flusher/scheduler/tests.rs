@@ -11,7 +11,7 @@ use crate::{
 const TARGET: &str = "here";
 
 fn scheduler(batches: impl IntoIterator<Item = PendingBatch>) -> Scheduler {
-    let mut scheduler = Scheduler::new(Learned::new(true));
+    let mut scheduler = Scheduler::new(RefusalCache::new(true));
     scheduler.queue.fresh.extend(batches);
     scheduler
 }

@@ -87,7 +87,7 @@ async fn without_a_spool_it_is_tried_again_as_long_as_there_is_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_is_sent_with_four_on_the_wire() {
+async fn everything_is_sent_with_four_in_flight() {
     let rig = Rig::with(
         |settings| (settings.batch_size, settings.max_in_flight) = (10, 4),
         None,
@@ -101,7 +101,7 @@ async fn everything_is_sent_with_four_on_the_wire() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_on_the_wire_at_the_end_counts_as_not_written() {
+async fn what_is_in_flight_at_the_end_counts_as_not_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = Rig::with(
         |settings| (settings.batch_size, settings.max_in_flight) = (10, 4),

@@ -124,10 +124,10 @@ async fn a_stuck_sink_does_not_make_memory_grow() {
     }
 }
 
-/// Waiting batches are compressed, and each that is sent is unpacked.
+/// Waiting batches are compressed, and each that is sent is decompressed.
 #[tokio::test(start_paused = true)]
 async fn unpacking_what_is_sent_stays_within_the_bound() {
-    // Packed, these are half as long.
+    // Compressed, these are half as long.
     let line =
         |number: usize| format!("requests v=\"{}{}\" {number}\n", &noise(number)[12..162], "x".repeat(250));
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {

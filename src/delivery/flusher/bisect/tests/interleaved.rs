@@ -26,10 +26,10 @@ impl Delivered {
     fn advance(&mut self, search: &mut Search, requests: usize) -> bool {
         self.reject(search);
         for _ in 0..requests {
-            let Some(piece) = search.next(&mut self.learned) else { return false };
+            let Some(piece) = search.next(&mut self.cache) else { return false };
             match self.database.write(&piece) {
-                Ok(()) => _ = search.accepted(&mut self.learned),
-                Err(error) => search.refused(&refused(&error), &mut self.learned),
+                Ok(()) => _ = search.accepted(&mut self.cache),
+                Err(error) => search.refused(&refused(&error), &mut self.cache),
             }
             self.reject(search);
         }
@@ -39,13 +39,13 @@ impl Delivered {
     fn begin(&mut self, lines: &[String]) -> Option<Search> {
         let whole = batch(lines);
         let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
-        if !self.learned.is_empty()
-            && let Some(search) = Search::cut(&whole, &pending, &self.learned)
+        if !self.cache.is_empty()
+            && let Some(search) = Search::cut(&whole, &pending, &self.cache)
         {
             return Some(search);
         }
         let error = self.database.write(&whole).err()?;
-        Some(Search::refused_batch(&whole, &pending, &refused(&error), &mut self.learned))
+        Some(Search::refused_batch(&whole, &pending, &refused(&error), &mut self.cache))
     }
 }
 

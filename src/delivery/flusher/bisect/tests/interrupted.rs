@@ -3,21 +3,21 @@
 use super::*;
 use crate::delivery::flusher::successes::Successes;
 
-fn search(lines: usize) -> (Search, Learned) {
-    let mut learned = Learned::new(true);
+fn search(lines: usize) -> (Search, RefusalCache) {
+    let mut cache = RefusalCache::new(true);
     let text: Vec<String> = (0..lines).map(|number| own(number, "1")).collect();
     let whole = batch(&text);
     let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
-    let search = Search::refused_batch(&whole, &pending, &Refused::default(), &mut learned);
-    (search, learned)
+    let search = Search::refused_batch(&whole, &pending, &Refused::default(), &mut cache);
+    (search, cache)
 }
 
 #[test]
 fn an_interruption_loses_no_line() {
-    let (mut search, mut learned) = search(100);
+    let (mut search, mut cache) = search(100);
     for _ in 0..10 {
-        search.next(&mut learned).expect("there is something to ask");
-        search.failed(Successes::default(), true, &mut learned);
+        search.next(&mut cache).expect("there is something to ask");
+        search.failed(Successes::default(), true, &mut cache);
         assert_eq!(search.remaining_points(), 100);
     }
     let rest = search.into_rest().expect("nothing is known yet");
@@ -26,23 +26,23 @@ fn an_interruption_loses_no_line() {
 
 #[test]
 fn no_refused_line_at_all_costs_few_more_requests() {
-    let (mut search, mut learned) = search(1000);
+    let (mut search, mut cache) = search(1000);
     let mut written = 0;
-    while search.next(&mut learned).is_some() {
-        written += search.accepted(&mut learned).points;
+    while search.next(&mut cache).is_some() {
+        written += search.accepted(&mut cache).points;
     }
     assert!(written == 1000 && search.requests() <= 24, "{} requests", search.requests());
 }
 
 #[test]
 fn a_large_piece_whose_connection_breaks_again_and_again_is_halved() {
-    let (mut search, mut learned) = search(8_000);
+    let (mut search, mut cache) = search(8_000);
     let mut written = 0;
-    while let Some(piece) = search.next(&mut learned) {
+    while let Some(piece) = search.next(&mut cache) {
         if piece.bytes().len() > 100_000 {
-            search.broke(Successes::default(), true, &mut learned);
+            search.broke(Successes::default(), true, &mut cache);
         } else {
-            written += search.accepted(&mut learned).points;
+            written += search.accepted(&mut cache).points;
         }
         assert!(search.requests() < 100, "{written} written");
     }
@@ -51,13 +51,13 @@ fn a_large_piece_whose_connection_breaks_again_and_again_is_halved() {
 
 #[test]
 fn a_piece_that_times_out_again_is_halved() {
-    let (mut search, mut learned) = search(1_000);
+    let (mut search, mut cache) = search(1_000);
     let mut written = 0;
-    while let Some(piece) = search.next(&mut learned) {
+    while let Some(piece) = search.next(&mut cache) {
         if piece.len() > 100 {
             search.timed_out();
         } else {
-            written += search.accepted(&mut learned).points;
+            written += search.accepted(&mut cache).points;
         }
         assert!(search.requests() < 200, "{written} written");
     }
@@ -66,22 +66,22 @@ fn a_piece_that_times_out_again_is_halved() {
 
 #[test]
 fn a_line_that_always_fails_is_found_only_while_others_succeed() {
-    let mut learned = Learned::new(true);
+    let mut cache = RefusalCache::new(true);
     let text: Vec<String> = (0..64).map(|number| own(number, "1")).collect();
     let (whole, bad) = (batch(&text), text[17].clone());
     let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
     let mut search = Search::failing_batch(&whole, &pending);
     for _ in 0..100 {
-        search.next(&mut learned).expect("a server that is away proves nothing");
-        search.failed(Successes::default(), true, &mut learned);
+        search.next(&mut cache).expect("a server that is away proves nothing");
+        search.failed(Successes::default(), true, &mut cache);
         assert!(search.take_rejected().is_empty());
     }
     let (mut successes, mut found) = (0, Vec::new());
-    while let Some(piece) = search.next(&mut learned) {
+    while let Some(piece) = search.next(&mut cache) {
         if piece.lines().any(|line| line == bad.as_bytes()) {
-            search.failed(Successes { writes: successes, probes: 0 }, true, &mut learned);
+            search.failed(Successes { writes: successes, probes: 0 }, true, &mut cache);
         } else {
-            search.accepted(&mut learned);
+            search.accepted(&mut cache);
         }
         found.extend(search.take_rejected());
         // Something else always goes through meanwhile.

@@ -106,9 +106,9 @@ async fn what_was_learned_is_forgotten() {
     let lines =
         |from: usize| (from..from + 50).map(|number| request(number, "", ",size=7i")).collect::<Vec<_>>();
     delivered.deliver(&lines(0));
-    tokio::time::advance(super::super::learned::REMEMBERED).await;
-    delivered.learned.forget(Instant::now());
-    assert!(delivered.learned.is_empty());
+    tokio::time::advance(super::super::refusal_cache::REMEMBERED).await;
+    delivered.cache.forget(Instant::now());
+    assert!(delivered.cache.is_empty());
     delivered.database.types.clear();
     assert_eq!(delivered.deliver(&lines(50)), 1);
     let kept = delivered.database.stored.values().filter(|line| line.contains("size=7i")).count();

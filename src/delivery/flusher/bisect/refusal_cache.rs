@@ -14,23 +14,23 @@ use crate::{
 };
 
 use super::{
+    column_search::{ColumnName, ColumnSearch, ColumnSearchResult},
     item::Piece,
-    shape::{Shape, is_extra, is_known_measurement},
-    share::Share,
-    trial::{ColumnName, Trial, Verdict},
+    refusal_rate::RefusalRate,
+    shape::{LineShape, is_extra, is_known_measurement},
 };
 
 /// The memory of one destination. It is bounded, and each entry is forgotten after a while, since a
 /// type or a limit can be corrected at the server at any time.
 #[derive(Debug)]
-pub(in super::super) struct Learned {
+pub(in super::super) struct RefusalCache {
     /// Whether refused points are sent without what handlers added.
     strips: bool,
     hasher: RandomState,
-    shapes: HashMap<Shape, Known>,
+    shapes: HashMap<LineShape, ShapeRecord>,
     columns: HashMap<u64, RefusedColumn>,
     /// Of lines of accepted shapes, how many are refused all the same, for their own values.
-    share: Share,
+    rate: RefusalRate,
     /// Single lines that were accepted without their extras, and those that were still refused.
     saved: u32,
     not_saved: u32,
@@ -41,7 +41,7 @@ pub(in super::super) struct Learned {
 
 /// What is known of a line that has not been sent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Fate {
+pub(super) enum LineStatus {
     /// Lines of its shape were accepted.
     Accepted,
     /// It has columns that are refused for this reason.
@@ -53,7 +53,7 @@ pub(super) enum Fate {
 
 /// How refused lines were found, and by that what they say of others of their shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundBy {
     /// A line that was chosen without a regard to whether it is refused.
     Sample,
     /// A line that was searched for, because one of several was refused.
@@ -66,11 +66,11 @@ pub(super) enum Found {
 
 /// What is known of a shape.
 #[derive(Debug)]
-struct Known {
+struct ShapeRecord {
     accepted: bool,
     /// Lines that were refused while none was accepted, not counting those that were searched for.
     refused: usize,
-    trial: Option<Trial>,
+    trial: Option<ColumnSearch>,
     /// What handlers added is not the cause.
     not_the_extras: bool,
     since: Instant,
@@ -82,14 +82,14 @@ struct RefusedColumn {
     since: Instant,
 }
 
-impl Learned {
+impl RefusalCache {
     pub(in super::super) fn new(strips: bool) -> Self {
         Self {
             strips,
             hasher: RandomState::new(),
             shapes: HashMap::new(),
             columns: HashMap::new(),
-            share: Share::default(),
+            rate: RefusalRate::default(),
             saved: 0,
             not_saved: 0,
             refused_at: None,
@@ -118,39 +118,39 @@ impl Learned {
         std::mem::take(&mut self.newly_refused)
     }
 
-    pub(super) fn shape(&self, line: &[u8]) -> Shape {
-        Shape::of(line, &self.hasher)
+    pub(super) fn shape(&self, line: &[u8]) -> LineShape {
+        LineShape::of(line, &self.hasher)
     }
 
     /// Groups the lines by shape, those of accepted shapes first.
-    pub(super) fn by_shape(&self, batch: &Batch) -> Vec<(Shape, Batch)> {
+    pub(super) fn by_shape(&self, batch: &Batch) -> Vec<(LineShape, Batch)> {
         let mut groups = batch.group_by(|line| self.shape(line));
         groups.sort_by_key(|(shape, _)| !self.is_accepted(*shape));
         groups
     }
 
-    pub(super) fn fate(&self, line: &[u8]) -> Fate {
+    pub(super) fn fate(&self, line: &[u8]) -> LineStatus {
         if let Some((_, reason)) = self.stripped(line) {
-            return Fate::Stripped(reason);
+            return LineStatus::Stripped(reason);
         }
         match self.shapes.get(&self.shape(line)) {
-            Some(known) if known.accepted => Fate::Accepted,
-            Some(known) if known.refused >= REFUSED_SHAPE => Fate::Refused,
-            _ => Fate::Unknown,
+            Some(known) if known.accepted => LineStatus::Accepted,
+            Some(known) if known.refused >= REFUSED_SHAPE => LineStatus::Refused,
+            _ => LineStatus::Unknown,
         }
     }
 
-    pub(super) fn is_accepted(&self, shape: Shape) -> bool {
+    pub(super) fn is_accepted(&self, shape: LineShape) -> bool {
         self.shapes.get(&shape).is_some_and(|known| known.accepted)
     }
 
     /// Returns how many lines of a shape were refused one by one while none was accepted.
-    pub(super) fn refusals(&self, shape: Shape) -> usize {
+    pub(super) fn refusals(&self, shape: LineShape) -> usize {
         self.shapes.get(&shape).map_or(0, |known| known.refused)
     }
 
     /// Returns whether the shape itself counts as refused, by its refused lines.
-    pub(super) fn is_refused(&self, shape: Shape) -> bool {
+    pub(super) fn is_refused(&self, shape: LineShape) -> bool {
         self.refusals(shape) >= REFUSED_SHAPE
     }
 
@@ -159,7 +159,7 @@ impl Learned {
         if self.is_empty() {
             return;
         }
-        self.share.count(batch.len(), 0);
+        self.rate.count(batch.len(), 0);
         let mut last = None;
         for line in batch.lines() {
             let shape = self.shape(line);
@@ -172,12 +172,12 @@ impl Learned {
     }
 
     /// Records that the server refuses each of these lines of one shape.
-    pub(super) fn refused(&mut self, shape: Shape, lines: usize, found: Found, now: Instant) {
+    pub(super) fn refused(&mut self, shape: LineShape, lines: usize, found: FoundBy, now: Instant) {
         self.refused_at = Some(now);
         let known = self.known(shape, now);
         // Lines that were found because they are refused say nothing of a shape of which none was
         // accepted yet: the others may be good, and are on their way.
-        if found == Found::Named || found == Found::Search && !known.accepted {
+        if found == FoundBy::Named || found == FoundBy::Search && !known.accepted {
             return;
         }
         known.refused += lines;
@@ -188,8 +188,8 @@ impl Learned {
             // Types belong to a shard, so that what was accepted may be refused in another week.
             (known.accepted, known.refused) = (false, 0);
         }
-        if found != Found::Whole {
-            self.share.count(0, 1);
+        if found != FoundBy::Whole {
+            self.rate.count(0, 1);
         }
     }
 
@@ -200,7 +200,7 @@ impl Learned {
 
     /// Returns how many lines to ask about at once.
     pub(super) fn group(&self) -> usize {
-        self.share.group()
+        self.rate.group()
     }
 
     /// Returns the line without its refused columns, and why; `None` where it has none.
@@ -274,7 +274,7 @@ impl Learned {
     /// whether all lines can be sent so. `None` where columns are known not to be the cause.
     pub(super) fn trial(
         &mut self,
-        shape: Shape,
+        shape: LineShape,
         line: &[u8],
         now: Instant,
     ) -> Option<(Vec<ColumnName>, u32, bool)> {
@@ -283,14 +283,14 @@ impl Learned {
         if extras.is_empty() || known.not_the_extras || known.accepted {
             return None;
         }
-        let trial = known.trial.get_or_insert_with(|| Trial::new(extras));
+        let trial = known.trial.get_or_insert_with(|| ColumnSearch::new(extras));
         Some((trial.left_out(), trial.step(), trial.is_final()))
     }
 
     /// Records the answer to a step of a trial.
     pub(super) fn tried(
         &mut self,
-        shape: Shape,
+        shape: LineShape,
         step: u32,
         line: &[u8],
         accepted: bool,
@@ -300,9 +300,9 @@ impl Learned {
         let known = self.known(shape, now);
         let Some(trial) = known.trial.as_mut().filter(|trial| trial.step() == step) else { return };
         match if accepted { trial.accepted() } else { trial.refused() } {
-            Verdict::Open => {}
-            Verdict::NotTheCause => (known.trial, known.not_the_extras) = (None, true),
-            Verdict::Refused(columns) => {
+            ColumnSearchResult::Open => {}
+            ColumnSearchResult::NotTheCause => (known.trial, known.not_the_extras) = (None, true),
+            ColumnSearchResult::Refused(columns) => {
                 known.trial = None;
                 let measurement = Columns::of(line).measurement();
                 columns.iter().for_each(|column| self.refuse_column(measurement, column, reason, now));
@@ -320,11 +320,11 @@ impl Learned {
         *count = count.saturating_add(1);
     }
 
-    fn known(&mut self, shape: Shape, now: Instant) -> &mut Known {
+    fn known(&mut self, shape: LineShape, now: Instant) -> &mut ShapeRecord {
         if self.shapes.len() >= MOST_SHAPES && !self.shapes.contains_key(&shape) {
             self.shapes.clear();
         }
-        self.shapes.entry(shape).or_insert_with(|| Known {
+        self.shapes.entry(shape).or_insert_with(|| ShapeRecord {
             accepted: false,
             refused: 0,
             trial: None,

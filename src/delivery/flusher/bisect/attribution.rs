@@ -13,7 +13,7 @@ use crate::{
 
 /// The lines of a body, by what the answer says of them. Each line is in exactly one part.
 #[derive(Debug, Default)]
-pub(super) struct Evidence {
+pub(super) struct Attribution {
     /// Refused for certain: see the table in docs/delivery.md.
     pub(super) proven: Option<Batch>,
     /// The answer points at them, and may be wrong.
@@ -22,7 +22,7 @@ pub(super) struct Evidence {
     pub(super) rest: Option<Batch>,
 }
 
-impl Evidence {
+impl Attribution {
     /// Reads an answer. `None` where it says nothing that tells one line from another.
     pub(super) fn read(batch: &Batch, refused: &Refused) -> Option<Self> {
         let proven = |(proven, rest)| Self { proven, suspects: None, rest };
@@ -68,16 +68,16 @@ pub(super) fn names(refused: &Refused, column: &Column<'_>) -> bool {
 
 /// Servers quote a line as a whole, or its beginning. A whole line that is quoted as unreadable is
 /// refused for certain.
-fn quoted(batch: &Batch, quotes: &[String]) -> Evidence {
+fn quoted(batch: &Batch, quotes: &[String]) -> Attribution {
     let quotes: HashSet<&[u8]> =
         quotes.iter().map(String::as_bytes).filter(|quote| !quote.is_empty()).collect();
     let (proven, others) = batch.partition(|_, line| quotes.contains(line));
-    let Some(others) = others else { return Evidence { proven, ..Evidence::default() } };
+    let Some(others) = others else { return Attribution { proven, ..Attribution::default() } };
     let found: HashSet<&[u8]> = proven.iter().flat_map(Batch::lines).collect();
     let beginnings: Vec<&[u8]> =
         quotes.iter().filter(|quote| !found.contains(*quote)).take(BEGINNINGS).copied().collect();
     let (suspects, rest) = others.partition(|_, line| beginnings.iter().any(|quote| line.starts_with(quote)));
-    Evidence { proven, suspects, rest }
+    Attribution { proven, suspects, rest }
 }
 
 /// Selects, where only the first line is named, and a column as its cause, the lines of the same

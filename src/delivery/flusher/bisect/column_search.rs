@@ -13,7 +13,7 @@ pub(super) type ColumnName = (Vec<u8>, ColumnKind);
 /// halving, the shape without it is tried, and so on. Each step needs another line, since a line
 /// that is accepted is stored and must not be sent in another form.
 #[derive(Debug)]
-pub(super) struct Trial {
+pub(super) struct ColumnSearch {
     extras: Vec<ColumnName>,
     /// Found so far, as indices into `extras`.
     found: Vec<usize>,
@@ -36,7 +36,7 @@ enum Stage {
 
 /// What is known after an answer.
 #[derive(Debug, PartialEq)]
-pub(super) enum Verdict {
+pub(super) enum ColumnSearchResult {
     /// The next step is needed.
     Open,
     /// These columns are the cause.
@@ -45,7 +45,7 @@ pub(super) enum Verdict {
     NotTheCause,
 }
 
-impl Trial {
+impl ColumnSearch {
     pub(super) fn new(extras: Vec<ColumnName>) -> Self {
         Self { low: 0, high: extras.len(), extras, found: Vec::new(), stage: Stage::Bare, step: 0 }
     }
@@ -73,26 +73,26 @@ impl Trial {
     }
 
     /// Records that the server accepted what was sent in this step.
-    pub(super) fn accepted(&mut self) -> Verdict {
+    pub(super) fn accepted(&mut self) -> ColumnSearchResult {
         self.step += 1;
         match self.stage {
-            Stage::Bare if self.extras.len() == 1 => return Verdict::Refused(self.extras.clone()),
+            Stage::Bare if self.extras.len() == 1 => return ColumnSearchResult::Refused(self.extras.clone()),
             Stage::Bare => self.stage = Stage::Halving,
             Stage::Halving => self.low = self.middle(),
             Stage::Confirming => {
                 let found = self.found.iter().map(|index| self.extras[*index].clone());
-                return Verdict::Refused(found.collect());
+                return ColumnSearchResult::Refused(found.collect());
             }
         }
         self.narrow();
-        Verdict::Open
+        ColumnSearchResult::Open
     }
 
     /// Records that the server refused what was sent in this step.
-    pub(super) fn refused(&mut self) -> Verdict {
+    pub(super) fn refused(&mut self) -> ColumnSearchResult {
         self.step += 1;
         match self.stage {
-            Stage::Bare => return Verdict::NotTheCause,
+            Stage::Bare => return ColumnSearchResult::NotTheCause,
             Stage::Halving => self.high = self.middle(),
             Stage::Confirming if self.found.len() < MOST_FOUND && self.high < self.extras.len() => {
                 (self.low, self.high) = (self.high, self.extras.len());
@@ -100,10 +100,10 @@ impl Trial {
             }
             // More would cost more requests than the columns are worth, and without them the shape
             // was accepted.
-            Stage::Confirming => return Verdict::Refused(self.extras.clone()),
+            Stage::Confirming => return ColumnSearchResult::Refused(self.extras.clone()),
         }
         self.narrow();
-        Verdict::Open
+        ColumnSearchResult::Open
     }
 
     fn narrow(&mut self) {
@@ -130,15 +130,15 @@ mod tests {
     }
 
     /// Returns the verdict for a server that refuses these columns, and how many steps it took.
-    fn verdict(count: usize, bad: &[usize]) -> (Verdict, u32) {
+    fn verdict(count: usize, bad: &[usize]) -> (ColumnSearchResult, u32) {
         let all = columns(count);
         let bad: Vec<&ColumnName> = bad.iter().map(|index| &all[*index]).collect();
-        let mut trial = Trial::new(all.clone());
+        let mut trial = ColumnSearch::new(all.clone());
         loop {
             let out = trial.left_out();
             let accepted = bad.iter().all(|column| out.contains(column));
             match if accepted { trial.accepted() } else { trial.refused() } {
-                Verdict::Open => assert!(trial.step() < 60, "it does not come to an end"),
+                ColumnSearchResult::Open => assert!(trial.step() < 60, "it does not come to an end"),
                 verdict => return (verdict, trial.step()),
             }
         }
@@ -149,11 +149,13 @@ mod tests {
         for count in 1..=12 {
             for first in 0..count {
                 let (found, steps) = verdict(count, &[first]);
-                assert_eq!(found, Verdict::Refused(vec![columns(count)[first].clone()]));
+                assert_eq!(found, ColumnSearchResult::Refused(vec![columns(count)[first].clone()]));
                 assert!(steps <= 6, "{count} columns: {steps} steps");
                 for second in first + 1..count {
                     let expected = [first, second].map(|index| columns(count)[index].clone());
-                    let Verdict::Refused(mut found) = verdict(count, &[first, second]).0 else { panic!() };
+                    let ColumnSearchResult::Refused(mut found) = verdict(count, &[first, second]).0 else {
+                        panic!()
+                    };
                     found.sort_by_key(|(name, _)| name.clone());
                     let mut expected = expected.to_vec();
                     expected.sort_by_key(|(name, _)| name.clone());
@@ -166,14 +168,14 @@ mod tests {
     #[test]
     fn many_refused_columns_are_left_out_together() {
         let (found, steps) = verdict(20, &(0..20).collect::<Vec<_>>());
-        assert_eq!(found, Verdict::Refused(columns(20)));
+        assert_eq!(found, ColumnSearchResult::Refused(columns(20)));
         assert!(steps <= 30, "{steps} steps");
     }
 
     #[test]
     fn a_shape_that_is_refused_without_them_too_is_not_their_fault() {
-        let mut trial = Trial::new(columns(3));
+        let mut trial = ColumnSearch::new(columns(3));
         assert_eq!(trial.left_out().len(), 3);
-        assert_eq!(trial.refused(), Verdict::NotTheCause);
+        assert_eq!(trial.refused(), ColumnSearchResult::NotTheCause);
     }
 }

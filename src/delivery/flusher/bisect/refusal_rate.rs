@@ -2,12 +2,12 @@
 
 /// The share of lines that were refused, over the latest ones.
 #[derive(Debug, Default)]
-pub(super) struct Share {
+pub(super) struct RefusalRate {
     accepted: usize,
     refused: usize,
 }
 
-impl Share {
+impl RefusalRate {
     pub(super) fn count(&mut self, accepted: usize, refused: usize) {
         (self.accepted, self.refused) = (self.accepted + accepted, self.refused + refused);
         while self.accepted + self.refused > WINDOW {
@@ -36,11 +36,11 @@ mod tests {
 
     #[test]
     fn groups_are_accepted_about_every_other_time() {
-        let mut share = Share::default();
+        let mut share = RefusalRate::default();
         share.count(100, 2);
         assert_eq!(share.group(), usize::MAX, "two are no share");
         for (accepted, refused, group) in [(99, 1, 69), (90, 10, 7), (80, 20, 3), (50, 50, 1), (0, 100, 1)] {
-            let mut share = Share::default();
+            let mut share = RefusalRate::default();
             (0..10).for_each(|_| share.count(accepted, refused));
             assert_eq!(share.group(), group, "{refused} %");
         }
@@ -48,7 +48,7 @@ mod tests {
 
     #[test]
     fn what_is_long_ago_counts_less() {
-        let mut share = Share::default();
+        let mut share = RefusalRate::default();
         share.count(0, 1_000);
         (0..100).for_each(|_| share.count(1_000, 0));
         assert_eq!(share.group(), usize::MAX);

@@ -4,7 +4,7 @@ use crate::{delivery::sink::Refused, stats::RejectReason};
 
 /// How the lines of a piece were chosen among the others of the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Choice {
+pub(super) enum ChosenBy {
     /// Without a regard to whether they are refused.
     Any,
     /// Because they fail.
@@ -13,7 +13,7 @@ pub(super) enum Choice {
     Named,
 }
 
-impl Choice {
+impl ChosenBy {
     /// Returns whether a refusal of these lines tells anything of others of their shape, which may
     /// be good.
     pub(super) fn tells_of_shape(self, refused: &Refused) -> bool {
