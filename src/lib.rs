@@ -42,6 +42,8 @@ mod schema;
 pub mod settings;
 pub mod stats;
 mod sync;
+#[cfg(test)]
+mod test_log;
 mod work;
 
 pub use delivery::{

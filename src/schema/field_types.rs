@@ -158,22 +158,8 @@ static NEXT_NUMBER: AtomicU64 = AtomicU64::new(0);
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Seek},
-        sync::Arc,
-    };
-
     use super::*;
-
-    fn logged(run: impl FnOnce()) -> String {
-        let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
-        tracing::subscriber::with_default(subscriber, run);
-        let mut log = String::new();
-        let mut file = &*file;
-        file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
-        log
-    }
+    use crate::test_log::logged;
 
     #[test]
     fn the_first_type_wins() {

@@ -371,10 +371,10 @@ async fn layers_of_other_monitors_see_the_trace() {
     assert_eq!(sizes, [true, false], "a call is another request, with a size of its own");
 }
 
-/// A handler that uses the name of a field that the layer adds: its own value is stored, whatever
-/// its kind.
+/// A handler that uses the name of a field that the layer adds: a field of the same type is stored
+/// in its place, and a tag is left out.
 #[tokio::test]
-async fn names_of_added_fields_are_the_handlers_where_they_came_first() {
+async fn a_handlers_own_field_of_an_added_name_is_stored_and_its_tag_is_not() {
     let (monitor, sink) = monitor(Settings::new("context"));
     let app: Router = Router::new()
         .route("/", get(async |data: MonitoringData| data.field("request_bytes", 7)))

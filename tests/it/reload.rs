@@ -157,7 +157,10 @@ async fn other_bounds_are_those_of_the_same_spool() {
         wait_for(&monitor, "stored", |stats| stats.ledger.buffered == 0 && stats.ledger.in_flight <= 1).await;
     }
     let stats = monitor.stats();
-    assert!(stats.balances() && stats.spool.as_ref().is_some_and(|spool| spool.files <= 11), "{stats}");
+    assert!(
+        stats.balances() && stats.spool.as_ref().is_some_and(|spool| (10..=11).contains(&spool.files)),
+        "{stats}"
+    );
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 

@@ -83,22 +83,8 @@ const MOST_COUNTED: usize = 10 * MANY_SERIES as usize;
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io::{Read, Seek},
-        sync::Arc,
-    };
-
     use super::*;
-
-    fn logged(run: impl FnOnce()) -> String {
-        let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
-        let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
-        tracing::subscriber::with_default(subscriber, run);
-        let mut log = String::new();
-        let mut file = &*file;
-        file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
-        log
-    }
+    use crate::test_log::logged;
 
     fn lines(users: std::ops::Range<u64>) -> String {
         users

@@ -1,23 +1,9 @@
 //! Which values pass, how many, and what is said of the others.
 
-use std::{
-    collections::HashSet,
-    io::{Read, Seek},
-    sync::Arc,
-    thread,
-};
+use std::{collections::HashSet, thread};
 
 use super::*;
-
-fn logged(run: impl FnOnce()) -> String {
-    let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
-    let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&file)).finish();
-    tracing::subscriber::with_default(subscriber, run);
-    let mut log = String::new();
-    let mut file = &*file;
-    file.rewind().and_then(|()| file.read_to_string(&mut log)).expect("the log");
-    log
-}
+use crate::test_log::logged;
 
 fn admits(values: &TagCardinality, key: &[u8], value: &[u8]) -> bool {
     values.admits(&[key, b"=", value].concat(), key.len())
