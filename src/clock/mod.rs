@@ -198,8 +198,8 @@ impl Stamps {
         if !self.warned.swap(true, Relaxed) {
             tracing::warn!(
                 target: "tower_influx",
-                "the system clock was set back more often than unique timestamps can follow: points keep being recorded, \
-                 with the time of before the last step, until the clock has caught up; correct the clock (NTP) of this host"
+                "the system clock was set back too often for unique timestamps: points are recorded with the \
+                 time before the last step, until the clock has caught up; correct the clock (NTP) of this host"
             );
         }
     }

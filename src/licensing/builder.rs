@@ -107,7 +107,7 @@ impl<C: LicenseCheck> Licensing<C> {
             return Err(Error::setting(
                 "licensing.timeout",
                 "0",
-                "give the check some time, such as 30 seconds",
+                "must be longer than 0; write 30 seconds, for instance",
             ));
         }
         let runtime = Handle::try_current().map_err(|_| {

@@ -89,17 +89,17 @@ pub(crate) fn time_zone(name: Option<&str>) -> Result<TimeZone, Error> {
             tracing::warn!(
                 target: "tower_influx",
                 %error,
-                "the system's time zone is not known: the licence is checked at midnight UTC; \
-                 set `licensing.time_zone` or install the system's time zone data (tzdata)"
+                "system time zone unknown: the licence is checked at midnight UTC; set `licensing.time_zone`, or \
+                 install the time zone data of the system (tzdata)"
             );
             TimeZone::UTC
         }));
     };
     TimeZone::get(name).map_err(|_| {
         let remedy = if tz::db().is_definitively_empty() {
-            "this system has no time zone data: install its package, mostly called tzdata"
+            "this system has no time zone data: install its package, usually called `tzdata`"
         } else {
-            "no such time zone is known here: use an IANA name such as `Europe/Berlin`, or leave it out for the system's"
+            "unknown time zone: use an IANA name such as `Europe/Berlin`, or leave it out for that of the system"
         };
         Error::setting("licensing.time_zone", name.escape_debug(), remedy)
     })

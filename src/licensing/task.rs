@@ -91,7 +91,8 @@ impl<C: LicenseCheck> Task<C> {
             tracing::warn!(
                 target: "tower_influx",
                 key,
-                "the licence check adds a tag or field of a name that the schema has: it is left out; choose another name"
+                "tag or field of the licence check left out: the schema has one of this name; choose another \
+                 name"
             );
         }
         let changed = self.latest.borrow().as_ref().is_none_or(|latest| latest.state() != license.state());
@@ -167,20 +168,20 @@ fn log(license: &CheckedLicense) {
     let days_left = license.state().days_left();
     match license.status() {
         LicenseStatus::Ok => {
-            tracing::info!(target: "tower_influx", days_left, "the licence is in order");
+            tracing::info!(target: "tower_influx", days_left, "licence check passed without warnings");
         }
         LicenseStatus::Warning => tracing::warn!(
             target: "tower_influx",
             days_left,
             warnings = license.state().warnings().join("; "),
-            "the licence check gave warnings, and the points of the measurement `licensing` say so; see that the licence is renewed"
+            "licence check reports warnings: they are stored in the measurement `licensing`; renew the licence"
         ),
         LicenseStatus::Error => tracing::error!(
             target: "tower_influx",
             days_left,
             errors = license.state().errors().join("; "),
-            "the licence check gave errors, and the points of the measurement `licensing` say so; requests are recorded as always; \
-             replace the licence or fix the check"
+            "licence check reports errors: they are stored in the measurement `licensing`, and requests are \
+             still recorded; replace the licence or correct the check"
         ),
     }
 }

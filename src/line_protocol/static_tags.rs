@@ -41,8 +41,8 @@ impl StaticTags {
                 tracing::warn!(
                     target: "tower_influx",
                     tag = %key,
-                    "a tag of the settings has a reserved name, or the tags are too long together: no point gets it; rename \
-                     or shorten it"
+                    "tag of the settings left out of all points: its name is reserved, or the tags together are \
+                     too long; rename or shorten it"
                 );
             } else {
                 bytes += tag.text.len();

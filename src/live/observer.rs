@@ -130,7 +130,8 @@ fn read_history(history: StoredFiles, model: &SharedModel, service: &str) {
         tracing::warn!(
             target: "tower_influx",
             %error,
-            "the live page shows less of the time before this start: a file of points could not be read; no point is lost"
+            "history of the live page is incomplete: a file of points from before this start cannot be read, and \
+             no point is lost; make the file readable"
         );
     }
 }

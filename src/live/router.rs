@@ -157,7 +157,7 @@ fn failed(error: &dyn std::error::Error) -> Response {
     tracing::error!(
         target: "tower_influx",
         %error,
-        "the live page could not be rendered; no point is affected. This is a bug: please report it"
+        "live page cannot be rendered: no point is affected; this is a bug: please report it"
     );
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }

@@ -202,5 +202,5 @@ pub(super) fn make_sink(settings: &Settings) -> Result<Arc<dyn Sink>, Error> {
     }
 }
 
-const NO_RUNTIME: &str = "the monitor was told to deliver on the current tokio runtime, but was started outside of one: \
+const NO_RUNTIME: &str = "`on_current_runtime` needs a tokio runtime, but the monitor was started outside of one: \
                           start it in an async function, or leave out `on_current_runtime`";

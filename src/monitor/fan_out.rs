@@ -213,7 +213,10 @@ fn check_names(sinks: &[(String, Arc<dyn Sink>)]) -> Result<(), Error> {
         let remedy = if name.is_empty() || name.len() > MAX_NAME || !name.bytes().all(is_plain) {
             format!("not a name; write 1 to {MAX_NAME} lower-case letters, digits and dashes")
         } else if !names.insert(name) {
-            format!("taken; write another one than {} and those of other sinks", RESERVED.join(", "))
+            format!(
+                "already in use; choose another name than {} and those of the other sinks",
+                RESERVED.join(", ")
+            )
         } else {
             continue;
         };

@@ -54,8 +54,8 @@ async fn write(runtime: Handle, inner: Weak<Inner>, service: String, length: Dur
             tracing::warn!(
                 target: "tower_influx",
                 error,
-                "some values of the process cannot be read and are left out: let the process read its own \
-                 files below `/proc/self` (said once)"
+                "values of the process cannot be read: they are left out; allow the process to read its own \
+                 files below `/proc/self` (logged once)"
             );
         }
         inner.recorder.record(&point(&values, &service));

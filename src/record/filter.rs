@@ -57,8 +57,8 @@ impl Filter {
         match self.judged.fetch_add(1, Ordering::Relaxed) + 1 {
             JUDGED_BEFORE_ALL if !self.any_recorded.load(Ordering::Relaxed) => tracing::warn!(
                 target: "tower_influx",
-                "`filter` has left out all of the first {JUDGED_BEFORE_ALL} requests, so nothing is recorded: compare its \
-                 patterns with the routes; `/api/*` stands for all that begins with `/api/`"
+                "nothing is recorded, `filter` has left out all of the first {JUDGED_BEFORE_ALL} requests: \
+                 compare its patterns with the routes; `/api/*` matches every route that begins with `/api/`"
             ),
             JUDGED_BEFORE_PATTERNS => {
                 for pattern in self.ignore.iter().chain(&self.allow).filter(|pattern| !pattern.has_matched())
@@ -66,8 +66,9 @@ impl Filter {
                     tracing::warn!(
                         target: "tower_influx",
                         pattern = pattern.text,
-                        "a pattern of `filter` has matched none of the first {JUDGED_BEFORE_PATTERNS} requests: compare it with \
-                         the routes as they are registered; `/api/*` stands for all that begins with `/api/`"
+                        "pattern of `filter` has matched none of the first {JUDGED_BEFORE_PATTERNS} requests: \
+                         compare it with the routes as they are registered; `/api/*` matches every route that \
+                         begins with `/api/`"
                     );
                 }
             }

@@ -24,9 +24,9 @@ impl Unmatched {
         if self.count.fetch_add(1, Ordering::Relaxed) + 1 == UNMATCHED_BEFORE_WARNING {
             tracing::warn!(
                 target: "tower_influx",
-                "the first {UNMATCHED_BEFORE_WARNING} requests all had no route, so their points cannot be told apart: with axum \
-                 add the layer by `Router::layer` after the routes; where only fallbacks and nested services answer, as with files, \
-                 and without axum, name routes with `MonitoringLayer::route`"
+                "routes unknown, the first {UNMATCHED_BEFORE_WARNING} requests all had none: their points cannot \
+                 be told apart; with axum, add the layer with `Router::layer` after the routes; without axum, or \
+                 where only fallbacks and nested services answer, name routes with `MonitoringLayer::route`"
             );
         }
     }
@@ -45,8 +45,8 @@ impl IgnoredOptions {
         if !self.warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 target: "tower_influx",
-                "a layer has a classifier or body tracking and is inside of another layer of its monitor, where both have no \
-                 effect: the outer layer records the request; move them there (said once)"
+                "classifier or body tracking of an inner layer ignored: the outer layer of the same monitor \
+                 records the request; move them to the outer layer (logged once)"
             );
         }
     }
@@ -62,8 +62,9 @@ pub(crate) fn count_detached() {
         if !TOLD.swap(true, Ordering::Relaxed) {
             tracing::info!(
                 target: "tower_influx",
-                "MonitoringData was taken where no monitored request is running: a monitor of this process is disabled, which \
-                 explains it if the handler is inside of its layer; otherwise the handler is outside of every layer"
+                "`MonitoringData` extracted outside a monitored request, with a disabled monitor in this \
+                 process: if the handler is inside the layer of that monitor, nothing is wrong; otherwise put \
+                 the handler inside a layer"
             );
         }
         return;
@@ -71,8 +72,9 @@ pub(crate) fn count_detached() {
     if !WARNED.swap(true, Ordering::Relaxed) {
         tracing::warn!(
             target: "tower_influx",
-            "MonitoringData was taken where no monitored request is running, so what is added to it goes nowhere: the handler is \
-             outside of the layer, or in a spawned task; take it before the spawn, or use `MonitoringLayer::insert_data`"
+            "`MonitoringData` extracted outside a monitored request: what is added to it is lost, since the \
+             handler is outside the layer or in a spawned task; put the handler inside the layer, extract it \
+             before the spawn, or use `MonitoringLayer::insert_data`"
         );
     }
 }

@@ -58,8 +58,8 @@ impl Recorder {
             tracing::warn!(
                 target: "tower_influx",
                 measurement = %point.measurement(),
-                "a point of the application's own cannot be stored and is left out: {invalid}; \
-                 further ones are only counted, as `invalid`"
+                "point of the application left out, it cannot be stored: {invalid}; correct it: further ones are \
+                 only counted, as `invalid`"
             );
         }
     }

@@ -153,8 +153,9 @@ impl TagCardinality {
                 target: "tower_influx",
                 tag = %String::from_utf8_lossy(name),
                 limit = self.limit,
-                "a tag has reached `limits.tag_values` distinct values: points with further values are stored \
-                 with the value `{OVERFLOW}`; use a field for unbounded values, or raise the limit (said once per tag)"
+                "tag has reached `limits.tag_values` distinct values: points with further values are stored with \
+                 the value `{OVERFLOW}`; use a field for unbounded values, or raise the limit (logged once per \
+                 tag)"
             );
         }
         admitted

@@ -81,8 +81,9 @@ impl FieldTypes {
                     field = %String::from_utf8_lossy(name),
                     first_type = name_of(first),
                     this_type = given.name(),
-                    "a field came with a second type, which InfluxDB would refuse: it is left out of its points, which are \
-                     otherwise stored; give the field one type, or the second one another name (said once per field)"
+                    "field with a second type left out of points, since InfluxDB would refuse them: the points \
+                     are stored without it; give the field one type, or the second type another name (logged \
+                     once per field)"
                 );
             }
             TypeCheck::Conflict
@@ -130,8 +131,8 @@ fn warn_of_kinds(entry: &Entry<'_>, measurement: &[u8], name: &[u8]) {
             measurement = %String::from_utf8_lossy(measurement),
             name = %String::from_utf8_lossy(name),
             first_kind = if entry.mark() & !WARNED == TAG { "tag" } else { "field" },
-            "a name came as a tag and as a field, which InfluxDB would refuse or hide: the second kind is left out of its \
-             points, which are otherwise stored; give one of them another name (said once per name)"
+            "name used for a tag and for a field, which InfluxDB would refuse or hide: points are stored without \
+             the second kind; rename one of them (logged once per name)"
         );
     }
 }

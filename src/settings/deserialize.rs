@@ -116,8 +116,7 @@ fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bo
     let parts = [&host_key, &port_key, &ssl_key];
     let Some(first) = parts.into_iter().flatten().next() else { return Ok(url) };
     if url {
-        let remedy =
-            "cannot stand beside `url`, which holds the same; give `url` alone, or `host`, `port` and `ssl`";
+        let remedy = "cannot be combined with `url`, which holds the same; give only `url`, or `host`, `port` and `ssl`";
         return Err(Error::setting_without_value(&first.name, remedy));
     }
     let named = host_key.is_some();
@@ -130,7 +129,8 @@ fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bo
 
 /// Reads a name or an address, without anything around it.
 fn host(given: Given) -> Result<String, Error> {
-    let remedy = "not a name or address alone; write one such as `localhost`, or the whole of it as `url`";
+    let remedy =
+        "not a plain host name or address; write one such as `localhost`, or give the whole URL as `url`";
     let Given { name, node } = given;
     let host = text(Given { name: name.clone(), node })?;
     if host.parse::<Ipv6Addr>().is_ok() {

@@ -177,6 +177,6 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
-const UNRESOLVED: &str = "the variable in it was not replaced by its value; write the value, or read the configuration by \
-                          something that replaces variables";
+const UNRESOLVED: &str = "holds a variable that was not replaced by its value; write the value, or read the configuration \
+                          with a loader that replaces variables";
 const MAX_SHOWN: usize = 100;

@@ -330,7 +330,7 @@ async fn options_of_an_inner_layer_that_have_no_effect_are_warned_of_once() {
         }
         // The outer layer has the classifier of status codes.
         watched.expect(&["GET:unmatched 404"; 3], &["GET:unmatched 404 404"; 3]).await;
-        let said = log.count("has a classifier or body tracking and is inside of another layer");
+        let said = log.count("classifier or body tracking of an inner layer ignored");
         assert_eq!(said, warnings, "{name}: {log}");
     }
 }

@@ -222,7 +222,7 @@ async fn a_disabled_monitor_passes_everything() {
 
 #[tokio::test]
 async fn a_service_without_routes_is_warned_of_once() {
-    const WARNING: &str = "requests all had no route";
+    const WARNING: &str = "requests all had none";
     let log = Log::capture();
     let (monitor, _) = start(Settings::new("life"));
     // The mistake that the warning is about: the layer is there before any route is.

@@ -177,7 +177,7 @@ fn remedy(reason: DropReason) -> &'static str {
             "the time of the shutdown was over and there is no spool; give a `spool` directory, or more time"
         }
         DropReason::SpoolFull => "the spool is full; raise its `max_size` or `max_files`",
-        DropReason::SpoolExpired => "they lay in the spool longer than its `max_age`; check the server",
+        DropReason::SpoolExpired => "they were in the spool for longer than its `max_age`; check the server",
         DropReason::SpoolCorrupt => {
             "their file in the spool was damaged; see what else writes to its directory"
         }

@@ -237,7 +237,7 @@ impl Worker {
             // It has been counted and logged.
             Err(LoadError::Lost) => {}
             Err(LoadError::Io(error)) => {
-                tracing::debug!(target: "tower_influx", "a stored batch cannot be read now and stays in the spool: {error}");
+                tracing::debug!(target: "tower_influx", "spooled batch cannot be read: it stays in the spool and is tried again: {error}");
                 backing.spool.release(backing.entry);
             }
         }

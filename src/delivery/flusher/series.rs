@@ -40,9 +40,9 @@ impl SeriesCounter {
             tracing::warn!(
                 target: "tower_influx",
                 series = self.series(), tag = %tag_with_most_values(lines),
-                "points of this process make many series, which are different combinations of tags: the database keeps \
-                 an index of all of them; the named tag has the most values in the latest points: if they have no \
-                 bound, make it a field, or lower `limits.tag_values` (said once)"
+                "points of this process make many series, which are different combinations of tags: the database \
+                 keeps an index of all of them; the named tag has the most values in the latest points: if they \
+                 have no bound, make it a field, or lower `limits.tag_values` (logged once)"
             );
         }
     }

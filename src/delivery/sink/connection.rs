@@ -96,7 +96,7 @@ impl<T: Transport> Connection<T> {
         }
         info!(
             target: "tower_influx",
-            "`token_file` or `certificate_authority` has changed; the write is repeated with it"
+            "`token_file` or `certificate_authority` has changed: the write is repeated with the new content"
         );
         Self::new(settings, url, files).inspect_err(warn_of_old).ok()
     }
@@ -106,8 +106,8 @@ impl<T: Transport> Connection<T> {
             warn!(
                 target: "tower_influx",
                 error = %with_causes(error),
-                "a file with a secret or with certificates cannot be read again; what it held before is used, and points \
-                 are kept while the server refuses that"
+                "`token_file` or `certificate_authority` cannot be read again: the previous content stays in \
+                 use, and points are kept while the server refuses it; correct the file"
             );
         };
         let mut files = self.files.clone();
@@ -131,7 +131,8 @@ fn warn_of_old(error: &Error) {
     warn!(
         target: "tower_influx",
         error = %with_causes(error),
-        "the HTTP client cannot be rebuilt; the current one stays in use"
+        "HTTP client cannot be rebuilt: the current client stays in use, and points are kept while the server \
+         refuses it; correct `token_file` or `certificate_authority`"
     );
 }
 

@@ -184,8 +184,9 @@ impl<T: Transport> ServerSink<T> {
         warn!(
             target: "tower_influx",
             server = %self.describe(),
-            "a compressed body was not understood, the same lines sent plain were; compression is off for 10 minutes and no \
-             point is lost; set `gzip` to false if a proxy on the way cannot be changed"
+            "compressed request body not understood by the server, which understood the same lines uncompressed: \
+             gzip is off for 10 minutes, no point is lost; if a proxy in between cannot be changed, set `gzip = \
+             false`"
         );
     }
 
@@ -194,8 +195,8 @@ impl<T: Transport> ServerSink<T> {
             warn!(
                 target: "tower_influx",
                 server = %self.describe(),
-                "InfluxDB 3 refuses points on `/api/v2/write` without naming them, so they are found by further requests; \
-                 `/api/v3/write_lp` names each: set `client = \"reqwest\"` and leave out `api`"
+                "InfluxDB 3 rejects points on `/api/v2/write` without naming them: they are found by further \
+                 requests; `/api/v3/write_lp` names each: set `client = \"reqwest\"` and leave out `api`"
             );
         }
     }
@@ -206,8 +207,8 @@ impl<T: Transport> ServerSink<T> {
                 target: "tower_influx",
                 server = %self.describe(),
                 %status,
-                "InfluxDB answers 204 to a write; this answer without a body counts as success, and the points count as \
-                 written; check that `url` leads to the database"
+                "unexpected answer to a write, where InfluxDB answers 204: an answer without a body counts as \
+                 success, and the points as written; check that `url` leads to the database"
             );
         }
     }

@@ -83,8 +83,12 @@ fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(transport::CONTENT_TYPE));
     if let Some(authorization) = authorization {
-        let mut value = HeaderValue::from_str(authorization.expose())
-            .map_err(|_| Error::setting_without_value("token", "no header can carry it; copy it anew"))?;
+        let mut value = HeaderValue::from_str(authorization.expose()).map_err(|_| {
+            Error::setting_without_value(
+                "token",
+                "holds a character that HTTP headers do not allow; copy it again",
+            )
+        })?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }
@@ -103,7 +107,7 @@ fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -
         builder = builder.no_proxy();
     }
     builder.build().map_err(|error| {
-        Error::setting("client", "influxdb2", format_args!("it cannot be made: {}", with_causes(&error)))
+        Error::setting("client", "influxdb2", format_args!("it cannot be created: {}", with_causes(&error)))
     })
 }
 

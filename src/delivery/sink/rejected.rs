@@ -108,8 +108,8 @@ impl Shared {
                 target: "tower_influx",
                 directory = %self.directory.display(),
                 why,
-                "rejected points cannot be written to `rejected_directory`: they are counted as rejected all the same, \
-                 but can be looked at nowhere; make room, or make the directory writable"
+                "rejected points cannot be stored in `rejected_directory`: they are counted as rejected, and \
+                 their lines are lost; free disk space, or make the directory writable"
             );
         }
     }

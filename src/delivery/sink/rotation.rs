@@ -80,7 +80,7 @@ impl RotatingFiles {
                 directory = %self.directory.display(),
                 setting,
                 %error,
-                "the disk of a directory is full at start: nothing is written there until there is room; make room"
+                "disk full at start: nothing is written to the directory until there is space; free disk space"
             );
         }
         Ok(())
@@ -123,8 +123,9 @@ impl RotatingFiles {
                         target: "tower_influx",
                         file = %open.path.display(),
                         length,
-                        "a partial write could not be rolled back: the file's last line may be incomplete; \
-                         cut the file to this length before importing it. No point is lost: all are kept and go to a new file"
+                        "partial write could not be rolled back: the last line of the file may be incomplete, \
+                         and no point is lost, since all are kept and go to a new file; cut the file to this \
+                         length before importing it"
                     );
                 }
                 Err(error)
@@ -151,8 +152,8 @@ impl RotatingFiles {
                 target: "tower_influx",
                 file = %open.path.display(),
                 %error,
-                "a finished file may be incomplete on disk: points already counted as written may be missing from it; \
-                 check the disk"
+                "finished file may be incomplete on disk: points already counted as written may be missing from \
+                 it; check the disk"
             );
         }
         None
@@ -200,8 +201,8 @@ impl RotatingFiles {
                 directory = %self.directory.display(),
                 files = deleted,
                 bytes = before - total,
-                "deleted the oldest files to stay under the bound, and their points with them: raise `max_total_size` to keep more \
-                 of `directory`; `rejected_directory` has 256 MiB"
+                "oldest files deleted, and their points with them: the directory has reached its maximum size; \
+                 to keep more of `directory`, raise `max_total_size` (`rejected_directory` keeps 256 MiB)"
             );
         }
         Ok(())

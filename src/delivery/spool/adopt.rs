@@ -164,7 +164,7 @@ impl Spool {
                 directory = %self.root.display(),
                 files = entered.files,
                 points = entered.points,
-                "recovered from the spool what an earlier process has left: it will be sent"
+                "points recovered from the spool of an earlier process: they will be sent"
             );
         }
     }
@@ -174,9 +174,9 @@ impl Spool {
             target: "tower_influx",
             directory = %self.root.display(),
             files,
-            "files in the spool's directory are for another server, bucket or version of this crate, or not ours: \
-             they are left alone; start the service with the settings they were written with, import them by hand, \
-             or delete them"
+            "foreign files in the spool directory, of another server, bucket or version of this crate, or of \
+             another program: they stay in place and are not sent; start the service with the settings that \
+             wrote them, import them by hand, or delete them"
         );
     }
 

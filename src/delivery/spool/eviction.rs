@@ -24,8 +24,8 @@ impl Spool {
                 directory = %self.root.display(),
                 points = points(dropped),
                 others,
-                "the spool is full: the oldest points in it are dropped, as many as new ones come; \
-                 bring the server back, or raise `spool.max_size` and `spool.max_files`"
+                "points dropped, the spool is full: the oldest stored points make room for new ones; restore the \
+                 server, or raise `spool.max_size` and `spool.max_files`"
             );
         }
     }
@@ -55,8 +55,8 @@ impl Spool {
                 directory = %self.root.display(),
                 points = points(dropped),
                 others,
-                "points waited in the spool for longer than `spool.max_age` and are dropped; bring the server back, or raise \
-                 the bound, though not above what the database keeps"
+                "points dropped, they were in the spool for longer than `spool.max_age`; restore the server, or \
+                 raise `spool.max_age`, but not above the retention of the database"
             );
         }
     }
@@ -94,8 +94,9 @@ impl Spool {
                     file = %path.display(),
                     %error,
                     others,
-                    "a spooled file whose points are settled cannot be deleted: it is tried again each minute, and \
-                     if it is still there after a restart its points are sent once more, which changes nothing in the database"
+                    "spooled file of settled points cannot be deleted: deletion is retried every minute; if the \
+                     file is still there after a restart, its points are sent again, which InfluxDB stores once; \
+                     make the directory writable"
                 );
             }
         }

@@ -50,8 +50,8 @@ impl ProcessDirectory {
                     target: "tower_influx",
                     directory = %path.display(),
                     %error,
-                    "a name in the spool's directory is already in use: it is left alone, and the next number is \
-                     used; remove it, and keep other programs out of the directory"
+                    "name in the spool directory already in use: it stays as it is, and the next number is used; \
+                     remove it, and keep other programs out of the directory"
                 ),
                 Err(error) => return Err(error),
             }

@@ -58,8 +58,8 @@ impl Spool {
                 file = %path.display(),
                 points = entry.points(),
                 others,
-                "a spooled file was deleted or replaced by somebody: its points are lost and counted as `spool_corrupt`; \
-                 keep other programs out of the directory"
+                "points dropped, their spooled file was deleted or replaced by another program: they are counted \
+                 as `spool_corrupt`; keep other programs out of the directory"
             );
         }
         let mut state = self.state();

@@ -179,8 +179,8 @@ impl Quarantine {
                         file = %place.display(),
                         why,
                         others,
-                        "a spooled file is damaged and was moved here: its points are not sent; \
-                         import by hand what is left of it, and check the disk"
+                        "damaged spooled file moved to this path: its points are not sent; import by hand what \
+                         is left of it, and check the disk"
                     );
                 }
                 true
@@ -193,8 +193,8 @@ impl Quarantine {
                         why,
                         %error,
                         others,
-                        "a spooled file is damaged and could not be moved away: its points are not sent; \
-                         move it by hand, and check the disk"
+                        "damaged spooled file cannot be moved away: its points are not sent; move it by hand, \
+                         and check the disk"
                     );
                 }
                 false
@@ -209,8 +209,8 @@ impl Quarantine {
                 file = %path.display(),
                 %error,
                 others,
-                "a spooled file cannot be read: it is left where it is, and its points are not sent; \
-                 make it readable and restart the service"
+                "spooled file cannot be read: it stays in place, and its points are not sent; make it readable \
+                 and restart the service"
             );
         }
     }

@@ -122,8 +122,8 @@ impl Spool {
             tracing::warn!(
                 target: "tower_influx",
                 directory = %lost.directory().display(),
-                "the spool's directory was deleted while in use: the points that were in it are lost; \
-                 it was created anew, for those to come"
+                "spool directory deleted while in use: the points stored in it are lost; it has been created \
+                 again for new points; keep other programs out of the directory"
             );
         }
         self.look_at_home(theirs)?;
@@ -141,7 +141,7 @@ impl Spool {
         let dropped = self.drop_beyond_bounds(&mut state);
         drop(state);
         if again {
-            tracing::info!(target: "tower_influx", "the spool stores again");
+            tracing::info!(target: "tower_influx", "points are stored in the spool again");
         }
         self.log_full(&dropped);
         (entry, dropped)
@@ -167,8 +167,8 @@ pub(super) fn log_off(error: &io::Error, directory: &Path) {
         target: "tower_influx",
         directory = %directory.display(),
         %error,
-        "the spool cannot store: points stay in memory, as far as `buffer_size` allows, and it is tried again \
-         each minute; make room on the disk, or make the directory writable"
+        "points cannot be stored in the spool: they stay in memory, up to `buffer_size`, and storing is retried \
+         every minute; free disk space, or make the directory writable"
     );
 }
 

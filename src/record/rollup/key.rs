@@ -174,8 +174,8 @@ impl Keys {
             tracing::warn!(
                 target: "tower_influx",
                 limit = self.limit,
-                "rollups have as many different keys as `limits.rollup_keys` allows: further requests are counted with \
-                 the route `{OVERFLOW}`; raise the limit, or list fewer tags in `rollup.tags` (said once)"
+                "rollup keys have reached `limits.rollup_keys`: further requests are counted with the route \
+                 `{OVERFLOW}`; raise the limit, or list fewer tags in `rollup.tags` (logged once)"
             );
         }
         OVERFLOW

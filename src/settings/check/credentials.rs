@@ -43,7 +43,7 @@ impl InfluxSettings {
 
     pub(super) fn check_credentials(&self) -> Result<(), Error> {
         if self.token_file.is_some() && !self.token.is_empty() {
-            let remedy = "cannot stand beside `token`; leave one of them out";
+            let remedy = "cannot be combined with `token`; leave one of them out";
             return Err(Error::setting_without_value("token_file", remedy));
         }
         // A pipe gives its content once: it is read when the client is made.
@@ -56,13 +56,13 @@ impl InfluxSettings {
         let refuse = |remedy: &str| Err(Error::setting_without_value(name, remedy));
         let text = token.expose();
         if text.trim() != text {
-            return refuse("begins or ends with white space; cut it off");
+            return refuse("begins or ends with white space; remove it");
         }
         // `HeaderValue` takes bytes beyond ASCII, and the server would only say that the token is
         // wrong.
         if !text.is_ascii() || HeaderValue::from_str(text).is_err() {
             return refuse(
-                "holds a line break or a character that is not ASCII, so no header can carry it; copy it anew",
+                "holds a line break or a character that is not ASCII, which HTTP headers do not allow; copy it again",
             );
         }
         let scheme = text.split_once(' ').map(|(scheme, _)| scheme.to_ascii_lowercase());
@@ -95,7 +95,10 @@ impl InfluxSettings {
             return refuse("username", remedy);
         }
         if token {
-            return refuse("username", "cannot stand beside `token` or `token_file`; leave one of them out");
+            return refuse(
+                "username",
+                "cannot be combined with `token` or `token_file`; leave one of them out",
+            );
         }
         if self.username.contains(|letter: char| letter == ':' || letter.is_control()) {
             return refuse(

@@ -22,7 +22,7 @@ impl InfluxSettings {
         }
         for (name, value) in [("bucket", &self.bucket), ("organization", &self.organization)] {
             if value.chars().any(char::is_control) {
-                let remedy = "holds a line break or another control character; leave it out";
+                let remedy = "holds a line break or another control character; remove it";
                 return Err(Error::setting(name, shown(value), remedy));
             }
         }
@@ -101,16 +101,16 @@ impl InfluxSettings {
             let refuse =
                 |remedy: &str| Err(Error::setting_without_value(&format!("headers.{}", shown(name)), remedy));
             let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
-                return refuse("not a header's name; write letters, digits and dashes");
+                return refuse("not a valid header name; write letters, digits and dashes");
             };
             if parsed == header::AUTHORIZATION {
-                return refuse("made of `token`, or of `username` and `password`; write these");
+                return refuse("built from `token`, or from `username` and `password`; set these instead");
             }
             if SET_BY_CLIENTS.contains(&parsed) {
                 return refuse("the client sets it for every request; leave it out");
             }
             if !value.expose().is_ascii() || HeaderValue::from_str(value.expose()).is_err() {
-                return refuse("no header can carry this value; write one line of ASCII characters");
+                return refuse("HTTP headers do not allow this value; write one line of ASCII characters");
             }
             if !names.insert(parsed) {
                 return refuse("given twice in different case; leave one of them out");

@@ -146,9 +146,9 @@ impl LicensingSettings {
             return Ok(());
         }
         let remedy = if jiff::tz::db().is_definitively_empty() {
-            "this system has no time zones; install its package `tzdata`, or leave the key out"
+            "this system has no time zone data; install its package, usually called `tzdata`, or leave the key out"
         } else {
-            "there is no such time zone; write an IANA name such as `Europe/Berlin` or `UTC`, or leave the key out"
+            "unknown time zone; write an IANA name such as `Europe/Berlin` or `UTC`, or leave the key out"
         };
         Err(Error::setting("licensing.time_zone", super::value::shown(name), remedy))
     }

@@ -24,7 +24,7 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
 /// and leave out empty ones; here it can still be put right.
 fn check_value(name: &str, value: &str) -> Result<(), Error> {
     if value.is_empty() {
-        let remedy = "empty, which InfluxDB takes for no tag at all; give it a value or leave the key out";
+        let remedy = "empty, which InfluxDB treats as a missing tag; give it a value or leave the key out";
         return Err(Error::setting_without_value(name, remedy));
     }
     if value.len() > MAX_VALUE {
@@ -32,7 +32,7 @@ fn check_value(name: &str, value: &str) -> Result<(), Error> {
         return Err(Error::setting(name, shown(value), remedy));
     }
     if value.chars().any(char::is_control) {
-        let remedy = "holds a line break or another control character, which no tag can; leave it out";
+        let remedy = "holds a line break or another control character, which tags do not allow; remove it";
         return Err(Error::setting(name, shown(value), remedy));
     }
     Ok(())
@@ -47,14 +47,14 @@ fn check_key(key: &str) -> Result<(), Error> {
         return refuse("the name has more than 256 bytes; write a shorter one");
     }
     if key.chars().any(char::is_control) {
-        return refuse("the name holds a control character; leave it out");
+        return refuse("the name holds a control character; remove it");
     }
     if schema::RESERVED_BY_INFLUXDB.contains(&key) {
-        return refuse("InfluxDB keeps this name for itself; choose another one");
+        return refuse("InfluxDB reserves this name; choose another one");
     }
     match key {
-        schema::SERVICE => refuse("written anyway; give it as the key `service`, outside of `tags`"),
-        schema::INSTANCE => refuse("written anyway; give it as the key `instance`, outside of `tags`"),
+        schema::SERVICE => refuse("a standard tag; set the key `service`, outside of `tags`"),
+        schema::INSTANCE => refuse("a standard tag; set the key `instance`, outside of `tags`"),
         // Not only where it is a tag: InfluxDB 3 takes no tag that has a field's name.
         _ if schema::COLUMNS.iter().any(|(_, column, _)| *column == key) => {
             refuse("the points have a tag or field of this name already; choose another one")

@@ -35,9 +35,7 @@ fn check_tags(settings: &Settings) -> Result<(), Error> {
             return refuse("a tag needs a name");
         }
         if schema::is_reserved(tag.as_bytes()) {
-            return refuse(
-                "every rollup is told apart by the standard tags anyway; name extra tags of handlers",
-            );
+            return refuse("every rollup has the standard tags already; name extra tags of handlers");
         }
         if settings.tags.contains_key(tag) {
             return refuse("`tags` gives every point this tag already; name extra tags of handlers");
@@ -57,7 +55,8 @@ fn check_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
     match boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
         None => Ok(()),
         Some(pair) => {
-            let remedy = format!("boundaries must rise, and it comes after `{}`", duration::Shown(pair[0]));
+            let remedy =
+                format!("boundaries must increase, and this one follows `{}`", duration::Shown(pair[0]));
             Err(Error::setting("rollup.histogram", duration::Shown(pair[1]), remedy))
         }
     }

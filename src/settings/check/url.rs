@@ -28,7 +28,7 @@ impl InfluxSettings {
             return Err(self.refuse_unparsed());
         };
         if !url.username().is_empty() || url.password().is_some() {
-            let remedy = "holds a user or a password, which would show in logs; write `token` or `token_file`, or \
+            let remedy = "holds a user or a password, which would appear in logs; write `token` or `token_file`, or \
                           `username` and `password` with `client = \"reqwest\"`";
             return Err(refuse(remedy));
         }
@@ -41,7 +41,7 @@ impl InfluxSettings {
             return self.check_socket(&url).map(|()| url);
         }
         if url.port() == Some(0) {
-            return Err(refuse("port 0 is no port; write one from 1 to 65535"));
+            return Err(refuse("port 0 is invalid; write 1 to 65535"));
         }
         self.check_path(&url)?;
         self.check_tls(&url)?;
@@ -76,7 +76,7 @@ impl InfluxSettings {
             );
         }
         if !cfg!(unix) {
-            return refuse("there are no such sockets on this system; write `http://` and a host");
+            return refuse("this system has no Unix sockets; write `http://` and a host");
         }
         if !self.url.get(UNIX.len()..).is_some_and(|rest| rest.starts_with(":///"))
             || url.host().is_some()

@@ -41,7 +41,7 @@ fn keys() {
             ),
             (
                 "url = 'http://a'\nport = 1",
-                "setting `port`: cannot stand beside `url`, which holds the same; give `url` alone, or `host`, `port` and `ssl`",
+                "setting `port`: cannot be combined with `url`, which holds the same; give only `url`, or `host`, `port` and `ssl`",
             ),
         ],
     );
@@ -95,11 +95,11 @@ fn values() {
             ("filter.ignore = 7", "setting `filter.ignore` is `7`: write a list of texts"),
             (
                 "host = 'http://a'",
-                "setting `host`: not a name or address alone; write one such as `localhost`, or the whole of it as `url`",
+                "setting `host`: not a plain host name or address; write one such as `localhost`, or give the whole URL as `url`",
             ),
             (
                 "host = 'me:hunter2@a'",
-                "setting `host`: not a name or address alone; write one such as `localhost`, or the whole of it as `url`",
+                "setting `host`: not a plain host name or address; write one such as `localhost`, or give the whole URL as `url`",
             ),
         ],
     );
@@ -169,13 +169,13 @@ fn ranges() {
             ("rollup.interval = 0", "setting `rollup.interval` is `0s`: write 100ms to 1h"),
             (
                 "rollup.histogram = ['5ms', '5ms']",
-                "setting `rollup.histogram` is `5ms`: boundaries must rise, and it comes after `5ms`",
+                "setting `rollup.histogram` is `5ms`: boundaries must increase, and this one follows `5ms`",
             ),
             ("rollup.histogram = [0]", "setting `rollup.histogram` is `0s`: write 1µs to 1d"),
             ("rollup.histogram = []", "setting `rollup.histogram` is `0`: write 1 to 169"),
             (
                 "rollup.tags = 'route'",
-                "setting `rollup.tags` is `route`: every rollup is told apart by the standard tags anyway; name extra tags of handlers",
+                "setting `rollup.tags` is `route`: every rollup has the standard tags already; name extra tags of handlers",
             ),
             ("rollup.tags = 'a, a'", "setting `rollup.tags` is `a`: given twice; leave one of them out"),
             (
@@ -196,7 +196,7 @@ fn ranges() {
             ),
             (
                 "licensing.time_zone = 'Europe/Berlim'",
-                "setting `licensing.time_zone` is `Europe/Berlim`: there is no such time zone; write an IANA name such as `Europe/Berlin` or `UTC`, or leave the key out",
+                "setting `licensing.time_zone` is `Europe/Berlim`: unknown time zone; write an IANA name such as `Europe/Berlin` or `UTC`, or leave the key out",
             ),
         ],
     );
@@ -216,19 +216,19 @@ fn names() {
     );
     let long_tags: String =
         (0..7).map(|index| format!("tags.t{index} = '{}'\n", ", =".repeat(300))).collect();
-    let control = "holds a line break or another control character, which no tag can; leave it out";
+    let control = "holds a line break or another control character, which tags do not allow; remove it";
     let route = "write `METHOD:/template`, such as `GET:/items/{id}`, or `/template` for every method";
     assert_messages(
         "service = 'shop'",
         &[
             (
                 "instance = ''",
-                "setting `instance`: empty, which InfluxDB takes for no tag at all; give it a value or leave the key out",
+                "setting `instance`: empty, which InfluxDB treats as a missing tag; give it a value or leave the key out",
             ),
             ("instance = \"a\\nb\"", &format!("setting `instance` is `a\\nb`: {control}")),
             (
                 "tags.region = ''",
-                "setting `tags.region`: empty, which InfluxDB takes for no tag at all; give it a value or leave the key out",
+                "setting `tags.region`: empty, which InfluxDB treats as a missing tag; give it a value or leave the key out",
             ),
             ("tags.region = \"\\u0007\"", &format!("setting `tags.region` is `\\u{{7}}`: {control}")),
             ("tags.'' = 'a'", "setting `tags.`: the name is empty; give the tag a name"),
@@ -239,21 +239,15 @@ fn names() {
                     "k".repeat(100)
                 ),
             ),
-            (
-                "tags.\"a\\nb\" = 'a'",
-                "setting `tags.a\\nb`: the name holds a control character; leave it out",
-            ),
-            (
-                "tags.time = 'a'",
-                "setting `tags.time`: InfluxDB keeps this name for itself; choose another one",
-            ),
+            ("tags.\"a\\nb\" = 'a'", "setting `tags.a\\nb`: the name holds a control character; remove it"),
+            ("tags.time = 'a'", "setting `tags.time`: InfluxDB reserves this name; choose another one"),
             (
                 "tags.service = 'a'",
-                "setting `tags.service`: written anyway; give it as the key `service`, outside of `tags`",
+                "setting `tags.service`: a standard tag; set the key `service`, outside of `tags`",
             ),
             (
                 "tags.instance = 'a'",
-                "setting `tags.instance`: written anyway; give it as the key `instance`, outside of `tags`",
+                "setting `tags.instance`: a standard tag; set the key `instance`, outside of `tags`",
             ),
             (
                 "tags.route = 'a'",

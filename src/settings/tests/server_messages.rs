@@ -10,7 +10,7 @@ fn urls() {
     let queries = "no `?` and no `#` can stand here; bucket and credentials have keys of their own";
     let path = "client `influxdb2` drops the path and would write somewhere else; set `client = \"reqwest\"` (feature `reqwest`), \
                 which serves base paths, or leave the path out";
-    let user = "holds a user or a password, which would show in logs; write `token` or `token_file`, or `username` and \
+    let user = "holds a user or a password, which would appear in logs; write `token` or `token_file`, or `username` and \
                 `password` with `client = \"reqwest\"`";
     assert_messages(
         "service = 'shop'\nbucket = 'b'",
@@ -37,10 +37,7 @@ fn urls() {
                 "url = 'http://a:99999'",
                 "setting `url` is `http://a:99999`: not a URL (invalid port number); write `http://localhost:8086`, for instance",
             ),
-            (
-                "url = 'http://a:0'",
-                "setting `url` is `http://a:0`: port 0 is no port; write one from 1 to 65535",
-            ),
+            ("url = 'http://a:0'", "setting `url` is `http://a:0`: port 0 is invalid; write 1 to 65535"),
             ("url = 'http://me:hunter2@a'", &format!("setting `url` is `[redacted]`: {user}")),
             (
                 "url = 'me:hunter2@a'",
@@ -128,11 +125,11 @@ fn clients_and_endpoints() {
             ("", "setting `bucket`: missing; name the bucket, which InfluxDB 1.x and 3.x call the database"),
             (
                 "bucket = \"a\\nb\"",
-                "setting `bucket` is `a\\nb`: holds a line break or another control character; leave it out",
+                "setting `bucket` is `a\\nb`: holds a line break or another control character; remove it",
             ),
             (
                 "bucket = 'b'\norg = \"\\t\"",
-                "setting `organization` is `\\t`: holds a line break or another control character; leave it out",
+                "setting `organization` is `\\t`: holds a line break or another control character; remove it",
             ),
             ("bucket = 'b'\napi = 'v1'", &format!("setting `api` is `v1`: {http_only}")),
             (
@@ -165,11 +162,11 @@ fn clients_and_endpoints() {
         &[
             (
                 "headers.'a b' = 'a'",
-                "setting `headers.a b`: not a header's name; write letters, digits and dashes",
+                "setting `headers.a b`: not a valid header name; write letters, digits and dashes",
             ),
             (
                 "headers.Authorization = 'a'",
-                "setting `headers.Authorization`: made of `token`, or of `username` and `password`; write these",
+                "setting `headers.Authorization`: built from `token`, or from `username` and `password`; set these instead",
             ),
             (
                 "headers.Content-Type = 'a'",
@@ -177,7 +174,7 @@ fn clients_and_endpoints() {
             ),
             (
                 "headers.X-A = \"hunter2\\n\"",
-                "setting `headers.X-A`: no header can carry this value; write one line of ASCII characters",
+                "setting `headers.X-A`: HTTP headers do not allow this value; write one line of ASCII characters",
             ),
             (
                 "headers = { X-A = 'a', x-a = 'b' }",
@@ -195,12 +192,12 @@ fn credentials() {
         &[
             (
                 "token = 'hunter2'\ntoken_file = '/run/token'",
-                "setting `token_file`: cannot stand beside `token`; leave one of them out",
+                "setting `token_file`: cannot be combined with `token`; leave one of them out",
             ),
-            ("token = ' hunter2'", "setting `token`: begins or ends with white space; cut it off"),
+            ("token = ' hunter2'", "setting `token`: begins or ends with white space; remove it"),
             (
                 "token = \"hun\\nter2\"",
-                "setting `token`: holds a line break or a character that is not ASCII, so no header can carry it; copy it anew",
+                "setting `token`: holds a line break or a character that is not ASCII, which HTTP headers do not allow; copy it again",
             ),
             (
                 "token = 'Token hunter2'",
@@ -219,7 +216,7 @@ fn credentials() {
             ("", "setting `username`: missing; `authorization = \"basic\"` needs `username` and `password`"),
             (
                 "username = 'me'\ntoken = 'hunter2'",
-                "setting `username`: cannot stand beside `token` or `token_file`; leave one of them out",
+                "setting `username`: cannot be combined with `token` or `token_file`; leave one of them out",
             ),
             (
                 "username = 'm:e'",

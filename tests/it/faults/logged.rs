@@ -51,8 +51,8 @@ async fn statistics_can_be_read_from_every_line_that_is_logged() {
     for line in [
         "points cannot be written",
         "delivery blocked, action required",
-        "the spool is full",
-        "points dropped",
+        "points dropped, the spool is full",
+        "points dropped, they are lost",
         "shutting down",
     ] {
         assert!(seen.keys().any(|seen| seen.starts_with(line)), "no line `{line}`: {seen:?}");

@@ -108,7 +108,7 @@ pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
         return WriteError::blocked(Blocked::Configuration, format!("{}; {PROXY_REMEDY}", brief(text)));
     }
     if phase == Phase::Building || mentions(NOT_HTTP) {
-        let remedy = "nothing at `url` speaks what its scheme says: check host, port and `http` or `https`";
+        let remedy = "the server at `url` does not speak the protocol of its scheme: check host, port, and `http` or `https`";
         return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
     }
     match phase {

@@ -2,7 +2,7 @@
 
 pub(super) const AUTHORIZATION_REMEDY: &str =
     "check `token` or `token_file`, or `username` and `password`, and that they may write to `bucket`";
-pub(super) const PROXY_REMEDY: &str = "this is a proxy on the way, not the server: put the user and password that the proxy wants into \
+pub(super) const PROXY_REMEDY: &str = "the answer is from a proxy, not from the server: put user and password for the proxy into \
                             its URL in `HTTP_PROXY` or `HTTPS_PROXY`, or name the server in `NO_PROXY`";
 pub(super) const TARGET_REMEDY: &str =
     "create it at the server, or correct `bucket`, `organization` or `retention_policy`";

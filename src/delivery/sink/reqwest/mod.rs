@@ -73,7 +73,7 @@ impl Transport for Reqwest {
             None => url,
         };
         let client = builder.build().map_err(|error| {
-            Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
+            Error::setting("client", "reqwest", format_args!("it cannot be created: {}", with_causes(&error)))
         })?;
         Ok(Self { client, settings: settings.clone(), url: url.clone(), found: Mutex::new(None) })
     }
@@ -135,7 +135,10 @@ fn headers(settings: &InfluxSettings, authorization: Option<&Token>) -> Result<H
     for (name, value) in &settings.headers {
         let setting = format!("headers.{name}");
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| {
-            Error::setting_without_value(&setting, "not a header's name; write letters, digits and dashes")
+            Error::setting_without_value(
+                &setting,
+                "not a valid header name; write letters, digits and dashes",
+            )
         })?;
         headers.insert(name, secret_value(&setting, value)?);
     }
@@ -143,8 +146,12 @@ fn headers(settings: &InfluxSettings, authorization: Option<&Token>) -> Result<H
 }
 
 fn secret_value(setting: &str, secret: &Token) -> Result<HeaderValue, Error> {
-    let mut value = HeaderValue::from_str(secret.expose())
-        .map_err(|_| Error::setting_without_value(setting, "no header can carry it; copy it anew"))?;
+    let mut value = HeaderValue::from_str(secret.expose()).map_err(|_| {
+        Error::setting_without_value(
+            setting,
+            "holds a character that HTTP headers do not allow; copy it again",
+        )
+    })?;
     value.set_sensitive(true);
     Ok(value)
 }

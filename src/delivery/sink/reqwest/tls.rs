@@ -43,7 +43,7 @@ pub(super) fn configuration(
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| {
-            Error::setting("client", "reqwest", format_args!("it cannot be made: {}", with_causes(&error)))
+            Error::setting("client", "reqwest", format_args!("it cannot be created: {}", with_causes(&error)))
         })?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
