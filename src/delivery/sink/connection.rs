@@ -169,13 +169,22 @@ mod tests {
     use bytes::Bytes;
 
     use super::{super::transport::Reply, *};
+    use crate::test_log::logged;
 
-    /// Sends nothing.
+    /// Sends nothing, and cannot be made with certificates that are bad.
     struct Nowhere;
 
     impl Transport for Nowhere {
-        fn new(_: &InfluxSettings, _: &Url, _: Option<&Token>, _: Option<&[u8]>) -> Result<Self, Error> {
-            Ok(Self)
+        fn new(
+            _: &InfluxSettings,
+            _: &Url,
+            _: Option<&Token>,
+            authority: Option<&[u8]>,
+        ) -> Result<Self, Error> {
+            match authority {
+                Some(b"bad") => Err(Error::setting("client", "test", "bad certificates")),
+                _ => Ok(Self),
+            }
         }
 
         async fn send(&self, _: Bytes, _: bool) -> Result<Reply, WriteError> {
@@ -213,5 +222,29 @@ mod tests {
             connection.note(Some(&failure));
         }
         assert!(connection.is_worn_out());
+    }
+
+    #[test]
+    fn a_client_that_cannot_be_made_again_is_told_of_and_the_old_one_stays() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let put = |content: &str| std::fs::write(file.path(), content).expect("writes");
+        put("good");
+        let settings = InfluxSettings {
+            certificate_authority: Some(file.path().to_owned()),
+            ..InfluxSettings::default()
+        };
+        let url = Url::parse(&settings.url).expect("a URL");
+        let connection = Connection::<Nowhere>::open(&settings, &url).expect("good certificates");
+        for (content, changed, made) in [("good", false, true), ("bad", true, false), ("better", true, true)]
+        {
+            put(content);
+            let (mut successor, mut when_changed) = (None, None);
+            let log = logged(|| successor = connection.successor(&settings, &url));
+            assert_eq!((successor.is_some(), log.contains("cannot be rebuilt")), (made, !made), "{log}");
+            let log = logged(|| when_changed = connection.successor_if_changed(&settings, &url));
+            assert_eq!(when_changed.is_some(), changed && made, "{content}");
+            assert_eq!(log.contains("has changed"), changed, "{log}");
+            assert_eq!(log.contains("cannot be rebuilt"), !made, "{log}");
+        }
     }
 }

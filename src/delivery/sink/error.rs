@@ -333,5 +333,12 @@ mod tests {
         assert_eq!(error::Error::source(&error).expect("a cause").to_string(), "disk on fire");
         assert_eq!(error.report(), "cannot write: disk on fire");
         assert!(WriteError::transient("é".repeat(2_000)).message().len() <= MAX_MESSAGE + '…'.len_utf8());
+        for (length, is_cut) in [(MAX_MESSAGE, false), (MAX_MESSAGE + 1, true)] {
+            assert_eq!(
+                WriteError::transient("x".repeat(length)).message().ends_with('…'),
+                is_cut,
+                "{length}"
+            );
+        }
     }
 }

@@ -101,7 +101,10 @@ fn count(batches: &[Batch]) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::point::{Timestamp, Value};
+    use crate::{
+        delivery::sink::none::NoSink,
+        point::{Timestamp, Value},
+    };
     use bytes::Bytes;
     use std::time::SystemTime;
 
@@ -127,5 +130,12 @@ mod tests {
         assert_eq!(kept.points().last().map(DataPoint::measurement), Some("errors"));
         kept.clear();
         assert!(sink.is_empty() && sink.points().is_empty());
+    }
+
+    #[test]
+    fn the_target_is_what_it_is_called_where_a_sink_says_nothing_else() {
+        for (sink, name) in [(&MemorySink::new() as &dyn Sink, "memory"), (&NoSink, "none")] {
+            assert_eq!((sink.describe(), sink.target()), (name.to_owned(), name.to_owned()));
+        }
     }
 }

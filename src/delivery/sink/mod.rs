@@ -31,6 +31,8 @@ mod transport;
 mod write_stats;
 
 pub use crate::delivery::batch::Batch;
+#[cfg(test)]
+pub(crate) use error::Proof;
 pub use error::{Hint, Refused, WriteError, WriteErrorKind, Written};
 pub use file::FileSink;
 pub use influx_sink::InfluxSink;

@@ -142,6 +142,7 @@ mod tests {
             "http://proxy :3128",
             " http://proxy:3128",
             "http://proxy:3128\n",
+            "http://proxy\u{1}:3128",
             "http://prüfung:3128",
             "http://",
             "http://:3128",
@@ -157,6 +158,8 @@ mod tests {
             ] {
                 let error = check(url, name, value).expect_err(value).to_string();
                 assert!(error.contains(name) && !error.contains("s3cr"), "{error}");
+                let is_odd = value.contains([' ', '\n', 'ü', '\u{1}']);
+                assert_eq!(error.contains("it holds a space or another character"), is_odd, "{error}");
             }
         }
     }

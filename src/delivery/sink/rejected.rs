@@ -136,7 +136,7 @@ const MAX_MESSAGE: usize = 200;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fs_ext::faults;
+    use crate::{fs_ext::faults, test_log::logged};
     use bytes::Bytes;
     use std::fs;
 
@@ -216,6 +216,23 @@ mod tests {
         }
         assert!(largest <= MAX_TOTAL_SIZE && largest > MAX_TOTAL_SIZE / 2, "{largest}");
         assert_eq!(rejected.lost(), 0);
+    }
+
+    #[test]
+    fn a_disk_that_takes_nothing_is_told_of_once_until_it_works_again() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let lines = batch("a v=1 1\nb v=1 1\n");
+        for lost in [4, 8] {
+            let log = logged(|| (0..2).for_each(|_| rejected.write(&lines, RejectReason::Other, "")));
+            assert_eq!((log.matches("WARN").count(), rejected.lost()), (1, lost), "{log}");
+            assert!(log.contains("`rejected_directory`"), "{log}");
+            runtime.block_on(async {
+                rejected.write(&lines, RejectReason::Other, "");
+                rejected.finish().await;
+            });
+        }
     }
 
     #[test]

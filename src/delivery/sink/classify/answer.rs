@@ -184,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn messages_are_kept_once_each_and_a_hundred_of_them() {
+        let list = |messages: &[String]| {
+            let members: Vec<_> = messages.iter().map(|text| format!("{{\"message\":\"{text}\"}}")).collect();
+            format!("{{\"errors\":[{}]}}", members.join(","))
+        };
+        let messages = ["a", "", "b", "a"].map(str::to_owned);
+        assert_eq!(read(&list(&messages)).0, "a\nb");
+        let messages: Vec<_> = (0..101).map(|number| number.to_string()).collect();
+        assert_eq!(read(&list(&messages)).0, messages[..100].join("\n"));
+    }
+
+    #[test]
     fn a_cut_body_tells_what_it_can() {
         let whole = r#"{"code":"invalid","message":"unable to parse 'm,t= v=1': missing tag value"}"#;
         for end in 28..whole.len() {

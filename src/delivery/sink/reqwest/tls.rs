@@ -65,14 +65,13 @@ fn add_file(roots: &mut RootCertStore, file: &Path, content: &[u8]) -> Result<()
         let remedy = format!("{why}; name a file of PEM certificates");
         Error::setting("certificate_authority", file.display(), remedy)
     };
-    let mut added = 0;
-    for certificate in CertificateDer::pem_slice_iter(content) {
+    let mut certificates = CertificateDer::pem_slice_iter(content).peekable();
+    if certificates.peek().is_none() {
+        return Err(refuse("the file holds no certificate".to_owned()));
+    }
+    for certificate in certificates {
         let certificate = certificate.map_err(|error| refuse(with_causes(&error)))?;
         roots.add(certificate).map_err(|error| refuse(with_causes(&error)))?;
-        added += 1;
-    }
-    if added == 0 {
-        return Err(refuse("the file holds no certificate".to_owned()));
     }
     Ok(())
 }

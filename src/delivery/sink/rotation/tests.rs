@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::*;
-use crate::fs_ext::faults;
+use crate::{fs_ext::faults, test_log::logged};
 use std::time::Duration;
 
 fn at(second: u64) -> SystemTime {
@@ -232,4 +232,36 @@ fn a_directory_without_a_lock_is_refused_at_start() {
     let mut files = RotatingFiles::new(directory.path(), "points", "shop", 10, 1 << 20);
     let error = files.prepare("directory").expect_err("no lock can be made");
     assert!(error.is_io() && error.to_string().contains("`directory`"), "{error}");
+}
+
+#[test]
+fn what_is_deleted_for_room_is_logged_with_its_size_and_nothing_else_is() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut files = RotatingFiles::new(directory.path(), "points", "shop", 5_000, 20_000);
+    let mut append =
+        |second, bytes: usize| logged(|| files.append(at(second), &[&vec![b'x'; bytes]]).expect("appends"));
+    // A small file counts as a block.
+    assert_eq!([append(1, 10), append(2, 4_991), append(3, 5_000)], [""; 3]);
+    let log = append(4, 12_000);
+    let fields = format!(" files=2 bytes={}\n", BLOCK + 4_991);
+    assert!(log.ends_with(&fields) && log.lines().count() == 1 && log.contains("INFO"), "{log}");
+}
+
+#[test]
+fn a_file_that_cannot_be_created_fails_with_the_reason_of_the_disk() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut files = RotatingFiles::new(directory.path(), "points", "shop", 4, 1 << 20);
+    files.append(at(1), &[b"abc\n"]).expect("appends");
+    let _full = faults::inject(directory.path(), faults::Operation::Create, 28);
+    assert_eq!(files.append(at(2), &[b"abc\n"]).expect_err("full").raw_os_error(), Some(28));
+}
+
+#[test]
+fn a_process_that_has_its_label_needs_no_further_lock() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut files = RotatingFiles::new(directory.path(), "points", "shop", 4, 1 << 20);
+    files.append(at(1), &[b"abc\n"]).expect("appends");
+    let _full = faults::inject(&directory.path().join(".locks"), faults::Operation::Create, 28);
+    files.append(at(2), &[b"abc\n"]).expect("no room for a lock file, which is not needed");
+    assert_eq!(count(directory.path(), "ac6a4ca2-0"), 2);
 }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     delivery::sink::Hint,
     stats::{Blocked, RejectReason},
+    test_log::logged_by,
 };
 
 for_each_client!(
@@ -17,6 +18,7 @@ for_each_client!(
     redirects_are_not_followed,
     a_captive_portal_is_not_success,
     an_odd_yes_is_a_yes,
+    an_endpoint_that_names_no_line_is_said_once,
     refused_lines_are_named,
     a_body_refused_before_it_is_read_is_too_large,
     a_check_writes_nothing,
@@ -71,8 +73,32 @@ async fn a_captive_portal_is_not_success(client: InfluxClient) {
 async fn an_odd_yes_is_a_yes(client: InfluxClient) {
     let server = FaultServer::scripted([Step::status(200), Step::status(202)]).await;
     let sink = sink(client, &server.url());
-    write(&sink, 1).await.expect("200 without a body");
-    write(&sink, 1).await.expect("202 without a body");
+    let log = logged_by(async {
+        write(&sink, 1).await.expect("200 without a body");
+        write(&sink, 1).await.expect("202 without a body");
+    });
+    let log = log.await;
+    assert_eq!(log.matches("InfluxDB answers 204 to a write").count(), 1, "said once: {log}");
+}
+
+async fn an_endpoint_that_names_no_line_is_said_once(client: InfluxClient) {
+    let nothing = "write buffer error: parsing for line protocol failed";
+    let server = FaultServer::start(move |_| Step::text(400, nothing)).await;
+    let sink = sink(client, &server.url());
+    let log = logged_by(async {
+        for _ in 0..2 {
+            assert!(matches!(kind(&sink, 1).await, WriteErrorKind::Refused(_)));
+        }
+    });
+    let log = log.await;
+    assert_eq!(log.matches("`/api/v3/write_lp` names each").count(), 1, "{log}");
+    // Any other answer that says so is not about this.
+    for (status, body) in [(400, "unable to parse 'm v=': missing field value"), (500, nothing)] {
+        let server = FaultServer::scripted([Step::text(status, body)]).await;
+        let sink = super::sink(client, &server.url());
+        let log = logged_by(async { _ = kind(&sink, 1).await }).await;
+        assert!(!log.contains("write_lp"), "{status}: {log}");
+    }
 }
 
 async fn refused_lines_are_named(client: InfluxClient) {

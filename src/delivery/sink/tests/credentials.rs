@@ -18,6 +18,7 @@ use crate::settings::{InfluxSettings, Token};
 for_each_client!(
     a_rotated_token_heals_by_itself,
     an_unchanged_token_is_not_tried_twice,
+    a_write_that_succeeds_is_not_repeated_for_a_changed_token,
     a_secret_that_is_mounted_by_links_is_read_again,
     a_token_from_a_pipe_is_read_once,
     a_token_that_no_header_can_carry_is_refused,
@@ -132,6 +133,18 @@ async fn a_token_that_no_header_can_carry_is_refused(client: InfluxClient) {
     assert_eq!(server.received().len(), 2, "the broken token is never sent");
     fs::write(&file, "hunter2").expect("a token file");
     write(&sink, 1).await.expect("read again");
+}
+
+async fn a_write_that_succeeds_is_not_repeated_for_a_changed_token(client: InfluxClient) {
+    let file = tempfile::NamedTempFile::new().expect("a token file");
+    fs::write(file.path(), "before").expect("writes");
+    for status in [204, 400, 503] {
+        let server = FaultServer::start(move |_| Step::status(status)).await;
+        let sink = influx(&with_token_file(client, &server.url(), file.path())).expect("settings that work");
+        fs::write(file.path(), format!("after {status}").replace(' ', "-")).expect("writes");
+        assert_eq!(write(&sink, 1).await.is_ok(), status == 204);
+        assert_eq!(server.received().len(), 1, "{status}");
+    }
 }
 
 async fn an_unchanged_token_is_not_tried_twice(client: InfluxClient) {

@@ -138,6 +138,20 @@ async fn the_server_is_asked_once_which_endpoint_is_best() {
     }
 }
 
+/// `database/policy` is a bucket of 1.8, and to `/write` of 1.x the name of a database.
+#[tokio::test]
+async fn a_bucket_with_a_policy_goes_to_the_endpoint_that_knows_buckets() {
+    for (bucket, path) in [("shop", "/write?"), ("shop/year", "/api/v2/write?")] {
+        let server = FaultServer::scripted([pong("1.8.10", "OSS")]).await;
+        let sink = sink(&server.url(), |settings| {
+            settings.api = InfluxApi::Auto;
+            settings.bucket = bucket.to_owned();
+        });
+        write(&sink, 1).await.expect("204");
+        assert!(server.received()[1].target.starts_with(path), "{bucket}");
+    }
+}
+
 #[tokio::test]
 async fn a_server_that_does_not_tell_is_written_to_as_version_2() {
     for step in [Step::status(401), Step::status(404), Step::text(200, "<html>"), pong("dev", "")] {

@@ -216,6 +216,19 @@ fn messages_say_what_the_server_said() {
 }
 
 #[test]
+fn what_is_no_influxdb_comes_with_what_to_change() {
+    for (status, remedy) in [
+        (200, "something other than InfluxDB answers at `url`"),
+        (302, "redirects are not followed"),
+        (418, "InfluxDB does not answer so"),
+        (501, "something other than InfluxDB answers at `url`"),
+    ] {
+        let error = error(status, "hello");
+        assert!(error.message().contains(remedy), "{status}: {error}");
+    }
+}
+
+#[test]
 fn failures_of_the_connection_are_told_apart() {
     let kind = |text, phase| no_answer(text, phase).kind;
     let configuration = WriteErrorKind::Blocked(Blocked::Configuration);

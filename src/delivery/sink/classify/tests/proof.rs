@@ -29,6 +29,8 @@ fn partial_writes_count_what_they_refuse() {
     for text in [
         "partial write: unable to parse 'm,t= v=1': missing tag value dropped=0",
         "partial write: max-series-per-database limit exceeded: (1) dropped=50",
+        "partial write: points beyond retention policy",
+        "partial write: points beyond retention policy dropped=0",
     ] {
         assert_eq!(proof(400, &v1(text)).dropped, None, "{text}");
     }
