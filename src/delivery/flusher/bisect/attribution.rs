@@ -117,3 +117,119 @@ fn has_field(line: &[u8], measurement: &str, field: &str, refused: &Refused) -> 
 
 /// Cut quotes are compared with every line; more of them than this would cost more than they save.
 const BEGINNINGS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{delivery::sink::Proof, line_protocol::ColumnKind};
+
+    const LINES: [&str; 4] = ["m,t=a v=1 10", "m,t=b v=2i 30", "n v=3 20", "m,v=tag w=4 40"];
+
+    fn refused(hint: Hint, reason: RejectReason, proof: Proof) -> Refused {
+        Refused { reason, hint, proof: Box::new(proof), ..Refused::default() }
+    }
+
+    fn numbers(lines: Option<&Batch>) -> Vec<usize> {
+        let of = |line: &[u8]| LINES.iter().position(|known| known.as_bytes() == line).expect("one of ours");
+        lines.iter().flat_map(|lines| lines.lines()).map(of).collect()
+    }
+
+    /// Which of the lines are proven, suspected, and not mentioned.
+    fn read(refused: &Refused) -> Option<[Vec<usize>; 3]> {
+        let batch = Batch::from_lines(LINES).expect("lines");
+        let Attribution { proven, suspects, rest } = Attribution::read(&batch, refused)?;
+        Some([proven, suspects, rest].map(|lines| numbers(lines.as_ref())))
+    }
+
+    fn quoted(quotes: &[&str]) -> Hint {
+        Hint::Quoted(quotes.iter().map(|quote| (*quote).to_owned()).collect())
+    }
+
+    fn field(field: &str) -> Hint {
+        Hint::Field { measurement: "m".to_owned(), field: field.to_owned() }
+    }
+
+    fn column(name: &str, kind: Option<ColumnKind>) -> Proof {
+        Proof { columns: vec![(name.to_owned(), kind)], ..Proof::default() }
+    }
+
+    #[test]
+    fn each_answer_points_at_the_lines_that_it_names_and_at_no_others() {
+        let dropped = |dropped| Proof { dropped: Some(dropped), ..Proof::default() };
+        let certain = Proof { certain: true, ..Proof::default() };
+        let nothing = Proof::default;
+        let other = RejectReason::Other;
+        let all = vec![0, 1, 2, 3];
+        for (case, hint, reason, proof, expected) in [
+            ("nothing", Hint::Unknown, other, nothing(), None),
+            ("as many as there are", Hint::Unknown, other, dropped(4), Some([all, vec![], vec![]])),
+            ("how many, but not for their age", Hint::Unknown, other, dropped(2), None),
+            (
+                "how many, for their age",
+                Hint::Unknown,
+                RejectReason::Retention,
+                dropped(2),
+                Some([vec![], vec![0, 2], vec![1, 3]]),
+            ),
+            ("for their age", Hint::Unknown, RejectReason::Retention, nothing(), None),
+            (
+                "a bound, to which what is as old as it does not belong",
+                Hint::OlderThan(20),
+                RejectReason::Retention,
+                nothing(),
+                Some([vec![0], vec![], vec![1, 2, 3]]),
+            ),
+            ("a bound that none is older than", Hint::OlderThan(10), other, nothing(), None),
+            ("numbers", Hint::Lines(vec![1, 9]), other, certain, Some([vec![1], vec![], vec![0, 2, 3]])),
+            (
+                "the first number",
+                Hint::Lines(vec![1]),
+                other,
+                nothing(),
+                Some([vec![], vec![1], vec![0, 2, 3]]),
+            ),
+            (
+                "the first number, and its column",
+                Hint::Lines(vec![0]),
+                other,
+                column("v", None),
+                Some([vec![], vec![0, 1, 3], vec![2]]),
+            ),
+            (
+                "the first number, and its column as it was sent",
+                Hint::Lines(vec![0]),
+                other,
+                column("v", Some(ColumnKind::Float)),
+                Some([vec![], vec![0], vec![1, 2, 3]]),
+            ),
+            ("a whole line", quoted(&["n v=3 20"]), other, nothing(), Some([vec![2], vec![], vec![0, 1, 3]])),
+            (
+                "a whole line and a beginning",
+                quoted(&["n v=3 20", "m,t=a", ""]),
+                other,
+                nothing(),
+                Some([vec![2], vec![0], vec![1, 3]]),
+            ),
+            ("what none of them is", quoted(&["x", ""]), other, nothing(), None),
+            ("what all of them begin with", quoted(&["m", "n"]), other, nothing(), None),
+            ("a field", field("v"), other, nothing(), Some([vec![], vec![0, 1, 3], vec![2]])),
+            (
+                "a field as it was sent",
+                field("v"),
+                other,
+                column("v", Some(ColumnKind::Integer)),
+                Some([vec![], vec![1], vec![0, 2, 3]]),
+            ),
+            (
+                "a field, and another column as it was sent",
+                field("v"),
+                other,
+                column("w", Some(ColumnKind::Integer)),
+                Some([vec![], vec![0, 1, 3], vec![2]]),
+            ),
+            ("a field that none has", field("x"), other, nothing(), None),
+        ] {
+            assert_eq!(read(&refused(hint, reason, proof)), expected, "{case}");
+        }
+    }
+}

@@ -32,3 +32,27 @@ impl ChosenBy {
 pub(super) fn is_by_columns(reason: RejectReason) -> bool {
     !matches!(reason, RejectReason::Retention | RejectReason::TooLarge)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::sink::Proof;
+
+    /// What is said of a shape too much costs good points.
+    #[test]
+    fn a_refusal_tells_of_others_of_the_shape_only_where_columns_are_the_cause() {
+        let columns = vec![("v".to_owned(), None)];
+        let named = Refused { proof: Box::new(Proof { columns, ..Proof::default() }), ..Refused::default() };
+        let unnamed = Refused::default();
+        for (choice, by_its_reason, with_columns) in
+            [(ChosenBy::Any, true, true), (ChosenBy::Failing, false, false), (ChosenBy::Named, false, true)]
+        {
+            assert_eq!(choice.tells_of_shape(&unnamed), by_its_reason, "{choice:?}");
+            assert_eq!(choice.tells_of_shape(&named), with_columns, "{choice:?}");
+            // A time and a size are no matter of columns.
+            for reason in [RejectReason::Retention, RejectReason::TooLarge] {
+                assert!(!choice.tells_of_shape(&Refused { reason, ..named.clone() }), "{choice:?} {reason}");
+            }
+        }
+    }
+}

@@ -18,6 +18,7 @@ use crate::stats::RejectReason;
 mod exact;
 mod interleaved;
 mod interrupted;
+mod refusal_cache;
 mod strip;
 
 /// One destination, what it has taught so far, and what became of the points.
@@ -132,3 +133,12 @@ fn own(number: usize, value: &str) -> String {
 }
 
 const TIME: usize = 1_000_000;
+
+#[test]
+fn a_search_counts_for_its_lines_in_memory_and_for_little_more() {
+    let lines: Vec<String> = (0..500).map(|number| own(number, "1")).collect();
+    let whole = batch(&lines);
+    let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    let memory = Search::failing_batch(&whole, &pending).memory();
+    assert!((whole.bytes().len()..whole.bytes().len() + 4096).contains(&memory), "{memory}");
+}
