@@ -184,3 +184,6 @@ fn remedy(reason: DropReason) -> &'static str {
         DropReason::Internal => "the flusher failed; this is a bug, please report it",
     }
 }
+
+#[cfg(test)]
+mod tests;

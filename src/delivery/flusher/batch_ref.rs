@@ -87,3 +87,54 @@ pub(super) fn count_live<'a>(batches: impl Iterator<Item = BatchRef<'a>>, up_to:
         PointLocation::Spool => (memory, disk + batch.points() as u64),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::Arc,
+        time::{Duration, SystemTime},
+    };
+
+    use tokio::time::Instant;
+
+    use super::*;
+    use crate::{
+        delivery::{batch::Batch, flusher::pending::Backing, spool::Spool},
+        settings::SpoolSettings,
+        stats::ledger::Ledger,
+    };
+
+    #[tokio::test]
+    async fn a_flush_counts_the_live_batches_up_to_its_own_by_where_their_points_are() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let settings = SpoolSettings::new(directory.path());
+        let ledger = Arc::new(Ledger::default());
+        let spool = Arc::new(Spool::open(&settings, "test", Arc::clone(&ledger)).expect("opens"));
+        let history = History::new(Instant::now(), Duration::ZERO);
+        let batch = |sequence, lines: usize| {
+            Batch::new("x v=1 1\n".repeat(lines).into(), lines, sequence, SystemTime::UNIX_EPOCH)
+        };
+        let stored = batch(1, 1);
+        ledger.lock().take_off(1);
+        let entry = spool.store_taken(&stored).await.expect("stores");
+        let disk = Origin::Spool(Arc::new(Backing { spool: Arc::clone(&spool), entry }));
+        let batches = [
+            (1, 2, Origin::Memory, true),
+            (2, 3, Origin::Memory, true),
+            (2, 5, disk.clone(), true),
+            (3, 7, disk.clone(), true),
+            (4, 11, Origin::Memory, true),
+            (1, 100, disk, false),
+        ]
+        .map(|(sequence, lines, origin, live)| {
+            PendingBatch::part(batch(sequence, lines), origin, history, live)
+        });
+        let lines = batch(3, 13);
+        let search = Search::failing_batch(&lines, &PendingBatch::live(lines.clone(), history));
+        let all = || batches.iter().map(BatchRef::from).chain([BatchRef::from(&search)]);
+        for (up_to, counted) in [(Some(0), (0, 0)), (Some(2), (5, 5)), (Some(3), (18, 12)), (None, (29, 12))]
+        {
+            assert_eq!(count_live(all(), up_to), counted, "{up_to:?}");
+        }
+    }
+}

@@ -165,3 +165,6 @@ pub(super) fn whole_lines(text: &[u8], max_lines: usize, max_bytes: usize) -> (u
     }
     (length, lines)
 }
+
+#[cfg(test)]
+mod tests;

@@ -92,6 +92,23 @@ mod tests {
     }
 
     #[test]
+    fn only_bodies_near_the_limit_show_that_it_may_be_higher() {
+        for (bytes, limit) in [(251, 1_000), (250, 500), (500, 1_000), (499, 1_000)] {
+            let mut learned = BodyLimit::default();
+            learned.refuse(1_000);
+            (0..TAKEN_BEFORE_GROWTH).for_each(|_| learned.accept(bytes));
+            assert_eq!(learned.get(), Some(limit), "{bytes}");
+        }
+        // No body is so large, and then there is no limit to be told of.
+        for (refused, limit) in [(FORGOTTEN / 2 - 1, Some(FORGOTTEN / 2 - 1)), (FORGOTTEN / 2, None)] {
+            let mut learned = BodyLimit::default();
+            learned.refuse(refused);
+            (0..TAKEN_BEFORE_GROWTH).for_each(|_| learned.accept(refused - 1));
+            assert_eq!(learned.get(), limit, "{refused}");
+        }
+    }
+
+    #[test]
     fn what_is_refused_whatever_its_size_teaches_nothing() {
         let mut limit = BodyLimit::default();
         send(&mut limit, 40, 800_000, |_| false);

@@ -71,6 +71,20 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_full_from_three_quarters_on() {
+        for (bytes, lines, grows) in [
+            (START_BYTES / 4 * 3, 1, true),
+            (START_BYTES / 4 * 3 - 1, 1, false),
+            (1, 3_750, true),
+            (1, 3_749, false),
+        ] {
+            let mut size = BodySize::default();
+            size.succeed(bytes, lines, 4 * MIB);
+            assert_eq!(size != BodySize::default(), grows, "{bytes} bytes, {lines} lines");
+        }
+    }
+
+    #[test]
     fn small_bodies_change_nothing_and_trouble_halves() {
         let mut size = BodySize::default();
         for _ in 0..100 {

@@ -65,3 +65,40 @@ impl FlushWaiters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_is_answered_when_its_batches_were_tried_and_by_what_is_left_of_them() {
+        let mut waiters = FlushWaiters::default();
+        assert!(waiters.is_empty());
+        let (first, mut first_answer) = oneshot::channel();
+        let (second, mut second_answer) = oneshot::channel();
+        let (gone, _) = oneshot::channel();
+        waiters.push(None, first);
+        waiters.push(Some(3), second);
+        waiters.push(Some(9), gone);
+        // What the first one waits for was in the buffer until now.
+        waiters.number(5);
+        let asked = std::cell::RefCell::new(Vec::new());
+        let mut answer = |tried: u64| {
+            waiters.answer(
+                |up_to| up_to > Some(tried),
+                |up_to| {
+                    asked.borrow_mut().push(up_to);
+                    (up_to.unwrap_or(0), 10)
+                },
+            );
+            waiters.is_empty()
+        };
+        assert!(!answer(3));
+        let report = |waiting| Ok(FlushReport { waiting, spooled: 10, ..FlushReport::default() });
+        assert_eq!((second_answer.try_recv(), first_answer.try_recv().is_err()), (report(3), true));
+        assert!(!answer(4) && answer(5));
+        assert_eq!(first_answer.try_recv(), report(5));
+        // Who no longer waits goes with the first look.
+        assert_eq!(*asked.borrow(), [Some(3), Some(9), Some(5)]);
+    }
+}

@@ -55,6 +55,12 @@ mod tests {
     }
 
     #[test]
+    fn open_chunks_of_many_cores_take_a_quarter_of_a_small_buffer_at_most() {
+        let bound = MemoryBound::new(8 * KIB * KIB, 4 * KIB * KIB, 64 * KIB, KIB * KIB, true);
+        assert_eq!(bound.bytes, (8 - 2 - 1) * KIB * KIB);
+    }
+
+    #[test]
     fn a_small_buffer_takes_two_chunks_and_leaves_half_to_the_buffer() {
         for size in [0, 1, 100 * KIB] {
             let bound = MemoryBound::new(size, KIB * KIB, 64 * KIB, 100 * KIB, false);

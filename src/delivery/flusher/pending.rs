@@ -273,3 +273,6 @@ const BREAKS_BEFORE_HALVING: u32 = 3;
 /// A smaller body is taken in by the systems on the way before anybody can hang up on it, so its
 /// answer arrives.
 const LARGE_BODY: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests;

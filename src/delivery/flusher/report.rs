@@ -128,4 +128,36 @@ mod tests {
              1 requests unfinished, not in time"
         );
     }
+
+    #[test]
+    fn two_flushers_make_one_report_in_which_each_point_is_counted() {
+        let flush = |n| FlushReport {
+            written: n,
+            rejected: 10 + n,
+            dropped: 20 + n,
+            spooled: 30 + n,
+            waiting: 40 + n,
+        };
+        let merged = flush(2).merge(flush(3)).to_string();
+        assert_eq!(merged, "written 5 rejected 25 dropped 45 spooled 65 waiting 85");
+        let shutdown = |n, in_time| ShutdownReport {
+            accepted: 50 + n,
+            recovered: 60 + n,
+            written: n,
+            rejected: 10 + n,
+            dropped: 20 + n,
+            spooled: 30 + n,
+            unfinished: n,
+            in_time,
+        };
+        for (first, second, in_time) in
+            [(true, true, ""), (true, false, ", not in time"), (false, true, ", not in time")]
+        {
+            let merged = shutdown(2, first).merge(shutdown(3, second)).to_string();
+            let counts =
+                "accepted 105 written 5 rejected 25 dropped 45 spooled 65, 125 recovered from an earlier run";
+            // Both have waited for the same requests.
+            assert_eq!(merged, format!("{counts}, 3 requests unfinished{in_time}"));
+        }
+    }
 }

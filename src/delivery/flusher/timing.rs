@@ -54,3 +54,73 @@ impl Timing {
         self.next = Instant::now() + jitter(interval, &mut self.random);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn timing(seed: u64) -> Timing {
+        Timing::new(SECOND, fastrand::Rng::with_seed(seed))
+    }
+
+    /// How long from now the buffer is drained.
+    fn due(timing: &Timing) -> Option<Duration> {
+        timing.due.map(|due| due.saturating_duration_since(Instant::now()))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn points_wait_for_the_end_of_the_interval_and_no_longer() {
+        for seed in 0..50 {
+            let mut timing = timing(seed);
+            assert_eq!((due(&timing), timing.is_deferred()), (None, false));
+            timing.arm(SECOND);
+            let first = due(&timing).expect("armed");
+            assert!(first < SECOND);
+            timing.arm(SECOND);
+            assert_eq!(due(&timing), Some(first), "more points change nothing");
+            timing.collected(SECOND);
+            assert_eq!(due(&timing), None);
+            timing.arm(SECOND);
+            let next = due(&timing).expect("armed");
+            assert!((0.9..1.1).contains(&next.as_secs_f64()), "{next:?}");
+            // Nothing came for long: the first point that comes does not go alone at once.
+            timing.collected(SECOND);
+            tokio::time::advance(20 * SECOND).await;
+            timing.arm(SECOND);
+            let late = due(&timing).expect("armed");
+            assert!(late > Duration::ZERO && late < SECOND, "{late:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_deferred_has_no_time_until_it_is_collected() {
+        let mut timing = timing(1);
+        timing.arm(SECOND);
+        timing.defer();
+        assert_eq!((due(&timing), timing.is_deferred()), (None, true));
+        timing.collected(SECOND);
+        assert_eq!((due(&timing), timing.is_deferred()), (None, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_interval_begins_at_once_for_points_that_wait() {
+        let mut timing = timing(1);
+        timing.set_interval(SECOND / 100);
+        assert_eq!(due(&timing), None);
+        let mut timing = Timing::new(1_000 * SECOND, fastrand::Rng::with_seed(1));
+        timing.arm(1_000 * SECOND);
+        timing.set_interval(SECOND / 100);
+        assert!(due(&timing).is_some_and(|due| due < SECOND / 100));
+    }
+
+    #[test]
+    fn intervals_of_two_processes_drift_apart_and_keep_their_length() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let drawn: Vec<_> = (0..1_000).map(|_| jitter(SECOND, &mut random).as_secs_f64()).collect();
+        let (least, most) =
+            (drawn.iter().fold(9.0, |a: f64, b| a.min(*b)), drawn.iter().fold(0.0, |a: f64, b| a.max(*b)));
+        assert!((0.9..0.91).contains(&least) && (1.09..1.1).contains(&most), "{least} {most}");
+    }
+}

@@ -44,7 +44,8 @@ fn a_line_is_rejected_only_after_many_failures_beside_others_and_never_for_patie
     for kind in kinds() {
         let remedies = remedies(1, &kind, 30, Others::default());
         let rejected = remedies.iter().position(|remedy| remedy.starts_with("Reject"));
-        let expected = may_reject(&kind).then_some(LINE_FAILURES as usize);
+        let may_be_taken_later = matches!(kind, WriteErrorKind::Timeout | WriteErrorKind::Throttled { .. });
+        let expected = (!may_be_taken_later).then_some(LINE_FAILURES as usize);
         assert_eq!(rejected, expected, "{kind:?}: {remedies:?}");
     }
 }
@@ -80,14 +81,37 @@ fn a_batch_that_fails_beside_others_is_searched_or_halved() {
 
 #[test]
 fn a_batch_that_is_alone_is_searched_after_more_failures() {
-    for kind in [WriteErrorKind::Transient, WriteErrorKind::Broken] {
+    for (kind, failures) in [
+        (WriteErrorKind::Transient, 5),
+        (WriteErrorKind::Broken, 5),
+        // A wish for patience says less.
+        (WriteErrorKind::Throttled { retry_after: None }, 10),
+    ] {
         let (mut pending, error) = (pending(8), error(kind));
         let others = Others { none: true, ..Others::default() };
-        for number in 1..=FAILURES_BEFORE_SEARCH {
+        for number in 1..=failures {
             let judgement = judge(&mut pending, &error, others);
             let searched = judgement.remedy == Remedy::SearchFailing;
-            assert_eq!(searched, number == FAILURES_BEFORE_SEARCH, "{number}: {judgement:?}");
+            assert_eq!(searched, number == failures, "{number}: {judgement:?}");
         }
+    }
+}
+
+#[test]
+fn a_line_goes_behind_others_when_it_may_be_at_fault_or_nothing_is_accepted() {
+    let blocked = WriteErrorKind::Blocked(Blocked::Target);
+    for (kind, others_written, expected) in [
+        (WriteErrorKind::Transient, false, false),
+        (WriteErrorKind::Transient, true, true),
+        (blocked.clone(), false, true),
+        (blocked, true, true),
+    ] {
+        let (mut pending, error) = (pending(1), error(kind));
+        let last = (0..3).map(|number| {
+            let successes = Successes { writes: if others_written { number } else { 0 }, probes: 0 };
+            judge(&mut pending, &error, Others { successes, ..Others::default() }).remedy
+        });
+        assert_eq!(last.last(), Some(Remedy::PutBack { behind: expected }), "{error:?}");
     }
 }
 

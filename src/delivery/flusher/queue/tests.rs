@@ -5,7 +5,11 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
 use super::*;
-use crate::delivery::{batch::Batch, flusher::pending::History};
+use crate::delivery::{
+    batch::Batch,
+    flusher::{bisect::RefusalCache, pending::History},
+    sink::Refused,
+};
 
 fn pending(sequence: u64) -> PendingBatch {
     let batch = Batch::new("x v=1 1\n".into(), 1, sequence, SystemTime::UNIX_EPOCH);
@@ -50,4 +54,157 @@ fn the_oldest_is_the_one_sealed_first() {
     let oldest: Vec<u64> =
         std::iter::from_fn(|| queue.take_oldest()).map(|pending| pending.sequence()).collect();
     assert_eq!(oldest, [2, 3, 7, 9]);
+}
+
+fn failed(sequence: u64) -> PendingBatch {
+    let mut pending = pending(sequence);
+    pending.history.failures = 1;
+    pending
+}
+
+/// Of two lines, in which one is searched because the batch fails, which is only a suspicion, or is
+/// refused.
+fn search(sequence: u64, is_refused: bool) -> Search {
+    let batch = Batch::new("x v=1 1\nx v=2 2\n".into(), 2, sequence, SystemTime::UNIX_EPOCH);
+    let pending = PendingBatch::live(batch.clone(), History::new(Instant::now(), Duration::ZERO));
+    match is_refused {
+        true => Search::refused_batch(&batch, &pending, &Refused::default(), &mut RefusalCache::new(true)),
+        false => Search::failing_batch(&batch, &pending),
+    }
+}
+
+fn number(next: Option<Next>) -> Option<u64> {
+    next.map(|next| next.batch().sequence())
+}
+
+/// All places at once, with a number each.
+fn full() -> SendQueue {
+    let mut queue = SendQueue::default();
+    queue.fresh.push_back(pending(1));
+    queue.waiting.push_back(pending(2));
+    queue.loaded.push_back(pending(3));
+    queue.searches.push_back(search(4, false));
+    queue
+}
+
+#[test]
+fn every_place_has_its_turn_beside_live_batches() {
+    for waits in 2..=4 {
+        let mut queue = full();
+        queue.waiting.retain(|pending| pending.sequence() == waits);
+        queue.loaded.retain(|pending| pending.sequence() == waits);
+        queue.searches.retain(|search| search.sequence() == waits);
+        queue.fresh.push_back(pending(5));
+        let order: Vec<_> = std::iter::from_fn(|| number(queue.pick(false))).collect();
+        assert_eq!(order, [1, waits, 5]);
+    }
+    // Three that wait to be tried for the first time are too many for anything else.
+    for (live, second) in [(3, 9), (4, 1)] {
+        let mut queue = SendQueue::default();
+        queue.fresh.extend((0..live).map(|_| pending(1)));
+        queue.waiting.push_back(pending(9));
+        let picked = [(); 2].map(|()| number(queue.pick(false)));
+        assert_eq!(picked, [Some(1), Some(second)], "{live} live");
+    }
+}
+
+#[test]
+fn after_a_failure_what_has_not_failed_goes_first_wherever_it_is() {
+    for (place, expected) in [(0, 7), (1, 7), (2, 7), (3, 1)] {
+        let mut queue = SendQueue::default();
+        queue.fresh.push_back(failed(1));
+        queue.waiting.push_back(failed(2));
+        queue.loaded.push_back(failed(3));
+        assert!(!queue.has_untried());
+        let SendQueue { fresh, waiting, loaded, .. } = &mut queue;
+        if let Some(place) = [fresh, waiting, loaded].get_mut(place) {
+            place.push_back(pending(7));
+        }
+        assert_eq!(queue.has_untried(), place < 3);
+        assert_eq!(number(queue.pick(true)), Some(expected), "{place}");
+    }
+}
+
+#[test]
+fn what_may_be_at_fault_is_told_from_what_is_not() {
+    let mut suspect = failed(1);
+    suspect.history.beside_successes = 1;
+    for (next, expected) in [
+        (Next::Batch(failed(1)), false),
+        (Next::Batch(suspect), true),
+        (Next::Search(Box::new(search(1, false))), true),
+        (Next::Search(Box::new(search(1, true))), false),
+    ] {
+        assert_eq!(next.is_suspect(), expected, "{next:?}");
+    }
+}
+
+#[test]
+fn what_is_put_back_is_the_next_of_its_place() {
+    let mut queue = full();
+    queue.put_back_front(Next::Batch(pending(11)));
+    queue.put_back_front(Next::Search(Box::new(search(12, false))));
+    assert_eq!((queue.waiting[0].sequence(), queue.searches[0].sequence()), (11, 12));
+    assert_eq!((queue.fresh.len(), queue.loaded.len()), (1, 1));
+}
+
+#[test]
+fn memory_is_made_by_doubtful_lines_then_by_the_oldest_batch_then_by_searches() {
+    let mut queue = SendQueue::default();
+    assert!(!queue.may_evict());
+    queue.loaded.push_back(pending(1));
+    assert!(!queue.may_evict(), "it is on disk, too");
+    queue.searches.push_back(search(2, false));
+    assert!(queue.may_evict() && queue.evict().is_none(), "its lines are as good as others");
+    queue.waiting.push_back(pending(5));
+    queue.fresh.push_back(pending(4));
+    assert!(queue.may_evict());
+    let evicted = std::iter::from_fn(|| number(queue.evict())).collect::<Vec<_>>();
+    assert_eq!(evicted, [4, 5]);
+    assert_eq!(number(queue.evict_search()), Some(2));
+    assert!(queue.evict_search().is_none() && !queue.may_evict());
+    for is_waiting in [true, false] {
+        let mut queue = SendQueue::default();
+        if is_waiting { &mut queue.waiting } else { &mut queue.fresh }.push_back(pending(1));
+        assert!(queue.may_evict());
+    }
+}
+
+#[test]
+fn a_flush_waits_for_each_batch_to_be_tried_once_more() {
+    let mut queue = full();
+    for pending in queue.fresh.iter_mut().chain(&mut queue.waiting) {
+        pending.history.tried_since_flush = true;
+    }
+    let untried =
+        |queue: &SendQueue| queue.not_tried_since_flush().map(BatchRef::sequence).collect::<Vec<_>>();
+    assert_eq!(untried(&queue), [4], "a search goes on; what is on disk is not waited for");
+    queue.ask_for_flush();
+    assert_eq!(untried(&queue), [1, 2, 4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_too_long_is_taken_and_time_while_blocked_does_not_count() {
+    let limit = Duration::from_secs(60);
+    let start = Instant::now();
+    let mut queue = full();
+    assert_eq!(queue.next_expiry(limit, Duration::ZERO), Some(start + limit));
+    let blocked = Duration::from_secs(5);
+    assert_eq!(queue.next_expiry(limit, blocked), Some(start + limit + blocked));
+    assert!(queue.take_expired(start + limit, limit, blocked).is_empty());
+    let taken = queue.take_expired(start + limit, limit, Duration::ZERO);
+    assert_eq!(taken.iter().map(|next| next.batch().sequence()).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    assert!(queue.is_empty() && queue.next_expiry(limit, Duration::ZERO).is_none());
+}
+
+#[test]
+fn memory_is_that_of_all_and_what_is_on_disk_too_can_be_left_out() {
+    let mut queue = full();
+    let loaded = queue.loaded[0].memory();
+    let each = [queue.fresh[0].memory(), queue.waiting[0].memory(), loaded, queue.searches[0].memory()];
+    assert_eq!(queue.memory(), each.iter().sum::<usize>());
+    assert_eq!(queue.memory_beside_loaded(), queue.memory() - loaded);
+    assert!(each.iter().all(|memory| *memory > 8));
+    queue.loaded.clear();
+    assert_eq!(queue.memory_beside_loaded(), queue.memory());
 }

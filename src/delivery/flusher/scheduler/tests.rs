@@ -193,3 +193,46 @@ fn the_buffer_is_drained_when_its_points_can_go_somewhere() {
         assert_eq!(scheduler.defers_drain(conditions), defers, "{case}");
     }
 }
+
+#[test]
+fn a_few_batches_wait_as_they_are_and_further_ones_compressed() {
+    for (max_in_flight, plain) in [(1, 1 + PLAIN), (3, 3 + PLAIN)] {
+        let mut conditions = Conditions::calm();
+        conditions.settings.max_in_flight = max_in_flight;
+        let mut scheduler = scheduler([]);
+        let placed = (0..9).map(|number| scheduler.place(pending(number, 1), &conditions));
+        let queued = placed.filter(|placement| matches!(placement, Placement::Queued)).count();
+        assert_eq!(queued, plain, "{max_in_flight} in flight");
+    }
+}
+
+#[test]
+fn nothing_is_known_of_another_destination() {
+    let mut scheduler = scheduler([]);
+    scheduler.pace.limit.refuse(1_000);
+    scheduler.replace_destination(RefusalCache::new(true));
+    assert_eq!(scheduler.pace.limit.get(), None);
+}
+
+/// From the disk it would come back as if nothing had happened.
+#[test]
+fn what_has_failed_twice_is_not_stored_before_it_is_clear_whose_fault_it_is() {
+    let calm = Conditions::calm();
+    let conditions = Conditions { spool: true, breaker: open(calm.now), ..calm };
+    for (failures, is_stored) in [(1, true), (2, false)] {
+        let mut pending = failed(1);
+        pending.history.failures = failures;
+        let placement = scheduler([]).put_back(pending, false, &conditions);
+        assert_eq!(matches!(placement, Placement::Store(_)), is_stored, "{failures} failures");
+    }
+}
+
+#[test]
+fn points_wait_for_a_write_that_ends_and_not_for_one_that_has_not_begun() {
+    let calm = Conditions::calm();
+    for (sends, waits) in [(0, false), (1, true)] {
+        let conditions = Conditions { in_flight: in_flight(sends), ..calm };
+        let scheduler = scheduler((0..16).map(|number| pending(number, 1)));
+        assert_eq!(scheduler.defers_drain(&conditions), waits, "{sends} in flight");
+    }
+}
