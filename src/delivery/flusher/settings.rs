@@ -51,3 +51,49 @@ impl From<&Settings> for FlushSettings {
 pub(super) const MIN_FLUSH_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_IN_FLIGHT: usize = 16;
 const WRITE_GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::SpoolSettings;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn a_batch_fits_four_times_into_memory_and_twice_into_the_spool() {
+        for (batch, buffer, spool, bytes) in [
+            (4 * MIB, 64 * MIB, None, 4 * MIB),
+            (4 * MIB, 8 * MIB, None, 2 * MIB),
+            (4 * MIB, 64 * MIB, Some(64 * MIB), 4 * MIB),
+            (4 * MIB, 64 * MIB, Some(3 * MIB), 3 * MIB / 2),
+            (4 * MIB, 3, None, 1),
+        ] {
+            let mut settings = Settings::new("test");
+            (settings.batch_bytes, settings.buffer_size) = (batch, buffer);
+            settings.spool = spool.map(|size| {
+                let mut spool = SpoolSettings::new("/not/opened");
+                spool.max_size = size as u64;
+                spool
+            });
+            assert_eq!(FlushSettings::from(&settings).batch_bytes, bytes, "{batch} {buffer} {spool:?}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_work_is_replaced_by_the_nearest_that_can() {
+        let mut settings = Settings::new("test");
+        (settings.flush_interval, settings.batch_size, settings.max_in_flight) = (Duration::ZERO, 0, 0);
+        settings.retry_interval = Duration::from_secs(9);
+        settings.max_retry_interval = Duration::from_secs(3);
+        let used = FlushSettings::from(&settings);
+        assert_eq!(
+            (used.flush_interval, used.batch_size, used.max_in_flight, used.max_retry_interval),
+            (MIN_FLUSH_INTERVAL, 1, 1, Duration::from_secs(9))
+        );
+        settings.max_in_flight = 100;
+        assert_eq!(FlushSettings::from(&settings).max_in_flight, MAX_IN_FLIGHT);
+        // The client's own time-outs come first.
+        let least = settings.influx.connect_timeout + settings.influx.timeout;
+        assert!(used.write_timeout > least && used.write_timeout < least + Duration::from_secs(10));
+    }
+}

@@ -214,3 +214,66 @@ fn spool_stats(counts: &SpoolCounts) -> SpoolStats {
 
 /// An observer that is slower than this many batches misses some.
 const OBSERVED_BATCHES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        delivery::sink::{MemorySink, none::NoSink},
+        settings::{Overflow, SpoolSettings},
+    };
+
+    fn destination(sink: SinkHandle, spool: Option<Arc<Spool>>) -> Destination {
+        Destination { sink, spool, rejected: None }
+    }
+
+    fn shared(buffer: Buffer, destination: &Destination) -> Shared {
+        let recorder = Arc::new(RecorderCounters::default());
+        Shared::new(Arc::new(buffer), Arc::default(), recorder, destination, Duration::from_secs(1))
+    }
+
+    fn nowhere() -> Destination {
+        destination(SinkHandle(Arc::new(NoSink)), None)
+    }
+
+    #[test]
+    fn what_buffer_and_flusher_have_dropped_for_want_of_room_is_one_sum() {
+        // Two chunks fit: of the lines that fill more, the oldest go.
+        let buffer = Buffer::with_shards(1, 1, Overflow::DropOldest);
+        let shared = shared(buffer, &nowhere());
+        assert!(shared.stats().ledger.dropped.is_empty(), "no reason without a point");
+        shared.ledger.lock().take_off(3);
+        shared.ledger.lock().drop_in_flight(DropReason::BufferFull, 2);
+        shared.ledger.lock().drop_in_flight(DropReason::Expired, 1);
+        let line = format!("x v=\"{}\" 1\n", "x".repeat(1_000));
+        (0..300).for_each(|_| _ = shared.buffer.push(line.as_bytes(), 1, false));
+        let dropped = shared.buffer.snapshot(&shared.ledger).1.dropped;
+        assert!(dropped > 0);
+        let stats = shared.stats().ledger.dropped.into_iter().collect::<Vec<_>>();
+        assert_eq!(stats, [(DropReason::BufferFull, 2 + dropped), (DropReason::Expired, 1)]);
+    }
+
+    #[tokio::test]
+    async fn a_reload_shows_at_once_and_the_end_is_told_to_all_who_wait() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let spool = Spool::open(&SpoolSettings::new(directory.path()), "none", Arc::default());
+        let spool = Arc::new(spool.expect("opens"));
+        let shared = shared(Buffer::new(1 << 20, Overflow::DropNewest), &nowhere());
+        assert_eq!((shared.stats().delivery.sink.as_str(), shared.spools().len()), ("none", 0));
+        let memory = destination(SinkHandle(Arc::new(MemorySink::new())), None);
+        shared.replace(&memory, Duration::from_secs(7), &[Arc::clone(&spool)]);
+        assert_eq!(shared.stats().delivery.sink, "memory");
+        assert_eq!((shared.sink().1, shared.spools().len()), (Duration::from_secs(7), 1));
+        shared.set_retired(&[]);
+        assert!(shared.spools().is_empty());
+        shared.replace(&destination(memory.sink, Some(spool)), Duration::ZERO, &[]);
+        assert_eq!(shared.spools().len(), 1);
+
+        assert!(shared.ended().is_none());
+        let report = shared.shutdown_report(3, true);
+        shared.report.send_replace(Some(Ended { report, orderly: true }));
+        let ended = shared.end().await;
+        assert!(ended.orderly && ended.report == report && report.unfinished == 3);
+        assert!(shared.ended().is_some_and(|ended| ended.report == report));
+    }
+}

@@ -3,6 +3,8 @@
 use super::*;
 use crate::{delivery::flusher::in_flight::InFlightCounts, stats::Blocked};
 
+mod spools;
+
 const KIB: usize = 1024;
 
 fn conditions() -> Conditions {
