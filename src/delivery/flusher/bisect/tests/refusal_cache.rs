@@ -114,7 +114,7 @@ fn only_columns_that_handlers_added_are_left_out_and_each_is_told_once() {
     assert_eq!(cache.extras(line().as_bytes()), std::slice::from_ref(&size));
     assert_eq!(cache.extras(own(1, "1").as_bytes()), []);
     let (kept, reason) = cache.stripped(line().as_bytes()).expect("has a refused column");
-    assert_eq!((kept, reason), (request(1, "", "").into_bytes(), RejectReason::Limit));
+    assert_eq!((kept, reason), (format!("{}\n", request(1, "", "")).into_bytes(), RejectReason::Limit));
     // Another type is another column.
     assert_eq!(cache.stripped(request(1, "", ",size=1").as_bytes()), None);
 
