@@ -8,7 +8,8 @@ use super::support::{Answer, Rig, lines};
 use crate::{
     delivery::{batch::Batch, sink::WriteError},
     settings::SpoolMode,
-    stats::{DeliveryState, DropReason},
+    stats::{Blocked, DeliveryState, DropReason},
+    test_log::logged,
 };
 
 #[tokio::test(start_paused = true)]
@@ -30,6 +31,22 @@ async fn a_panic_in_the_sink_costs_nothing() {
         stats.delivery.last_error.as_deref(),
         Some("the sink panicked; the batch is kept and tried again")
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_check_that_panics_is_no_yes() {
+    let unauthorized = || WriteError::blocked(Blocked::Authorization, "unauthorized");
+    let rig = Rig::start(move |_: &Batch| Answer::Now(Err(unauthorized())));
+    rig.push(0..10);
+    rig.flusher.flush().await.expect("runs");
+    rig.sink.behave(|_| Answer::Never);
+    rig.sink.probe_says(|| std::panic::resume_unwind(Box::new("quietly, without the hook")));
+    let error = rig.flusher.check().await.expect_err("it panics");
+    assert!(error.to_string().contains("the sink panicked"), "{error}");
+    // The first of the flusher's own comes after half a minute.
+    sleep(Duration::from_secs(34)).await;
+    let last = rig.flusher.stats().delivery.last_error;
+    assert_eq!(last.as_deref(), Some("the sink panicked while it was asked"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -87,10 +104,40 @@ fn a_dropped_runtime_leaves_everything_in_the_spool() {
         // On another runtime, and at once.
         runtime().block_on(async {
             assert!(rig.flusher.flush().await.expect_err("gone").is_runtime());
-            assert!(rig.flusher.check().await.is_err());
+            assert!(rig.flusher.check().await.expect_err("gone").is_runtime());
             let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
             assert_eq!((report.accepted, report.spooled), (20, 20));
         });
+    }
+}
+
+#[test]
+fn what_becomes_of_points_at_a_drop_is_logged_unless_there_are_none() {
+    for (batches, mode, said) in [
+        (0, None, None),
+        (2, None, Some("spooled=0 dropped=20\n")),
+        (2, Some(SpoolMode::OnFailure), Some("spooled=20 dropped=0\n")),
+        // The first is on disk already while it is sent.
+        (2, Some(SpoolMode::Ahead), Some("spooled=20 dropped=0\n")),
+    ] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let first = runtime();
+        let rig = first.block_on(async {
+            let spool = mode.map(|mode| (directory.path(), mode));
+            let rig = Rig::with(|_| {}, spool, |_| Answer::Never);
+            assert_eq!((rig.flusher.spools().len(), rig.flusher.has_thread()), (mode.iter().len(), false));
+            for batch in 0..batches {
+                rig.push(batch * 10..batch * 10 + 10);
+                let _ = tokio::time::timeout(Duration::from_millis(50), rig.flusher.flush()).await;
+            }
+            rig
+        });
+        let log = logged(|| drop(first));
+        let losses = "dropped without a shutdown";
+        let line = log.lines().find(|line| line.contains(losses)).map(|line| format!("{line}\n"));
+        assert_eq!(line.is_some(), said.is_some(), "{mode:?}: {log}");
+        assert!(line.is_none_or(|line| said.is_some_and(|said| line.ends_with(said))), "{mode:?}: {log}");
+        assert!(rig.flusher.stats().balances());
     }
 }
 
