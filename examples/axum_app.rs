@@ -37,7 +37,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -113,7 +113,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         "  curl {address}/api/orders -H 'content-type: application/json' -d '{{\"customer\":\"acme\",\"item\":1,\"count\":2}}'"
     );
     println!("  curl {address}/stats                the ledger of the monitoring");
-    axum::serve(listener, router).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, router).with_graceful_shutdown(shutdown_signal()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())
 }

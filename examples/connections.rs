@@ -22,7 +22,7 @@ use futures_util::stream;
 use tokio::net::TcpListener;
 use tower_influx::{Connection, Monitor, MonitoringData, Settings};
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -33,7 +33,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new().route("/echo", get(echo)).route("/events", get(events)).layer(monitor.layer());
     let listener = TcpListener::bind(env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, app).with_graceful_shutdown(shutdown_signal()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())
 }

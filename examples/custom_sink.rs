@@ -26,7 +26,7 @@ use tower_influx::{
     stats::Blocked,
 };
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -124,7 +124,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}. Type in two other terminals:", listener.local_addr()?);
     println!("  socat -u TCP-LISTEN:{port},bind={host},fork,reuseaddr STDOUT");
     println!("  curl 'http://{}/items/[0-9]'", listener.local_addr()?);
-    axum::serve(listener, app).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, app).with_graceful_shutdown(shutdown_signal()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())
 }

@@ -23,7 +23,7 @@ use tokio::{net::TcpListener, time};
 use tower::{Layer, service_fn};
 use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -36,7 +36,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("listening on http://{}", listener.local_addr()?);
 
     let (server, connections) = (auto::Builder::new(TokioExecutor::new()), GracefulShutdown::new());
-    let mut stop = pin!(asked_to_stop());
+    let mut stop = pin!(shutdown_signal());
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,

@@ -50,7 +50,7 @@ use tower_influx::{
 };
 use tracing_subscriber::EnvFilter;
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -120,7 +120,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         format!("cannot listen on {}: {error}; choose another by --listen", arguments.listen)
     })?;
     greet(&format!("http://{}", listener.local_addr()?));
-    let server = axum::serve(listener, app).with_graceful_shutdown(asked_to_stop());
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown_signal());
     server.await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())

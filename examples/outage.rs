@@ -28,7 +28,7 @@ use tower_influx::{
     stats::Stats,
 };
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let printing = tokio::spawn(print_ledger(monitor.clone(), stopped.clone()));
     let server = axum::serve(listener, app).with_graceful_shutdown(has_stopped(stopped));
     let server = tokio::spawn(server.into_future());
-    asked_to_stop().await;
+    shutdown_signal().await;
     stop.send(true)?;
     traffic.await?;
     printing.await?;

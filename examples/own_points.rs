@@ -20,7 +20,7 @@ use clap::Parser;
 use tokio::{task::JoinHandle, time};
 use tower_influx::{DataPoint, Monitor, Point, Settings, point::Value};
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -73,7 +73,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let monitor = Monitor::start(Settings::new("own_points"))?;
     let job = tokio::spawn(measure_again_and_again(monitor.clone(), folder, every));
-    asked_to_stop().await;
+    shutdown_signal().await;
     // The job first: what it records after the shutdown would be refused, and counted.
     stop(job).await;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);

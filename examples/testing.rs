@@ -14,7 +14,7 @@ use axum::{Router, extract::Path, http::StatusCode, routing::post};
 use tokio::{net::TcpListener, time};
 use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -24,7 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let monitor = Monitor::start(Settings::new("testing"))?;
     let listener = TcpListener::bind(env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    axum::serve(listener, app(&monitor)).with_graceful_shutdown(asked_to_stop()).await?;
+    axum::serve(listener, app(&monitor)).with_graceful_shutdown(shutdown_signal()).await?;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())
 }

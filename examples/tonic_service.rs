@@ -29,7 +29,7 @@ use tonic_health::pb::{
 };
 use tower_influx::{Monitor, MonitoringData, Settings, classify::GrpcClassifier};
 
-use shutdown::asked_to_stop;
+use shutdown::shutdown_signal;
 
 #[path = "shutdown/mod.rs"]
 mod shutdown;
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     greet(&format!("http://{}", listener.local_addr()?));
     let server = Server::builder().layer(layer).add_service(HealthServer::new(Checks { status }));
     let stopping = async move {
-        asked_to_stop().await;
+        shutdown_signal().await;
         // Ends the streams: the server waits for them.
         let _ = running.send(ServingStatus::NotServing);
     };

@@ -4,7 +4,7 @@ use tokio::signal;
 
 /// Returns on Ctrl-C, or on the SIGTERM that ends a container. Without the second one the points of
 /// the last second would be lost.
-pub(crate) async fn asked_to_stop() {
+pub(crate) async fn shutdown_signal() {
     #[cfg(unix)]
     let terminated = async {
         let signal = signal::unix::signal(signal::unix::SignalKind::terminate());
