@@ -2,6 +2,9 @@
 
 use std::{error, fmt, io};
 
+/// A boxed error of any type, as in tower.
+pub type BoxError = Box<dyn error::Error + Send + Sync>;
+
 /// What went wrong when a [`Monitor`](crate::Monitor) was started, reloaded, checked or flushed.
 ///
 /// Opaque on purpose: match on the `is_*` predicates, print it for people. `{}` prints what failed;
@@ -10,7 +13,7 @@ use std::{error, fmt, io};
 pub struct Error {
     kind: Kind,
     message: String,
-    source: Option<Box<dyn error::Error + Send + Sync>>,
+    source: Option<BoxError>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

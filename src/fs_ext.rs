@@ -185,9 +185,9 @@ pub(crate) mod faults {
 
     /// The fault ends with this value.
     #[derive(Debug)]
-    pub(crate) struct Fault(PathBuf, Operation);
+    pub(crate) struct InjectedFault(PathBuf, Operation);
 
-    impl Drop for Fault {
+    impl Drop for InjectedFault {
         fn drop(&mut self) {
             let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
             faults.retain(|(directory, operation, _)| (directory, operation) != (&self.0, &self.1));
@@ -195,9 +195,9 @@ pub(crate) mod faults {
     }
 
     /// Injects a fault. `code` is the operating system's, such as 28 for a full disk.
-    pub(crate) fn inject(directory: &Path, operation: Operation, code: i32) -> Fault {
+    pub(crate) fn inject(directory: &Path, operation: Operation, code: i32) -> InjectedFault {
         FAULTS.lock().expect("no panic under it").push((directory.to_owned(), operation, code));
-        Fault(directory.to_owned(), operation)
+        InjectedFault(directory.to_owned(), operation)
     }
 
     pub(super) fn cut_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<(&'a [u8], io::Error)> {

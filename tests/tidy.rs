@@ -8,6 +8,8 @@ use source::{File, root, rust_files, text_files};
 mod imports;
 #[path = "support/source.rs"]
 mod source;
+#[path = "support/type_names.rs"]
+mod type_names;
 
 /// A reader can begin anywhere and read downwards: what a file uses never leads back to it.
 #[test]
@@ -30,6 +32,22 @@ fn imports_lead_in_one_direction() {
         ));
     }
     report(wrong);
+}
+
+/// One name for one thing, also for private types: a reader who searches for a name finds one
+/// definition. Associated types, whose name is their trait's, do not count.
+#[test]
+fn each_type_has_a_name_of_its_own() {
+    let files: Vec<File> = rust_files("src").into_iter().chain(rust_files("tests/support")).collect();
+    let twice = type_names::defined_twice(&files);
+    report(
+        twice
+            .into_iter()
+            .map(|(name, files)| {
+                format!("`{name}` is defined in {}: name each after what it is", files.join(", "))
+            })
+            .collect(),
+    );
 }
 
 #[test]

@@ -19,13 +19,14 @@ pin_project! {
     pub struct ClientBody<B> {
         #[pin]
         inner: B,
-        reading: Option<Reading>,
+        reading: Option<UnfinishedAnswer>,
     }
 }
 
 impl<B: Body> ClientBody<B> {
     pub(super) fn new(inner: B, call: Option<Call>) -> Self {
-        let mut reading = call.map(|call| Reading { call, bytes: 0, length: inner.size_hint().exact() });
+        let mut reading =
+            call.map(|call| UnfinishedAnswer { call, bytes: 0, length: inner.size_hint().exact() });
         // Such a body may never be polled.
         if inner.is_end_stream()
             && let Some(mut reading) = reading.take()
@@ -81,13 +82,13 @@ impl<B: Body> Body for ClientBody<B> {
 /// A body under way. Dropped before its end it is recorded as dropped, unless all of its length was
 /// read.
 #[derive(Debug)]
-struct Reading {
+struct UnfinishedAnswer {
     call: Call,
     bytes: u64,
     length: Option<u64>,
 }
 
-impl Drop for Reading {
+impl Drop for UnfinishedAnswer {
     fn drop(&mut self) {
         let end = if self.length == Some(self.bytes) { BODY_COMPLETE } else { BODY_DROPPED };
         self.call.finish_body(end, self.bytes);

@@ -2,9 +2,11 @@
 
 use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
 
-use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode};
 
-use crate::{point::error_code::ErrorCode, record::recorder::Recorder, stats::TargetCounters};
+use crate::{
+    point::error_code::ErrorCode, record::recorder::Recorder, request::RouteFunction, stats::TargetCounters,
+};
 
 /// What a layer was told, shared by its services and calls.
 #[derive(Clone)]
@@ -20,7 +22,6 @@ pub(super) struct ClientConfig {
     pub(super) passes_trace_on: bool,
 }
 
-pub(super) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
 pub(super) type ResponseFunction = Arc<dyn Fn(StatusCode, &HeaderMap) -> Option<ErrorCode> + Send + Sync>;
 pub(super) type ErrorFunction = Arc<dyn Fn(&dyn Any) -> Option<ErrorCode> + Send + Sync>;
 pub(super) type AsError = for<'e> fn(&'e dyn Any) -> Option<&'e (dyn Error + 'static)>;

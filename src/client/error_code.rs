@@ -3,10 +3,7 @@
 use std::{any::Any, error::Error, io};
 
 use super::config::ClientConfig;
-use crate::{point::error_code::ErrorCode, request::catch_panic::catch_panic};
-
-/// The boxed error of tower's layers.
-pub type BoxError = Box<dyn Error + Send + Sync>;
+use crate::{error::BoxError, point::error_code::ErrorCode, request::catch_panic::catch_panic};
 
 pub(super) const CONNECT: ErrorCode = ErrorCode::from_static("connect");
 pub(super) const TIMEOUT: ErrorCode = ErrorCode::from_static("timeout");

@@ -12,9 +12,9 @@ mod layer;
 mod point;
 mod service;
 
+pub use crate::error::BoxError;
 pub use {
     body::ClientBody,
-    error_code::BoxError,
     future::{ClientFuture, TrackBodyClientFuture},
     layer::{ClientLayer, TrackBodyClientLayer},
     service::{ClientService, TrackBodyClientService},

@@ -68,13 +68,13 @@ pub(crate) struct Stamps {
 
 /// Both clocks, read at the same moment, in nanoseconds.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reading {
+pub(crate) struct ClockReading {
     pub(crate) monotonic: i64,
     pub(crate) wall: i64,
 }
 
 impl Stamps {
-    pub(crate) fn new(mask: u8, reading: Reading) -> Self {
+    pub(crate) fn new(mask: u8, reading: ClockReading) -> Self {
         let last = || Padded([const { AtomicI64::new(i64::MIN) }; ERAS]);
         Self {
             anchor: AtomicI64::new(reading.offset() & !ERA),
@@ -88,7 +88,7 @@ impl Stamps {
     /// Returns the next stamp of this shard, as close to `monotonic` as can be. `read` is called
     /// when the anchor is stale.
     #[inline]
-    pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
+    pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> ClockReading) -> i64 {
         let due = self.renew_at.load(Relaxed);
         if monotonic < due {
             self.take(shard, self.anchor.load(Relaxed), monotonic)
@@ -148,13 +148,19 @@ impl Stamps {
     }
 
     #[cold]
-    fn renew_and_take(&self, shard: usize, due: i64, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
+    fn renew_and_take(
+        &self,
+        shard: usize,
+        due: i64,
+        monotonic: i64,
+        read: impl FnOnce() -> ClockReading,
+    ) -> i64 {
         let anchor = self.renew(due, monotonic, read);
         self.take(shard, anchor, monotonic)
     }
 
     /// Reads the clocks, unless another thread is just doing so, and returns the anchor to use.
-    fn renew(&self, due: i64, monotonic: i64, read: impl FnOnce() -> Reading) -> i64 {
+    fn renew(&self, due: i64, monotonic: i64, read: impl FnOnce() -> ClockReading) -> i64 {
         let anchor = self.anchor.load(Relaxed);
         let next = monotonic.saturating_add(RENEW_AFTER);
         if self.renew_at.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
@@ -205,7 +211,7 @@ impl Stamps {
     }
 }
 
-impl Reading {
+impl ClockReading {
     /// Returns the offset, kept away from the ends of the range, so that an absurd wall clock
     /// cannot overflow a stamp within 36 years of uptime.
     fn offset(self) -> i64 {
@@ -226,7 +232,7 @@ fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
 
 /// Reads both clocks. A thread held up between the two would put every stamp of the next second
 /// off, so the closest of a few tries counts.
-fn read() -> Reading {
+fn read() -> ClockReading {
     let mut best = None;
     for _ in 0..READ_TRIES {
         let before = MonotonicInstant::now();
@@ -234,13 +240,13 @@ fn read() -> Reading {
         let gap = before.elapsed();
         if best.is_none_or(|(least, _)| gap < least) {
             let monotonic = before.nanoseconds() + (gap / 2).as_nanos() as i64;
-            best = Some((gap, Reading { monotonic, wall: unix_nanoseconds(wall) }));
+            best = Some((gap, ClockReading { monotonic, wall: unix_nanoseconds(wall) }));
         }
         if gap < READ_GAP {
             break;
         }
     }
-    best.map_or(Reading { monotonic: 0, wall: 0 }, |(_, reading)| reading)
+    best.map_or(ClockReading { monotonic: 0, wall: 0 }, |(_, reading)| reading)
 }
 
 fn unix_nanoseconds(time: SystemTime) -> i64 {

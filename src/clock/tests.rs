@@ -22,7 +22,7 @@ struct Driven {
 
 impl Driven {
     fn new(wall: i64) -> Self {
-        let stamps = Stamps::new(0b1010_0101, Reading { monotonic: 0, wall });
+        let stamps = Stamps::new(0b1010_0101, ClockReading { monotonic: 0, wall });
         Self {
             stamps,
             monotonic: Cell::new(0),
@@ -44,9 +44,9 @@ impl Driven {
         self.offset.set(self.offset.get() + nanoseconds);
     }
 
-    fn read(&self) -> Reading {
+    fn read(&self) -> ClockReading {
         self.reads.set(self.reads.get() + 1);
-        Reading { monotonic: self.monotonic.get(), wall: self.wall() }
+        ClockReading { monotonic: self.monotonic.get(), wall: self.wall() }
     }
 
     fn stamp_of(&self, shard: usize) -> i64 {

@@ -9,20 +9,20 @@ use crate::{
 
 /// What the line is made of, beside `GET:/items/{id}` of the service `bench` with status 200.
 #[derive(Clone, Copy, Debug)]
-pub struct Request {
+pub struct EncoderInput {
     /// Nanoseconds since the epoch.
     pub stamp: i64,
     /// How long the request took, in nanoseconds.
     pub nanoseconds: u64,
     /// The request's id.
-    pub id: RequestId,
+    pub id: RequestIdSource,
     /// Whether the thread has the encoded route in its cache.
     pub cached_route: bool,
 }
 
 /// Where the request's id comes from.
 #[derive(Clone, Copy, Debug)]
-pub enum RequestId {
+pub enum RequestIdSource {
     /// The layer generates it from this number.
     Generated(u64),
     /// The request brought it.
@@ -30,12 +30,12 @@ pub enum RequestId {
 }
 
 /// Returns a function that appends the line of `request` as the layer does.
-pub fn encoder(request: Request) -> impl FnMut(&mut Vec<u8>) {
+pub fn encoder(request: EncoderInput) -> impl FnMut(&mut Vec<u8>) {
     let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
     let head = if request.cached_route { template.head("GET", "/items/{id}") } else { None };
     let id = match request.id {
-        RequestId::Generated(number) => Id::Generated(number),
-        RequestId::Own(id) => Id::Own(id.as_bytes()),
+        RequestIdSource::Generated(number) => Id::Generated(number),
+        RequestIdSource::Own(id) => Id::Own(id.as_bytes()),
     };
     move |out| {
         let line = RequestLine {

@@ -1,12 +1,9 @@
 //! [`LicenseCheck`]: what an application provides.
 
-use std::{error, future::Future};
+use std::future::Future;
 
 use super::state::LicenseState;
-use crate::settings::LicensingSettings;
-
-/// A boxed error of any type, as in tower.
-pub type BoxError = Box<dyn error::Error + Send + Sync>;
+use crate::{error::BoxError, settings::LicensingSettings};
 
 /// A check of a licence: reads a file, asks a licence server, counts seats.
 ///

@@ -19,10 +19,12 @@ mod watch;
 mod tests;
 
 pub use builder::Licensing;
-pub use check::{BoxError, LicenseCheck};
+pub use check::LicenseCheck;
 #[cfg(feature = "license-file")]
 pub use file::{LicenseFile, PublicKey};
 pub use point::LicensingPoint;
 pub use state::{CheckedLicense, LicenseState, LicenseStatus};
 pub(crate) use task::RecordPoint;
 pub use watch::{LicenseChanges, LicenseWatch};
+
+pub use crate::error::BoxError;

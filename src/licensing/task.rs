@@ -20,7 +20,7 @@ use super::{
 use crate::clock::{self, MonotonicInstant};
 
 /// Somebody who waits for a check that begins after the question.
-pub(crate) type Request = oneshot::Sender<Arc<CheckedLicense>>;
+pub(crate) type CheckRequest = oneshot::Sender<Arc<CheckedLicense>>;
 
 /// What becomes of the points, and when no more are taken.
 pub(crate) trait RecordPoint: Send + Sync + 'static {
@@ -39,7 +39,7 @@ pub(crate) struct Task<C> {
     pub(crate) schedule: Schedule,
     pub(crate) failures: Failures,
     pub(crate) timeout: Duration,
-    pub(crate) requests: mpsc::Receiver<Request>,
+    pub(crate) requests: mpsc::Receiver<CheckRequest>,
     pub(crate) latest: watch::Sender<Option<Arc<CheckedLicense>>>,
 }
 
@@ -72,7 +72,7 @@ impl<C: LicenseCheck> Task<C> {
 
     /// Runs one check, for all who asked before it began: many requests at once cost one check, not
     /// many. A retry that fails as the try before it leaves no point: nothing new is known.
-    async fn check(&mut self, first: Option<Request>, is_retry: bool) {
+    async fn check(&mut self, first: Option<CheckRequest>, is_retry: bool) {
         let mut requests = Vec::from_iter(first);
         while let Ok(request) = self.requests.try_recv() {
             requests.push(request);

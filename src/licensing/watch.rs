@@ -8,7 +8,7 @@ use tokio::{
     task::AbortHandle,
 };
 
-use super::{state::CheckedLicense, task::Request};
+use super::{state::CheckedLicense, task::CheckRequest};
 use crate::error::Error;
 
 /// The handle on a running licence check: the latest result, a check at any other time, and word of
@@ -19,17 +19,17 @@ use crate::error::Error;
 #[derive(Clone, Debug)]
 #[must_use = "the checks end when the last clone of the watch is dropped"]
 pub struct LicenseWatch {
-    shared: Arc<Shared>,
+    shared: Arc<WatchShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
-    requests: mpsc::Sender<Request>,
+struct WatchShared {
+    requests: mpsc::Sender<CheckRequest>,
     latest: watch::Receiver<Option<Arc<CheckedLicense>>>,
     task: AbortHandle,
 }
 
-impl Drop for Shared {
+impl Drop for WatchShared {
     fn drop(&mut self) {
         self.task.abort();
     }
@@ -37,11 +37,11 @@ impl Drop for Shared {
 
 impl LicenseWatch {
     pub(crate) fn new(
-        requests: mpsc::Sender<Request>,
+        requests: mpsc::Sender<CheckRequest>,
         latest: watch::Receiver<Option<Arc<CheckedLicense>>>,
         task: AbortHandle,
     ) -> Self {
-        Self { shared: Arc::new(Shared { requests, latest, task }) }
+        Self { shared: Arc::new(WatchShared { requests, latest, task }) }
     }
 
     /// Returns the latest result; `None` until the first check is done. Never waits, so that health

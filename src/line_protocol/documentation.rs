@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::{
     line_protocol::{EARLIEST, EXTRAS_BYTES, LATEST, LINE_BYTES, NAME_BYTES, STANDARD_BYTES},
     point::schema::{
-        BODY_COMPLETE, BODY_DROPPED, BODY_ERROR, BODY_UNFINISHED, COLUMNS, Column, OVERFLOW,
+        BODY_COMPLETE, BODY_DROPPED, BODY_ERROR, BODY_UNFINISHED, COLUMNS, ColumnType, OVERFLOW,
         RESERVED_BY_INFLUXDB, RESERVED_BY_REQUESTS,
     },
 };
@@ -54,8 +54,8 @@ fn every_column_is_documented_with_its_type_and_no_other() {
             .collect();
         let written =
             COLUMNS.iter().filter(|(of, ..)| *of == measurement).map(|(_, key, column)| match column {
-                Column::Tag => ("tag".to_owned(), (*key).to_owned(), "text".to_owned()),
-                Column::Field(field_type) => {
+                ColumnType::Tag => ("tag".to_owned(), (*key).to_owned(), "text".to_owned()),
+                ColumnType::Field(field_type) => {
                     ("field".to_owned(), (*key).to_owned(), field_type.name().to_owned())
                 }
             });

@@ -25,7 +25,7 @@ pub(super) struct Entries {
 
 /// What the entries of one point may take.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Room<'a> {
+pub(super) struct EntryLimits<'a> {
     pub(super) limits: &'a Limits,
     /// Tags and fields together.
     pub(super) count: usize,
@@ -36,7 +36,7 @@ pub(super) struct Room<'a> {
 }
 
 impl Entries {
-    pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
+    pub(super) fn tag(&mut self, key: &str, value: &Value<'_>, room: EntryLimits<'_>, changes: &mut Changes) {
         if matches!(value, Value::None) {
             return;
         }
@@ -58,7 +58,13 @@ impl Entries {
         self.keep(entry, true, stored, room, own, changes);
     }
 
-    pub(super) fn field(&mut self, key: &str, value: &Value<'_>, room: Room<'_>, changes: &mut Changes) {
+    pub(super) fn field(
+        &mut self,
+        key: &str,
+        value: &Value<'_>,
+        room: EntryLimits<'_>,
+        changes: &mut Changes,
+    ) {
         if matches!(value, Value::None) {
             return;
         }
@@ -91,7 +97,7 @@ impl Entries {
     }
 
     /// Takes over all of `other`, as if its tags and fields were set now.
-    pub(super) fn merge(&mut self, other: &Self, room: Room<'_>, changes: &mut Changes) {
+    pub(super) fn merge(&mut self, other: &Self, room: EntryLimits<'_>, changes: &mut Changes) {
         let tags = other.tags.iter().map(|entry| (entry, true));
         for (entry, is_tag) in tags.chain(other.fields.iter().map(|entry| (entry, false))) {
             let start = self.begin();
@@ -175,7 +181,7 @@ impl Entries {
         entry: Entry,
         is_tag: bool,
         stored: bool,
-        room: Room<'_>,
+        room: EntryLimits<'_>,
         own: Changes,
         changes: &mut Changes,
     ) {

@@ -4,7 +4,7 @@ use crate::{
     line_protocol::{
         Changes, EXTRAS_BYTES,
         cursor::{Entry, NO_PLAIN_KEY},
-        entries::{Entries, Room},
+        entries::{Entries, EntryLimits},
         plain_keys::PlainKeys,
     },
     point::{TraceId, Value, schema, schema::REQUESTS},
@@ -115,8 +115,8 @@ impl Clone for Extras {
     }
 }
 
-fn room(limits: &Limits) -> Room<'_> {
-    Room { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: schema::is_reserved }
+fn room(limits: &Limits) -> EntryLimits<'_> {
+    EntryLimits { limits, count: limits.extras, bytes: EXTRAS_BYTES, reserved: schema::is_reserved }
 }
 
 #[cfg(test)]

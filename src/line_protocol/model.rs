@@ -9,14 +9,14 @@ use crate::{
     line_protocol::{LINE_BYTES, parse},
     point::{
         Point, Value,
-        schema::{COLUMNS, Column},
+        schema::{COLUMNS, ColumnType},
     },
     settings::Limits,
 };
 
 /// A stored point.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Stored {
+pub(crate) struct ModelPoint {
     pub(crate) measurement: String,
     pub(crate) tags: BTreeMap<String, String>,
     pub(crate) fields: BTreeMap<String, Value<'static>>,
@@ -24,7 +24,7 @@ pub(crate) struct Stored {
 }
 
 /// Computes what is to be stored of a point; `None` where nothing can be.
-pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<Stored> {
+pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<ModelPoint> {
     let measurement = match point.measurement() {
         comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
         measurement => name(cut(measurement, 256), false),
@@ -46,16 +46,16 @@ pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
             other => other.into_owned(),
         };
         // A measurement of our own has its tags already.
-        let is_tag = COLUMNS.contains(&(measurement.as_str(), key.as_str(), Column::Tag));
+        let is_tag = COLUMNS.contains(&(measurement.as_str(), key.as_str(), ColumnType::Tag));
         if !reserved(&key) && !tags.contains_key(&key) && !is_tag {
             fields.insert(key, value);
         }
     });
-    (!measurement.is_empty() && !fields.is_empty()).then_some(Stored { measurement, tags, fields, time })
+    (!measurement.is_empty() && !fields.is_empty()).then_some(ModelPoint { measurement, tags, fields, time })
 }
 
 /// Parses with InfluxData's parser a line, which must hold exactly one point.
-pub(crate) fn read_by_influxdata(line: &[u8]) -> Stored {
+pub(crate) fn read_by_influxdata(line: &[u8]) -> ModelPoint {
     let text = std::str::from_utf8(line).expect("line protocol is UTF-8");
     let mut lines = parse_lines(text);
     let point = lines.next().expect("a point").unwrap_or_else(|error| panic!("{error}: {text}"));
@@ -75,7 +75,7 @@ pub(crate) fn read_by_influxdata(line: &[u8]) -> Stored {
         };
         assert!(fields.insert(key.to_string(), value).is_none(), "a field twice: {text}");
     }
-    Stored {
+    ModelPoint {
         measurement: point.series.measurement.to_string(),
         tags,
         fields,
@@ -84,9 +84,9 @@ pub(crate) fn read_by_influxdata(line: &[u8]) -> Stored {
 }
 
 /// Parses a line with our own parser.
-pub(crate) fn read_by_us(line: &[u8]) -> Stored {
+pub(crate) fn read_by_us(line: &[u8]) -> ModelPoint {
     let point = parse(line).unwrap_or_else(|| panic!("not read: {}", String::from_utf8_lossy(line)));
-    Stored {
+    ModelPoint {
         measurement: point.measurement().to_owned(),
         tags: point.tags().map(|(key, value)| (key.to_owned(), value.to_owned())).collect(),
         fields: point.fields().map(|(key, value)| (key.to_owned(), value.clone())).collect(),

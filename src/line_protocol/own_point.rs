@@ -5,7 +5,7 @@ use std::fmt;
 use crate::{
     line_protocol::{
         Changes, EARLIEST, LATEST, LINE_BYTES, NAME_BYTES, StaticTags,
-        entries::{Entries, Room},
+        entries::{Entries, EntryLimits},
         escape::{self, EscapeContext},
     },
     point::{Point, schema},
@@ -15,7 +15,7 @@ use crate::{
 
 /// Why a point cannot be stored at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Invalid {
+pub(crate) enum InvalidPoint {
     /// The measurement has no name.
     EmptyMeasurement,
     /// No field is left that can be stored.
@@ -36,13 +36,13 @@ pub(crate) fn encode_point(
     types: &FieldTypes,
     values: &TagCardinality,
     out: &mut Vec<u8>,
-) -> Result<Changes, Invalid> {
+) -> Result<Changes, InvalidPoint> {
     let measurement = point.measurement();
     if measurement.is_empty() {
-        return Err(Invalid::EmptyMeasurement);
+        return Err(InvalidPoint::EmptyMeasurement);
     }
     if !(EARLIEST..=LATEST).contains(&stamp) {
-        return Err(Invalid::TimeOutOfRange);
+        return Err(InvalidPoint::TimeOutOfRange);
     }
     let start = out.len();
     let mut changes = Changes::default();
@@ -51,14 +51,14 @@ pub(crate) fn encode_point(
     let measurement_end = out.len();
     let taken = measurement_end - start + static_tags.iter().map(|tag| tag.text().len()).sum::<usize>();
     let bytes = LINE_BYTES.saturating_sub(taken + STAMP_BYTES);
-    let room = Room { limits, count: usize::MAX, bytes, reserved: schema::is_reserved_by_influxdb };
+    let room = EntryLimits { limits, count: usize::MAX, bytes, reserved: schema::is_reserved_by_influxdb };
     let mut entries = Entries::default();
     point.visit_tags(&mut |key, value| entries.tag(key, &value.into(), room, &mut changes));
     point.visit_fields(&mut |key, value| entries.field(key, &value, room, &mut changes));
     entries.settle(&out[start..measurement_end], types, values, &mut changes);
     if !entries.has_fields() {
         out.truncate(start);
-        return Err(if changes.excess > 0 { Invalid::LineTooLong } else { Invalid::NoField });
+        return Err(if changes.excess > 0 { InvalidPoint::LineTooLong } else { InvalidPoint::NoField });
     }
 
     let mut tags = entries.tags();
@@ -90,7 +90,7 @@ pub(crate) fn encode_point(
     Ok(changes)
 }
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidPoint {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(match self {
             Self::EmptyMeasurement => "its measurement has no name",

@@ -64,14 +64,14 @@ enum NameKind {
     Other,
 }
 
-struct Name<'a> {
+struct ParsedName<'a> {
     raw: &'a str,
     text: String,
 }
 
 /// Parses a name or tag value: all up to an unescaped comma or space, or, but for the measurement,
 /// equals sign.
-fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<Name<'a>> {
+fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<ParsedName<'a>> {
     let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == NameKind::Other;
     let bytes = rest.as_bytes();
     let (mut end, mut escaped, mut ascii) = (0, false, true);
@@ -95,7 +95,7 @@ fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<Name<'a>> {
     }
     *rest = after;
     let text = if escaped { unescaped(raw, ends) } else { raw.to_owned() };
-    Some(Name { raw, text })
+    Some(ParsedName { raw, text })
 }
 
 fn unescaped(raw: &str, ends: impl Fn(u8) -> bool) -> String {

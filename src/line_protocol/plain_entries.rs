@@ -4,7 +4,7 @@ use crate::{
     line_protocol::{
         NAME_BYTES, VALUE_BYTES,
         cursor::{Entry, precedes},
-        entries::{Entries, ROOM_BESIDE, Room},
+        entries::{Entries, EntryLimits, ROOM_BESIDE},
         escape::{self, EscapeContext},
     },
     point::{Value, number_format, value::FieldType},
@@ -25,7 +25,7 @@ impl Entries {
     /// change, its place is behind all others, and there is room. False for any other, which is to
     /// be given to [`tag`](Self::tag).
     #[inline(always)]
-    pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: Room<'_>) -> bool {
+    pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: EntryLimits<'_>) -> bool {
         let value = text.as_bytes();
         let [_, name @ .., _] = key else { return false };
         let start = self.arena.len() + 1;
@@ -53,7 +53,7 @@ impl Entries {
         &mut self,
         (number, key): (usize, &[u8]),
         value: &Value<'_>,
-        room: Room<'_>,
+        room: EntryLimits<'_>,
     ) -> bool {
         let [_, name @ .., _] = key else { return false };
         let longest = match value {

@@ -52,7 +52,7 @@ pub(crate) struct RequestLine<'a> {
     pub(crate) head: Option<&'a RequestHead>,
     pub(crate) status_code: u16,
     /// Not used where the template leaves request ids out.
-    pub(crate) request_id: Id<'a>,
+    pub(crate) request_id: RequestIdText<'a>,
     pub(crate) execution_time: Duration,
     /// Where the body was tracked.
     pub(crate) body: Option<&'a BodyFields>,
@@ -69,7 +69,7 @@ pub(crate) struct RequestHead {
 
 /// The text of a request's id, as bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Id<'a> {
+pub(crate) enum RequestIdText<'a> {
     /// Brought by the request, so it may hold anything.
     Own(&'a [u8]),
     /// The number of one made by this crate: letters, digits and dashes, which need no look.
@@ -240,8 +240,8 @@ impl RequestTemplate {
         fields.assign(out, assignment!(EXECUTION_TIME));
         number_format::seconds(out, request.execution_time);
         match request.request_id {
-            Id::Generated(number) if self.request_id && fields.is_plain() => {
-                Id::assign_generated(out, number)
+            RequestIdText::Generated(number) if self.request_id && fields.is_plain() => {
+                RequestIdText::assign_generated(out, number)
             }
             id if self.request_id => {
                 fields.assign(out, assignment!(REQUEST_ID));
@@ -316,7 +316,7 @@ impl RequestTemplate {
     }
 }
 
-impl Id<'_> {
+impl RequestIdText<'_> {
     /// Writes the name and the value in one piece, where no extra field can come before and another
     /// field has.
     #[inline(always)]

@@ -4,9 +4,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use super::{
-    rollups::{Counted, RollupReader},
-    scan::{Failure, Seen, is_error, scan},
-    window::{Event, HOURS, MINUTES, RouteWindow, TotalWindow},
+    rollups::{CountedRequests, RollupReader},
+    scan::{ScannedError, ScannedLine, is_error, scan},
+    window::{HOURS, MINUTES, RouteEvent, RouteWindow, TotalWindow},
 };
 use crate::stats::RollupSnapshot;
 
@@ -84,7 +84,7 @@ impl Model {
         }
         match scan(line) {
             None => self.observed.unreadable += 1,
-            Some(Seen::Other) => {}
+            Some(ScannedLine::Other) => {}
             Some(seen) => {
                 self.count(seen, now);
             }
@@ -102,8 +102,8 @@ impl Model {
         }
         let seen = scan(line);
         let (time, of) = match &seen {
-            Some(Seen::Request(request)) => (request.time, &*request.service),
-            Some(Seen::Error(failure)) => (failure.time, &*failure.service),
+            Some(ScannedLine::Request(request)) => (request.time, &*request.service),
+            Some(ScannedLine::Error(failure)) => (failure.time, &*failure.service),
             _ => return,
         };
         // Several services may write into one directory.
@@ -125,40 +125,41 @@ impl Model {
         added.iter().for_each(|counted| _ = self.count_key(counted, now, now));
     }
 
-    fn count_key(&mut self, counted: &Counted, now: u64, second: u64) -> bool {
-        let Counted { route, status_code, error_code, count, times } = counted;
+    fn count_key(&mut self, counted: &CountedRequests, now: u64, second: u64) -> bool {
+        let CountedRequests { route, status_code, error_code, count, times } = counted;
         let error_code = error_code.as_deref().map(shorten);
-        let event = Event::Counted { status_code: shorten(status_code), error_code, count: *count, times };
+        let event =
+            RouteEvent::Counted { status_code: shorten(status_code), error_code, count: *count, times };
         self.record(route, now, second, event)
     }
 
-    fn count(&mut self, seen: Seen<'_>, now: u64) -> bool {
-        if let (Seen::Error(failure), Some(_)) = (&seen, &self.rollups) {
+    fn count(&mut self, seen: ScannedLine<'_>, now: u64) -> bool {
+        if let (ScannedLine::Error(failure), Some(_)) = (&seen, &self.rollups) {
             self.remember(failure);
             return false;
         }
         let (second, route, event) = match &seen {
-            Seen::Request(request) => {
+            ScannedLine::Request(request) => {
                 let (status_code, execution_time) = (shorten(&request.status_code), request.execution_time);
-                (seconds(request.time), &*request.route, Event::Request { status_code, execution_time })
+                (seconds(request.time), &*request.route, RouteEvent::Request { status_code, execution_time })
             }
-            Seen::Error(failure) => (
+            ScannedLine::Error(failure) => (
                 seconds(failure.time),
                 &*failure.route,
-                Event::Failure { error_code: shorten(&failure.error_code) },
+                RouteEvent::Failure { error_code: shorten(&failure.error_code) },
             ),
-            Seen::Other => return false,
+            ScannedLine::Other => return false,
         };
         if !self.record(route, now, second, event) {
             return false;
         }
-        if let Seen::Error(failure) = &seen {
+        if let ScannedLine::Error(failure) = &seen {
             self.remember(failure);
         }
         true
     }
 
-    fn record(&mut self, route: &str, now: u64, second: u64, event: Event<'_>) -> bool {
+    fn record(&mut self, route: &str, now: u64, second: u64, event: RouteEvent<'_>) -> bool {
         self.total.minutes.record(&MINUTES, now, second, event);
         if !self.total.hours.record(&HOURS, now, second, event) {
             self.observed.out_of_range += 1;
@@ -184,7 +185,7 @@ impl Model {
         self.routes.get_mut(route).unwrap_or(&mut self.other_routes)
     }
 
-    fn remember(&mut self, failure: &Failure<'_>) {
+    fn remember(&mut self, failure: &ScannedError<'_>) {
         let time = failure.time as f64 / 1e9;
         if self.latest_errors.len() == LATEST_ERRORS
             && self.latest_errors.back().is_some_and(|oldest| oldest.time >= time)

@@ -11,7 +11,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::{history::StoredFiles, model::Model, rollups::RollupReader, snapshot::Snapshot};
+use super::{history::StoredFiles, model::Model, rollups::RollupReader, snapshot::PageSnapshot};
 use crate::{delivery::batch::Batch, licensing::LicenseWatch, monitor::Monitor, settings::Storage};
 
 /// What the handlers of the page share. Its tasks end with it.
@@ -49,12 +49,12 @@ impl Observer {
         Self { monitor, license, model, tasks }
     }
 
-    pub(super) fn snapshot(&self) -> Snapshot {
+    pub(super) fn snapshot(&self) -> PageSnapshot {
         let (stats, time) = (self.monitor.stats(), now());
         let license = self.license.as_ref().and_then(LicenseWatch::latest);
         let mut model = self.model.lock();
         model.read_rollups(time, || self.monitor.rollup());
-        Snapshot {
+        PageSnapshot {
             stats,
             service: self.monitor.service(),
             time,

@@ -5,7 +5,7 @@ use askama::Template;
 use super::{
     chart::{self, Bars},
     humanize::{self, Level},
-    snapshot::{ChartInterval, Figures, Route, Snapshot, Span},
+    snapshot::{ChartInterval, Figures, PageSnapshot, RouteSnapshot, Span},
     summary::facts,
 };
 use crate::licensing::LicenseStatus;
@@ -61,7 +61,7 @@ impl Choice {
     }
 }
 
-pub(super) fn render(snapshot: &Snapshot, place: &str, choice: Choice) -> Result<String, askama::Error> {
+pub(super) fn render(snapshot: &PageSnapshot, place: &str, choice: Choice) -> Result<String, askama::Error> {
     let span = if choice.hours { &snapshot.last_12_hours } else { &snapshot.last_10_minutes };
     let (level, state, meaning) = humanize::delivery(&snapshot.stats, snapshot.time);
     let mut routes: Vec<_> = span.routes.iter().collect();
@@ -98,11 +98,11 @@ pub(super) fn render(snapshot: &Snapshot, place: &str, choice: Choice) -> Result
         time_top: humanize::seconds(time_top),
         from: span.slots.first().map_or_else(String::new, |slot| humanize::hour_and_minute(slot.time)),
         to: humanize::hour_and_minute(snapshot.time),
-        routes: routes[..shown].iter().map(|route| Row::new(route)).collect(),
+        routes: routes[..shown].iter().map(|route| RouteRow::new(route)).collect(),
         hidden: routes.len() - shown,
         snapshot,
         facts: facts(&snapshot.stats),
-        license: snapshot.license.as_ref().map(License::new),
+        license: snapshot.license.as_ref().map(LicenseRow::new),
     };
     page.render()
 }
@@ -131,11 +131,11 @@ struct Page<'a> {
     time_top: String,
     from: String,
     to: String,
-    routes: Vec<Row<'a>>,
+    routes: Vec<RouteRow<'a>>,
     hidden: usize,
-    snapshot: &'a Snapshot,
+    snapshot: &'a PageSnapshot,
     facts: Vec<(&'static str, String, Level)>,
-    license: Option<License>,
+    license: Option<LicenseRow>,
 }
 
 impl Page<'_> {
@@ -210,7 +210,7 @@ impl Page<'_> {
 }
 
 /// A line of the table of routes.
-struct Row<'a> {
+struct RouteRow<'a> {
     method: &'a str,
     resource: &'a str,
     figures: &'a Figures,
@@ -219,8 +219,8 @@ struct Row<'a> {
     level: Level,
 }
 
-impl<'a> Row<'a> {
-    fn new(route: &'a Route) -> Self {
+impl<'a> RouteRow<'a> {
+    fn new(route: &'a RouteSnapshot) -> Self {
         let (method, resource) = route.route.split_once(':').unwrap_or(("", &route.route));
         let slots = route.slots.iter().map(|slot| (u64::from(slot.requests), u64::from(slot.failed)));
         Self {
@@ -234,7 +234,7 @@ impl<'a> Row<'a> {
     }
 }
 
-struct License {
+struct LicenseRow {
     level: Level,
     status: &'static str,
     days: Option<i64>,
@@ -242,7 +242,7 @@ struct License {
     messages: Vec<String>,
 }
 
-impl License {
+impl LicenseRow {
     fn new(license: &crate::licensing::CheckedLicense) -> Self {
         let (level, status) = match license.status() {
             LicenseStatus::Ok => (Level::Good, "in order"),

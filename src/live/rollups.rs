@@ -15,7 +15,7 @@ use crate::{
 
 /// Requests of one key.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Counted {
+pub(super) struct CountedRequests {
     pub(super) route: String,
     pub(super) status_code: String,
     /// `None` for those that did not fail.
@@ -31,23 +31,23 @@ pub(super) struct RollupLine {
     /// Nanoseconds since the epoch, at the end of the interval.
     pub(super) time: i64,
     pub(super) service: String,
-    pub(super) counted: Counted,
+    pub(super) counted: CountedRequests,
 }
 
 /// Finds what has been added to the totals.
 #[derive(Debug)]
 pub(super) struct RollupReader {
     boundaries: Boundaries,
-    before: HashMap<Key, Totals>,
+    before: HashMap<CounterKey, KeyTotals>,
     /// By route, as of the last look.
     pub(super) running: Vec<(String, u64)>,
 }
 
 /// Route, status code, error code and extra tags.
-type Key = (String, u16, Option<String>, Vec<(String, String)>);
+type CounterKey = (String, u16, Option<String>, Vec<(String, String)>);
 
 #[derive(Debug, Default)]
-struct Totals {
+struct KeyTotals {
     count: u64,
     buckets: Vec<(Option<Duration>, u64)>,
 }
@@ -61,12 +61,12 @@ impl RollupReader {
     }
 
     /// Returns what was counted since the last look.
-    pub(super) fn read(&mut self, totals: RollupSnapshot) -> Vec<Counted> {
+    pub(super) fn read(&mut self, totals: RollupSnapshot) -> Vec<CountedRequests> {
         self.running = totals.running;
         totals.rows.into_iter().filter_map(|row| self.read_row(row)).collect()
     }
 
-    fn read_row(&mut self, mut row: RollupRow) -> Option<Counted> {
+    fn read_row(&mut self, mut row: RollupRow) -> Option<CountedRequests> {
         let key = (row.route, row.status_code, row.error_code, row.tags);
         let before = self.before.entry(key.clone()).or_default();
         let count = row.count.checked_sub(before.count).filter(|count| *count > 0)?;
@@ -80,7 +80,7 @@ impl RollupReader {
         let times = times.collect();
         before.buckets = mem::take(&mut row.buckets);
         let (route, status_code, error_code, _) = key;
-        Some(Counted { route, status_code: status_code.to_string(), error_code, count, times })
+        Some(CountedRequests { route, status_code: status_code.to_string(), error_code, count, times })
     }
 
     /// Reads a line of the measurement. `None` for any other, and for one without counts.
@@ -101,7 +101,7 @@ impl RollupReader {
                 times.push((self.boundaries.seconds_of(end, min, max), count));
             }
         });
-        let counted = Counted {
+        let counted = CountedRequests {
             route: tag(ROUTE)?,
             status_code: tag(STATUS_CODE)?,
             error_code: tag(ERROR_CODE),
@@ -163,7 +163,7 @@ mod tests {
             tags: vec![("tenant".to_owned(), tenant.to_owned())],
             ..row("a", None, &[(4, count)])
         };
-        let counts = |added: Vec<Counted>| added.iter().map(|one| one.count).collect::<Vec<_>>();
+        let counts = |added: Vec<CountedRequests>| added.iter().map(|one| one.count).collect::<Vec<_>>();
         assert_eq!(counts(reader.read(snapshot(&[tagged("x", 3), tagged("y", 5)]))), [3, 5]);
         assert_eq!(counts(reader.read(snapshot(&[tagged("x", 4), tagged("y", 7)]))), [1, 2]);
     }
@@ -172,7 +172,7 @@ mod tests {
     fn lines_of_an_earlier_process_are_read() {
         let line = b"requests_rollup,error_code=7,route=GET:/a\\ b,service=shop,status_code=404 bucket_0.016=2i,bucket_inf=1i,count=3i,execution_time_max=2.0,execution_time_min=0.008,execution_time_sum=3.0,kept=0i 17\n";
         let read = reader(&[]).read_line(line).expect("a line");
-        let counted = Counted {
+        let counted = CountedRequests {
             route: "GET:/a b".to_owned(),
             status_code: "404".to_owned(),
             error_code: Some("7".to_owned()),

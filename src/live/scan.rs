@@ -16,14 +16,14 @@ use crate::{
 
 /// A line of one of the two measurements that the page shows, or of another.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Seen<'a> {
-    Request(Request<'a>),
-    Error(Failure<'a>),
+pub(super) enum ScannedLine<'a> {
+    Request(ScannedRequest<'a>),
+    Error(ScannedError<'a>),
     Other,
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Request<'a> {
+pub(super) struct ScannedRequest<'a> {
     /// Nanoseconds since the epoch.
     pub(super) time: i64,
     pub(super) service: Cow<'a, str>,
@@ -34,7 +34,7 @@ pub(super) struct Request<'a> {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Failure<'a> {
+pub(super) struct ScannedError<'a> {
     /// Nanoseconds since the epoch.
     pub(super) time: i64,
     pub(super) service: Cow<'a, str>,
@@ -45,11 +45,11 @@ pub(super) struct Failure<'a> {
 }
 
 /// Reads a line in the form in which this crate writes it. `None` for anything else.
-pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
+pub(super) fn scan(line: &[u8]) -> Option<ScannedLine<'_>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let (is_request, is_error) = (starts(line, REQUESTS), starts(line, ERRORS));
     if !is_request && !is_error {
-        return Some(Seen::Other);
+        return Some(ScannedLine::Other);
     }
     // An escape is rare, and reading around it is the parser's business.
     if line.contains(&b'\\') {
@@ -61,7 +61,7 @@ pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
     let time = time.parse().ok()?;
     let mut tags = head.split(',').skip(1).map(|tag| tag.split_once('='));
     if is_request {
-        let mut request = Request { time, ..Request::default() };
+        let mut request = ScannedRequest { time, ..ScannedRequest::default() };
         tags.try_for_each(|tag| {
             let (key, value) = tag?;
             match key {
@@ -73,9 +73,9 @@ pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
             Some(())
         })?;
         request.execution_time = field(fields, EXECUTION_TIME)?.parse().ok()?;
-        return (!request.route.is_empty()).then_some(Seen::Request(request));
+        return (!request.route.is_empty()).then_some(ScannedLine::Request(request));
     }
-    let mut failure = Failure { time, ..Failure::default() };
+    let mut failure = ScannedError { time, ..ScannedError::default() };
     tags.try_for_each(|tag| {
         let (key, value) = tag?;
         match key {
@@ -89,7 +89,7 @@ pub(super) fn scan(line: &[u8]) -> Option<Seen<'_>> {
     })?;
     let id = field(fields, REQUEST_ID);
     failure.request_id = id.map(|id| id.trim_matches('"').into());
-    (!failure.route.is_empty()).then_some(Seen::Error(failure))
+    (!failure.route.is_empty()).then_some(ScannedLine::Error(failure))
 }
 
 /// Returns whether a line is a failed request's.
@@ -118,7 +118,7 @@ fn field<'a>(mut fields: &'a str, wanted: &str) -> Option<&'a str> {
     }
 }
 
-fn slowly(line: &[u8]) -> Option<Seen<'static>> {
+fn slowly(line: &[u8]) -> Option<ScannedLine<'static>> {
     let point = parse(line)?;
     let tag = |key| Cow::from(point.tag(key).unwrap_or_default().to_owned());
     let (time, service, route, status_code) =
@@ -127,13 +127,20 @@ fn slowly(line: &[u8]) -> Option<Seen<'static>> {
         _ if route.is_empty() => None,
         REQUESTS => {
             let execution_time = point.field(EXECUTION_TIME)?.as_f64()?;
-            Some(Seen::Request(Request { time, service, route, status_code, execution_time }))
+            Some(ScannedLine::Request(ScannedRequest { time, service, route, status_code, execution_time }))
         }
         _ => {
             let request_id = point.field(REQUEST_ID).and_then(|id| id.as_str());
             let request_id = request_id.map(|id| id.to_owned().into());
             let error_code = tag(ERROR_CODE);
-            Some(Seen::Error(Failure { time, service, route, status_code, error_code, request_id }))
+            Some(ScannedLine::Error(ScannedError {
+                time,
+                service,
+                route,
+                status_code,
+                error_code,
+                request_id,
+            }))
         }
     }
 }
@@ -146,7 +153,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_line_is_read() {
-        let request = Request {
+        let request = ScannedRequest {
             time: 17,
             service: "shop".into(),
             route: "GET:/a".into(),
@@ -154,11 +161,11 @@ mod tests {
             execution_time: 0.25,
         };
         let line = br#"requests,route=GET:/a,service=shop,status_code=200,z=1 a="x,y=1 \\",execution_time=0.25,size=3i 17"#;
-        assert_eq!(scan(line), Some(Seen::Request(request.clone())));
+        assert_eq!(scan(line), Some(ScannedLine::Request(request.clone())));
         let line =
             b"requests,route=GET:/a,service=shop,status_code=200,z=1 a=\"x,y=1 2\",execution_time=0.25,request_id=\"i\" 17\n";
-        assert_eq!(scan(line), Some(Seen::Request(request)));
-        let failure = Failure {
+        assert_eq!(scan(line), Some(ScannedLine::Request(request)));
+        let failure = ScannedError {
             time: 18,
             service: "shop".into(),
             route: "GET:/a b".into(),
@@ -168,8 +175,8 @@ mod tests {
         };
         let line =
             br#"errors,error_code=11009,route=GET:/a\ b,service=shop,status_code=404 request_id="i" 18"#;
-        assert_eq!(scan(line), Some(Seen::Error(failure)));
-        assert_eq!(scan(b"jobs,queue=mail seconds=1 18"), Some(Seen::Other));
+        assert_eq!(scan(line), Some(ScannedLine::Error(failure)));
+        assert_eq!(scan(b"jobs,queue=mail seconds=1 18"), Some(ScannedLine::Other));
     }
 
     #[test]
@@ -215,7 +222,7 @@ mod tests {
             let limits = crate::settings::Limits::default();
             crate::line_protocol::encode_point(&point, 5, &tags, &limits, &types, &values, &mut line).expect("a point");
             let parsed = parse(&line).expect("canonical");
-            let Some(Seen::Request(request)) = scan(&line) else { panic!("not read: {line:?}") };
+            let Some(ScannedLine::Request(request)) = scan(&line) else { panic!("not read: {line:?}") };
             prop_assert_eq!(Some(&*request.route), parsed.tag(ROUTE));
             prop_assert_eq!(parsed.field(EXECUTION_TIME).and_then(crate::point::Value::as_f64), Some(request.execution_time));
             prop_assert_eq!(&*request.service, "shop");

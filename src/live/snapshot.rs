@@ -11,7 +11,7 @@ use super::{
 use crate::{licensing::CheckedLicense, stats::Stats};
 
 #[derive(Debug, Serialize)]
-pub(super) struct Snapshot {
+pub(super) struct PageSnapshot {
     /// Its keys stand at the top.
     #[serde(flatten)]
     pub(super) stats: Stats,
@@ -37,7 +37,7 @@ pub(super) struct Span {
     /// From the oldest to the one that is running.
     pub(super) slots: Vec<ChartInterval>,
     /// By the number of their requests, the most first.
-    pub(super) routes: Vec<Route>,
+    pub(super) routes: Vec<RouteSnapshot>,
 }
 
 /// Durations in seconds.
@@ -64,7 +64,7 @@ pub(super) struct ChartInterval {
 }
 
 #[derive(Debug, Serialize)]
-pub(super) struct Route {
+pub(super) struct RouteSnapshot {
     pub(super) route: String,
     #[serde(flatten)]
     pub(super) figures: Figures,
@@ -110,7 +110,7 @@ impl Model {
         let routes = routes.chain([(OTHER_ROUTES, &self.other_routes)]).filter_map(|(name, track)| {
             let detail = window(track).detail(shape, now);
             let running = running.as_mut().map(|running| running.remove(name).unwrap_or(0));
-            (detail.requests + detail.failed + running.unwrap_or(0) > 0).then(|| Route {
+            (detail.requests + detail.failed + running.unwrap_or(0) > 0).then(|| RouteSnapshot {
                 route: name.to_owned(),
                 figures: Figures::new(&detail, seconds),
                 running,
@@ -119,14 +119,14 @@ impl Model {
         });
         let mut routes: Vec<_> = routes.collect();
         // Nothing of these has ended yet, or not for half a day.
-        routes.extend(running.into_iter().flatten().take(ROUTES).map(|(name, running)| Route {
+        routes.extend(running.into_iter().flatten().take(ROUTES).map(|(name, running)| RouteSnapshot {
             route: name.to_owned(),
             figures: Figures::new(&Detail::default(), seconds),
             running: Some(running),
             slots: vec![Count::default(); slots.len()],
         }));
         routes.sort_by(|left, right| {
-            let rank = |route: &Route| Reverse(route.figures.requests);
+            let rank = |route: &RouteSnapshot| Reverse(route.figures.requests);
             rank(left).cmp(&rank(right)).then_with(|| left.route.cmp(&right.route))
         });
         Span { seconds, all: Figures::new(&all, seconds), slot_seconds: shape.slot, slots, routes }

@@ -37,8 +37,8 @@ pub(super) struct Detail {
     pub(super) requests: u64,
     pub(super) failed: u64,
     pub(super) latencies: Latencies,
-    pub(super) status_codes: Tally,
-    pub(super) error_codes: Tally,
+    pub(super) status_codes: WordCounts,
+    pub(super) error_codes: WordCounts,
 }
 
 impl Detail {
@@ -60,7 +60,7 @@ pub(super) struct Count {
 
 /// Something that happened to a route.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event<'a> {
+pub(super) enum RouteEvent<'a> {
     Request {
         status_code: &'a str,
         execution_time: f64,
@@ -77,7 +77,7 @@ pub(super) enum Event<'a> {
     },
 }
 
-impl Event<'_> {
+impl RouteEvent<'_> {
     /// Returns how many requests, and failures.
     fn counts(&self) -> (u64, u64) {
         match self {
@@ -90,12 +90,12 @@ impl Event<'_> {
 
 /// Counts by a few words; further words are counted together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct WordCounts {
     words: Vec<(Box<str>, u64)>,
     others: u64,
 }
 
-impl Tally {
+impl WordCounts {
     pub(super) fn count(&mut self, word: &str, times: u64) {
         if let Some((_, count)) = self.words.iter_mut().find(|(known, _)| **known == *word) {
             *count += times;
@@ -135,7 +135,7 @@ impl RouteWindow {
     }
 
     /// Records an event. Nothing is counted outside of the window.
-    pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: Event<'_>) {
+    pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: RouteEvent<'_>) {
         let start = shape.start(now);
         if second < start || second > now + TOLERANCE {
             return;
@@ -181,7 +181,7 @@ impl TotalWindow {
     }
 
     /// Returns whether the event lies within the window.
-    pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: Event<'_>) -> bool {
+    pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: RouteEvent<'_>) -> bool {
         let start = shape.start(now);
         if second < start || second > now + TOLERANCE {
             return false;
@@ -197,17 +197,17 @@ impl TotalWindow {
     }
 }
 
-fn record(detail: &mut Detail, event: Event<'_>) {
+fn record(detail: &mut Detail, event: RouteEvent<'_>) {
     let (requests, failed) = event.counts();
     detail.requests += requests;
     detail.failed += failed;
     match event {
-        Event::Request { status_code, execution_time } => {
+        RouteEvent::Request { status_code, execution_time } => {
             detail.latencies.record(execution_time, 1);
             detail.status_codes.count(status_code, 1);
         }
-        Event::Failure { error_code } => detail.error_codes.count(error_code, 1),
-        Event::Counted { status_code, error_code, count, times } => {
+        RouteEvent::Failure { error_code } => detail.error_codes.count(error_code, 1),
+        RouteEvent::Counted { status_code, error_code, count, times } => {
             times.iter().for_each(|(seconds, times)| detail.latencies.record(*seconds, *times));
             detail.status_codes.count(status_code, count);
             if let Some(error_code) = error_code {
@@ -239,8 +239,8 @@ const WORDS: usize = 12;
 mod tests {
     use super::*;
 
-    const REQUEST: Event<'static> = Event::Request { status_code: "200", execution_time: 0.01 };
-    const FAILURE: Event<'static> = Event::Failure { error_code: "7" };
+    const REQUEST: RouteEvent<'static> = RouteEvent::Request { status_code: "200", execution_time: 0.01 };
+    const FAILURE: RouteEvent<'static> = RouteEvent::Failure { error_code: "7" };
 
     #[test]
     fn a_window_moves_along() {
@@ -285,9 +285,9 @@ mod tests {
 
     #[test]
     fn words_are_bounded_and_none_is_lost() {
-        let mut tally = Tally::default();
+        let mut tally = WordCounts::default();
         (0..100).for_each(|number| tally.count(&number.to_string(), 2));
-        let mut sum = Tally::default();
+        let mut sum = WordCounts::default();
         sum.add(&tally);
         let map = sum.to_map();
         assert_eq!((map.len(), map.values().sum::<u64>()), (WORDS + 1, 200));

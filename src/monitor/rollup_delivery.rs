@@ -32,7 +32,7 @@ use crate::{
 pub(super) struct RollupDelivery {
     pub(super) flusher: Flusher,
     writer: Arc<Writer>,
-    room: Arc<Room>,
+    room: Arc<Backlog>,
 }
 
 /// Ends intervals.
@@ -47,7 +47,7 @@ struct Writer {
 /// What waits to be sent, and how much of it there may be. Holds no handle of the flusher, which
 /// ends when the last one is gone.
 #[derive(Debug)]
-struct Room {
+struct Backlog {
     buffer: Arc<Buffer>,
     ledger: Arc<Ledger>,
     memory: usize,
@@ -82,7 +82,7 @@ impl RollupDelivery {
         let buffer =
             Buffer::new(own.buffer_size, own.overflow).before_close(move |buffer| last.end_interval(buffer));
         let buffer = Arc::new(buffer);
-        let room = Arc::new(Room {
+        let room = Arc::new(Backlog {
             buffer: Arc::clone(&buffer),
             ledger: Arc::clone(&ledger),
             memory: own.buffer_size / 4,
@@ -164,7 +164,7 @@ impl Writer {
     }
 }
 
-impl Room {
+impl Backlog {
     fn is_there(&self) -> bool {
         let waiting = self.buffer.snapshot(&self.ledger).1.bytes;
         let spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
@@ -180,7 +180,7 @@ impl Spooled {
     }
 }
 
-async fn end_intervals(length: Duration, writer: Arc<Writer>, room: Arc<Room>) {
+async fn end_intervals(length: Duration, writer: Arc<Writer>, room: Arc<Backlog>) {
     let mut ticks = interval_at(Instant::now() + length, length);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

@@ -32,7 +32,7 @@ use crate::point::{
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestPoint<'a> {
-    request: Request<'a>,
+    request: RequestParts<'a>,
 }
 
 /// A request that failed, beside its [`RequestPoint`] and at the same time: measurement `errors`.
@@ -43,13 +43,13 @@ pub struct RequestPoint<'a> {
 /// else an empty `request_id`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestErrorPoint<'a> {
-    request: Request<'a>,
+    request: RequestParts<'a>,
     error_code: Cow<'a, str>,
 }
 
 /// What both points of a request share.
 #[derive(Clone, Debug, PartialEq)]
-struct Request<'a> {
+struct RequestParts<'a> {
     service: Cow<'a, str>,
     method: Cow<'a, str>,
     resource: Cow<'a, str>,
@@ -76,7 +76,7 @@ impl<'a> RequestPoint<'a> {
         status_code: u16,
         execution_time: Duration,
     ) -> Self {
-        let mut request = Request::new(service.into(), method.into(), resource.into(), status_code);
+        let mut request = RequestParts::new(service.into(), method.into(), resource.into(), status_code);
         request.execution_time = Some(execution_time);
         Self { request }
     }
@@ -127,7 +127,7 @@ impl<'a> RequestErrorPoint<'a> {
         error_code: impl Into<Value<'a>>,
     ) -> Self {
         Self {
-            request: Request::new(service.into(), method.into(), resource.into(), status_code),
+            request: RequestParts::new(service.into(), method.into(), resource.into(), status_code),
             error_code: error_code.into().into_text(),
         }
     }
@@ -161,7 +161,7 @@ impl<'a> RequestErrorPoint<'a> {
     }
 }
 
-impl<'a> Request<'a> {
+impl<'a> RequestParts<'a> {
     fn new(service: Cow<'a, str>, method: Cow<'a, str>, resource: Cow<'a, str>, status_code: u16) -> Self {
         Self {
             service,

@@ -1,7 +1,7 @@
 //! A request as its layer hands it over.
 
 use crate::{
-    line_protocol::{AddedFields, BodyFields, Id, RequestHead},
+    line_protocol::{AddedFields, BodyFields, RequestHead, RequestIdText},
     point::error_code::ErrorCode,
     record::rollup::RouteKey,
 };
@@ -17,7 +17,7 @@ pub(crate) struct FinishedRequest<'a> {
     /// From its start to the head of its response, or to its end without one.
     pub(crate) nanoseconds: u64,
     pub(crate) error_code: Option<&'a ErrorCode>,
-    pub(crate) request_id: Id<'a>,
+    pub(crate) request_id: RequestIdText<'a>,
     pub(crate) body: Option<&'a BodyFields>,
     /// What the layer itself adds.
     pub(crate) added: Option<&'a AddedFields>,

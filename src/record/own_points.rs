@@ -51,7 +51,7 @@ impl Recorder {
     }
 
     #[cold]
-    fn refuse(&self, point: &dyn Point, invalid: line_protocol::Invalid) {
+    fn refuse(&self, point: &dyn Point, invalid: line_protocol::InvalidPoint) {
         self.buffer.refuse_invalid();
         static WARNED: AtomicBool = AtomicBool::new(false);
         if !WARNED.swap(true, Ordering::Relaxed) {

@@ -8,10 +8,10 @@ use crate::line_protocol::AddedFields;
 /// What the layer adds. Apart from what handlers add, whose collection costs several hundred
 /// instructions, and behind a pointer, since it moves to the thread and back with each poll.
 #[derive(Debug, Default)]
-pub(crate) struct Added(Option<Box<Contents>>);
+pub(crate) struct Added(Option<Box<AddedContents>>);
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Contents {
+pub(crate) struct AddedContents {
     pub(crate) fields: AddedFields,
     /// The headers of the request's trace, where some client passes them on.
     pub(crate) trace: Option<TraceHeaders>,
@@ -43,12 +43,12 @@ impl Added {
     pub(crate) fn of_caller(caller: &Self) -> Self {
         let Some(contents) = &caller.0 else { return Self::default() };
         let fields = AddedFields { trace_id: contents.fields.trace_id, ..AddedFields::default() };
-        Self(Some(Box::new(Contents { fields, trace: contents.trace.clone() })))
+        Self(Some(Box::new(AddedContents { fields, trace: contents.trace.clone() })))
     }
 
     /// Returns the contents, created on first use.
     #[inline]
-    pub(crate) fn contents(&mut self) -> &mut Contents {
+    pub(crate) fn contents(&mut self) -> &mut AddedContents {
         self.0.get_or_insert_with(|| {
             SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
         })
@@ -64,7 +64,7 @@ impl Added {
 }
 
 #[inline(never)]
-fn put_back(mut contents: Box<Contents>) {
+fn put_back(mut contents: Box<AddedContents>) {
     contents.fields = AddedFields::default();
     contents.trace = None;
     let _ = SPARE.try_with(|spare| {
@@ -77,7 +77,7 @@ fn put_back(mut contents: Box<Contents>) {
 
 thread_local! {
     #[expect(clippy::vec_box, reason = "a request holds the box")]
-    static SPARE: RefCell<Vec<Box<Contents>>> = const { RefCell::new(Vec::new()) };
+    static SPARE: RefCell<Vec<Box<AddedContents>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// As many as one worker usually has under way; beyond them one is allocated.

@@ -40,10 +40,10 @@ use crate::{
 #[must_use = "a connection that is not kept ends at once"]
 pub struct Connection {
     /// `None` where no monitor is there to record it.
-    open: Option<Open>,
+    open: Option<OpenConnection>,
 }
 
-struct Open {
+struct OpenConnection {
     recorder: Arc<Recorder>,
     counters: Arc<TargetCounters>,
     name: Cow<'static, str>,
@@ -64,7 +64,7 @@ impl Connection {
             let counters = recorder.connections.of(name.clone());
             counters.start();
             let start = MonotonicInstant::now();
-            Open {
+            OpenConnection {
                 recorder: Arc::clone(recorder),
                 counters,
                 name,
@@ -133,7 +133,7 @@ impl Drop for Connection {
     }
 }
 
-impl Point for Open {
+impl Point for OpenConnection {
     fn measurement(&self) -> &str {
         CONNECTIONS
     }

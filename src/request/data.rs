@@ -7,7 +7,7 @@ use std::{
 
 use super::{request_body::RequestBodyProgress, route::Route};
 use crate::{
-    line_protocol::{Changes, Extras, Id},
+    line_protocol::{Changes, Extras, RequestIdText},
     point::{Value, error_code::ErrorCode},
     record::recorder::{FinishedRequest, Recorder},
     request::RequestId,
@@ -17,10 +17,10 @@ use crate::{
 
 /// Where extras of one request are collected. Sealed when the request's points are written.
 #[derive(Debug, Default)]
-pub(crate) struct RequestData(Mutex<Contents>);
+pub(crate) struct RequestData(Mutex<DataContents>);
 
 #[derive(Debug, Default)]
-pub(crate) struct Contents {
+pub(crate) struct DataContents {
     pub(crate) extras: Extras,
     pub(crate) error_code: Option<ErrorCode>,
     /// Whether a handler wants the request to have a point, whatever the rule says.
@@ -35,14 +35,14 @@ pub(crate) struct Contents {
     caller: Option<Arc<RequestData>>,
     /// The outermost monitor whose request this is. `None` for request data that an application
     /// made.
-    owner: Option<Owner>,
+    owner: Option<DataOwner>,
     sealed: bool,
 }
 
 /// What request data must know of a monitor. Not a handle of it: spare request data, which keeps
 /// its owner, would keep the monitor alive.
 #[derive(Clone, Debug)]
-struct Owner {
+struct DataOwner {
     monitor: u64,
     limits: Limits,
     counters: Arc<RecorderCounters>,
@@ -56,7 +56,7 @@ impl RequestData {
         if let Some(contents) = Self::contents(&mut request_data) {
             contents.request_id = request_id;
             if contents.owner.as_ref().is_none_or(|owner| owner.monitor != recorder.number) {
-                contents.owner = Some(Owner::of(recorder));
+                contents.owner = Some(DataOwner::of(recorder));
             }
         }
         request_data
@@ -148,13 +148,13 @@ impl RequestData {
 
     /// Returns the contents of request data that nobody else holds.
     #[inline]
-    fn contents(request_data: &mut Arc<Self>) -> Option<&mut Contents> {
+    fn contents(request_data: &mut Arc<Self>) -> Option<&mut DataContents> {
         Arc::get_mut(request_data).map(|only| only.0.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(crate) fn tag(&self, key: &'static str, value: Value<'_>) {
         let mut contents = self.lock();
-        if let Contents { extras, owner: Some(owner), sealed: false, .. } = &mut *contents
+        if let DataContents { extras, owner: Some(owner), sealed: false, .. } = &mut *contents
             && extras.plain_tag(key, &value, &owner.limits)
         {
             return;
@@ -164,7 +164,7 @@ impl RequestData {
 
     pub(crate) fn field(&self, key: &'static str, value: Value<'_>) {
         let mut contents = self.lock();
-        if let Contents { extras, owner: Some(owner), sealed: false, .. } = &mut *contents
+        if let DataContents { extras, owner: Some(owner), sealed: false, .. } = &mut *contents
             && extras.plain_field(key, &value, &owner.limits)
         {
             return;
@@ -173,14 +173,14 @@ impl RequestData {
     }
 
     #[inline]
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Contents> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, DataContents> {
         // Nothing under this lock leaves an entry half written, so a panic in between has broken
         // nothing.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Contents {
+impl DataContents {
     #[inline(never)]
     fn tag(&mut self, key: &'static str, value: Value<'_>) {
         self.add(|extras, limits| extras.tag(key, value, limits));
@@ -209,7 +209,7 @@ impl Contents {
         let Some(caller) = self.caller.take() else { return };
         // A caller never waits for the lock of a call.
         let mut extras = caller.lock().extras.clone();
-        if let Some(Owner { limits, .. }) = &self.owner {
+        if let Some(DataOwner { limits, .. }) = &self.owner {
             extras.merge(&self.extras, limits);
             self.extras = extras;
         }
@@ -231,7 +231,7 @@ impl Contents {
             return false;
         }
         if self.owner.is_none() {
-            self.owner = Some(Owner::of(recorder));
+            self.owner = Some(DataOwner::of(recorder));
             self.request_id = request_id;
         }
         true
@@ -265,7 +265,9 @@ impl Contents {
             finished.resource = route.resource(recorder.number, finished.method);
         }
         finished.error_code = finished.error_code.or(error_code.as_ref()).or(classified);
-        finished.request_id = request_id.number().map_or_else(|| Id::Own(request_id.own()), Id::Generated);
+        finished.request_id = request_id
+            .number()
+            .map_or_else(|| RequestIdText::Own(request_id.own()), RequestIdText::Generated);
         if is_last {
             recorder.record_request(&finished, Some(extras));
         } else {
@@ -330,7 +332,7 @@ impl Contents {
     }
 }
 
-impl Owner {
+impl DataOwner {
     #[cold]
     fn of(recorder: &Recorder) -> Self {
         let Recorder { number, limits, counters, .. } = recorder;

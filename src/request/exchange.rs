@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::{self, MonotonicInstant},
-    line_protocol::{BodyFields, Id},
+    line_protocol::{BodyFields, RequestIdText},
     point::error_code::ErrorCode,
     record::recorder::FinishedRequest,
     request::{MonitoringData, RequestId},
@@ -224,7 +224,7 @@ impl Exchange {
             failed,
             nanoseconds,
             error_code: None,
-            request_id: Id::Generated(number),
+            request_id: RequestIdText::Generated(number),
             body: None,
             added: None,
             started: self.started,

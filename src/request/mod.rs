@@ -32,7 +32,7 @@ mod trace_context;
 
 #[cfg(feature = "axum")]
 pub(crate) use route::Route;
-pub(crate) use route::{lend_parts, method_name};
+pub(crate) use route::{RouteFunction, lend_parts, method_name};
 pub(crate) use trace_context::keep_headers as keep_trace_headers;
 pub use {
     body::ResponseBody,

@@ -22,7 +22,7 @@ pin_project! {
     pub struct RequestBody<B> {
         #[pin]
         inner: B,
-        reading: Option<Reading>,
+        reading: Option<UnfinishedBody>,
     }
 }
 
@@ -38,7 +38,7 @@ impl<B: Body> RequestBody<B> {
             return Self::untracked(inner);
         }
         let length = inner.size_hint().exact();
-        Self { inner, reading: Some(Reading { progress, length }) }
+        Self { inner, reading: Some(UnfinishedBody { progress, length }) }
     }
 }
 
@@ -58,7 +58,9 @@ impl<B: Body> Body for RequestBody<B> {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let mut this = self.project();
-        let Some(Reading { progress, .. }) = &*this.reading else { return this.inner.poll_frame(context) };
+        let Some(UnfinishedBody { progress, .. }) = &*this.reading else {
+            return this.inner.poll_frame(context);
+        };
         progress.end(RequestBodyEnding::Unfinished);
         let frame = ready!(this.inner.as_mut().poll_frame(context));
         let ending = match &frame {
@@ -87,12 +89,12 @@ impl<B: Body> Body for RequestBody<B> {
 
 /// A body that has not ended.
 #[derive(Debug)]
-struct Reading {
+struct UnfinishedBody {
     progress: Arc<RequestBodyProgress>,
     length: Option<u64>,
 }
 
-impl Drop for Reading {
+impl Drop for UnfinishedBody {
     fn drop(&mut self) {
         let Self { progress, length } = self;
         if progress.ending() == RequestBodyEnding::Unfinished {

@@ -43,7 +43,7 @@ pub(super) fn find(
     method: &'static str,
     recorder: &Recorder,
 ) -> Option<Arc<CachedRoute>> {
-    let key = Key { path: address(path), method: method.as_ptr().addr(), monitor: recorder.number };
+    let key = CacheKey { path: address(path), method: method.as_ptr().addr(), monitor: recorder.number };
     let found = ENTRIES.try_with(|places| match places.borrow().get(key.place()) {
         Some(CacheEntry { key: other, known: Some(known), .. }) if *other == key => Some(Arc::clone(known)),
         _ => None,
@@ -60,7 +60,7 @@ pub(super) fn find(
 #[cold]
 #[inline(never)]
 fn remember(
-    key: Key,
+    key: CacheKey,
     path: &MatchedPath,
     method: &'static str,
     recorder: &Recorder,
@@ -96,13 +96,13 @@ fn remember(
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Key {
+struct CacheKey {
     path: usize,
     method: usize,
     monitor: u64,
 }
 
-impl Key {
+impl CacheKey {
     #[inline]
     fn place(self) -> usize {
         let mixed = (self.path as u64 ^ (self.method as u64).rotate_left(32) ^ self.monitor.rotate_left(16))
@@ -113,7 +113,7 @@ impl Key {
 
 #[derive(Debug, Default)]
 struct CacheEntry {
-    key: Key,
+    key: CacheKey,
     path: Option<MatchedPath>,
     known: Option<Arc<CachedRoute>>,
     /// No head can be known: each line is to be counted as changed.

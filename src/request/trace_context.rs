@@ -50,7 +50,7 @@ impl TraceIdSource {
             return None;
         }
         match find(headers)? {
-            Err(Invalid) => {
+            Err(InvalidTraceparent) => {
                 counters.invalid_traces.add(1);
                 None
             }
@@ -75,11 +75,11 @@ pub(crate) fn keep_headers() {
 
 /// Finds the trace that a `traceparent` names. `None` without that header.
 #[inline]
-fn find(headers: &HeaderMap) -> Option<Result<(&TraceId, &HeaderValue), Invalid>> {
+fn find(headers: &HeaderMap) -> Option<Result<(&TraceId, &HeaderValue), InvalidTraceparent>> {
     let parent = header::value(headers, &TRACEPARENT)?;
     // Whoever added a second one, neither can be trusted.
     let id = parse(parent.as_bytes()).filter(|_| !header::is_repeated(headers, &TRACEPARENT));
-    Some(id.map(|id| (id, parent)).ok_or(Invalid))
+    Some(id.map(|id| (id, parent)).ok_or(InvalidTraceparent))
 }
 
 impl TraceHeaders {
@@ -105,7 +105,7 @@ impl TraceHeaders {
 
 /// A `traceparent` that is not valid.
 #[derive(Debug)]
-struct Invalid;
+struct InvalidTraceparent;
 
 impl fmt::Debug for TraceIdSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

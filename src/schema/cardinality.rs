@@ -15,7 +15,7 @@ use foldhash::quality::RandomState;
 use crate::{
     point::schema::OVERFLOW,
     stats::RecorderCounters,
-    sync::atomic_hash_set::{self, AtomicHashSet, Entry},
+    sync::atomic_hash_set::{self, AtomicHashSet, HashSetEntry},
 };
 
 /// The different values that each tag of one monitor has had.
@@ -36,13 +36,13 @@ pub(crate) struct TagCardinality {
     seed: u64,
     /// Keys with their values, and whether they were admitted.
     decided: AtomicHashSet,
-    keys: Box<[OnceLock<Box<Key>>]>,
+    keys: Box<[OnceLock<Box<KeyCardinality>>]>,
     /// Of all keys beyond the bound.
-    shared: Key,
+    shared: KeyCardinality,
 }
 
 #[derive(Debug, Default)]
-struct Key {
+struct KeyCardinality {
     name: Box<[u8]>,
     admitted: AtomicUsize,
     warned: AtomicBool,
@@ -63,7 +63,7 @@ impl TagCardinality {
             hasher,
             decided: AtomicHashSet::new(levels.unwrap_or(MOST_LEVELS)),
             keys: (0..keys).map(|_| OnceLock::new()).collect(),
-            shared: Key::default(),
+            shared: KeyCardinality::default(),
         }
     }
 
@@ -125,7 +125,7 @@ impl TagCardinality {
 
     /// Decides on a value that is new, or beyond the limit.
     #[inline(never)]
-    fn decide(&self, tag: &[u8], key: usize, hash: u64, found: Option<Entry<'_>>) -> bool {
+    fn decide(&self, tag: &[u8], key: usize, hash: u64, found: Option<HashSetEntry<'_>>) -> bool {
         let (name, value) = (&tag[..key], &tag[key + 1..]);
         if value == OVERFLOW.as_bytes() {
             return true;
@@ -161,11 +161,12 @@ impl TagCardinality {
         admitted
     }
 
-    fn key(&self, name: &[u8]) -> &Key {
+    fn key(&self, name: &[u8]) -> &KeyCardinality {
         let hash = atomic_hash_set::hash_names(self.seed, name);
         for step in 0..PROBES {
             let place = &self.keys[(hash as usize).wrapping_add(step) % KEYS];
-            let key = place.get_or_init(|| Box::new(Key { name: name.into(), ..Key::default() }));
+            let key = place
+                .get_or_init(|| Box::new(KeyCardinality { name: name.into(), ..KeyCardinality::default() }));
             if *key.name == *name {
                 return key;
             }
@@ -176,7 +177,7 @@ impl TagCardinality {
 
 /// Returns the decision. Another thread decides between its insertion and two steps later. If it
 /// was interrupted right there, this one point goes without the value rather than wait for it.
-fn decision(entry: &Entry<'_>) -> bool {
+fn decision(entry: &HashSetEntry<'_>) -> bool {
     for _ in 0..SPINS {
         match entry.mark() {
             UNDECIDED => hint::spin_loop(),

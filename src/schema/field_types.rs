@@ -8,10 +8,10 @@ use std::{
 
 use crate::{
     point::{
-        schema::{COLUMNS, Column, ERRORS, REQUESTS},
+        schema::{COLUMNS, ColumnType, ERRORS, REQUESTS},
         value::FieldType,
     },
-    sync::atomic_hash_set::{self, AtomicHashSet, Entry},
+    sync::atomic_hash_set::{self, AtomicHashSet, HashSetEntry},
 };
 
 /// The types of all fields that one monitor has seen.
@@ -91,7 +91,7 @@ impl FieldTypes {
     }
 
     /// Finds the entry of this name, created with `mark` where it is the first. `None`: no room.
-    fn find(&self, measurement: &[u8], name: &[u8], mark: u8) -> Option<Entry<'_>> {
+    fn find(&self, measurement: &[u8], name: &[u8], mark: u8) -> Option<HashSetEntry<'_>> {
         let measurement_hash = match measurement {
             measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {
                 self.requests
@@ -114,17 +114,17 @@ impl Default for FieldTypes {
         };
         for (measurement, name, column) in COLUMNS {
             match column {
-                Column::Field(field_type) => {
+                ColumnType::Field(field_type) => {
                     types.check(measurement.as_bytes(), name.as_bytes(), field_type);
                 }
-                Column::Tag => _ = types.admits_tag(measurement.as_bytes(), name.as_bytes()),
+                ColumnType::Tag => _ = types.admits_tag(measurement.as_bytes(), name.as_bytes()),
             }
         }
         types
     }
 }
 
-fn warn_of_kinds(entry: &Entry<'_>, measurement: &[u8], name: &[u8]) {
+fn warn_of_kinds(entry: &HashSetEntry<'_>, measurement: &[u8], name: &[u8]) {
     if entry.add_to_mark(WARNED) & WARNED == 0 {
         tracing::warn!(
             target: "tower_influx",

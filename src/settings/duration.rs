@@ -33,9 +33,9 @@ fn parse(text: &str) -> Option<Duration> {
 
 /// A duration in the largest unit that gives a whole number, so that it reads, and is read back, as
 /// it would be written.
-pub(super) struct Shown(pub(super) Duration);
+pub(super) struct DisplayDuration(pub(super) Duration);
 
-impl fmt::Display for Shown {
+impl fmt::Display for DisplayDuration {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let nanoseconds = self.0.as_nanos();
         if nanoseconds == 0 {
@@ -101,9 +101,9 @@ mod tests {
     fn a_duration_is_shown_as_it_is_written() {
         for text in ["500ms", "1s", "90s", "2m", "1h", "36h", "7d", "1500ms"] {
             let duration = parse(text).expect("a duration");
-            assert_eq!(Shown(duration).to_string(), text);
+            assert_eq!(DisplayDuration(duration).to_string(), text);
         }
-        assert_eq!(Shown(Duration::ZERO).to_string(), "0s");
-        assert_eq!(Shown(Duration::from_micros(5)).to_string(), "5µs");
+        assert_eq!(DisplayDuration(Duration::ZERO).to_string(), "0s");
+        assert_eq!(DisplayDuration(Duration::from_micros(5)).to_string(), "5µs");
     }
 }

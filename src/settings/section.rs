@@ -1,7 +1,7 @@
 //! One table of the configuration, read key by key: aliases, keys given twice, and keys that nobody
 //! knows.
 
-use super::{node::Node, suggestion::nearest};
+use super::{node::Node, suggestion::suggestion};
 use crate::error::Error;
 
 /// The names of one key: its own first, then its aliases.
@@ -99,7 +99,7 @@ impl Section {
             let remedy = "there is no such table; write its keys directly into the section";
             return Err(Error::setting_without_value(&name, remedy));
         }
-        let near = nearest(&lower, self.known.iter().copied().flatten().copied()).unwrap_or_default();
+        let near = suggestion(&lower, self.known.iter().copied().flatten().copied()).unwrap_or_default();
         let remedy = format!("there is no such key; the nearest is `{}{near}`", self.prefix);
         Err(Error::setting_without_value(&name, remedy))
     }

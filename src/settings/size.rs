@@ -31,9 +31,9 @@ fn parse(text: &str) -> Option<u64> {
 }
 
 /// A size in the largest binary unit that gives a whole number.
-pub(super) struct Shown(pub(super) u64);
+pub(super) struct DisplaySize(pub(super) u64);
 
-impl fmt::Display for Shown {
+impl fmt::Display for DisplaySize {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let binary = UNITS.iter().rev().filter(|(name, _)| name.contains('i'));
         for (name, factor) in binary {
@@ -103,7 +103,7 @@ mod tests {
     #[test]
     fn a_size_is_shown_as_it_is_written() {
         for text in ["0", "1", "1000", "64KiB", "768KiB", "64MiB", "1GiB", "3TiB"] {
-            assert_eq!(Shown(parse(text).expect("a size")).to_string(), text);
+            assert_eq!(DisplaySize(parse(text).expect("a size")).to_string(), text);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Which known name somebody most likely meant.
 
 /// Finds the known name with the fewest letters to change, and of several the first one.
-pub(super) fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A key of a megabyte must not cost a megabyte times every name.
     let word: String = word.chars().take(MAX_LETTERS).collect();
     known.into_iter().min_by_key(|name| strsim::osa_distance(&word, name))
@@ -32,10 +32,10 @@ mod tests {
     #[test]
     fn the_nearest_name_is_named() {
         let known = ["token", "token_file", "bucket", "url"];
-        assert_eq!(nearest("tokn", known), Some("token"));
-        assert_eq!(nearest("token_fil", known), Some("token_file"));
-        assert_eq!(nearest("uri", known), Some("url"));
-        assert_eq!(nearest("x", []), None);
-        assert!(nearest(&"x".repeat(1_000_000), known).is_some());
+        assert_eq!(suggestion("tokn", known), Some("token"));
+        assert_eq!(suggestion("token_fil", known), Some("token_file"));
+        assert_eq!(suggestion("uri", known), Some("url"));
+        assert_eq!(suggestion("x", []), None);
+        assert!(suggestion(&"x".repeat(1_000_000), known).is_some());
     }
 }

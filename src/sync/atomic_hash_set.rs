@@ -21,7 +21,7 @@ pub(crate) struct AtomicHashSet {
 
 /// An entry of the set.
 #[derive(Debug)]
-pub(crate) struct Entry<'a> {
+pub(crate) struct HashSetEntry<'a> {
     slot: &'a AtomicU64,
     /// Whether it was put there just now, by this very call.
     pub(crate) inserted: bool,
@@ -43,12 +43,12 @@ impl AtomicHashSet {
 
     /// Finds the entry of `hash`, if it is in the set.
     #[inline(always)]
-    pub(crate) fn find(&self, hash: u64) -> Option<Entry<'_>> {
+    pub(crate) fn find(&self, hash: u64) -> Option<HashSetEntry<'_>> {
         for (level, groups) in self.levels.iter().enumerate() {
             for slot in group(groups.get()?, level, hash) {
                 match slot.load(Ordering::Acquire) {
                     0 => return None,
-                    word if same(word, hash) => return Some(Entry { slot, inserted: false }),
+                    word if same(word, hash) => return Some(HashSetEntry { slot, inserted: false }),
                     _ => {}
                 }
             }
@@ -57,7 +57,7 @@ impl AtomicHashSet {
     }
 
     /// Finds the entry of `hash`, or inserts one with `mark`, of 1 to 15. `None`: no room.
-    pub(crate) fn find_or_insert(&self, hash: u64, mark: u8) -> Option<Entry<'_>> {
+    pub(crate) fn find_or_insert(&self, hash: u64, mark: u8) -> Option<HashSetEntry<'_>> {
         let new = hash & HASH | u64::from(mark) & MARK;
         debug_assert_ne!(new & MARK, 0, "a slot that holds 0 is free");
         for (level, groups) in self.levels.iter().enumerate() {
@@ -65,12 +65,12 @@ impl AtomicHashSet {
                 let mut word = slot.load(Ordering::Acquire);
                 if word == 0 {
                     match slot.compare_exchange(0, new, Ordering::AcqRel, Ordering::Acquire) {
-                        Ok(_) => return Some(Entry { slot, inserted: true }),
+                        Ok(_) => return Some(HashSetEntry { slot, inserted: true }),
                         Err(winner) => word = winner,
                     }
                 }
                 if same(word, hash) {
-                    return Some(Entry { slot, inserted: false });
+                    return Some(HashSetEntry { slot, inserted: false });
                 }
             }
         }
@@ -78,7 +78,7 @@ impl AtomicHashSet {
     }
 }
 
-impl Entry<'_> {
+impl HashSetEntry<'_> {
     /// Returns the owner's four bits.
     #[inline]
     pub(crate) fn mark(&self) -> u8 {

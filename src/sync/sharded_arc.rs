@@ -11,20 +11,20 @@ use crate::sync::shard::{Padded, shard};
 /// An [`Arc`] whose clones are counted apart for each shard of threads.
 ///
 /// The one counter of an `Arc` is a place that all cores write to, at some 50 ns a write where they
-/// meet. So each value here has a home, the shard of the thread that made it. A clone that is made
-/// at home counts there; one that is made elsewhere is a clone of a copy whose home is there, which
-/// the first one makes. A copy may be copied in turn, so a handle that was cloned on one thread and
-/// is used on others, as a router's is, counts with those.
+/// meet. So each value here belongs to the shard of the thread that made it. A clone made on
+/// that shard counts there; one that is made on another is a clone of a copy that belongs there,
+/// which the first one makes. A copy may be copied in turn, so a handle that was cloned on one
+/// thread and is used on others, as a router's is, counts with those.
 ///
 /// A copy of a copy is not copied any further, and counts as an `Arc` does: a service that replaces
 /// itself by its clone on changing threads would otherwise grow a chain for ever. Each handle keeps
 /// its own copy alive, and those made of it, but not what it was copied from: no cycle, so nothing
 /// is leaked.
-pub(crate) struct ShardedArc<T>(Arc<Padded<Node<T>>>);
+pub(crate) struct ShardedArc<T>(Arc<Padded<ShardCopy<T>>>);
 
-struct Node<T> {
+struct ShardCopy<T> {
     value: T,
-    home: usize,
+    shard: usize,
     /// How often it was copied, from 0.
     depth: u8,
     elsewhere: OnceLock<Box<[OnceLock<ShardedArc<T>>]>>,
@@ -36,13 +36,13 @@ impl<T: Clone> ShardedArc<T> {
     }
 
     fn copied(value: T, depth: u8) -> Self {
-        let home = shard() % SHARDS;
-        Self(Arc::new(Padded(Node { value, home, depth, elsewhere: OnceLock::new() })))
+        let shard = shard() % SHARDS;
+        Self(Arc::new(Padded(ShardCopy { value, shard, depth, elsewhere: OnceLock::new() })))
     }
 
     #[inline(never)]
     fn clone_elsewhere(&self, shard: usize) -> Self {
-        let Padded(Node { value, depth, elsewhere, .. }) = &*self.0;
+        let Padded(ShardCopy { value, depth, elsewhere, .. }) = &*self.0;
         if *depth == DEEPEST {
             return Self(Arc::clone(&self.0));
         }
@@ -56,7 +56,7 @@ impl<T: Clone> Clone for ShardedArc<T> {
     #[inline]
     fn clone(&self) -> Self {
         let shard = shard() % SHARDS;
-        if shard == self.0.0.home { Self(Arc::clone(&self.0)) } else { self.clone_elsewhere(shard) }
+        if shard == self.0.0.shard { Self(Arc::clone(&self.0)) } else { self.clone_elsewhere(shard) }
     }
 }
 
@@ -75,7 +75,7 @@ impl<T: fmt::Debug> fmt::Debug for ShardedArc<T> {
     }
 }
 
-/// Threads beyond these share homes.
+/// Threads beyond these share shards.
 const SHARDS: usize = 32;
 /// A router is cloned once where it is built, and again for each request.
 const DEEPEST: u8 = 2;

@@ -75,7 +75,7 @@ async fn wait_for(monitor: &Monitor, what: &str, is: impl Fn(&tower_influx::stat
 }
 
 /// The directories of processes.
-fn homes(spool: &Path) -> Vec<PathBuf> {
+fn directories(spool: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(spool).expect("a directory").map(|entry| entry.expect("readable").path());
     entries.filter(|path| path.join("lock").exists()).collect()
 }
@@ -122,7 +122,7 @@ async fn a_reload_that_fails_changes_nothing_whatever_the_reason() {
         record(&monitor, 1);
     }
     wait_for(&monitor, "delivery goes on in the first spool", |stats| stats.ledger.spooled == 6).await;
-    assert_eq!(homes(&first).len(), 1);
+    assert_eq!(directories(&first).len(), 1);
     fs::remove_file(second.join("rollups")).expect("removes");
     let mut new = running.clone();
     new.spool = Some(SpoolSettings::new(&second));
@@ -147,7 +147,7 @@ async fn other_bounds_are_those_of_the_same_spool() {
         changed.spool.as_mut().expect("set").max_files = 10 + round % 2;
         monitor.reload(changed.clone()).await.expect("another bound");
     }
-    assert_eq!(homes(root.path()).len(), 1);
+    assert_eq!(directories(root.path()).len(), 1);
     for round in 0..30 {
         record(&monitor, 1);
         let report = monitor.flush().await.expect("runs");
@@ -179,12 +179,12 @@ async fn a_spool_that_comes_back_is_the_one_that_there_was() {
         let stats = monitor.stats();
         let spool = stats.spool.clone().expect("there is one");
         assert_eq!((stats.ledger.spooled, spool.files > 0), (round * 2, true), "{stats}");
-        assert_eq!((homes(&first).len(), homes(&second).len()), (1, 1), "{round}");
+        assert_eq!((directories(&first).len(), directories(&second).len()), (1, 1), "{round}");
     }
     let files = monitor.stats().spool.expect("there is one").files;
     let on_disk = |spool: &Path| -> usize {
-        let home = homes(spool).remove(0);
-        fs::read_dir(home)
+        let directory = directories(spool).remove(0);
+        fs::read_dir(directory)
             .expect("a directory")
             .filter(|file| {
                 file.as_ref().expect("readable").path().extension().is_some_and(|ending| ending == "lp")
@@ -198,7 +198,7 @@ async fn a_spool_that_comes_back_is_the_one_that_there_was() {
     monitor.reload(settings(&first)).await.expect("as it is");
     // Nothing is left in the other one: a process that comes now gets its first directory.
     let other = start(&settings(&second), &server);
-    assert_eq!(homes(&second).len(), 1);
+    assert_eq!(directories(&second).len(), 1);
     other.shutdown(Duration::from_secs(5)).await;
     assert!(monitor.shutdown(Duration::from_secs(5)).await.in_time);
 }

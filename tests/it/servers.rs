@@ -5,7 +5,7 @@ use crate::support::{
     http::{Http, token},
     influx::Influx,
     live::{self, INFLUXD, NGINX, OPENSSL, VICTORIA_METRICS},
-    nginx::{Fault, Nginx, Options, STATUSES, Upstream},
+    nginx::{Fault, Nginx, NginxOptions, STATUSES, Upstream},
     process::Process,
     victoria::Victoria,
 };
@@ -177,7 +177,7 @@ async fn victoria_metrics_counts_what_it_does_not_understand() {
         assert!(std::time::Instant::now() < deadline, "one invalid row is counted");
         tokio::time::sleep(std::time::Duration::from_millis(50)).await;
     }
-    let nginx = Nginx::start(Options {
+    let nginx = Nginx::start(NginxOptions {
         upstream: Upstream::AsItIs(victoria.port()),
         token: TOKEN.to_owned(),
         max_body_size: Some("64k".to_owned()),
@@ -215,7 +215,7 @@ async fn nginx_speaks_tls_with_a_certificate_of_the_test() {
     let authority = Authority::new();
     for (validity, trusted) in [(Validity::Valid, true), (Validity::Expired, false)] {
         let certificate = authority.issue(&format!("{validity:?}"), "IP:127.0.0.1", validity);
-        let nginx = Nginx::start(Options {
+        let nginx = Nginx::start(NginxOptions {
             upstream: Upstream::AsItIs(1),
             token: TOKEN.to_owned(),
             max_body_size: None,

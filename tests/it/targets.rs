@@ -18,7 +18,7 @@ use crate::support::{
     influx::Influx,
     live::{self, INFLUXD, VICTORIA_METRICS},
     service::{Service, drive, expected, plan},
-    target::{Kind, Target},
+    target::{Target, TargetKind},
     victoria::Victoria,
 };
 
@@ -149,7 +149,7 @@ async fn a_wrong_token_and_a_missing_bucket_block_and_lose_nothing() {
         if target.kind.asks_for_a_token() {
             settings.influx.token = Token::from("wrong");
             assert_blocked(settings, "a wrong token").await;
-        } else if target.kind == Kind::Influxdb1 && !settings.influx.username.is_empty() {
+        } else if target.kind == TargetKind::Influxdb1 && !settings.influx.username.is_empty() {
             settings.influx.password = Token::from("wrong");
             assert_blocked(settings, "a wrong password").await;
         }

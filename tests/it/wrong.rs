@@ -16,7 +16,7 @@ use tower_influx::{
 use crate::{
     stored::{Way, influx_behind_nginx},
     support::{
-        influx::{Influx, Options},
+        influx::{Influx, InfluxOptions},
         live::{self, INFLUXD, NGINX},
         nginx::Fault,
         service::app,
@@ -186,7 +186,7 @@ async fn version_1_wants_the_right_user_and_password() {
     }
     let password = "a password, \"quoted\" & more";
     let credentials = Some(("somebody".to_owned(), password.to_owned()));
-    let influx = Influx::start_with(Options { credentials, max_body_size: None }).await;
+    let influx = Influx::start_with(InfluxOptions { credentials, max_body_size: None }).await;
     influx.create_database(BUCKET).await;
     let mut settings = crate::stored::settings(&influx.url());
     settings.influx.client = InfluxClient::Reqwest;

@@ -23,7 +23,7 @@ use tokio::{
 /// A server that answers each request as it is told. It ends when dropped.
 pub(crate) struct FaultServer {
     address: SocketAddr,
-    state: Arc<State>,
+    state: Arc<ServerState>,
     task: JoinHandle<()>,
 }
 
@@ -31,15 +31,15 @@ pub(crate) struct FaultServer {
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     /// A complete answer.
-    Answer(Answer),
+    Answer(CannedAnswer),
     /// The connection is reset after the request, before any byte of an answer.
     Reset,
     /// The connection is closed after the request, before any byte of an answer.
     Close,
     /// Status and headers promise a body, then the connection is reset.
-    ResetAfterHeaders(Answer),
+    ResetAfterHeaders(CannedAnswer),
     /// Status, headers and half of the body, then the connection is closed.
-    CutBody(Answer),
+    CutBody(CannedAnswer),
     /// No answer, the connection stays open.
     Stall,
     /// These bytes instead of an answer, then the connection is closed.
@@ -48,7 +48,7 @@ pub(crate) enum Step {
 
 /// A complete answer.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct CannedAnswer {
     pub(crate) status: u16,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: Vec<u8>,
@@ -66,10 +66,10 @@ pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
 }
 
-type Behaviour = Box<dyn FnMut(&Received) -> Step + Send>;
+type ServerBehaviour = Box<dyn FnMut(&Received) -> Step + Send>;
 
-struct State {
-    behaviour: Mutex<Behaviour>,
+struct ServerState {
+    behaviour: Mutex<ServerBehaviour>,
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
     /// A longer body is answered by 413 before it is read.
@@ -95,7 +95,7 @@ impl FaultServer {
     ) -> Self {
         let listener = TcpListener::bind(address).await.expect("a free port");
         let address = listener.local_addr().expect("a bound address");
-        let state = Arc::new(State {
+        let state = Arc::new(ServerState {
             behaviour: Mutex::new(Box::new(behaviour)),
             received: Mutex::new(Vec::new()),
             connections: AtomicUsize::new(0),
@@ -143,7 +143,7 @@ impl Step {
 
     /// An answer with this status and body.
     pub(crate) fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self::Answer(Answer { status, headers: Vec::new(), body: body.into() })
+        Self::Answer(CannedAnswer { status, headers: Vec::new(), body: body.into() })
     }
 
     /// The same with a further header; only for [`Step::Answer`].
@@ -215,7 +215,7 @@ impl Blackhole {
     }
 }
 
-async fn accept(listener: TcpListener, state: Arc<State>) {
+async fn accept(listener: TcpListener, state: Arc<ServerState>) {
     // Dropped with this task, and with it every connection.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
@@ -228,12 +228,12 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-async fn serve(stream: TcpStream, state: &State) -> io::Result<()> {
+async fn serve(stream: TcpStream, state: &ServerState) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     while let Some(mut request) = read_head(&mut stream).await? {
         let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         if length > state.largest_body.load(Ordering::Relaxed) {
-            let answer = Answer { status: 413, headers: Vec::new(), body: b"too large".to_vec() };
+            let answer = CannedAnswer { status: 413, headers: Vec::new(), body: b"too large".to_vec() };
             // Closed with the body unread, which resets the connection under the client's writes.
             return stream.write_all(&head_and_body(&answer, &answer.body)).await;
         }
@@ -285,7 +285,7 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Recei
 }
 
 /// The headers promise the answer's whole body, whatever of it follows.
-fn head_and_body(answer: &Answer, body: &[u8]) -> Vec<u8> {
+fn head_and_body(answer: &CannedAnswer, body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));

@@ -19,13 +19,13 @@ pub(crate) struct Http {
 
 /// A response, read to its end.
 #[derive(Clone, Debug)]
-pub(crate) struct Answer {
+pub(crate) struct HttpAnswer {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
-impl Answer {
+impl HttpAnswer {
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
@@ -41,17 +41,17 @@ impl Http {
     }
 
     /// `Err` holds what went wrong before there was a whole response.
-    pub(crate) async fn send(&self, request: Request<Body>) -> Result<Answer, String> {
+    pub(crate) async fn send(&self, request: Request<Body>) -> Result<HttpAnswer, String> {
         let answer = async {
             let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
             let (head, body) = response.into_parts();
             let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
-            Ok(Answer { status: head.status, headers: head.headers, body })
+            Ok(HttpAnswer { status: head.status, headers: head.headers, body })
         };
         timeout(PATIENCE, answer).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))
     }
 
-    pub(crate) async fn get(&self, url: &str) -> Result<Answer, String> {
+    pub(crate) async fn get(&self, url: &str) -> Result<HttpAnswer, String> {
         self.send(Request::get(url).body(Body::empty()).expect("a valid request")).await
     }
 
@@ -60,7 +60,7 @@ impl Http {
         url: &str,
         headers: &[(&str, &str)],
         body: impl Into<Body>,
-    ) -> Result<Answer, String> {
+    ) -> Result<HttpAnswer, String> {
         let mut request = Request::builder().method(Method::POST).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);

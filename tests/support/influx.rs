@@ -39,7 +39,7 @@ impl Stored {
 
 /// How a server is started.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Options {
+pub(crate) struct InfluxOptions {
     /// User and password of the administrator; without, everyone may do everything.
     pub(crate) credentials: Option<(String, String)>,
     /// Bytes of a body, 25,000,000 by default.
@@ -48,10 +48,10 @@ pub(crate) struct Options {
 
 impl Influx {
     pub(crate) async fn start() -> Self {
-        Self::start_with(Options::default()).await
+        Self::start_with(InfluxOptions::default()).await
     }
 
-    pub(crate) async fn start_with(options: Options) -> Self {
+    pub(crate) async fn start_with(options: InfluxOptions) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let (port, rpc_port) = (free_port(), free_port());
         let data = directory.path().display();
@@ -122,7 +122,7 @@ level = "warn"
     }
 
     /// Writes line protocol as it is, to learn what the server says of it.
-    pub(crate) async fn write(&self, database: &str, lines: impl Into<Vec<u8>>) -> super::http::Answer {
+    pub(crate) async fn write(&self, database: &str, lines: impl Into<Vec<u8>>) -> super::http::HttpAnswer {
         let url = format!("{}/write?{}", self.url(), query(&[("db", database), ("precision", "n")]));
         self.http.post(&url, &[], lines.into()).await.expect("the server answers")
     }

@@ -16,7 +16,7 @@ pub(crate) struct Influx2 {
 }
 
 /// A row of a Flux query: columns by name, as text.
-pub(crate) type Row = BTreeMap<String, String>;
+pub(crate) type FluxRow = BTreeMap<String, String>;
 
 impl Influx2 {
     /// `None`, said aloud, where the environment names no server.
@@ -40,7 +40,7 @@ impl Influx2 {
     }
 
     /// Runs Flux and returns the rows of all its tables.
-    pub(crate) async fn query(&self, flux: &str) -> Vec<Row> {
+    pub(crate) async fn query(&self, flux: &str) -> Vec<FluxRow> {
         let url = format!("{}/api/v2/query?{}", self.url, query(&[("org", self.organization.as_str())]));
         let (name, value) = token(&self.token);
         let headers =
@@ -73,7 +73,7 @@ impl Influx2 {
 }
 
 /// The CSV of a Flux query: tables with a header line each, parted by empty lines.
-fn rows(csv: &str) -> Vec<Row> {
+fn rows(csv: &str) -> Vec<FluxRow> {
     let (mut rows, mut header) = (Vec::new(), None::<Vec<String>>);
     for record in records(csv) {
         if record.iter().all(String::is_empty) {

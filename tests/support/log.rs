@@ -10,16 +10,16 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// The log of this thread, until dropped.
 pub(crate) struct Log {
-    text: Text,
+    text: LogText,
     _guard: DefaultGuard,
 }
 
 #[derive(Clone, Default)]
-pub(crate) struct Text(Arc<Mutex<Vec<u8>>>);
+pub(crate) struct LogText(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn capture() -> Self {
-        let text = Text::default();
+        let text = LogText::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::WARN)
             .with_ansi(false)
@@ -41,7 +41,7 @@ impl std::fmt::Display for Log {
     }
 }
 
-impl io::Write for Text {
+impl io::Write for LogText {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
         Ok(bytes.len())
@@ -52,7 +52,7 @@ impl io::Write for Text {
     }
 }
 
-impl<'a> MakeWriter<'a> for Text {
+impl<'a> MakeWriter<'a> for LogText {
     type Writer = Self;
 
     fn make_writer(&'a self) -> Self {

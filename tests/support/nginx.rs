@@ -44,7 +44,7 @@ pub(crate) enum Upstream {
 
 /// How nginx is started.
 #[derive(Clone, Debug)]
-pub(crate) struct Options {
+pub(crate) struct NginxOptions {
     pub(crate) upstream: Upstream,
     /// The only token that is let through.
     pub(crate) token: String,
@@ -77,10 +77,10 @@ impl Nginx {
     /// In front of an InfluxDB 1.x.
     pub(crate) async fn before(upstream: Upstream, token: &str) -> Self {
         let token = token.to_owned();
-        Self::start(Options { upstream, token, max_body_size: None, certificate: None }).await
+        Self::start(NginxOptions { upstream, token, max_body_size: None, certificate: None }).await
     }
 
-    pub(crate) async fn start(options: Options) -> Self {
+    pub(crate) async fn start(options: NginxOptions) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
         fs::create_dir(directory.path().join("faults")).expect("a writable temporary directory");
@@ -194,7 +194,7 @@ impl Nginx {
     }
 }
 
-fn configuration(options: &Options, port: u16, directory: &TempDir) -> String {
+fn configuration(options: &NginxOptions, port: u16, directory: &TempDir) -> String {
     let folder = directory.path().display();
     let socket = directory.path().join(SOCKET);
     let socket = socket.display();

@@ -32,7 +32,7 @@ impl File {
 
 /// Good enough for formatted Rust: line and block comments and string literals go, line breaks
 /// stay.
-fn strip(text: &str) -> String {
+pub(crate) fn strip(text: &str) -> String {
     let bytes: Vec<char> = text.chars().collect();
     let (mut code, mut at) = (String::with_capacity(text.len()), 0);
     let starts = |at: usize, what: &str| {

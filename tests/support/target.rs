@@ -11,7 +11,7 @@ use tower_influx::{
 
 use super::{
     http::{Http, query},
-    influx::{Influx, Options},
+    influx::{Influx, InfluxOptions},
     influx2::Influx2,
     live::{self, INFLUXD, VICTORIA_METRICS},
     victoria::Victoria,
@@ -19,7 +19,7 @@ use super::{
 
 /// What a server is, as `TOWER_INFLUX_TEST_KIND` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum TargetKind {
     Influxdb1,
     Influxdb2,
     Influxdb3,
@@ -27,7 +27,7 @@ pub(crate) enum Kind {
     Telegraf,
 }
 
-impl Kind {
+impl TargetKind {
     const ALL: [Self; 5] =
         [Self::Influxdb1, Self::Influxdb2, Self::Influxdb3, Self::VictoriaMetrics, Self::Telegraf];
 
@@ -76,7 +76,7 @@ impl Kind {
 /// A server under test.
 #[derive(Debug)]
 pub(crate) struct Target {
-    pub(crate) kind: Kind,
+    pub(crate) kind: TargetKind,
     url: String,
     organization: String,
     bucket: String,
@@ -102,16 +102,18 @@ impl Target {
         let mut targets: Vec<_> = Self::from_environment().into_iter().collect();
         if live::ready(test, &[INFLUXD]) {
             let influx =
-                Influx::start_with(Options { credentials: Some(user()), ..Options::default() }).await;
+                Influx::start_with(InfluxOptions { credentials: Some(user()), ..InfluxOptions::default() })
+                    .await;
             influx.create_database(BUCKET).await;
             let token = format!("{}:{}", user().0, user().1);
-            targets.push(Self { token, ..Self::own(Kind::Influxdb1, influx.url(), Own::Influx(influx)) });
+            targets
+                .push(Self { token, ..Self::own(TargetKind::Influxdb1, influx.url(), Own::Influx(influx)) });
         }
         if live::ready(test, &[VICTORIA_METRICS]) {
             let victoria = Victoria::start().await;
-            targets.push(Self::own(Kind::VictoriaMetrics, victoria.url(), Own::Victoria(victoria)));
+            targets.push(Self::own(TargetKind::VictoriaMetrics, victoria.url(), Own::Victoria(victoria)));
         }
-        for kind in Kind::ALL {
+        for kind in TargetKind::ALL {
             if targets.iter().all(|target| target.kind != kind) {
                 live::say(&format!(
                     "NOT RUN: {test}: no server of kind {}: TOWER_INFLUX_TEST_KIND and …_URL name none",
@@ -122,17 +124,17 @@ impl Target {
         targets
     }
 
-    fn own(kind: Kind, url: String, own: Own) -> Self {
+    fn own(kind: TargetKind, url: String, own: Own) -> Self {
         let (organization, token) = (String::new(), String::new());
         Self { kind, url, organization, bucket: BUCKET.to_owned(), token, file: None, http: Http::new(), own }
     }
 
     fn from_environment() -> Option<Self> {
-        let kind = Kind::named()?;
+        let kind = TargetKind::named()?;
         let variable = |name: &str| env::var(format!("TOWER_INFLUX_TEST_{name}")).unwrap_or_default();
         let file = variable("FILE");
         assert!(
-            kind != Kind::Telegraf || !file.is_empty(),
+            kind != TargetKind::Telegraf || !file.is_empty(),
             "set TOWER_INFLUX_TEST_FILE to what Telegraf writes"
         );
         Some(Self {
@@ -155,7 +157,7 @@ impl Target {
         settings.influx.bucket = self.bucket.clone();
         settings.influx.organization = self.organization.clone();
         match (self.kind, self.token.split_once(':')) {
-            (Kind::Influxdb1, Some((name, password))) => {
+            (TargetKind::Influxdb1, Some((name, password))) => {
                 settings.influx.api = InfluxApi::V1;
                 settings.influx.username = name.to_owned();
                 settings.influx.password = Token::from(password);
@@ -188,17 +190,17 @@ impl Target {
 
     async fn count(&self, measurement: &str, field: &str, service: &str) -> u64 {
         match self.kind {
-            Kind::Influxdb1 | Kind::Influxdb3 => {
+            TargetKind::Influxdb1 | TargetKind::Influxdb3 => {
                 let text = format!(
                     "SELECT count(\"{field}\") FROM \"{measurement}\" WHERE \"service\" = '{service}'"
                 );
                 self.influxql(&text).await["series"][0]["values"][0][1].as_u64().unwrap_or(0)
             }
-            Kind::Influxdb2 => {
+            TargetKind::Influxdb2 => {
                 let server = Influx2::from_environment("count").expect("named by the environment");
                 server.count(measurement, field, service).await
             }
-            Kind::VictoriaMetrics => {
+            TargetKind::VictoriaMetrics => {
                 self.get(&format!("{}/internal/force_flush", self.url)).await;
                 let select = format!("{{__name__=\"{measurement}_{field}\",service=\"{service}\"}}");
                 let export = query(&[("match[]", select.as_str())]);
@@ -209,7 +211,7 @@ impl Target {
                 });
                 samples.sum()
             }
-            Kind::Telegraf => {
+            TargetKind::Telegraf => {
                 let is_one = |line: &&String| {
                     line.starts_with(&format!("{measurement},"))
                         && [" ", ","].iter().any(|before| line.contains(&format!("{before}{field}=")))
@@ -263,7 +265,7 @@ impl Target {
 
     async fn get(&self, url: &str) -> String {
         let mut request = http::Request::get(url);
-        if !self.token.is_empty() && self.kind != Kind::Influxdb1 {
+        if !self.token.is_empty() && self.kind != TargetKind::Influxdb1 {
             request = request.header("authorization", format!("Bearer {}", self.token));
         }
         let request = request.body(axum::body::Body::empty()).expect("a valid request");

@@ -62,7 +62,7 @@ impl Victoria {
     }
 
     /// Writes line protocol as it is, to learn what the server says of it.
-    pub(crate) async fn write(&self, lines: impl Into<Vec<u8>>) -> super::http::Answer {
+    pub(crate) async fn write(&self, lines: impl Into<Vec<u8>>) -> super::http::HttpAnswer {
         let url = format!("{}/api/v2/write?bucket=test&precision=ns", self.url());
         self.http.post(&url, &[], lines.into()).await.expect("the server answers")
     }

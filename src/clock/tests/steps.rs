@@ -135,14 +135,14 @@ fn an_absurd_wall_clock_is_only_an_absurd_time() {
 fn threads_that_race_with_steps_never_share_a_stamp() {
     const THREADS: usize = 8;
     const EACH: usize = 30_000;
-    let stamps = Stamps::new(0, Reading { monotonic: 0, wall: START });
+    let stamps = Stamps::new(0, ClockReading { monotonic: 0, wall: START });
     let (monotonic, offset, running) = (AtomicI64::new(0), AtomicI64::new(START), AtomicUsize::new(THREADS));
     let work = |shard: usize| {
         let given = (0..EACH).map(|_| {
             let now = monotonic.fetch_add(40, Ordering::Relaxed);
             stamps.next(shard, now, || {
                 let monotonic = monotonic.load(Ordering::Relaxed);
-                Reading { monotonic, wall: monotonic + offset.load(Ordering::Relaxed) }
+                ClockReading { monotonic, wall: monotonic + offset.load(Ordering::Relaxed) }
             })
         });
         let given = given.collect::<Vec<_>>();

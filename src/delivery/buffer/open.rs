@@ -17,10 +17,10 @@ pub(crate) trait Open: Send + Sync {
 ///
 /// What has ended stays in the list until that has doubled, so an end costs nothing here. Each
 /// tracked body is added, so threads have lists of their own: cores must not contend for one lock.
-pub(super) struct OpenList(Box<[Padded<Mutex<Entries>>]>);
+pub(super) struct OpenList(Box<[Padded<Mutex<OpenEntries>>]>);
 
 #[derive(Default)]
-struct Entries {
+struct OpenEntries {
     all: Vec<Weak<dyn Open>>,
     /// The length at which those that have ended are taken out.
     sweep_at: usize,
@@ -74,9 +74,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Counted(AtomicUsize);
+    struct EndCounter(AtomicUsize);
 
-    impl Open for Counted {
+    impl Open for EndCounter {
         fn end(&self) {
             self.0.fetch_add(1, Relaxed);
         }
@@ -85,12 +85,12 @@ mod tests {
     #[test]
     fn what_is_open_ends_once_and_what_has_gone_is_swept() {
         let list = OpenList::default();
-        let kept: Vec<_> = (0..10).map(|_| Arc::new(Counted::default())).collect();
+        let kept: Vec<_> = (0..10).map(|_| Arc::new(EndCounter::default())).collect();
         for open in &kept {
             list.add(Arc::downgrade(open) as Weak<dyn Open>);
         }
         for _ in 0..10_000 {
-            list.add(Arc::downgrade(&Arc::new(Counted::default())) as Weak<dyn Open>);
+            list.add(Arc::downgrade(&Arc::new(EndCounter::default())) as Weak<dyn Open>);
         }
         let lengths = list.0.iter().map(|Padded(entries)| entries.lock().expect("no panic").all.len());
         assert!(lengths.sum::<usize>() <= LEAST + 1);

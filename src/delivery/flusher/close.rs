@@ -6,7 +6,7 @@ use crate::stats::{DeliveryState, DropReason};
 
 use super::{
     bisect::Search,
-    closing::{Situation, Step},
+    closing::{ClosingStep, Situation},
     in_flight::Job,
     pending::{Origin, PendingBatch},
     shared::Ended,
@@ -28,8 +28,8 @@ impl Worker {
         };
         let Some(closing) = &mut self.closing else { return false };
         match closing.advance(now, situation) {
-            Step::Wait => {}
-            Step::CloseRecorder => {
+            ClosingStep::Wait => {}
+            ClosingStep::CloseRecorder => {
                 // What they have told so far is recorded, and they are no longer running.
                 self.shared.buffer.end_open();
                 // No look at the time in this round, so that a sink that answers at once gets all
@@ -42,9 +42,9 @@ impl Worker {
                     return self.finish();
                 }
             }
-            Step::RetryBy(latest) => self.breaker.retry_by(latest),
-            Step::StopSending => self.stop_sending(),
-            Step::Finish => return self.finish(),
+            ClosingStep::RetryBy(latest) => self.breaker.retry_by(latest),
+            ClosingStep::StopSending => self.stop_sending(),
+            ClosingStep::Finish => return self.finish(),
         }
         if self.conditions().sending_over && self.nothing_left() { self.finish() } else { false }
     }

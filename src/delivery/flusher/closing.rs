@@ -41,7 +41,7 @@ pub(super) struct Situation {
 
 /// What to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ClosingStep {
     Wait,
     /// Running requests are no longer waited for.
     CloseRecorder,
@@ -61,26 +61,26 @@ impl Closing {
     }
 
     /// Decides on the next step.
-    pub(super) fn advance(&mut self, now: Instant, situation: Situation) -> Step {
+    pub(super) fn advance(&mut self, now: Instant, situation: Situation) -> ClosingStep {
         match self.phase {
             Phase::Waiting { .. } if situation.running > 0 && now < self.cutoff => {
                 self.phase = Phase::Waiting { look: now + LOOK_INTERVAL };
-                Step::Wait
+                ClosingStep::Wait
             }
-            Phase::Waiting { .. } => Step::CloseRecorder,
-            Phase::Sending | Phase::Storing if situation.nothing_left => Step::Finish,
-            Phase::Storing => Step::Wait,
+            Phase::Waiting { .. } => ClosingStep::CloseRecorder,
+            Phase::Sending | Phase::Storing if situation.nothing_left => ClosingStep::Finish,
+            Phase::Storing => ClosingStep::Wait,
             Phase::Sending if self.cut_off || situation.breaker_open && situation.spool => {
                 self.phase = Phase::Storing;
-                Step::StopSending
+                ClosingStep::StopSending
             }
             // Without a spool every try is one chance more: some should fit into the time that is
             // left.
             Phase::Sending if situation.breaker_open => {
                 let left = self.cutoff.saturating_duration_since(now);
-                Step::RetryBy(now + (left / 8).max(LOOK_INTERVAL))
+                ClosingStep::RetryBy(now + (left / 8).max(LOOK_INTERVAL))
             }
-            Phase::Sending => Step::Wait,
+            Phase::Sending => ClosingStep::Wait,
         }
     }
 
@@ -140,7 +140,7 @@ mod tests {
         let mut closing = Closing::new(started, timeout, spool);
         assert_eq!(
             closing.advance(started, Situation { spool, ..Situation::default() }),
-            Step::CloseRecorder
+            ClosingStep::CloseRecorder
         );
         closing.recorder_closed(0);
         (closing, started)
@@ -152,9 +152,9 @@ mod tests {
             let started = Instant::now();
             let mut closing = Closing::new(started, 5_000 * MS, spool);
             let situation = Situation { running: 2, spool, ..Situation::default() };
-            assert_eq!(closing.advance(started + (cutoff - 1) * MS, situation), Step::Wait);
+            assert_eq!(closing.advance(started + (cutoff - 1) * MS, situation), ClosingStep::Wait);
             assert_eq!(closing.next_step(), Some(started + cutoff * MS), "no look after the cutoff");
-            assert_eq!(closing.advance(started + cutoff * MS, situation), Step::CloseRecorder);
+            assert_eq!(closing.advance(started + cutoff * MS, situation), ClosingStep::CloseRecorder);
             closing.recorder_closed(2);
             assert_eq!(closing.unfinished(), 2);
         }
@@ -164,11 +164,11 @@ mod tests {
     fn a_sink_that_answers_at_once_gets_all_even_without_time() {
         let (mut closing, started) = sending(Duration::ZERO, false);
         // The time is over, but the timer has not fired: something was ready.
-        assert_eq!(closing.advance(started + MS, Situation::default()), Step::Wait);
+        assert_eq!(closing.advance(started + MS, Situation::default()), ClosingStep::Wait);
         for _ in 0..2 {
             closing.tick(started + MS);
         }
-        assert_eq!(closing.advance(started + MS, Situation::default()), Step::StopSending);
+        assert_eq!(closing.advance(started + MS, Situation::default()), ClosingStep::StopSending);
         assert!(closing.sends_nothing_more());
     }
 
@@ -176,22 +176,22 @@ mod tests {
     fn an_outage_stops_sending_at_once_only_where_there_is_a_spool() {
         let open = |spool| Situation { breaker_open: true, spool, ..Situation::default() };
         let (mut closing, started) = sending(8_000 * MS, true);
-        assert_eq!(closing.advance(started, open(true)), Step::StopSending);
+        assert_eq!(closing.advance(started, open(true)), ClosingStep::StopSending);
         let (mut closing, started) = sending(8_000 * MS, false);
-        assert_eq!(closing.advance(started, open(false)), Step::RetryBy(started + 1_000 * MS));
+        assert_eq!(closing.advance(started, open(false)), ClosingStep::RetryBy(started + 1_000 * MS));
         let late = started + 7_999 * MS;
-        assert_eq!(closing.advance(late, open(false)), Step::RetryBy(late + LOOK_INTERVAL));
+        assert_eq!(closing.advance(late, open(false)), ClosingStep::RetryBy(late + LOOK_INTERVAL));
     }
 
     #[test]
     fn it_finishes_when_nothing_is_left_and_says_whether_in_time() {
         let nothing = Situation { nothing_left: true, ..Situation::default() };
         let (mut closing, started) = sending(1_000 * MS, true);
-        assert_eq!(closing.advance(started, nothing), Step::Finish);
+        assert_eq!(closing.advance(started, nothing), ClosingStep::Finish);
         closing.tick(started + 500 * MS);
-        assert_eq!(closing.advance(started + 500 * MS, Situation::default()), Step::StopSending);
-        assert_eq!(closing.advance(started + 600 * MS, Situation::default()), Step::Wait);
-        assert_eq!(closing.advance(started + 900 * MS, nothing), Step::Finish);
+        assert_eq!(closing.advance(started + 500 * MS, Situation::default()), ClosingStep::StopSending);
+        assert_eq!(closing.advance(started + 600 * MS, Situation::default()), ClosingStep::Wait);
+        assert_eq!(closing.advance(started + 900 * MS, nothing), ClosingStep::Finish);
         assert!(closing.is_in_time(started + 1_100 * MS) && !closing.is_in_time(started + 1_101 * MS));
     }
 }

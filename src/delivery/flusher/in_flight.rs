@@ -17,7 +17,7 @@ use tokio::time::{Instant, timeout};
 use crate::delivery::{
     batch::Batch,
     sink::{WriteError, WriteErrorKind, Written},
-    spool::{Entry, LoadError, Spool, StoreError},
+    spool::{LoadError, Spool, SpoolEntry, StoreError},
 };
 
 use super::{
@@ -98,7 +98,7 @@ pub(super) enum JobResult {
     Written(Result<Written, WriteError>),
     Checked(Result<(), WriteError>),
     /// And whether it was to be sent at once.
-    Stored(Arc<Spool>, bool, Result<Entry, StoreError>),
+    Stored(Arc<Spool>, bool, Result<SpoolEntry, StoreError>),
     Compressed(Option<CompressedBatch>),
     Loaded(Backing, Result<Batch, LoadError>),
     Done,

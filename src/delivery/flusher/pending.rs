@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     delivery::{
         batch::Batch,
-        spool::{Entry, Spool},
+        spool::{Spool, SpoolEntry},
     },
     stats::ledger::PointLocation,
 };
@@ -48,7 +48,7 @@ pub(super) enum Origin {
 #[derive(Debug)]
 pub(super) struct Backing {
     pub(super) spool: Arc<Spool>,
-    pub(super) entry: Entry,
+    pub(super) entry: SpoolEntry,
 }
 
 /// What the batch has gone through.

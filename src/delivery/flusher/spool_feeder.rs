@@ -6,7 +6,7 @@ use std::{collections::VecDeque, sync::Arc};
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    delivery::spool::{Entry, Spool},
+    delivery::spool::{Spool, SpoolEntry},
     settings::SpoolMode,
 };
 
@@ -155,7 +155,7 @@ impl SpoolFeeder {
     }
 
     /// Takes the next stored batch, which is then the caller's.
-    pub(super) fn take_stored(&self) -> Option<(Arc<Spool>, Entry)> {
+    pub(super) fn take_stored(&self) -> Option<(Arc<Spool>, SpoolEntry)> {
         self.sources().find_map(|spool| Some((Arc::clone(spool), spool.take_oldest()?)))
     }
 

@@ -12,7 +12,7 @@ use crate::{
     delivery::{
         batch::Batch,
         sink::rejected::RejectedFiles,
-        spool::{Entry, Spool},
+        spool::{Spool, SpoolEntry},
     },
     stats::DropReason,
 };
@@ -134,7 +134,7 @@ impl Worker {
         }
     }
 
-    fn start_acknowledgement(&mut self, spool: Arc<Spool>, entry: Entry) {
+    fn start_acknowledgement(&mut self, spool: Arc<Spool>, entry: SpoolEntry) {
         let work = async move {
             spool.acknowledge(entry).await;
             JobResult::Done

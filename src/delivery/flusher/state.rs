@@ -20,7 +20,7 @@ pub(super) struct StateReporter {
 
 /// What the statistics show of the flusher.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Snapshot {
+pub(super) struct FlusherSnapshot {
     pub(super) breaker: BreakerState,
     pub(super) closing: bool,
     /// Something from the spool is being sent, or about to be.
@@ -40,7 +40,7 @@ impl StateReporter {
     }
 
     /// Brings what the statistics show up to date, and logs a change of the state.
-    pub(super) fn publish(&mut self, snapshot: &Snapshot) {
+    pub(super) fn publish(&mut self, snapshot: &FlusherSnapshot) {
         let now = Instant::now();
         let mut progress = self.shared.delivery.lock();
         let before = progress.state;
@@ -96,7 +96,7 @@ impl StateReporter {
     }
 }
 
-impl Snapshot {
+impl FlusherSnapshot {
     fn state(&self, before: DeliveryState) -> DeliveryState {
         if self.closing {
             return DeliveryState::Closing;

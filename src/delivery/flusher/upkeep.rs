@@ -13,7 +13,7 @@ use super::{
     queue::Next,
     report::FlushReport,
     spool_feeder::{give_back, is_expired},
-    state::Snapshot,
+    state::FlusherSnapshot,
     worker::Worker,
 };
 
@@ -163,7 +163,7 @@ impl Worker {
         self.update_buffer_limit();
         let in_flight = self.in_flight.counts();
         let live = self.batches().filter(|batch| batch.is_live());
-        let snapshot = Snapshot {
+        let snapshot = FlusherSnapshot {
             breaker: self.breaker.state(),
             closing: self.closing.is_some(),
             draining: !self.scheduler.queue.loaded.is_empty() || in_flight.loading || in_flight.spooled_write,

@@ -54,7 +54,7 @@ pub(super) struct Worker {
 }
 
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
-enum Event {
+enum WorkerEvent {
     Command(Option<Command>),
     Ended(Job, JobResult),
     /// The buffer is not empty any more.
@@ -103,21 +103,21 @@ impl Worker {
             self.answer_flushes();
             self.publish();
             match self.event().await {
-                Event::Command(Some(command)) => self.handle_command(command),
-                Event::Command(None) if self.closing.is_some() => self.commands = None,
-                Event::Command(None) => {
+                WorkerEvent::Command(Some(command)) => self.handle_command(command),
+                WorkerEvent::Command(None) if self.closing.is_some() => self.commands = None,
+                WorkerEvent::Command(None) => {
                     self.abandon("the last handle of the monitor was dropped without a shutdown");
                     return;
                 }
-                Event::Ended(job, result) => self.handle_result(job, result),
-                Event::Points => self.batcher.timing.arm(self.settings.flush_interval),
-                Event::Full => self.collect(false),
-                Event::Timer => self.tick(),
+                WorkerEvent::Ended(job, result) => self.handle_result(job, result),
+                WorkerEvent::Points => self.batcher.timing.arm(self.settings.flush_interval),
+                WorkerEvent::Full => self.collect(false),
+                WorkerEvent::Timer => self.tick(),
             }
         }
     }
 
-    async fn event(&mut self) -> Event {
+    async fn event(&mut self) -> WorkerEvent {
         let conditions = self.conditions();
         let deadline = self.deadline(&conditions);
         let may_drain = self.may_drain();
@@ -127,11 +127,11 @@ impl Worker {
         let buffer = &self.shared.buffer;
         tokio::select! {
             biased;
-            command = next_command(&mut self.commands) => Event::Command(command),
-            (job, result) = self.in_flight.next() => Event::Ended(job, result),
-            () = sleep_until(deadline.unwrap_or(conditions.now)), if deadline.is_some() => Event::Timer,
-            () = buffer.wait_for_points(), if idle => Event::Points,
-            () = buffer.wait_until_full(full), if may_drain && !idle => Event::Full,
+            command = next_command(&mut self.commands) => WorkerEvent::Command(command),
+            (job, result) = self.in_flight.next() => WorkerEvent::Ended(job, result),
+            () = sleep_until(deadline.unwrap_or(conditions.now)), if deadline.is_some() => WorkerEvent::Timer,
+            () = buffer.wait_for_points(), if idle => WorkerEvent::Points,
+            () = buffer.wait_until_full(full), if may_drain && !idle => WorkerEvent::Full,
         }
     }
 

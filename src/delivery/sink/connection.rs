@@ -29,10 +29,10 @@ use crate::{
 };
 
 /// A transport and what it was made from. Replaced as a whole.
-pub(super) struct Connection<T> {
+pub(super) struct SinkConnection<T> {
     pub(super) transport: T,
     pub(super) secrets: Secrets,
-    files: Files,
+    files: CredentialFiles,
     since: Instant,
     /// Failures in a row that are no judgement on points.
     failures: AtomicU32,
@@ -40,13 +40,13 @@ pub(super) struct Connection<T> {
 
 /// What rotates on the disk.
 #[derive(Clone, PartialEq)]
-struct Files {
+struct CredentialFiles {
     token: Token,
     /// The certificates of `certificate_authority`.
     authority: Option<Vec<u8>>,
 }
 
-impl<T: Transport> Connection<T> {
+impl<T: Transport> SinkConnection<T> {
     /// Reads the files and makes a client. Sends nothing yet.
     ///
     /// # Errors
@@ -54,10 +54,10 @@ impl<T: Transport> Connection<T> {
     /// A file that cannot be read, or settings that the client cannot serve.
     pub(super) fn open(settings: &InfluxSettings, url: &Url) -> Result<Self, Error> {
         let authority = settings.certificate_authority.as_deref().map(read_authority).transpose()?;
-        Self::new(settings, url, Files { token: settings.current_token()?, authority })
+        Self::new(settings, url, CredentialFiles { token: settings.current_token()?, authority })
     }
 
-    fn new(settings: &InfluxSettings, url: &Url, files: Files) -> Result<Self, Error> {
+    fn new(settings: &InfluxSettings, url: &Url, files: CredentialFiles) -> Result<Self, Error> {
         let header = authorization::header(settings, &files.token);
         let mut secrets = Secrets::new(settings, &files.token, header.as_ref());
         secrets.extend(proxy::passwords(url));
@@ -101,7 +101,7 @@ impl<T: Transport> Connection<T> {
         Self::new(settings, url, files).inspect_err(warn_of_old).ok()
     }
 
-    fn read_again(&self, settings: &InfluxSettings) -> Files {
+    fn read_again(&self, settings: &InfluxSettings) -> CredentialFiles {
         let keep = |error: &Error| {
             warn!(
                 target: "tower_influx",
@@ -192,10 +192,10 @@ mod tests {
         }
     }
 
-    fn connection() -> Connection<Nowhere> {
+    fn connection() -> SinkConnection<Nowhere> {
         let settings = InfluxSettings::default();
         let url = Url::parse(&settings.url).expect("a URL");
-        Connection::open(&settings, &url).expect("no file to read")
+        SinkConnection::open(&settings, &url).expect("no file to read")
     }
 
     #[tokio::test(start_paused = true)]
@@ -234,7 +234,7 @@ mod tests {
             ..InfluxSettings::default()
         };
         let url = Url::parse(&settings.url).expect("a URL");
-        let connection = Connection::<Nowhere>::open(&settings, &url).expect("good certificates");
+        let connection = SinkConnection::<Nowhere>::open(&settings, &url).expect("good certificates");
         for (content, changed, made) in [("good", false, true), ("bad", true, false), ("better", true, true)]
         {
             put(content);

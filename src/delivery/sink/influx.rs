@@ -18,8 +18,8 @@ use url::Url;
 
 use super::{
     Sink, SinkFuture, WriteError, WriteErrorKind, Written,
-    classify::{Answer, AnswerKind, classify, names_no_line},
-    connection::Connection,
+    classify::{AnswerKind, ServerAnswer, classify, names_no_line},
+    connection::SinkConnection,
     gzip, proxy,
     transport::{Transport, is_this_host},
 };
@@ -30,7 +30,7 @@ use crate::{delivery::batch::Batch, error::Error, settings::InfluxSettings};
 pub(super) struct ServerSink<T> {
     settings: InfluxSettings,
     url: Url,
-    connection: RwLock<Arc<Connection<T>>>,
+    connection: RwLock<Arc<SinkConnection<T>>>,
     compress: bool,
     /// Until when bodies are sent plain, because the server did not decompress one.
     plain_until: Mutex<Option<Instant>>,
@@ -50,7 +50,7 @@ impl<T: Transport> ServerSink<T> {
     pub(super) fn new(settings: &InfluxSettings) -> Result<Self, Error> {
         let url = settings.checked_url()?;
         proxy::check(&url)?;
-        let connection = Arc::new(Connection::open(settings, &url)?);
+        let connection = Arc::new(SinkConnection::open(settings, &url)?);
         Ok(Self {
             compress: settings.gzip.unwrap_or_else(|| !is_this_host(&url)),
             settings: settings.clone(),
@@ -66,7 +66,7 @@ impl<T: Transport> ServerSink<T> {
     async fn deliver(&self, lines: &Bytes) -> Result<Written, WriteError> {
         let mut connection = self.connection();
         if connection.is_worn_out() {
-            connection = self.replace(connection, Connection::successor).await.0;
+            connection = self.replace(connection, SinkConnection::successor).await.0;
         }
         let result = self.attempt(&connection, lines).await;
         connection.note(result.as_ref().err());
@@ -77,7 +77,7 @@ impl<T: Transport> ServerSink<T> {
         if !may_be_outdated || !self.has_files() {
             return result;
         }
-        let (connection, replaced) = self.replace(connection, Connection::successor_if_changed).await;
+        let (connection, replaced) = self.replace(connection, SinkConnection::successor_if_changed).await;
         if !replaced {
             return result;
         }
@@ -94,9 +94,9 @@ impl<T: Transport> ServerSink<T> {
     /// it is another one.
     async fn replace(
         &self,
-        old: Arc<Connection<T>>,
-        make: fn(&Connection<T>, &InfluxSettings, &Url) -> Option<Connection<T>>,
-    ) -> (Arc<Connection<T>>, bool) {
+        old: Arc<SinkConnection<T>>,
+        make: fn(&SinkConnection<T>, &InfluxSettings, &Url) -> Option<SinkConnection<T>>,
+    ) -> (Arc<SinkConnection<T>>, bool) {
         let (settings, url, before) = (self.settings.clone(), self.url.clone(), Arc::clone(&old));
         // Files are read, of a disk that may be slow or away.
         let made = tokio::task::spawn_blocking(move || make(&before, &settings, &url)).await;
@@ -108,7 +108,7 @@ impl<T: Transport> ServerSink<T> {
 
     /// Sends compressed where that is wanted, and once more plain where the server did not
     /// decompress.
-    async fn attempt(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
+    async fn attempt(&self, connection: &SinkConnection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let wanted = lines.len() >= gzip::MIN_BYTES && self.compresses_now();
         let packed = if wanted { gzip::compress(lines).await } else { None };
         let Some(packed) = packed else { return self.plain(connection, lines).await };
@@ -127,7 +127,7 @@ impl<T: Transport> ServerSink<T> {
         result
     }
 
-    async fn plain(&self, connection: &Connection<T>, lines: &Bytes) -> Result<Written, WriteError> {
+    async fn plain(&self, connection: &SinkConnection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let written = self.exchange(connection, lines.clone(), false).await?;
         written
             .ok_or_else(|| WriteError::transient("the server says that it cannot decompress a body that was plain: look at what stands before it"))
@@ -136,7 +136,7 @@ impl<T: Transport> ServerSink<T> {
     /// Sends one body. `None` means that the server did not decompress it.
     async fn exchange(
         &self,
-        connection: &Connection<T>,
+        connection: &SinkConnection<T>,
         body: Bytes,
         compressed: bool,
     ) -> Result<Option<Written>, WriteError> {
@@ -144,7 +144,7 @@ impl<T: Transport> ServerSink<T> {
         let secrets = &connection.secrets;
         let reply =
             connection.transport.send(body, compressed).await.map_err(|error| secrets.conceal_in(error))?;
-        let answer = Answer {
+        let answer = ServerAnswer {
             status: reply.status,
             // Now, since a secret that is cut with the message would not be found again.
             body: &secrets.conceal(&reply.body.text()),
@@ -170,7 +170,7 @@ impl<T: Transport> ServerSink<T> {
         }
     }
 
-    fn connection(&self) -> Arc<Connection<T>> {
+    fn connection(&self) -> Arc<SinkConnection<T>> {
         Arc::clone(&self.connection.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -16,7 +16,7 @@ use url::Url;
 
 use super::{
     WriteError,
-    classify::{Phase, no_answer},
+    classify::{RequestPhase, no_answer},
     error::with_causes,
     transport::{self, AnswerBody, Reply, Transport},
 };
@@ -113,13 +113,13 @@ fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -
 
 fn unanswered(error: reqwest::Error) -> WriteError {
     let phase = if error.is_builder() {
-        Phase::Building
+        RequestPhase::Building
     } else if error.is_connect() {
-        Phase::Connecting
+        RequestPhase::Connecting
     } else if error.is_timeout() {
-        Phase::TimedOut
+        RequestPhase::TimedOut
     } else {
-        Phase::Exchanging
+        RequestPhase::Exchanging
     };
     no_answer(&with_causes(&error.without_url()), phase)
 }

@@ -139,7 +139,7 @@ mod tests;
 /// written.
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 pub(crate) fn judge(status: u16, body: &str) -> Option<WriteError> {
-    let answer = classify::Answer {
+    let answer = classify::ServerAnswer {
         status: ::http::StatusCode::from_u16(status).expect("a status"),
         body,
         complete: true,

@@ -33,11 +33,11 @@ use crate::{
 /// comes while 8 MiB wait for the disk, and what the disk does not take, is counted and gone.
 #[derive(Debug)]
 pub(crate) struct RejectedFiles {
-    shared: Arc<Shared>,
+    shared: Arc<RejectedShared>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct RejectedShared {
     directory: PathBuf,
     files: Arc<Mutex<RotatingFiles>>,
     /// A permit for each KiB that may wait.
@@ -52,7 +52,7 @@ impl RejectedFiles {
         let mut files = RotatingFiles::new(directory, PREFIX, service, MAX_FILE_SIZE, MAX_TOTAL_SIZE);
         files.prepare("rejected_directory")?;
         Ok(Self {
-            shared: Arc::new(Shared {
+            shared: Arc::new(RejectedShared {
                 directory: directory.to_owned(),
                 files: Arc::new(Mutex::new(files)),
                 room: Arc::new(Semaphore::new(ROOM as usize)),
@@ -100,7 +100,7 @@ impl RejectedFiles {
     }
 }
 
-impl Shared {
+impl RejectedShared {
     fn lose(&self, lines: &Batch, why: &str) {
         self.lost.add(lines.len() as u64);
         if !self.failing.swap(true, Ordering::Relaxed) {

@@ -142,7 +142,7 @@ impl RotatingFiles {
         if !lock::is_same(&open.file.0, &open.path) {
             return None;
         }
-        if open.stamp[..DAY] == stamp[..DAY]
+        if open.stamp[..DATE_LENGTH] == stamp[..DATE_LENGTH]
             && (length == 0 || length.saturating_add(size) <= self.max_file_size)
         {
             return Some((open, length));
@@ -250,7 +250,7 @@ fn delete_unless_in_use(path: &Path) -> bool {
 }
 
 /// Bytes of a stamp that name the day.
-const DAY: usize = "20260603".len();
+const DATE_LENGTH: usize = "20260603".len();
 const MAX_NUMBER: u32 = 10_000;
 const BLOCK: u64 = 4096;
 

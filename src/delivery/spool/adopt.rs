@@ -14,29 +14,29 @@ impl Spool {
     /// own directory is left to be looked at.
     pub(super) fn recover(&self, most: usize, budget: u64) -> bool {
         // Not under the lock: it reads files, and logs.
-        let Some(mut home) = self.recovery().take() else { return true };
-        home.scan.budget = budget;
-        home.scan.looks = most;
-        while let Some((file, header)) = home.scan.next(&self.quarantine) {
-            self.enter(&file, &header, &home.theirs, &mut home.entered);
+        let Some(mut recovery) = self.recovery().take() else { return true };
+        recovery.scan.budget = budget;
+        recovery.scan.looks = most;
+        while let Some((file, header)) = recovery.scan.next(&self.quarantine) {
+            self.enter(&file, &header, &recovery.theirs, &mut recovery.entered);
         }
-        if !home.scan.has_ended() {
-            *self.recovery() = Some(home);
+        if !recovery.scan.has_ended() {
+            *self.recovery() = Some(recovery);
             return false;
         }
-        self.state().foreign_at_home = home.scan.counts.foreign;
-        self.count(home.scan.counts);
-        self.log_entered(&home.entered);
+        self.state().foreign_in_directory = recovery.scan.counts.foreign;
+        self.count(recovery.scan.counts);
+        self.log_entered(&recovery.entered);
         true
     }
 
     pub(super) fn adopt_blocking(&self) {
         self.recover(usize::MAX, CHECKED_BYTES);
-        if !self.home().is_intact() && self.claim_again().is_err() {
+        if !self.process_directory().is_intact() && self.claim_again().is_err() {
             self.state().errors += 1;
             return;
         }
-        let mut entered = Entered::default();
+        let mut entered = RecoveredFiles::default();
         let foreign = self.state().foreign();
         self.take_over(&mut entered);
         self.log_entered(&entered);
@@ -48,23 +48,23 @@ impl Spool {
     }
 
     /// Begins to look at our own directory, which was locked just now. `theirs` is its clock.
-    pub(super) fn look_at_home(&self, theirs: SpoolClock) -> io::Result<()> {
-        let home = self.home();
-        if !home.is_claimed() {
+    pub(super) fn scan_directory(&self, theirs: SpoolClock) -> io::Result<()> {
+        let directory = self.process_directory();
+        if !directory.is_claimed() {
             return Ok(());
         }
-        let scan = Scan::new(&home.directory(), self.target, 0)?;
+        let scan = Scan::new(&directory.directory(), self.target, 0)?;
         // Before any file gets a time of our clock: a process that is killed in between leaves
         // files that count as younger than they are, but none that count as older.
-        let _ = home.keep_mark(self.clock.mark());
-        drop(home);
-        *self.recovery() = Some(HomeScan { scan, theirs, entered: Entered::default() });
+        let _ = directory.keep_mark(self.clock.mark());
+        drop(directory);
+        *self.recovery() = Some(DirectoryScan { scan, theirs, entered: RecoveredFiles::default() });
         Ok(())
     }
 
-    fn take_over(&self, entered: &mut Entered) {
-        let home = self.home().directory();
-        let Ok(abandoned) = process_directory::abandoned(&self.root, self.target, &home) else {
+    fn take_over(&self, entered: &mut RecoveredFiles) {
+        let directory = self.process_directory().directory();
+        let Ok(abandoned) = process_directory::abandoned(&self.root, self.target, &directory) else {
             self.state().errors += 1;
             return;
         };
@@ -92,8 +92,8 @@ impl Spool {
 
     /// Enters a file into the index, under a name of ours in our directory: the name says by our
     /// clock when the batch was sealed.
-    fn enter(&self, file: &Listed, header: &Header, theirs: &SpoolClock, entered: &mut Entered) {
-        let named = Name::parse(&file.name);
+    fn enter(&self, file: &Listed, header: &Header, theirs: &SpoolClock, entered: &mut RecoveredFiles) {
+        let named = FileName::parse(&file.name);
         if named.is_some_and(|named| named.run == self.run) {
             // Stored or renamed by us, while we look.
             return;
@@ -103,9 +103,9 @@ impl Spool {
             None => self.clock.before(self.guess_age(header)),
         };
         let id = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let home = self.home().directory();
-        let stored = |run, number| Stored {
-            home: Arc::clone(&home),
+        let directory = self.process_directory().directory();
+        let stored = |run, number| StoredFile {
+            directory: Arc::clone(&directory),
             created: header.created,
             born,
             run,
@@ -157,7 +157,7 @@ impl Spool {
         state.errors += counts.unreadable;
     }
 
-    fn log_entered(&self, entered: &Entered) {
+    fn log_entered(&self, entered: &RecoveredFiles) {
         if entered.files > 0 {
             tracing::info!(
                 target: "tower_influx",
@@ -180,7 +180,7 @@ impl Spool {
         );
     }
 
-    fn recovery(&self) -> MutexGuard<'_, Option<HomeScan>> {
+    fn recovery(&self) -> MutexGuard<'_, Option<DirectoryScan>> {
         self.recovery.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

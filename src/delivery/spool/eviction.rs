@@ -6,7 +6,7 @@ impl Spool {
     /// Drops entries beyond the bounds. The caller deletes what is returned, and logs it with
     /// [`log_full`](Self::log_full), both without the lock: whoever handles a log line may ask for
     /// the statistics, which take the same lock.
-    pub(super) fn drop_beyond_bounds(&self, state: &mut State) -> Vec<Entry> {
+    pub(super) fn drop_beyond_bounds(&self, state: &mut SpoolState) -> Vec<SpoolEntry> {
         let Bounds { max_size, max_files, .. } = state.bounds;
         self.drop_while(state, DropReason::SpoolFull, |queue, _| {
             queue.bytes() > max_size || queue.files() > max_files
@@ -14,7 +14,7 @@ impl Spool {
     }
 
     /// Logs that the spool is full. Must not be called with the lock.
-    pub(super) fn log_full(&self, dropped: &[Entry]) {
+    pub(super) fn log_full(&self, dropped: &[SpoolEntry]) {
         if dropped.is_empty() {
             return;
         }
@@ -32,7 +32,7 @@ impl Spool {
 
     /// Drops expired entries. The caller deletes what is returned. Must not be called with the
     /// lock.
-    pub(super) fn drop_expired(&self) -> Vec<Entry> {
+    pub(super) fn drop_expired(&self) -> Vec<SpoolEntry> {
         let dropped = {
             let mut state = self.state();
             let max_age = state.bounds.max_age;
@@ -45,7 +45,7 @@ impl Spool {
     }
 
     /// Logs that the spool is full. Must not be called with the lock.
-    pub(super) fn log_expired(&self, dropped: &[Entry]) {
+    pub(super) fn log_expired(&self, dropped: &[SpoolEntry]) {
         if dropped.is_empty() {
             return;
         }
@@ -63,10 +63,10 @@ impl Spool {
 
     fn drop_while(
         &self,
-        state: &mut State,
+        state: &mut SpoolState,
         reason: DropReason,
-        condition: impl Fn(&Queue, &Entry) -> bool,
-    ) -> Vec<Entry> {
+        condition: impl Fn(&Queue, &SpoolEntry) -> bool,
+    ) -> Vec<SpoolEntry> {
         let mut dropped = Vec::new();
         while let Some(entry) = state.queue.remove_oldest(&condition) {
             self.ledger.lock().drop_spooled(reason, entry.points());
@@ -76,7 +76,7 @@ impl Spool {
     }
 
     /// Deletes the files of entries that have left the queue already.
-    pub(super) fn delete(&self, entries: &[Entry]) {
+    pub(super) fn delete(&self, entries: &[SpoolEntry]) {
         for entry in entries {
             let path = entry.0.path();
             let Err(error) = fs_ext::remove_file(&path) else { continue };
@@ -104,7 +104,7 @@ impl Spool {
 
     /// Deletes without waiting for it. A file that stays is tried again in a minute, so somebody
     /// has to look then.
-    pub(super) fn delete_off_thread(self: &Arc<Self>, entries: Vec<Entry>) {
+    pub(super) fn delete_off_thread(self: &Arc<Self>, entries: Vec<SpoolEntry>) {
         if entries.is_empty() {
             return;
         }
@@ -117,7 +117,7 @@ impl Spool {
     }
 
     /// Takes the files whose deletion failed, if it is time to try again.
-    pub(super) fn take_undeleted(&self) -> Vec<Entry> {
+    pub(super) fn take_undeleted(&self) -> Vec<SpoolEntry> {
         let mut state = self.state();
         if state.retry_deletes_at.is_none_or(|at| Instant::now() < at) {
             return Vec::new();
@@ -127,8 +127,8 @@ impl Spool {
     }
 }
 
-fn points(entries: &[Entry]) -> usize {
-    entries.iter().map(Entry::points).sum()
+fn points(entries: &[SpoolEntry]) -> usize {
+    entries.iter().map(SpoolEntry::points).sum()
 }
 
 /// How long after a failed deletion the next one is tried.

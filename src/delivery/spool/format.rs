@@ -178,14 +178,14 @@ pub(super) fn name(created: u64, run: u32, number: u64, born: SpoolTime) -> Stri
 
 /// What a name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Name {
+pub(super) struct FileName {
     pub(super) run: u32,
     pub(super) number: u64,
     /// `None` in names of version 0.1.
     pub(super) born: Option<SpoolTime>,
 }
 
-impl Name {
+impl FileName {
     /// Reads what [`name`] gives.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix("batch-")?.strip_suffix(".lp")?.split('-');
@@ -212,7 +212,7 @@ fn time(nanoseconds: u64) -> SystemTime {
 
 /// Returns whether this is the name of a file that was not finished.
 pub(super) fn is_temporary(name: &str) -> bool {
-    name.strip_suffix(TEMPORARY).and_then(Name::parse).is_some()
+    name.strip_suffix(TEMPORARY).and_then(FileName::parse).is_some()
 }
 
 const MAGIC: &str = "# tower-influx spool version=";
@@ -290,15 +290,15 @@ mod tests {
     fn only_own_names_are_known() {
         let own = name(0, 0xab, 3, 1_000_000_000_007);
         assert_eq!(own, "batch-19700101T000000Z-000000ab-000003-1000000000007.lp");
-        let parsed = Name { run: 0xab, number: 3, born: Some(1_000_000_000_007) };
-        assert_eq!(Name::parse(&own), Some(parsed));
+        let parsed = FileName { run: 0xab, number: 3, born: Some(1_000_000_000_007) };
+        assert_eq!(FileName::parse(&own), Some(parsed));
         let largest = name(u64::MAX, u32::MAX, u64::MAX, u64::MAX);
         assert_eq!(
-            Name::parse(&largest).map(|name| (name.number, name.born)),
+            FileName::parse(&largest).map(|name| (name.number, name.born)),
             Some((u64::MAX, Some(u64::MAX)))
         );
-        let older = Name { born: None, ..parsed };
-        assert_eq!(Name::parse("batch-19700101T000000Z-000000ab-000003.lp"), Some(older));
+        let older = FileName { born: None, ..parsed };
+        assert_eq!(FileName::parse("batch-19700101T000000Z-000000ab-000003.lp"), Some(older));
         assert!(is_temporary(&format!("{own}{TEMPORARY}")) && !is_temporary(&own));
         for other in [
             "batch-.lp",
@@ -312,7 +312,7 @@ mod tests {
             "batch-19700101T000000Z-000000ab-000003-1000000000007-.lp",
             "batch-19700101T000000Z-000000ab-99999999999999999999.lp",
         ] {
-            assert_eq!(Name::parse(other), None, "{other}");
+            assert_eq!(FileName::parse(other), None, "{other}");
         }
     }
 
@@ -322,7 +322,7 @@ mod tests {
             [MAGIC, "1", " sequence=", " points=", CHECK, "batch-19700101T000000Z-", "-000003", ".lp"];
         crate::work::assert_linear(&pieces, |text| {
             judge(text.as_bytes(), text.len() as u64, 9);
-            let _ = (Header::parse(text), Name::parse(text), is_temporary(text));
+            let _ = (Header::parse(text), FileName::parse(text), is_temporary(text));
             // A check that is right lets the rest be read.
             let sealed = format!("{text}{CHECK}{:08x}\n", crc32fast::hash(text.as_bytes()));
             judge(sealed.as_bytes(), sealed.len() as u64, 9);

@@ -5,12 +5,12 @@ use super::{state::MARK_INTERVAL, *};
 
 impl Spool {
     /// Returns whether it has waited for longer than `max_age`.
-    pub(crate) fn is_expired(&self, entry: &Entry) -> bool {
+    pub(crate) fn is_expired(&self, entry: &SpoolEntry) -> bool {
         self.clock.age(entry.0.born) > self.state().bounds.max_age
     }
 
     /// Returns when it will have waited for longer than `max_age`, if that can be counted.
-    pub(crate) fn expiry(&self, entry: &Entry) -> Option<Instant> {
+    pub(crate) fn expiry(&self, entry: &SpoolEntry) -> Option<Instant> {
         let (now, age) = (Instant::now(), self.clock.age(entry.0.born));
         match self.state().bounds.max_age.checked_sub(age) {
             Some(left) => now.checked_add(left.saturating_add(MILLISECOND)),
@@ -50,7 +50,7 @@ impl Spool {
         };
         if mark_is_due {
             // Without it the batches count as younger than they are after a restart, and no worse.
-            let _ = self.home().keep_mark(self.clock.mark());
+            let _ = self.process_directory().keep_mark(self.clock.mark());
         }
     }
 }
@@ -59,7 +59,7 @@ impl Drop for Spool {
     fn drop(&mut self) {
         // So that the next process knows how old the batches are, also if the machine is restarted
         // before.
-        let _ = self.home().keep_mark(self.clock.mark());
+        let _ = self.process_directory().keep_mark(self.clock.mark());
     }
 }
 

@@ -58,13 +58,13 @@ use tokio::{runtime::Handle, task, time::Instant};
 
 use self::{
     clock::{Machine, SpoolClock},
-    format::{Found, Header, Name},
+    format::{FileName, Found, Header},
     process_directory::ProcessDirectory,
-    queue::{Queue, Stored},
-    recovery::{Entered, HomeScan, Quarantine, Scan, ScanCounts},
-    state::{Bounds, State},
+    queue::{Queue, StoredFile},
+    recovery::{DirectoryScan, Quarantine, RecoveredFiles, Scan, ScanCounts},
+    state::{Bounds, SpoolState},
 };
-pub(crate) use self::{queue::Entry, state::SpoolCounts};
+pub(crate) use self::{queue::SpoolEntry, state::SpoolCounts};
 use crate::{
     delivery::{batch::Batch, directory, log_throttle::LogThrottle},
     error::Error,
@@ -87,8 +87,8 @@ mod writer;
 
 /// Batches on disk, and what is known of them in memory.
 ///
-/// Locks are taken in the order `home`, `recovery`, `state`, ledger. No file is read or written and
-/// nothing is logged under `recovery` and `state`, so statistics wait for no disk.
+/// Locks are taken in the order `process_directory`, `recovery`, `state`, ledger. No file is read
+/// or written and nothing is logged under `recovery` and `state`, so statistics wait for no disk.
 pub(crate) struct Spool {
     root: PathBuf,
     target: u64,
@@ -99,16 +99,16 @@ pub(crate) struct Spool {
     /// Tells this process's files from those of any other.
     run: u32,
     next_number: AtomicU64,
-    home: Mutex<ProcessDirectory>,
+    process_directory: Mutex<ProcessDirectory>,
     /// What of our own directory was not looked at yet.
-    recovery: Mutex<Option<HomeScan>>,
-    state: Mutex<State>,
-    log: Log,
+    recovery: Mutex<Option<DirectoryScan>>,
+    state: Mutex<SpoolState>,
+    log: SpoolLog,
 }
 
 /// Lines that are about single batches.
 #[derive(Debug, Default)]
-struct Log {
+struct SpoolLog {
     full: LogThrottle,
     expired: LogThrottle,
     lost: LogThrottle,
@@ -158,9 +158,9 @@ impl Spool {
         let directory = &settings.directory;
         let unusable = |error| directory::unusable("spool.directory", directory, error);
         let target = format::hash(target);
-        let mut state = State::new(Bounds::from(settings));
-        let home = match ProcessDirectory::claim(directory, target) {
-            Ok(home) => home,
+        let mut state = SpoolState::new(Bounds::from(settings));
+        let claimed = match ProcessDirectory::claim(directory, target) {
+            Ok(claimed) => claimed,
             Err(error) if directory::is_full(&error) => {
                 if state.switch_off() {
                     writer::log_off(&error, directory);
@@ -169,8 +169,8 @@ impl Spool {
             }
             Err(error) => return Err(unusable(error)),
         };
-        if home.is_claimed()
-            && let Err(error) = fs_ext::probe(&home.directory())
+        if claimed.is_claimed()
+            && let Err(error) = fs_ext::probe(&claimed.directory())
         {
             if !directory::is_full(&error) {
                 return Err(unusable(error));
@@ -179,7 +179,7 @@ impl Spool {
                 writer::log_off(&error, directory);
             }
         }
-        let clock = SpoolClock::resume(home.mark(), &machine);
+        let clock = SpoolClock::resume(claimed.mark(), &machine);
         let spool = Self {
             root: directory.clone(),
             target,
@@ -189,12 +189,12 @@ impl Spool {
             clock: clock.clone(),
             run: fastrand::u32(..),
             next_number: AtomicU64::new(0),
-            home: Mutex::new(home),
+            process_directory: Mutex::new(claimed),
             recovery: Mutex::default(),
             state: Mutex::new(state),
-            log: Log::default(),
+            log: SpoolLog::default(),
         };
-        spool.look_at_home(clock).map_err(unusable)?;
+        spool.scan_directory(clock).map_err(unusable)?;
         Ok(spool)
     }
 
@@ -222,7 +222,7 @@ impl Spool {
 
     /// Takes the entry that has waited longest, oldest first. It is the caller's until it is
     /// released or acknowledged; its points stay `spooled` in the ledger.
-    pub(crate) fn take_oldest(&self) -> Option<Entry> {
+    pub(crate) fn take_oldest(&self) -> Option<SpoolEntry> {
         self.state().queue.take()
     }
 
@@ -233,7 +233,7 @@ impl Spool {
     }
 
     /// Reads a batch that was taken.
-    pub(crate) async fn load(self: &Arc<Self>, entry: &Entry) -> Result<Batch, LoadError> {
+    pub(crate) async fn load(self: &Arc<Self>, entry: &SpoolEntry) -> Result<Batch, LoadError> {
         let (spool, entry) = (Arc::clone(self), entry.clone());
         match task::spawn_blocking(move || spool.load_blocking(&entry)).await {
             Ok(loaded) => loaded,
@@ -243,17 +243,17 @@ impl Spool {
 
     /// Releases an entry that was not sent: it goes behind all others that wait. Nothing of it may
     /// have left `spooled` in the ledger.
-    pub(crate) fn release(&self, entry: Entry) {
+    pub(crate) fn release(&self, entry: SpoolEntry) {
         self.state().queue.release(&entry);
     }
 
     /// Returns how often this entry was given back without having been sent.
-    pub(crate) fn times_released(&self, entry: &Entry) -> u32 {
+    pub(crate) fn times_released(&self, entry: &SpoolEntry) -> u32 {
         self.state().queue.turns(entry)
     }
 
     /// Removes the file of an entry, all of whose points have left `spooled` in the ledger.
-    pub(crate) async fn acknowledge(self: &Arc<Self>, entry: Entry) {
+    pub(crate) async fn acknowledge(self: &Arc<Self>, entry: SpoolEntry) {
         if self.state().queue.remove(&entry) {
             let spool = Arc::clone(self);
             let _ = task::spawn_blocking(move || spool.delete(&[entry])).await;
@@ -280,12 +280,12 @@ impl Spool {
         self.state().queue.files() == 0
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SpoolState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn home(&self) -> MutexGuard<'_, ProcessDirectory> {
-        self.home.lock().unwrap_or_else(PoisonError::into_inner)
+    fn process_directory(&self) -> MutexGuard<'_, ProcessDirectory> {
+        self.process_directory.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -150,13 +150,13 @@ impl Abandoned {
 pub(super) fn abandoned(
     root: &Path,
     target: u64,
-    home: &Path,
+    directory: &Path,
 ) -> io::Result<impl Iterator<Item = Abandoned>> {
     let mut directories = Vec::new();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let Some(of) = entry.file_name().to_str().and_then(parse_directory_name) else { continue };
-        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != home {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) && entry.path() != directory {
             directories.push((entry.path(), of == target));
         }
     }
@@ -190,8 +190,11 @@ mod tests {
     #[test]
     fn each_has_its_own_and_the_dead_are_found() {
         let root = tempfile::tempdir().expect("a directory");
-        let names = |homes: &[&ProcessDirectory]| -> Vec<_> {
-            homes.iter().map(|home| home.directory.file_name().expect("has one").to_owned()).collect()
+        let names = |directories: &[&ProcessDirectory]| -> Vec<_> {
+            directories
+                .iter()
+                .map(|directory| directory.directory.file_name().expect("has one").to_owned())
+                .collect()
         };
         let first = ProcessDirectory::claim(root.path(), 1).expect("claims");
         let second = ProcessDirectory::claim(root.path(), 1).expect("claims");
@@ -200,8 +203,8 @@ mod tests {
             names(&[&first, &second, &other]),
             ["0000000000000001-0", "0000000000000001-1", "00000000000000ab-0"]
         );
-        let found = |home: &ProcessDirectory| -> Vec<_> {
-            let found = abandoned(root.path(), 1, &home.directory).expect("lists");
+        let found = |directory: &ProcessDirectory| -> Vec<_> {
+            let found = abandoned(root.path(), 1, &directory.directory).expect("lists");
             found.map(|found| (found.directory, found.same_target)).collect()
         };
         assert_eq!(found(&second), []);

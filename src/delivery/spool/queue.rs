@@ -10,13 +10,13 @@ use super::{clock::SpoolTime, format};
 
 /// A stored batch that was not acknowledged yet. Cloning is cheap; all clones are the same entry.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry(pub(super) Arc<Stored>);
+pub(crate) struct SpoolEntry(pub(super) Arc<StoredFile>);
 
 /// What is known of a file. Its path is made when it is needed: as text it would take more than all
 /// the rest.
 #[derive(Debug)]
-pub(super) struct Stored {
-    pub(super) home: Arc<Path>,
+pub(super) struct StoredFile {
+    pub(super) directory: Arc<Path>,
     /// When the batch was sealed, as the file says: nanoseconds since the epoch.
     pub(super) created: u64,
     /// The same by the clock of the spool, which says how old it is.
@@ -29,19 +29,19 @@ pub(super) struct Stored {
     pub(super) bytes: u64,
 }
 
-impl Stored {
+impl StoredFile {
     pub(super) fn path(&self) -> PathBuf {
-        self.home.join(format::name(self.created, self.run, self.number, self.born))
+        self.directory.join(format::name(self.created, self.run, self.number, self.born))
     }
 }
 
-impl Entry {
+impl SpoolEntry {
     /// Returns how many points the batch has.
     pub(crate) fn points(&self) -> usize {
         self.0.points
     }
 
-    fn key(&self) -> Key {
+    fn key(&self) -> QueueKey {
         (self.0.born, self.0.id)
     }
 }
@@ -49,20 +49,20 @@ impl Entry {
 /// The index of the files. [`MEMORY`] bytes for each, and never more of them than `max_files`.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    entries: BTreeMap<Key, State>,
+    entries: BTreeMap<QueueKey, QueuedEntry>,
     /// Those that nobody has taken, by turns: what was given back comes after everything else, or
     /// one batch that always fails would keep all others from being sent.
-    waiting: BTreeSet<(u32, Key)>,
+    waiting: BTreeSet<(u32, QueueKey)>,
     bytes: u64,
     points: u64,
 }
 
 /// The oldest first.
-type Key = (SpoolTime, u64);
+type QueueKey = (SpoolTime, u64);
 
 #[derive(Debug)]
-struct State {
-    entry: Entry,
+struct QueuedEntry {
+    entry: SpoolEntry,
     /// How often it was given back.
     turns: u32,
     /// How often its file could not be read.
@@ -71,18 +71,19 @@ struct State {
 }
 
 impl Queue {
-    pub(super) fn insert(&mut self, stored: Stored, taken: bool) -> Entry {
-        let entry = Entry(Arc::new(stored));
+    pub(super) fn insert(&mut self, stored: StoredFile, taken: bool) -> SpoolEntry {
+        let entry = SpoolEntry(Arc::new(stored));
         self.bytes += entry.0.bytes;
         self.points += entry.0.points as u64;
         if !taken {
             self.waiting.insert((0, entry.key()));
         }
-        self.entries.insert(entry.key(), State { entry: entry.clone(), taken, turns: 0, unreadable: 0 });
+        self.entries
+            .insert(entry.key(), QueuedEntry { entry: entry.clone(), taken, turns: 0, unreadable: 0 });
         entry
     }
 
-    pub(super) fn take(&mut self) -> Option<Entry> {
+    pub(super) fn take(&mut self) -> Option<SpoolEntry> {
         let (_, key) = self.waiting.pop_first()?;
         let state = self.entries.get_mut(&key)?;
         state.taken = true;
@@ -95,7 +96,7 @@ impl Queue {
         usize::try_from(self.entries.get(key)?.entry.0.bytes).ok()
     }
 
-    pub(super) fn release(&mut self, entry: &Entry) {
+    pub(super) fn release(&mut self, entry: &SpoolEntry) {
         if let Some(state) = self.entries.get_mut(&entry.key())
             && state.taken
         {
@@ -106,12 +107,12 @@ impl Queue {
     }
 
     /// Returns how often it was given back.
-    pub(super) fn turns(&self, entry: &Entry) -> u32 {
+    pub(super) fn turns(&self, entry: &SpoolEntry) -> u32 {
         self.entries.get(&entry.key()).map_or(0, |state| state.turns)
     }
 
     /// Removes an entry, and returns false if it is gone already.
-    pub(super) fn remove(&mut self, entry: &Entry) -> bool {
+    pub(super) fn remove(&mut self, entry: &SpoolEntry) -> bool {
         let Some(state) = self.entries.remove(&entry.key()) else { return false };
         self.waiting.remove(&(state.turns, entry.key()));
         self.bytes -= entry.0.bytes;
@@ -120,7 +121,7 @@ impl Queue {
     }
 
     /// Counts a failed read, and returns how many there were.
-    pub(super) fn count_unreadable(&mut self, entry: &Entry) -> u8 {
+    pub(super) fn count_unreadable(&mut self, entry: &SpoolEntry) -> u8 {
         self.entries.get_mut(&entry.key()).map_or(0, |state| {
             state.unreadable = state.unreadable.saturating_add(1);
             state.unreadable
@@ -129,13 +130,16 @@ impl Queue {
 
     /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is
     /// left alone: some of its points may be in the ledger as written already.
-    pub(super) fn remove_oldest(&mut self, remove: impl FnOnce(&Self, &Entry) -> bool) -> Option<Entry> {
+    pub(super) fn remove_oldest(
+        &mut self,
+        remove: impl FnOnce(&Self, &SpoolEntry) -> bool,
+    ) -> Option<SpoolEntry> {
         let entry = self.oldest_waiting()?.clone();
         (remove(self, &entry) && self.remove(&entry)).then_some(entry)
     }
 
     /// Returns the oldest entry that nobody has taken.
-    pub(super) fn oldest_waiting(&self) -> Option<&Entry> {
+    pub(super) fn oldest_waiting(&self) -> Option<&SpoolEntry> {
         self.entries.values().find(|state| !state.taken).map(|state| &state.entry)
     }
 
@@ -168,9 +172,9 @@ pub(super) const MEMORY: usize = 256;
 mod tests {
     use super::*;
 
-    fn stored(born: SpoolTime, id: u64) -> Stored {
-        let home = Path::new("somewhere").into();
-        Stored { home, created: 0, born, run: 0, number: id, id, points: 2, bytes: 10 }
+    fn stored(born: SpoolTime, id: u64) -> StoredFile {
+        let directory = Path::new("somewhere").into();
+        StoredFile { directory, created: 0, born, run: 0, number: id, id, points: 2, bytes: 10 }
     }
 
     fn numbers(queue: &mut Queue) -> Vec<u64> {
@@ -213,12 +217,15 @@ mod tests {
     #[test]
     fn the_index_takes_as_much_memory_as_it_says() {
         for scattered in [false, true] {
-            let home: Arc<Path> = Path::new("somewhere").into();
+            let directory: Arc<Path> = Path::new("somewhere").into();
             let measured = allocation_counter::measure(|| {
                 let mut queue = Queue::default();
                 for number in 0..10_000_u64 {
                     let born = if scattered { number.wrapping_mul(0x9e37_79b9_7f4a_7c15) } else { number };
-                    queue.insert(Stored { home: Arc::clone(&home), ..stored(born, number) }, false);
+                    queue.insert(
+                        StoredFile { directory: Arc::clone(&directory), ..stored(born, number) },
+                        false,
+                    );
                 }
                 std::mem::forget(queue);
             });

@@ -3,7 +3,7 @@
 use super::*;
 
 impl Spool {
-    pub(super) fn load_blocking(&self, entry: &Entry) -> Result<Batch, LoadError> {
+    pub(super) fn load_blocking(&self, entry: &SpoolEntry) -> Result<Batch, LoadError> {
         if self.is_expired(entry) {
             let removed = {
                 let mut state = self.state();
@@ -48,7 +48,7 @@ impl Spool {
 
     /// Removes an entry whose file does not hold its batch any more. With a reason for it, the file
     /// is moved away.
-    fn lose(&self, entry: &Entry, why: Option<&str>) -> LoadError {
+    fn lose(&self, entry: &SpoolEntry, why: Option<&str>) -> LoadError {
         let path = entry.0.path();
         if let Some(why) = why {
             self.quarantine.take(&path, why);

@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     clock::SpoolClock,
-    format::{self, Found, Header, Name},
+    format::{self, FileName, Found, Header},
     process_directory,
 };
 use crate::{
@@ -94,7 +94,7 @@ impl Scan {
         match self.inspect(&file.path) {
             Ok(Found::Batch(header)) => return Some(header),
             Ok(Found::OtherTarget | Found::NewerVersion) => self.counts.foreign += 1,
-            Ok(Found::Damaged(why)) if Name::parse(&file.name).is_some() => {
+            Ok(Found::Damaged(why)) if FileName::parse(&file.name).is_some() => {
                 self.counts.damaged += 1;
                 quarantine.take(&file.path, why);
             }
@@ -128,16 +128,16 @@ impl Scan {
 
 /// The look at our own directory, which may go on in the background.
 #[derive(Debug)]
-pub(super) struct HomeScan {
+pub(super) struct DirectoryScan {
     pub(super) scan: Scan,
     /// The clock of the directory as it was found.
     pub(super) theirs: SpoolClock,
-    pub(super) entered: Entered,
+    pub(super) entered: RecoveredFiles,
 }
 
 /// What one look has brought.
 #[derive(Debug, Default)]
-pub(super) struct Entered {
+pub(super) struct RecoveredFiles {
     pub(super) files: usize,
     pub(super) points: usize,
 }
@@ -147,11 +147,11 @@ pub(super) struct Entered {
 pub(super) struct Quarantine {
     directory: PathBuf,
     max_size: AtomicU64,
-    log: Log,
+    log: RecoveryLog,
 }
 
 #[derive(Debug, Default)]
-struct Log {
+struct RecoveryLog {
     moved: LogThrottle,
     stuck: LogThrottle,
     unreadable: LogThrottle,
@@ -159,8 +159,11 @@ struct Log {
 
 impl Quarantine {
     pub(super) fn new(root: &Path, max_spool_size: u64) -> Self {
-        let quarantine =
-            Self { directory: root.join("corrupt"), max_size: AtomicU64::new(0), log: Log::default() };
+        let quarantine = Self {
+            directory: root.join("corrupt"),
+            max_size: AtomicU64::new(0),
+            log: RecoveryLog::default(),
+        };
         quarantine.configure(max_spool_size);
         quarantine
     }

@@ -6,22 +6,22 @@ use tokio::time::Instant;
 
 use super::{
     clock::SpoolClock,
-    queue::{Entry, MEMORY, Queue},
+    queue::{MEMORY, Queue, SpoolEntry},
 };
 use crate::settings::SpoolSettings;
 
 #[derive(Debug)]
-pub(super) struct State {
+pub(super) struct SpoolState {
     pub(super) queue: Queue,
     pub(super) bounds: Bounds,
     pub(super) off_until: Option<Instant>,
     pub(super) corrupt: u64,
     pub(super) errors: u64,
-    pub(super) foreign_at_home: u64,
+    pub(super) foreign_in_directory: u64,
     pub(super) foreign_elsewhere: u64,
     pub(super) told_foreign: bool,
     /// Files that could not be removed when their time had come.
-    pub(super) undeleted: Vec<Entry>,
+    pub(super) undeleted: Vec<SpoolEntry>,
     pub(super) retry_deletes_at: Option<Instant>,
     /// When the clock's mark is to be kept.
     pub(super) mark_at: Instant,
@@ -55,7 +55,7 @@ pub(crate) struct SpoolCounts {
     pub(crate) memory: usize,
 }
 
-impl State {
+impl SpoolState {
     pub(super) fn new(bounds: Bounds) -> Self {
         Self {
             queue: Queue::default(),
@@ -63,7 +63,7 @@ impl State {
             off_until: None,
             corrupt: 0,
             errors: 0,
-            foreign_at_home: 0,
+            foreign_in_directory: 0,
             foreign_elsewhere: 0,
             told_foreign: false,
             undeleted: Vec::new(),
@@ -73,7 +73,7 @@ impl State {
     }
 
     pub(super) fn foreign(&self) -> u64 {
-        self.foreign_at_home + self.foreign_elsewhere
+        self.foreign_in_directory + self.foreign_elsewhere
     }
 
     pub(super) fn counts(&self, clock: &SpoolClock) -> SpoolCounts {

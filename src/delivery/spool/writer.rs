@@ -11,26 +11,26 @@ impl Spool {
     /// # Cancel safety
     ///
     /// A call that is dropped has stored nothing: its file is removed, the ledger is as before.
-    pub(crate) async fn store(self: &Arc<Self>, batch: &Batch) -> Result<Entry, StoreError> {
+    pub(crate) async fn store(self: &Arc<Self>, batch: &Batch) -> Result<SpoolEntry, StoreError> {
         self.store_as(batch, false).await
     }
 
     /// Stores a batch like `store`, but one that is being sent from memory: nobody else takes it,
     /// and it is in no danger from the bounds.
-    pub(crate) async fn store_taken(self: &Arc<Self>, batch: &Batch) -> Result<Entry, StoreError> {
+    pub(crate) async fn store_taken(self: &Arc<Self>, batch: &Batch) -> Result<SpoolEntry, StoreError> {
         self.store_as(batch, true).await
     }
 
     /// Stores a batch like `store`, on this thread: for shutdown and drop. It tries even while the
     /// spool is switched off, since there is no later.
-    pub(crate) fn store_blocking(&self, batch: &Batch) -> Result<Entry, StoreError> {
+    pub(crate) fn store_blocking(&self, batch: &Batch) -> Result<SpoolEntry, StoreError> {
         let (file, stored) = self.write(batch).map_err(|error| self.failed(error))?;
         let (entry, dropped) = self.commit(file, stored, false);
         self.delete(&dropped);
         Ok(entry)
     }
 
-    async fn store_as(self: &Arc<Self>, batch: &Batch, taken: bool) -> Result<Entry, StoreError> {
+    async fn store_as(self: &Arc<Self>, batch: &Batch, taken: bool) -> Result<SpoolEntry, StoreError> {
         {
             let state = self.state();
             if state.off_until.is_some_and(|until| Instant::now() < until) {
@@ -55,29 +55,29 @@ impl Spool {
         Ok(entry)
     }
 
-    fn write(&self, batch: &Batch) -> io::Result<(NewFile, Stored)> {
-        if !self.home().is_intact() {
+    fn write(&self, batch: &Batch) -> io::Result<(NewFile, StoredFile)> {
+        if !self.process_directory().is_intact() {
             self.claim_again()?;
         }
-        let directory = self.home().directory();
+        let directory = self.process_directory().directory();
         match self.write_in(&directory, batch) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.claim_again()?;
-                let directory = self.home().directory();
+                let directory = self.process_directory().directory();
                 self.write_in(&directory, batch)
             }
             written => written,
         }
     }
 
-    fn write_in(&self, directory: &Arc<Path>, batch: &Batch) -> io::Result<(NewFile, Stored)> {
+    fn write_in(&self, directory: &Arc<Path>, batch: &Batch) -> io::Result<(NewFile, StoredFile)> {
         let header = Header::new(batch, self.target);
         if header.file_bytes() > self.state().bounds.max_size {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        let stored = Stored {
-            home: Arc::clone(directory),
+        let stored = StoredFile {
+            directory: Arc::clone(directory),
             created: header.created,
             born: self.clock.before(batch.age()),
             run: self.run,
@@ -106,17 +106,17 @@ impl Spool {
     /// was no room for it.
     pub(super) fn claim_again(&self) -> io::Result<()> {
         let (lost, theirs) = {
-            let mut home = self.home();
+            let mut directory = self.process_directory();
             // Its files are still there and in the queue: they must not be recovered once more.
-            if home.is_intact() {
+            if directory.is_intact() {
                 return Ok(());
             }
-            if home.relock() {
-                return home.keep_mark(self.clock.mark());
+            if directory.relock() {
+                return directory.keep_mark(self.clock.mark());
             }
             let new = ProcessDirectory::claim(&self.root, self.target)?;
             let theirs = SpoolClock::resume(new.mark(), &self.machine);
-            (std::mem::replace(&mut *home, new), theirs)
+            (std::mem::replace(&mut *directory, new), theirs)
         };
         if lost.is_claimed() {
             tracing::warn!(
@@ -126,12 +126,12 @@ impl Spool {
                  again for new points; keep other programs out of the directory"
             );
         }
-        self.look_at_home(theirs)?;
+        self.scan_directory(theirs)?;
         self.recover(usize::MAX, adopt::CHECKED_BYTES);
         Ok(())
     }
 
-    fn commit(&self, mut file: NewFile, stored: Stored, taken: bool) -> (Entry, Vec<Entry>) {
+    fn commit(&self, mut file: NewFile, stored: StoredFile, taken: bool) -> (SpoolEntry, Vec<SpoolEntry>) {
         file.keep = true;
         let points = stored.points;
         let mut state = self.state();

@@ -3,7 +3,7 @@
 
 use arbitrary::{Arbitrary, Unstructured};
 
-use super::values::{AnyValue, Text};
+use super::values::{ArbitraryText, ArbitraryValue};
 use crate::{
     line_protocol::{
         Changes, EARLIEST, LATEST, StaticTags, encode_point,
@@ -16,24 +16,25 @@ use crate::{
 };
 
 #[derive(Arbitrary, Debug)]
-struct Input {
-    point: AnyPoint,
+struct ArbitraryOwnPoint {
+    point: ArbitraryPoint,
     time: i64,
-    service: Text,
-    zone: Text,
+    service: ArbitraryText,
+    zone: ArbitraryText,
     small: bool,
 }
 
 #[derive(Arbitrary, Debug)]
-struct AnyPoint {
-    measurement: Text,
-    tags: Vec<(Text, Text)>,
-    fields: Vec<(Text, AnyValue)>,
+struct ArbitraryPoint {
+    measurement: ArbitraryText,
+    tags: Vec<(ArbitraryText, ArbitraryText)>,
+    fields: Vec<(ArbitraryText, ArbitraryValue)>,
 }
 
 /// Encodes a point and reads it back, by InfluxData's parser and by ours.
 pub fn own_points(bytes: &[u8]) {
-    let Ok(Input { point, time, service, zone, small }) = Input::arbitrary(&mut Unstructured::new(bytes))
+    let Ok(ArbitraryOwnPoint { point, time, service, zone, small }) =
+        ArbitraryOwnPoint::arbitrary(&mut Unstructured::new(bytes))
     else {
         return;
     };
@@ -88,8 +89,8 @@ struct BuiltPoint {
     fields: Vec<(String, Value<'static>)>,
 }
 
-impl From<&AnyPoint> for BuiltPoint {
-    fn from(point: &AnyPoint) -> Self {
+impl From<&ArbitraryPoint> for BuiltPoint {
+    fn from(point: &ArbitraryPoint) -> Self {
         Self {
             measurement: point.measurement.text(),
             tags: point.tags.iter().map(|(key, value)| (key.text(), value.text())).collect(),

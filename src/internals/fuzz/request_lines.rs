@@ -9,10 +9,10 @@ use std::{
 
 use arbitrary::{Arbitrary, Unstructured};
 
-use super::values::{AnyValue, Text};
+use super::values::{ArbitraryText, ArbitraryValue};
 use crate::{
     line_protocol::{
-        BodyFields, Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags, encode_point,
+        BodyFields, Changes, Extras, RequestIdText, RequestLine, RequestTemplate, StaticTags, encode_point,
         model::{assert_one_line, cut, read_by_influxdata, read_by_us},
     },
     point::{Point, RequestPoint, Value, schema},
@@ -46,35 +46,35 @@ const KEYS: [&str; 20] = [
 ];
 
 #[derive(Arbitrary, Debug)]
-struct Input {
-    service: Text,
-    static_tags: Vec<(u8, Text)>,
-    requests: Vec<Request>,
+struct ArbitraryRequests {
+    service: ArbitraryText,
+    static_tags: Vec<(u8, ArbitraryText)>,
+    requests: Vec<ArbitraryRequest>,
 }
 
 #[derive(Arbitrary, Debug)]
-struct Request {
+struct ArbitraryRequest {
     method: u8,
-    resource: Text,
+    resource: ArbitraryText,
     status_code: u16,
-    request_id: Text,
-    error_code: Text,
+    request_id: ArbitraryText,
+    error_code: ArbitraryText,
     nanoseconds: u64,
     body: Option<(u64, u64)>,
-    added: Vec<Added>,
+    added: Vec<ArbitraryExtra>,
 }
 
 #[derive(Arbitrary, Debug)]
-struct Added {
+struct ArbitraryExtra {
     is_tag: bool,
-    key: Key,
-    value: AnyValue,
+    key: ArbitraryKey,
+    value: ArbitraryValue,
 }
 
 #[derive(Arbitrary, Debug)]
-struct Key(u8);
+struct ArbitraryKey(u8);
 
-impl Key {
+impl ArbitraryKey {
     fn text(&self) -> &'static str {
         KEYS[usize::from(self.0) % KEYS.len()]
     }
@@ -82,13 +82,13 @@ impl Key {
 
 /// Encodes requests with what handlers add, by the layer's path and by that of own points.
 pub fn request_lines(bytes: &[u8]) {
-    let Ok(input) = Input::arbitrary(&mut Unstructured::new(bytes)) else { return };
+    let Ok(input) = ArbitraryRequests::arbitrary(&mut Unstructured::new(bytes)) else { return };
     // Of the names that are the same as a tag's and as a field's.
     let key = |number: u8| KEYS[usize::from(number) % 10].to_owned();
     let further: BTreeMap<_, _> =
         input.static_tags.iter().map(|(number, value)| (key(*number), value.text())).collect();
     let static_tags = StaticTags::new(&input.service.text(), None, &further);
-    let mut seen = Seen { types: BTreeMap::new(), values: BTreeMap::new() };
+    let mut seen = SeenExtras { types: BTreeMap::new(), values: BTreeMap::new() };
     let (types, values) = (FieldTypes::default(), TagCardinality::new(TAG_VALUES));
     for request in &input.requests {
         both_paths_write_the_same(request, &input.service.text(), &further, &static_tags);
@@ -103,7 +103,7 @@ pub fn request_lines(bytes: &[u8]) {
 
 /// Checks texts that both accept only: ids are cut at different lengths.
 fn both_paths_write_the_same(
-    request: &Request,
+    request: &ArbitraryRequest,
     service: &str,
     further: &BTreeMap<String, String>,
     static_tags: &StaticTags,
@@ -123,7 +123,7 @@ fn both_paths_write_the_same(
         execution_time,
     )
     .with_request_id(request_id);
-    for Added { is_tag, key, value } in &request.added {
+    for ArbitraryExtra { is_tag, key, value } in &request.added {
         let (key, value) = (key.text(), value.value());
         // Static tags are not the handler's to set, but are an own point's.
         if further.get(key).is_some_and(|value| !value.is_empty()) {
@@ -151,7 +151,7 @@ fn both_paths_write_the_same(
     }
 }
 
-impl Request {
+impl ArbitraryRequest {
     fn method(&self) -> &'static str {
         ["GET", "POST", "DELETE", "other", "X"][usize::from(self.method) % 5]
     }
@@ -180,13 +180,13 @@ impl Request {
             resource: &resource,
             head: None,
             status_code: self.status_code,
-            request_id: Id::Own(id.as_bytes()),
+            request_id: RequestIdText::Own(id.as_bytes()),
             execution_time: Duration::from_nanos(self.nanoseconds),
             body: body.as_ref(),
         };
         let template = RequestTemplate::new(static_tags, request_id);
         let (mut extras, limits, mut changes) = (Extras::default(), Limits::default(), Changes::default());
-        for Added { is_tag, key, value } in &self.added {
+        for ArbitraryExtra { is_tag, key, value } in &self.added {
             // As a slot does it: the usual tags have a way of their own.
             let is_set = match is_tag {
                 true => extras.plain_tag(key.text(), &value.value(), &limits),
@@ -222,12 +222,12 @@ impl Request {
 }
 
 /// What the database has seen of the extras so far.
-struct Seen {
+struct SeenExtras {
     types: BTreeMap<String, std::mem::Discriminant<Value<'static>>>,
     values: BTreeMap<String, BTreeSet<String>>,
 }
 
-impl Seen {
+impl SeenExtras {
     fn check(&mut self, fields: &BTreeMap<String, Value<'static>>, tags: &BTreeMap<String, String>) {
         for (key, value) in fields {
             let first = *self.types.entry(key.clone()).or_insert(discriminant(value));

@@ -18,17 +18,17 @@ use crate::{
 };
 
 #[derive(Arbitrary, Debug)]
-struct File {
+struct ArbitraryFile {
     /// Of this target or of another one.
     ours: bool,
     /// The process that left it.
     process: Option<u8>,
-    name: Name,
-    content: Content,
+    name: ArbitraryName,
+    content: ArbitraryContent,
 }
 
 #[derive(Arbitrary, Debug)]
-enum Name {
+enum ArbitraryName {
     Batch,
     Temporary,
     Other(u8),
@@ -36,11 +36,11 @@ enum Name {
 }
 
 #[derive(Arbitrary, Debug)]
-enum Content {
+enum ArbitraryContent {
     Bytes(Vec<u8>),
     /// A header that says what it likes, with checks that are right.
     Sealed {
-        fields: Fields,
+        fields: ArbitraryHeader,
         lines: Vec<u8>,
     },
     Whole {
@@ -56,7 +56,7 @@ enum Content {
 }
 
 #[derive(Arbitrary, Debug)]
-struct Fields {
+struct ArbitraryHeader {
     version: u8,
     sequence: u64,
     created: u64,
@@ -68,7 +68,7 @@ struct Fields {
 
 /// Opens a spool over any files.
 pub fn spool(bytes: &[u8]) {
-    let Ok(files) = Vec::<File>::arbitrary(&mut Unstructured::new(bytes)) else { return };
+    let Ok(files) = Vec::<ArbitraryFile>::arbitrary(&mut Unstructured::new(bytes)) else { return };
     let root = tempfile::tempdir().expect("a directory");
     let mut left = Vec::new();
     for (number, file) in files.iter().enumerate() {
@@ -128,27 +128,27 @@ pub fn spool(bytes: &[u8]) {
     }
 }
 
-impl File {
+impl ArbitraryFile {
     /// Returns the lines, if they are whole and ours to send.
     fn sendable(&self) -> Option<Vec<u8>> {
-        let ours = self.ours && matches!(self.name, Name::Batch | Name::Lines(_));
+        let ours = self.ours && matches!(self.name, ArbitraryName::Batch | ArbitraryName::Lines(_));
         if ours { whole(&self.content.bytes()) } else { None }
     }
 
     fn is_damaged(&self) -> bool {
         let content = self.content.bytes();
         self.ours
-            && matches!(self.name, Name::Batch)
+            && matches!(self.name, ArbitraryName::Batch)
             && whole(&content).is_none()
             && !is_somebody_elses(&content)
     }
 
     fn is_temporary(&self) -> bool {
-        self.ours && matches!(self.name, Name::Temporary)
+        self.ours && matches!(self.name, ArbitraryName::Temporary)
     }
 }
 
-impl Name {
+impl ArbitraryName {
     fn text(&self, number: usize) -> String {
         let batch = format!("batch-20260603T101112Z-7f3a9c21-{number:06}.lp");
         match self {
@@ -162,12 +162,12 @@ impl Name {
     }
 }
 
-impl Content {
+impl ArbitraryContent {
     fn bytes(&self) -> Vec<u8> {
         match self {
             Self::Bytes(bytes) => bytes.clone(),
             Self::Sealed { fields, lines } => {
-                let Fields { version, sequence, created, points, bytes, target, more } = fields;
+                let ArbitraryHeader { version, sequence, created, points, bytes, target, more } = fields;
                 let target = target.unwrap_or(TARGET_HASH);
                 let more = more.as_ref().map(|more| format!(" {more}")).unwrap_or_default();
                 let check = crc32fast::hash(lines);

@@ -4,11 +4,11 @@ use std::{fs, path::Path};
 
 use super::{own_points, parser, request_lines, settings, spool};
 
-type Target = fn(&[u8]);
+type FuzzTarget = fn(&[u8]);
 
 #[test]
 fn every_seed_passes_its_target() {
-    let targets: [(&str, Target); 5] = [
+    let targets: [(&str, FuzzTarget); 5] = [
         ("own_points", own_points),
         ("parser", parser),
         ("request_lines", request_lines),

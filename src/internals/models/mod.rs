@@ -7,10 +7,10 @@ mod shutdown;
 mod waking;
 
 /// One model: it panics where an order of steps breaks a guarantee.
-pub type Model = fn();
+pub type LoomModel = fn();
 
 /// Every model with its name.
-pub const MODELS: &[(&str, Model)] = &[
+pub const MODELS: &[(&str, LoomModel)] = &[
     ("every snapshot balances", handover::every_snapshot_balances),
     (
         "every snapshot balances while points are dropped",

@@ -27,7 +27,7 @@ pub(super) struct License {
 
 /// Why a text is no licence.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum LicenseFault {
     /// Not of the form at all.
     Malformed(String),
     /// Signed in another way, or not at all.
@@ -39,8 +39,8 @@ pub(super) enum Fault {
 impl License {
     /// Reads and verifies. Nothing but the name of the algorithm is looked at before the signature
     /// is verified.
-    pub(super) fn verify(token: &[u8], key: &PublicKey) -> Result<Self, Fault> {
-        let malformed = |what: &str| Fault::Malformed(what.to_owned());
+    pub(super) fn verify(token: &[u8], key: &PublicKey) -> Result<Self, LicenseFault> {
+        let malformed = |what: &str| LicenseFault::Malformed(what.to_owned());
         if token.is_empty() {
             return Err(malformed("it is empty"));
         }
@@ -52,10 +52,10 @@ impl License {
         };
 
         let header_json = decode(header).ok_or_else(|| malformed("its first part is no base64"))?;
-        let header_read: Header = serde_json::from_slice(&header_json)
+        let header_read: JoseHeader = serde_json::from_slice(&header_json)
             .map_err(|_| malformed("its first part is no header of a JSON Web Token"))?;
         if !ALGORITHMS.contains(&&*header_read.alg) {
-            return Err(Fault::Algorithm(header_read.alg.chars().take(SHOWN_ALGORITHM).collect()));
+            return Err(LicenseFault::Algorithm(header_read.alg.chars().take(SHOWN_ALGORITHM).collect()));
         }
         if header_read.crit.is_some() {
             return Err(malformed("it demands extensions (`crit`) that are not known here"));
@@ -65,12 +65,13 @@ impl License {
             .map_err(|_| malformed("its signature has not the length of an Ed25519 signature"))?;
         let message = &token[..header.len() + 1 + claims.len()];
         if !key.verifies(message, signature) {
-            return Err(Fault::Signature);
+            return Err(LicenseFault::Signature);
         }
 
         let claims = decode(claims).ok_or_else(|| malformed("its second part is no base64"))?;
-        let claims: Claims = serde_json::from_slice(&claims)
-            .map_err(|error| Fault::Malformed(format!("its claims are not those of a licence: {error}")))?;
+        let claims: Claims = serde_json::from_slice(&claims).map_err(|error| {
+            LicenseFault::Malformed(format!("its claims are not those of a licence: {error}"))
+        })?;
         claims.try_into()
     }
 }
@@ -81,7 +82,7 @@ fn decode(part: &[u8]) -> Option<Vec<u8>> {
 }
 
 #[derive(Deserialize)]
-struct Header {
+struct JoseHeader {
     alg: String,
     crit: Option<serde_json::Value>,
 }
@@ -114,11 +115,11 @@ enum Limit {
 }
 
 impl TryFrom<Claims> for License {
-    type Error = Fault;
+    type Error = LicenseFault;
 
-    fn try_from(claims: Claims) -> Result<Self, Fault> {
+    fn try_from(claims: Claims) -> Result<Self, LicenseFault> {
         if claims.limits.len() > MAX_LIMITS {
-            return Err(Fault::Malformed(format!("it has more than {MAX_LIMITS} limits")));
+            return Err(LicenseFault::Malformed(format!("it has more than {MAX_LIMITS} limits")));
         }
         let limits = claims.limits.into_iter().map(|(name, limit)| {
             let value = match limit {
@@ -143,13 +144,13 @@ impl TryFrom<Claims> for License {
 }
 
 /// Reads seconds since the epoch. A fraction is cut off.
-fn time(claim: &str, seconds: f64) -> Result<Timestamp, Fault> {
+fn time(claim: &str, seconds: f64) -> Result<Timestamp, LicenseFault> {
     // A float converts to the nearest integer there is, which is then out of range for a time.
     let time = Timestamp::from_second(seconds.floor() as i64);
-    time.map_err(|_| Fault::Malformed(format!("its claim `{claim}` is no time in seconds")))
+    time.map_err(|_| LicenseFault::Malformed(format!("its claim `{claim}` is no time in seconds")))
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for LicenseFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Malformed(what) => write!(formatter, "is no licence: {what}"),

@@ -17,10 +17,10 @@ use crate::{
 
 /// A licence server that can be away.
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<State>>);
+struct Server(Arc<Mutex<AnswerState>>);
 
 #[derive(Default)]
-struct State {
+struct AnswerState {
     answer: Option<LicenseState>,
     away: Away,
     asked: Vec<Instant>,

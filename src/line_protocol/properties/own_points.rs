@@ -7,7 +7,7 @@ use crate::{
     line_protocol::{
         Changes, EARLIEST, LATEST, StaticTags, encode_point,
         model::{assert_one_line, expected, read_by_influxdata, read_by_us},
-        own_point::Invalid,
+        own_point::InvalidPoint,
         parse,
     },
     point::{DataPoint, Point, Value},
@@ -15,7 +15,7 @@ use crate::{
     settings::Limits,
 };
 
-fn encoded(point: &dyn Point, time: i64, limits: &Limits) -> Result<(String, Changes), Invalid> {
+fn encoded(point: &dyn Point, time: i64, limits: &Limits) -> Result<(String, Changes), InvalidPoint> {
     let mut out = b"before\n".to_vec();
     let (types, values) = (FieldTypes::default(), TagCardinality::new(0));
     let result = encode_point(point, time, &StaticTags::default(), limits, &types, &values, &mut out);
@@ -57,7 +57,7 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
 
 /// Returns the entries as they would be stored if nothing had to be changed: unsigned integers have
 /// no type of their own there.
-fn sorted<T: Clone + Into<Value<'static>> + Stored>(entries: &[(String, T)]) -> Vec<(String, T)> {
+fn sorted<T: Clone + Into<Value<'static>> + AsStored>(entries: &[(String, T)]) -> Vec<(String, T)> {
     let mut entries: Vec<(String, T)> =
         entries.iter().map(|(key, value)| (key.clone(), value.stored())).collect();
     entries.sort_by(|left, right| left.0.cmp(&right.0));
@@ -69,17 +69,17 @@ fn sorted<T: Clone + Into<Value<'static>> + Stored>(entries: &[(String, T)]) -> 
     last
 }
 
-trait Stored {
+trait AsStored {
     fn stored(&self) -> Self;
 }
 
-impl Stored for String {
+impl AsStored for String {
     fn stored(&self) -> Self {
         self.clone()
     }
 }
 
-impl Stored for Value<'static> {
+impl AsStored for Value<'static> {
     fn stored(&self) -> Self {
         match self {
             Value::Unsigned(number) => i64::try_from(*number).map_or(self.clone(), Value::Integer),
@@ -126,18 +126,18 @@ fn what_cannot_be_stored_says_why() {
     let point = DataPoint::new("jobs").with_field("a", 1);
     let limits = Limits::default();
     let invalid = |point: &dyn Point, time| encoded(point, time, &limits).expect_err("invalid");
-    assert_eq!(invalid(&DataPoint::new("").with_field("a", 1), 0), Invalid::EmptyMeasurement);
-    assert_eq!(invalid(&DataPoint::new("jobs").with_tag("a", 1), 0), Invalid::NoField);
-    assert_eq!(invalid(&DataPoint::new("jobs").with_field("a", f64::NAN), 0), Invalid::NoField);
-    assert_eq!(invalid(&DataPoint::new("jobs").with_field("time", 1), 0), Invalid::NoField);
+    assert_eq!(invalid(&DataPoint::new("").with_field("a", 1), 0), InvalidPoint::EmptyMeasurement);
+    assert_eq!(invalid(&DataPoint::new("jobs").with_tag("a", 1), 0), InvalidPoint::NoField);
+    assert_eq!(invalid(&DataPoint::new("jobs").with_field("a", f64::NAN), 0), InvalidPoint::NoField);
+    assert_eq!(invalid(&DataPoint::new("jobs").with_field("time", 1), 0), InvalidPoint::NoField);
     for time in [i64::MIN, EARLIEST - 1, i64::MAX] {
-        assert_eq!(invalid(&point, time), Invalid::TimeOutOfRange);
+        assert_eq!(invalid(&point, time), InvalidPoint::TimeOutOfRange);
     }
     assert!(encoded(&point, EARLIEST, &limits).is_ok() && encoded(&point, LATEST, &limits).is_ok());
     let tags =
         (0..10_000).fold(DataPoint::new("jobs"), |point, number| point.with_tag(number.to_string(), "x"));
     let error = invalid(&tags.with_field("f".repeat(100), 1), 0);
-    assert_eq!(error, Invalid::LineTooLong);
+    assert_eq!(error, InvalidPoint::LineTooLong);
     assert_eq!(error.to_string(), "its tags leave no room for a field");
 }
 

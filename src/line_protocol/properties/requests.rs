@@ -8,7 +8,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::{any_text, any_value};
 use crate::{
     line_protocol::{
-        Changes, Extras, Id, RequestLine, RequestTemplate, StaticTags, encode_point,
+        Changes, Extras, RequestIdText, RequestLine, RequestTemplate, StaticTags, encode_point,
         model::{assert_one_line, cut, name, read_by_influxdata, read_by_us, string},
     },
     point::{Point, RequestPoint, Value},
@@ -44,15 +44,15 @@ const KEYS: [&str; 20] = [
 ];
 
 #[derive(Clone, Debug)]
-struct Added {
+struct AddedExtra {
     is_tag: bool,
     key: &'static str,
     value: Value<'static>,
 }
 
-fn any_extras() -> impl Strategy<Value = Vec<Added>> {
+fn any_extras() -> impl Strategy<Value = Vec<AddedExtra>> {
     let added = (any::<bool>(), select(&KEYS[..]), any_value());
-    vec(added.prop_map(|(is_tag, key, value)| Added { is_tag, key, value }), 0..12)
+    vec(added.prop_map(|(is_tag, key, value)| AddedExtra { is_tag, key, value }), 0..12)
 }
 
 /// Cuts an id to the length it can have on the request's path, which has no settings for it.
@@ -60,15 +60,15 @@ fn short(text: String) -> String {
     cut(&text, 512).to_owned()
 }
 
-fn extras_of(added: &[Added], limits: &Limits) -> Extras {
+fn extras_of(added: &[AddedExtra], limits: &Limits) -> Extras {
     let mut extras = Extras::default();
     set(&mut extras, added, limits);
     extras
 }
 
-fn set(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
+fn set(extras: &mut Extras, added: &[AddedExtra], limits: &Limits) -> Changes {
     let mut changes = Changes::default();
-    for Added { is_tag, key, value } in added {
+    for AddedExtra { is_tag, key, value } in added {
         changes += match is_tag {
             true => extras.tag(key, value.clone(), limits),
             false => extras.field(key, value.clone(), limits),
@@ -78,7 +78,7 @@ fn set(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
 }
 
 /// Sets extras as request data does: the usual tags and fields by a path of their own.
-fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) -> Changes {
+fn set_as_handlers_do(extras: &mut Extras, added: &[AddedExtra], limits: &Limits) -> Changes {
     let mut changes = Changes::default();
     for added in added {
         let is_set = match added.is_tag {
@@ -94,7 +94,7 @@ fn set_as_handlers_do(extras: &mut Extras, added: &[Added], limits: &Limits) -> 
 
 /// Generates extras, most of them usual ones, and some as long as all of a request's together may
 /// be.
-fn usual_extras() -> impl Strategy<Value = Vec<Added>> {
+fn usual_extras() -> impl Strategy<Value = Vec<AddedExtra>> {
     let texts = vec!["acme", "globex", "x", "a b"];
     let value = prop_oneof![
         20 => select(texts).prop_map(Value::from),
@@ -103,7 +103,7 @@ fn usual_extras() -> impl Strategy<Value = Vec<Added>> {
     ];
     let key = prop_oneof![4 => select(&KEYS[..10]), 1 => select(&KEYS[..])];
     let added = (prop::bool::weighted(0.7), key, value);
-    vec(added.prop_map(|(is_tag, key, value)| Added { is_tag, key, value }), 0..12)
+    vec(added.prop_map(|(is_tag, key, value)| AddedExtra { is_tag, key, value }), 0..12)
 }
 
 proptest! {
@@ -131,7 +131,7 @@ proptest! {
             resource: &resource,
             head: None,
             status_code,
-            request_id: Id::Own(request_id.as_bytes()),
+            request_id: RequestIdText::Own(request_id.as_bytes()),
             execution_time,
             body: None,
         };
@@ -156,7 +156,7 @@ proptest! {
 
         let mut point = RequestPoint::new(&service, method, &resource, status_code, execution_time)
             .with_request_id(&request_id);
-        for Added { is_tag, key, value } in &added {
+        for AddedExtra { is_tag, key, value } in &added {
             // Static tags are not the handler's to set, but are an own point's.
             if !further.contains_key(*key) || further[*key].is_empty() {
                 // `NaN` has a text, which a tag could hold, but a handler's number that is none is
@@ -202,7 +202,7 @@ proptest! {
             resource: "/",
             head: Some(&head),
             status_code: 200,
-            request_id: Id::Own(b""),
+            request_id: RequestIdText::Own(b""),
             execution_time: Duration::ZERO,
             body: None,
         };
@@ -243,7 +243,7 @@ proptest! {
             resource: &resource,
             head: None,
             status_code: 200,
-            request_id: Id::Own(request_id.as_bytes()),
+            request_id: RequestIdText::Own(request_id.as_bytes()),
             execution_time: Duration::from_micros(1),
             body: None,
         };
@@ -273,7 +273,7 @@ proptest! {
         let limits = Limits { extras: usize::MAX, ..Limits::default() };
         let mut merged = extras_of(&first, &limits);
         let changes = merged.merge(&extras_of(&second, &limits), &limits);
-        let both: Vec<Added> = first.into_iter().chain(second).collect();
+        let both: Vec<AddedExtra> = first.into_iter().chain(second).collect();
         let at_once = extras_of(&both, &limits);
         let line = |extras: &Extras| {
             let template = RequestTemplate::new(&StaticTags::default(), false);
@@ -283,7 +283,7 @@ proptest! {
                 resource: "",
                 head: None,
                 status_code: 0,
-                request_id: Id::Own(b""),
+                request_id: RequestIdText::Own(b""),
                 execution_time: Duration::ZERO,
                 body: None,
             };

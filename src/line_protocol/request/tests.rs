@@ -15,7 +15,7 @@ fn line() -> RequestLine<'static> {
         resource: "/items/{id}",
         head: None,
         status_code: 404,
-        request_id: Id::Own(b"4f2a00000000-00000000a1"),
+        request_id: RequestIdText::Own(b"4f2a00000000-00000000a1"),
         execution_time: Duration::from_nanos(123_456),
         body: None,
     }
@@ -149,7 +149,7 @@ fn the_largest_request_fits_into_a_line() {
     let mut changes = Changes::default();
     template.prepare(&mut extras, &FieldTypes::default(), &values, &mut changes);
     assert!(changes.overflowed > 1_000);
-    let mut line = RequestLine { resource: &bad, request_id: Id::Own(bad.as_bytes()), ..line() };
+    let mut line = RequestLine { resource: &bad, request_id: RequestIdText::Own(bad.as_bytes()), ..line() };
     let body = BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX };
     line.body = Some(&body);
     line.execution_time = Duration::MAX;

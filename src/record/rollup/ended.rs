@@ -19,7 +19,7 @@ pub(crate) struct EndedRequest<'a> {
     pub(crate) status: u16,
     /// Empty for requests that did not fail.
     pub(crate) error_code: &'a str,
-    /// See [`Key::tags`](super::Key::tags).
+    /// See [`RollupKey::tags`](super::Key::tags).
     pub(crate) tags: &'a [u8],
     pub(crate) nanoseconds: u64,
     pub(crate) kept: bool,

@@ -24,7 +24,7 @@ pub(crate) struct RouteName {
 
 /// One line of an interval.
 #[derive(Debug)]
-pub(crate) struct Key {
+pub(crate) struct RollupKey {
     /// Smaller than the number of keys.
     pub(crate) id: u32,
     pub(crate) route: Arc<RouteName>,
@@ -61,7 +61,7 @@ pub(crate) struct Keys {
 pub(super) struct Known {
     routes: Vec<Arc<RouteName>>,
     route_ids: HashMap<(&'static str, Box<str>), u32, RandomState>,
-    keys: Vec<Arc<Key>>,
+    keys: Vec<Arc<RollupKey>>,
     key_ids: HashMap<OwnedParts, u32, RandomState>,
     /// How many keys count in the limit; those of the overflow do not.
     limited: usize,
@@ -72,7 +72,7 @@ pub(super) struct Known {
 /// The four of [`KeyParts`].
 type OwnedParts = (u32, u16, Box<str>, Box<[u8]>);
 
-impl Key {
+impl RollupKey {
     pub(crate) fn parts(&self) -> KeyParts<'_> {
         let Self { route, status, error_code, tags, .. } = self;
         KeyParts { route: route.id, status: *status, error_code, tags }
@@ -94,7 +94,7 @@ impl KeyParts<'_> {
     }
 
     #[inline]
-    pub(crate) fn is_of(&self, key: &Key) -> bool {
+    pub(crate) fn is_of(&self, key: &RollupKey) -> bool {
         key.route.id == self.route
             && key.status == self.status
             && *key.error_code == *self.error_code
@@ -128,7 +128,7 @@ impl Keys {
     }
 
     /// Finds the key of these parts, or enters a new one. Takes a lock: not for the usual request.
-    pub(crate) fn key(&self, parts: KeyParts<'_>) -> Arc<Key> {
+    pub(crate) fn key(&self, parts: KeyParts<'_>) -> Arc<RollupKey> {
         let mut known = self.lock();
         if let Some(key) = known.find_key(parts) {
             return key;
@@ -161,7 +161,7 @@ impl Keys {
         self.full.load(Ordering::Acquire) && self.hashes.find(hash).is_none()
     }
 
-    pub(crate) fn all(&self) -> Vec<Arc<Key>> {
+    pub(crate) fn all(&self) -> Vec<Arc<RollupKey>> {
         self.lock().keys.clone()
     }
 
@@ -200,16 +200,16 @@ impl Known {
         route
     }
 
-    fn find_key(&self, parts: KeyParts<'_>) -> Option<Arc<Key>> {
+    fn find_key(&self, parts: KeyParts<'_>) -> Option<Arc<RollupKey>> {
         let KeyParts { route, status, error_code, tags } = parts;
         let id = self.key_ids.get(&(route, status, error_code.into(), tags.into()))?;
         self.keys.get(*id as usize).cloned()
     }
 
-    fn add_key(&mut self, parts: KeyParts<'_>, route: Arc<RouteName>) -> Arc<Key> {
+    fn add_key(&mut self, parts: KeyParts<'_>, route: Arc<RouteName>) -> Arc<RollupKey> {
         let KeyParts { status, error_code, tags, .. } = parts;
         let id = self.keys.len() as u32;
-        let key = Arc::new(Key { id, route, status, error_code: error_code.into(), tags: tags.into() });
+        let key = Arc::new(RollupKey { id, route, status, error_code: error_code.into(), tags: tags.into() });
         self.key_ids.insert((parts.route, status, error_code.into(), tags.into()), id);
         self.keys.push(Arc::clone(&key));
         key

@@ -4,7 +4,7 @@ use std::{mem, ops::Range, time::Duration};
 
 use super::{
     boundaries::Boundaries,
-    key::{Key, RouteName},
+    key::{RollupKey, RouteName},
     table::Sum,
 };
 use crate::{
@@ -48,7 +48,7 @@ impl LineTemplate {
     pub(super) fn write_key(
         &self,
         out: &mut Vec<u8>,
-        key: &Key,
+        key: &RollupKey,
         sum: &Sum,
         boundaries: &Boundaries,
         interval: Interval,
@@ -61,7 +61,7 @@ impl LineTemplate {
             extra: &key.tags,
         };
         rollup_head(out, schema::REQUESTS_ROLLUP, &self.static_tags, &tags);
-        let mut fields = Fields { out, separator: b' ' };
+        let mut fields = RollupFields { out, separator: b' ' };
         for (name, buckets) in &self.buckets {
             let count: u64 = sum.buckets.get(buckets.clone()).unwrap_or_default().iter().sum();
             if count > 0 {
@@ -94,7 +94,7 @@ impl LineTemplate {
         let RouteName { method, resource, .. } = route;
         let tags = RollupTags { method, resource, status: None, error_code: "", extra: &[] };
         rollup_head(out, schema::REQUESTS_ROLLUP, &self.static_tags, &tags);
-        let mut fields = Fields { out, separator: b' ' };
+        let mut fields = RollupFields { out, separator: b' ' };
         fields.integer("running", running.unsigned_abs());
         rollup_end(out, interval.stamp);
     }
@@ -108,12 +108,12 @@ pub(crate) fn bucket_name(end: Option<u64>) -> String {
     format!("bucket_{}", digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
-struct Fields<'a> {
+struct RollupFields<'a> {
     out: &'a mut Vec<u8>,
     separator: u8,
 }
 
-impl Fields<'_> {
+impl RollupFields<'_> {
     fn name(&mut self, name: &str) {
         self.out.push(self.separator);
         self.separator = b',';

@@ -45,13 +45,13 @@ mod tests;
 
 pub(crate) use boundaries::Boundaries;
 pub(crate) use ended::{EndedRequest, RouteKey};
-pub(crate) use key::{Key, KeyParts, RouteName};
+pub(crate) use key::{KeyParts, RollupKey, RouteName};
 pub(crate) use lines::LineTemplate;
 pub(crate) use sums::RollupCounts;
 pub(crate) use table::Sum;
 
 use key::Keys;
-use place::{Place, Shard};
+use place::{Place, ShardCounters};
 use sums::Sums;
 use table::Measured;
 
@@ -110,7 +110,7 @@ impl Rollup {
         let Ok(mut shard) = self.place(0).shard.try_lock() else {
             return self.end_plain_first(started, route, status, nanoseconds, kept);
         };
-        let Shard { ended, ends, table, .. } = &mut *shard;
+        let ShardCounters { ended, ends, table, .. } = &mut *shard;
         if started == route
             && let Some(ends) = ends.get_mut(route as usize)
             && let Some(cell) = table.find_plain(route, status)
@@ -152,7 +152,7 @@ impl Rollup {
     }
 
     #[inline(never)]
-    fn end_other(&self, shard: &mut Shard, parts: KeyParts<'_>, measured: &Measured) {
+    fn end_other(&self, shard: &mut ShardCounters, parts: KeyParts<'_>, measured: &Measured) {
         if let Some(cell) = shard.table.find(parts, parts.hash()) {
             return cell.record_all(measured);
         }
@@ -169,7 +169,7 @@ impl Rollup {
 
     /// Finds the key of these parts, or the one that replaces it, which each shard remembers: those
     /// beyond the limit come without end, and must not contend for one lock.
-    fn key(&self, shard: &mut Shard, parts: KeyParts<'_>) -> Arc<Key> {
+    fn key(&self, shard: &mut ShardCounters, parts: KeyParts<'_>) -> Arc<RollupKey> {
         let asked = (parts.route, parts.status, parts.error_code.is_empty());
         if self.keys.is_beyond(parts.hash())
             && let Some(key) = shard.beyond.get(&asked)
@@ -255,7 +255,7 @@ impl Rollup {
     }
 
     #[inline]
-    fn number(&self, shard: &mut Shard, route: RouteKey<'_>) -> u32 {
+    fn number(&self, shard: &mut ShardCounters, route: RouteKey<'_>) -> u32 {
         match route {
             RouteKey::Known(number) => number,
             RouteKey::Text(method, resource) => self.number_of_text(shard, method, resource),
@@ -263,7 +263,7 @@ impl Rollup {
     }
 
     #[inline(never)]
-    fn number_of_text(&self, shard: &mut Shard, method: &'static str, resource: &str) -> u32 {
+    fn number_of_text(&self, shard: &mut ShardCounters, method: &'static str, resource: &str) -> u32 {
         use std::hash::BuildHasher;
         let hash = shard.routes.hasher().hash_one((method, resource));
         match shard.routes.get(&hash) {
@@ -280,7 +280,7 @@ impl Rollup {
 
     /// Locks the thread's own shard, or the next one while somebody else holds that.
     #[inline(always)]
-    fn lock_own(&self) -> MutexGuard<'_, Shard> {
+    fn lock_own(&self) -> MutexGuard<'_, ShardCounters> {
         match self.place(0).shard.try_lock() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -289,7 +289,7 @@ impl Rollup {
     }
 
     #[cold]
-    fn lock_next(&self) -> MutexGuard<'_, Shard> {
+    fn lock_next(&self) -> MutexGuard<'_, ShardCounters> {
         match self.place(1).shard.try_lock() {
             Ok(shard) => shard,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
@@ -303,7 +303,7 @@ impl Rollup {
     }
 
     /// Locks every shard in turn, never two at once.
-    fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
+    fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, ShardCounters>> {
         self.shards.iter().map(|Padded(place)| lock(&place.shard))
     }
 
@@ -315,7 +315,7 @@ impl Rollup {
 /// All that was counted since the start.
 #[derive(Debug)]
 pub(crate) struct Totals {
-    pub(crate) keys: Vec<(Arc<Key>, Sum)>,
+    pub(crate) keys: Vec<(Arc<RollupKey>, Sum)>,
     /// A request that changes its thread while this is read may count twice or not at all.
     pub(crate) running: Vec<(Arc<RouteName>, i64)>,
 }
@@ -328,7 +328,7 @@ impl fmt::Debug for Rollup {
 
 /// Locks a shard, also after a panic: the code under these locks panics only by a bug; the next
 /// request must not pay for that.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+fn lock(shard: &Mutex<ShardCounters>) -> MutexGuard<'_, ShardCounters> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::quality::RandomState;
 
 use super::{
-    key::{Key, RouteName},
+    key::{RollupKey, RouteName},
     table::Table,
 };
 use crate::sync::{
@@ -17,11 +17,11 @@ use crate::sync::{
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) starts: Starts,
-    pub(super) shard: Mutex<Shard>,
+    pub(super) shard: Mutex<ShardCounters>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Shard {
+pub(super) struct ShardCounters {
     pub(super) ended: u64,
     pub(super) left_out: u64,
     /// How many of the requests that have started on any shard ended on this one, by their route at
@@ -30,7 +30,7 @@ pub(super) struct Shard {
     /// Routes that come as text, by hash.
     pub(super) routes: HashMap<u64, Arc<RouteName>, RandomState>,
     /// Keys that stand for others, by route, status, and whether the request did not fail.
-    pub(super) beyond: HashMap<(u32, u16, bool), Arc<Key>, RandomState>,
+    pub(super) beyond: HashMap<(u32, u16, bool), Arc<RollupKey>, RandomState>,
     pub(super) table: Table,
 }
 
@@ -69,7 +69,7 @@ impl Starts {
     }
 }
 
-impl Shard {
+impl ShardCounters {
     #[inline]
     pub(super) fn add_end(&mut self, route: u32) {
         match self.ends.get_mut(route as usize) {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Totals,
     boundaries::Boundaries,
-    key::{Key, RouteName},
+    key::{RollupKey, RouteName},
     sums::RollupCounts,
     table::Sum,
 };
@@ -41,7 +41,7 @@ impl RollupCounts {
     }
 }
 
-fn row(key: &Key, sum: &Sum, boundaries: &Boundaries) -> RollupRow {
+fn row(key: &RollupKey, sum: &Sum, boundaries: &Boundaries) -> RollupRow {
     let Sum { tally, buckets, .. } = sum;
     let quantile = |share| Duration::from_nanos(boundaries.quantile(buckets, share, tally.min, tally.max));
     let filled = buckets.iter().enumerate().filter(|(_, count)| **count > 0);

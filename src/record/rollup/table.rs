@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::key::{Key, KeyParts};
+use super::key::{KeyParts, RollupKey};
 use crate::point::TraceId;
 
 /// Counts by key. Keys stay when the counts are taken, so that the next interval allocates nothing.
@@ -30,17 +30,17 @@ struct PlainPlace {
 /// One key's counts. Durations in nanoseconds.
 #[derive(Debug)]
 pub(super) struct Cell {
-    pub(super) key: Arc<Key>,
+    pub(super) key: Arc<RollupKey>,
     pub(super) tally: Tally,
     /// 32 bits: a shard that counts a million requests a second fills them in over an hour, which
     /// is the longest interval.
     pub(super) buckets: Box<[u32]>,
-    pub(super) example: Option<Example>,
+    pub(super) example: Option<Exemplar>,
 }
 
 /// The slowest request of a key whose trace is known.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Example {
+pub(super) struct Exemplar {
     nanoseconds: u64,
     pub(super) trace: TraceId,
 }
@@ -72,7 +72,7 @@ pub(crate) struct Sum {
     pub(crate) tally: Tally,
     /// Empty while nothing was counted.
     pub(crate) buckets: Vec<u64>,
-    pub(super) example: Option<Example>,
+    pub(super) example: Option<Exemplar>,
 }
 
 impl Table {
@@ -118,7 +118,7 @@ impl Table {
     }
 
     /// Makes a cell for a key that [`find`](Self::find) has not found.
-    pub(super) fn add(&mut self, key: Arc<Key>, buckets: usize) {
+    pub(super) fn add(&mut self, key: Arc<RollupKey>, buckets: usize) {
         let buckets = vec![0; buckets].into();
         self.cells.push(Cell { key, tally: Tally::default(), buckets, example: None });
         self.touched.reserve(self.cells.len() - self.touched.len());
@@ -185,12 +185,12 @@ impl Cell {
     pub(super) fn record_all(&mut self, measured: &Measured) {
         let Measured { nanoseconds, bucket, kept, trace } = *measured;
         self.record(nanoseconds, bucket, kept);
-        let example = trace.map(|trace| Example { nanoseconds, trace });
-        self.example = Example::slower(self.example, example);
+        let example = trace.map(|trace| Exemplar { nanoseconds, trace });
+        self.example = Exemplar::slower(self.example, example);
     }
 }
 
-impl Example {
+impl Exemplar {
     /// Returns the slower one; of two that took as long, the first.
     fn slower(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
@@ -203,7 +203,7 @@ impl Example {
 impl Sum {
     pub(super) fn add(&mut self, cell: &Cell) {
         self.tally.merge(&cell.tally);
-        self.example = Example::slower(self.example, cell.example);
+        self.example = Exemplar::slower(self.example, cell.example);
         if self.buckets.is_empty() {
             self.buckets = vec![0; cell.buckets.len()];
         }

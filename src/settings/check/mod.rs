@@ -74,9 +74,9 @@ impl Settings {
     }
 
     fn batch_above_buffer(&self) -> Error {
-        let batch = size::Shown(self.needed_batch_bytes() as u64);
+        let batch = size::DisplaySize(self.needed_batch_bytes() as u64);
         let remedy = format!("memory must hold at least one batch; write {batch} or more");
-        Error::setting("buffer_size", size::Shown(self.buffer_size as u64), remedy)
+        Error::setting("buffer_size", size::DisplaySize(self.buffer_size as u64), remedy)
     }
 
     /// Checks that no two parts use the same files.
@@ -102,10 +102,10 @@ impl FileSettings {
     pub(crate) fn check(&self) -> Result<(), Error> {
         sizes("max_file_size", self.max_file_size, LONGEST_LINE, u64::MAX)?;
         if self.max_total_size < self.max_file_size {
-            let file = size::Shown(self.max_file_size);
+            let file = size::DisplaySize(self.max_file_size);
             let remedy =
                 format!("all files together must hold at least one; write `max_file_size` ({file}) or more");
-            return Err(Error::setting("max_total_size", size::Shown(self.max_total_size), remedy));
+            return Err(Error::setting("max_total_size", size::DisplaySize(self.max_total_size), remedy));
         }
         Ok(())
     }
@@ -125,8 +125,8 @@ impl SpoolSettings {
         // A batch that does not fit would push all others out and then itself.
         let least = (batch_bytes as u64).saturating_mul(2);
         if self.max_size < least {
-            let remedy = format!("two batches must fit; write {} or more", size::Shown(least));
-            return Err(Error::setting("spool.max_size", size::Shown(self.max_size), remedy));
+            let remedy = format!("two batches must fit; write {} or more", size::DisplaySize(least));
+            return Err(Error::setting("spool.max_size", size::DisplaySize(self.max_size), remedy));
         }
         numbers("spool.max_files", self.max_files, 1, 10_000_000)?;
         durations("spool.max_age", self.max_age, Duration::from_secs(1), YEAR)
@@ -186,8 +186,8 @@ fn durations(name: &str, value: Duration, least: Duration, most: Duration) -> Re
     if value >= least && value <= most {
         return Ok(());
     }
-    let remedy = format!("write {} to {}", duration::Shown(least), duration::Shown(most));
-    Err(Error::setting(name, duration::Shown(value), remedy))
+    let remedy = format!("write {} to {}", duration::DisplayDuration(least), duration::DisplayDuration(most));
+    Err(Error::setting(name, duration::DisplayDuration(value), remedy))
 }
 
 fn sizes(name: &str, value: u64, least: u64, most: u64) -> Result<(), Error> {
@@ -195,11 +195,11 @@ fn sizes(name: &str, value: u64, least: u64, most: u64) -> Result<(), Error> {
         return Ok(());
     }
     let remedy = if most == u64::MAX {
-        format!("write {} or more", size::Shown(least))
+        format!("write {} or more", size::DisplaySize(least))
     } else {
-        format!("write {} to {}", size::Shown(least), size::Shown(most))
+        format!("write {} to {}", size::DisplaySize(least), size::DisplaySize(most))
     };
-    Err(Error::setting(name, size::Shown(value), remedy))
+    Err(Error::setting(name, size::DisplaySize(value), remedy))
 }
 
 fn numbers(name: &str, value: usize, least: usize, most: usize) -> Result<(), Error> {
@@ -213,8 +213,8 @@ fn ordered(name: &str, value: Duration, greater: &str, bound: Duration) -> Resul
     if value <= bound {
         return Ok(());
     }
-    let remedy = format!("cannot be longer than `{greater}`, which is {}", duration::Shown(bound));
-    Err(Error::setting(name, duration::Shown(value), remedy))
+    let remedy = format!("cannot be longer than `{greater}`, which is {}", duration::DisplayDuration(bound));
+    Err(Error::setting(name, duration::DisplayDuration(value), remedy))
 }
 
 const KIB: u64 = 1024;

@@ -55,9 +55,11 @@ fn check_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
     match boundaries.windows(2).find(|pair| pair[0] >= pair[1]) {
         None => Ok(()),
         Some(pair) => {
-            let remedy =
-                format!("boundaries must increase, and this one follows `{}`", duration::Shown(pair[0]));
-            Err(Error::setting("rollup.histogram", duration::Shown(pair[1]), remedy))
+            let remedy = format!(
+                "boundaries must increase, and this one follows `{}`",
+                duration::DisplayDuration(pair[0])
+            );
+            Err(Error::setting("rollup.histogram", duration::DisplayDuration(pair[1]), remedy))
         }
     }
 }
@@ -68,7 +70,7 @@ fn check_requests(settings: &Settings) -> Result<(), Error> {
         durations("requests.slow", slow, Duration::from_micros(1), 24 * HOUR)?;
         if requests.keep != KeepRequests::Slow {
             let remedy = "it has no effect unless `requests.keep` is `slow`; set that, or leave this key out";
-            return Err(Error::setting("requests.slow", duration::Shown(slow), remedy));
+            return Err(Error::setting("requests.slow", duration::DisplayDuration(slow), remedy));
         }
     }
     let word = match requests.keep {

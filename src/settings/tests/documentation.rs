@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{known, with};
 use crate::settings::{Settings, Storage};
 
-struct Row {
+struct DocumentedKey {
     key: String,
     value: String,
     default: String,
@@ -33,7 +33,7 @@ fn every_key_of_the_code_is_documented_and_the_other_way_round() {
 #[test]
 fn every_documented_default_is_the_codes() {
     let mut compared = 0;
-    for Row { key, default, .. } in rows() {
+    for DocumentedKey { key, default, .. } in rows() {
         match default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
             Some(written) => {
                 // A text for everything, as an environment would have it.
@@ -55,7 +55,7 @@ fn every_documented_default_is_the_codes() {
 
 #[test]
 fn every_value_is_written_as_documented() {
-    for Row { key, value, .. } in rows() {
+    for DocumentedKey { key, value, .. } in rows() {
         let accepts = |value| assert_eq!(with(&key, value).err(), None, "{key}");
         let refuses = |wrong: Value| assert!(with(&key, wrong.clone()).is_err(), "{key} takes {wrong}");
         match value.as_str() {
@@ -216,15 +216,15 @@ fn is_nothing(key: &str, settings: &Settings) -> bool {
 }
 
 /// Returns the rows of all tables that have five columns and a key in the first.
-fn rows() -> Vec<Row> {
-    let rows: Vec<Row> = DOCUMENT
+fn rows() -> Vec<DocumentedKey> {
+    let rows: Vec<DocumentedKey> = DOCUMENT
         .lines()
         .filter(|line| line.starts_with("| `"))
         .map(|line| {
             let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
             let [key, value, default, others, effect] = cells[..] else { panic!("not five columns: {line}") };
             assert!(effect.ends_with('.'), "a sentence says the effect: {line}");
-            Row {
+            DocumentedKey {
                 key: key.trim_matches('`').to_owned(),
                 value: value.to_owned(),
                 default: default.to_owned(),

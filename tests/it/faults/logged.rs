@@ -218,7 +218,8 @@ async fn live(directory: &Path) {
 }
 
 fn batches(root: &Path) -> Vec<PathBuf> {
-    let homes = fs::read_dir(root).expect("lists").flatten();
-    let files = homes.flat_map(|home| fs::read_dir(home.path()).into_iter().flatten().flatten());
+    let directories = fs::read_dir(root).expect("lists").flatten();
+    let files =
+        directories.flat_map(|directory| fs::read_dir(directory.path()).into_iter().flatten().flatten());
     files.map(|file| file.path()).filter(|path| path.extension().is_some_and(|end| end == "lp")).collect()
 }

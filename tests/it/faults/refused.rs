@@ -13,7 +13,7 @@ use crate::{
     stored::{Way, influx_behind_nginx, settings},
     support::{
         live::{self, INFLUXD, NGINX},
-        nginx::{Nginx, Options, Upstream},
+        nginx::{Nginx, NginxOptions, Upstream},
         numbered::{difference, record, stored},
     },
 };
@@ -209,7 +209,7 @@ async fn a_proxy_that_takes_32_kib_gets_pieces_of_32_kib() {
     }
     let (influx, whole) = influx_behind_nginx().await;
     drop(whole);
-    let nginx = Nginx::start(Options {
+    let nginx = Nginx::start(NginxOptions {
         upstream: Upstream::Influx(influx.port()),
         token: "a-token".to_owned(),
         max_body_size: Some("32k".to_owned()),

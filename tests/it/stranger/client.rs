@@ -14,7 +14,7 @@ use tokio_tungstenite::{
 };
 
 use super::requests::{Case, Send};
-use crate::support::http::{Answer, Http};
+use crate::support::http::{Http, HttpAnswer};
 
 /// A request that was made, and how many bytes of a body came back, where that is known.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +46,7 @@ pub(super) async fn make(http: &Http, address: &str, number: usize, case: Case) 
     made
 }
 
-fn compare(answer: &Answer, case: Case) {
+fn compare(answer: &HttpAnswer, case: Case) {
     assert_eq!(answer.status, case.status, "{case:?}: {}", answer.text());
     let compressed = answer.headers.get("content-encoding").is_some_and(|value| value == "gzip");
     let asked = case.headers.iter().any(|header| header.0 == "accept-encoding");

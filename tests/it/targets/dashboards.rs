@@ -6,7 +6,7 @@ use tower_influx::Monitor;
 use super::*;
 use crate::{
     grafana::{self, queries},
-    support::{influx2::Influx2, target::Kind},
+    support::{influx2::Influx2, target::TargetKind},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -25,10 +25,10 @@ async fn dashboards_and_types_hold_on_every_kind_of_server() {
         assert_eq!(target.wait_for_count("requests", "execution_time", &name, 200).await, 200);
         assert_eq!(target.wait_for_count("errors", "request_id", &name, failures).await, failures);
         match target.kind {
-            Kind::Influxdb1 | Kind::Influxdb3 => influxql(target, &name, [200, failures]).await,
-            Kind::Influxdb2 => flux(&name, [200, failures]).await,
-            Kind::VictoriaMetrics => metricsql(target, &name).await,
-            Kind::Telegraf => telegraf(target, &name),
+            TargetKind::Influxdb1 | TargetKind::Influxdb3 => influxql(target, &name, [200, failures]).await,
+            TargetKind::Influxdb2 => flux(&name, [200, failures]).await,
+            TargetKind::VictoriaMetrics => metricsql(target, &name).await,
+            TargetKind::Telegraf => telegraf(target, &name),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{cell::Cell, hint::black_box, rc::Rc, time::Duration};
 use tokio::runtime::{Builder, Runtime};
 use tower_influx::Monitor;
 use tower_influx_benches::{ledger, monitor};
-use tower_influx_internals::internals::encode::{Request, RequestId, encoder};
+use tower_influx_internals::internals::encode::{EncoderInput, RequestIdSource, encoder};
 
 use crate::{NANOSECONDS, REQUEST_ID, Row, STAMP};
 
@@ -47,9 +47,9 @@ impl Recorded {
 
 pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
     vec![
-        layer("tower-influx, the layer's encoder alone", true, RequestId::Generated(NUMBER)),
-        layer("the same, a route that the thread has not seen", false, RequestId::Generated(NUMBER)),
-        layer("the same, the request has brought its id", true, RequestId::Own(REQUEST_ID)),
+        layer("tower-influx, the layer's encoder alone", true, RequestIdSource::Generated(NUMBER)),
+        layer("the same, a route that the thread has not seen", false, RequestIdSource::Generated(NUMBER)),
+        layer("the same, the request has brought its id", true, RequestIdSource::Own(REQUEST_ID)),
         recorded.row("tower-influx, `Monitor::record` of a `RequestPoint`", |record| {
             let time = black_box(Duration::from_nanos(NANOSECONDS));
             let point =
@@ -69,9 +69,9 @@ pub(crate) fn rows(recorded: &Recorded) -> Vec<Row> {
 }
 
 /// What the layer does for a request, but for the clock, the stamp and the buffer.
-fn layer(name: &'static str, cached_route: bool, id: RequestId) -> Row {
+fn layer(name: &'static str, cached_route: bool, id: RequestIdSource) -> Row {
     Row {
         name,
-        write: Box::new(encoder(Request { stamp: STAMP, nanoseconds: NANOSECONDS, id, cached_route })),
+        write: Box::new(encoder(EncoderInput { stamp: STAMP, nanoseconds: NANOSECONDS, id, cached_route })),
     }
 }

@@ -8,13 +8,13 @@ use crate::{delivery::buffer::Pushed, settings::Overflow};
 const PLENTY: usize = usize::MAX;
 
 /// A batcher with the buffer that it drains.
-struct Rig {
+struct BatcherRig {
     batcher: Batcher,
     buffer: Buffer,
     ledger: Ledger,
 }
 
-impl Rig {
+impl BatcherRig {
     fn new() -> Self {
         let timing = Timing::new(Duration::from_secs(1), fastrand::Rng::with_seed(1));
         Self {
@@ -55,7 +55,7 @@ async fn every_line_is_in_one_batch_in_the_order_of_the_buffer() {
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..300 {
         let (max_lines, max_bytes) = (random.usize(1..9), random.usize(20..400));
-        let (mut rig, mut waiting, mut sequence) = (Rig::new(), VecDeque::new(), 0);
+        let (mut rig, mut waiting, mut sequence) = (BatcherRig::new(), VecDeque::new(), 0);
         for step in 0..12 {
             let all = step == 11 || random.bool();
             let lines: Vec<_> =
@@ -86,7 +86,7 @@ async fn a_batch_is_full_by_its_lines_or_by_its_bytes() {
     for (lines, max_lines, max_bytes, is_full) in
         [(3, 4, 31, false), (4, 4, 100, true), (3, 4, 30, true), (3, 3, 1_000, true), (0, 0, 0, false)]
     {
-        let mut rig = Rig::new();
+        let mut rig = BatcherRig::new();
         rig.drain(&vec![line(10); lines]);
         let batch = rig.next(max_lines, max_bytes, false);
         assert_eq!(batch.is_some(), is_full, "{lines} lines, {max_lines} and {max_bytes} are full");
@@ -95,7 +95,7 @@ async fn a_batch_is_full_by_its_lines_or_by_its_bytes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_line_longer_than_a_batch_goes_alone() {
-    let mut rig = Rig::new();
+    let mut rig = BatcherRig::new();
     rig.drain(&[line(10), line(100), line(10)]);
     let sizes: Vec<_> =
         std::iter::from_fn(|| rig.next(50, 30, true)).map(|batch| batch.bytes().len()).collect();
@@ -115,7 +115,7 @@ async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
         (101, None, 100, true),
         (100, None, 100, false),
     ] {
-        let mut rig = Rig::new();
+        let mut rig = BatcherRig::new();
         rig.drain(&[line(first / 2), line(first - first / 2)]);
         next.into_iter().for_each(|bytes| rig.drain(&[line(bytes)]));
         let chunk = rig.batcher.chunks[0].bytes.as_ptr();
@@ -123,7 +123,7 @@ async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
         assert_eq!(batch.bytes().as_ptr() != chunk, is_copied, "{first} {next:?}");
     }
     // Too many lines, and a rest of a chunk.
-    let mut rig = Rig::new();
+    let mut rig = BatcherRig::new();
     rig.drain(&[line(30), line(30), line(30)]);
     let chunk = rig.batcher.chunks[0].bytes.as_ptr();
     for lines in [2, 1] {

@@ -34,7 +34,7 @@ enum Weather {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum WorkloadStep {
     Change(Weather),
     Push(usize),
     Wait(u64),
@@ -43,7 +43,7 @@ enum Step {
     Panic,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
+fn steps() -> impl Strategy<Value = Vec<WorkloadStep>> {
     use Weather::*;
     let weather = prop::sample::select(vec![
         Fine,
@@ -60,12 +60,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         LosingAnswers,
     ]);
     let step = prop_oneof![
-        3 => weather.prop_map(Step::Change),
-        4 => (1..400_usize).prop_map(Step::Push),
-        4 => (1..20_000_u64).prop_map(Step::Wait),
-        1 => Just(Step::Flush),
-        1 => Just(Step::Check),
-        1 => Just(Step::Panic),
+        3 => weather.prop_map(WorkloadStep::Change),
+        4 => (1..400_usize).prop_map(WorkloadStep::Push),
+        4 => (1..20_000_u64).prop_map(WorkloadStep::Wait),
+        1 => Just(WorkloadStep::Flush),
+        1 => Just(WorkloadStep::Check),
+        1 => Just(WorkloadStep::Panic),
     ];
     prop::collection::vec(step, 1..40)
 }
@@ -113,7 +113,7 @@ fn is_bad(line: &str, poison: usize) -> bool {
     poison > 0 && number.is_multiple_of(poison)
 }
 
-async fn run(steps: Vec<Step>, poison: usize, in_flight: usize, mode: Option<SpoolMode>) {
+async fn run(steps: Vec<WorkloadStep>, poison: usize, in_flight: usize, mode: Option<SpoolMode>) {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = Rig::with(
         |settings| {
@@ -126,20 +126,20 @@ async fn run(steps: Vec<Step>, poison: usize, in_flight: usize, mode: Option<Spo
     let mut pushed = 0;
     for step in steps {
         match step {
-            Step::Change(weather) => rig.sink.behave(server(weather, poison)),
-            Step::Push(count) => {
+            WorkloadStep::Change(weather) => rig.sink.behave(server(weather, poison)),
+            WorkloadStep::Push(count) => {
                 rig.push(pushed..pushed + count);
                 pushed += count;
             }
-            Step::Wait(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
-            Step::Flush => {
+            WorkloadStep::Wait(milliseconds) => sleep(Duration::from_millis(milliseconds)).await,
+            WorkloadStep::Flush => {
                 tokio::time::timeout(Duration::from_secs(3600), rig.flusher.flush())
                     .await
                     .expect("ends")
                     .expect("runs");
             }
-            Step::Check => rig.flusher.check().await.expect("says yes"),
-            Step::Panic => rig.flusher.panic_in_the_loop(false),
+            WorkloadStep::Check => rig.flusher.check().await.expect("says yes"),
+            WorkloadStep::Panic => rig.flusher.panic_in_the_loop(false),
         }
         let stats = rig.flusher.stats();
         assert!(stats.balances(), "{stats}");

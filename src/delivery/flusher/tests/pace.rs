@@ -31,14 +31,14 @@ fn push(rig: &Rig, points: usize) {
 
 /// What was seen while points came at a rate.
 #[derive(Debug, Default)]
-struct Seen {
+struct Throughput {
     /// Points written in each second.
     written: Vec<u64>,
     /// The most points that waited in each second, in the buffer or in batches.
     waiting: Vec<u64>,
 }
 
-impl Seen {
+impl Throughput {
     fn most_waiting(&self, from_second: usize) -> u64 {
         self.waiting[from_second..].iter().copied().max().unwrap_or_default()
     }
@@ -59,8 +59,8 @@ impl Seen {
 }
 
 /// Pushes so many points a second for a time, ten times a second.
-async fn load(rig: &Rig, a_second: usize, seconds: usize) -> Seen {
-    let mut seen = Seen::default();
+async fn load(rig: &Rig, a_second: usize, seconds: usize) -> Throughput {
+    let mut seen = Throughput::default();
     for _ in 0..seconds {
         let (before, mut most) = (rig.flusher.stats().ledger.written, 0);
         for _ in 0..10 {

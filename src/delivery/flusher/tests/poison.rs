@@ -16,7 +16,7 @@ use crate::{
 
 /// What becomes of the good lines of a batch with a bad one.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Kind {
+enum ServerKind {
     /// 2.x and 3.x.
     RefusesWhole,
     /// 1.x, which says so and quotes.
@@ -25,7 +25,7 @@ enum Kind {
     QuotesAndRefusesWhole,
 }
 
-fn server(bad: BTreeSet<String>, kind: Kind) -> impl FnMut(&Batch) -> Answer + Send + 'static {
+fn server(bad: BTreeSet<String>, kind: ServerKind) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     move |batch| {
         let (bad, good): (BTreeSet<String>, _) = text(batch).into_iter().partition(|line| bad.contains(line));
         if bad.is_empty() {
@@ -34,15 +34,15 @@ fn server(bad: BTreeSet<String>, kind: Kind) -> impl FnMut(&Batch) -> Answer + S
         let quotes = bad.iter().map(|line| line.trim_end().to_owned()).collect();
         let refused = Refused {
             reason: RejectReason::Malformed,
-            hint: if kind == Kind::RefusesWhole { Hint::Unknown } else { Hint::Quoted(quotes) },
+            hint: if kind == ServerKind::RefusesWhole { Hint::Unknown } else { Hint::Quoted(quotes) },
             ..Refused::default()
         };
-        let stored = if kind == Kind::WritesTheRest { good } else { BTreeSet::new() };
+        let stored = if kind == ServerKind::WritesTheRest { good } else { BTreeSet::new() };
         Answer::Partly(stored, WriteError::new(WriteErrorKind::Refused(refused), "400 Bad Request"))
     }
 }
 
-async fn deliver(lines_of_batch: usize, bad: &[usize], kind: Kind) -> Rig {
+async fn deliver(lines_of_batch: usize, bad: &[usize], kind: ServerKind) -> Rig {
     let bad: BTreeSet<String> = bad.iter().copied().map(line).collect();
     let rig = Rig::start(server(bad.clone(), kind));
     rig.push(0..lines_of_batch);
@@ -56,8 +56,8 @@ async fn deliver(lines_of_batch: usize, bad: &[usize], kind: Kind) -> Rig {
 
 #[tokio::test(start_paused = true)]
 async fn exactly_the_bad_line_is_lost_wherever_it_is() {
-    for kind in [Kind::RefusesWhole, Kind::WritesTheRest, Kind::QuotesAndRefusesWhole] {
-        let most = if kind == Kind::RefusesWhole { 24 } else { 3 };
+    for kind in [ServerKind::RefusesWhole, ServerKind::WritesTheRest, ServerKind::QuotesAndRefusesWhole] {
+        let most = if kind == ServerKind::RefusesWhole { 24 } else { 3 };
         for place in (0..1000).step_by(111) {
             let rig = deliver(1000, &[place], kind).await;
             assert!(rig.sink.requests() <= most, "{kind:?}: {} requests", rig.sink.requests());
@@ -69,7 +69,7 @@ async fn exactly_the_bad_line_is_lost_wherever_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn none_two_ten_and_all_bad() {
-    for kind in [Kind::RefusesWhole, Kind::WritesTheRest] {
+    for kind in [ServerKind::RefusesWhole, ServerKind::WritesTheRest] {
         assert_eq!(deliver(1000, &[], kind).await.sink.requests(), 1);
         deliver(1000, &[0, 999], kind).await;
         let ten: Vec<usize> = (0..10).map(|number| number * 487 + 13).collect();
@@ -79,13 +79,13 @@ async fn none_two_ten_and_all_bad() {
         let rig = deliver(1000, &all, kind).await;
         assert!(rig.sink.requests() <= 50, "{} requests", rig.sink.requests());
     }
-    assert_eq!(deliver(1, &[0], Kind::RefusesWhole).await.sink.requests(), 1);
+    assert_eq!(deliver(1, &[0], ServerKind::RefusesWhole).await.sink.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn fresh_batches_go_in_between() {
     let rig = Rig::with(|settings| settings.batch_size = 100, None, {
-        let mut bad = server([line(50)].into(), Kind::RefusesWhole);
+        let mut bad = server([line(50)].into(), ServerKind::RefusesWhole);
         move |batch: &Batch| match bad(batch) {
             Answer::Now(result) => Answer::After(Duration::from_millis(100), result),
             other => other,
@@ -104,7 +104,7 @@ async fn fresh_batches_go_in_between() {
 #[tokio::test(start_paused = true)]
 async fn an_outage_in_the_middle_of_a_search_loses_nothing() {
     let mut count = 0;
-    let mut bad = server([line(333)].into(), Kind::RefusesWhole);
+    let mut bad = server([line(333)].into(), ServerKind::RefusesWhole);
     let rig = Rig::start(move |batch: &Batch| {
         count += 1;
         if (5..40).contains(&count) { Answer::Now(Err(WriteError::transient("reset"))) } else { bad(batch) }
@@ -120,7 +120,7 @@ async fn an_outage_in_the_middle_of_a_search_loses_nothing() {
 #[tokio::test(start_paused = true)]
 async fn a_conflict_inside_of_a_batch_is_sent_again_as_it_is_first() {
     let mut first = true;
-    let mut then = server([line(7)].into(), Kind::WritesTheRest);
+    let mut then = server([line(7)].into(), ServerKind::WritesTheRest);
     let rig = Rig::start(move |batch: &Batch| {
         if std::mem::take(&mut first) {
             let refused =
@@ -213,7 +213,7 @@ async fn poison_from_the_spool_is_found_too() {
     for mode in [SpoolMode::OnFailure, SpoolMode::Ahead] {
         let directory = tempfile::tempdir().expect("a directory");
         let mut down = true;
-        let mut bad = server([line(33)].into(), Kind::RefusesWhole);
+        let mut bad = server([line(33)].into(), ServerKind::RefusesWhole);
         let rig = Rig::with(
             |_| {},
             Some((directory.path(), mode)),
@@ -241,7 +241,7 @@ async fn refused_lines_go_to_their_directory_with_what_the_server_said() {
     let rig = Rig::with(
         move |settings| settings.rejected_directory = Some(path),
         None,
-        server([line(3), line(30)].into(), Kind::RefusesWhole),
+        server([line(3), line(30)].into(), ServerKind::RefusesWhole),
     );
     rig.push(0..100);
     let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
@@ -262,7 +262,7 @@ proptest! {
     fn any_bad_lines_on_any_server(
         count in 1..300_usize,
         bad in prop::collection::btree_set(0..300_usize, 0..6),
-        kind in prop::sample::select(vec![Kind::RefusesWhole, Kind::WritesTheRest, Kind::QuotesAndRefusesWhole]),
+        kind in prop::sample::select(vec![ServerKind::RefusesWhole, ServerKind::WritesTheRest, ServerKind::QuotesAndRefusesWhole]),
     ) {
         let bad: BTreeSet<usize> = bad.into_iter().map(|number| number % count).collect();
         let bad: Vec<usize> = bad.into_iter().collect();

@@ -23,7 +23,7 @@ use crate::{
 
 /// Every kind of answer that is not a success and does not name lines.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Failure {
+enum FailedAnswer {
     Authorization,
     Target,
     Configuration,
@@ -35,21 +35,21 @@ enum Failure {
     Timeout,
 }
 
-const FAILURES: [Failure; 9] = [
-    Failure::Authorization,
-    Failure::Target,
-    Failure::Configuration,
-    Failure::TooLarge,
-    Failure::Throttled,
-    Failure::GatewayTimeout,
-    Failure::Transient,
-    Failure::Broken,
-    Failure::Timeout,
+const FAILURES: [FailedAnswer; 9] = [
+    FailedAnswer::Authorization,
+    FailedAnswer::Target,
+    FailedAnswer::Configuration,
+    FailedAnswer::TooLarge,
+    FailedAnswer::Throttled,
+    FailedAnswer::GatewayTimeout,
+    FailedAnswer::Transient,
+    FailedAnswer::Broken,
+    FailedAnswer::Timeout,
 ];
 
 const SPOOLS: [Option<SpoolMode>; 3] = [None, Some(SpoolMode::OnFailure), Some(SpoolMode::Ahead)];
 
-impl Failure {
+impl FailedAnswer {
     fn error(self) -> WriteError {
         match self {
             Self::Authorization => WriteError::blocked(Blocked::Authorization, "403 Forbidden"),

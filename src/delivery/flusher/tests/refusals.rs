@@ -15,10 +15,10 @@ use super::{
 };
 use crate::{delivery::buffer::Pushed, line_protocol::ColumnKind, stats::RejectReason};
 
-type Shared = Arc<Mutex<Database>>;
+type SharedDatabase = Arc<Mutex<Database>>;
 
 /// Returns a flusher with the default settings, and a database that takes so long for each answer.
-fn start(database: Database, latency: Duration) -> (Rig, Shared) {
+fn start(database: Database, latency: Duration) -> (Rig, SharedDatabase) {
     let database = Arc::new(Mutex::new(database));
     let sink = Arc::clone(&database);
     let rig =

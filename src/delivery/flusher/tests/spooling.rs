@@ -48,9 +48,9 @@ async fn ahead_stores_before_it_sends() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_owned();
     let files = move || {
-        let homes = fs::read_dir(&path).expect("lists").flatten();
-        homes
-            .flat_map(|home| fs::read_dir(home.path()).into_iter().flatten().flatten())
+        let directories = fs::read_dir(&path).expect("lists").flatten();
+        directories
+            .flat_map(|directory| fs::read_dir(directory.path()).into_iter().flatten().flatten())
             .filter(|file| file.path().extension().is_some_and(|extension| extension == "lp"))
             .count()
     };

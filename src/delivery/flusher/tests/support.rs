@@ -34,13 +34,13 @@ pub(super) struct Rig {
 /// A sink whose behaviour the test sets.
 pub(super) struct Script {
     name: &'static str,
-    behaviour: Mutex<Behaviour>,
+    behaviour: Mutex<SinkBehaviour>,
     probe: Mutex<Box<dyn FnMut() -> Result<(), WriteError> + Send>>,
-    log: Mutex<Log>,
+    log: Mutex<SinkLog>,
     ledger: OnceLock<(Arc<Buffer>, Arc<Ledger>)>,
 }
 
-type Behaviour = Box<dyn FnMut(&Batch) -> Answer + Send>;
+type SinkBehaviour = Box<dyn FnMut(&Batch) -> Answer + Send>;
 
 /// What a write does.
 pub(super) enum Answer {
@@ -55,7 +55,7 @@ pub(super) enum Answer {
 }
 
 #[derive(Default)]
-struct Log {
+struct SinkLog {
     stored: BTreeSet<String>,
     sizes: Vec<usize>,
     bytes: Vec<usize>,

@@ -28,8 +28,9 @@ fn away(directory: &Path, max_age: Duration) -> Rig {
 }
 
 fn batches_in(directory: &Path) -> usize {
-    let homes = fs::read_dir(directory).expect("lists").flatten();
-    let files = homes.flat_map(|home| fs::read_dir(home.path()).into_iter().flatten().flatten());
+    let directories = fs::read_dir(directory).expect("lists").flatten();
+    let files =
+        directories.flat_map(|directory| fs::read_dir(directory.path()).into_iter().flatten().flatten());
     files.filter(|file| file.path().extension().is_some_and(|extension| extension == "lp")).count()
 }
 

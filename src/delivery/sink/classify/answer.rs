@@ -39,13 +39,13 @@ impl ServerText {
         let mut lines = Vec::new();
         for (key, value) in members(body) {
             match (key.as_str(), value) {
-                ("error" | "message" | "error_message", Value::Text(text))
+                ("error" | "message" | "error_message", JsonValue::Text(text))
                     if !text.is_empty() && messages.len() < MAX_MESSAGES && !messages.contains(&text) =>
                 {
                     looked_at(text.len() * messages.len());
                     messages.push(text);
                 }
-                ("line_number" | "line", Value::Number(number)) => {
+                ("line_number" | "line", JsonValue::Number(number)) => {
                     // Servers count from 1. `original_line` stands beside it, but 3.x renders that
                     // anew, without the quotes of strings, so that it matches none of ours.
                     lines.extend(number.checked_sub(1));
@@ -57,7 +57,7 @@ impl ServerText {
     }
 }
 
-enum Value {
+enum JsonValue {
     Text(String),
     Number(usize),
 }
@@ -67,7 +67,7 @@ enum Value {
 ///
 /// A strict parser would give nothing of a cut body, and then a refused line would look like any
 /// other error.
-fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
+fn members(json: &str) -> impl Iterator<Item = (String, JsonValue)> + '_ {
     let mut rest = json;
     std::iter::from_fn(move || {
         loop {
@@ -79,12 +79,12 @@ fn members(json: &str) -> impl Iterator<Item = (String, Value)> + '_ {
             if let Some(after) = rest.strip_prefix('"') {
                 let (text, after) = string(after);
                 rest = after;
-                return Some((key, Value::Text(text)));
+                return Some((key, JsonValue::Text(text)));
             }
             let end = end_of_digits(rest);
             if let Ok(number) = rest[..end].parse() {
                 rest = &rest[end..];
-                return Some((key, Value::Number(number)));
+                return Some((key, JsonValue::Number(number)));
             }
         }
     })

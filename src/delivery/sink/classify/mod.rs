@@ -42,7 +42,7 @@ use crate::stats::{Blocked, RejectReason};
 
 /// An answer as it came over the wire.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Answer<'a> {
+pub(super) struct ServerAnswer<'a> {
     pub(super) status: StatusCode,
     /// The body, or as much of it as was read.
     pub(super) body: &'a str,
@@ -72,7 +72,7 @@ pub(super) enum AnswerKind {
 }
 
 /// Decides what an answer means.
-pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
+pub(super) fn classify(answer: &ServerAnswer<'_>) -> AnswerKind {
     let said = ServerText::read(answer.body);
     let words = quotes::without_quotes(quotes::judged(&said.text, answer.complete), false);
     let case = Case { answer, said: &said, words: &words };
@@ -91,12 +91,12 @@ pub(super) fn classify(answer: &Answer<'_>) -> AnswerKind {
 
 /// Returns whether this is the one sentence that InfluxDB 3 has on an endpoint for whatever is
 /// wrong with a body.
-pub(super) fn names_no_line(answer: &Answer<'_>) -> bool {
+pub(super) fn names_no_line(answer: &ServerAnswer<'_>) -> bool {
     answer.status.as_u16() == 400 && scan::holds_any(answer.body, SAYS_NO_REASON)
 }
 
 /// Classifies a failure of the connection; `text` is the error and its causes.
-pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
+pub(super) fn no_answer(text: &str, phase: RequestPhase) -> WriteError {
     let lower = text.to_lowercase();
     let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if mentions(CERTIFICATE) {
@@ -107,21 +107,21 @@ pub(super) fn no_answer(text: &str, phase: Phase) -> WriteError {
     if mentions(PROXY_REFUSES) {
         return WriteError::blocked(Blocked::Configuration, format!("{}; {PROXY_REMEDY}", brief(text)));
     }
-    if phase == Phase::Building || mentions(NOT_HTTP) {
+    if phase == RequestPhase::Building || mentions(NOT_HTTP) {
         let remedy = "the server at `url` does not speak the protocol of its scheme: check host, port, and `http` or `https`";
         return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
     }
     match phase {
         // Nothing was sent, so nothing is ambiguous, even if it took too long.
-        Phase::Connecting => WriteError::transient(format!("cannot connect: {}", brief(text))),
-        Phase::TimedOut => WriteError::timeout(format!("no answer in time: {}", brief(text))),
+        RequestPhase::Connecting => WriteError::transient(format!("cannot connect: {}", brief(text))),
+        RequestPhase::TimedOut => WriteError::timeout(format!("no answer in time: {}", brief(text))),
         _ => WriteError::new(WriteErrorKind::Broken, format!("the connection broke: {}", brief(text))),
     }
 }
 
 /// How far a request without an answer came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(super) enum RequestPhase {
     /// The request could not even be made.
     Building,
     Connecting,
@@ -130,7 +130,7 @@ pub(super) enum Phase {
 }
 
 struct Case<'a> {
-    answer: &'a Answer<'a>,
+    answer: &'a ServerAnswer<'a>,
     said: &'a ServerText,
     /// The server's own words only.
     words: &'a str,

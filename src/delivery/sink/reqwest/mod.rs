@@ -17,7 +17,7 @@ use url::Url;
 
 use super::{
     WriteError,
-    classify::{Phase, no_answer},
+    classify::{RequestPhase, no_answer},
     error::with_causes,
     transport::{self, AnswerBody, Reply, Transport},
 };
@@ -168,13 +168,13 @@ async fn body_of(response: &mut Response) -> Result<AnswerBody, reqwest::Error> 
 
 fn unanswered(error: reqwest::Error) -> WriteError {
     let phase = if error.is_builder() {
-        Phase::Building
+        RequestPhase::Building
     } else if error.is_connect() {
-        Phase::Connecting
+        RequestPhase::Connecting
     } else if error.is_timeout() {
-        Phase::TimedOut
+        RequestPhase::TimedOut
     } else {
-        Phase::Exchanging
+        RequestPhase::Exchanging
     };
     no_answer(&with_causes(&error.without_url()), phase)
 }

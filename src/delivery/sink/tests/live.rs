@@ -6,7 +6,7 @@ use super::{
     AUTHORIZATION, InfluxClient, Sink, TARGET, WriteErrorKind, batch, for_each_client, influx, kind,
     settings,
     support::{
-        influx::{Influx, Options},
+        influx::{Influx, InfluxOptions},
         live::{self, INFLUXD, NGINX, VICTORIA_METRICS},
         nginx::{self, Fault, Nginx, Upstream},
         victoria::{Series, Victoria},
@@ -166,7 +166,7 @@ mod version_1 {
             return;
         }
         let credentials = Some(("root".to_owned(), "hunter2".to_owned()));
-        let database = Influx::start_with(Options { credentials, ..Options::default() }).await;
+        let database = Influx::start_with(InfluxOptions { credentials, ..InfluxOptions::default() }).await;
         database.create_database("test").await;
         let login = |settings: &mut InfluxSettings| {
             settings.username = "root".to_owned();

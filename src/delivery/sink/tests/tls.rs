@@ -6,7 +6,7 @@ use super::{
         certificates::{Authority, Certificate, Validity},
         influx::Influx,
         live::{self, INFLUXD, NGINX, OPENSSL},
-        nginx::{Nginx, Options, Upstream},
+        nginx::{Nginx, NginxOptions, Upstream},
     },
     write,
 };
@@ -15,7 +15,7 @@ use std::{path::PathBuf, sync::Arc};
 const THIS_HOST: &str = "IP:127.0.0.1,DNS:localhost";
 
 async fn nginx(upstream: u16, certificate: &Certificate) -> Nginx {
-    Nginx::start(Options {
+    Nginx::start(NginxOptions {
         upstream: Upstream::Influx(upstream),
         token: "hunter2-secret".to_owned(),
         max_body_size: None,

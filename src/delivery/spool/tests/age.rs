@@ -77,9 +77,13 @@ async fn a_file_keeps_the_time_that_it_was_written_with() {
         let root = tempfile::tempdir().expect("a directory");
         let mut fixture = fixture(root.path());
         fixture.store_by(created, 1).await;
-        let name = files(&fixture.spool.home().directory());
+        let name = files(&fixture.spool.process_directory().directory());
         let mut fixture = fixture.restart();
-        assert_eq!(files(&fixture.spool.home().directory()), name, "{clock}: no file is renamed at a start");
+        assert_eq!(
+            files(&fixture.spool.process_directory().directory()),
+            name,
+            "{clock}: no file is renamed at a start"
+        );
         let entry = fixture.spool.take_oldest().expect("one waits");
         let batch = fixture.spool.load(&entry).await.expect("loads");
         assert_eq!(batch.created(), created, "{clock}");
@@ -139,10 +143,10 @@ async fn a_killed_process_loses_at_most_a_minute_of_age() {
         let copy = root.path().join("killed");
         fs::create_dir(&copy).expect("creates");
         // What the disk holds at this moment, as after a kill.
-        let home = fixture.spool.home().directory();
-        let there = copy.join(home.file_name().expect("has one"));
+        let directory = fixture.spool.process_directory().directory();
+        let there = copy.join(directory.file_name().expect("has one"));
         fs::create_dir(&there).expect("creates");
-        for file in fs_ext::list(&home).expect("lists") {
+        for file in fs_ext::list(&directory).expect("lists") {
             fs::copy(&file.path, there.join(&file.name)).expect("copies");
         }
         let mut machine = fixture.machine.clone();
@@ -188,7 +192,7 @@ async fn a_mark_that_is_lost_makes_nothing_old() {
         fixture.sleep(100 * DAY);
         fixture.store_by(SystemTime::now(), 1).await;
         fixture.sleep(Duration::from_secs(50));
-        let lock = fixture.spool.home().directory().join(process_directory::LOCK);
+        let lock = fixture.spool.process_directory().directory().join(process_directory::LOCK);
         let (machine, settings) = (fixture.machine.clone(), fixture.settings.clone());
         drop(fixture);
         fs::write(lock, mark).expect("writes");
@@ -210,7 +214,7 @@ async fn a_file_without_an_age_gets_half_of_the_greatest_at_most() {
         let root = tempfile::tempdir().expect("a directory");
         let mut fixture = fixture(root.path());
         fixture.store_by(created, 1).await;
-        let path = files(&fixture.spool.home().directory()).remove(0);
+        let path = files(&fixture.spool.process_directory().directory()).remove(0);
         let (machine, settings) = (fixture.machine.clone(), fixture.settings.clone());
         drop(fixture);
         fs::rename(&path, path.with_file_name("batch-20260603T101112Z-7f3a9c21-000042.lp")).expect("renames");
@@ -231,7 +235,7 @@ async fn a_file_without_an_age_is_as_old_as_the_clock_says() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = fixture(root.path());
     fixture.store_by(SystemTime::now() - Duration::from_secs(20), 1).await;
-    let path = files(&fixture.spool.home().directory()).remove(0);
+    let path = files(&fixture.spool.process_directory().directory()).remove(0);
     let (machine, settings) = (fixture.machine.clone(), fixture.settings.clone());
     drop(fixture);
     fs::rename(&path, path.with_file_name("batch-20260603T101112Z-7f3a9c21-000042.lp")).expect("renames");

@@ -94,15 +94,15 @@ async fn another_batch_in_the_place_of_a_file_is_not_sent_as_it() {
 async fn a_directory_that_is_gone_is_claimed_again_and_counted_where_it_cannot_be() {
     let root = tempfile::tempdir().expect("a directory");
     let fixture = Fixture::new(root.path());
-    let home = fixture.spool.home().directory();
-    fs::remove_dir_all(&home).expect("removes");
+    let directory = fixture.spool.process_directory().directory();
+    fs::remove_dir_all(&directory).expect("removes");
     let fault = faults::inject(root.path(), Operation::CreateDirectory, 13);
     fixture.spool.maintain(true).await;
-    assert!(!fixture.spool.home().is_intact());
+    assert!(!fixture.spool.process_directory().is_intact());
     assert_eq!(fixture.spool.counts().errors, 1);
     drop(fault);
     fixture.spool.maintain(true).await;
-    assert!(fixture.spool.home().is_intact() && fixture.spool.counts().errors == 1);
+    assert!(fixture.spool.process_directory().is_intact() && fixture.spool.counts().errors == 1);
 }
 
 /// Of another user, for instance.
@@ -112,7 +112,7 @@ fn a_process_directory_that_may_not_be_used_is_passed_over() {
     let place = |number| root.path().join(format!("{:016x}-{number}", format::hash(TARGET)));
     let _fault = faults::inject(&place(0), Operation::Create, 13);
     let fixture = Fixture::new(root.path());
-    assert_eq!(*fixture.spool.home().directory(), *place(1));
+    assert_eq!(*fixture.spool.process_directory().directory(), *place(1));
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn damage_after_the_start_is_found_when_the_batch_is_loaded() {
     for sequence in 1..=4 {
         fixture.store(sequence, 2).await;
     }
-    let files = files(&fixture.spool.home().directory());
+    let files = files(&fixture.spool.process_directory().directory());
     let mut flipped = fs::read(&files[0]).expect("reads");
     *flipped.last_mut().expect("not empty") ^= 1;
     fs::write(&files[0], flipped).expect("writes");
@@ -116,18 +116,18 @@ async fn damage_after_the_start_is_found_when_the_batch_is_loaded() {
 }
 
 #[derive(Clone, Debug)]
-enum Content {
+enum DamagedContent {
     Valid,
     Random(Vec<u8>),
     Changed(usize, Vec<u8>),
 }
 
-fn content() -> impl Strategy<Value = Content> {
+fn content() -> impl Strategy<Value = DamagedContent> {
     let bytes = || prop::collection::vec(any::<u8>(), 0..300);
     prop_oneof![
-        Just(Content::Valid),
-        bytes().prop_map(Content::Random),
-        (0..250_usize, bytes()).prop_map(|(at, bytes)| Content::Changed(at, bytes)),
+        Just(DamagedContent::Valid),
+        bytes().prop_map(DamagedContent::Random),
+        (0..250_usize, bytes()).prop_map(|(at, bytes)| DamagedContent::Changed(at, bytes)),
     ]
 }
 
@@ -142,9 +142,9 @@ proptest! {
         let files = contents.iter().zip(0..).map(|((content, own_name), number)| {
             let whole = valid(number, 3, TARGET);
             let bytes = match content {
-                Content::Valid => whole.clone(),
-                Content::Random(bytes) => bytes.clone(),
-                Content::Changed(at, bytes) => {
+                DamagedContent::Valid => whole.clone(),
+                DamagedContent::Random(bytes) => bytes.clone(),
+                DamagedContent::Changed(at, bytes) => {
                     let at = (*at).min(whole.len());
                     [&whole[..at], &bytes[..]].concat()
                 }

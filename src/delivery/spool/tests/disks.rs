@@ -69,7 +69,7 @@ async fn a_file_that_cannot_be_read_is_tried_three_times() {
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 2).await;
     fixture.store(2, 2).await;
-    let bad = files(&fixture.spool.home().directory()).remove(0);
+    let bad = files(&fixture.spool.process_directory().directory()).remove(0);
     let _fault = faults::inject(&bad, Operation::Read, INPUT_OUTPUT);
     for _ in 0..2 {
         let entry = fixture.spool.take_oldest().expect("waits");
@@ -89,7 +89,7 @@ async fn a_file_that_cannot_be_deleted_is_deleted_later() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     let entry = fixture.store(1, 2).await;
-    let path = files(&fixture.spool.home().directory()).remove(0);
+    let path = files(&fixture.spool.process_directory().directory()).remove(0);
     let fault = faults::inject(root.path(), Operation::Remove, READ_ONLY);
     fixture.settle(entry).await;
     assert!(path.exists() && fixture.spool.is_empty());

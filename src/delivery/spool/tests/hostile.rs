@@ -24,7 +24,11 @@ async fn whatever_lies_in_the_place_of_a_directory_or_lock_is_passed_over() {
         }
         let mut fixture = Fixture::new(root.path());
         fixture.store(1, 2).await;
-        assert_eq!(*fixture.spool.home().directory(), *place(root.path(), KINDS), "lock: {lock}");
+        assert_eq!(
+            *fixture.spool.process_directory().directory(),
+            *place(root.path(), KINDS),
+            "lock: {lock}"
+        );
         fixture.spool.maintain(true).await;
         assert_eq!((fixture.send_all().await, fixture.spool.counts().errors), (vec![1], 0));
     }
@@ -51,7 +55,7 @@ fn a_directory_of_others_is_refused_or_passed_over() {
     fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).expect("may");
     fs::set_permissions(place(&own, 0), fs::Permissions::from_mode(0o777)).expect("may");
     let fixture = Fixture::new(&own);
-    assert_eq!(*fixture.spool.home().directory(), *place(&own, 1));
+    assert_eq!(*fixture.spool.process_directory().directory(), *place(&own, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,20 +101,23 @@ async fn nobody_claims_the_directory_of_a_living_process_whose_lock_was_deleted(
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 2).await;
-    let home = fixture.spool.home().directory();
+    let directory = fixture.spool.process_directory().directory();
     for replaced in [false, true] {
-        let lock = home.join(process_directory::LOCK);
+        let lock = directory.join(process_directory::LOCK);
         fs::remove_file(&lock).expect("is there");
         if replaced {
             fs::write(&lock, "").expect("writes");
         }
-        assert!(!fixture.spool.home().is_intact(), "the name leads to another file, or to none");
+        assert!(!fixture.spool.process_directory().is_intact(), "the name leads to another file, or to none");
         let other = Fixture::new(root.path());
-        assert_ne!(other.spool.home().directory(), home);
+        assert_ne!(other.spool.process_directory().directory(), directory);
         assert_eq!(other.ledger().recovered, 0, "nothing of the living is taken");
         drop(other);
         fixture.store(2, 1).await;
-        assert!(fixture.spool.home().is_intact() && fixture.spool.home().directory() == home);
+        assert!(
+            fixture.spool.process_directory().is_intact()
+                && fixture.spool.process_directory().directory() == directory
+        );
     }
     assert_eq!((fixture.ledger().recovered, fixture.ledger().spooled), (0, 4));
     assert_eq!(fixture.send_all().await, [1, 2, 2]);
@@ -164,7 +171,7 @@ async fn a_batch_that_becomes_a_pipe_hangs_nothing() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 2).await;
-    let path = files(&fixture.spool.home().directory()).remove(0);
+    let path = files(&fixture.spool.process_directory().directory()).remove(0);
     fs::remove_file(&path).expect("is there");
     assert!(std::process::Command::new("mkfifo").arg(&path).status().expect("runs").success());
     for _ in 0..2 {

@@ -75,9 +75,9 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
 
 /// Keeps what the field `others` of each event says.
 #[derive(Clone, Default)]
-struct Others(Arc<Mutex<Vec<u64>>>);
+struct OmittedCounts(Arc<Mutex<Vec<u64>>>);
 
-impl<S: tracing::Subscriber> Layer<S> for Others {
+impl<S: tracing::Subscriber> Layer<S> for OmittedCounts {
     fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
         struct Visit(Option<u64>);
         impl tracing::field::Visit for Visit {
@@ -98,7 +98,7 @@ impl<S: tracing::Subscriber> Layer<S> for Others {
 #[tokio::test(start_paused = true)]
 async fn lines_about_single_batches_come_once_a_minute() {
     for kind in ["full", "expired", "lost", "undeleted"] {
-        let others = Others::default();
+        let others = OmittedCounts::default();
         let subscriber = tracing_subscriber::registry().with(others.clone());
         let _scope = tracing::subscriber::set_default(subscriber);
         let root = tempfile::tempdir().expect("a directory");
@@ -168,9 +168,9 @@ fn a_file_that_cannot_be_read_at_the_start_stays_and_is_told() {
         let mut fixture = Fixture::new(root.path());
         let batch = fixture.batch(1, 2);
         fixture.spool.store_blocking(&batch).expect("stores");
-        let home = fixture.spool.home().directory();
+        let directory = fixture.spool.process_directory().directory();
         drop(fixture);
-        let fault = faults::inject(&home, Operation::Read, code);
+        let fault = faults::inject(&directory, Operation::Read, code);
         let log = logged(|| {
             let fixture = Fixture::new(root.path());
             let counts = fixture.spool.counts();
@@ -190,9 +190,9 @@ fn what_a_start_finds_is_told_once_with_its_numbers() {
         let batch = fixture.batch(sequence, points);
         fixture.spool.store_blocking(&batch).expect("stores");
     }
-    let home = fixture.spool.home().directory();
+    let directory = fixture.spool.process_directory().directory();
     drop(fixture);
-    fs::write(home.join("batch-of-somebody.lp"), "m v=1 1\n").expect("writes");
+    fs::write(directory.join("batch-of-somebody.lp"), "m v=1 1\n").expect("writes");
     let settings = SpoolSettings::new(root.path());
     let spool = Spool::open(&settings, TARGET, Arc::default()).expect("opens");
     let log = logged(|| spool.maintain_blocking(true));
@@ -203,7 +203,7 @@ fn what_a_start_finds_is_told_once_with_its_numbers() {
     let mut other = Fixture::new(root.path());
     let batch = other.batch(4, 2);
     other.spool.store_blocking(&batch).expect("stores");
-    let theirs = other.spool.home().directory();
+    let theirs = other.spool.process_directory().directory();
     drop(other);
     fs::write(theirs.join("another.lp"), "m v=1 1\n").expect("writes");
     let log = logged(|| spool.maintain_blocking(true));

@@ -63,13 +63,13 @@ impl Fixture {
         batch(sequence, points)
     }
 
-    async fn store(&mut self, sequence: u64, points: usize) -> Entry {
+    async fn store(&mut self, sequence: u64, points: usize) -> SpoolEntry {
         let batch = self.batch(sequence, points);
         self.spool.store(&batch).await.expect("stores")
     }
 
     /// As the flusher does it when the server has taken the batch.
-    async fn settle(&mut self, entry: Entry) {
+    async fn settle(&mut self, entry: SpoolEntry) {
         {
             let mut counts = self.ledger.lock();
             counts.spooled -= entry.points() as u64;
@@ -101,7 +101,7 @@ impl Fixture {
         let gone = counts.written + counts.rejected.values().sum::<u64>() + dropped;
         assert_eq!(self.accepted + counts.recovered, gone + counts.in_flight + counts.spooled, "{counts:?}");
         assert_eq!(self.spool.counts().points, counts.spooled, "the ledger against the files");
-        let files = files(&self.spool.home().directory());
+        let files = files(&self.spool.process_directory().directory());
         let bytes: u64 = files.iter().map(|file| fs::metadata(file).expect("is there").len()).sum();
         assert_eq!((self.spool.counts().files, self.spool.counts().bytes), (files.len(), bytes));
         counts
@@ -139,7 +139,7 @@ async fn a_batch_waits_on_disk_and_comes_back_as_it_was() {
     let counts = fixture.spool.counts();
     assert_eq!((counts.oldest_age.map(|age| age.as_secs()), counts.memory), (Some(993), queue::MEMORY));
 
-    let path = files(&fixture.spool.home().directory()).pop().expect("one file");
+    let path = files(&fixture.spool.process_directory().directory()).pop().expect("one file");
     let text = fs::read_to_string(&path).expect("reads");
     let (header, lines) = text.split_once('\n').expect("a first line");
     assert!(header.starts_with("# tower-influx spool version=1 sequence=7 "), "{header}");

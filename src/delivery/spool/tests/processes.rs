@@ -26,16 +26,16 @@ async fn child() {
     let _ = io::stdin().read_line(&mut String::new());
 }
 
-struct Process(Child);
+struct ChildProcess(Child);
 
-impl Drop for Process {
+impl Drop for ChildProcess {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-impl Process {
+impl ChildProcess {
     fn spawn(root: &Path, count: u64) -> Self {
         let child = Command::new(std::env::current_exe().expect("has a path"))
             .args(["--exact", "--ignored", "delivery::spool::tests::processes::child", "--nocapture"])
@@ -70,10 +70,10 @@ impl Process {
 #[tokio::test]
 async fn processes_do_not_touch_each_other_and_the_dead_are_adopted() {
     let root = tempfile::tempdir().expect("a directory");
-    let mut first = Process::spawn(root.path(), 3);
+    let mut first = ChildProcess::spawn(root.path(), 3);
     assert_eq!(first.stored(|_| false), 3);
     let mut fixture = Fixture::new(root.path());
-    let mut second = Process::spawn(root.path(), 2);
+    let mut second = ChildProcess::spawn(root.path(), 2);
     assert_eq!(second.stored(|_| false), 2);
     fixture.store(9, 1).await;
     fixture.spool.maintain(true).await;
@@ -98,7 +98,7 @@ async fn a_killed_process_loses_nothing_that_it_was_told_is_stored() {
     let root = tempfile::tempdir().expect("a directory");
     let mut expected = 0;
     for round in 0..20 {
-        let mut process = Process::spawn(root.path(), 1000);
+        let mut process = ChildProcess::spawn(root.path(), 1000);
         // The child has gone on by an unknown number when it is killed.
         expected += process.stored(|stored| stored > round % 7);
         drop(process);
@@ -119,14 +119,15 @@ async fn what_may_not_be_read_is_left_alone() {
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 1).await;
     fixture.store(2, 1).await;
-    let home = fixture.spool.home().directory();
+    let directory = fixture.spool.process_directory().directory();
     drop(fixture);
     let nobody = 65_534;
-    let is_root = chown(root.path(), Some(nobody), None).is_ok() && chown(&home, Some(nobody), None).is_ok();
-    let unreadable = files(&home).remove(0);
+    let is_root =
+        chown(root.path(), Some(nobody), None).is_ok() && chown(&directory, Some(nobody), None).is_ok();
+    let unreadable = files(&directory).remove(0);
     if is_root {
-        chown(&files(&home)[1], Some(nobody), None).expect("may");
-        chown(home.join(process_directory::LOCK), Some(nobody), None).expect("may");
+        chown(&files(&directory)[1], Some(nobody), None).expect("may");
+        chown(directory.join(process_directory::LOCK), Some(nobody), None).expect("may");
     } else {
         fs::set_permissions(&unreadable, fs::Permissions::from_mode(0o0)).expect("may");
     }

@@ -8,12 +8,12 @@ use ed25519_dalek::{
 use serde_json::{Value as Json, json};
 
 use super::super::token::License;
-use super::{Fixture, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
+use super::{LicenseFixture, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
 use crate::licensing::{LicenseCheck, LicenseFile, LicenseStatus, PublicKey};
 
 /// Returns the one error of a file with this content, with the path cut out.
 async fn error_of(content: impl AsRef<[u8]>) -> String {
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     let state = fixture.put(content).check(SUMMER).await;
     assert_eq!(state.status(), LicenseStatus::Error);
     assert_eq!(state.warnings(), [""; 0]);
@@ -29,7 +29,7 @@ async fn error_of_claims(change: impl FnOnce(&mut Json)) -> String {
 
 #[tokio::test]
 async fn a_file_that_cannot_be_read() {
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     let missing = fixture.check(SUMMER).await;
     assert_eq!(missing.errors(), [format!("there is no licence file `{}`", fixture.path().display())]);
     assert_eq!(missing.days_left(), None);
@@ -123,7 +123,7 @@ async fn other_algorithms() {
             "eyJhbGciOiJub25lIn0.eyJzdWIiOiJBY21lIiwiYXVkIjoibHVuYS1saWNlbnNlcyIsImV4cCI6NDEwMjQ0NDgwMH0.",
         ),
     ] {
-        let fixture = Fixture::new();
+        let fixture = LicenseFixture::new();
         let path = fixture.put(token).path();
         let state = LicenseFile::new(&path, key.clone(), "luna-licenses").check().await.expect("a state");
         let path = path.display();
@@ -146,7 +146,7 @@ async fn other_algorithms() {
 async fn a_signature_of_somebody_else() {
     let expected =
         "the licence file `PATH` has a wrong signature: it was changed, or issued with another key";
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     let other = SigningKey::from_bytes(&[8; 32]);
     let key = PublicKey::from_bytes(other.verifying_key().as_bytes()).expect("a sound key");
     let path = fixture.put(issue(&claims())).path();

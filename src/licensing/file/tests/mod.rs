@@ -55,11 +55,11 @@ fn seconds(time: &str) -> i64 {
 }
 
 /// A licence file in a directory of its own, looked at on a given day.
-struct Fixture {
+struct LicenseFixture {
     directory: TempDir,
 }
 
-impl Fixture {
+impl LicenseFixture {
     fn new() -> Self {
         Self { directory: TempDir::new().expect("a directory") }
     }
@@ -87,7 +87,7 @@ const SUMMER: &str = "2026-07-01T12:00:00Z";
 
 #[tokio::test]
 async fn a_good_licence_is_in_order() {
-    let state = Fixture::new().put(issue(&claims())).check(SUMMER).await;
+    let state = LicenseFixture::new().put(issue(&claims())).check(SUMMER).await;
     let expected = LicenseState::new(183)
         .field("license_subject", "Acme".to_owned())
         .field("limit_faces", 1000_i64)
@@ -97,13 +97,13 @@ async fn a_good_licence_is_in_order() {
 
 #[tokio::test]
 async fn white_space_around_a_licence_is_no_part_of_it() {
-    let state = Fixture::new().put(format!("\n {}\r\n\n", issue(&claims()))).check(SUMMER).await;
+    let state = LicenseFixture::new().put(format!("\n {}\r\n\n", issue(&claims()))).check(SUMMER).await;
     assert_eq!(state.errors(), [""; 0]);
 }
 
 #[tokio::test]
 async fn the_end_draws_near_and_passes() {
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     fixture.put(issue(&claims()));
     let warned = |days: &str| vec![format!("the licence ends at 2027-01-01T00:00:00Z, {days}")];
     for (now, days_left, warnings, errors) in [
@@ -125,7 +125,7 @@ async fn the_end_draws_near_and_passes() {
 
 #[tokio::test]
 async fn when_to_warn_comes_from_the_settings_unless_it_is_said() {
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     fixture.put(issue(&claims()));
     let warned = async |mut file: LicenseFile, setting: i64| {
         file.configure(&crate::settings::LicensingSettings { warning_days: setting, ..Default::default() });
@@ -143,7 +143,7 @@ async fn when_to_warn_comes_from_the_settings_unless_it_is_said() {
 
 #[tokio::test]
 async fn a_licence_is_replaced_by_replacing_the_file() {
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     let file = fixture.put("nonsense").file(SUMMER);
     assert_eq!(file.check().await.expect("a state").errors().len(), 1);
     fixture.put(issue(&claims()));
@@ -158,7 +158,7 @@ async fn several_products_fractions_and_unknown_claims_are_taken() {
     claims["nbf"] = Json::Null;
     claims["iss"] = json!("vendor");
     claims["limits"] = json!({"ratio": 0.5, "edition": "gold", "huge": u64::MAX});
-    let state = Fixture::new().put(issue(&claims)).check(SUMMER).await;
+    let state = LicenseFixture::new().put(issue(&claims)).check(SUMMER).await;
     let expected = LicenseState::new(183)
         .field("license_subject", "Acme".to_owned())
         .field("limit_edition", "gold".to_owned())
@@ -170,12 +170,12 @@ async fn several_products_fractions_and_unknown_claims_are_taken() {
 #[tokio::test]
 async fn both_names_of_the_algorithm_are_taken() {
     let token = sign(&json!({"alg": "Ed25519"}), &claims());
-    assert_eq!(Fixture::new().put(token).check(SUMMER).await.errors(), [""; 0]);
+    assert_eq!(LicenseFixture::new().put(token).check(SUMMER).await.errors(), [""; 0]);
 }
 
 #[tokio::test]
 async fn it_is_a_check_of_a_watch() {
-    let fixture = Fixture::new();
+    let fixture = LicenseFixture::new();
     fixture.put(issue(&claims()));
     let recorder = Arc::new(crate::licensing::tests::Points::default());
     let licensing = crate::licensing::Licensing::new(fixture.file(SUMMER)).time_zone("UTC");

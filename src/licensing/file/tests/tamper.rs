@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{LicenseFile, claims, issue, public_key};
 use crate::licensing::{
     LicenseStatus, PublicKey,
-    file::token::{Fault, License},
+    file::token::{License, LicenseFault},
 };
 
 fn accepted(token: &[u8]) -> bool {
@@ -20,8 +20,11 @@ fn the_example_of_the_standard_is_verified() {
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
                  hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
     let fault = License::verify(token.as_bytes(), &key).expect_err("no claims");
-    assert!(matches!(&fault, Fault::Malformed(what) if what.starts_with("its claims")), "{fault:?}");
-    assert_eq!(License::verify(token.as_bytes(), &public_key()).expect_err("another key"), Fault::Signature);
+    assert!(matches!(&fault, LicenseFault::Malformed(what) if what.starts_with("its claims")), "{fault:?}");
+    assert_eq!(
+        License::verify(token.as_bytes(), &public_key()).expect_err("another key"),
+        LicenseFault::Signature
+    );
 }
 
 #[test]

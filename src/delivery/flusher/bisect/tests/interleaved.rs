@@ -5,19 +5,19 @@ use crate::{delivery::flusher::tests::database::ALL_WORDS, line_protocol::Column
 
 /// What makes every third line refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Cause {
+enum BadLines {
     Retention,
     Value,
     Type,
 }
 
 impl Delivered {
-    fn with(words: Words, cause: Cause) -> Self {
+    fn with(words: Words, cause: BadLines) -> Self {
         let mut delivered = Self::to(words);
         match cause {
-            Cause::Retention => delivered.database.lower_bound = (TIME + 400) as i64,
-            Cause::Value => delivered.database.unparsable = Some("shop=bad"),
-            Cause::Type => _ = delivered.database.types.insert(("orders", "v"), ColumnKind::Float),
+            BadLines::Retention => delivered.database.lower_bound = (TIME + 400) as i64,
+            BadLines::Value => delivered.database.unparsable = Some("shop=bad"),
+            BadLines::Type => _ = delivered.database.types.insert(("orders", "v"), ColumnKind::Float),
         }
         delivered
     }
@@ -50,19 +50,19 @@ impl Delivered {
 }
 
 /// Lines of which every third is refused, if they are not `good`.
-fn lines(cause: Cause, range: std::ops::Range<usize>, good: bool) -> Vec<String> {
+fn lines(cause: BadLines, range: std::ops::Range<usize>, good: bool) -> Vec<String> {
     let line = |number: usize| match cause {
         _ if good || !number.is_multiple_of(3) => own(400 + number, "1"),
-        Cause::Retention => own(number, "1"),
-        Cause::Value => own(400 + number, "1").replace("shop=a", "shop=bad"),
-        Cause::Type => own(400 + number, "\"text\""),
+        BadLines::Retention => own(number, "1"),
+        BadLines::Value => own(400 + number, "1").replace("shop=a", "shop=bad"),
+        BadLines::Type => own(400 + number, "\"text\""),
     };
     range.map(line).collect()
 }
 
 /// Begins with one batch, sends others after so many requests of its search, and counts what is
 /// lost.
-fn deliver_interleaved(words: Words, cause: Cause, requests: usize) {
+fn deliver_interleaved(words: Words, cause: BadLines, requests: usize) {
     let mut delivered = Delivered::with(words, cause);
     let mut first = delivered.begin(&lines(cause, 0..105, false)).expect("something is refused");
     let goes_on = delivered.advance(&mut first, requests);
@@ -80,9 +80,9 @@ fn deliver_interleaved(words: Words, cause: Cause, requests: usize) {
 #[test]
 fn a_search_that_is_not_over_costs_no_good_line_of_other_batches() {
     for words in ALL_WORDS {
-        for cause in [Cause::Retention, Cause::Value, Cause::Type] {
+        for cause in [BadLines::Retention, BadLines::Value, BadLines::Type] {
             let takes_old_points = !matches!(words, Words::V1 | Words::V2);
-            if cause == Cause::Retention && takes_old_points {
+            if cause == BadLines::Retention && takes_old_points {
                 continue;
             }
             for requests in 0..6 {

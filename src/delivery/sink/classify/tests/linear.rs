@@ -46,8 +46,8 @@ fn hostile() -> impl Strategy<Value = String> {
 fn cost(body: &str) -> usize {
     work::of(|| {
         for status in [400, 404, 422, 500] {
-            classify(&Answer { compressed: true, ..answer(status, body) });
-            classify(&Answer { complete: false, ..answer(status, body) });
+            classify(&ServerAnswer { compressed: true, ..answer(status, body) });
+            classify(&ServerAnswer { complete: false, ..answer(status, body) });
         }
     })
 }

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn answer(status: u16, body: &str) -> Answer<'_> {
-    Answer {
+fn answer(status: u16, body: &str) -> ServerAnswer<'_> {
+    ServerAnswer {
         status: StatusCode::from_u16(status).expect("a status"),
         body,
         complete: true,
@@ -143,7 +143,7 @@ fn passing_faults_are_tried_again() {
         // Compressed or not: these have nothing to do with it.
         if status == 400 {
             assert!(matches!(
-                classify(&Answer { compressed: true, ..answer(status, &body) }),
+                classify(&ServerAnswer { compressed: true, ..answer(status, &body) }),
                 AnswerKind::Failed(_)
             ));
         }
@@ -158,7 +158,7 @@ fn overload_asks_for_patience() {
     }
     assert_eq!(kind(503, "request throttled, queue full"), throttled(None));
     for (header, wait) in [("7", Some(7)), ("Thu, 01 Jan 1970 00:01:00 GMT", Some(60)), ("soon", None)] {
-        let answer = Answer { retry_after: Some(header), ..answer(429, "") };
+        let answer = ServerAnswer { retry_after: Some(header), ..answer(429, "") };
         let AnswerKind::Failed(error) = classify(&answer) else { panic!("429 is an error") };
         assert_eq!(error.kind, throttled(wait.map(Duration::from_secs)), "{header}");
     }
@@ -178,12 +178,15 @@ fn a_body_that_was_not_decompressed_is_told_apart() {
         (415, String::new()),
         (500, v2("internal error", "An internal error has occurred - check server logs")),
     ] {
-        let compressed = Answer { compressed: true, ..answer(status, &body) };
+        let compressed = ServerAnswer { compressed: true, ..answer(status, &body) };
         assert!(matches!(classify(&compressed), AnswerKind::NotDecompressed), "{status} {body}");
         assert!(matches!(classify(&answer(status, &body)), AnswerKind::Failed(_)), "{status} {body}");
     }
     let bad = v1("unable to parse 'm,route=/gzip v=': missing field value");
-    assert!(matches!(classify(&Answer { compressed: true, ..answer(400, &bad) }), AnswerKind::Failed(_)));
+    assert!(matches!(
+        classify(&ServerAnswer { compressed: true, ..answer(400, &bad) }),
+        AnswerKind::Failed(_)
+    ));
 }
 
 #[test]
@@ -232,16 +235,28 @@ fn what_is_no_influxdb_comes_with_what_to_change() {
 fn failures_of_the_connection_are_told_apart() {
     let kind = |text, phase| no_answer(text, phase).kind;
     let configuration = WriteErrorKind::Blocked(Blocked::Configuration);
-    assert_eq!(kind("tcp connect error: Connection refused", Phase::Connecting), WriteErrorKind::Transient);
-    assert_eq!(kind("dns error: failed to lookup address", Phase::Connecting), WriteErrorKind::Transient);
-    assert_eq!(kind("operation timed out", Phase::Connecting), WriteErrorKind::Transient);
-    assert_eq!(kind("operation timed out", Phase::TimedOut), WriteErrorKind::Timeout);
-    assert_eq!(kind("connection closed before message completed", Phase::Exchanging), WriteErrorKind::Broken);
-    assert_eq!(kind("invalid peer certificate: UnknownIssuer", Phase::Connecting), configuration);
-    assert_eq!(kind("error:0A000086:certificate verify failed", Phase::Connecting), configuration);
-    assert_eq!(kind("received corrupt message of type InvalidContentType", Phase::Connecting), configuration);
-    assert_eq!(kind("invalid HTTP version parsed", Phase::Exchanging), configuration);
-    assert_eq!(kind("builder error", Phase::Building), configuration);
+    assert_eq!(
+        kind("tcp connect error: Connection refused", RequestPhase::Connecting),
+        WriteErrorKind::Transient
+    );
+    assert_eq!(
+        kind("dns error: failed to lookup address", RequestPhase::Connecting),
+        WriteErrorKind::Transient
+    );
+    assert_eq!(kind("operation timed out", RequestPhase::Connecting), WriteErrorKind::Transient);
+    assert_eq!(kind("operation timed out", RequestPhase::TimedOut), WriteErrorKind::Timeout);
+    assert_eq!(
+        kind("connection closed before message completed", RequestPhase::Exchanging),
+        WriteErrorKind::Broken
+    );
+    assert_eq!(kind("invalid peer certificate: UnknownIssuer", RequestPhase::Connecting), configuration);
+    assert_eq!(kind("error:0A000086:certificate verify failed", RequestPhase::Connecting), configuration);
+    assert_eq!(
+        kind("received corrupt message of type InvalidContentType", RequestPhase::Connecting),
+        configuration
+    );
+    assert_eq!(kind("invalid HTTP version parsed", RequestPhase::Exchanging), configuration);
+    assert_eq!(kind("builder error", RequestPhase::Building), configuration);
 }
 
 proptest! {
@@ -252,7 +267,7 @@ proptest! {
         compressed: bool,
     ) {
         let body = v1(&format!("{before}unable to parse 'm,t=secret v=\"it's secret\" 1': missing fields dropped=0"));
-        let answer = Answer { compressed, ..answer(status, &body) };
+        let answer = ServerAnswer { compressed, ..answer(status, &body) };
         if let AnswerKind::Failed(error) = classify(&answer) {
             prop_assert!(!error.message().contains("secret"));
             prop_assert!(error.message().len() <= 1024);
@@ -261,6 +276,6 @@ proptest! {
 
     #[test]
     fn any_body_is_survived(status in 200_u16..600, body in "\\PC{0,200}", compressed: bool) {
-        classify(&Answer { compressed, ..answer(status, &body) });
+        classify(&ServerAnswer { compressed, ..answer(status, &body) });
     }
 }

@@ -122,7 +122,7 @@ fn influxdb_2_says_how_many_points_it_dropped() {
     let retention = r#"{"code":"unprocessable entity","message":"failure writing points to database: partial write: dropped 2 points outside retention policy of duration 1h0m0s - oldest point m,a=q at T dropped because it violates a Retention Policy Lower Bound at T, newest point m,a=q at T dropped because it violates a Retention Policy Lower Bound at T dropped=2 for database: 4077284953631021 for retention policy: autogen"}"#;
     assert_eq!(dropped(retention), 2);
     let answer = answer(422, retention);
-    let AnswerKind::Failed(cut) = classify(&Answer { complete: false, ..answer }) else { panic!() };
+    let AnswerKind::Failed(cut) = classify(&ServerAnswer { complete: false, ..answer }) else { panic!() };
     assert_eq!(cut.reported_dropped, 0, "the end of a cut answer may be a line of ours");
 }
 
@@ -256,8 +256,11 @@ fn victoria_metrics() {
 fn a_proxy_that_wants_a_password_is_told_as_such() {
     for error in [
         error(407, &NGINX.replace("STATUS", "407 Proxy Authentication Required")),
-        no_answer("client error (Connect): tunnel error: proxy authorization required", Phase::Connecting),
-        no_answer("error trying to connect: proxy authentication required", Phase::Connecting),
+        no_answer(
+            "client error (Connect): tunnel error: proxy authorization required",
+            RequestPhase::Connecting,
+        ),
+        no_answer("error trying to connect: proxy authentication required", RequestPhase::Connecting),
     ] {
         assert_eq!(error.kind, WriteErrorKind::Blocked(Blocked::Configuration), "{error}");
         assert!(error.message().contains("proxy") && !error.message().contains("token"), "{error}");
@@ -277,7 +280,7 @@ fn compressed_bodies_that_were_not_decompressed() {
             "cannot process influx line protocol data: gzip: invalid header; see https://docs.victoriametrics.com/victoriametrics/integrations/influxdb/\n",
         ),
     ] {
-        let answer = Answer { compressed: true, ..answer(status, body) };
+        let answer = ServerAnswer { compressed: true, ..answer(status, body) };
         assert!(matches!(classify(&answer), AnswerKind::NotDecompressed), "{status} {body}");
     }
 }
