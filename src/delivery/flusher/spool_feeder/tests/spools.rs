@@ -16,14 +16,14 @@ const HERE: &str = "here";
 const THERE: &str = "there";
 
 /// A directory with the spool of each destination.
-struct Rig {
+struct FeederRig {
     ledger: Arc<Ledger>,
     here: Arc<Spool>,
     there: Arc<Spool>,
     _directory: tempfile::TempDir,
 }
 
-impl Rig {
+impl FeederRig {
     async fn new() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
         let ledger = Arc::new(Ledger::default());
@@ -73,7 +73,7 @@ fn names(spools: &[Arc<Spool>]) -> Vec<&str> {
 
 #[tokio::test]
 async fn a_spool_of_before_stays_until_it_is_empty_and_comes_back_as_it_was() {
-    let rig = Rig::new().await;
+    let rig = FeederRig::new().await;
     let now = Instant::now();
     rig.store(&rig.here, 1).await;
     let mut feeder = SpoolFeeder::new(Some(Arc::clone(&rig.here)), HERE.to_owned());
@@ -101,7 +101,7 @@ async fn a_spool_of_before_stays_until_it_is_empty_and_comes_back_as_it_was() {
 
 #[tokio::test]
 async fn batches_are_stored_one_by_one_and_four_at_the_end() {
-    let rig = Rig::new().await;
+    let rig = FeederRig::new().await;
     let mut feeder = SpoolFeeder::new(Some(Arc::clone(&rig.here)), HERE.to_owned());
     for (sending_over, stores, starts) in
         [(false, 0, true), (false, 1, false), (true, 1, true), (true, 3, true), (true, 4, false)]
@@ -127,7 +127,7 @@ async fn batches_are_stored_one_by_one_and_four_at_the_end() {
 
 #[tokio::test]
 async fn what_lies_on_disk_is_loaded_while_there_is_use_for_it() {
-    let rig = Rig::new().await;
+    let rig = FeederRig::new().await;
     let feeder = SpoolFeeder::new(Some(Arc::clone(&rig.here)), HERE.to_owned());
     let queue = SendQueue::default();
     assert_eq!((feeder.next_load(&conditions(), &queue), feeder.has_stored()), (None, false));
@@ -147,7 +147,7 @@ async fn what_lies_on_disk_is_loaded_while_there_is_use_for_it() {
 
 #[tokio::test]
 async fn what_is_for_another_destination_is_set_aside_and_taken_up_again() {
-    let rig = Rig::new().await;
+    let rig = FeederRig::new().await;
     let mut feeder = SpoolFeeder::new(Some(Arc::clone(&rig.there)), THERE.to_owned());
     let mut queue = SendQueue::default();
     let whole = rig.loaded(&rig.here).await;
@@ -170,7 +170,7 @@ async fn what_is_for_another_destination_is_set_aside_and_taken_up_again() {
 
 #[tokio::test]
 async fn a_few_stored_batches_that_failed_stay_in_memory_and_all_pieces_do() {
-    let rig = Rig::new().await;
+    let rig = FeederRig::new().await;
     let mut queue = SendQueue::default();
     for kept in [1, 2, 3, 3] {
         put_back(rig.loaded(&rig.here).await, &mut queue);
