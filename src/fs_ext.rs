@@ -28,7 +28,7 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
 /// also after a truncation.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     #[cfg(test)]
-    faults::check(faults::Operation::Create, path)?;
+    faults::check(faults::Operation::Create, path).inspect_err(|error| faults::create_first(path, error))?;
     let mut options = OpenOptions::new();
     options.read(true).append(true).create_new(true);
     #[cfg(unix)]
@@ -113,6 +113,8 @@ pub(crate) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
 
 /// Returns the files one by one: a directory may hold more names than there is memory for.
 pub(crate) fn files(directory: &Path) -> io::Result<Files> {
+    #[cfg(test)]
+    faults::check(faults::Operation::List, directory)?;
     fs::read_dir(directory).map(Files)
 }
 
@@ -129,6 +131,10 @@ impl Iterator for Files {
                 Ok(entry) => entry,
                 Err(error) => return Some(Err(error)),
             };
+            #[cfg(test)]
+            if let Err(error) = faults::check(faults::Operation::ListNext, &entry.path()) {
+                return Some(Err(error));
+            }
             // A file that vanishes meanwhile is no error: another process may have deleted it.
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
@@ -181,23 +187,52 @@ pub(crate) mod faults {
         Remove,
         Rename,
         Read,
+        /// Opening a directory.
+        List,
+        /// Going on to a file in one.
+        ListNext,
     }
 
     /// The fault ends with this value.
     #[derive(Debug)]
     pub(crate) struct InjectedFault(PathBuf, Operation);
 
+    struct FaultRule {
+        directory: PathBuf,
+        operation: Operation,
+        code: i32,
+        times: usize,
+    }
+
     impl Drop for InjectedFault {
         fn drop(&mut self) {
             let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
-            faults.retain(|(directory, operation, _)| (directory, operation) != (&self.0, &self.1));
+            faults.retain(|fault| (&fault.directory, &fault.operation) != (&self.0, &self.1));
         }
     }
 
     /// Injects a fault. `code` is the operating system's, such as 28 for a full disk.
     pub(crate) fn inject(directory: &Path, operation: Operation, code: i32) -> InjectedFault {
-        FAULTS.lock().expect("no panic under it").push((directory.to_owned(), operation, code));
+        inject_times(directory, operation, code, usize::MAX)
+    }
+
+    /// Injects a fault that is over after it has happened so often.
+    pub(crate) fn inject_times(
+        directory: &Path,
+        operation: Operation,
+        code: i32,
+        times: usize,
+    ) -> InjectedFault {
+        let fault = FaultRule { directory: directory.to_owned(), operation, code, times };
+        FAULTS.lock().expect("no panic under it").push(fault);
         InjectedFault(directory.to_owned(), operation)
+    }
+
+    /// Creates the file that exists by a fault, as another process has that was quicker.
+    pub(super) fn create_first(path: &Path, error: &io::Error) {
+        if error.kind() == io::ErrorKind::AlreadyExists {
+            fs::write(path, "").expect("it can be created");
+        }
     }
 
     pub(super) fn cut_write<'a>(path: &Path, bytes: &'a [u8]) -> Option<(&'a [u8], io::Error)> {
@@ -215,14 +250,16 @@ pub(crate) mod faults {
     }
 
     fn find<T>(path: &Path, select: impl Fn(Operation) -> Option<T>) -> Option<(T, io::Error)> {
-        let faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
-        faults
-            .iter()
-            .filter(|(directory, _, _)| path.starts_with(directory))
-            .find_map(|(_, operation, code)| Some((select(*operation)?, io::Error::from_raw_os_error(*code))))
+        let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = faults.iter_mut().filter(|fault| path.starts_with(&fault.directory));
+        faults.find_map(|fault| {
+            let found = select(fault.operation)?;
+            fault.times = fault.times.checked_sub(1)?;
+            Some((found, io::Error::from_raw_os_error(fault.code)))
+        })
     }
 
-    static FAULTS: Mutex<Vec<(PathBuf, Operation, i32)>> = Mutex::new(Vec::new());
+    static FAULTS: Mutex<Vec<FaultRule>> = Mutex::new(Vec::new());
 }
 
 #[cfg(test)]

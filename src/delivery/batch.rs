@@ -202,6 +202,7 @@ mod tests {
     fn lines_make_a_batch_and_come_back() {
         let batch = Batch::from_lines(["a", "bb"]).expect("two lines").with_sequence(3);
         assert_eq!((&batch.bytes()[..], batch.len(), batch.sequence()), (&b"a\nbb\n"[..], 2, 3));
+        assert!(!batch.is_empty());
         let again = Batch::from_lines(batch.lines()).expect("the same").with_created(SystemTime::UNIX_EPOCH);
         assert_eq!((again.bytes(), again.created()), (batch.bytes(), SystemTime::UNIX_EPOCH));
         for wrong in [&[][..], &[""], &["a", ""], &["a\nb"]] {

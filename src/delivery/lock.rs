@@ -116,3 +116,27 @@ fn try_lock(file: &File, path: &Path) -> io::Result<bool> {
         Err(TryLockError::Error(error)) => Err(unsupported(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs_ext::faults::{self, Operation};
+
+    #[test]
+    fn a_lock_file_that_another_process_creates_meanwhile_is_locked_like_any() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("lock");
+        let exists = faults::inject_times(directory.path(), Operation::Create, 17, 1);
+        let lock = LockFile::acquire(&path).expect("no error").expect("nobody holds it");
+        drop(exists);
+        assert!(lock.is_intact() && LockFile::acquire(&path).expect("no error").is_none());
+        drop(lock);
+        // What does not work at all is an error, with the reason that the system gives.
+        let fault = faults::inject(directory.path(), Operation::Create, 13);
+        let error = LockFile::acquire(&directory.path().join("another")).expect_err("must not be created");
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        drop(fault);
+        let error = LockFile::acquire(&path.join("below-a-file")).expect_err("has no directory");
+        assert_eq!(error.kind(), io::ErrorKind::NotADirectory);
+    }
+}

@@ -66,9 +66,13 @@ const SHARDS: usize = 16;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+    use std::{
+        collections::HashSet,
+        sync::{
+            Arc,
+            atomic::{AtomicUsize, Ordering::Relaxed},
+        },
+        thread,
     };
 
     use super::*;
@@ -82,6 +86,51 @@ mod tests {
         }
     }
 
+    fn lengths(list: &OpenList) -> Vec<usize> {
+        list.0.iter().map(|Padded(entries)| entries.lock().expect("no panic").all.len()).collect()
+    }
+
+    /// A sweep looks at every entry, so one at each addition would make additions as slow as the
+    /// list is long.
+    #[test]
+    fn what_has_gone_stays_until_the_list_has_doubled() {
+        let list = OpenList::default();
+        let length = || lengths(&list).iter().sum::<usize>();
+        let kept: Vec<_> = (0..200).map(|_| Arc::new(EndCounter::default())).collect();
+        let add_gone = |count| {
+            (0..count)
+                .for_each(|_| list.add(Arc::downgrade(&Arc::new(EndCounter::default())) as Weak<dyn Open>));
+        };
+        for open in &kept {
+            list.add(Arc::downgrade(open) as Weak<dyn Open>);
+        }
+        let before = length();
+        add_gone(30);
+        assert_eq!(length(), before + 30);
+        for added in 0..1_000 {
+            add_gone(1);
+            assert!(length() <= 2 * kept.len(), "after {added} more");
+        }
+        drop(kept);
+        add_gone(1_000);
+        assert!(length() <= 2 * LEAST);
+    }
+
+    #[test]
+    fn threads_have_lists_of_their_own() {
+        let list = OpenList::default();
+        let open = Arc::new(EndCounter::default());
+        let add = || {
+            let before = lengths(&list);
+            list.add(Arc::downgrade(&open) as Weak<dyn Open>);
+            lengths(&list).iter().zip(before).position(|(after, before)| *after > before)
+        };
+        let used: HashSet<_> = (0..4 * SHARDS)
+            .map(|_| thread::scope(|scope| scope.spawn(add).join().expect("no panic")))
+            .collect();
+        assert!(used.len() > SHARDS / 2, "{used:?}");
+    }
+
     #[test]
     fn what_is_open_ends_once_and_what_has_gone_is_swept() {
         let list = OpenList::default();
@@ -92,8 +141,7 @@ mod tests {
         for _ in 0..10_000 {
             list.add(Arc::downgrade(&Arc::new(EndCounter::default())) as Weak<dyn Open>);
         }
-        let lengths = list.0.iter().map(|Padded(entries)| entries.lock().expect("no panic").all.len());
-        assert!(lengths.sum::<usize>() <= LEAST + 1);
+        assert!(lengths(&list).iter().sum::<usize>() <= LEAST + 1);
         list.end_all();
         list.end_all();
         assert!(kept.iter().all(|open| open.0.load(Relaxed) == 1));

@@ -74,3 +74,23 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 
 /// As many as the stamps tell apart.
 const MOST_SHARDS: usize = 32;
+
+#[cfg(test)]
+mod tests {
+    use std::{ptr, thread};
+
+    use super::*;
+
+    #[test]
+    fn the_next_shard_is_the_next_whichever_is_a_threads_own() {
+        let shards = Shards::new(4);
+        let place = |step| shards.iter().position(|place| ptr::eq(place, shards.place(step)));
+        let places = || [0, 1, 2, 3, 4].map(|step| place(step).expect("one of the four"));
+        for _ in 0..8 {
+            let places = thread::scope(|scope| scope.spawn(places).join().expect("no panic"));
+            let round = [0, 1, 2, 3, 0, 1, 2, 3];
+            assert_eq!(places[..4], round[places[0]..places[0] + 4]);
+            assert_eq!(places[4], places[0]);
+        }
+    }
+}

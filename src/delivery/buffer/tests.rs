@@ -1,4 +1,4 @@
-//! The buffer by a single thread: ledger, bound, order, close, recycling. Races and wake-ups have
+//! The buffer by a single thread: ledger, bound, order, recycling. Its end, races and wake-ups have
 //! their own files.
 
 use std::collections::BTreeMap;
@@ -9,6 +9,7 @@ use super::{
     *,
 };
 
+mod closing;
 mod races;
 mod waking;
 
@@ -214,17 +215,31 @@ fn the_limit_can_be_changed_while_running() {
 }
 
 #[test]
-fn a_closed_buffer_takes_nothing_and_keeps_what_it_has() {
-    let (buffer, ledger) = (Buffer::new(PLENTY, Overflow::DropOldest), Ledger::default());
+fn invalid_points_are_offered_and_invalid_whichever_thread_refuses_them() {
+    let (buffer, ledger) = (Buffer::with_shards(4, PLENTY, Overflow::DropOldest), Ledger::default());
+    for _ in 0..8 {
+        thread::scope(|scope| _ = scope.spawn(|| (0..3).for_each(|_| buffer.refuse_invalid())));
+    }
     assert_eq!(push(&buffer, 10), Pushed::Accepted);
-    buffer.close();
-    buffer.close();
-    buffer.request_started();
-    assert_eq!(buffer.push(b"late\n", 1, true), Pushed::Closed);
-    assert_eq!(buffer.running_requests(), 0);
-    assert_eq!(lines(&drained(&buffer, &ledger)), ["xxxxxxxxx"]);
-    let (_, buffered) = buffer.snapshot(&ledger);
-    assert_counts(&buffered, 1, 0, 0);
+    let counts = buffer.snapshot(&ledger).1;
+    assert_eq!((counts.offered, counts.invalid), (25, 24));
+    assert_counts(&counts, 1, 1, 0);
+}
+
+/// The memory that is reserved for them must be enough whatever the number of cores is.
+#[test]
+fn open_chunks_take_no_more_than_is_reckoned() {
+    for count in [1, 2, 32] {
+        let buffer = Buffer::with_shards(count, PLENTY, Overflow::DropOldest);
+        let mut sizes = Vec::new();
+        for mut shard in buffer.shards.locked() {
+            assert_eq!(buffer.make_room(&mut shard, 10), Some(false));
+            shard.append(&line(10), 1);
+            sizes.extend(shard.open_size());
+        }
+        assert_eq!((sizes.len(), sizes.iter().sum()), (count, buffer.most_open_bytes()));
+        assert!(sizes.iter().all(|size| *size == buffer.chunk_bytes()));
+    }
 }
 
 #[test]
@@ -244,6 +259,15 @@ fn running_requests_are_those_that_started_and_did_not_end() {
     }
     assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Full);
     assert_eq!(buffer.running_requests(), 0);
+}
+
+#[test]
+fn requests_whose_ends_somebody_else_counts_run_no_more() {
+    let buffer = Buffer::with_shards(1, PLENTY, Overflow::DropOldest);
+    buffer.other_ends.set(|| 2);
+    (0..5).for_each(|_| buffer.request_started());
+    buffer.request_ended();
+    assert_eq!(buffer.running_requests(), 2);
 }
 
 #[test]
@@ -290,35 +314,4 @@ fn shards_are_a_power_of_two_and_at_most_32() {
     for (cores, shards) in [(0, 1), (1, 1), (2, 2), (3, 4), (12, 16), (32, 32), (33, 32), (1000, 32)] {
         assert_eq!(Buffer::with_shards(cores, 0, Overflow::DropOldest).shards.count(), shards);
     }
-}
-
-#[test]
-fn copies_are_bounded_and_counted_by_themselves_and_end_with_the_original() {
-    let small = Arc::new(Buffer::with_shards(1, 2 * CHUNK_SIZE, Overflow::DropNewest));
-    let large = Arc::new(Buffer::with_shards(4, PLENTY, Overflow::DropOldest));
-    let buffer = Buffer::with_shards(2, 0, Overflow::DropOldest);
-    let buffer = buffer.copy_to(vec![Arc::clone(&small), Arc::clone(&large)]);
-    let (ledger, of_small, of_large) = (Ledger::default(), Ledger::default(), Ledger::default());
-    let line = line(1_000);
-    for _ in 0..1_000 {
-        assert_eq!(buffer.push(&line, 1, true), Pushed::Accepted, "the oldest go");
-    }
-    let counts = buffer.snapshot(&ledger).1;
-    assert_eq!((counts.accepted, counts.buffered + counts.dropped), (1_000, 1_000));
-    assert!(counts.dropped > 0, "{counts:?}");
-    let counts = small.snapshot(&of_small).1;
-    assert_eq!((counts.offered, counts.accepted + counts.refused_full), (1_000, 1_000));
-    assert!(counts.refused_full > 0 && counts.dropped == 0, "{counts:?}");
-    assert_counts(&large.snapshot(&of_large).1, 1_000, 1_000, 0);
-    assert_eq!((buffer.running_requests(), large.running_requests()), (0, 0));
-
-    assert!(!buffer.is_closed_everywhere());
-    buffer.close();
-    assert!(buffer.is_closed_everywhere() && !large.is_closed());
-    assert_eq!(buffer.push(&line, 1, false), Pushed::Closed);
-    assert_eq!(
-        large.snapshot(&of_large).1.offered,
-        1_000,
-        "the original takes nothing, so a copy gets nothing"
-    );
 }

@@ -100,3 +100,30 @@ impl WatchedSum {
 }
 
 const NOBODY: usize = usize::MAX;
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::Cell,
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use super::*;
+
+    #[test]
+    fn pushes_beside_one_that_wakes_do_not_wake_again() {
+        let (wake, looks) = (WakeWhenAny::default(), Cell::new(0));
+        let mut wait = pin!(wake.wait(|| {
+            looks.set(looks.get() + 1);
+            false
+        }));
+        let mut poll = || wait.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending();
+        assert!(poll() && looks.get() == 1);
+        for _ in 0..3 {
+            wake.wake();
+        }
+        assert!(poll());
+        assert_eq!(looks.get(), 2, "one wake-up, one look");
+    }
+}

@@ -152,6 +152,8 @@ pub(super) fn abandoned(
     target: u64,
     directory: &Path,
 ) -> io::Result<impl Iterator<Item = Abandoned>> {
+    #[cfg(test)]
+    crate::fs_ext::faults::check(crate::fs_ext::faults::Operation::List, root)?;
     let mut directories = Vec::new();
     for entry in fs::read_dir(root)? {
         let entry = entry?;

@@ -28,6 +28,38 @@ async fn what_stands_exactly_at_a_bound_stays() {
 }
 
 #[tokio::test]
+async fn a_smaller_bound_of_bytes_holds_at_the_next_start() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    for sequence in 1..=5 {
+        fixture.store(sequence, 2).await;
+    }
+    let bytes = fixture.spool.counts().bytes;
+    for (max_size, left) in [(bytes, 5), (bytes - 1, 4), (bytes * 2 / 5, 2)] {
+        drop(fixture);
+        fixture = Fixture::with(SpoolSettings { max_size, ..SpoolSettings::new(root.path()) });
+        assert_eq!(fixture.spool.counts().files, left, "{max_size} of {bytes} bytes");
+        assert!(fixture.spool.counts().bytes <= max_size);
+    }
+    assert_eq!(fixture.send_all().await, [4, 5]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_as_old_as_the_bound_stays_and_one_that_is_older_goes() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    let entry = fixture.store(1, 2).await;
+    let max_age = fixture.spool.state().bounds.max_age;
+    let sleep = |time: Duration| {
+        fixture.machine.skew.fetch_add(time.as_millis() as u64, std::sync::atomic::Ordering::Relaxed)
+    };
+    sleep(max_age - fixture.spool.clock.age(entry.0.born));
+    assert_eq!((fixture.spool.drop_expired().len(), fixture.spool.counts().oldest_age), (0, Some(max_age)));
+    sleep(Duration::from_millis(1));
+    assert_eq!(fixture.spool.drop_expired().len(), 1);
+}
+
+#[tokio::test]
 async fn each_return_without_success_is_counted() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());

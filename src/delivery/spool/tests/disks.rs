@@ -27,7 +27,7 @@ async fn an_error_switches_the_spool_off_for_a_minute_and_loses_nothing() {
         assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
         tokio::time::advance(Duration::from_secs(59)).await;
         assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Off)));
-        tokio::time::advance(Duration::from_secs(2)).await;
+        tokio::time::advance(Duration::from_secs(1)).await;
         fixture.spool.store(&batch).await.expect("it is on again");
         assert_eq!((fixture.ledger().in_flight, fixture.ledger().spooled), (0, 2));
     }
@@ -191,4 +191,49 @@ async fn a_small_disk_that_fills_up_and_then_is_read_only() {
     assert!(mount("remount,ro,mode=700"), "remounts");
     let error = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect_err("read-only");
     assert!(error.is_io(), "{error}");
+}
+
+/// Somebody deletes it while a batch is written.
+#[tokio::test]
+async fn a_directory_that_goes_while_a_file_is_created_is_claimed_again() {
+    const GONE: i32 = 2;
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    let fault = faults::inject_times(root.path(), Operation::Create, GONE, 1);
+    fixture.store(1, 2).await;
+    assert_eq!((fixture.ledger().spooled, fixture.spool.counts().errors), (2, 0));
+    drop(fault);
+    // Once, and not for ever.
+    let _fault = faults::inject(root.path(), Operation::Create, GONE);
+    let batch = fixture.batch(2, 2);
+    assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Io(_))));
+    assert_eq!((fixture.ledger().in_flight, fixture.spool.counts().errors), (2, 1));
+}
+
+/// Of a process that has died: the root, its directory, a file in it, and the move of a file.
+#[tokio::test]
+async fn what_cannot_be_listed_or_moved_is_counted_and_recovered_later() {
+    for (is_root, operation) in [
+        (true, Operation::List),
+        (false, Operation::List),
+        (false, Operation::ListNext),
+        (false, Operation::Rename),
+    ] {
+        let root = tempfile::tempdir().expect("a directory");
+        let mut fixture = Fixture::new(root.path());
+        let mut dead = Fixture::new(root.path());
+        dead.store(1, 2).await;
+        let theirs = dead.spool.process_directory().directory();
+        drop(dead);
+        let fault = faults::inject(if is_root { root.path() } else { &theirs }, operation, INPUT_OUTPUT);
+        for times in 1..=2 {
+            fixture.spool.maintain(true).await;
+            assert_eq!(fixture.spool.counts().errors, times, "{operation:?}");
+            assert_eq!(fixture.ledger.lock().recovered, 0, "{operation:?}");
+        }
+        drop(fault);
+        fixture.spool.maintain(true).await;
+        assert_eq!((fixture.ledger().recovered, fixture.spool.counts().errors), (2, 2), "{operation:?}");
+        assert_eq!(fixture.send_all().await, [1]);
+    }
 }

@@ -183,6 +183,13 @@ fn a_file_that_cannot_be_read_at_the_start_stays_and_is_told() {
 }
 
 #[test]
+fn where_nothing_was_left_nothing_is_told() {
+    let root = tempfile::tempdir().expect("a directory");
+    let spool = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect("opens");
+    assert_eq!(logged(|| spool.maintain_blocking(true)), "");
+}
+
+#[test]
 fn what_a_start_finds_is_told_once_with_its_numbers() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
