@@ -88,3 +88,40 @@ pub(crate) fn note_disabled() {
 static DISABLED: AtomicBool = AtomicBool::new(false);
 
 const UNMATCHED_BEFORE_WARNING: u64 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_log::logged;
+
+    #[test]
+    fn a_service_without_routes_is_told_so_once_and_one_with_a_route_never() {
+        let log = |looks: &[(bool, u32)]| {
+            let unmatched = Unmatched::default();
+            logged(|| {
+                let looks = looks.iter().flat_map(|(is_matched, times)| (0..*times).map(|_| *is_matched));
+                looks.for_each(|is_matched| unmatched.look(is_matched));
+            })
+        };
+        assert_eq!(log(&[(false, 99)]), "");
+        assert_eq!(log(&[(false, 99), (true, 1), (false, 500)]), "");
+        let log = [100, 1_000].map(|times| log(&[(false, times)]));
+        assert!(
+            log.iter().all(|log| log.lines().count() == 1 && log.contains("`MonitoringLayer::route`")),
+            "{log:?}"
+        );
+    }
+
+    /// One test, since both count for the whole process.
+    #[test]
+    fn data_outside_of_a_request_is_counted_and_told_once_as_a_warning_unless_a_monitor_is_disabled() {
+        let before = DETACHED.count();
+        let enabled = logged(|| (0..3).for_each(|_| count_detached()));
+        note_disabled();
+        let disabled = logged(|| (0..3).for_each(|_| count_detached()));
+        assert!(DETACHED.count() >= before + 6);
+        for (log, level) in [(enabled, "WARN"), (disabled, "INFO")] {
+            assert!(log.lines().count() == 1 && log.contains(level), "{log}");
+        }
+    }
+}

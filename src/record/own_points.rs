@@ -64,3 +64,32 @@ impl Recorder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::{
+        delivery::buffer::Buffer,
+        point::DataPoint,
+        record::recorder::Recorder,
+        settings::{Overflow, Settings},
+        stats::ledger::Ledger,
+        test_log::logged,
+    };
+
+    #[test]
+    fn points_that_cannot_be_stored_are_invalid_and_told_once_beside_those_that_can() {
+        let buffer = Arc::new(Buffer::with_shards(1, 1 << 20, Overflow::DropNewest));
+        let recorder = Recorder::new(&Settings::new("test"), Arc::clone(&buffer), Arc::default(), None, ());
+        let (good, bad) = (DataPoint::new("jobs").with_field("done", 1), DataPoint::new("jobs"));
+        let log = logged(|| {
+            recorder.record(&bad);
+            recorder.record_all(&[&good, &bad, &good]);
+            recorder.record_all(&[&bad, &bad]);
+        });
+        assert!(log.lines().count() == 1 && log.contains("measurement=jobs"), "{log}");
+        let counts = buffer.snapshot(&Ledger::default()).1;
+        assert_eq!((counts.offered, counts.invalid, counts.accepted), (6, 4, 2));
+    }
+}

@@ -22,3 +22,29 @@ pub(super) fn keep_scratch(lines: Vec<u8>) {
 
 /// A larger one was needed for huge extras, and is not kept.
 const MAX_SCRATCH: usize = 16 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn the_space_of_one_request_is_that_of_the_next_unless_it_is_huge() {
+        // On a thread that has kept nothing yet.
+        let kept = thread::spawn(|| {
+            let mut space = take_scratch();
+            assert_eq!(space.capacity(), 0);
+            space.reserve_exact(MAX_SCRATCH);
+            space.extend(b"of before");
+            let place = space.as_ptr();
+            keep_scratch(space);
+            let space = take_scratch();
+            assert!(space.is_empty() && space.as_ptr() == place && space.capacity() == MAX_SCRATCH);
+            assert_eq!(take_scratch().capacity(), 0, "what is in use is nobody else's");
+            keep_scratch(Vec::with_capacity(MAX_SCRATCH + 1));
+            take_scratch().capacity()
+        });
+        assert_eq!(kept.join().expect("no panic"), 0);
+    }
+}

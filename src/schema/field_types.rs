@@ -162,6 +162,14 @@ mod tests {
     use super::*;
     use crate::test_log::logged;
 
+    /// What a thread remembers of one monitor's types must not be taken for another one's.
+    #[test]
+    fn types_of_different_monitors_have_different_numbers() {
+        let numbers: std::collections::HashSet<_> =
+            (0..100).map(|_| FieldTypes::default().number()).collect();
+        assert_eq!(numbers.len(), 100);
+    }
+
     #[test]
     fn the_first_type_wins() {
         let types = FieldTypes::default();

@@ -218,3 +218,82 @@ impl Known {
 
 const ENTERED: u8 = 1;
 const MOST_LEVELS: usize = 8;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::test_log::logged;
+
+    fn parts(route: u32, status: u16) -> KeyParts<'static> {
+        KeyParts { route, status, error_code: "", tags: b"" }
+    }
+
+    #[test]
+    fn hashes_differ_by_each_part_and_fill_the_upper_bits() {
+        let names: Vec<_> = (0..300).map(|number| format!("e{number}")).collect();
+        let plain = (0..500).flat_map(|route| [200, 204, 304, 404, 500].map(|status| parts(route, status)));
+        let failed = names.iter().map(|error_code| KeyParts { error_code, ..parts(0, 500) });
+        let tagged = names.iter().map(|tags| KeyParts { tags: tags.as_bytes(), ..parts(0, 500) });
+        let both =
+            names.iter().map(|tags| KeyParts { error_code: "e", tags: tags.as_bytes(), ..parts(0, 500) });
+        let all: Vec<_> = plain.chain(failed).chain(tagged).chain(both).collect();
+        let hashes: HashSet<_> = all.iter().map(KeyParts::hash).collect();
+        assert_eq!(hashes.len(), all.len());
+        let upper: HashSet<_> = hashes.iter().map(|hash| hash >> 56).collect();
+        assert_eq!(upper.len(), 256);
+    }
+
+    #[test]
+    fn whether_a_key_is_beyond_the_limit_is_known_without_the_lock() {
+        for limit in [1, 16, 17, 100, 1_000, 5_000] {
+            let keys = Keys::new(limit);
+            let route = keys.route("GET", "/a").id;
+            let all: Vec<_> = (0..limit).map(|number| format!(",n={number}")).collect();
+            let with_tags = |tags| KeyParts { tags, ..parts(route, 200) };
+            let all = || all.iter().map(|tags| with_tags(tags.as_bytes()));
+            for parts in all() {
+                assert!(!keys.is_beyond(parts.hash()), "limit {limit}");
+                keys.key(parts);
+            }
+            keys.key(with_tags(b",beyond=1"));
+            assert!(keys.is_beyond(with_tags(b",beyond=2").hash()), "limit {limit}");
+            assert!(all().all(|parts| !keys.is_beyond(parts.hash())), "limit {limit}");
+        }
+    }
+
+    /// Otherwise its requests would count under another name.
+    #[test]
+    fn a_key_that_has_no_place_among_the_hashes_is_not_beyond_the_limit() {
+        for limit in [200, 201] {
+            let keys = Keys { hashes: AtomicHashSet::new(1), ..Keys::new(limit) };
+            (0..=limit as u32).for_each(|_| _ = keys.route("GET", "/a"));
+            let tags: Vec<_> = (0..=limit).map(|number| format!(",n={number}")).collect();
+            let all = tags.iter().map(|tags| KeyParts { tags: tags.as_bytes(), ..parts(0, 200) });
+            let known: Vec<_> = all.map(|parts| (parts, keys.key(parts))).collect();
+            let (beyond, known) = known.split_last().expect("some");
+            assert!(!beyond.0.is_of(&beyond.1));
+            for (parts, key) in known {
+                assert!(parts.is_of(key) && !keys.is_beyond(parts.hash()));
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_routes_have_their_names_as_the_limit_says_and_the_rest_is_told_once() {
+        let keys = Keys::new(3);
+        let mut names = Vec::new();
+        let log = logged(|| {
+            names =
+                (0..6).map(|number| keys.route("GET", &format!("/{number}")).resource.to_string()).collect();
+        });
+        assert_eq!(names, ["/0", "/1", "/2", "other", "other", "other"]);
+        assert!(
+            log.lines().count() == 1 && log.contains("`limits.rollup_keys`") && log.contains("limit=3\n"),
+            "{log}"
+        );
+        assert_eq!(*keys.route("POST", "/0").resource, *OVERFLOW, "of another method");
+        assert_eq!(keys.routes().len(), 5);
+    }
+}

@@ -93,3 +93,23 @@ impl Place {
 
 /// Beyond the limit there is one more route for each method: nine of standards, and all others.
 const METHODS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_route_has_a_count_and_one_that_cannot_be_is_not_lost() {
+        for keys in [0, 1, 100, 10_000] {
+            let starts = Starts::new(keys);
+            // Those of the limit, and of what is beyond it one for each method: the nine standard
+            // ones and all others.
+            let routes = keys as u32 + 10;
+            (0..routes).for_each(|route| starts.add(route));
+            assert!(starts.counts().take(routes as usize).all(|count| count == 1), "{keys}");
+            assert!(starts.counts().count() < keys + 50, "{keys}");
+            starts.add(u32::MAX);
+            assert_eq!(starts.counts().sum::<u64>(), u64::from(routes) + 1, "{keys}");
+        }
+    }
+}

@@ -77,3 +77,40 @@ fn tags(encoded: &[u8]) -> Vec<(String, String)> {
     }
     tags
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn rows_are_those_that_have_counts_with_names_and_tags_as_they_were_given() {
+        let boundaries = Boundaries::fine();
+        let route = Arc::new(RouteName { id: 0, method: "GET", resource: "/a".into() });
+        let key = |id, error_code: &str, tags: &[u8]| {
+            let (error_code, tags) = (error_code.into(), tags.into());
+            Arc::new(RollupKey { id, route: Arc::clone(&route), status: 500, error_code, tags })
+        };
+        let mut sum = Sum { buckets: vec![0; boundaries.buckets()], ..Sum::default() };
+        (sum.tally.count, sum.tally.sum, sum.tally.min, sum.tally.max) = (3, 9_000, 2_000, 4_000);
+        sum.buckets[boundaries.bucket(2_000)] += 1;
+        sum.buckets[boundaries.bucket(3_500)] += 2;
+        let keys = vec![
+            (key(0, "", b""), sum.clone()),
+            (key(1, "11009", b",tenant=a\\ b,zone=c"), sum),
+            (key(2, "", b""), Sum::default()),
+        ];
+        let running = [2, 0, -1].map(|count| (Arc::clone(&route), count)).into();
+        let RollupSnapshot { rows, running } = Totals { keys, running }.snapshot(&boundaries);
+        assert_eq!(running, [("GET:/a".to_owned(), 2)]);
+        let [plain, failed] = &rows[..] else { panic!("{rows:?}") };
+        assert_eq!((&*plain.route, plain.status_code, plain.count), ("GET:/a", 500, 3));
+        assert_eq!((&plain.error_code, plain.tags.len()), (&None, 0));
+        assert_eq!(failed.error_code.as_deref(), Some("11009"));
+        let tags = [("tenant", "a b"), ("zone", "c")].map(|(key, value)| (key.to_owned(), value.to_owned()));
+        assert_eq!(failed.tags, tags);
+        let counts: Vec<_> = plain.buckets.iter().map(|(_, count)| *count).collect();
+        assert_eq!(counts, [1, 2], "without those that are empty");
+    }
+}

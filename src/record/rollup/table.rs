@@ -238,3 +238,68 @@ impl Default for Tally {
 fn plain_place(route: u32, status: u16) -> usize {
     route as usize * 2 + usize::from(status >> 5 & 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::rollup::RouteName;
+
+    fn parts(route: u32, status: u16) -> KeyParts<'static> {
+        KeyParts { route, status, error_code: "", tags: b"" }
+    }
+
+    /// Counts a request of this key.
+    fn count(table: &mut Table, parts: KeyParts<'_>) {
+        let hash = parts.hash();
+        if table.find(parts, hash).is_none() {
+            let KeyParts { route: id, status, error_code, tags } = parts;
+            let route = Arc::new(RouteName { id, method: "GET", resource: "/a".into() });
+            let (error_code, tags) = (error_code.into(), tags.into());
+            table.add(Arc::new(RollupKey { id: 0, route, status, error_code, tags }), 4);
+        }
+        table.find(parts, hash).expect("just added").record(1, 0, false);
+    }
+
+    /// Whether the usual request finds its cell at once.
+    fn is_plain(table: &mut Table, parts: KeyParts<'_>) -> bool {
+        let cell = table.find_plain(parts.route, parts.status);
+        cell.inspect(|cell| assert!(parts.is_of(&cell.key), "{parts:?} has found {:?}", cell.key)).is_some()
+    }
+
+    #[test]
+    fn each_route_has_places_of_its_own_for_200_and_304() {
+        let mut table = Table::default();
+        let all = (0..20).flat_map(|route| [200, 304].map(|status| parts(route, status)));
+        all.clone().for_each(|parts| count(&mut table, parts));
+        assert!(all.clone().all(|parts| is_plain(&mut table, parts)));
+        // A third status takes no place from another route.
+        for route in 0..20 {
+            count(&mut table, parts(route, 404));
+            assert!(is_plain(&mut table, parts(route, 404)));
+            let others = all.clone().filter(|parts| parts.route > route);
+            others.for_each(|parts| {
+                assert!(is_plain(&mut table, parts), "404 of {route} has that of {parts:?}")
+            });
+        }
+    }
+
+    #[test]
+    fn what_has_an_error_code_or_tags_is_not_found_as_the_usual_one() {
+        for (error_code, tags) in [("e", &b""[..]), ("", b",t=1"), ("e", b",t=1")] {
+            let mut table = Table::default();
+            count(&mut table, KeyParts { error_code, tags, ..parts(3, 200) });
+            assert!(!is_plain(&mut table, parts(3, 200)));
+        }
+    }
+
+    #[test]
+    fn the_index_is_at_most_half_full_and_grows_with_its_keys() {
+        let mut table = Table::default();
+        for route in 0..1_000 {
+            count(&mut table, parts(route, 200));
+            let (keys, places) = (route as usize + 1, table.index.len());
+            assert!((2 * keys..=8 * keys).contains(&places), "{places} for {keys}");
+        }
+        assert_eq!(table.count(), 1_000);
+    }
+}

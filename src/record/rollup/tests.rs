@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, thread};
 use super::*;
 use crate::line_protocol::{StaticTags, parse};
 
+mod exact;
+
 fn rollup(keys: usize) -> Rollup {
     Rollup::with_shards(4, Boundaries::fine(), keys)
 }

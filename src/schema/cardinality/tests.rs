@@ -75,10 +75,12 @@ fn only_what_was_admitted_can_be_noted_as_a_tag_of_requests() {
 
 #[test]
 fn every_key_has_places_for_as_many_values_as_the_limit_allows() {
-    let values = TagCardinality::new(64);
-    for key in 0..100 {
-        let all = (0..64).all(|value| admits(&values, format!("key-{key}").as_bytes(), &[value]));
-        assert!(all, "key {key}");
+    for limit in [7, 64] {
+        let values = TagCardinality::new(limit.into());
+        for key in 0..100 {
+            let all = (0..limit).all(|value| admits(&values, format!("key-{key}").as_bytes(), &[value]));
+            assert!(all, "limit {limit}, key {key}");
+        }
     }
 }
 
@@ -138,4 +140,34 @@ fn values_without_end_leave_no_trace() {
         }
     });
     assert_eq!(format!("{:?}", values.decided), before);
+}
+
+fn hash(values: &TagCardinality, tag: &[u8]) -> u64 {
+    let mut hasher = values.hasher.build_hasher();
+    hasher.write(tag);
+    hasher.finish()
+}
+
+/// Another thread is between its insertion and its decision.
+#[test]
+fn a_value_that_nobody_has_decided_on_yet_is_neither_admitted_nor_counted_again() {
+    let values = TagCardinality::new(2);
+    let open = values.decided.find_or_insert(hash(&values, b"tenant=1"), UNDECIDED).expect("room");
+    for _ in 0..3 {
+        assert!(!admits(&values, b"tenant", b"1"));
+    }
+    assert!(admits(&values, b"tenant", b"2") && admits(&values, b"tenant", b"3"), "it took no place");
+    open.set_mark(REFUSED);
+    assert!(!admits(&values, b"tenant", b"1"));
+}
+
+/// The other thread decides while this one waits for it.
+#[test]
+fn a_decision_is_that_of_the_thread_that_was_first() {
+    let values = TagCardinality::new(2);
+    let marks = [(ADMITTED, true), (ADMITTED | OF_REQUESTS, true), (REFUSED, false), (UNDECIDED, false)];
+    for (mark, expected) in marks {
+        let entry = values.decided.find_or_insert(hash(&values, &[mark]), mark).expect("room");
+        assert_eq!(decision(&entry), expected, "mark {mark}");
+    }
 }

@@ -83,16 +83,30 @@ async fn a_classifier_can_keep_a_request() {
         classification.keep = outcome.status() == StatusCode::ACCEPTED;
         classification
     };
+    // Whatever two ask for is not undone: the handler and the classifier, or two sets of data.
+    let both = |data: MonitoringData| async move {
+        data.keep();
+        StatusCode::ACCEPTED
+    };
+    let twice = |data: MonitoringData| async move {
+        let other = MonitoringData::new();
+        data.keep();
+        other.keep();
+        axum::Extension(other)
+    };
     let app = Router::new()
         .route("/good", get(|| async {}))
         .route("/accepted", get(|| async { StatusCode::ACCEPTED }))
+        .route("/both", get(both))
+        .route("/twice", get(twice))
         .layer(monitor.layer().classifier(classifier))
         .with_state(());
-    get_path(&app, "/good").await;
-    get_path(&app, "/accepted").await;
+    for path in ["/good", "/accepted", "/both", "/twice"] {
+        get_path(&app, path).await;
+    }
     monitor.shutdown(Duration::from_secs(5)).await;
-    assert_eq!(routes(&sink), ["GET:/accepted"]);
-    assert_eq!(count(&sink.measurement("requests_rollup"), "count"), 2);
+    assert_eq!(routes(&sink), ["GET:/accepted", "GET:/both", "GET:/twice"]);
+    assert_eq!(count(&sink.measurement("requests_rollup"), "count"), 4);
 }
 
 #[tokio::test]
@@ -139,6 +153,29 @@ async fn tags_of_handlers_tell_rollups_apart_where_the_settings_say_so() {
     let mut found: Vec<_> = lines.iter().map(|line| line.tag("tenant").expect("a tenant")).collect();
     found.sort_unstable();
     assert_eq!(found, ["a,b", "c", "other"]);
+}
+
+/// What is neither in a rollup nor in a point is stored nowhere.
+#[tokio::test]
+async fn tags_of_requests_without_points_take_nothing_of_a_limit() {
+    let sink = MemorySink::new();
+    let mut settings = settings();
+    settings.requests.keep = KeepRequests::Failed;
+    settings.limits.tag_values = 1;
+    let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+    let tagged = |axum::extract::Path(tenant): axum::extract::Path<String>, data: MonitoringData| async move {
+        data.tag("tenant", tenant.as_str());
+        if tenant == "failing" { StatusCode::INTERNAL_SERVER_ERROR } else { StatusCode::OK }
+    };
+    let app = Router::new().route("/{tenant}", get(tagged)).layer(monitor.layer()).with_state(());
+    for path in ["/a", "/b", "/failing"] {
+        get_path(&app, path).await;
+    }
+    monitor.shutdown(Duration::from_secs(5)).await;
+    let points = sink.measurement("requests");
+    let tenants: Vec<_> = points.iter().map(|point| point.tag("tenant")).collect();
+    assert_eq!(tenants, [Some("failing")]);
+    assert_eq!(monitor.stats().recorder.overflowed_tags, 0);
 }
 
 #[tokio::test]
