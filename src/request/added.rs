@@ -82,3 +82,35 @@ thread_local! {
 
 /// As many as one worker usually has under way; beyond them one is allocated.
 const MAX_SPARE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{ptr, thread};
+
+    use super::*;
+
+    #[test]
+    fn what_was_put_back_is_used_again_empty_and_as_much_as_is_said_is_kept() {
+        let kept = thread::spawn(|| {
+            let mut added = Added::default();
+            assert!(added.is_none());
+            added.contents().fields.request_bytes = Some(7);
+            let place = ptr::from_ref(added.contents());
+            added.put_back();
+            let mut next = Added::default();
+            assert!(ptr::eq(next.contents(), place));
+            assert_eq!(next.fields().expect("was made").request_bytes, None);
+            next.put_back();
+            let all: Vec<_> = (0..2 * MAX_SPARE)
+                .map(|_| {
+                    let mut added = Added::default();
+                    added.contents();
+                    added
+                })
+                .collect();
+            all.into_iter().for_each(Added::put_back);
+            SPARE.with(|spare| spare.borrow().len())
+        });
+        assert_eq!(kept.join().expect("no panic"), MAX_SPARE);
+    }
+}

@@ -170,6 +170,13 @@ mod tests {
     }
 
     #[test]
+    fn requests_without_headers_are_told_apart_by_their_text() {
+        let request = || Request::builder().uri("/status").body(()).expect("a valid request");
+        let (first, second) = (request(), request());
+        assert!(is_same(&first, &first) && !is_same(&first, &second));
+    }
+
+    #[test]
     fn another_text_in_the_same_place_is_another_request() {
         for number in 0..1_000 {
             let first = request("/status");
@@ -194,6 +201,33 @@ mod tests {
             assert_eq!(is_same(&request(outer), &request(inner)), expected, "{outer} {inner}");
         }
         assert!(!is_same(&request("/files/items/7"), &request("http://elsewhere/items/7")));
+    }
+
+    /// Below `nest_service`: the outer layer has no route, and the path of the inner one may be all
+    /// prefix.
+    #[cfg(feature = "axum")]
+    #[tokio::test]
+    async fn below_a_nested_service_it_is_the_same_request_also_where_only_the_prefix_was_asked_for() {
+        use std::{convert::Infallible, sync::mpsc};
+
+        use axum::{Router, body::Body, response::Response};
+        use tower::{ServiceExt, service_fn};
+
+        for uri in ["/api", "/api/", "/api/items", "/api/items/7?all"] {
+            let outer = Request::builder().uri(uri).body(Body::empty()).expect("a valid request");
+            let identity = Identity::of(&outer, 0);
+            let (sender, receiver) = mpsc::channel();
+            let inner = service_fn(move |inner: Request<Body>| {
+                let is_of =
+                    |identity: Identity| identity.is_of(inner.uri(), inner.headers(), inner.extensions());
+                let of_root = Identity::of(&request("/"), 0);
+                sender.send((is_of(identity), is_of(of_root))).expect("the test waits");
+                std::future::ready(Ok::<_, Infallible>(Response::new(Body::empty())))
+            });
+            let router = Router::new().nest_service("/api", inner);
+            router.oneshot(outer).await.expect("never fails");
+            assert_eq!(receiver.try_recv(), Ok((true, false)), "{uri}");
+        }
     }
 
     #[test]

@@ -164,6 +164,17 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_counts_through_its_block_and_no_number_is_the_multiple_that_begins_one() {
+        let count = || (0..3 * BLOCK_SIZE).map(|_| RequestId::next_number()).collect::<Vec<_>>();
+        for _ in 0..8 {
+            let numbers = thread::spawn(count).join().expect("no panic");
+            assert!(numbers.iter().all(|number| number % BLOCK_SIZE != 0));
+            let blocks = 1 + numbers.windows(2).filter(|pair| pair[1] != pair[0] + 1).count();
+            assert!(blocks <= 4, "{blocks} blocks for as many numbers as three have");
+        }
+    }
+
+    #[test]
     fn the_cost_of_an_id_is_linear_in_its_length_and_little_of_it_is_kept() {
         let counters = RecorderCounters::default();
         crate::work::assert_linear(&[], |text| {

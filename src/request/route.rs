@@ -188,4 +188,21 @@ mod tests {
             assert_eq!(method_name(&unknown.parse().expect("a method")), "OTHER");
         }
     }
+
+    #[test]
+    fn a_longer_route_of_the_same_place_is_within_and_one_of_another_place_is_not() {
+        for (inner, outer, expected) in [
+            ("/api/items", "/api", true),
+            ("/api/items", "/api/", true),
+            ("/api/items", "/", true),
+            ("/api", "/api", true),
+            ("/api", "/api/", true),
+            ("/api/items", UNMATCHED, true),
+            ("/apis", "/api", false),
+            ("/other/items", "/api", false),
+            ("/api", "/api/items", false),
+        ] {
+            assert_eq!(Route::Named(inner.into()).is_within(outer), expected, "{inner} within {outer}");
+        }
+    }
 }

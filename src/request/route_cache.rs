@@ -205,6 +205,48 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_known_route_is_encoded_once() {
+        let paths = paths(|handler| Router::new().route("/{id}", handler), &["/1"]).await;
+        let recorder = recorder("once");
+        find(&paths[0], "GET", &recorder);
+        let known = [0; 2].map(|_| match find(&paths[0], "GET", &recorder) {
+            Route::Known(known) => known,
+            other => panic!("{other:?}"),
+        });
+        assert!(Arc::ptr_eq(&known[0], &known[1]));
+    }
+
+    #[tokio::test]
+    async fn a_path_keeps_its_place_for_as_many_others_as_is_said() {
+        let router = |handler: axum::routing::MethodRouter| {
+            (0..=ENTRY_COUNT)
+                .fold(Router::new(), |router, number| router.route(&format!("/{number}"), handler.clone()))
+        };
+        let uris: Vec<_> = (0..=ENTRY_COUNT).map(|number| format!("/{number}")).collect();
+        let paths = paths(router, &uris.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        for (times_found, others) in [(1, CHALLENGES_BEFORE), (2, CHALLENGES_WHEN_KNOWN)] {
+            for (more, expected) in [(0, true), (1, false)] {
+                let recorder = recorder("place");
+                let place = |path| {
+                    CacheKey { path: address(path), method: "GET".as_ptr().addr(), monitor: recorder.number }
+                        .place()
+                };
+                let mut seen = std::collections::HashMap::new();
+                // There are more paths than places.
+                let (first, second) = paths
+                    .iter()
+                    .find_map(|path| seen.insert(place(path), path).map(|first| (first, path)))
+                    .expect("two share one");
+                ENTRIES.with(|places| places.borrow_mut().clear());
+                (0..times_found).for_each(|_| _ = find(first, "GET", &recorder));
+                (0..others + more).for_each(|_| _ = find(second, "GET", &recorder));
+                let is_still_there = is_known(&find(first, "GET", &recorder));
+                assert_eq!(is_still_there, expected, "{others} others and {more}");
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn what_must_be_rewritten_is_counted_each_time() {
         let paths = paths(|handler| Router::new().route("/{id\\,}", handler), &["/1", "/2", "/3"]).await;
         let recorder = recorder("rewritten");

@@ -5,6 +5,7 @@
 //! that they did not run; `TOWER_INFLUX_LIVE=required` makes them fail. Another server is tested
 //! where `TOWER_INFLUX_TEST_KIND`, `…_URL` and others name one: `docs/targets.md`.
 
+mod asked;
 mod bodies;
 mod bounds;
 mod chaos;
@@ -36,6 +37,7 @@ mod request_bodies;
 mod rollups;
 mod servers;
 mod shutdown_bodies;
+mod spool_age;
 mod stored;
 mod stranger;
 #[path = "../support/mod.rs"]
