@@ -224,8 +224,8 @@ mod tests {
         let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let lines = batch("a v=1 1\nb v=1 1\n");
-        for lost in [4, 8] {
-            let log = logged(|| (0..2).for_each(|_| rejected.write(&lines, RejectReason::Other, "")));
+        for lost in [6, 12] {
+            let log = logged(|| (0..3).for_each(|_| rejected.write(&lines, RejectReason::Other, "")));
             assert_eq!((log.matches("WARN").count(), rejected.lost()), (1, lost), "{log}");
             assert!(log.contains("`rejected_directory`"), "{log}");
             runtime.block_on(async {

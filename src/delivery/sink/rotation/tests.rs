@@ -261,7 +261,7 @@ fn a_process_that_has_its_label_needs_no_further_lock() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut files = RotatingFiles::new(directory.path(), "points", "shop", 4, 1 << 20);
     files.append(at(1), &[b"abc\n"]).expect("appends");
-    let _full = faults::inject(&directory.path().join(".locks"), faults::Operation::Create, 28);
-    files.append(at(2), &[b"abc\n"]).expect("no room for a lock file, which is not needed");
+    let _fault = faults::inject(&directory.path().join(".locks"), faults::Operation::Lock, 5);
+    files.append(at(2), &[b"abc\n"]).expect("its lock is still held");
     assert_eq!(count(directory.path(), "ac6a4ca2-0"), 2);
 }
