@@ -107,6 +107,15 @@ mod tests {
     }
 
     #[test]
+    fn lines_that_do_not_compress_stay_as_they_are() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let noise: Vec<Vec<u8>> =
+            (0..100).map(|_| (0..100).map(|_| random.u8(b'\n' + 1..=u8::MAX)).collect()).collect();
+        let batch = Batch::from_lines(&noise).expect("lines");
+        assert!(CompressedBatch::is_worth_it(&batch) && CompressedBatch::new(&batch).is_none());
+    }
+
+    #[test]
     fn small_batches_stay_as_they_are() {
         assert!(!CompressedBatch::is_worth_it(&batch(3)));
     }

@@ -260,6 +260,9 @@ mod tests {
         let spool = Arc::new(spool.expect("opens"));
         let shared = shared(Buffer::new(1 << 20, Overflow::DropNewest), &nowhere());
         assert_eq!((shared.stats().delivery.sink.as_str(), shared.spools().len()), ("none", 0));
+        let bytes = shared.stats().delivery.memory;
+        shared.delivery.lock().decompressed = 5;
+        assert_eq!(shared.stats().delivery.memory, bytes + 5);
         let memory = destination(SinkHandle(Arc::new(MemorySink::new())), None);
         shared.replace(&memory, Duration::from_secs(7), &[Arc::clone(&spool)]);
         assert_eq!(shared.stats().delivery.sink, "memory");

@@ -39,6 +39,8 @@ mod tests {
         let mut share = RefusalRate::default();
         share.count(100, 2);
         assert_eq!(share.group(), usize::MAX, "two are no share");
+        share.count(3_900, 1);
+        assert_eq!(share.group(), 925, "three are, of so many lines as are kept");
         for (accepted, refused, group) in [(99, 1, 69), (90, 10, 7), (80, 20, 3), (50, 50, 1), (0, 100, 1)] {
             let mut share = RefusalRate::default();
             (0..10).for_each(|_| share.count(accepted, refused));

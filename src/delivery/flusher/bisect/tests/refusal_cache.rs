@@ -148,3 +148,21 @@ fn lines_of_accepted_shapes_go_first() {
     assert_eq!(sizes, [1, 2]);
     assert!(cache.is_accepted(groups[0].0) && !cache.is_accepted(groups[1].0));
 }
+
+/// What is most likely refused waits for what is most likely accepted, and goes first for want of
+/// memory.
+#[test]
+fn a_search_is_promising_or_doubtful_by_what_is_next_and_left() {
+    let mut cache = cache();
+    accept(&mut cache);
+    let shape = cache.shape(own(1, "1").as_bytes());
+    cache.refused(shape, REFUSED_SHAPE, FoundBy::Whole, Instant::now());
+    let search = |lines: &[String]| {
+        let whole = batch(lines);
+        let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+        let search = Search::cut(&whole, &pending, &cache).expect("a shape is refused");
+        (search.is_promising(), search.is_doubtful())
+    };
+    assert_eq!(search(&[own(1, "1"), own(2, "1")]), (false, true));
+    assert_eq!(search(&[own(1, "1"), line()]), (true, false));
+}

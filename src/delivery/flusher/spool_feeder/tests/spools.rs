@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     delivery::{
         batch::Batch,
-        flusher::pending::{Backing, History},
+        flusher::{
+            bisect::Search,
+            pending::{Backing, History},
+        },
     },
     settings::SpoolSettings,
     stats::ledger::Ledger,
@@ -166,6 +169,17 @@ async fn what_is_for_another_destination_is_set_aside_and_taken_up_again() {
     feeder.replace(None, HERE.to_owned(), Instant::now());
     feeder.unpark(&mut queue);
     assert_eq!((queue.loaded.len(), feeder.memory()), (1, live().memory()));
+}
+
+#[tokio::test]
+async fn what_is_also_on_disk_is_not_given_up_for_want_of_memory() {
+    let rig = FeederRig::new().await;
+    let mut queue = SendQueue::default();
+    let loaded = rig.loaded(&rig.here).await;
+    queue.searches.push_back(Search::failing_batch(&batch(2), &loaded));
+    queue.put_back_front(Next::Batch(loaded));
+    assert_eq!((queue.loaded.len(), queue.waiting.len()), (1, 0));
+    assert!(!queue.may_evict() && queue.evict().is_none() && queue.evict_search().is_none());
 }
 
 #[tokio::test]
