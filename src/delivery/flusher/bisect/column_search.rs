@@ -166,6 +166,39 @@ mod tests {
     }
 
     #[test]
+    fn each_answer_makes_a_new_step_and_lines_are_stored_in_the_final_form() {
+        for (count, bad) in [(1, vec![0]), (5, vec![3]), (5, vec![1, 4])] {
+            let all = columns(count);
+            let mut trial = ColumnSearch::new(all.clone());
+            for step in 0.. {
+                assert_eq!(trial.step(), step);
+                let (out, is_final) = (trial.left_out(), trial.is_final());
+                let accepted = bad.iter().all(|index: &usize| out.contains(&all[*index]));
+                let result = if accepted { trial.accepted() } else { trial.refused() };
+                let found = result == ColumnSearchResult::Refused(out);
+                assert_eq!(found, accepted && is_final, "{count} {bad:?} {step}");
+                if found {
+                    break;
+                }
+            }
+        }
+        assert_eq!(verdict(1, &[0]).1, 1, "without the only one is the form");
+    }
+
+    #[test]
+    fn four_are_found_one_by_one_and_more_are_not_worth_it() {
+        let all = columns(20);
+        let four = [1, 5, 9, 13].map(|index| all[index].clone()).to_vec();
+        assert_eq!(verdict(20, &[1, 5, 9, 13]).0, ColumnSearchResult::Refused(four));
+        assert_eq!(verdict(20, &[1, 5, 9, 13, 17]).0, ColumnSearchResult::Refused(all));
+        // Refused with any of them, whatever is left out beside.
+        let mut trial = ColumnSearch::new(columns(3));
+        assert_eq!(trial.accepted(), ColumnSearchResult::Open);
+        let last = (0..9).map(|_| trial.refused()).find(|result| *result != ColumnSearchResult::Open);
+        assert_eq!((last, trial.step()), (Some(ColumnSearchResult::Refused(columns(3))), 6));
+    }
+
+    #[test]
     fn many_refused_columns_are_left_out_together() {
         let (found, steps) = verdict(20, &(0..20).collect::<Vec<_>>());
         assert_eq!(found, ColumnSearchResult::Refused(columns(20)));

@@ -4,7 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::{
-    delivery::flusher::{in_flight::InFlightCounts, pending::History, successes::Successes},
+    delivery::{
+        flusher::{in_flight::InFlightCounts, pending::History, successes::Successes},
+        sink::Refused,
+    },
     stats::Blocked,
 };
 
@@ -234,5 +237,24 @@ fn points_wait_for_a_write_that_ends_and_not_for_one_that_has_not_begun() {
         let conditions = Conditions { in_flight: in_flight(sends), ..calm };
         let scheduler = scheduler((0..16).map(|number| pending(number, 1)));
         assert_eq!(scheduler.defers_drain(&conditions), waits, "{sends} in flight");
+    }
+}
+
+#[test]
+fn batches_are_cut_by_what_was_refused_until_it_is_accepted_or_long_ago() {
+    let now = Instant::now();
+    for (accepted, later, is_cut) in [(false, 0, true), (true, 0, false), (false, 600, false)] {
+        let mut scheduler = scheduler([]);
+        let mut pending = pending(1, 1);
+        let batch = pending.batch().expect("lines");
+        assert!(scheduler.cut(&batch, &pending, now).is_none(), "nothing was refused");
+        for _ in 0..32 {
+            Search::refused_batch(&batch, &pending, &Refused::default(), &mut scheduler.cache);
+        }
+        if accepted {
+            scheduler.learn_accepted(&mut pending, now);
+        }
+        let cut = scheduler.cut(&batch, &pending, Instant::now() + Duration::from_secs(later));
+        assert_eq!(cut.is_some(), is_cut, "{accepted} {later}");
     }
 }

@@ -166,3 +166,23 @@ fn a_search_is_promising_or_doubtful_by_what_is_next_and_left() {
     assert_eq!(search(&[own(1, "1"), own(2, "1")]), (false, true));
     assert_eq!(search(&[own(1, "1"), line()]), (true, false));
 }
+
+#[test]
+fn a_batch_goes_as_it_is_unless_cutting_it_saves_requests() {
+    let mut cache = cache();
+    accept(&mut cache);
+    let is_cut = |cache: &RefusalCache, lines: &[String]| {
+        let whole = batch(lines);
+        let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+        Search::cut(&whole, &pending, cache).is_some()
+    };
+    // What was accepted does not wait for what nothing is known of.
+    assert!(is_cut(&cache, &[own(1, "1"), line()]));
+    assert!(!is_cut(&cache, &[own(1, "1"), own(2, "1")]));
+    assert!(!is_cut(&cache, &[line(), line(), line()]));
+    // Where most lines are refused, only as many go as are worth asking about at once.
+    refuse(&mut cache, 3, FoundBy::Search);
+    assert_eq!(cache.group(), 1);
+    assert!(!is_cut(&cache, &[line(), line()]));
+    assert!(is_cut(&cache, &[line(), line(), line()]));
+}
