@@ -60,7 +60,7 @@ impl Worker {
 
     fn write_failed(&mut self, mut pending: PendingBatch, error: &WriteError, sent: Sent) {
         if error.kind == WriteErrorKind::TooLarge {
-            self.learn_limit(pending.raw_bytes());
+            self.scheduler.pace.limit.refuse(pending.raw_bytes());
         }
         let queue = &self.scheduler.queue;
         let others = Others {
@@ -75,14 +75,6 @@ impl Worker {
             false => self.count_failure(error, sent, judgement.suspect),
         }
         self.apply(judgement.remedy, pending, &error.report());
-    }
-
-    fn learn_limit(&mut self, bytes: usize) {
-        let limit = &mut self.scheduler.pace.limit;
-        if limit.get().is_none() {
-            tracing::warn!(target: "tower_influx", bytes, "request body too large for the server: batches are split and made smaller, no point is lost; to avoid retries, lower `batch_bytes` or raise the limit of the server or proxy (nginx: client_max_body_size)");
-        }
-        limit.refuse(bytes);
     }
 
     fn apply(&mut self, remedy: Remedy<'_>, mut pending: PendingBatch, said: &str) {

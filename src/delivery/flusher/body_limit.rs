@@ -20,8 +20,11 @@ impl BodyLimit {
         self.refused.map(|refused| (refused / 2).max(1))
     }
 
-    /// Records that a body of so many bytes was refused as too large.
+    /// Records that a body of so many bytes was refused as too large, and logs the first.
     pub(super) fn refuse(&mut self, bytes: usize) {
+        if self.refused.is_none() {
+            tracing::warn!(target: "tower_influx", bytes, "request body too large for the server: batches are split and made smaller, no point is lost; to avoid retries, lower `batch_bytes` or raise the limit of the server or proxy (nginx: client_max_body_size)");
+        }
         self.refused = Some(self.refused.map_or(bytes, |refused| refused.min(bytes)));
         self.taken = 0;
     }

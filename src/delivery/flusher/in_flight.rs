@@ -76,7 +76,7 @@ pub(super) struct Sent {
 }
 
 /// What is under way, as far as decisions depend on it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InFlightCounts {
     /// Writes and probes: what the sink is busy with.
     pub(super) sends: usize,
@@ -147,6 +147,18 @@ impl InFlight {
             counts.spooled_write |= job.is_spooled_write();
         }
         counts
+    }
+
+    /// Returns the bytes that all of it takes.
+    pub(super) fn memory(&self) -> usize {
+        self.jobs().map(Job::memory).sum()
+    }
+
+    /// Returns the bytes of lines that are in memory twice, compressed and not, up to `largest`:
+    /// for one body room is set aside.
+    pub(super) fn decompressed(&self, largest: usize) -> usize {
+        let decompressed: usize = self.jobs().filter_map(Job::pending).map(PendingBatch::decompressed).sum();
+        decompressed.min(largest)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -234,3 +246,6 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
 fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<JobResult> {
     catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(JobResult::Panicked))
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,6 +39,36 @@ impl MemoryBound {
     }
 }
 
+/// What is held at one moment, within the bound.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MemoryUse {
+    pub(super) bound: MemoryBound,
+    /// Bytes of points in the flusher.
+    pub(super) flusher: usize,
+    /// Bytes of the buffer's sealed chunks.
+    pub(super) sealed: usize,
+    /// The oldest points are dropped for new ones; otherwise new ones are refused.
+    pub(super) drops_oldest: bool,
+}
+
+impl MemoryUse {
+    /// Returns whether so many bytes more fit into the bound.
+    pub(super) fn fits(&self, more: usize) -> bool {
+        self.flusher + more + self.sealed <= self.bound.bytes
+    }
+
+    /// Returns whether the oldest has to go before so many bytes more wait in the flusher.
+    pub(super) fn must_evict(&self, coming: usize) -> bool {
+        self.drops_oldest && self.flusher + coming > self.bound.waiting
+    }
+
+    /// Returns whether there is room to drain, or room can be made by dropping what is `evictable`.
+    /// Without, new points stay in the buffer, which refuses them or drops its oldest.
+    pub(super) fn may_drain(&self, evictable: bool) -> bool {
+        self.fits(0) || self.drops_oldest && evictable
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +88,50 @@ mod tests {
     fn open_chunks_of_many_cores_take_a_quarter_of_a_small_buffer_at_most() {
         let bound = MemoryBound::new(8 * KIB * KIB, 4 * KIB * KIB, 64 * KIB, KIB * KIB, true);
         assert_eq!(bound.bytes, (8 - 2 - 1) * KIB * KIB);
+    }
+
+    fn held(flusher: usize, sealed: usize, drops_oldest: bool) -> MemoryUse {
+        MemoryUse { bound: MemoryBound { bytes: 100, waiting: 60 }, flusher, sealed, drops_oldest }
+    }
+
+    #[test]
+    fn what_fits_is_counted_with_the_sealed_chunks() {
+        for (flusher, sealed, more, fits) in [
+            (0, 0, 100, true),
+            (0, 0, 101, false),
+            (40, 30, 30, true),
+            (40, 30, 31, false),
+            (40, 61, 0, false),
+        ] {
+            for drops_oldest in [false, true] {
+                assert_eq!(held(flusher, sealed, drops_oldest).fits(more), fits, "{flusher} {sealed} {more}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_oldest_goes_only_where_that_is_asked_for_and_beyond_the_share_of_the_flusher() {
+        for (flusher, sealed, coming, evicts) in
+            [(60, 0, 0, false), (61, 0, 0, true), (50, 100, 10, false), (50, 0, 11, true)]
+        {
+            assert_eq!(held(flusher, sealed, true).must_evict(coming), evicts, "{flusher} {coming}");
+            assert!(!held(flusher, sealed, false).must_evict(coming), "{flusher} {coming}");
+        }
+    }
+
+    #[test]
+    fn a_drain_needs_room_or_something_that_may_be_dropped() {
+        for (sealed, drops_oldest, evictable, drains) in [
+            (40, false, false, true),
+            (40, true, false, true),
+            (41, false, false, false),
+            (41, false, true, false),
+            (41, true, false, false),
+            (41, true, true, true),
+        ] {
+            let held = held(60, sealed, drops_oldest);
+            assert_eq!(held.may_drain(evictable), drains, "{sealed} {drops_oldest} {evictable}");
+        }
     }
 
     #[test]

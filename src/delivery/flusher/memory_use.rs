@@ -5,9 +5,8 @@ use tokio::time::Instant;
 use crate::{settings::Overflow, stats::DropReason};
 
 use super::{
-    in_flight::Job,
-    memory::MemoryBound,
-    pending::{Origin, PendingBatch},
+    memory::{MemoryBound, MemoryUse},
+    pending::Origin,
     queue::Next,
     spool_feeder::spill_limit,
     worker::Worker,
@@ -25,9 +24,7 @@ impl Worker {
                 }
             }
         }
-        if self.settings.overflow == Overflow::DropOldest {
-            while self.counted() > self.memory_bound().waiting && self.evict() {}
-        }
+        while self.memory_use().must_evict(0) && self.evict() {}
         self.update_buffer_limit();
     }
 
@@ -44,63 +41,49 @@ impl Worker {
         true
     }
 
-    /// Returns whether there is room to drain. Without, new points stay in the buffer, which
-    /// refuses them or drops its oldest.
-    pub(super) fn may_drain(&self) -> bool {
-        self.counted() + self.shared.buffer.sealed_bytes() <= self.memory_bound().bytes
-            || self.settings.overflow == Overflow::DropOldest
-                && (self.scheduler.queue.may_evict() || self.feeder.batches().next().is_some())
-    }
-
     /// Makes room for what is in the buffer. False where there is none.
     pub(super) fn make_room(&mut self) -> bool {
         // What is closed cannot grow: a drain only moves it.
         if self.shared.buffer.is_closed() {
             return true;
         }
-        if self.settings.overflow == Overflow::DropOldest {
-            let coming = self.shared.buffer.buffered_bytes();
-            while self.counted() + coming > self.memory_bound().waiting && self.evict() {}
-        }
-        self.counted() + self.shared.buffer.sealed_bytes() <= self.memory_bound().bytes
+        let coming = self.shared.buffer.buffered_bytes();
+        while self.memory_use().must_evict(coming) && self.evict() {}
+        self.memory_use().fits(0)
     }
 
     /// Reserves so many bytes more, if they fit into memory, and tells the buffer of them.
     pub(super) fn reserve(&self, bytes: usize) -> bool {
-        let counted = self.counted();
-        self.shared.buffer.set_flusher_bytes(counted + bytes);
-        let fits = counted + bytes + self.shared.buffer.sealed_bytes() <= self.memory_bound().bytes;
+        let flusher = self.memory_use().flusher;
+        self.shared.buffer.set_flusher_bytes(flusher + bytes);
+        // Looked at afterwards: what the buffer seals from now on counts these bytes.
+        let fits = self.memory_use().fits(bytes);
         if !fits {
-            self.shared.buffer.set_flusher_bytes(counted);
+            self.shared.buffer.set_flusher_bytes(flusher);
         }
         fits
     }
 
     /// Tells the buffer how much is held, which changes its share.
     pub(super) fn update_buffer_limit(&self) {
-        self.shared.buffer.set_flusher_bytes(self.counted());
-        self.shared.buffer.set_limit(self.memory_bound().bytes, self.settings.overflow);
+        let MemoryUse { flusher, bound, .. } = self.memory_use();
+        self.shared.buffer.set_flusher_bytes(flusher);
+        self.shared.buffer.set_limit(bound.bytes, self.settings.overflow);
     }
 
-    /// Returns the bytes of lines that are in memory twice, which has room set aside.
-    pub(super) fn decompressed(&self) -> usize {
-        let decompressed: usize =
-            self.in_flight.jobs().filter_map(Job::pending).map(PendingBatch::decompressed).sum();
-        decompressed.min(self.scheduler.pace.largest_body(&self.settings))
-    }
-
-    /// Returns the bytes of points that the flusher holds, without those.
-    fn counted(&self) -> usize {
-        let in_flight: usize = self.in_flight.jobs().map(Job::memory).sum();
-        self.batcher.memory() + self.scheduler.queue.memory() + self.feeder.memory() + in_flight
-            - self.decompressed()
-    }
-
-    fn memory_bound(&self) -> MemoryBound {
+    /// Describes what is held to the decisions about memory.
+    pub(super) fn memory_use(&self) -> MemoryUse {
         let buffer = &self.shared.buffer;
         let largest = self.scheduler.pace.largest_body(&self.settings);
         let spool = self.feeder.is_usable(Instant::now());
         let (open, chunk) = (buffer.most_open_bytes(), buffer.chunk_bytes());
-        MemoryBound::new(self.settings.buffer_size, open, chunk, largest, spool)
+        let waiting = self.batcher.memory() + self.scheduler.queue.memory() + self.feeder.memory();
+        MemoryUse {
+            bound: MemoryBound::new(self.settings.buffer_size, open, chunk, largest, spool),
+            // Room is set aside for what is decompressed.
+            flusher: waiting + self.in_flight.memory() - self.in_flight.decompressed(largest),
+            sealed: buffer.sealed_bytes(),
+            drops_oldest: self.settings.overflow == Overflow::DropOldest,
+        }
     }
 }

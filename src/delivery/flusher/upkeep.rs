@@ -38,12 +38,6 @@ impl Worker {
         self.put(placement);
     }
 
-    /// Sets aside what is for another destination.
-    pub(super) fn park(&mut self, next: Next) {
-        self.accounting.spooled(next.batch());
-        self.feeder.park(next, &mut self.scheduler.queue);
-    }
-
     /// Drops a batch that is only in memory, for a reason of ours; one that is also on disk just
     /// leaves the memory.
     pub(super) fn discard(&mut self, pending: PendingBatch, reason: DropReason) {
@@ -163,12 +157,13 @@ impl Worker {
         self.update_buffer_limit();
         let in_flight = self.in_flight.counts();
         let live = self.batches().filter(|batch| batch.is_live());
+        let largest = self.scheduler.pace.largest_body(&self.settings);
         let snapshot = FlusherSnapshot {
             breaker: self.breaker.state(),
             closing: self.closing.is_some(),
             draining: !self.scheduler.queue.loaded.is_empty() || in_flight.loading || in_flight.spooled_write,
             oldest: live.map(|batch| batch.history().since).min(),
-            decompressed: self.decompressed(),
+            decompressed: self.in_flight.decompressed(largest),
             batches: self.batches().count(),
             has_spool: self.feeder.spool().is_some(),
             series: self.batcher.series(),

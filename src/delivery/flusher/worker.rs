@@ -120,7 +120,8 @@ impl Worker {
     async fn event(&mut self) -> WorkerEvent {
         let conditions = self.conditions();
         let deadline = self.deadline(&conditions);
-        let may_drain = self.may_drain();
+        let evictable = self.scheduler.queue.may_evict() || self.feeder.batches().next().is_some();
+        let may_drain = self.memory_use().may_drain(evictable);
         let timing = &self.batcher.timing;
         let idle = may_drain && timing.due.is_none() && !timing.is_deferred();
         let full = self.scheduler.body_bounds(&conditions).1;
@@ -161,7 +162,10 @@ impl Worker {
                 }
                 Action::Write(pending) => self.start_write(pending),
                 Action::Search(search) => self.start_search(*search),
-                Action::Park(next) => self.park(next),
+                Action::Park(next) => {
+                    self.accounting.spooled(next.batch());
+                    self.feeder.park(next, &mut self.scheduler.queue);
+                }
             }
         }
     }
