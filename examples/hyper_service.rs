@@ -12,7 +12,7 @@
 
 use std::{borrow::Cow, convert::Infallible, env, error::Error, pin::pin, time::Duration};
 
-use http::{Method, Request, Response, StatusCode, request::Parts};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
@@ -21,7 +21,7 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, time};
 use tower::{Layer, service_fn};
-use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings};
+use tower_influx::{ErrorCode, Monitor, MonitoringData, Settings, head::RequestHead};
 
 use shutdown::shutdown_signal;
 
@@ -62,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Templates, never a path as the client wrote it. `None` counts as `unmatched`.
-fn route(request: &Parts) -> Option<Cow<'static, str>> {
+fn route(request: &RequestHead<'_>) -> Option<Cow<'static, str>> {
     match request.uri.path() {
         "/version" => Some("/version".into()),
         path if path.starts_with("/squares/") => Some("/squares/{number}".into()),

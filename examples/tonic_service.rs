@@ -16,7 +16,6 @@ use futures_util::{
     StreamExt,
     stream::{self, BoxStream},
 };
-use http::request::Parts;
 use tokio::{net::TcpListener, sync::watch};
 use tonic::{
     Request, Response, Status,
@@ -27,7 +26,7 @@ use tonic_health::pb::{
     health_check_response::ServingStatus,
     health_server::{Health, HealthServer},
 };
-use tower_influx::{Monitor, MonitoringData, Settings, classify::GrpcClassifier};
+use tower_influx::{Monitor, MonitoringData, Settings, classify::GrpcClassifier, head::RequestHead};
 
 use shutdown::shutdown_signal;
 
@@ -56,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Outside of tonic's router nothing is known but the path, and that is the client's choice: only
 /// what is listed is named.
-fn route(request: &Parts) -> Option<Cow<'static, str>> {
+fn route(request: &RequestHead<'_>) -> Option<Cow<'static, str>> {
     METHODS.iter().find(|method| **method == request.uri.path()).map(|method| Cow::Borrowed(*method))
 }
 

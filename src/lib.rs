@@ -56,6 +56,6 @@ pub use point::{DataPoint, Point, error_code::ErrorCode};
 pub use request::{
     Connection, MonitoringData, MonitoringLayer, MonitoringService, RequestBody, RequestId, ResponseBody,
     ResponseFuture, Timed, Timer, TrackBodiesLayer, TrackBodiesService, TrackBodyFuture, TrackBodyLayer,
-    TrackBodyService, classify,
+    TrackBodyService, classify, head,
 };
 pub use settings::Settings;

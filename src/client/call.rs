@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{self, MonotonicInstant},
     point::{error_code::ErrorCode, schema},
-    request::{self, RequestId, catch_panic::catch_panic, current},
+    request::{self, RequestId, catch_panic::catch_panic, current, head::RequestHead},
 };
 
 /// A call under way. Dropped before its end, it counts as canceled.
@@ -40,8 +40,10 @@ impl Call {
     pub(super) fn start<B>(config: &Arc<ClientConfig>, request: &mut Request<B>) -> Self {
         let start = MonotonicInstant::now();
         let method = request::method_name(request.method());
-        let named =
-            config.route.as_ref().and_then(|route| request::lend_parts(request, |parts| route(parts)));
+        let named = config
+            .route
+            .as_ref()
+            .and_then(|route| catch_panic(|| route(&RequestHead::of(request))).flatten());
         let route =
             named.map_or_else(|| method.to_owned(), |name: Cow<'_, str>| [method, ":", &name].concat());
         let request_id = current::with(|current| current.request_id()).unwrap_or_default();

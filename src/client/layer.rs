@@ -2,14 +2,14 @@
 
 use std::{borrow::Cow, error::Error, sync::Arc};
 
-use http::{HeaderMap, HeaderName, StatusCode, request::Parts};
+use http::{HeaderMap, HeaderName, StatusCode};
 use tower::Layer;
 
 use super::{
     config::ClientConfig,
     service::{ClientService, TrackBodyClientService},
 };
-use crate::{point::error_code::ErrorCode, record::recorder::Recorder, request};
+use crate::{point::error_code::ErrorCode, record::recorder::Recorder, request, request::head::RequestHead};
 
 /// Records every call that a client makes through it, however it ends: with a response, an error, a
 /// panic, or dropped before its response.
@@ -74,7 +74,7 @@ impl ClientLayer {
     /// [`tag_values`](crate::settings::Limits::tag_values), with the overflow value `other` beyond.
     pub fn route<F>(self, function: F) -> Self
     where
-        F: Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync + 'static,
+        F: Fn(&RequestHead<'_>) -> Option<Cow<'static, str>> + Send + Sync + 'static,
     {
         self.with(|config| config.route = Some(Arc::new(function)))
     }

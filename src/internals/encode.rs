@@ -47,6 +47,7 @@ pub fn encoder(request: EncoderInput) -> impl FnMut(&mut Vec<u8>) {
             request_id: black_box(id),
             execution_time: black_box(Duration::from_nanos(request.nanoseconds)),
             body: None,
+            added: None,
         };
         let mut changes = Changes::default();
         template.encode_request(out, &line, None, &mut changes);

@@ -21,29 +21,9 @@ pub(crate) struct AddedFields {
 pub(super) const ADDED_NAMES: [&str; 3] = [REQUEST_BYTES, RESPONSE_BYTES, TRACE_ID];
 
 impl AddedFields {
-    /// Adds the fields to the line that was written last, behind its other fields. Names that a
-    /// handler has used are its own.
-    ///
-    /// Apart from the other fields, so that requests without these pay nothing for them.
-    #[inline(never)]
-    pub(crate) fn add_to(&self, line: &mut Vec<u8>, extras: Option<&Extras>) {
-        // As all are that were written between 2001 and 2286.
-        if let Some((fields, usual @ [b' ', digits @ .., b'\n'])) = line.split_last_chunk::<USUAL_TAIL>()
-            && digits.iter().fold(true, |all, digit| all & digit.is_ascii_digit())
-        {
-            let (end, tail) = (fields.len(), *usual);
-            line.truncate(end);
-            self.write(line, extras);
-            return line.extend_from_slice(&tail);
-        }
-        let Some(end) = line.iter().rposition(|byte| *byte == b' ') else { return };
-        let tail = line.split_off(end);
-        self.write(line, extras);
-        line.extend_from_slice(&tail);
-    }
-
+    /// Writes the fields behind the others of a line. Names that a handler has used are its own.
     #[inline]
-    fn write(&self, line: &mut Vec<u8>, extras: Option<&Extras>) {
+    pub(super) fn write(&self, line: &mut Vec<u8>, extras: Option<&Extras>) {
         let extras = extras.filter(|extras| !extras.is_empty());
         let is_free = |name: &str| extras.is_none_or(|extras| !extras.entries.has(name.as_bytes()));
         if let Some(bytes) = self.request_bytes.filter(|_| is_free(REQUEST_BYTES)) {
@@ -55,11 +35,12 @@ impl AddedFields {
             count(line, bytes);
         }
         if let Some(trace_id) = self.trace_id.filter(|_| is_free(TRACE_ID)) {
-            line.extend_from_slice(&assignment!(TRACE_ID));
-            let mut quoted = [b'"'; size_of::<TraceId>() + 2];
-            let [_, digits @ .., _] = &mut quoted;
-            *digits = trace_id;
-            line.extend_from_slice(&quoted);
+            // In one piece.
+            const NAME: [u8; TRACE_ID.len() + 2] = assignment!(TRACE_ID);
+            let mut text = [b'"'; NAME.len() + size_of::<TraceId>() + 2];
+            text[..NAME.len()].copy_from_slice(&NAME);
+            text[NAME.len() + 1..=NAME.len() + size_of::<TraceId>()].copy_from_slice(&trace_id);
+            line.extend_from_slice(&text);
         }
     }
 }
@@ -69,30 +50,55 @@ fn count(line: &mut Vec<u8>, bytes: u64) {
     line.push(b'i');
 }
 
-/// A space, a timestamp of 19 digits, and the line break.
-const USUAL_TAIL: usize = 21;
-
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::{line_protocol::parse, settings::Limits};
+    use std::{collections::BTreeMap, time::Duration};
 
-    const LINE: &str = "requests,route=GET:/ execution_time=0.5,request_id=\"a b\" ";
+    use super::*;
+    use crate::{
+        line_protocol::{Changes, RequestIdText, RequestLine, RequestTemplate, StaticTags, parse},
+        settings::Limits,
+    };
+
     const ALL: AddedFields =
         AddedFields { trace_id: Some([b'7'; 32]), request_bytes: Some(3), response_bytes: Some(u64::MAX) };
 
+    /// Returns both lines of a request to which the layer adds this.
+    fn lines(added: Option<&AddedFields>, extras: Option<&Extras>) -> [String; 2] {
+        let template = RequestTemplate::new(&StaticTags::new("shop", None, &BTreeMap::new()), true);
+        let head = template.head("GET", "/");
+        let line = RequestLine {
+            stamp: 5,
+            method: "GET",
+            resource: "/",
+            head: head.as_ref(),
+            status_code: 404,
+            request_id: RequestIdText::Own(b"a b"),
+            execution_time: Duration::from_millis(500),
+            body: None,
+            added,
+        };
+        let (mut request, mut error, mut changes) = (Vec::new(), Vec::new(), Changes::default());
+        template.encode_request(&mut request, &line, extras, &mut changes);
+        template.encode_error(&mut error, &line, "", extras, &mut changes);
+        [request, error].map(|line| {
+            parse(&line).expect("our own parser reads it");
+            String::from_utf8(line).expect("text")
+        })
+    }
+
     #[test]
     fn the_fields_stand_behind_the_others() {
-        for stamp in ["0", "1700000000000000256", "-9223372036854775808"] {
-            let mut lines = format!("{LINE}{stamp}\n{LINE}{stamp}\n").into_bytes();
-            ALL.add_to(&mut lines, None);
-            let expected = format!(
-                "{LINE}{stamp}\n{},request_bytes=3i,response_bytes=9223372036854775807i,trace_id=\"{}\" {stamp}\n",
-                LINE.trim_end(),
-                "7".repeat(32)
-            );
-            assert_eq!(String::from_utf8_lossy(&lines), expected);
-            assert!(lines.split_inclusive(|byte| *byte == b'\n').all(|line| parse(line).is_some()));
+        let mut extras = Extras::default();
+        assert!(extras.field("z", true.into(), &Limits::default()).is_empty());
+        for extras in [None, Some(&extras)] {
+            for (line, without) in lines(Some(&ALL), extras).iter().zip(lines(None, extras)) {
+                let fields = format!(
+                    ",request_bytes=3i,response_bytes=9223372036854775807i,trace_id=\"{}\" 5\n",
+                    "7".repeat(32)
+                );
+                assert_eq!(*line, without.replace(" 5\n", &fields));
+            }
         }
     }
 
@@ -115,9 +121,7 @@ mod tests {
 
     #[test]
     fn without_a_field_the_line_stays_as_it_is() {
-        let mut line = format!("{LINE}5\n").into_bytes();
-        AddedFields::default().add_to(&mut line, None);
-        assert_eq!(String::from_utf8_lossy(&line), format!("{LINE}5\n"));
+        assert_eq!(lines(Some(&AddedFields::default()), None), lines(None, None));
     }
 
     #[test]
@@ -131,11 +135,13 @@ mod tests {
                 false => extras.field(name, 1.into(), &limits),
             };
             assert!(changes.is_empty());
-            let mut line = format!("{LINE}5\n").into_bytes();
-            ALL.add_to(&mut line, Some(&extras));
-            let line = String::from_utf8_lossy(&line);
-            for other in [REQUEST_BYTES, RESPONSE_BYTES, TRACE_ID] {
-                assert_eq!(line.contains(&format!(",{other}=")), other != *name, "{line}");
+            for line in lines(Some(&ALL), Some(&extras)) {
+                for other in [REQUEST_BYTES, RESPONSE_BYTES, TRACE_ID] {
+                    let times = line.matches(&format!("{other}=")).count();
+                    assert_eq!(times, 1, "{line}");
+                }
+                let own = if is_tag { format!(",{name}=1") } else { format!("{name}=1.0") };
+                assert!(line.contains(&own) || line.contains(&format!("{name}=1i")), "{line}");
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::mem;
 
-use crate::line_protocol::cursor::Cursor;
+use crate::line_protocol::{AddedFields, Extras, cursor::Cursor};
 
 /// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or
 /// two.
@@ -17,26 +17,30 @@ pub(super) use assignment;
 /// The fields of a line, in the order of their names: the standard ones as they are assigned, extra
 /// ones in between.
 pub(super) struct Fields<'a> {
-    extras: Cursor<'a>,
+    extras: Option<&'a Extras>,
+    /// The extra ones that remain.
+    remaining: Cursor<'a>,
     /// A space before the first field, then commas.
     separator: u8,
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(extras: Cursor<'a>) -> Self {
-        Self { extras, separator: b' ' }
+    #[inline(always)]
+    pub(super) fn new(extras: Option<&'a Extras>) -> Self {
+        let remaining = extras.map_or(Cursor::EMPTY, |extras| extras.entries.fields());
+        Self { extras, remaining, separator: b' ' }
     }
 
     /// Returns whether there is no extra field, and a standard one was assigned.
     #[inline(always)]
     pub(super) fn is_plain(&self) -> bool {
-        self.separator == b',' && self.extras.is_empty()
+        self.separator == b',' && self.remaining.is_empty()
     }
 
     /// Writes the extra fields that come before a standard one, and all of that one but its value.
     #[inline(always)]
     pub(super) fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {
-        if !self.extras.is_empty() {
+        if !self.remaining.is_empty() {
             self.write_before(out, &text[1..N - 1]);
         }
         text[0] = mem::replace(&mut self.separator, b',');
@@ -44,18 +48,22 @@ impl<'a> Fields<'a> {
     }
 
     fn write_before(&mut self, out: &mut Vec<u8>, name: &[u8]) {
-        while let Some(field) = self.extras.before(name) {
+        while let Some(field) = self.remaining.before(name) {
             out.push(mem::replace(&mut self.separator, b','));
             out.extend_from_slice(field);
         }
     }
 
-    /// Writes the remaining fields, all behind a standard one, and the timestamp.
+    /// Writes the remaining fields, all behind a standard one, what the layer adds, and the
+    /// timestamp.
     #[inline(always)]
-    pub(super) fn end(self, out: &mut Vec<u8>, stamp: i64) {
-        for field in self.extras {
+    pub(super) fn end(self, out: &mut Vec<u8>, added: Option<&AddedFields>, stamp: i64) {
+        for field in self.remaining {
             out.push(b',');
             out.extend_from_slice(field);
+        }
+        if let Some(added) = added {
+            added.write(out, self.extras);
         }
         super::stamp(out, stamp);
     }

@@ -57,7 +57,7 @@ pub(crate) use columns::{Column, ColumnKind, Columns, timestamp, without};
 pub(crate) use extras::Extras;
 pub(crate) use own_point::{InvalidPoint, encode_point};
 pub(crate) use parse::parse;
-pub(crate) use request::{BodyFields, RequestHead, RequestIdText, RequestLine, RequestTemplate};
+pub(crate) use request::{BodyFields, LineHead, RequestIdText, RequestLine, RequestTemplate};
 pub(crate) use rollup::{RollupTagNames, RollupTags, rollup_end, rollup_head};
 pub(crate) use static_tags::StaticTags;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     line_protocol::{
-        Changes, Extras, STANDARD_BYTES, StaticTags,
+        AddedFields, Changes, Extras, STANDARD_BYTES, StaticTags,
         cursor::Cursor,
         escape::{self, EscapeContext},
         fields::{Fields, assignment},
@@ -49,19 +49,21 @@ pub(crate) struct RequestLine<'a> {
     /// The raw text of the route behind the method, such as `/items/{id}`.
     pub(crate) resource: &'a str,
     /// What the same template makes of the method and the resource, if it is known.
-    pub(crate) head: Option<&'a RequestHead>,
+    pub(crate) head: Option<&'a LineHead>,
     pub(crate) status_code: u16,
     /// Not used where the template leaves request ids out.
     pub(crate) request_id: RequestIdText<'a>,
     pub(crate) execution_time: Duration,
     /// Where the body was tracked.
     pub(crate) body: Option<&'a BodyFields>,
+    /// What the layer itself adds.
+    pub(crate) added: Option<&'a AddedFields>,
 }
 
 /// The tags of a request's lines up to the value of `status_code`, the same for all requests of a
 /// method and a route.
 #[derive(Debug)]
-pub(crate) struct RequestHead {
+pub(crate) struct LineHead {
     text: Box<[u8]>,
     /// Where the value of `route` begins.
     route: usize,
@@ -103,13 +105,13 @@ impl RequestTemplate {
 
     /// Encodes the head of all lines with this route; `None` where it has to be changed, which is
     /// to be counted for each of them.
-    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RequestHead> {
+    pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<LineHead> {
         let mut changes = Changes::default();
         let mut text = self.requests.text().to_vec();
         let route = text.len();
         escape::route(&mut text, method, resource, STANDARD_BYTES, &mut changes);
         text.extend_from_slice(self.status_code.text());
-        changes.is_empty().then(|| RequestHead { text: text.into(), route })
+        changes.is_empty().then(|| LineHead { text: text.into(), route })
     }
 
     /// Makes extras fit the points of this monitor: to be called once, when the request has ended,
@@ -155,9 +157,10 @@ impl RequestTemplate {
             // for the sake of rare calls.
             None => self.tags_among(out, &{ *request }, extras, changes),
         }
-        match extras.map(|extras| extras.entries.fields()).filter(|fields| !fields.is_empty()) {
-            None => self.fields(out, request, changes, Cursor::EMPTY),
-            Some(fields) => self.fields_among(out, &{ *request }, changes, fields),
+        // What the layer adds leaves out the names that a handler has used, those of tags, too.
+        match extras.filter(|extras| request.added.is_some() || !extras.entries.fields().is_empty()) {
+            None => self.fields(out, request, changes, None),
+            Some(extras) => self.fields_among(out, &{ *request }, changes, extras),
         }
     }
 
@@ -172,10 +175,8 @@ impl RequestTemplate {
         changes: &mut Changes,
     ) {
         match extras {
-            None => self.error(out, request, error_code, changes, (Cursor::EMPTY, Cursor::EMPTY)),
-            Some(Extras { entries, .. }) => {
-                self.error(out, request, error_code, changes, (entries.tags(), entries.fields()));
-            }
+            None => self.error(out, request, error_code, changes, None),
+            Some(_) => self.error(out, request, error_code, changes, extras),
         }
     }
 
@@ -211,9 +212,9 @@ impl RequestTemplate {
         out: &mut Vec<u8>,
         request: &RequestLine<'_>,
         changes: &mut Changes,
-        fields: Cursor<'_>,
+        extras: &Extras,
     ) {
-        self.fields(out, request, changes, fields);
+        self.fields(out, request, changes, Some(extras));
     }
 
     /// Writes the fields. Inlined once for requests without extra fields, where all that asks for
@@ -224,9 +225,9 @@ impl RequestTemplate {
         out: &mut Vec<u8>,
         request: &RequestLine<'_>,
         changes: &mut Changes,
-        fields: Cursor<'_>,
+        extras: Option<&Extras>,
     ) {
-        let mut fields = Fields::new(fields);
+        let mut fields = Fields::new(extras);
         if let Some(body) = request.body {
             fields.assign(out, assignment!(BODY_BYTES));
             number_format::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
@@ -253,7 +254,7 @@ impl RequestTemplate {
             fields.assign(out, assignment!(RESPONSE_TIME));
             number_format::seconds(out, body.response_time);
         }
-        fields.end(out, request.stamp);
+        fields.end(out, request.added, request.stamp);
     }
 
     /// Writes the line of an error. Inlined once without extras, too.
@@ -264,8 +265,9 @@ impl RequestTemplate {
         request: &RequestLine<'_>,
         error_code: &str,
         changes: &mut Changes,
-        (mut tags, fields): (Cursor<'_>, Cursor<'_>),
+        extras: Option<&Extras>,
     ) {
+        let mut tags = extras.map_or(Cursor::EMPTY, |extras| extras.entries.tags());
         self.errors.write(out, &mut tags);
         if error_code.is_empty() {
             number_format::status_code(out, request.status_code);
@@ -278,7 +280,7 @@ impl RequestTemplate {
             None => self.route(out, request, &mut tags, changes),
         }
         self.status(out, request, tags);
-        let mut fields = Fields::new(fields);
+        let mut fields = Fields::new(extras);
         if self.request_id {
             fields.assign(out, assignment!(REQUEST_ID));
             request.request_id.write(out, changes);
@@ -286,7 +288,7 @@ impl RequestTemplate {
             fields.assign(out, assignment!(EXECUTION_TIME));
             number_format::seconds(out, request.execution_time);
         }
-        fields.end(out, request.stamp);
+        fields.end(out, request.added, request.stamp);
     }
 
     /// Writes everything from the value of `route` to that of `status_code`.

@@ -1,7 +1,7 @@
 //! A request as its layer hands it over.
 
 use crate::{
-    line_protocol::{AddedFields, BodyFields, RequestHead, RequestIdText},
+    line_protocol::{AddedFields, BodyFields, LineHead, RequestIdText},
     point::error_code::ErrorCode,
     record::rollup::RouteKey,
 };
@@ -42,16 +42,23 @@ pub(crate) struct Resource<'a> {
 /// What is known of a method and a route before its requests come.
 #[derive(Debug)]
 pub(crate) struct RouteHead {
-    pub(super) line: RequestHead,
+    pub(super) line: LineHead,
     /// Its number in the rollups, where these are on.
     pub(super) number: u32,
+}
+
+impl RouteHead {
+    #[inline]
+    pub(crate) fn key(&self) -> RouteKey<'static> {
+        RouteKey::Known(self.number)
+    }
 }
 
 impl<'a> Resource<'a> {
     #[inline]
     pub(super) fn key(&self, method: &'static str) -> RouteKey<'a> {
         match self.head {
-            Some(head) => RouteKey::Known(head.number),
+            Some(head) => head.key(),
             None => RouteKey::Text(method, self.name),
         }
     }

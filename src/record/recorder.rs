@@ -23,7 +23,7 @@ use crate::{
         keep_rule::KeepRule,
         misplaced::{IgnoredOptions, Unmatched},
         request_counter::{CountedRequest, RequestCounter},
-        rollup::Rollup,
+        rollup::{Rollup, RouteKey},
         scratch::{keep_scratch, take_scratch},
     },
     schema::{
@@ -77,7 +77,8 @@ impl Recorder {
     ) -> Self {
         let static_tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
         if let Some(rollup) = rollup.clone() {
-            buffer.other_ends.set(move || rollup.ended_without_point());
+            let starts = Arc::clone(&rollup);
+            buffer.counted_elsewhere.set(move || rollup.ended_without_point(), move || starts.started());
         }
         Self {
             buffer,
@@ -105,17 +106,15 @@ impl Recorder {
     /// Counts the start of a request. `is_matched`: whether it has a route. Returns what its end
     /// must bring.
     #[inline]
-    pub(crate) fn request_started<'a>(
-        &self,
-        is_matched: bool,
-        method: &'static str,
-        resource: impl FnOnce() -> Resource<'a>,
-    ) -> u32 {
-        self.buffer.request_started();
+    pub(crate) fn request_started<'a>(&self, is_matched: bool, route: impl FnOnce() -> RouteKey<'a>) -> u32 {
         self.unmatched.look(is_matched);
         match &self.counter {
-            None => 0,
-            Some(counter) => counter.rollup.start(resource().key(method)),
+            None => {
+                self.buffer.request_started();
+                0
+            }
+            // The buffer asks the rollups.
+            Some(counter) => counter.rollup.start(route()),
         }
     }
 
@@ -174,15 +173,13 @@ impl Recorder {
             request_id: request.request_id,
             execution_time: Duration::from_nanos(request.nanoseconds),
             body: request.body,
+            added: request.added,
         };
         let mut changes = Changes::default();
         if let Some(extras) = extras.as_deref_mut().filter(|extras| !extras.is_empty()) {
             self.template.prepare(extras, &self.types, &self.values, &mut changes);
         }
         self.template.encode_request(&mut lines, &line, extras.as_deref(), &mut changes);
-        if let Some(added) = request.added {
-            added.add_to(&mut lines, extras.as_deref());
-        }
         if request.failed {
             self.write_error(&mut lines, &{ line }, request, extras.as_deref(), &mut changes);
         }
@@ -286,9 +283,6 @@ impl Recorder {
                     if code.is_empty() { code } else { self.values.admit(ERROR_CODE, code, &self.counters) };
                 self.template.encode_error(lines, line, code, extras, changes);
             }),
-        }
-        if let Some(added) = request.added {
-            added.add_to(lines, extras);
         }
     }
 

@@ -1,8 +1,6 @@
 //! What the layer itself adds to the points of one request, in memory that is used again.
 
-use std::cell::RefCell;
-
-use super::trace_context::TraceHeaders;
+use super::{spare::Spare, trace_context::TraceHeaders};
 use crate::line_protocol::AddedFields;
 
 /// What the layer adds. Apart from what handlers add, whose collection costs several hundred
@@ -49,9 +47,7 @@ impl Added {
     /// Returns the contents, created on first use.
     #[inline]
     pub(crate) fn contents(&mut self) -> &mut AddedContents {
-        self.0.get_or_insert_with(|| {
-            SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
-        })
+        self.0.get_or_insert_with(|| SPARE.try_with(Spare::take).ok().flatten().unwrap_or_default())
     }
 
     /// Puts the contents aside for the next request.
@@ -67,27 +63,17 @@ impl Added {
 fn put_back(mut contents: Box<AddedContents>) {
     contents.fields = AddedFields::default();
     contents.trace = None;
-    let _ = SPARE.try_with(|spare| {
-        let mut spare = spare.borrow_mut();
-        if spare.len() < MAX_SPARE {
-            spare.push(contents);
-        }
-    });
+    let _ = SPARE.try_with(|spare| spare.put(contents));
 }
 
-thread_local! {
-    #[expect(clippy::vec_box, reason = "a request holds the box")]
-    static SPARE: RefCell<Vec<Box<AddedContents>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// As many as one worker usually has under way; beyond them one is allocated.
-const MAX_SPARE: usize = 64;
+thread_local!(static SPARE: Spare<Box<AddedContents>> = const { Spare::new() });
 
 #[cfg(test)]
 mod tests {
-    use std::{ptr, thread};
+    use std::{iter, ptr, thread};
 
     use super::*;
+    use crate::request::spare::MAX_SPARE;
 
     #[test]
     fn what_was_put_back_is_used_again_empty_and_as_much_as_is_said_is_kept() {
@@ -109,7 +95,7 @@ mod tests {
                 })
                 .collect();
             all.into_iter().for_each(Added::put_back);
-            SPARE.with(|spare| spare.borrow().len())
+            iter::from_fn(|| SPARE.with(Spare::take)).count()
         });
         assert_eq!(kept.join().expect("no panic"), MAX_SPARE);
     }

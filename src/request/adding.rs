@@ -1,25 +1,67 @@
 //! What the layer itself adds to a request, when its head and that of the response are known.
 
-use http::{Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_LENGTH};
 
 use super::{
-    callbacks::LayerExtras, config::LayerConfig, current::Current, data::RequestData, exchange::Exchange,
+    callbacks::LayerExtras,
+    config::LayerConfig,
+    data::RequestData,
+    exchange::Exchange,
+    head::{RequestHead, ResponseHead},
+    header,
     monitoring_data::MonitoringData,
 };
 use crate::record::recorder::Recorder;
 
 impl Exchange {
-    /// Adds what the request's head tells, and what the application's functions add.
-    #[inline(never)]
-    pub(super) fn add_of_request<B>(&mut self, request: &mut Request<B>) {
-        let Some(Current { config, added, .. }) = &mut self.current else { return };
-        let (Some(extras), Some(recorder)) = (&config.extras, &config.recorder) else { return };
-        extras.read_request(request.headers(), added, &recorder.counters);
-        if !extras.calls_for_requests() {
-            return;
+    /// Adds what the request's head tells, and what the application's functions add. Not a part of
+    /// [`start`](Self::start): an exchange that is lent there would be copied once more.
+    #[inline(always)]
+    pub(crate) fn add_of_request<B>(&mut self, config: &LayerConfig, request: &Request<B>) {
+        let Some(extras) = config.extras.as_deref() else { return };
+        if extras.sizes
+            && let Some(bytes) = content_length(request.headers())
+            && let Some(current) = &mut self.current
+        {
+            current.added.contents().fields.request_bytes = Some(bytes);
         }
-        let config = config.clone();
-        let trace_id = self.call(&config, |extras, recorder, data| {
+        if extras.trace_id.is_header() {
+            self.read_trace(extras, config, request.headers());
+        }
+        if extras.calls_for_requests() {
+            self.call_with_request(config, &RequestHead::of(request));
+        }
+    }
+
+    /// Adds what the response's head tells, the size that its body tells itself, and what the
+    /// application's function adds.
+    #[inline(always)]
+    pub(super) fn add_of_response<B>(&mut self, response: &Response<B>, size: Option<u64>) {
+        let Some(current) = &mut self.current else { return };
+        let Some(extras) = current.config.extras.as_deref() else { return };
+        if extras.sizes
+            && let Some(bytes) = content_length(response.headers()).or(size)
+        {
+            current.added.contents().fields.response_bytes = Some(bytes);
+        }
+        if extras.on_response.is_some() {
+            self.call_with_response(&ResponseHead::of(response));
+        }
+    }
+
+    #[inline(never)]
+    fn read_trace(&mut self, extras: &LayerExtras, config: &LayerConfig, headers: &HeaderMap) {
+        let (Some(current), Some(recorder)) = (&mut self.current, &config.recorder) else { return };
+        if let Some((id, trace)) = extras.trace_id.read(headers, &recorder.counters) {
+            let contents = current.added.contents();
+            contents.fields.trace_id = Some(*id);
+            contents.trace = trace;
+        }
+    }
+
+    #[inline(never)]
+    fn call_with_request(&mut self, config: &LayerConfig, request: &RequestHead<'_>) {
+        let trace_id = self.call(config, |extras, recorder, data| {
             extras.call_with_request(request, data, &recorder.counters)
         });
         if let (Some(current), Some(trace_id)) = (&mut self.current, trace_id.flatten()) {
@@ -28,14 +70,8 @@ impl Exchange {
     }
 
     #[inline(never)]
-    pub(super) fn add_of_response<B>(&mut self, response: &mut Response<B>, size: Option<u64>) {
-        let Some(Current { config, added, .. }) = &mut self.current else { return };
-        let Some(extras) = &config.extras else { return };
-        extras.read_response(response.headers(), size, added);
-        if extras.on_response.is_none() {
-            return;
-        }
-        let config = config.clone();
+    fn call_with_response(&mut self, response: &ResponseHead<'_>) {
+        let Some(config) = self.current.as_ref().map(|current| current.config.clone()) else { return };
         self.call(&config, |extras, recorder, data| {
             extras.call_with_response(response, data, &recorder.counters);
         });
@@ -43,12 +79,13 @@ impl Exchange {
 
     /// Calls functions of the application while this is the thread's current exchange: they may
     /// look for the request's data, too.
+    #[inline(always)]
     fn call<R>(
         &mut self,
         config: &LayerConfig,
         run: impl FnOnce(&LayerExtras, &Recorder, &MonitoringData) -> R,
     ) -> Option<R> {
-        let (extras, recorder) = (config.extras.as_ref()?, config.recorder.as_ref()?);
+        let LayerConfig { extras: Some(extras), recorder: Some(recorder), .. } = config else { return None };
         let current = self.current.as_mut()?;
         let is_new = current.request_data.is_none();
         let data = MonitoringData { request_data: current.request_data() };
@@ -62,4 +99,15 @@ impl Exchange {
         }
         Some(result)
     }
+}
+
+/// Returns the size that a message declares; none where it is not a number.
+#[inline(always)]
+fn content_length(headers: &HeaderMap) -> Option<u64> {
+    header::find(headers, &CONTENT_LENGTH).and_then(number)
+}
+
+#[inline(never)]
+fn number(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok()?.parse().ok()
 }

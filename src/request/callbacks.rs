@@ -2,20 +2,15 @@
 //! and sizes.
 
 use std::{
-    cell::Cell,
-    fmt, mem,
+    fmt,
     sync::{Arc, atomic::Ordering},
 };
 
-use http::{
-    HeaderMap, Request, Response,
-    header::CONTENT_LENGTH,
-    request,
-    response::{self, Parts},
-};
-
 use super::{
-    added::Added, catch_panic::catch_panic, header, monitoring_data::MonitoringData, route::lend_parts,
+    added::Added,
+    catch_panic::catch_panic,
+    head::{RequestHead, ResponseHead},
+    monitoring_data::MonitoringData,
     trace_context::TraceIdSource,
 };
 use crate::{
@@ -37,8 +32,8 @@ pub(crate) struct LayerExtras {
     pub(crate) sizes: bool,
 }
 
-type OnRequest = dyn Fn(&request::Parts, &MonitoringData) + Send + Sync;
-type OnResponse = dyn Fn(&response::Parts, &MonitoringData) + Send + Sync;
+type OnRequest = dyn Fn(&RequestHead<'_>, &MonitoringData) + Send + Sync;
+type OnResponse = dyn Fn(&ResponseHead<'_>, &MonitoringData) + Send + Sync;
 
 impl LayerExtras {
     pub(crate) fn is_empty(&self) -> bool {
@@ -67,21 +62,6 @@ impl LayerExtras {
         self.sizes = self.sizes && sizes.iter().all(|name| recorder.declare(name, FieldType::Integer));
     }
 
-    /// Adds what the head of the request tells.
-    #[inline]
-    pub(crate) fn read_request(&self, headers: &HeaderMap, added: &mut Added, counters: &RecorderCounters) {
-        if let Some((id, trace)) = self.trace_id.read(headers, counters) {
-            let contents = added.contents();
-            contents.fields.trace_id = Some(*id);
-            contents.trace = trace;
-        }
-        if self.sizes
-            && let Some(bytes) = content_length(headers)
-        {
-            added.contents().fields.request_bytes = Some(bytes);
-        }
-    }
-
     /// Adds the size that the request's body tells itself.
     pub(crate) fn read_request_body(&self, size: Option<u64>, added: &mut Added) {
         if let Some(size) = size.filter(|_| self.sizes) {
@@ -89,56 +69,39 @@ impl LayerExtras {
         }
     }
 
-    /// Adds what the head of the response tells, and its body.
-    #[inline]
-    pub(crate) fn read_response(&self, headers: &HeaderMap, size: Option<u64>, added: &mut Added) {
-        if self.sizes
-            && let Some(bytes) = content_length(headers).or(size)
-        {
-            added.contents().fields.response_bytes = Some(bytes);
-        }
-    }
-
     /// Returns whether the application has functions for requests.
+    #[inline]
     pub(crate) fn calls_for_requests(&self) -> bool {
         self.on_request.is_some() || self.trace_id.is_function()
     }
 
     /// Calls the application's function with the request, and returns the trace that another one
     /// knows.
-    pub(crate) fn call_with_request<B>(
+    pub(crate) fn call_with_request(
         &self,
-        request: &mut Request<B>,
+        request: &RequestHead<'_>,
         data: &MonitoringData,
         counters: &RecorderCounters,
     ) -> Option<TraceId> {
         let trace_id = self.trace_id.call(request);
-        if let Some(function) = &self.on_request {
-            let called = lend_parts(request, |parts| {
-                function(parts, data);
-                Some(())
-            });
-            if called.is_none() {
-                counters.callback_panics.add(1);
-            }
+        if let Some(function) = &self.on_request
+            && catch_panic(|| function(request, data)).is_none()
+        {
+            counters.callback_panics.add(1);
         }
         trace_id
     }
 
     /// Calls the application's function with the head of the response.
-    pub(crate) fn call_with_response<B>(
+    pub(crate) fn call_with_response(
         &self,
-        response: &mut Response<B>,
+        response: &ResponseHead<'_>,
         data: &MonitoringData,
         counters: &RecorderCounters,
     ) {
-        let Some(function) = &self.on_response else { return };
-        let mut parts = SPARE.take().unwrap_or_else(|| Box::new(Response::new(()).into_parts().0));
-        swap(&mut parts, response);
-        let called = catch_panic(|| function(&parts, data));
-        swap(&mut parts, response);
-        SPARE.set(Some(parts));
-        if called.is_none() {
+        if let Some(function) = &self.on_response
+            && catch_panic(|| function(response, data)).is_none()
+        {
             counters.callback_panics.add(1);
         }
     }
@@ -148,18 +111,4 @@ impl fmt::Debug for LayerExtras {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("LayerExtras").finish_non_exhaustive()
     }
-}
-
-thread_local!(static SPARE: Cell<Option<Box<Parts>>> = const { Cell::new(None) });
-
-fn swap<B>(parts: &mut Parts, response: &mut Response<B>) {
-    mem::swap(&mut parts.status, response.status_mut());
-    mem::swap(&mut parts.version, response.version_mut());
-    mem::swap(&mut parts.headers, response.headers_mut());
-    mem::swap(&mut parts.extensions, response.extensions_mut());
-}
-
-/// Returns the size that a message declares; none where it is not a number.
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    header::find(headers, &CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

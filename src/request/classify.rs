@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
 pub use super::body_ending::{BodyEnding, RequestBodyEnding};
-use super::{data::RequestData, route::Route};
+use super::{data::RequestData, head::ResponseHead, route::Route};
 use crate::point::error_code::ErrorCode;
 
 /// How a request left the layer.
@@ -33,13 +33,6 @@ pub struct Outcome<'a> {
     data: Option<&'a Arc<RequestData>>,
 }
 
-#[derive(Debug)]
-struct ResponseHead<'a> {
-    status: StatusCode,
-    headers: &'a HeaderMap,
-    extensions: &'a Extensions,
-}
-
 impl<'a> Outcome<'a> {
     pub(crate) fn response<B>(
         response: &'a Response<B>,
@@ -47,12 +40,7 @@ impl<'a> Outcome<'a> {
         route: &'a Route,
         data: Option<&'a Arc<RequestData>>,
     ) -> Self {
-        let head = ResponseHead {
-            status: response.status(),
-            headers: response.headers(),
-            extensions: response.extensions(),
-        };
-        Self { ending: Ending::Response, response: Some(head), method, route, data }
+        Self { ending: Ending::Response, response: Some(ResponseHead::of(response)), method, route, data }
     }
 
     pub(crate) fn without_response(
@@ -231,7 +219,7 @@ impl Classifier for StatusClassifier {
     fn classify(&self, outcome: &Outcome<'_>) -> Classification {
         let status = outcome.status();
         let error_code = match outcome.ending {
-            Ending::Response if status.as_u16() < 400 => return Classification::success(status),
+            Ending::Response if !is_failure(status) => return Classification::success(status),
             Ending::Response => None,
             Ending::ServiceError => Some(SERVICE_ERROR),
             Ending::Panic => Some(PANIC),
@@ -239,6 +227,12 @@ impl Classifier for StatusClassifier {
         };
         Classification::failure(status, error_code)
     }
+}
+
+/// Returns whether a response of this status is a failure to the [`StatusClassifier`].
+#[inline]
+pub(crate) fn is_failure(status: StatusCode) -> bool {
+    status.as_u16() >= 400
 }
 
 /// For gRPC: `grpc-status` decides, from the head of a response without a body, or from the

@@ -29,6 +29,8 @@ pub(crate) struct LayerConfig {
     /// `None` is [`StatusClassifier`], without a call through a table.
     pub(crate) classifier: Option<Arc<dyn Classifier>>,
     pub(crate) route: Option<RouteFunction>,
+    /// Whether nothing of a response is asked for but its status: one look in place of four.
+    pub(crate) is_plain: bool,
 }
 
 impl LayerConfig {
@@ -44,7 +46,14 @@ impl LayerConfig {
             extras: extras.map(Arc::new),
             classifier: None,
             route: None,
+            is_plain: false,
         }
+        .settled()
+    }
+
+    /// Notes what follows from the options. To be called when they have changed.
+    pub(crate) fn settled(self) -> Self {
+        Self { is_plain: self.extras.is_none() && self.judges_by_status(), ..self }
     }
 
     /// Returns the configuration for a request that another monitor has already.
@@ -67,7 +76,7 @@ impl LayerConfig {
     /// Returns whether the layer asks for nothing of a response but its status.
     #[inline]
     pub(crate) fn judges_by_status(&self) -> bool {
-        self.classifier.is_none() && self.extras.is_none() && !self.propagate_request_id
+        self.classifier.is_none() && !self.propagate_request_id
     }
 
     #[inline(always)]

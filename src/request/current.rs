@@ -144,11 +144,11 @@ impl Current {
         request_data
     }
 
-    /// Returns whether nothing of this response but its status has a part in the request's points.
+    /// Returns whether nothing of this response but its status, and what the layer itself adds, has
+    /// a part in the request's points.
     #[inline]
-    pub(crate) fn is_usual<B>(&self, response: &Response<B>) -> bool {
-        self.config.judges_by_status()
-            && self.added.is_none()
+    pub(crate) fn is_judged_by_status<B>(&self, response: &Response<B>) -> bool {
+        (self.config.is_plain || self.config.judges_by_status())
             && response.extensions().is_empty()
             && header::find(response.headers(), &self.config.request_id_header).is_none()
     }

@@ -1,11 +1,8 @@
 //! The request data that holds what a request's handlers add.
 
-use std::{
-    cell::RefCell,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{request_body::RequestBodyProgress, route::Route};
+use super::{request_body::RequestBodyProgress, route::Route, spare::Spare};
 use crate::{
     line_protocol::{Changes, Extras, RequestIdText},
     point::{Value, error_code::ErrorCode},
@@ -84,7 +81,7 @@ impl RequestData {
 
     #[inline(always)]
     fn empty() -> Arc<Self> {
-        SPARE.try_with(|spare| spare.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+        SPARE.try_with(Spare::take).ok().flatten().unwrap_or_default()
     }
 
     /// Writes the points of a request with what was collected, and puts the request data aside for
@@ -126,6 +123,7 @@ impl RequestData {
 
     /// Puts the request data aside, unless it has become more than an id that was given, or
     /// somebody else holds it.
+    #[inline]
     pub(crate) fn put_back_unused(mut request_data: Arc<Self>) -> Option<Arc<Self>> {
         match Self::contents(&mut request_data) {
             Some(contents) if contents.is_unused() => {
@@ -138,12 +136,7 @@ impl RequestData {
 
     #[inline]
     fn put_back(request_data: Arc<Self>) {
-        let _ = SPARE.try_with(|spare| {
-            let mut spare = spare.borrow_mut();
-            if spare.len() < MAX_SPARE {
-                spare.push(request_data);
-            }
-        });
+        let _ = SPARE.try_with(|spare| spare.put(request_data));
     }
 
     /// Returns the contents of request data that nobody else holds.
@@ -343,8 +336,4 @@ impl DataOwner {
 const REQUEST_BODY_BYTES: &str = "request_body_bytes";
 const REQUEST_BODY_END: &str = "request_body_end";
 
-thread_local!(static SPARE: RefCell<Vec<Arc<RequestData>>> = const { RefCell::new(Vec::new()) });
-
-/// Spare request data a thread keeps: as many as one worker usually has under way with extras;
-/// beyond them one is allocated.
-const MAX_SPARE: usize = 64;
+thread_local!(static SPARE: Spare<Arc<RequestData>> = const { Spare::new() });

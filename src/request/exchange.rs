@@ -7,7 +7,7 @@ use http::{Extensions, Request, Response, StatusCode};
 
 use super::{
     added::Added,
-    classify::{BodyOutcome, Classification, Classifier, Ending, Outcome, StatusClassifier},
+    classify::{self, BodyOutcome, Classification, Ending, Outcome},
     config::LayerConfig,
     current::{self, Current},
     data::RequestData,
@@ -77,18 +77,9 @@ impl Exchange {
         if config.insert_data {
             Handed::insert(&mut current, request, recorder);
         }
-        let started = recorder.request_started(!route.is_unmatched(), method, || route.own_resource());
+        let started = recorder.request_started(!route.is_unmatched(), || route.key(method));
         let stamp = clock::stamp(start);
         Some(Self { current: Some(current), start, stamp, method, started, route })
-    }
-
-    /// Adds what the layer itself adds to a request. Not a part of [`start`](Self::start): an
-    /// exchange that is lent there would be copied once more.
-    #[inline]
-    pub(crate) fn add_extras<B>(&mut self, request: &mut Request<B>) {
-        if self.config().is_some_and(|config| config.extras.is_some()) {
-            self.add_of_request(request);
-        }
     }
 
     /// Makes this exchange the thread's current one until the guard is told to
@@ -111,26 +102,33 @@ impl Exchange {
     #[inline]
     pub(crate) fn end<B>(&mut self, response: &mut Response<B>) {
         let nanoseconds = self.start.elapsed_nanoseconds();
-        if !self.current.as_ref().is_some_and(|current| current.is_usual(response)) {
+        if self.config().is_some_and(|config| !config.is_plain) {
+            self.add_of_response(response, None);
+        }
+        if !self.current.as_ref().is_some_and(|current| current.is_judged_by_status(response)) {
             return self.end_judged(nanoseconds, response);
         }
-        let Some(Current { config, request_data, number, .. }) = self.current.take() else { return };
+        let Some(Current { config, request_data, added, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
-        let outcome = Outcome::response(response, self.method, &self.route, None);
-        let Classification { status, failed, .. } = StatusClassifier.classify(&outcome);
+        let status = response.status();
         // Made in each arm: in the first one nothing of it has to be in memory.
-        let finished = || self.finished(number, nanoseconds, status, failed);
-        match request_data {
-            None => recorder.record_usual(&finished()),
-            Some(request_data) => RequestData::finish(request_data, recorder, finished(), None),
+        let finished = || self.finished(number, nanoseconds, status, classify::is_failure(status));
+        if request_data.is_none() && added.is_none() {
+            return recorder.record_usual(&finished());
         }
+        let finished = FinishedRequest { added: added.fields(), ..finished() };
+        match request_data {
+            None => recorder.record_request(&finished, None),
+            Some(request_data) => RequestData::finish(request_data, recorder, finished, None),
+        }
+        added.put_back();
     }
 
-    /// Apart, so that the usual end above is made of constants.
+    /// Apart, and cold to the compiler, so that the usual end above is made of constants.
     #[cold]
     #[inline(never)]
     fn end_judged<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
-        if let Some(judged) = self.judge_after(nanoseconds, response, None) {
+        if let Some(judged) = self.judge_after(nanoseconds, response) {
             self.finish(&judged, None);
         }
     }
@@ -140,19 +138,12 @@ impl Exchange {
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
         let nanoseconds = self.start.elapsed_nanoseconds();
-        self.judge_after(nanoseconds, response, size)
+        self.add_of_response(response, size);
+        self.judge_after(nanoseconds, response)
     }
 
     #[inline(always)]
-    fn judge_after<B>(
-        &mut self,
-        nanoseconds: u64,
-        response: &mut Response<B>,
-        size: Option<u64>,
-    ) -> Option<Judged> {
-        if self.config()?.extras.is_some() {
-            self.add_of_response(response, size);
-        }
+    fn judge_after<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) -> Option<Judged> {
         let current = self.current.as_mut()?;
         let outcome = Outcome::response(response, self.method, &self.route, current.request_data.as_ref());
         let classification = current.config.classify(&outcome);

@@ -15,6 +15,7 @@ pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h 
 }
 
 /// Returns whether a header that was found comes more than once.
+#[inline]
 pub(crate) fn is_repeated(headers: &HeaderMap, name: &HeaderName) -> bool {
     // Mostly none is.
     headers.len() != headers.keys_len() && headers.get_all(name).iter().nth(1).is_some()

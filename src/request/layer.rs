@@ -2,13 +2,14 @@
 
 use std::{borrow::Cow, sync::Arc};
 
-use http::{HeaderName, request::Parts, response};
+use http::HeaderName;
 use tower::Layer;
 
 use super::{
     callbacks::LayerExtras,
     classify::Classifier,
     config::LayerConfig,
+    head::{RequestHead, ResponseHead},
     monitoring_data::MonitoringData,
     service::{MonitoringService, TrackBodiesService, TrackBodyService},
     trace_context::TraceIdSource,
@@ -87,7 +88,7 @@ impl MonitoringLayer {
     /// ```
     pub fn route<F>(self, function: F) -> Self
     where
-        F: Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync + 'static,
+        F: Fn(&RequestHead<'_>) -> Option<Cow<'static, str>> + Send + Sync + 'static,
     {
         self.with(|config| config.route = Some(Arc::new(function)))
     }
@@ -135,7 +136,7 @@ impl MonitoringLayer {
     /// ```
     pub fn on_request<F>(self, function: F) -> Self
     where
-        F: Fn(&Parts, &MonitoringData) + Send + Sync + 'static,
+        F: Fn(&RequestHead<'_>, &MonitoringData) + Send + Sync + 'static,
     {
         self.with_extras(|extras| extras.on_request = Some(Arc::new(function)))
     }
@@ -151,7 +152,7 @@ impl MonitoringLayer {
     /// ```
     pub fn on_response<F>(self, function: F) -> Self
     where
-        F: Fn(&response::Parts, &MonitoringData) + Send + Sync + 'static,
+        F: Fn(&ResponseHead<'_>, &MonitoringData) + Send + Sync + 'static,
     {
         self.with_extras(|extras| extras.on_response = Some(Arc::new(function)))
     }
@@ -175,7 +176,7 @@ impl MonitoringLayer {
     /// ```
     pub fn trace_id_from<F>(self, function: F) -> Self
     where
-        F: Fn(&Parts) -> Option<u128> + Send + Sync + 'static,
+        F: Fn(&RequestHead<'_>) -> Option<u128> + Send + Sync + 'static,
     {
         self.with_extras(|extras| extras.trace_id = TraceIdSource::Function(Arc::new(function)))
     }
@@ -223,7 +224,7 @@ impl MonitoringLayer {
     fn with(self, change: impl FnOnce(&mut LayerConfig)) -> Self {
         let mut config = LayerConfig::clone(&self.config);
         change(&mut config);
-        Self { config: ShardedArc::new(config) }
+        Self { config: ShardedArc::new(config.settled()) }
     }
 }
 

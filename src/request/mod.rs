@@ -17,6 +17,7 @@ mod exchange;
 mod extractor;
 mod future;
 mod handed;
+pub mod head;
 mod header;
 mod identity;
 mod layer;
@@ -27,12 +28,13 @@ mod route;
 #[cfg(feature = "axum")]
 mod route_cache;
 mod service;
+mod spare;
 mod timer;
 mod trace_context;
 
 #[cfg(feature = "axum")]
 pub(crate) use route::Route;
-pub(crate) use route::{RouteFunction, lend_parts, method_name};
+pub(crate) use route::{RouteFunction, method_name};
 pub(crate) use trace_context::keep_headers as keep_trace_headers;
 pub use {
     body::ResponseBody,

@@ -1,14 +1,17 @@
 //! The route and method of a request, as the database may see them: never more than the application
 //! has.
 
-use std::{borrow::Cow, cell::Cell, fmt, mem, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::{Extensions, Method, Request, request::Parts};
+use http::{Extensions, Method, Request};
 
-use super::catch_panic::catch_panic;
 #[cfg(feature = "axum")]
 use super::route_cache::{self, CachedRoute};
-use crate::record::recorder::{Recorder, Resource};
+use super::{catch_panic::catch_panic, head::RequestHead};
+use crate::record::{
+    recorder::{Recorder, Resource},
+    rollup::RouteKey,
+};
 
 /// What is known of the place a request went to.
 #[derive(Clone, Default)]
@@ -27,7 +30,7 @@ pub(crate) enum Route {
 }
 
 /// A function that names the route of a request, for services without axum.
-pub(crate) type RouteFunction = Arc<dyn Fn(&Parts) -> Option<Cow<'static, str>> + Send + Sync>;
+pub(crate) type RouteFunction = Arc<dyn Fn(&RequestHead<'_>) -> Option<Cow<'static, str>> + Send + Sync>;
 
 impl Route {
     pub(crate) fn as_str(&self) -> &str {
@@ -82,19 +85,30 @@ impl Route {
         Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }
 
-    /// Returns what the application's own function returns, else the matched route. The function is
-    /// lent all of the request but its body.
+    /// Returns what the application's own function returns, else the matched route. The function
+    /// sees all of the request but its body.
     #[inline(never)]
     pub(crate) fn named<B>(
         function: &RouteFunction,
-        request: &mut Request<B>,
+        request: &Request<B>,
         method: &'static str,
         recorder: &Recorder,
     ) -> Self {
         // A function for a few paths, such as those below a nested service, must not take the
         // others' routes away.
-        lend_parts(request, |parts| function(parts))
+        catch_panic(|| function(&RequestHead::of(request)))
+            .flatten()
             .map_or_else(|| Self::matched(request.extensions(), method, recorder), Self::Named)
+    }
+
+    /// Returns what requests of the route and this method are counted by.
+    #[inline]
+    pub(crate) fn key(&self, method: &'static str) -> RouteKey<'_> {
+        match self {
+            #[cfg(feature = "axum")]
+            Self::Known(known) => known.own_head().key(),
+            _ => RouteKey::Text(method, self.as_str()),
+        }
     }
 
     /// Returns where the text of a matched route is, to tell it from the longer one that a router
@@ -120,30 +134,6 @@ impl Route {
     pub(crate) fn is_unmatched(&self) -> bool {
         matches!(self, Self::Unmatched)
     }
-}
-
-/// Lends a function of the application all of the request but its body. `None` where it panics.
-pub(crate) fn lend_parts<B, R>(
-    request: &mut Request<B>,
-    function: impl FnOnce(&Parts) -> Option<R>,
-) -> Option<R> {
-    // To make and to drop parts takes longer than all else here.
-    let mut parts = SPARE.take().unwrap_or_else(|| Box::new(Request::new(()).into_parts().0));
-    swap(&mut parts, request);
-    let result = catch_panic(|| function(&parts)).flatten();
-    swap(&mut parts, request);
-    SPARE.set(Some(parts));
-    result
-}
-
-thread_local!(static SPARE: Cell<Option<Box<Parts>>> = const { Cell::new(None) });
-
-fn swap<B>(parts: &mut Parts, request: &mut Request<B>) {
-    mem::swap(&mut parts.method, request.method_mut());
-    mem::swap(&mut parts.uri, request.uri_mut());
-    mem::swap(&mut parts.version, request.version_mut());
-    mem::swap(&mut parts.headers, request.headers_mut());
-    mem::swap(&mut parts.extensions, request.extensions_mut());
 }
 
 impl fmt::Debug for Route {

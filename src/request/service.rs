@@ -49,7 +49,7 @@ where
         let Some(running) = &mut exchange else {
             return ResponseFuture::new(self.inner.call(request), exchange);
         };
-        running.add_extras(&mut request);
+        running.add_of_request(&self.config, &request);
         let entered = running.enter();
         let future = self.inner.call(request);
         entered.leave();
@@ -123,7 +123,7 @@ where
         let future = match &mut exchange {
             None => self.inner.call(request.map(RequestBody::untracked)),
             Some(running) => {
-                running.add_extras(&mut request);
+                running.add_of_request(&self.config, &request);
                 let progress = running.track_request_body(request.body().size_hint().exact());
                 let request = request.map(|body| RequestBody::new(body, progress));
                 let entered = running.enter();

@@ -9,9 +9,9 @@ use std::{
     },
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, Request, request::Parts};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{header, route::lend_parts};
+use super::{catch_panic::catch_panic, head::RequestHead, header};
 use crate::{point::TraceId, stats::RecorderCounters};
 
 /// Where the id of a request's trace comes from.
@@ -23,7 +23,7 @@ pub(crate) enum TraceIdSource {
     Function(Arc<TraceIdFunction>),
 }
 
-type TraceIdFunction = dyn Fn(&Parts) -> Option<u128> + Send + Sync;
+type TraceIdFunction = dyn Fn(&RequestHead<'_>) -> Option<u128> + Send + Sync;
 
 /// The headers that tell a service which trace a request belongs to, as they came.
 #[derive(Clone, Debug)]
@@ -35,8 +35,15 @@ pub(crate) struct TraceHeaders {
 
 impl TraceIdSource {
     /// Returns whether a function of the application's own knows the trace.
+    #[inline]
     pub(crate) fn is_function(&self) -> bool {
         matches!(self, Self::Function(_))
+    }
+
+    /// Returns whether the trace comes from the header.
+    #[inline]
+    pub(crate) fn is_header(&self) -> bool {
+        matches!(self, Self::Header)
     }
 
     /// Returns the trace that the header tells, and the headers where some client passes them on.
@@ -46,9 +53,6 @@ impl TraceIdSource {
         headers: &'h HeaderMap,
         counters: &RecorderCounters,
     ) -> Option<(&'h TraceId, Option<TraceHeaders>)> {
-        if !matches!(self, Self::Header) {
-            return None;
-        }
         match find(headers)? {
             Err(InvalidTraceparent) => {
                 counters.invalid_traces.add(1);
@@ -62,9 +66,9 @@ impl TraceIdSource {
     }
 
     /// Asks the function for the trace.
-    pub(crate) fn call<B>(&self, request: &mut Request<B>) -> Option<TraceId> {
+    pub(crate) fn call(&self, request: &RequestHead<'_>) -> Option<TraceId> {
         let Self::Function(function) = self else { return None };
-        lend_parts(request, |parts| function(parts)).filter(|id| *id != 0).map(text_of)
+        catch_panic(|| function(request)).flatten().filter(|id| *id != 0).map(text_of)
     }
 }
 
@@ -130,14 +134,19 @@ fn parse(value: &[u8]) -> Option<&TraceId> {
         [b'0', b'0'] => rest.is_empty(),
         _ => rest.first().is_none_or(|byte| *byte == b'-'),
     };
-    let are_digits = is_hexadecimal(&[*v1, *v2, *f1, *f2]) & is_hexadecimal(trace) & is_hexadecimal(parent);
+    // In one piece, and as long as vectors are.
+    let mut digits = [b'0'; 64];
+    digits[..4].copy_from_slice(&[*v1, *v2, *f1, *f2]);
+    digits[16..32].copy_from_slice(parent);
+    digits[32..].copy_from_slice(trace);
+    let are_digits = are_hexadecimal(&digits);
     let are_set = *trace != [b'0'; 32] && *parent != [b'0'; 16];
     (fits && are_digits && are_set).then_some(trace)
 }
 
 /// Returns whether all are hexadecimal digits, without a branch for each, so that many are compared
 /// at once.
-fn is_hexadecimal<const N: usize>(digits: &[u8; N]) -> bool {
+fn are_hexadecimal(digits: &[u8; 64]) -> bool {
     let is_other = |digit: u8| (digit.wrapping_sub(b'0') >= 10) & (digit.wrapping_sub(b'a') >= 6);
     digits.iter().fold(0, |others, digit| others | u8::from(is_other(*digit))) == 0
 }

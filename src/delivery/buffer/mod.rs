@@ -32,9 +32,9 @@ use crate::{
 
 mod before_close;
 mod chunk;
+mod counted_elsewhere;
 mod counts;
 mod open;
-mod other_ends;
 mod shard;
 mod shards;
 mod wake;
@@ -45,8 +45,8 @@ pub(crate) use open::Open;
 
 use before_close::BeforeClose;
 use chunk::{CHUNK_SIZE, Pool};
+use counted_elsewhere::CountedElsewhere;
 use open::OpenList;
-use other_ends::OtherEnds;
 use shard::{PushMode, Shard};
 use shards::Shards;
 use wake::{WakeWhenAny, WatchedSum};
@@ -65,7 +65,7 @@ pub(crate) struct Buffer {
     sealed: Padded<WatchedSum>,
     before_close: BeforeClose<Self>,
     open: OpenList,
-    pub(crate) other_ends: OtherEnds,
+    pub(crate) counted_elsewhere: CountedElsewhere,
     /// Of further destinations. They have no copies of their own, so locks are taken in one order.
     copies: Vec<Arc<Self>>,
 }
@@ -88,7 +88,7 @@ impl Buffer {
             sealed: Padded(WatchedSum::new()),
             before_close: BeforeClose::default(),
             open: OpenList::default(),
-            other_ends: OtherEnds::default(),
+            counted_elsewhere: CountedElsewhere::default(),
             copies: Vec::new(),
         };
         buffer.set_limit(limit_bytes, overflow);
@@ -140,9 +140,9 @@ impl Buffer {
     pub(crate) fn running_requests(&self) -> u64 {
         // All ends before all starts: the start of every end seen is then seen too.
         let told: u64 = self.shards.locked().map(|shard| shard.finished).sum();
-        let ended = told + self.other_ends.count();
+        let ended = told + self.counted_elsewhere.ended();
         let started: u64 = self.shards.iter().map(|place| place.started.load(Relaxed)).sum();
-        started.saturating_sub(ended)
+        (started + self.counted_elsewhere.started()).saturating_sub(ended)
     }
 
     /// Takes all of `points` whole lines or none: those of one request, or of one custom point.

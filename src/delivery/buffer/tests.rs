@@ -262,12 +262,14 @@ fn running_requests_are_those_that_started_and_did_not_end() {
 }
 
 #[test]
-fn requests_whose_ends_somebody_else_counts_run_no_more() {
-    let buffer = Buffer::with_shards(1, PLENTY, Overflow::DropOldest);
-    buffer.other_ends.set(|| 2);
-    (0..5).for_each(|_| buffer.request_started());
-    buffer.request_ended();
-    assert_eq!(buffer.running_requests(), 2);
+fn requests_that_somebody_else_counts_run_from_their_start_to_their_end() {
+    for (ended, started, running) in [(2, 0, 2), (2, 3, 5), (0, 3, 7), (8, 3, 0)] {
+        let buffer = Buffer::with_shards(1, PLENTY, Overflow::DropOldest);
+        buffer.counted_elsewhere.set(move || ended, move || started);
+        (0..5).for_each(|_| buffer.request_started());
+        buffer.request_ended();
+        assert_eq!(buffer.running_requests(), running);
+    }
 }
 
 #[test]

@@ -183,6 +183,7 @@ impl ArbitraryRequest {
             request_id: RequestIdText::Own(id.as_bytes()),
             execution_time: Duration::from_nanos(self.nanoseconds),
             body: body.as_ref(),
+            added: None,
         };
         let template = RequestTemplate::new(static_tags, request_id);
         let (mut extras, limits, mut changes) = (Extras::default(), Limits::default(), Changes::default());

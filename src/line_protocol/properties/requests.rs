@@ -134,6 +134,7 @@ proptest! {
             request_id: RequestIdText::Own(request_id.as_bytes()),
             execution_time,
             body: None,
+            added: None,
         };
         let template = RequestTemplate::new(&static_tags, !request_id.is_empty());
         let mut extras = extras_of(&added, &limits);
@@ -205,6 +206,7 @@ proptest! {
             request_id: RequestIdText::Own(b""),
             execution_time: Duration::ZERO,
             body: None,
+            added: None,
         };
         for (added, is_second, is_cloned) in rounds {
             recycled.clear();
@@ -246,6 +248,7 @@ proptest! {
             request_id: RequestIdText::Own(request_id.as_bytes()),
             execution_time: Duration::from_micros(1),
             body: None,
+            added: None,
         };
         let extras = extras_of(&added, &limits);
         let (mut request, mut error) = (Vec::new(), Vec::new());
@@ -286,6 +289,7 @@ proptest! {
                 request_id: RequestIdText::Own(b""),
                 execution_time: Duration::ZERO,
                 body: None,
+                added: None,
             };
             let mut out = Vec::new();
             template.encode_request(&mut out, &line, Some(extras), &mut Changes::default());

@@ -18,6 +18,7 @@ fn line() -> RequestLine<'static> {
         request_id: RequestIdText::Own(b"4f2a00000000-00000000a1"),
         execution_time: Duration::from_nanos(123_456),
         body: None,
+        added: None,
     }
 }
 
@@ -153,7 +154,15 @@ fn the_largest_request_fits_into_a_line() {
     let body = BodyFields { bytes: u64::MAX, end: "complete", response_time: Duration::MAX };
     line.body = Some(&body);
     line.execution_time = Duration::MAX;
-    for extras in [Some(&extras), None] {
+    let added = AddedFields {
+        trace_id: Some([b'7'; 32]),
+        request_bytes: Some(u64::MAX),
+        response_bytes: Some(u64::MAX),
+    };
+    for (extras, added) in
+        [(Some(&extras), None), (Some(&extras), Some(&added)), (None, Some(&added)), (None, None)]
+    {
+        line.added = added;
         let mut out = Vec::new();
         template.encode_request(&mut out, &line, extras, &mut Changes::default());
         assert!(out.len() <= crate::line_protocol::LINE_BYTES, "{}", out.len());

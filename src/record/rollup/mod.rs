@@ -216,6 +216,11 @@ impl Rollup {
         self.counts(&self.sums())
     }
 
+    /// Returns how many requests have started.
+    pub(crate) fn started(&self) -> u64 {
+        self.shards.iter().flat_map(|place| place.0.starts.counts()).sum()
+    }
+
     /// Returns how many requests have ended without a point of their own.
     pub(crate) fn ended_without_point(&self) -> u64 {
         let RollupCounts { ended, left_out, kept, .. } = self.snapshot();
@@ -232,7 +237,7 @@ impl Rollup {
             open: counts.open + shard.table.count(),
             ..counts
         });
-        let started: u64 = self.shards.iter().flat_map(|place| place.0.starts.counts()).sum();
+        let started = self.started();
         RollupCounts { started, running: counts.running + started as i64, ..counts }
     }
 
