@@ -44,20 +44,36 @@ impl Failures {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.in_a_row.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE);
         self.in_a_row = self.in_a_row.saturating_add(1);
         // At random, so that replicas do not ask a licence server all at once when it is back.
-        self.retry_at = Some(Instant::now() + pause.mul_f64(0.5 + 0.5 * fastrand::f64()));
-        self.kept(message, at).unwrap_or_else(|| LicenseState::unknown(message))
+        let pause = pause.mul_f64(0.5 + 0.5 * fastrand::f64());
+        let kept = self.kept(message, at);
+        // The result must not count for longer than it may because of a long pause.
+        let changes_in = kept.as_ref().and_then(|_| self.changes_in(at)).unwrap_or(pause);
+        self.retry_at = Some(Instant::now() + pause.min(changes_in + FIRST_PAUSE.mul_f64(fastrand::f64())));
+        kept.unwrap_or_else(|| LicenseState::unknown(message))
     }
 
     fn kept(&self, message: &str, at: Timestamp) -> Option<LicenseState> {
         let (state, checked_at) = self.last.as_ref()?;
-        // A clock that was set back makes no result older than now.
-        let age = Duration::try_from(at.duration_since(*checked_at)).unwrap_or_default();
+        let age = age(*checked_at, at);
         if age > self.grace_period {
             return None;
         }
         let warning = format!("{message}; the result is that of {checked_at:.0}");
         state.after(i64::try_from(age.as_secs() / SECONDS_A_DAY).ok()?).map(|state| state.warning(warning))
     }
+
+    /// Returns the time until the last result has a day less, or counts no more.
+    fn changes_in(&self, at: Timestamp) -> Option<Duration> {
+        let (_, checked_at) = self.last.as_ref()?;
+        let age = age(*checked_at, at);
+        let next_day = Duration::from_secs((age.as_secs() / SECONDS_A_DAY + 1) * SECONDS_A_DAY);
+        Some(next_day.min(self.grace_period).saturating_sub(age))
+    }
+}
+
+/// Returns the age of a result. A clock that was set back makes none older than now.
+fn age(checked_at: Timestamp, at: Timestamp) -> Duration {
+    Duration::try_from(at.duration_since(checked_at)).unwrap_or_default()
 }
 
 const FIRST_PAUSE: Duration = Duration::from_secs(10);

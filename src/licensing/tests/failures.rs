@@ -171,6 +171,22 @@ async fn the_last_result_counts_no_longer_than_the_grace_period_nor_the_licence(
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_last_result_ends_within_seconds_of_the_grace_period_and_of_the_licence() {
+    for (grace, days_left, ends_after) in [(1, 100, DAY), (3, 100, 3 * DAY), (3, 0, DAY), (3, 1, 2 * DAY)] {
+        // Not at noon, where every day starts with short pauses.
+        let (server, points) = (Server::answering(LicenseState::new(days_left)), points());
+        let watch = server.watch(grace, &clock(), &points);
+        pass(HOUR).await;
+        watch.check_now().await.expect("runs");
+        server.away(Away::Refusing);
+        pass(ends_after - MINUTE).await;
+        assert_eq!(status(&watch), LicenseStatus::Warning, "grace {grace}, {days_left} days left");
+        pass(MINUTE + 15).await;
+        assert_eq!(status(&watch), LicenseStatus::Error, "grace {grace}, {days_left} days left");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_check_has_found_is_no_failure() {
     let over = LicenseState::new(-1).error("the licence is over");
     let (server, points) = (Server::answering(over.clone()), points());
