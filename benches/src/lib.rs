@@ -1,13 +1,17 @@
 //! What the benches share: the same small axum service behind every peer, and ways to measure it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
-use std::time::Duration;
 
 use axum::{Router, body::Body, response::IntoResponse, routing::get};
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service, ServiceExt};
@@ -182,6 +186,11 @@ pub fn variants(monitors: &Monitors) -> Vec<Variant> {
         variant("tower-influx, failed", "/error", ours()),
         variant("tower-influx, failed with a code", "/code", ours()),
         variant("tower-influx, body tracked", "/version", routes().layer(monitor.layer().track_body())),
+        variant(
+            "tower-influx, both bodies tracked",
+            "/version",
+            routes().layer(monitor.layer().track_bodies()),
+        ),
         variant("tower-influx, sizes", "/version", routes().layer(monitor.layer().sizes(true))),
         variant(
             "tower-influx, callback on the request",
@@ -203,12 +212,49 @@ pub fn variants(monitors: &Monitors) -> Vec<Variant> {
             routes().layer(rollups_only.layer()),
         ),
         variant("tower-influx, disabled", "/version", routes().layer(disabled.layer())),
+        variant(
+            "tower-influx, an outgoing call",
+            "/call",
+            calling(monitor.client_layer("upstream").layer(Upstream)),
+        ),
+        variant("bare, an outgoing call", "/call", calling(Upstream)),
         // What the rows of extractors and failures are to be compared with.
         variant("bare, an extractor that does nothing", "/nothing", routes()),
         traced("bare, a trace", routes()),
         variant("bare, failed", "/error", routes()),
         variant("bare, failed with a code", "/code", routes()),
     ]
+}
+
+/// A router whose handler makes a call by this client.
+fn calling<S>(client: S) -> Router
+where
+    S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+{
+    let call = async move || {
+        let Ok(response) = client.clone().oneshot(Request::new(Body::empty())).await;
+        response
+    };
+    Router::new().route("/call", get(call))
+}
+
+/// A server that a client calls, in this process.
+#[derive(Clone)]
+struct Upstream;
+
+impl Service<Request<Body>> for Upstream {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<(), Infallible>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        ready(Ok(Response::new(Body::from("0.1.0"))))
+    }
 }
 
 /// An extractor that does nothing: axum's own price of any extractor.
