@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, hint::black_box, time::Duration};
 
 use crate::{
-    line_protocol::{Changes, Id, RequestLine, RequestTemplate, StaticTags},
+    line_protocol::{Changes, RequestIdText, RequestLine, RequestTemplate, StaticTags},
     point::generated_id,
 };
 
@@ -34,8 +34,8 @@ pub fn encoder(request: EncoderInput) -> impl FnMut(&mut Vec<u8>) {
     let template = RequestTemplate::new(&StaticTags::new("bench", None, &BTreeMap::new()), true);
     let head = if request.cached_route { template.head("GET", "/items/{id}") } else { None };
     let id = match request.id {
-        RequestIdSource::Generated(number) => Id::Generated(number),
-        RequestIdSource::Own(id) => Id::Own(id.as_bytes()),
+        RequestIdSource::Generated(number) => RequestIdText::Generated(number),
+        RequestIdSource::Own(id) => RequestIdText::Own(id.as_bytes()),
     };
     move |out| {
         let line = RequestLine {
