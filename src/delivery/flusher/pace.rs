@@ -86,3 +86,6 @@ impl Pace {
 }
 
 const CLOSING_WRITES: usize = 4;
+
+#[cfg(test)]
+mod tests;

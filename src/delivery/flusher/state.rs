@@ -160,3 +160,6 @@ fn what_to_change(by: Blocked) -> &'static str {
         Blocked::Configuration => "check the address and what answers there: it does not take points",
     }
 }
+
+#[cfg(test)]
+mod tests;
