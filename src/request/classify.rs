@@ -145,8 +145,9 @@ pub struct Classification {
     /// [`ErrorCode`], in the extensions of the response or in
     /// [`MonitoringData`](crate::MonitoringData), wins. With neither it is the status code as text.
     pub error_code: Option<ErrorCode>,
-    /// Whether the request keeps a point of its own, whatever
-    /// [`requests.keep`](crate::settings::RequestSettings::keep) says. Defaults to false.
+    /// Whether the request gets a point even if
+    /// [`requests.keep`](crate::settings::RequestSettings::keep) leaves out requests like it.
+    /// Defaults to false.
     pub keep: bool,
 }
 
@@ -235,11 +236,11 @@ pub(crate) fn is_failure(status: StatusCode) -> bool {
     status.as_u16() >= 400
 }
 
-/// For gRPC: `grpc-status` decides, from the head of a response without a body, or from the
-/// trailers, which are only seen with [`track_body`](crate::MonitoringLayer::track_body). A status
-/// other than 0 fails, and is the error code.
+/// Classifies gRPC responses by `grpc-status`, in the head of a response without a body or in the
+/// trailers. Trailers are only seen with [`track_body`](crate::MonitoringLayer::track_body). A
+/// status other than 0 is a failure, and is the error code.
 ///
-/// gRPC answers with HTTP status 200 whatever happens, so `status_code` says little here.
+/// gRPC answers failures with HTTP status 200, too. So the tag `status_code` says little here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
 

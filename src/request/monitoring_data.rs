@@ -91,8 +91,8 @@ impl MonitoringData {
         self.request_data.lock().skip = true;
     }
 
-    /// Keeps this request: it gets a point of its own, whatever
-    /// [`requests.keep`](crate::settings::RequestSettings::keep) says.
+    /// Keeps this request: it gets a point even if
+    /// [`requests.keep`](crate::settings::RequestSettings::keep) leaves out requests like it.
     pub fn keep(&self) {
         self.request_data.lock().keep = true;
     }

@@ -129,7 +129,7 @@ pub struct Settings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Storage {
-    /// To an InfluxDB server, or whatever speaks its write API.
+    /// To an InfluxDB server, or another server with its write API.
     Influx,
     /// To line-protocol files, which `influx write` can import.
     #[default]

@@ -122,7 +122,7 @@ pub struct DeliveryStats {
     pub stripped: BTreeMap<RejectReason, u64>,
     /// Bytes of the lines that were written.
     pub raw_bytes: u64,
-    /// Bytes that were sent for them, as far as the sink reports.
+    /// Bytes that were sent for them, if the sink reports this.
     pub wire_bytes: u64,
     /// How long the sink took for a successful write.
     pub write_time: Histogram,
@@ -160,8 +160,7 @@ pub struct SpoolStats {
     pub foreign: u64,
     /// Operations on the disk that failed since the start.
     pub errors: u64,
-    /// How long the oldest has been waiting, as far as it is known: time in which the machine was
-    /// off does not count.
+    /// How long the oldest file has been waiting. Time in which the machine was off does not count.
     #[serde(serialize_with = "seconds")]
     pub oldest_age: Option<Duration>,
     /// Bytes of memory that the index of the files takes.

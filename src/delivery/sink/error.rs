@@ -47,8 +47,8 @@ pub struct WriteError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteErrorKind {
-    /// No point is accepted until somebody acts. The batch is kept, and small probes
-    /// are sent now and then.
+    /// No point is accepted until the cause is corrected. The batch is kept, and small probes are
+    /// sent every 30 seconds to 5 minutes.
     Blocked(Blocked),
     /// The destination asks for fewer writes. The batch is sent again after the time that it asks
     /// for, or with exponential backoff.
@@ -106,7 +106,7 @@ impl Refused {
         self.reason
     }
 
-    /// Returns which of the points are refused, as far as the destination tells.
+    /// Returns which of the points are refused, if the destination names them.
     pub fn hint(&self) -> &Hint {
         &self.hint
     }

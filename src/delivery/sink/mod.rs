@@ -1,4 +1,4 @@
-//! Where batches go: InfluxDB, files, memory, or whatever implements [`Sink`].
+//! Destinations of batches: InfluxDB, files, memory, and any type that implements [`Sink`].
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
@@ -44,9 +44,9 @@ pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A destination of points.
 ///
-/// The flusher calls [`write`](Sink::write) for one batch after the other, and decides by the error
-/// what becomes of the batch. Writing a batch twice must be harmless, as it is in InfluxDB, where
-/// identical points are one point.
+/// The flusher calls [`write`](Sink::write) for each batch. The kind of the error decides whether
+/// the batch is retried, divided or rejected. Writing a batch twice must be harmless, as it is in
+/// InfluxDB, where identical points are one point.
 ///
 /// # Cancel safety
 ///
