@@ -287,3 +287,6 @@ mod tests {
         assert_eq!(limit.get(2), 2, "the setting is an upper bound");
     }
 }
+
+#[cfg(test)]
+mod decisions;
