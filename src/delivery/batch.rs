@@ -10,11 +10,10 @@ use bytes::Bytes;
 
 use crate::clock::MonotonicInstant;
 
-/// An immutable sequence of line-protocol lines: what a [`Sink`](crate::sink::Sink) is asked to
-/// write.
+/// An immutable sequence of line-protocol lines, which a [`Sink`](crate::sink::Sink) writes.
 ///
-/// Every line is one point, ends in `\n` and holds no other line break, carries a timestamp in
-/// nanoseconds, and is at most 64 KiB long. A batch is never empty. Cloning is cheap: the bytes are
+/// Every line is one point with a timestamp in nanoseconds, and is at most 64 KiB long. It ends in
+/// `\n` and has no other line break. A batch is never empty. Cloning is cheap: the bytes are
 /// shared.
 #[derive(Clone, Debug)]
 pub struct Batch {
@@ -34,11 +33,11 @@ impl Batch {
         Self { bytes, lines, sequence, created, sealed: MonotonicInstant::now() }
     }
 
-    /// Creates a batch of these lines, so that a [`Sink`](crate::sink::Sink) can be tested without
-    /// a monitor, and a sink that wraps another one can pass on other lines than it was given.
+    /// Creates a batch of these lines, to test a [`Sink`](crate::sink::Sink) without a monitor, or
+    /// for a sink that changes lines before it passes them on.
     ///
-    /// Each line is one point in line protocol, without its line break; whether it is one is not
-    /// checked. `None` if there is no line, or one is empty or holds a line break.
+    /// Each line is one point in line protocol, without its line break. Its syntax is not checked.
+    /// `None` if there is no line, or if a line is empty or has a line break.
     ///
     /// ```
     /// use tower_influx::sink::Batch;

@@ -161,9 +161,9 @@ impl LicenseState {
 
 /// The result of one check.
 ///
-/// It serializes to `license_status`, `license_period_rest` (`null` when the check could not tell),
-/// `warnings` and `errors` as lists, `tags` and `fields` with what the check added, and
-/// `checked_at` in seconds since the epoch.
+/// It serializes to `license_status`, `license_period_rest` (`null` if the check does not know it)
+/// and `checked_at` in seconds since the epoch. `warnings` and `errors` are lists; `tags` and
+/// `fields` are those that the check added.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedLicense {
     state: LicenseState,

@@ -95,9 +95,9 @@ pub struct LicenseChanges {
 }
 
 impl LicenseChanges {
-    /// Waits until a check gives another result than the one before it (days left, messages,
-    /// extras; its time does not count), and returns the latest. Changes that nobody waited for
-    /// count as one. `None` when the checks have ended.
+    /// Waits until the result of a check differs from the one before it, and returns the latest
+    /// result. Days left, messages and extras are compared, the time of the check is not. Several
+    /// changes since the last call count as one. `None` when the checks have ended.
     ///
     /// # Cancel safety
     ///

@@ -176,7 +176,7 @@ impl RequestTemplate {
     ) {
         match extras {
             None => self.error(out, request, error_code, changes, None),
-            Some(_) => self.error(out, request, error_code, changes, extras),
+            Some(extras) => self.error(out, request, error_code, changes, Some(extras)),
         }
     }
 

@@ -33,21 +33,22 @@ impl MonitorBuilder {
         Self { settings, sink: None, on_current_runtime: false, added: Vec::new() }
     }
 
-    /// Sends the points to this sink, whatever [`storage`](Settings::storage) says, also after a
-    /// [reload](Monitor::reload).
+    /// Sends the points to this sink, also after a [reload](Monitor::reload). The setting
+    /// [`storage`](Settings::storage) has no effect then.
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sink = Some(Arc::new(sink));
         self
     }
 
-    /// Delivers points by tasks of the tokio runtime in which [`start`](Self::start) is called, and
-    /// not by a thread of the monitor's own: for tests with paused time, or where no further thread
-    /// may be.
+    /// Delivers points by tasks of the tokio runtime in which [`start`](Self::start) is called,
+    /// instead of a thread of the monitor. Use it in tests with paused time, or if no further
+    /// thread is allowed.
     ///
-    /// Delivery then stands still while something blocks the thread of the runtime that it is woken
-    /// on, and ends with the runtime: what is left goes to the spool, if there is one, and is lost
-    /// otherwise. The runtime needs its timers and, to write to a server, its I/O. Without a
-    /// runtime, or on one that lacks what it needs, the start fails ([`Error::is_runtime`]).
+    /// Delivery is then delayed while the runtime's threads are blocked, and ends with the runtime:
+    /// the remaining points go to the spool or, without one, are lost.
+    ///
+    /// The runtime needs its timers and, to write to a server, its I/O. Without a runtime, or on
+    /// one that lacks these, the start fails ([`Error::is_runtime`]).
     ///
     /// ```
     /// # async fn test() -> Result<(), tower_influx::Error> {

@@ -45,13 +45,12 @@ use fan_out::FanOut;
 use inner::Inner;
 use rollups::Rollups;
 
-/// Monitoring of one service: makes the layers, takes points, and holds the flusher task that
-/// delivers them.
+/// Monitoring of one service: creates the layers, accepts points, and delivers them.
 ///
-/// Clones are handles to the same monitoring. Call [`shutdown`](Self::shutdown) before the process
-/// ends: it delivers what is left. If the last handle is dropped without it, a warning is logged
-/// and what is left goes to the spool, if there is one, or is lost and counted. Layers, services
-/// and running requests are handles, too.
+/// Clones are handles to the same monitoring. Layers, services and running requests are handles,
+/// too. Call [`shutdown`](Self::shutdown) before the process ends: it delivers the remaining
+/// points. If the last handle is dropped without it, a warning is logged. The remaining points then
+/// go to the spool or, without one, are lost and counted.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -76,17 +75,16 @@ pub struct Monitor {
 }
 
 impl Monitor {
-    /// Checks the settings, makes the sink that they name, and starts the thread that delivers
+    /// Checks the settings, creates the sink that they name, and starts the thread that delivers
     /// points.
     ///
-    /// The thread is called `tower-influx` and has a small tokio runtime of its own: points are
-    /// written and a shutdown keeps its time whatever the threads of the application do, and with
-    /// or without a runtime of the application. [`MonitorBuilder::on_current_runtime`] delivers on
-    /// a runtime instead.
+    /// The thread is called `tower-influx` and has a small tokio runtime of its own. Busy threads
+    /// of the application delay neither writes nor a shutdown, and the application needs no
+    /// runtime. [`MonitorBuilder::on_current_runtime`] delivers on a runtime instead.
     ///
     /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor
-    /// and looks at nothing else. The server need not be there: what is recorded waits for it. One
-    /// probe is sent at once, and a server that would not take points is logged.
+    /// and checks nothing else. The server need not be running: recorded points wait for it. One
+    /// probe is sent at once, and a server that would refuse points is logged.
     ///
     /// # Errors
     ///
@@ -283,10 +281,10 @@ impl Monitor {
         }
     }
 
-    /// As [`shutdown`](Self::shutdown), for code that is not async: a signal handler's thread, or
-    /// the end of a `main` without a runtime.
+    /// Shuts down as [`shutdown`](Self::shutdown) does, for code that is not async: the thread of a
+    /// signal handler, or the end of a `main` without a runtime.
     ///
-    /// Blocks the thread for as long as `timeout`, and 2 seconds more where a sink blocks delivery.
+    /// Blocks the thread for at most `timeout`, and 2 seconds more if a sink blocks delivery.
     /// With [`MonitorBuilder::on_current_runtime`] never call it on a thread that this runtime
     /// needs.
     pub fn shutdown_blocking(&self, timeout: Duration) -> ShutdownReport {

@@ -86,8 +86,9 @@ impl<'a> Outcome<'a> {
         self.response.as_ref().map(|response| response.headers)
     }
 
-    /// Returns how far the request's body was read by now, which tells an aborted upload from a bad
-    /// one. `None` without [`track_bodies`](crate::MonitoringLayer::track_bodies).
+    /// Returns how far the request's body was read by now. With it a classifier can distinguish an
+    /// aborted upload from an invalid one. `None` without
+    /// [`track_bodies`](crate::MonitoringLayer::track_bodies).
     ///
     /// ```
     /// use tower_influx::classify::{

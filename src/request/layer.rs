@@ -25,9 +25,9 @@ use crate::{
 /// Made by [`Monitor::layer`](crate::Monitor::layer). In axum add it last with `Router::layer`, so
 /// that it is around every route; routes and fallbacks that are added after it are not seen.
 ///
-/// Two layers of one monitor around one request make one point: the inner one only tells the better
-/// route, and its classifier and body tracking have no effect. Two layers of different monitors
-/// make a point each. A request that a handler makes in process is another one, with a point of its
+/// Two layers of one monitor around one request make one point. The inner layer only refines the
+/// route; its classifier and body tracking have no effect. Two layers of different monitors make a
+/// point each. A request that a handler sends to a service in the same process has a point of its
 /// own: see [requests](crate::docs::requests).
 ///
 /// ```

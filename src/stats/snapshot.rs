@@ -188,9 +188,9 @@ pub struct DestinationStats {
 }
 
 impl Stats {
-    /// Returns whether offered = accepted + invalid + refused, and accepted + recovered = written +
-    /// rejected + dropped + buffered + in flight + spooled; and where there are rollups, their [own
-    /// equations](RollupStats::balances). Always true, unless there is a bug: please report it.
+    /// Returns whether the ledger balances: offered = accepted + invalid + refused, and accepted +
+    /// recovered = written + rejected + dropped + buffered + in flight + spooled. With rollups,
+    /// [their equations](RollupStats::balances) must hold, too. False is a bug: please report it.
     pub fn balances(&self) -> bool {
         let RecorderStats { invalid, refused_full, refused_closed, .. } = self.recorder;
         self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed
@@ -218,9 +218,9 @@ impl LedgerStats {
 }
 
 impl DestinationStats {
-    /// Returns whether offered = accepted + invalid + refused, and accepted + recovered = written +
-    /// rejected + dropped + buffered + in flight + spooled, for this destination. Always true,
-    /// unless there is a bug: please report it.
+    /// Returns whether the ledger of this destination balances: offered = accepted + invalid +
+    /// refused, and accepted + recovered = written + rejected + dropped + buffered + in flight +
+    /// spooled. False is a bug: please report it.
     pub fn balances(&self) -> bool {
         let refused = self.invalid + self.refused_full + self.refused_closed;
         self.ledger.offered == self.ledger.accepted + refused && self.ledger.balances()

@@ -98,11 +98,11 @@ pub trait Sink: Send + Sync + 'static {
         Box::pin(async { Ok(()) })
     }
 
-    /// Returns what the destination is called in logs and on the live page, without secrets.
+    /// Returns the name of the destination in logs and on the live page, without secrets.
     fn describe(&self) -> String;
 
-    /// Returns a text that tells one destination from another, hashed into the names of spooled
-    /// files so that these are never sent elsewhere. Defaults to [`describe`](Sink::describe).
+    /// Returns a text that identifies the destination. Its hash is in the names of spooled files,
+    /// so that these are only sent there. Defaults to [`describe`](Sink::describe).
     fn target(&self) -> String {
         self.describe()
     }
