@@ -165,7 +165,9 @@ impl Worker {
         debug_assert!(points > 0, "a write of nothing");
         // This is the success that proves it.
         let conditions = Conditions { proven: true, ..self.conditions() };
-        let waiting = self.has_waiting(&conditions);
+        let drained = self.batcher.bytes() + self.shared.buffer.sealed_bytes();
+        let waiting = self.scheduler.has_waiting(&conditions, self.batcher.timing.is_deferred(), drained)
+            || self.feeder.has_stored();
         self.scheduler.pace.succeed(bytes, points, sent, waiting, &conditions);
         self.breaker.write_succeeded();
         self.accounting.write_succeeded(bytes, written, sent.at, since);
@@ -177,15 +179,6 @@ impl Worker {
         self.accounting.write_failed(error);
         self.scheduler.pace.fail(error, sent, now);
         self.breaker.write_failed(&error.kind, suspect, sent.epoch, now);
-    }
-
-    /// Returns whether anything could be sent that is not.
-    fn has_waiting(&self, conditions: &Conditions) -> bool {
-        let drained = self.batcher.bytes() + self.shared.buffer.sealed_bytes();
-        !self.scheduler.queue.is_empty()
-            || self.batcher.timing.is_deferred()
-            || drained >= self.scheduler.body_bounds(conditions).1
-            || self.feeder.has_stored()
     }
 
     fn stored(&mut self, mut pending: PendingBatch, result: JobResult) {

@@ -68,6 +68,11 @@ impl Batcher {
         self.points
     }
 
+    /// Returns whether points wait that are in no batch yet, here or in the buffer.
+    pub(super) fn has_points(&self) -> bool {
+        self.points > 0 || !self.timing.is_idle()
+    }
+
     /// Returns the bytes of the lines that are in no batch yet.
     pub(super) fn bytes(&self) -> usize {
         self.bytes

@@ -198,6 +198,15 @@ impl BreakerState {
         matches!(self, Self::Open { .. })
     }
 
+    /// Returns when the pause ends. `None` without one, and where nothing waits for its end: an
+    /// idle service costs nothing.
+    pub(super) fn next_attempt(self, has_work: bool) -> Option<Instant> {
+        match self {
+            Self::Open { until, .. } if has_work => Some(until),
+            _ => None,
+        }
+    }
+
     /// Returns how many writes may be in flight, `most` while they flow.
     pub(super) fn write_limit(self, most: usize) -> usize {
         match self {

@@ -17,6 +17,26 @@ struct FlushWaiter {
     reply: oneshot::Sender<FlushReport>,
 }
 
+/// What may still happen to the batches that a flush waits for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct FlushProgress {
+    /// One is in flight, or on its way to the disk.
+    pub(super) busy: bool,
+    /// There is one, and the answer to a probe may let it go.
+    pub(super) waits_for_probe: bool,
+    /// One was not tried since the flush began, or is not sealed yet.
+    pub(super) untried: bool,
+    /// Nothing may be sent.
+    pub(super) paused: bool,
+}
+
+impl FlushProgress {
+    /// Returns whether any of them may still be tried without a pause before it.
+    pub(super) fn may_be_tried(self) -> bool {
+        self.busy || self.waits_for_probe || self.untried && !self.paused
+    }
+}
+
 impl FlushWaiters {
     pub(super) fn push(&mut self, up_to: Option<u64>, reply: oneshot::Sender<FlushReport>) {
         self.0.push(FlushWaiter { up_to, report: FlushReport::default(), reply });
@@ -69,6 +89,18 @@ impl FlushWaiters {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_flush_waits_for_what_may_still_be_tried_without_a_pause() {
+        let none = FlushProgress { busy: false, waits_for_probe: false, untried: false, paused: false };
+        for paused in [false, true] {
+            let none = FlushProgress { paused, ..none };
+            assert!(!none.may_be_tried(), "{paused}");
+            assert!(FlushProgress { busy: true, ..none }.may_be_tried(), "{paused}");
+            assert!(FlushProgress { waits_for_probe: true, ..none }.may_be_tried(), "{paused}");
+            assert_eq!(FlushProgress { untried: true, ..none }.may_be_tried(), !paused);
+        }
+    }
 
     #[test]
     fn who_waits_is_answered_when_its_batches_were_tried_and_by_what_is_left_of_them() {

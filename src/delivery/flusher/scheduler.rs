@@ -116,6 +116,12 @@ impl Scheduler {
         }
     }
 
+    /// Returns whether batches wait in memory, or enough points for one. `deferred` and `drained`
+    /// as for [`drain`](Self::drain), with the bytes that the buffer has sealed.
+    pub(super) fn has_waiting(&self, conditions: &Conditions, deferred: bool, drained: usize) -> bool {
+        !self.queue.is_empty() || deferred || drained >= self.body_bounds(conditions).1
+    }
+
     /// Returns whether what is in the buffer at the end of an interval stays there.
     pub(super) fn defers_drain(&self, conditions: &Conditions) -> bool {
         // Sealing now would make a small batch each second for as long as the outage lasts.

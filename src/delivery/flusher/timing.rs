@@ -45,6 +45,15 @@ impl Timing {
         self.deferred
     }
 
+    /// Returns whether no points are known to wait in the buffer.
+    pub(super) fn is_idle(&self) -> bool {
+        self.due.is_none() && !self.deferred
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
     pub(super) fn defer(&mut self) {
         (self.due, self.deferred) = (None, true);
     }
@@ -92,6 +101,21 @@ mod tests {
             let late = due(&timing).expect("armed");
             assert!(late > Duration::ZERO && late < SECOND, "{late:?}");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_due_from_the_end_of_the_interval_on() {
+        let mut timing = timing(1);
+        let now = Instant::now();
+        assert!(timing.is_idle() && !timing.is_due(now + 10 * SECOND));
+        timing.arm(SECOND);
+        let end = now + due(&timing).expect("armed");
+        let before = end - Duration::from_nanos(1);
+        assert!(!timing.is_idle() && !timing.is_due(before) && timing.is_due(end));
+        timing.defer();
+        assert!(!timing.is_idle() && !timing.is_due(end));
+        timing.collected(SECOND);
+        assert!(timing.is_idle());
     }
 
     #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ use super::{
     batch_ref::{BatchRef, count_live},
     conditions::Conditions,
     failures::EARLIER_ANSWER,
+    flush_waiters::FlushProgress,
     pending::{History, Origin, PendingBatch},
     queue::Next,
     report::FlushReport,
@@ -138,18 +139,20 @@ impl Worker {
             };
             (memory + buffered, disk)
         };
-        flushes.answer(|up_to| self.may_be_tried(up_to), left);
+        flushes.answer(|up_to| self.flush_progress(up_to).may_be_tried(), left);
         self.accounting.flushes = flushes;
     }
 
-    /// Returns whether any of these batches may still be tried without a pause before it.
-    fn may_be_tried(&self, up_to: Option<u64>) -> bool {
+    /// Describes the batches that a flush waits for.
+    fn flush_progress(&self, up_to: Option<u64>) -> FlushProgress {
         let covered =
             |batch: BatchRef<'_>| batch.is_live() && up_to.is_none_or(|up_to| batch.sequence() <= up_to);
-        let busy = self.feeder.batches().chain(self.in_flight.batches()).any(covered);
-        let probed = self.in_flight.counts().probing && count_live(self.batches(), up_to) != (0, 0);
-        let ready = || up_to.is_none() || self.scheduler.queue.not_tried_since_flush().any(covered);
-        busy || probed || !self.breaker.state().is_open() && ready()
+        FlushProgress {
+            busy: self.feeder.batches().chain(self.in_flight.batches()).any(covered),
+            waits_for_probe: self.in_flight.counts().probing && self.batches().any(covered),
+            untried: up_to.is_none() || self.scheduler.queue.not_tried_since_flush().any(covered),
+            paused: self.breaker.state().is_open(),
+        }
     }
 
     /// Brings what snapshots show up to date.

@@ -19,7 +19,7 @@ use super::{
     batch_ref::BatchRef,
     batcher::Batcher,
     bisect::RefusalCache,
-    circuit_breaker::{BreakerState, CircuitBreaker},
+    circuit_breaker::CircuitBreaker,
     closing::Closing,
     command::Command,
     conditions::Conditions,
@@ -122,8 +122,7 @@ impl Worker {
         let deadline = self.deadline(&conditions);
         let evictable = self.scheduler.queue.may_evict() || self.feeder.batches().next().is_some();
         let may_drain = self.memory_use().may_drain(evictable);
-        let timing = &self.batcher.timing;
-        let idle = may_drain && timing.due.is_none() && !timing.is_deferred();
+        let idle = may_drain && self.batcher.timing.is_idle();
         let full = self.scheduler.body_bounds(&conditions).1;
         let buffer = &self.shared.buffer;
         tokio::select! {
@@ -209,7 +208,7 @@ impl Worker {
             closing.tick(now);
         }
         self.breaker.expire(now);
-        if self.batcher.timing.due.is_some_and(|due| due <= now) {
+        if self.batcher.timing.is_due(now) {
             match self.scheduler.defers_drain(&self.conditions()) {
                 true => self.batcher.timing.defer(),
                 false => self.collect(true),
@@ -220,10 +219,7 @@ impl Worker {
     /// Returns the next deadline of the loop. `None` while there is not: an idle service costs
     /// nothing.
     fn deadline(&self, conditions: &Conditions) -> Option<Instant> {
-        let retry = match self.breaker.state() {
-            BreakerState::Open { until, .. } if self.has_work() => Some(until),
-            _ => None,
-        };
+        let retry = conditions.breaker.next_attempt(self.has_work());
         let closing = self.closing.as_ref().and_then(Closing::next_step);
         let maintenance = self.feeder.next_maintenance(conditions, &self.scheduler.queue);
         let (due, state) = (self.batcher.timing.due, self.state.next_line());
@@ -231,12 +227,7 @@ impl Worker {
     }
 
     fn has_work(&self) -> bool {
-        let timing = &self.batcher.timing;
-        !self.scheduler.queue.is_empty()
-            || self.batcher.points() > 0
-            || timing.is_deferred()
-            || timing.due.is_some()
-            || self.feeder.has_stored()
+        !self.scheduler.queue.is_empty() || self.batcher.has_points() || self.feeder.has_stored()
     }
 
     /// Describes the moment to the parts.

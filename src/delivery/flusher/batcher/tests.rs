@@ -131,3 +131,19 @@ async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
         assert_eq!((batch.len(), batch.bytes().as_ptr() == chunk), (lines, false));
     }
 }
+
+#[tokio::test]
+async fn points_wait_where_they_are_known_of_in_the_buffer_or_drained() {
+    let mut rig = BatcherRig::new();
+    let second = Duration::from_secs(1);
+    assert!(!rig.batcher.has_points());
+    rig.batcher.timing.arm(second);
+    assert!(rig.batcher.has_points(), "in the buffer, until the end of the interval");
+    rig.batcher.timing.defer();
+    assert!(rig.batcher.has_points(), "in the buffer, deferred");
+    rig.batcher.timing.collected(second);
+    assert!(!rig.batcher.has_points());
+    rig.drain(&[line(10)]);
+    assert!(rig.batcher.has_points(), "drained, and in no batch yet");
+    assert!(rig.next(PLENTY, PLENTY, true).is_some() && !rig.batcher.has_points());
+}

@@ -277,3 +277,14 @@ fn a_reload_changes_the_bounds() {
         assert!(pause <= most, "{pause:?}");
     }
 }
+
+#[test]
+fn only_a_pause_has_an_end_to_wait_for_and_only_where_something_waits() {
+    let now = Instant::now();
+    for (name, breaker) in in_every_state(now) {
+        let state = breaker.state();
+        let until = state.is_open().then(|| now + pause(&breaker, now));
+        assert_eq!(state.next_attempt(true), until, "{name}");
+        assert_eq!(state.next_attempt(false), None, "{name}");
+    }
+}

@@ -198,6 +198,22 @@ fn the_buffer_is_drained_when_its_points_can_go_somewhere() {
 }
 
 #[test]
+fn a_batch_waits_or_points_that_make_one() {
+    let calm = Conditions::calm();
+    let full = scheduler([]).body_bounds(&calm).1;
+    for (batches, deferred, drained, waits) in [
+        (0, false, 0, false),
+        (0, false, full - 1, false),
+        (0, false, full, true),
+        (0, true, 0, true),
+        (1, false, 0, true),
+    ] {
+        let scheduler = scheduler((0..batches).map(|number| pending(number, 1)));
+        assert_eq!(scheduler.has_waiting(&calm, deferred, drained), waits, "{batches} {deferred} {drained}");
+    }
+}
+
+#[test]
 fn a_few_batches_wait_as_they_are_and_further_ones_compressed() {
     for (max_in_flight, plain) in [(1, 1 + PLAIN), (3, 3 + PLAIN)] {
         let mut conditions = Conditions::calm();
