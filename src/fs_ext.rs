@@ -173,8 +173,9 @@ pub(crate) fn is_stamp(text: &str) -> bool {
 /// Errors of disks that tests cannot have otherwise: they hold for everything below one directory.
 #[cfg(test)]
 pub(crate) mod faults {
+    use parking_lot::Mutex;
+
     use super::*;
-    use std::sync::{Mutex, PoisonError};
 
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub(crate) enum Operation {
@@ -206,7 +207,7 @@ pub(crate) mod faults {
 
     impl Drop for InjectedFault {
         fn drop(&mut self) {
-            let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut faults = FAULTS.lock();
             faults.retain(|fault| (&fault.directory, &fault.operation) != (&self.0, &self.1));
         }
     }
@@ -224,7 +225,7 @@ pub(crate) mod faults {
         times: usize,
     ) -> InjectedFault {
         let fault = FaultRule { directory: directory.to_owned(), operation, code, times };
-        FAULTS.lock().expect("no panic under it").push(fault);
+        FAULTS.lock().push(fault);
         InjectedFault(directory.to_owned(), operation)
     }
 
@@ -250,7 +251,7 @@ pub(crate) mod faults {
     }
 
     fn find<T>(path: &Path, select: impl Fn(Operation) -> Option<T>) -> Option<(T, io::Error)> {
-        let mut faults = FAULTS.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut faults = FAULTS.lock();
         let mut faults = faults.iter_mut().filter(|fault| path.starts_with(&fault.directory));
         faults.find_map(|fault| {
             let found = select(fault.operation)?;

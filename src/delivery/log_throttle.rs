@@ -1,10 +1,8 @@
 //! Log lines that would come once a batch, or once a line, come once a minute.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// Lets the first through, then one a minute.
@@ -21,7 +19,7 @@ impl LogThrottle {
     /// Returns `None` where the line is to be kept back, otherwise how many were kept back since
     /// the last one. The line is logged by the caller, without any lock.
     pub(crate) fn speak(&self) -> Option<u64> {
-        let mut throttle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut throttle = self.0.lock();
         let now = Instant::now();
         if throttle.spoke.is_some_and(|spoke| now < spoke + INTERVAL) {
             throttle.kept_back += 1;

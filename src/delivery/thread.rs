@@ -6,13 +6,14 @@
 use std::{
     future::Future,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     },
     thread::{self, ThreadId},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     sync::oneshot,
@@ -118,7 +119,7 @@ impl DeliveryThread {
         });
         let thread = thread
             .map_err(|error| Error::runtime(format!("no thread can be started for delivery: {error}")))?;
-        *guard.thread.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread.thread().id());
+        *guard.thread.lock() = Some(thread.thread().id());
         Ok(())
     }
 }
@@ -141,10 +142,10 @@ impl Drop for BackgroundRuntime {
 
 impl Drop for ThreadGuard {
     fn drop(&mut self) {
-        let ours = self.thread.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ours = self.thread.get_mut();
         // Without a thread the runtime is gone already, and with it all that ran there.
         if ours.is_some_and(|ours| ours != thread::current().id()) {
-            let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+            let ended = self.ended.get_mut();
             let _: Result<(), RecvTimeoutError> = ended.recv_timeout(LAST_MOMENT);
         }
     }

@@ -1,10 +1,11 @@
 //! Feeds the model from the stream of batches, off the path of the requests.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{
     sync::broadcast::{self, error::RecvError},
     task::{self, AbortHandle},
@@ -76,7 +77,7 @@ impl Drop for Observer {
 impl SharedModel {
     fn lock(&self) -> MutexGuard<'_, Model> {
         // Half a line counted is no reason to show nothing any more.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

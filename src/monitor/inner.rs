@@ -1,10 +1,8 @@
 //! What all handles of a monitor share.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use super::{fan_out::FanOut, rollups::Rollups};

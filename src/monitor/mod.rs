@@ -1,12 +1,8 @@
 //! The handle that an application holds.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -220,7 +216,7 @@ impl Monitor {
     pub fn set_flush_interval(&self, interval: Duration) -> Result<(), Error> {
         let Some(inner) = &self.inner else { return Ok(()) };
         check_flush_interval(interval)?;
-        let mut settings = inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut settings = inner.settings.lock();
         inner.flusher.set_flush_interval(interval);
         if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
             delivery.flusher.set_flush_interval(interval);
@@ -315,7 +311,7 @@ impl Monitor {
 
     pub(crate) fn settings<R: Default>(&self, read: impl FnOnce(&Settings) -> R) -> R {
         let Some(inner) = &self.inner else { return R::default() };
-        read(&inner.settings.lock().unwrap_or_else(PoisonError::into_inner))
+        read(&inner.settings.lock())
     }
 }
 

@@ -2,7 +2,7 @@
 //! settings ask for them.
 
 use std::{
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -40,7 +40,7 @@ async fn write(inner: Weak<Inner>) {
         // before.
         let others = (stats.ledger.offered + stats.ledger.recovered).saturating_sub(own);
         if others != told {
-            let service = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).service.clone();
+            let service = inner.settings.lock().service.clone();
             inner.recorder.record(&point(&stats, &service));
             // Each destination counts it.
             (told, own) = (others, own + 1 + inner.fan_out.count() as u64);

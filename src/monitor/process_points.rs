@@ -2,7 +2,7 @@
 //! them.
 
 use std::{
-    sync::{Arc, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
@@ -21,7 +21,7 @@ use crate::{
 
 /// Writes a point now and after every interval, until the monitor is gone or shut down.
 pub(super) fn spawn(inner: &Arc<Inner>) {
-    let settings = inner.settings.lock().unwrap_or_else(PoisonError::into_inner);
+    let settings = inner.settings.lock();
     let Some(length) = settings.process.interval else { return };
     if settings.storage != Storage::None {
         let of_application = inner.application.clone();

@@ -1,7 +1,7 @@
 //! Changes what delivery works with while it runs, in two steps: everything is opened first, and
 //! only what cannot fail comes after that.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use super::{
     builder::{make_sink, open_rejected},
@@ -38,7 +38,7 @@ pub(super) async fn reload(inner: &Arc<Inner>, settings: Settings) -> Result<(),
 async fn change(inner: Arc<Inner>, settings: Settings) -> Result<(), Error> {
     // Two at once would each open what the other one opens.
     let _one_at_a_time = inner.reloading.lock().await;
-    let old = inner.settings.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let old = inner.settings.lock().clone();
     refuse_fixed(&old, &settings)?;
     let own = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
     let (points, rollups) = (Present::of(&inner.flusher), own.map(|own| Present::of(&own.flusher)));
@@ -58,7 +58,7 @@ async fn change(inner: Arc<Inner>, settings: Settings) -> Result<(), Error> {
     }
     configure_spool(points.as_ref(), &settings);
     inner.fan_out.reload(&settings, added, rejected.as_ref()).await?;
-    *inner.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+    *inner.settings.lock() = settings;
     Ok(())
 }
 

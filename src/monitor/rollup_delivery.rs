@@ -6,10 +6,11 @@
 //! its size.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Weak},
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, timeout_at};
 
 use super::spools::{configure_spool, open_spool};
@@ -128,7 +129,7 @@ impl RollupDelivery {
         let own = own_settings(settings);
         self.flusher.reload(sink, spool.clone(), rejected, FlushSettings::from(&own)).await?;
         configure_spool(spool.as_ref(), &own);
-        *self.room.spool.lock().unwrap_or_else(PoisonError::into_inner) = Spooled::new(&own, spool.as_ref());
+        *self.room.spool.lock() = Spooled::new(&own, spool.as_ref());
         Ok(())
     }
 
@@ -167,7 +168,7 @@ impl Writer {
 impl Backlog {
     fn is_there(&self) -> bool {
         let waiting = self.buffer.snapshot(&self.ledger).1.bytes;
-        let spool = self.spool.lock().unwrap_or_else(PoisonError::into_inner);
+        let spool = self.spool.lock();
         let spooled = spool.spool.upgrade().map(|spool| spool.counts()).unwrap_or_default();
         waiting <= self.memory && spooled.bytes <= spool.bytes && spooled.files <= spool.files
     }

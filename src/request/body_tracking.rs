@@ -2,9 +2,10 @@
 
 use std::{
     cell::RefCell,
+    panic::AssertUnwindSafe,
     pin::Pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, TryLockError, Weak,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
     },
     task::{Context, Poll},
@@ -13,6 +14,7 @@ use std::{
 
 use http::HeaderMap;
 use http_body::{Body, Frame};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{
     classify::{BodyEnding, BodyOutcome},
@@ -43,8 +45,9 @@ pub(super) struct BodyHandle(Arc<OpenBody>);
 /// enter one for each body would cost two allocations.
 #[derive(Debug)]
 struct OpenBody {
-    /// `None` from the end on. Locked while the body is polled.
-    tracking: Mutex<Option<Tracking>>,
+    /// `None` from the end on. Locked while the body is polled; a panic of the body is recorded as
+    /// its end.
+    tracking: AssertUnwindSafe<Mutex<Option<Tracking>>>,
     /// The monitor is shut down: whoever holds the lock is to end it.
     is_ending: AtomicBool,
     /// The number of the monitor.
@@ -62,7 +65,8 @@ impl BodyHandle {
             *open.lock() = Some(tracking);
             return Self(open);
         }
-        let (tracking, is_ending) = (Mutex::new(Some(tracking)), AtomicBool::new(false));
+        let tracking = AssertUnwindSafe(Mutex::new(Some(tracking)));
+        let is_ending = AtomicBool::new(false);
         let open = Arc::new(OpenBody { tracking, is_ending, monitor: recorder.number });
         recorder.buffer.add_open(Arc::downgrade(&open) as Weak<dyn Open>);
         Self(open)
@@ -93,7 +97,7 @@ impl Drop for BodyHandle {
 
 impl OpenBody {
     fn lock(&self) -> MutexGuard<'_, Option<Tracking>> {
-        self.tracking.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tracking.lock()
     }
 
     fn poll_frame<B: Body>(&self, inner: Pin<&mut B>, context: &mut Context<'_>) -> (PolledFrame<B>, bool) {
@@ -115,14 +119,10 @@ impl Open for OpenBody {
     fn end(&self) {
         self.is_ending.store(true, Ordering::Release);
         for _ in 0..TRIES {
-            let mut place = match self.tracking.try_lock() {
-                Ok(place) => place,
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            let Some(mut place) = self.tracking.try_lock() else {
                 // It is being polled, which takes a moment. The poll then ends it.
-                Err(TryLockError::WouldBlock) => {
-                    thread::yield_now();
-                    continue;
-                }
+                thread::yield_now();
+                continue;
             };
             if let Some(mut tracking) = place.take() {
                 tracking.finish_early(BodyEnding::Unfinished);

@@ -1,12 +1,8 @@
 //! Connections that outlive their request: WebSockets, event streams, tunnels.
 
-use std::{
-    borrow::Cow,
-    collections::BTreeMap,
-    fmt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{borrow::Cow, collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
 
 use super::{MonitoringData, RequestId, current};
 use crate::{
@@ -83,7 +79,7 @@ impl Connection {
     /// excess extras.
     pub fn add(&self, key: &'static str, count: i64) {
         let Some(open) = &self.open else { return };
-        let mut sums = open.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sums = open.sums.lock();
         if sums.len() >= MAX_COUNTERS && !sums.contains_key(key) {
             return open.recorder.counters.excess_extras.add(1);
         }
@@ -144,7 +140,7 @@ impl Point for OpenConnection {
     }
 
     fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
-        let sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        let sums = self.sums.lock();
         sums.iter().for_each(|(key, sum)| visit(key, (*sum).into()));
         drop(sums);
         visit(DURATION, number_format::as_seconds(self.start.elapsed()).into());

@@ -1,6 +1,8 @@
 //! The request data that holds what a request's handlers add.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::{request_body::RequestBodyProgress, route::Route, spare::Spare};
 use crate::{
@@ -13,8 +15,10 @@ use crate::{
 };
 
 /// Where extras of one request are collected. Sealed when the request's points are written.
+///
+/// Safe to have on both sides of a `catch_unwind`, as [`lock`](Self::lock) says.
 #[derive(Debug, Default)]
-pub(crate) struct RequestData(Mutex<DataContents>);
+pub(crate) struct RequestData(AssertUnwindSafe<Mutex<DataContents>>);
 
 #[derive(Debug, Default)]
 pub(crate) struct DataContents {
@@ -142,7 +146,7 @@ impl RequestData {
     /// Returns the contents of request data that nobody else holds.
     #[inline]
     fn contents(request_data: &mut Arc<Self>) -> Option<&mut DataContents> {
-        Arc::get_mut(request_data).map(|only| only.0.get_mut().unwrap_or_else(PoisonError::into_inner))
+        Arc::get_mut(request_data).map(|only| only.0.get_mut())
     }
 
     pub(crate) fn tag(&self, key: &'static str, value: Value<'_>) {
@@ -169,7 +173,7 @@ impl RequestData {
     pub(crate) fn lock(&self) -> MutexGuard<'_, DataContents> {
         // Nothing under this lock leaves an entry half written, so a panic in between has broken
         // nothing.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

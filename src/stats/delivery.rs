@@ -2,10 +2,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -78,7 +78,7 @@ impl Delivery {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Progress> {
         // Nothing under this lock leaves the values half changed in a way that matters: they are
         // told, not acted upon.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     stats::{DropReason, RejectReason},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
 };
 
 /// The flusher's side of the ledger.
@@ -38,9 +38,7 @@ pub(crate) struct LedgerCounts {
 impl Ledger {
     /// Locks the ledger. Changes that belong together are made under one guard.
     pub(crate) fn lock(&self) -> MutexGuard<'_, LedgerCounts> {
-        // A panic under this lock can only have come from an overflow check of a counter: the
-        // ledger are as right as before.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 

@@ -4,11 +4,12 @@ use std::{
     borrow::Cow,
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
 
+use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::point::schema::OVERFLOW;
@@ -73,14 +74,14 @@ pub(crate) struct Named(Mutex<BTreeMap<Cow<'static, str>, Arc<TargetCounters>>>)
 impl Named {
     /// Finds the counters of this name, or those of the overflow value beyond [`MAX_NAMES`].
     pub(crate) fn of(&self, name: Cow<'static, str>) -> Arc<TargetCounters> {
-        let mut names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut names = self.0.lock();
         let known = names.contains_key(&name) || names.len() < MAX_NAMES;
         let name = if known { name } else { Cow::Borrowed(OVERFLOW) };
         Arc::clone(names.entry(name).or_default())
     }
 
     pub(crate) fn snapshot<S>(&self, read: impl Fn(&TargetCounters) -> S) -> BTreeMap<String, S> {
-        let names = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let names = self.0.lock();
         names.iter().map(|(name, counters)| (name.clone().into_owned(), read(counters))).collect()
     }
 }

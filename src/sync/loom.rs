@@ -5,7 +5,25 @@ use std::{
     task::{Poll, Waker},
 };
 
-pub(crate) use ::loom::sync::{Mutex, MutexGuard, atomic};
+pub(crate) use ::loom::sync::{MutexGuard, atomic};
+
+/// Loom's mutex with the methods of `parking_lot`'s.
+#[derive(Debug, Default)]
+pub(crate) struct Mutex<T>(::loom::sync::Mutex<T>);
+
+impl<T> Mutex<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Self(::loom::sync::Mutex::new(value))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().expect("nothing panics under this lock")
+    }
+
+    pub(crate) fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        self.0.try_lock().ok()
+    }
+}
 
 /// What the buffer relies on in tokio's `Notify`: a permit that is kept when nobody waits, one
 /// waiter, and that what happened before the notification is seen after it. Tokio's own would work
@@ -19,7 +37,7 @@ impl Notify {
     }
 
     pub(crate) fn notify_one(&self) {
-        let mut state = self.0.lock().expect("nothing panics under this lock");
+        let mut state = self.0.lock();
         state.0 = true;
         let waker = state.1.take();
         drop(state);
@@ -30,7 +48,7 @@ impl Notify {
 
     pub(crate) async fn notified(&self) {
         poll_fn(|context| {
-            let mut state = self.0.lock().expect("nothing panics under this lock");
+            let mut state = self.0.lock();
             if std::mem::take(&mut state.0) {
                 return Poll::Ready(());
             }

@@ -2,8 +2,9 @@
 //! there.
 
 #[cfg(not(tower_influx_loom))]
-pub(crate) use std::sync::{Mutex, MutexGuard, atomic};
-pub(crate) use std::sync::{PoisonError, TryLockError};
+pub(crate) use parking_lot::{Mutex, MutexGuard};
+#[cfg(not(tower_influx_loom))]
+pub(crate) use std::sync::atomic;
 
 #[cfg(not(tower_influx_loom))]
 pub(crate) use tokio::sync::Notify;

@@ -224,3 +224,14 @@ const KEYS: [&str; 20] = [
     "key_l", "key_m", "key_n", "key_o", "key_p", "key_q", "key_r", "key_s", "key_t",
 ];
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Who catches panics of handlers holds these across a `catch_unwind`, without a wrapper.
+#[test]
+fn what_handlers_and_tests_hold_is_unwind_safe() {
+    fn is_unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
+    is_unwind_safe::<MonitoringData>();
+    is_unwind_safe::<tower_influx::ResponseBody<String>>();
+    is_unwind_safe::<tower_influx::RequestBody<String>>();
+    is_unwind_safe::<tower_influx::Timer>();
+    is_unwind_safe::<MemorySink>();
+}

@@ -1,6 +1,6 @@
 //! Chunks, the pieces of memory that points wait in, and the pool that they come back to.
 
-use crate::sync::{Mutex, PoisonError};
+use crate::sync::Mutex;
 
 /// Whole lines, in the order in which they were pushed.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Pool {
         if needed > CHUNK_SIZE {
             return Vec::with_capacity(needed);
         }
-        let pooled = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let pooled = self.0.lock().pop();
         pooled.unwrap_or_else(|| Vec::with_capacity(CHUNK_SIZE))
     }
 
@@ -42,7 +42,7 @@ impl Pool {
             return;
         }
         bytes.clear();
-        let mut pooled = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pooled = self.0.lock();
         if pooled.len() < POOL_CHUNKS {
             pooled.push(bytes);
         }
@@ -50,7 +50,7 @@ impl Pool {
 
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.lock().len()
     }
 }
 

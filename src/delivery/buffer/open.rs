@@ -1,9 +1,8 @@
 //! What has begun, and is recorded before a buffer is closed if it has not ended by then.
 
-use std::{
-    fmt, mem,
-    sync::{Mutex, PoisonError, Weak},
-};
+use std::{fmt, mem, sync::Weak};
+
+use parking_lot::Mutex;
 
 use crate::sync::shard::{Padded, shard};
 
@@ -35,7 +34,7 @@ impl Default for OpenList {
 impl OpenList {
     pub(super) fn add(&self, open: Weak<dyn Open>) {
         let Padded(entries) = &self.0[shard() % SHARDS];
-        let mut entries = entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = entries.lock();
         if entries.all.len() >= entries.sweep_at.max(LEAST) {
             entries.all.retain(|entry| entry.strong_count() > 0);
             entries.sweep_at = 2 * entries.all.len();
@@ -47,7 +46,7 @@ impl OpenList {
     pub(super) fn end_all(&self) {
         // Without the lock: whoever ends runs code of the application.
         for Padded(entries) in &self.0 {
-            let all = mem::take(&mut entries.lock().unwrap_or_else(PoisonError::into_inner).all);
+            let all = mem::take(&mut entries.lock().all);
             for open in all.iter().filter_map(Weak::upgrade) {
                 open.end();
             }
@@ -87,7 +86,7 @@ mod tests {
     }
 
     fn lengths(list: &OpenList) -> Vec<usize> {
-        list.0.iter().map(|Padded(entries)| entries.lock().expect("no panic").all.len()).collect()
+        list.0.iter().map(|Padded(entries)| entries.lock().all.len()).collect()
     }
 
     /// A sweep looks at every entry, so one at each addition would make additions as slow as the

@@ -1,7 +1,7 @@
 //! The shards of a buffer, and which of them a thread uses.
 
 use crate::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
+    Mutex, MutexGuard,
     atomic::AtomicU64,
     shard::{Padded, shard},
 };
@@ -42,34 +42,27 @@ impl Shards {
     #[inline(always)]
     pub(super) fn lock_own(&self) -> MutexGuard<'_, Shard> {
         match self.place(0).shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => self.lock_next(),
+            Some(shard) => shard,
+            None => self.lock_next(),
         }
     }
 
     #[cold]
     fn lock_next(&self) -> MutexGuard<'_, Shard> {
         match self.place(1).shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
+            Some(shard) => shard,
+            None => self.place(0).shard.lock(),
         }
     }
 
     /// Locks every shard, one after the other, never two at once.
     pub(super) fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.0.iter().map(|Padded(place)| lock(&place.shard))
+        self.0.iter().map(|Padded(place)| place.shard.lock())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &BufferShard> {
         self.0.iter().map(|Padded(place)| place)
     }
-}
-
-/// The code under this lock panics only if it is wrong; the next request must not pay for that.
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As many as the stamps tell apart.

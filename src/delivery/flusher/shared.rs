@@ -1,10 +1,8 @@
 //! What the handle and the task share.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{broadcast, watch};
 
 use crate::{
@@ -96,7 +94,7 @@ impl Shared {
     }
 
     fn current(&self) -> MutexGuard<'_, CurrentDestination> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+        self.current.lock()
     }
 
     pub(super) fn sink(&self) -> (SinkHandle, Duration) {

@@ -4,7 +4,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -12,6 +12,7 @@ use std::{
 
 use ::http::StatusCode;
 use bytes::Bytes;
+use parking_lot::{Mutex, RwLock};
 use tokio::time::Instant;
 use tracing::warn;
 use url::Url;
@@ -102,7 +103,7 @@ impl<T: Transport> ServerSink<T> {
         let made = tokio::task::spawn_blocking(move || make(&before, &settings, &url)).await;
         let Some(made) = made.ok().flatten() else { return (old, false) };
         let made = Arc::new(made);
-        *self.connection.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&made);
+        *self.connection.write() = Arc::clone(&made);
         (made, true)
     }
 
@@ -171,16 +172,16 @@ impl<T: Transport> ServerSink<T> {
     }
 
     fn connection(&self) -> Arc<SinkConnection<T>> {
-        Arc::clone(&self.connection.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.connection.read())
     }
 
     fn compresses_now(&self) -> bool {
-        let plain_until = *self.plain_until.lock().unwrap_or_else(PoisonError::into_inner);
+        let plain_until = *self.plain_until.lock();
         self.compress && plain_until.is_none_or(|until| Instant::now() >= until)
     }
 
     fn stop_compressing(&self) {
-        *self.plain_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + PLAIN_FOR);
+        *self.plain_until.lock() = Some(Instant::now() + PLAIN_FOR);
         warn!(
             target: "tower_influx",
             server = %self.describe(),

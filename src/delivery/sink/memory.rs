@@ -1,6 +1,8 @@
 //! Batches into memory, for tests.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     delivery::{
@@ -35,7 +37,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct MemorySink {
-    batches: Arc<Mutex<Vec<Batch>>>,
+    batches: Arc<AssertUnwindSafe<Mutex<Vec<Batch>>>>,
 }
 
 impl MemorySink {
@@ -77,7 +79,7 @@ impl MemorySink {
     }
 
     fn batches(&self) -> MutexGuard<'_, Vec<Batch>> {
-        self.batches.lock().unwrap_or_else(PoisonError::into_inner)
+        self.batches.lock()
     }
 }
 

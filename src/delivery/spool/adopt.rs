@@ -181,7 +181,7 @@ impl Spool {
     }
 
     fn recovery(&self) -> MutexGuard<'_, Option<DirectoryScan>> {
-        self.recovery.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recovery.lock()
     }
 }
 

@@ -48,12 +48,13 @@ use std::{
     fmt, io,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{runtime::Handle, task, time::Instant};
 
 use self::{
@@ -268,7 +269,7 @@ impl Spool {
     /// Returns whether nothing is left to be done here, so that another process may have the
     /// directory.
     pub(crate) fn is_done(&self) -> bool {
-        if self.recovery.lock().unwrap_or_else(PoisonError::into_inner).is_some() {
+        if self.recovery.lock().is_some() {
             return false;
         }
         let state = self.state();
@@ -281,11 +282,11 @@ impl Spool {
     }
 
     fn state(&self) -> MutexGuard<'_, SpoolState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
     fn process_directory(&self) -> MutexGuard<'_, ProcessDirectory> {
-        self.process_directory.lock().unwrap_or_else(PoisonError::into_inner)
+        self.process_directory.lock()
     }
 }
 

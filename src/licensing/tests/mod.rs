@@ -11,13 +11,14 @@ use std::{
     env, future,
     io::{self, Write},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
 use jiff::{SignedDuration, Timestamp, civil::DateTime, tz::TimeZone};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 
 use super::{
@@ -35,7 +36,7 @@ pub(crate) struct Points {
 
 impl Points {
     fn all(&self) -> MutexGuard<'_, Vec<LicensingPoint>> {
-        self.points.lock().unwrap_or_else(PoisonError::into_inner)
+        self.points.lock()
     }
 
     fn count(&self) -> usize {
@@ -84,12 +85,12 @@ impl Clock {
     /// Sets the wall clock forward or back while timers know nothing of it, as `date --set` and
     /// sleep do.
     fn jump(&self, seconds: i64) {
-        let mut base = self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut base = self.base.lock();
         *base = base.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
     }
 
     fn now(&self) -> Timestamp {
-        let base = *self.base.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = *self.base.lock();
         base.checked_add(self.start.elapsed()).expect("in range")
     }
 

@@ -7,7 +7,7 @@ use foldhash::quality::RandomState;
 use crate::{
     point::schema::OVERFLOW,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicBool, Ordering},
         atomic_hash_set::AtomicHashSet,
     },
@@ -182,7 +182,7 @@ impl Keys {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock()
     }
 }
 

@@ -28,7 +28,7 @@
 use std::{fmt, mem, sync::Arc, thread};
 
 use crate::sync::{
-    Mutex, MutexGuard, PoisonError, TryLockError,
+    Mutex, MutexGuard,
     shard::{Padded, shard},
 };
 
@@ -107,7 +107,7 @@ impl Rollup {
     #[inline]
     pub(crate) fn end_plain(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
         let bucket = self.boundaries.bucket(nanoseconds);
-        let Ok(mut shard) = self.place(0).shard.try_lock() else {
+        let Some(mut shard) = self.place(0).shard.try_lock() else {
             return self.end_plain_first(started, route, status, nanoseconds, kept);
         };
         let ShardCounters { ended, ends, table, .. } = &mut *shard;
@@ -246,7 +246,7 @@ impl Rollup {
         let mut running = vec![0; self.shards.first().map_or(0, |place| place.0.starts.counts().count())];
         for (number, Padded(place)) in self.shards.iter().enumerate() {
             let mut spare = sums.take_spare(number);
-            let mut shard = lock(&place.shard);
+            let mut shard = place.shard.lock();
             mem::swap(&mut shard.table, &mut spare);
             running.iter_mut().zip(&shard.ends).for_each(|(sum, ends)| *sum -= *ends as i64);
             drop(shard);
@@ -287,18 +287,16 @@ impl Rollup {
     #[inline(always)]
     fn lock_own(&self) -> MutexGuard<'_, ShardCounters> {
         match self.place(0).shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => self.lock_next(),
+            Some(shard) => shard,
+            None => self.lock_next(),
         }
     }
 
     #[cold]
     fn lock_next(&self) -> MutexGuard<'_, ShardCounters> {
         match self.place(1).shard.try_lock() {
-            Ok(shard) => shard,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            Err(TryLockError::WouldBlock) => lock(&self.place(0).shard),
+            Some(shard) => shard,
+            None => self.place(0).shard.lock(),
         }
     }
 
@@ -309,11 +307,11 @@ impl Rollup {
 
     /// Locks every shard in turn, never two at once.
     fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, ShardCounters>> {
-        self.shards.iter().map(|Padded(place)| lock(&place.shard))
+        self.shards.iter().map(|Padded(place)| place.shard.lock())
     }
 
     fn sums(&self) -> MutexGuard<'_, Sums> {
-        self.sums.lock().unwrap_or_else(PoisonError::into_inner)
+        self.sums.lock()
     }
 }
 
@@ -329,12 +327,6 @@ impl fmt::Debug for Rollup {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Rollup").field("boundaries", &self.boundaries).finish_non_exhaustive()
     }
-}
-
-/// Locks a shard, also after a panic: the code under these locks panics only by a bug; the next
-/// request must not pay for that.
-fn lock(shard: &Mutex<ShardCounters>) -> MutexGuard<'_, ShardCounters> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 const MOST_SHARDS: usize = 32;

@@ -4,9 +4,10 @@ use std::{
     collections::BTreeSet,
     fmt,
     ops::Range,
-    sync::{Arc, Mutex, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
 };
 
+use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
 use crate::{
@@ -146,36 +147,36 @@ impl Script {
     }
 
     pub(super) fn behave<A: Into<Answer>>(&self, mut behaviour: impl FnMut(&Batch) -> A + Send + 'static) {
-        *lock(&self.behaviour) = Box::new(move |batch| behaviour(batch).into());
+        *self.behaviour.lock() = Box::new(move |batch| behaviour(batch).into());
     }
 
     pub(super) fn probe_says(&self, probe: impl FnMut() -> Result<(), WriteError> + Send + 'static) {
-        *lock(&self.probe) = Box::new(probe);
+        *self.probe.lock() = Box::new(probe);
     }
 
     pub(super) fn stored(&self) -> BTreeSet<String> {
-        lock(&self.log).stored.clone()
+        self.log.lock().stored.clone()
     }
 
     pub(super) fn requests(&self) -> usize {
-        lock(&self.log).sizes.len()
+        self.log.lock().sizes.len()
     }
 
     /// Lines of each write.
     pub(super) fn sizes(&self) -> Vec<usize> {
-        lock(&self.log).sizes.clone()
+        self.log.lock().sizes.clone()
     }
 
     pub(super) fn bytes(&self) -> Vec<usize> {
-        lock(&self.log).bytes.clone()
+        self.log.lock().bytes.clone()
     }
 
     pub(super) fn times(&self) -> Vec<tokio::time::Instant> {
-        lock(&self.log).times.clone()
+        self.log.lock().times.clone()
     }
 
     pub(super) fn probes(&self) -> usize {
-        lock(&self.log).probes
+        self.log.lock().probes
     }
 
     fn assert_balance(&self) {
@@ -195,16 +196,16 @@ impl Sink for Script {
         Box::pin(async move {
             self.assert_balance();
             {
-                let mut log = lock(&self.log);
+                let mut log = self.log.lock();
                 log.sizes.push(batch.len());
                 log.bytes.push(batch.bytes().len());
                 log.times.push(tokio::time::Instant::now());
             }
-            let answer = lock(&self.behaviour)(batch);
+            let answer = self.behaviour.lock()(batch);
             let result = match answer {
                 Answer::Now(result) => result,
                 Answer::Partly(stored, error) => {
-                    lock(&self.log).stored.extend(stored);
+                    self.log.lock().stored.extend(stored);
                     Err(error)
                 }
                 Answer::After(duration, result) => {
@@ -218,7 +219,7 @@ impl Sink for Script {
                 Answer::Never => std::future::pending().await,
             };
             if result.is_ok() {
-                lock(&self.log).stored.extend(text(batch));
+                self.log.lock().stored.extend(text(batch));
             }
             result.map(|()| Written::new(batch.bytes().len() as u64))
         })
@@ -226,8 +227,8 @@ impl Sink for Script {
 
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async {
-            lock(&self.log).probes += 1;
-            lock(&self.probe)()
+            self.log.lock().probes += 1;
+            self.probe.lock()()
         })
     }
 
@@ -266,10 +267,6 @@ pub(super) fn noise(number: usize) -> String {
 /// Returns the lines of a batch, with their line breaks.
 pub(super) fn text(batch: &Batch) -> BTreeSet<String> {
     batch.lines().map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// For the settings of tests that fill memory.

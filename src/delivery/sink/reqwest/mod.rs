@@ -5,13 +5,12 @@ mod server;
 #[cfg(feature = "tls")]
 mod tls;
 
-use std::sync::{Mutex, PoisonError};
-
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
 };
+use parking_lot::Mutex;
 use reqwest::{Client, Response, redirect::Policy};
 use url::Url;
 
@@ -88,7 +87,7 @@ impl Transport for Reqwest {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let status = response.status();
         if server::is_elsewhere(status) {
-            *self.found.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            *self.found.lock() = None;
         }
         Ok(Reply {
             status,
@@ -107,7 +106,7 @@ impl Reqwest {
         if self.settings.api != InfluxApi::Auto {
             return Ok(self.settings.api);
         }
-        let found = *self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = *self.found.lock();
         if let Some(api) = found {
             return Ok(api);
         }
@@ -119,7 +118,7 @@ impl Reqwest {
             Some(api) => api,
             None => InfluxApi::V2,
         };
-        *self.found.lock().unwrap_or_else(PoisonError::into_inner) = Some(api);
+        *self.found.lock() = Some(api);
         Ok(api)
     }
 }
