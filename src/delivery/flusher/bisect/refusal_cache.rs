@@ -340,7 +340,7 @@ impl RefusalCache {
 
 /// How long anything is remembered.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(10 * 60);
-const MOST_SHAPES: usize = 4_096;
+pub(super) const MOST_SHAPES: usize = 4_096;
 const MOST_COLUMNS: usize = 1_024;
 /// Lines of a shape that are refused, with none accepted, before the shape counts as refused: were
 /// a quarter of its lines good, that would happen once in ten thousand times.

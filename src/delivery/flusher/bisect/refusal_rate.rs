@@ -49,6 +49,17 @@ mod tests {
     }
 
     #[test]
+    fn the_share_stays_when_older_lines_count_half() {
+        let mut share = RefusalRate::default();
+        share.count(WINDOW - 3, 3);
+        assert_eq!(share.group(), 1_155, "the window is full");
+        let mut share = RefusalRate::default();
+        share.count(4_000, 40);
+        share.count(2_000, 21);
+        assert_eq!(share.group(), 70);
+    }
+
+    #[test]
     fn what_is_long_ago_counts_less() {
         let mut share = RefusalRate::default();
         share.count(0, 1_000);

@@ -60,6 +60,7 @@ mod tests {
             assert!(!is_extra(b"requests", key.as_bytes()), "{key}");
         }
         assert!(is_extra(b"requests", b"tenant") && is_extra(b"errors", b"tenant"));
+        assert!(is_extra(b"errors", b"response_time"), "it is a column of other measurements only");
         assert!(
             !is_extra(b"orders", b"tenant"),
             "a point of the application's own means nothing without its fields"

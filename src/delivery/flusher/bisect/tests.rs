@@ -6,6 +6,7 @@ use tokio::time::Instant;
 
 use super::{
     super::pending::{History, PendingBatch},
+    item::Piece,
     *,
 };
 use crate::delivery::{
@@ -19,6 +20,7 @@ mod exact;
 mod interleaved;
 mod interrupted;
 mod refusal_cache;
+mod steps;
 mod strip;
 
 /// One destination, what it has taught so far, and what became of the points.
@@ -133,6 +135,45 @@ fn own(number: usize, value: &str) -> String {
 }
 
 const TIME: usize = 1_000_000;
+
+/// Returns a search that has nothing to ask yet, in a batch that is refused, or that fails.
+fn search(by_failure: bool) -> Search {
+    let whole = batch(&[own(0, "1")]);
+    let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
+    Search::new(&whole, &pending, by_failure)
+}
+
+/// Returns a search that asks about all of these lines first.
+fn asking(by_failure: bool, lines: &[String]) -> Search {
+    let mut search = search(by_failure);
+    search.ask(Piece::new(batch(lines)));
+    search
+}
+
+/// Returns so many points of the application's own.
+fn owns(count: usize) -> Vec<String> {
+    (0..count).map(|number| own(number, "1")).collect()
+}
+
+/// Returns so many points of requests that have these fields beside.
+fn requests(count: usize, fields: &str) -> Vec<String> {
+    (0..count).map(|number| request(number, "", fields)).collect()
+}
+
+/// Returns the lines of a batch as text.
+fn text(batch: &Batch) -> Vec<String> {
+    batch.lines().map(|line| String::from_utf8_lossy(line).into_owned()).collect()
+}
+
+/// Returns the lines that are sent next.
+fn sent(search: &mut Search, cache: &mut RefusalCache) -> Vec<String> {
+    search.next(cache).as_ref().map(text).unwrap_or_default()
+}
+
+/// Returns the lines of which nothing final is known.
+fn left(search: &Search) -> Vec<String> {
+    search.remaining().flat_map(text).collect()
+}
 
 #[test]
 fn a_search_counts_for_its_lines_in_memory_and_for_little_more() {

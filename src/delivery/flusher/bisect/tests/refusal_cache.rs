@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    delivery::flusher::bisect::refusal_cache::{FoundBy, LineStatus, REFUSED_SHAPE, REMEMBERED},
+    delivery::flusher::bisect::refusal_cache::{FoundBy, LineStatus, MOST_SHAPES, REFUSED_SHAPE, REMEMBERED},
     line_protocol::ColumnKind,
 };
 
@@ -137,6 +137,20 @@ fn leaving_out_is_no_longer_tried_where_it_does_not_help() {
     cache.saved(true);
     assert!(cache.may_save(line().as_bytes()));
     assert!(!cache.may_save(request(1, "", "").as_bytes()), "there is nothing to leave out");
+}
+
+/// Names may come from clients, so there is a bound; what is known counts on until it is reached.
+#[test]
+fn so_many_shapes_are_remembered_and_one_more_begins_anew() {
+    let mut cache = cache();
+    let shape = |number: usize| request(1, "", &format!(",f{number}=1"));
+    let lines: Vec<String> = (0..MOST_SHAPES).map(shape).collect();
+    cache.accepted(&batch(&lines), Instant::now());
+    cache.accepted(&batch(&lines), Instant::now());
+    let known = |cache: &RefusalCache, line: &str| cache.fate(line.as_bytes()) == LineStatus::Accepted;
+    assert!(lines.iter().all(|line| known(&cache, line)));
+    accept(&mut cache);
+    assert!(fate(&cache) == LineStatus::Accepted && !lines.iter().any(|line| known(&cache, line)));
 }
 
 #[test]

@@ -1,6 +1,9 @@
 //! A request is worth more than its extra: refused points are stored without what handlers added.
 
-use super::*;
+use super::{
+    super::item::{Purpose, RefusedLines, TrialKind},
+    *,
+};
 use crate::{delivery::flusher::tests::database::ALL_WORDS, line_protocol::ColumnKind};
 
 #[test]
@@ -113,4 +116,66 @@ async fn what_was_learned_is_forgotten() {
     assert_eq!(delivered.deliver(&lines(50)), 1);
     let kept = delivered.database.stored.values().filter(|line| line.contains("size=7i")).count();
     assert_eq!(kept, 50, "the column is sent again");
+}
+
+/// Only one form can be tried at a time, and one reason be told for it.
+#[test]
+fn refused_lines_are_tried_together_where_shape_form_and_reason_are_the_same() {
+    let one = || Piece::new(batch(&requests(1, ",size=1i")));
+    let other = Piece::new(batch(&[request(1, "", ",depth=1i")]));
+    let stripped = Piece { stripped: Some(RejectReason::Limit), ..one() };
+    for (case, lines, reason, together) in [
+        ("alike", one(), RejectReason::Limit, true),
+        ("another reason", one(), RejectReason::Other, false),
+        ("another form", stripped, RejectReason::Limit, false),
+        ("another shape", other, RejectReason::Limit, false),
+    ] {
+        let mut cache = RefusalCache::new(true);
+        let mut search = search(false);
+        search.refused.push(RefusedLines { lines, reason });
+        search.refused.push(RefusedLines { lines: one(), reason: RejectReason::Limit });
+        let sent = sent(&mut search, &mut cache);
+        assert_eq!(sent, vec![request(0, "", ""); if together { 2 } else { 1 }], "{case}");
+        assert_eq!((search.refused.len(), left(&search).len()), (usize::from(!together), 2), "{case}");
+    }
+}
+
+/// A time and a size are no matter of columns, and neither is a failure.
+#[test]
+fn only_a_refusal_for_its_columns_is_worth_a_try_without_them() {
+    let cache = RefusalCache::new(true);
+    for (by_failure, reason, tried) in [
+        (false, RejectReason::Other, true),
+        (false, RejectReason::Retention, false),
+        (false, RejectReason::TooLarge, false),
+        (true, RejectReason::Other, false),
+        (true, RejectReason::TooLarge, false),
+    ] {
+        for (lines, extra) in [(requests(1, ",size=1i"), true), (requests(1, ""), false)] {
+            let mut search = search(by_failure);
+            search.reject_or_try(Piece::new(batch(&lines)), reason, &cache);
+            let rejected = search.take_rejected().len();
+            assert_eq!(rejected == 0, tried && extra, "{by_failure} {reason} {extra}");
+        }
+    }
+}
+
+#[test]
+fn lines_that_are_refused_without_their_extras_too_are_halved_with_what_they_were() {
+    let (plain, lines) = (requests(6, ""), requests(6, ",size=1i"));
+    let mut cache = RefusalCache::new(true);
+    let mut search = search(false);
+    let [form, original] = [&plain, &lines].map(|lines| Piece::new(batch(lines)));
+    search.test(form, Purpose::Trial { original, trial: TrialKind::Values });
+    assert_eq!(sent(&mut search, &mut cache), plain);
+    search.refused(&Refused::default(), &mut cache);
+    assert_eq!(sent(&mut search, &mut cache), plain[..3]);
+    assert_eq!((search.accepted(&mut cache).points, left(&search)), (3, lines[3..].to_vec()));
+    assert_eq!(sent(&mut search, &mut cache), plain[3..]);
+    for _ in 0..5 {
+        search.refused(&Refused::default(), &mut cache);
+        search.next(&mut cache);
+    }
+    let rejected: Vec<_> = search.take_rejected().iter().flat_map(|(lines, _)| text(lines)).collect();
+    assert_eq!((rejected, search.is_done()), (lines[3..].to_vec(), true));
 }
