@@ -265,3 +265,6 @@ fn checked(result: JobResult) -> Result<(), WriteError> {
         _ => Err(WriteError::transient("the sink panicked while it was asked")),
     }
 }
+
+#[cfg(test)]
+mod tests;

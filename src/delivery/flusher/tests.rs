@@ -22,6 +22,7 @@ mod poison;
 mod progress;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod refusals;
+mod searches;
 mod spooling;
 mod support;
 mod times;

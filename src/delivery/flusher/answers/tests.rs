@@ -1,0 +1,66 @@
+//! What a search is told of a failure, from plain values.
+
+use std::time::{Duration, SystemTime};
+
+use super::*;
+use crate::{delivery::batch::Batch, stats::Blocked};
+
+/// Delivers lines of so many bytes in a search to a server that answers like this unless a body has
+/// at most two lines, while nothing else succeeds. Returns the written ones, after many requests at
+/// most, and whether the search went on at once after a failure.
+fn written(bytes: usize, error: &WriteError) -> (usize, bool) {
+    let lines = 16;
+    let line = format!("x v=\"{}\" 1\n", "y".repeat(bytes));
+    let batch = Batch::new(line.repeat(lines).into(), lines, 1, SystemTime::UNIX_EPOCH);
+    let pending = PendingBatch::live(batch.clone(), History::new(Instant::now(), Duration::ZERO));
+    let mut search = Search::failing_batch(&batch, &pending);
+    let mut cache = RefusalCache::new(true);
+    let (mut written, mut goes_on) = (0, false);
+    for _ in 0..100 {
+        let Some(piece) = search.next(&mut cache) else { break };
+        if piece.len() > 2 {
+            let others = Successes::default();
+            goes_on = search_failed(&mut search, error, false, others, &mut cache);
+        } else {
+            written += search.accepted(&mut cache).points;
+        }
+    }
+    assert_eq!(search.remaining_points(), lines - written);
+    (written, goes_on)
+}
+
+#[test]
+fn a_piece_is_divided_for_what_may_be_a_matter_of_its_size_or_its_lines() {
+    let gateway = WriteError::transient("gateway").with_status(504);
+    for (error, small, large) in [
+        (WriteError::refused("400"), 16, 16),
+        (WriteError::too_large("413"), 16, 16),
+        (WriteError::timeout("no answer"), 16, 16),
+        (gateway, 16, 16),
+        // A small body breaks no connection.
+        (WriteError::broken("reset"), 0, 16),
+        // It is the server, as long as nothing else is written.
+        (WriteError::transient("500"), 0, 0),
+        (WriteError::throttled(None, "429"), 0, 0),
+        (WriteError::blocked(Blocked::Authorization, "401"), 0, 0),
+    ] {
+        let known = matches!(error.kind, WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge);
+        assert_eq!(written(10, &error), (small, known), "{error}");
+        assert_eq!(written(30_000, &error), (large, known), "{error}");
+    }
+}
+
+/// It is tried again, since others may be written meanwhile.
+#[test]
+fn a_single_line_without_an_answer_waits_behind_the_others() {
+    let batch = Batch::new("x v=1 1\nx v=2 2\n".into(), 2, 1, SystemTime::UNIX_EPOCH);
+    let pending = PendingBatch::live(batch.clone(), History::new(Instant::now(), Duration::ZERO));
+    let (mut search, mut cache) = (Search::failing_batch(&batch, &pending), RefusalCache::new(true));
+    for writes in 0..50 {
+        let line = search.next(&mut cache).expect("both stay");
+        assert_eq!(line.bytes(), ["x v=1 1\n", "x v=2 2\n"][writes as usize % 2].as_bytes());
+        let error = WriteError::timeout("no answer");
+        search_failed(&mut search, &error, true, Successes { writes, probes: 0 }, &mut cache);
+    }
+    assert!(search.take_rejected().is_empty());
+}
