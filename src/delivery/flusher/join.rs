@@ -173,6 +173,12 @@ mod tests {
             join(&mut waiting, &MOST, |history| time_window(history, start, window));
             assert_eq!(waiting.len(), if what == "alike" { 1 } else { 2 }, "{what}");
         }
+        for (seconds, batches) in [([0, 9], 1), ([9, 10], 2), ([12, 19], 1), ([19, 20], 2)] {
+            let [first, second] = seconds.map(|seconds| start + Duration::from_secs(seconds));
+            let mut waiting = VecDeque::from([pending(1, first), pending(2, second)]);
+            join(&mut waiting, &MOST, |history| time_window(history, start, window));
+            assert_eq!(waiting.len(), batches, "{seconds:?}");
+        }
         for most in [Most { lines: 1, ..MOST }, Most { bytes: 17, ..MOST }] {
             let mut waiting = VecDeque::from([pending(1, start), pending(2, start)]);
             join(&mut waiting, &most, |_| 0);

@@ -147,3 +147,13 @@ async fn points_wait_where_they_are_known_of_in_the_buffer_or_drained() {
     assert!(rig.batcher.has_points(), "drained, and in no batch yet");
     assert!(rig.next(PLENTY, PLENTY, true).is_some() && !rig.batcher.has_points());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_series_of_all_batches_are_counted() {
+    let mut rig = BatcherRig::new();
+    for (tag, series) in [("a", 1), ("b", 2), ("a", 2), ("c", 3)] {
+        rig.drain(&[format!("x,t={tag} v=1 1\n")]);
+        rig.next(50, 1_000, true).expect("a batch");
+        assert_eq!(rig.batcher.series(), series, "{tag}");
+    }
+}

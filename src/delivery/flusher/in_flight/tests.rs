@@ -86,6 +86,28 @@ async fn each_kind_of_work_counts_for_what_it_keeps_busy() {
     }
 }
 
+/// A second one of a kind is as good as the first.
+#[tokio::test]
+async fn two_of_a_kind_keep_busy_what_one_does() {
+    let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+    let mut in_flight = InFlight::default();
+    for directory in &directories {
+        let pending = from_spool(directory.path()).await;
+        let search = Box::new(Search::failing_batch(&batch(1), &live(1)));
+        for job in [
+            Job::Write { pending, sent: sent() },
+            Job::Search { search, sent: sent() },
+            Job::Probe { sent: sent() },
+            Job::Load { bytes: 1 },
+            Job::Maintain,
+        ] {
+            in_flight.start(job, ended(JobResult::Done));
+        }
+        let InFlightCounts { probing, loading, maintaining, suspect, spooled_write, .. } = in_flight.counts();
+        assert_eq!([probing, loading, maintaining, suspect, spooled_write], [true; 5]);
+    }
+}
+
 #[tokio::test]
 async fn what_ends_comes_once_with_its_batch_and_the_rest_stays() {
     let mut in_flight = InFlight::default();

@@ -109,6 +109,30 @@ fn what_was_in_flight_together_is_congested_once() {
     }
 }
 
+/// They met another load than that of the limit now.
+#[test]
+fn answers_to_what_was_sent_before_the_limit_changed_say_nothing() {
+    let start = Instant::now();
+    for (sent, counts) in [(9, false), (10, true), (11, true)] {
+        let changed = Some(start + CALM * 10);
+        let mut limit = InFlightLimit { changed, slow_start: false, ..limit(4, false, (1_000.0, 4), 0) };
+        for number in 1..=5 {
+            limit.succeed(1_000, start + CALM * sent, start + CALM * (20 + number), true, MOST);
+        }
+        let judged = limit.measured != Some((1_000.0, 4));
+        assert_eq!(judged, counts, "{sent}");
+    }
+}
+
+#[test]
+fn a_slow_start_that_ends_where_it_was_changes_no_limit() {
+    for (now, changes) in [(4, false), (8, true)] {
+        let mut limit = limit(now, true, (1_000.0, 4), 0);
+        limit.judge(1_000.0, CALM, Instant::now(), MOST);
+        assert_eq!((limit.limit, limit.changed.is_some()), (4, changes), "{now}");
+    }
+}
+
 #[test]
 fn a_window_ends_with_as_many_answers_as_writes_were_in_flight() {
     let start = Instant::now();
