@@ -63,7 +63,11 @@ impl Inner {
         };
         let is_closed =
             move || buffer.is_closed_everywhere() && rollups.as_ref().is_none_or(Rollups::is_closed);
-        self.fan_out.shutdown(main, is_closed, timeout).await
+        let report = self.fan_out.shutdown(main, is_closed, timeout).await;
+        if let Some(filter) = &self.recorder.filter {
+            filter.report_unused();
+        }
+        report
     }
 
     pub(super) fn stats(&self) -> Stats {

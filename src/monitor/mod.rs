@@ -34,6 +34,7 @@ mod reload;
 mod rollup_delivery;
 mod rollups;
 mod spools;
+mod unused_patterns;
 
 pub use builder::MonitorBuilder;
 
@@ -130,6 +131,7 @@ impl Monitor {
         if own_points {
             own_points::spawn(inner.flusher.runtime(), &inner);
         }
+        unused_patterns::spawn(&inner);
         #[cfg(feature = "process")]
         process_points::spawn(&inner);
         Self { inner: Some(inner) }

@@ -9,8 +9,11 @@ use crate::settings::FilterSettings;
 pub(crate) struct Filter {
     ignore: Vec<Pattern>,
     allow: Vec<Pattern>,
+    /// Whether nothing is left to find out about the patterns. Until then every request is compared
+    /// with all of them.
+    is_settled: AtomicBool,
     any_recorded: AtomicBool,
-    /// Requests that were judged, until there are enough of them to judge the patterns.
+    /// Requests that were judged before it was settled.
     judged: AtomicU64,
 }
 
@@ -23,57 +26,88 @@ struct Pattern {
     /// Whether `resource` is the beginning of a template, not all of it.
     is_prefix: bool,
     has_matched: AtomicBool,
+    is_reported: AtomicBool,
 }
 
 impl Filter {
-    /// Creates the filter; `None` where nothing is filtered.
+    /// Creates the filter; `None` where nothing is filtered. Warns of patterns in the
+    /// syntax of other routers.
     pub(crate) fn new(settings: &FilterSettings) -> Option<Self> {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
         (!settings.ignore.is_empty() || !settings.allow.is_empty()).then(|| Self {
             ignore: patterns(&settings.ignore),
             allow: patterns(&settings.allow),
+            is_settled: AtomicBool::new(false),
             any_recorded: AtomicBool::new(false),
             judged: AtomicU64::new(0),
         })
     }
 
-    /// Returns whether requests of this route are recorded. Warns once of patterns that leave out
-    /// everything, and of those that match nothing.
+    /// Returns whether requests of this route are recorded.
     pub(crate) fn records(&self, method: &str, resource: &str) -> bool {
+        if !self.is_settled.load(Ordering::Relaxed) {
+            self.observe(method, resource);
+        }
         let any = |patterns: &[Pattern]| patterns.iter().any(|pattern| pattern.matches(method, resource));
-        let is_recorded = !any(&self.ignore) && (self.allow.is_empty() || any(&self.allow));
-        if is_recorded && !self.any_recorded.load(Ordering::Relaxed) {
-            self.any_recorded.store(true, Ordering::Relaxed);
-        }
-        // Written by the first requests only, or all cores would write to one place for ever.
-        if self.judged.load(Ordering::Relaxed) < JUDGED_BEFORE_PATTERNS {
-            self.count();
-        }
-        is_recorded
+        !any(&self.ignore) && (self.allow.is_empty() || any(&self.allow))
     }
 
+    /// Notes what each pattern matches, and warns once if they leave out everything.
     #[cold]
-    fn count(&self) {
-        match self.judged.fetch_add(1, Ordering::Relaxed) + 1 {
-            JUDGED_BEFORE_ALL if !self.any_recorded.load(Ordering::Relaxed) => tracing::warn!(
-                target: "tower_influx",
-                "nothing is recorded, `filter` has left out all of the first {JUDGED_BEFORE_ALL} requests: \
-                 compare its patterns with the routes; `/api/*` matches every route that begins with `/api/`"
-            ),
-            JUDGED_BEFORE_PATTERNS => {
-                for pattern in self.ignore.iter().chain(&self.allow).filter(|pattern| !pattern.has_matched())
-                {
-                    tracing::warn!(
-                        target: "tower_influx",
-                        pattern = pattern.text,
-                        "pattern of `filter` has matched none of the first {JUDGED_BEFORE_PATTERNS} requests: \
-                         compare it with the routes as they are registered; `/api/*` matches every route that \
-                         begins with `/api/`"
-                    );
-                }
-            }
-            _ => {}
+    fn observe(&self, method: &str, resource: &str) {
+        let note = |patterns: &[Pattern]| {
+            // All of them: one that stands behind the first that matches is no useless one.
+            let matching = patterns.iter().filter(|pattern| pattern.matches(method, resource));
+            matching.inspect(|pattern| pattern.has_matched.store(true, Ordering::Relaxed)).count() > 0
+        };
+        let (is_ignored, is_allowed) = (note(&self.ignore), note(&self.allow));
+        if !is_ignored && (is_allowed || self.allow.is_empty()) {
+            self.any_recorded.store(true, Ordering::Relaxed);
         }
+        let judged = self.judged.fetch_add(1, Ordering::Relaxed) + 1;
+        let any_recorded = self.any_recorded.load(Ordering::Relaxed);
+        if judged == ENOUGH && !any_recorded {
+            tracing::warn!(
+                target: "tower_influx",
+                "nothing is recorded, `filter` has left out all of the first {ENOUGH} requests: compare its \
+                 patterns with the routes; `/api/*` matches every route that begins with `/api/`"
+            );
+        }
+        if judged >= ENOUGH_FOR_ALL {
+            self.report_unused();
+        }
+        let is_known = self.patterns().all(Pattern::is_known) && (any_recorded || judged >= ENOUGH);
+        if is_known || judged >= ENOUGH_FOR_ALL {
+            self.is_settled.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// Warns of each pattern that has matched nothing, once. After few requests only of those that
+    /// record nothing: a route that nobody has asked for yet is no mistake.
+    pub(crate) fn report_unused(&self) {
+        let judged = self.judged.load(Ordering::Relaxed);
+        let nothing_allowed = judged > 0 && !self.allow.iter().any(Pattern::has_matched);
+        let allow = self.allow.iter().filter(|_| judged >= ENOUGH || nothing_allowed);
+        let ignore = self.ignore.iter().filter(|_| judged >= ENOUGH);
+        for pattern in ignore.chain(allow).filter(|pattern| !pattern.has_matched()) {
+            if !pattern.is_reported.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    target: "tower_influx",
+                    pattern = pattern.text,
+                    "pattern of `filter` has matched none of the first {judged} requests: compare it with the \
+                     routes as they are registered; `/api/*` matches every route that begins with `/api/`"
+                );
+            }
+        }
+    }
+
+    /// Returns whether there is nothing left for [`report_unused`](Self::report_unused).
+    pub(crate) fn is_settled(&self) -> bool {
+        self.patterns().all(Pattern::is_known)
+    }
+
+    fn patterns(&self) -> impl Iterator<Item = &Pattern> {
+        self.ignore.iter().chain(&self.allow)
     }
 }
 
@@ -89,31 +123,53 @@ impl Pattern {
             Some(prefix) => (prefix, true),
             None => (resource, false),
         };
-        let has_matched = AtomicBool::new(false);
-        Self { text: text.to_owned(), method, resource: resource.to_owned(), is_prefix, has_matched }
+        let is_foreign = resource.contains(OF_OTHER_SYNTAXES) || resource.contains("/:");
+        if is_foreign {
+            tracing::warn!(
+                target: "tower_influx",
+                pattern = text,
+                "pattern of `filter` is written as for another router: parameters of axum are such as \
+                 `/items/{{id}}`, and `/api/*` matches every route that begins with `/api/`; right only for names \
+                 that `MonitoringLayer::route` gives"
+            );
+        }
+        Self {
+            text: text.to_owned(),
+            method,
+            resource: resource.to_owned(),
+            is_prefix,
+            has_matched: AtomicBool::new(false),
+            is_reported: AtomicBool::new(is_foreign),
+        }
     }
 
     fn matches(&self, method: &str, resource: &str) -> bool {
         let is_resource =
             if self.is_prefix { resource.starts_with(&self.resource) } else { self.resource == resource };
-        let matches = is_resource && self.method.as_ref().is_none_or(|own| own == method);
-        if matches && !self.has_matched() {
-            self.has_matched.store(true, Ordering::Relaxed);
-        }
-        matches
+        is_resource && self.method.as_ref().is_none_or(|own| own == method)
     }
 
     fn has_matched(&self) -> bool {
         self.has_matched.load(Ordering::Relaxed)
     }
+
+    /// Returns whether it has matched, or is warned of.
+    fn is_known(&self) -> bool {
+        self.has_matched() || self.is_reported.load(Ordering::Relaxed)
+    }
 }
 
-const JUDGED_BEFORE_ALL: u64 = 100;
-const JUDGED_BEFORE_PATTERNS: u64 = 1_000;
+/// Requests that say something of a service's routes.
+const ENOUGH: u64 = 100;
+/// Requests after which no pattern is waited for any longer.
+const ENOUGH_FOR_ALL: u64 = 1_000;
+/// No path has the first four, few have brackets, and parameters of axum need none of them.
+const OF_OTHER_SYNTAXES: [char; 6] = ['?', '#', '<', '>', '[', ']'];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::test_log;
 
     fn filter(ignore: &[&str], allow: &[&str]) -> Option<Filter> {
         let owned = |texts: &[&str]| texts.iter().map(|&text| text.to_owned()).collect();
@@ -162,33 +218,13 @@ mod tests {
 
     #[test]
     fn what_leaves_out_everything_and_what_matches_nothing_is_said_once() {
-        use std::{
-            io,
-            sync::{Arc, Mutex},
-        };
-        #[derive(Clone, Default)]
-        struct Lines(Arc<Mutex<Vec<u8>>>);
-        impl io::Write for Lines {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                self.0.lock().expect("no panic under it").extend_from_slice(bytes);
-                Ok(bytes.len())
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
         let logged = |ignore: &[&str], allow: &[&str], requests: u64| {
-            let (lines, filter) = (Lines::default(), filter(ignore, allow).expect("a filter"));
-            let writer = lines.clone();
-            let subscriber =
-                tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
-            tracing::subscriber::with_default(subscriber, || {
+            let filter = filter(ignore, allow).expect("a filter");
+            test_log::logged(|| {
                 for _ in 0..requests {
                     filter.records("GET", "/api/items");
                 }
-            });
-            let text = lines.0.lock().expect("no panic under it").clone();
-            String::from_utf8(text).expect("text")
+            })
         };
         assert_eq!(logged(&[], &["/api"], 99), "");
         let text = logged(&[], &["/api", "/other"], 5_000);
@@ -198,5 +234,25 @@ mod tests {
         assert_eq!(text.lines().count(), 1, "{text}");
         assert!(text.contains("pattern=\"/health\""), "{text}");
         assert_eq!(logged(&["/healthy*"], &[], 999), "");
+    }
+
+    /// What nothing is left to find out about costs no more than the comparison.
+    #[test]
+    fn a_filter_is_settled_when_each_pattern_has_matched_or_is_reported() {
+        let settled = |ignore: &[&str], requests: u64| {
+            let filter = filter(ignore, &[]).expect("a filter");
+            test_log::logged(|| {
+                for _ in 0..requests {
+                    filter.records("GET", "/a");
+                    filter.records("GET", "/b");
+                }
+            });
+            assert!(!filter.records("GET", "/a") || !ignore.contains(&"/a"));
+            filter.is_settled.load(Ordering::Relaxed)
+        };
+        assert!(settled(&["/a"], 1) && settled(&["/a*"], 1) && settled(&["/<a>"], 1));
+        assert!(!settled(&["/a", "/c"], 499) && settled(&["/a", "/c"], 500));
+        // Nothing is recorded, which is warned of first.
+        assert!(!settled(&["/a", "/b"], 49) && settled(&["/a", "/b"], 50));
     }
 }

@@ -53,7 +53,7 @@ pub(crate) struct Recorder {
     pub(crate) number: u64,
     template: RequestTemplate,
     pub(super) static_tags: StaticTags,
-    filter: Option<Filter>,
+    pub(crate) filter: Option<Filter>,
     pub(super) keep: KeepRule,
     /// Where rollups are on.
     counter: Option<RequestCounter>,

@@ -16,6 +16,7 @@ mod endings;
 mod examples;
 mod fan_out;
 mod faults;
+mod filters;
 mod grafana;
 mod grpc;
 mod hostile;

@@ -106,9 +106,20 @@ fn check_route(name: &str, entry: &str) -> Result<(), Error> {
     }
     // A template may end with a parameter for the rest of a path, such as `{*rest}`.
     let literal = template.strip_suffix('*').unwrap_or(template).replace("{*", "{");
+    let start = method.map(|method| format!("{method}:")).unwrap_or_default();
+    if let Some((before, rest)) = template.split_once("{*").filter(|(_, rest)| rest.ends_with("}*")) {
+        let parameter = format!("{{*{}", rest.trim_end_matches('*'));
+        let remedy = format!(
+            "`{}` stands for the rest of a path already, and ends a template; write `{}` for this route, or `{}*` for \
+             all that begin so",
+            shown(&parameter),
+            shown(&format!("{start}{before}{parameter}")),
+            shown(&format!("{start}{before}"))
+        );
+        return refuse(remedy);
+    }
     if literal.contains('*') {
         let prefix = template.split(['*', '{']).next().unwrap_or_default();
-        let start = method.map(|method| format!("{method}:")).unwrap_or_default();
         let remedy = format!(
             "a `*` stands for the rest of a template, and only at its end; write `{}*`",
             shown(&format!("{start}{prefix}"))

@@ -276,6 +276,11 @@ fn names() {
                 "setting `filter.ignore[0]` is `GET:/a/*/b`: a `*` stands for the rest of a template, and only at its end; \
                  write `GET:/a/*`",
             ),
+            (
+                "filter.allow = ['GET:/api/{*rest}*']",
+                "setting `filter.allow[0]` is `GET:/api/{*rest}*`: `{*rest}` stands for the rest of a path already, and \
+                 ends a template; write `GET:/api/{*rest}` for this route, or `GET:/api/*` for all that begin so",
+            ),
             ("filter.allow = ['GET /items']", &format!("setting `filter.allow[0]` is `GET /items`: {route}")),
             (
                 "filter.allow = ['get:/items']",
