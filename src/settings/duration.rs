@@ -1,6 +1,8 @@
-//! Durations: a number of seconds, or a number with its unit.
+//! Durations: a number of seconds, a number with its unit, or several of these.
 
 use std::{fmt, time::Duration};
+
+use jiff::{SpanRelativeTo, fmt::friendly::SpanParser};
 
 use super::{node::Node, section::Given, value::digits};
 use crate::error::Error;
@@ -18,6 +20,11 @@ pub(super) fn duration(given: Given) -> Result<Duration, Error> {
 
 fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
+    parse_number(text).or_else(|| parse_units(text))
+}
+
+/// Parses a number with at most one unit. All digits count, whatever the number.
+fn parse_number(text: &str) -> Option<Duration> {
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
     let (_, unit) = UNITS.iter().find(|(name, _)| *name == unit.trim_start())?;
@@ -31,6 +38,23 @@ fn parse(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, rest))
 }
 
+/// Parses what else jiff calls friendly, such as `1h30m` or `1 minute`. Not all of it: a comma
+/// separates the entries of a list, and a sign, `ago`, a clock's `01:30:00` and capital letters
+/// have no place here. A day has 24 hours. What has no length of its own, months and years, is
+/// refused.
+fn parse_units(text: &str) -> Option<Duration> {
+    let is_plain = |letter: char| {
+        letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '.' | ' ' | 'µ' | 'μ')
+    };
+    let is_ours = text.starts_with(|first: char| first.is_ascii_digit()) && !text.ends_with("ago");
+    if text.len() > LONGEST || !is_ours || !text.chars().all(is_plain) {
+        return None;
+    }
+    let span = PARSER.parse_span(text).ok()?;
+    let duration = span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?;
+    Duration::try_from(duration).ok()
+}
+
 /// A duration in the largest unit that gives a whole number, so that it reads, and is read back, as
 /// it would be written.
 pub(super) struct DisplayDuration(pub(super) Duration);
@@ -41,20 +65,28 @@ impl fmt::Display for DisplayDuration {
         if nanoseconds == 0 {
             return formatter.write_str("0s");
         }
-        let units = UNITS.iter().rev().filter(|(name, _)| !name.is_empty() && *name != "min");
+        let units = UNITS.iter().rev().filter(|(name, _)| !["", "min", "us", "μs"].contains(name));
         for (name, unit) in units {
             if nanoseconds.is_multiple_of(unit.as_nanos()) {
                 return write!(formatter, "{}{name}", nanoseconds / unit.as_nanos());
             }
         }
-        write!(formatter, "{:?}", self.0)
+        Ok(())
     }
 }
 
 const NANOSECONDS: u128 = 1_000_000_000;
 const REMEDY: &str =
     "write a number of seconds, or a number with its unit, such as `500ms`, `1s`, `2m`, `1h` or `7d`";
-const UNITS: [(&str, Duration); 7] = [
+/// A unit of each kind, with its blanks, is shorter.
+const LONGEST: usize = 128;
+const PARSER: SpanParser = SpanParser::new();
+const UNITS: [(&str, Duration); 11] = [
+    ("ns", Duration::from_nanos(1)),
+    ("us", Duration::from_micros(1)),
+    // The sign of a millionth and the Greek letter, which look alike.
+    ("µs", Duration::from_micros(1)),
+    ("μs", Duration::from_micros(1)),
     ("ms", Duration::from_millis(1)),
     ("", Duration::from_secs(1)),
     ("s", Duration::from_secs(1)),
@@ -66,6 +98,12 @@ const UNITS: [(&str, Duration); 7] = [
 
 #[cfg(test)]
 mod tests {
+    use jiff::{
+        SignedDuration,
+        fmt::friendly::{Designator, Spacing, SpanPrinter},
+    };
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -84,9 +122,59 @@ mod tests {
     }
 
     #[test]
+    fn several_units() {
+        let microseconds = |text: &str| parse(text).map(|duration| duration.as_micros());
+        for (text, expected) in [
+            ("1µs", 1),
+            ("1\u{3bc}s", 1),
+            ("250us", 250),
+            ("250 micros", 250),
+            ("1500ns", 1),
+            ("0.5us", 0),
+            ("1.5ms", 1_500),
+            ("1 minute", 60_000_000),
+            ("2 hours", 7_200_000_000),
+            ("1h30m", 5_400_000_000),
+            ("1 h 5 m", 3_900_000_000),
+            ("1h 30min 1.5s", 5_401_500_000),
+            ("1d12h", 129_600_000_000),
+            ("1w", 604_800_000_000),
+        ] {
+            assert_eq!(microseconds(text), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
     fn what_is_no_duration() {
         let texts = [
-            "", "s", "-1", "-1s", "+1", "1e3", "1,5", "1.2.3", ".", "1y", "1S", "1 h 5 m", "inf", "NaN",
+            "",
+            "s",
+            "-1",
+            "-1s",
+            "+1",
+            "+1s",
+            "1e3",
+            "1,5",
+            "1,5s",
+            "1.2.3",
+            ".",
+            "1y",
+            "1mo",
+            "1 month",
+            "1 year 2 months",
+            "1S",
+            "1M",
+            "1H30M",
+            "PT1H",
+            "h1",
+            "1h, 30m",
+            "01:30:00",
+            "1 s ago",
+            "30m1h",
+            "1h1h",
+            "1h30",
+            "inf",
+            "NaN",
             "1ss",
         ];
         for text in texts {
@@ -95,6 +183,35 @@ mod tests {
         assert_eq!(parse("18446744073709551615d"), None);
         assert_eq!(parse("99999999999999999999999999"), None);
         assert_eq!(parse(&format!("{}.5d", "9".repeat(400))), None);
+        // Correct, but longer than anybody writes.
+        assert!(parse(&format!("1h{}1m", " ".repeat(100))).is_some());
+        assert_eq!(parse(&format!("1h{}1m", " ".repeat(200))), None);
+    }
+
+    proptest! {
+        /// To the nanosecond, for more than 500 years.
+        #[test]
+        fn a_duration_is_read_back_as_it_is_shown(nanoseconds: u64, unit in prop::sample::select(&UNITS[..])) {
+            let (_, unit) = unit;
+            for duration in [Duration::from_nanos(nanoseconds), unit * (nanoseconds % 10_000) as u32] {
+                let shown = DisplayDuration(duration).to_string();
+                prop_assert_eq!(parse(&shown), Some(duration), "{}", shown);
+            }
+        }
+
+        /// What jiff writes of a duration, in each of its styles, is that duration here.
+        #[test]
+        fn what_jiff_writes_is_read(nanoseconds in 0..i64::MAX as u64) {
+            let duration = Duration::from_nanos(nanoseconds);
+            let signed = SignedDuration::try_from(duration).expect("in range");
+            for designator in [Designator::Verbose, Designator::Short, Designator::Compact, Designator::HumanTime] {
+                for spacing in [Spacing::None, Spacing::BetweenUnits, Spacing::BetweenUnitsAndDesignators] {
+                    let printer = SpanPrinter::new().designator(designator).spacing(spacing);
+                    let text = printer.duration_to_string(&signed);
+                    prop_assert_eq!(parse(&text), Some(duration), "{}", text);
+                }
+            }
+        }
     }
 
     #[test]
@@ -105,5 +222,6 @@ mod tests {
         }
         assert_eq!(DisplayDuration(Duration::ZERO).to_string(), "0s");
         assert_eq!(DisplayDuration(Duration::from_micros(5)).to_string(), "5µs");
+        assert_eq!(DisplayDuration(Duration::from_nanos(1_500)).to_string(), "1500ns");
     }
 }
