@@ -322,6 +322,41 @@ fn features_are_documented_in_place() {
     report(wrong);
 }
 
+/// A check that only a developer's machine runs is forgotten, and a misspelt one runs nowhere.
+#[cfg(unix)]
+#[test]
+fn the_workflow_runs_every_section() {
+    let list = std::process::Command::new("bash").args([".ci/run", "list"]).current_dir(root()).output();
+    let list = String::from_utf8(list.expect("bash runs").stdout).expect("text");
+    let sections: Vec<&str> = list.lines().collect();
+    assert!(sections.len() > 15, "only {} sections: adjust this test", sections.len());
+    let workflow = File::read(".github/workflows/ci.yml").text;
+    let mut asked = Vec::new();
+    for line in workflow.lines().map(str::trim).filter(|line| !line.starts_with('#')) {
+        match (line.strip_prefix("sections: "), line.strip_prefix("bash .ci/run ")) {
+            (Some(names), _) => asked.extend(names.split(' ')),
+            (_, Some(name)) => asked.push(name.trim_matches('"')),
+            _ => {}
+        }
+    }
+    let mut wrong = BTreeSet::new();
+    let mut missing: BTreeSet<&str> = sections.iter().copied().collect();
+    for name in asked {
+        // As `.ci/run` has it: a whole name, or a part of several.
+        let is_whole = sections.contains(&name);
+        let runs: Vec<_> = sections
+            .iter()
+            .filter(|section| if is_whole { **section == name } else { section.contains(name) })
+            .collect();
+        if runs.is_empty() {
+            wrong.insert(format!("the workflow runs `{name}`, which is no section of .ci/run"));
+        }
+        runs.into_iter().for_each(|section| _ = missing.remove(section));
+    }
+    wrong.extend(missing.iter().map(|section| format!("no job of the workflow runs `{section}` of .ci/run")));
+    report(wrong);
+}
+
 #[test]
 fn what_a_release_needs_is_there() {
     let mut wrong = BTreeSet::new();

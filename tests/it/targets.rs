@@ -146,7 +146,7 @@ async fn a_wrong_token_and_a_missing_bucket_block_and_lose_nothing() {
     let targets = Target::all("a_wrong_token_and_a_missing_bucket_block_and_lose_nothing").await;
     for (target, client) in each(&targets) {
         let mut settings = target.settings(&service(), client);
-        if target.kind.asks_for_a_token() {
+        if target.asks_for_a_token() {
             settings.influx.token = Token::from("wrong");
             assert_blocked(settings, "a wrong token").await;
         } else if target.kind == TargetKind::Influxdb1 && !settings.influx.username.is_empty() {

@@ -1,6 +1,6 @@
 //! Says at the end what did not run: libtest starts tests in the order of their names.
 
-use crate::support::live;
+use crate::support::{live, target::TargetKind};
 
 #[test]
 fn live_tests_ran() {
@@ -10,7 +10,14 @@ fn live_tests_ran() {
         assert!(!live::required(), "{} not found, and TOWER_INFLUX_LIVE=required", missing.join(", "));
         live::say(&format!("LIVE TESTS NOT RUN: {} not found", missing.join(", ")));
     }
-    if std::env::var_os("TOWER_INFLUX_TEST_URL").is_none() {
-        live::say("TESTS AGAINST INFLUXDB 2.x NOT RUN: TOWER_INFLUX_TEST_URL names no server");
+    let named = TargetKind::named();
+    let here = [TargetKind::Influxdb1, TargetKind::VictoriaMetrics];
+    let others = TargetKind::ALL.into_iter().filter(|kind| !here.contains(kind) && Some(*kind) != named);
+    for kind in others {
+        live::say(&format!(
+            "TESTS AGAINST {} NOT RUN: TOWER_INFLUX_TEST_URL names no such server",
+            kind.name().to_uppercase()
+        ));
     }
+    live::say("TESTS AGAINST A VICTORIAMETRICS CLUSTER NOT RUN: there are none, it was tried by hand");
 }
