@@ -225,7 +225,8 @@ class Api:
                 continue
             name = self.name(of, path)
             if name == "Unpin":
-                # Of pin-project-lite, with conditions of its own that say the same as the fields do.
+                # Of pin-project-lite, with conditions of its own that say the same as the fields
+                # do.
                 continue
             if name in DERIVED:
                 if name != "StructuralPartialEq":

@@ -73,12 +73,17 @@ fn files_are_short_and_say_what_is_inside() {
 fn comments_and_pages_have_at_most_100_columns() {
     let mut wrong = BTreeSet::new();
     for file in text_files() {
-        let (page, rust) = (file.path.ends_with(".md"), file.path.ends_with(".rs"));
-        let mut code = false;
+        let ends_with_one_of = |ends: &[&str]| ends.iter().any(|end| file.path.ends_with(end));
+        let slashes = ends_with_one_of(&[".rs", ".mjs"]);
+        let hashes = ends_with_one_of(&[".toml", ".yml", ".yaml", ".py", ".sh", "Dockerfile"])
+            || file.path.starts_with(".ci/") && file.text.starts_with("#!");
+        let (page, mut code) = (file.path.ends_with(".md"), false);
         for (number, line) in file.text.lines().enumerate() {
-            let text = match rust {
-                true => line.trim_start().strip_prefix("//").map(|text| text.trim_start_matches(['/', '!'])),
-                false => page.then_some(line),
+            let comment = line.trim_start();
+            let text = match (slashes, hashes) {
+                (true, _) => comment.strip_prefix("//").map(|text| text.trim_start_matches(['/', '!'])),
+                (_, true) => comment.strip_prefix('#'),
+                _ => page.then_some(line),
             };
             let Some(text) = text.map(str::trim_start) else {
                 code = false;
