@@ -2,14 +2,16 @@
 
 use std::{error, fmt, io};
 
-/// A boxed error of any type, as in tower.
+/// A boxed error of any type, like tower's `BoxError`.
 pub type BoxError = Box<dyn error::Error + Send + Sync>;
 
-/// What went wrong when a [`Monitor`](crate::Monitor) was started, reloaded, checked or flushed.
+/// The error of an operation on a [`Monitor`](crate::Monitor), such as start, reload, check or
+/// flush.
 ///
-/// Opaque on purpose: match on the `is_*` predicates, print it for people. `{}` prints what failed;
-/// [`source`](error::Error::source) returns why, for example that a file does not exist, and `{:#}`
-/// prints both on one line. No message and no `Debug` output ever holds a token or a password.
+/// The type is opaque. Use the `is_*` methods to find out what kind of error it is. `{}` prints
+/// what failed. [`source`](error::Error::source) returns the cause, for example that a file does
+/// not exist. `{:#}` prints the error and its causes on one line. No message and no `Debug` output
+/// contains a token or a password.
 pub struct Error {
     kind: Kind,
     message: String,
@@ -26,8 +28,8 @@ enum Kind {
 }
 
 impl Error {
-    /// Returns whether a setting has a value that cannot work. The message names the key, the value
-    /// and the remedy.
+    /// Returns whether a setting has an invalid value. The message names the key, the value and the
+    /// remedy. A secret value is left out.
     pub fn is_setting(&self) -> bool {
         self.kind == Kind::Setting
     }
@@ -37,18 +39,18 @@ impl Error {
         self.kind == Kind::Io
     }
 
-    /// Returns whether the system gave no thread for delivery, or the runtime that delivers is
-    /// gone.
+    /// Returns whether no thread or no suitable tokio runtime was available for delivery, or
+    /// whether the runtime that delivers points has ended.
     pub fn is_runtime(&self) -> bool {
         self.kind == Kind::Runtime
     }
 
-    /// Returns whether the server could not be reached or would not accept points.
+    /// Returns whether the server could not be reached, or would not accept points.
     pub fn is_server(&self) -> bool {
         self.kind == Kind::Server
     }
 
-    /// Returns whether the monitor is shut down.
+    /// Returns whether the monitor is shut down, or its licence check has ended.
     pub fn is_closed(&self) -> bool {
         self.kind == Kind::Closed
     }

@@ -14,7 +14,7 @@ use crate::point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR};
 
 pin_project! {
     /// The body of a response that passed a [`TrackBodyClientLayer`](super::TrackBodyClientLayer).
-    /// The call's points are written when it ends, fails or is dropped.
+    /// The points of the call are written when the body ends, fails or is dropped.
     #[derive(Debug)]
     pub struct ClientBody<B> {
         #[pin]

@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 use super::{body::ClientBody, call::Call};
 
 pin_project! {
-    /// The future of a [`ClientService`](super::ClientService). Dropped before it is ready, it
-    /// records the call as canceled.
+    /// The future of a [`ClientService`](super::ClientService). If it is dropped before it is
+    /// ready, the call is recorded as canceled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ClientFuture<F> {
@@ -65,8 +65,8 @@ where
 }
 
 pin_project! {
-    /// The future of a [`TrackBodyClientService`](super::TrackBodyClientService). Dropped before it
-    /// is ready, it records the call as canceled.
+    /// The future of a [`TrackBodyClientService`](super::TrackBodyClientService). If it is dropped
+    /// before it is ready, the call is recorded as canceled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackBodyClientFuture<F> {

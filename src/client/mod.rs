@@ -1,7 +1,7 @@
-//! Outgoing calls: a layer for clients that records each call as one point.
+//! Outgoing calls: a layer for HTTP clients that records each call as one point.
 //!
-//! [`Monitor::client_layer`](crate::Monitor::client_layer) makes it. See
-//! [client](crate::docs::client) for what is stored.
+//! [`Monitor::client_layer`](crate::Monitor::client_layer) creates the layer.
+//! [client](crate::docs::client) describes what is stored.
 
 mod body;
 mod call;

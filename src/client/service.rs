@@ -15,7 +15,7 @@ use super::{
     future::{ClientFuture, TrackBodyClientFuture},
 };
 
-/// A client whose calls are recorded. Made by [`ClientLayer`](super::ClientLayer).
+/// A client whose calls are recorded. Created by [`ClientLayer`](super::ClientLayer).
 #[derive(Clone, Debug)]
 pub struct ClientService<S> {
     inner: S,
@@ -51,7 +51,7 @@ where
     }
 }
 
-/// A client whose calls are recorded at the end of the response's body. Made by
+/// A client whose calls are recorded at the end of the response's body. Created by
 /// [`TrackBodyClientLayer`](super::TrackBodyClientLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodyClientService<S> {

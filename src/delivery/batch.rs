@@ -10,11 +10,12 @@ use bytes::Bytes;
 
 use crate::clock::MonotonicInstant;
 
-/// An immutable sequence of line-protocol lines, which a [`Sink`](crate::sink::Sink) writes.
+/// Lines of line protocol, which a [`Sink`](crate::sink::Sink) writes together. A batch is
+/// immutable.
 ///
-/// Every line is one point with a timestamp in nanoseconds, and is at most 64 KiB long. It ends in
-/// `\n` and has no other line break. A batch is never empty. Cloning is cheap: the bytes are
-/// shared.
+/// Each line is one point with a timestamp in nanoseconds. It has at most 64 KiB, ends in `\n`, and
+/// contains no other line break. A batch is never empty. Clones share the bytes, so cloning is
+/// cheap.
 #[derive(Clone, Debug)]
 pub struct Batch {
     bytes: Bytes,
@@ -33,11 +34,11 @@ impl Batch {
         Self { bytes, lines, sequence, created, sealed: MonotonicInstant::now() }
     }
 
-    /// Creates a batch of these lines, to test a [`Sink`](crate::sink::Sink) without a monitor, or
-    /// for a sink that changes lines before it passes them on.
+    /// Creates a batch of these lines. Use it to test a [`Sink`](crate::sink::Sink) without a
+    /// monitor, or in a sink that changes lines and passes them to another sink.
     ///
-    /// Each line is one point in line protocol, without its line break. Its syntax is not checked.
-    /// `None` if there is no line, or if a line is empty or has a line break.
+    /// Each item is one point in line protocol, without its line break. The syntax is not checked.
+    /// Returns `None` if there is no line, or if a line is empty or contains a line break.
     ///
     /// ```
     /// use tower_influx::sink::Batch;
@@ -59,40 +60,43 @@ impl Batch {
         (count > 0).then(|| Self::new(bytes.into(), count, 0, SystemTime::now()))
     }
 
-    /// Sets the place in the order of batches, 0 for a batch made [from lines](Self::from_lines).
+    /// Sets the [sequence number](Self::sequence). It is 0 for a batch made by
+    /// [`from_lines`](Self::from_lines).
     #[must_use]
     pub fn with_sequence(self, sequence: u64) -> Self {
         Self { sequence, ..self }
     }
 
-    /// Sets when the batch was created, which is now for one made [from lines](Self::from_lines).
+    /// Sets when the batch was created. For a batch made by [`from_lines`](Self::from_lines), it is
+    /// the time of that call.
     #[must_use]
     pub fn with_created(self, created: SystemTime) -> Self {
         Self { created, ..self }
     }
 
-    /// Returns the lines as they go into the body of a request or into a file.
+    /// Returns all lines with their line breaks, as the body of a request or the content of a file.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
 
-    /// Returns how many lines, and so points, the batch holds.
+    /// Returns the number of lines, which is the number of points.
     pub fn len(&self) -> usize {
         self.lines
     }
 
-    /// Returns false: a batch always has at least one line.
+    /// Returns false, since a batch always has at least one line.
     pub fn is_empty(&self) -> bool {
         self.lines == 0
     }
 
-    /// Returns the number of this batch in the order of creation within this process; pieces of a
-    /// split batch keep it.
+    /// Returns the number of this batch in the order in which this process created batches. The
+    /// parts of a divided batch keep its number.
     pub fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Returns when the batch was created, or first created if it comes from the spool.
+    /// Returns when the batch was created. For a batch from the spool, this is the time of its
+    /// first creation.
     pub fn created(&self) -> SystemTime {
         self.created
     }
@@ -112,7 +116,7 @@ impl Batch {
         Self { sealed, ..self }
     }
 
-    /// Returns the lines one by one, without their line breaks.
+    /// Returns the lines, without their line breaks.
     pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.split(|byte| *byte == b'\n').take(self.lines)
     }

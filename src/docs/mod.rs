@@ -1,7 +1,7 @@
-//! The pages for those who run a service, query its points or come from another crate. In the
-//! documentation only: no program sees this module.
+//! The pages of the folder `docs/`: for operators of a service, for authors of queries, and for
+//! users of other crates. This module exists only in the documentation, not in the compiled crate.
 //!
-//! The settings are explained at [`Settings`](crate::Settings), the licence check in
+//! The settings are documented at [`Settings`](crate::Settings), and the licence check in
 //! [`licensing`](crate::licensing).
 //
 // The files of `docs/` link to each other as files. `links.md` comes first in every page, and of

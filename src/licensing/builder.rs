@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{clock::timers, error::Error, settings::LicensingSettings};
 
-/// A licence check that is about to start: it runs at once, then each day at midnight.
+/// A licence check that is ready to start. Once started, it runs at once and then each day at
+/// midnight.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -50,7 +51,8 @@ pub struct Licensing<C> {
 }
 
 impl<C: LicenseCheck> Licensing<C> {
-    /// Runs this check, with the time zone and the time-out of the monitor's settings.
+    /// Creates the settings of this check. Time zone, timeout and grace period default to the
+    /// settings of the monitor.
     pub fn new(check: C) -> Self {
         Self {
             check,
@@ -62,22 +64,23 @@ impl<C: LicenseCheck> Licensing<C> {
         }
     }
 
-    /// Sets the IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults
-    /// to the setting `licensing.time_zone`, and that to the system's zone as it is at start.
+    /// Sets the IANA name of the time zone whose midnight starts a check, such as `Europe/Berlin`.
+    /// Defaults to the setting `licensing.time_zone`. Its default is the time zone of the system at
+    /// start.
     pub fn time_zone(mut self, name: impl Into<String>) -> Self {
         self.time_zone = Some(name.into());
         self
     }
 
-    /// Sets how long a check may take before it counts as failed. Defaults to the setting
-    /// `licensing.timeout`, and that to 30 seconds.
+    /// Sets the timeout of a check. A check that takes longer counts as failed. Defaults to the
+    /// setting `licensing.timeout`, which is 30 seconds by default.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// Sets how long the last result counts while checks cannot run; zero for not at all. Defaults
-    /// to the setting `licensing.grace_period`, and that to 3 days.
+    /// Sets how long the last result stays valid while checks fail to run. Zero turns this off.
+    /// Defaults to the setting `licensing.grace_period`, which is 3 days by default.
     pub fn grace_period(mut self, period: Duration) -> Self {
         self.grace_period = Some(period);
         self

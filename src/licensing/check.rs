@@ -5,21 +5,21 @@ use std::future::Future;
 use super::state::LicenseState;
 use crate::{error::BoxError, settings::LicensingSettings};
 
-/// A check of a licence: reads a file, asks a licence server, counts seats.
+/// A check of a licence, which for example reads a file, asks a licence server or counts seats.
 ///
-/// Implemented for every closure and function that returns such a future, with any error type; a
-/// type of one's own writes `async fn check(&self) -> Result<LicenseState, BoxError>`.
+/// Closures and functions that return such a future implement this trait, with any error type. For
+/// your own type, write `async fn check(&self) -> Result<LicenseState, BoxError>`.
 ///
-/// It may fail: the error becomes the message of a point with status `error`. It may take as long
-/// as the time-out says; then its future is dropped at the next await. It may panic, if the program
-/// is not built with `panic = "abort"`. What it must not do is block a thread for long: use
-/// `tokio::task::spawn_blocking` for that.
+/// - The check can fail: the error becomes the message of a point with status `error`.
+/// - It can take as long as the timeout. Then its future is dropped at the next await.
+/// - It can panic, if the program is not built with `panic = "abort"`.
+/// - It must not block a thread for long. Use `tokio::task::spawn_blocking` for blocking work.
 pub trait LicenseCheck: Send + Sync + 'static {
     /// Checks the licence once.
     fn check(&self) -> impl Future<Output = Result<LicenseState, BoxError>> + Send;
 
-    /// Takes what the settings say about the check. Called once before the first check; does
-    /// nothing by default.
+    /// Applies the settings of the monitor. Called once, before the first check. The default
+    /// implementation does nothing.
     fn configure(&mut self, settings: &LicensingSettings) {
         let _ = settings;
     }

@@ -7,12 +7,14 @@ use serde::{Serialize, Serializer};
 use super::state::CheckedLicense;
 use crate::point::{Point, Timestamp, Value, schema};
 
-/// The point of one licence check: measurement `licensing`, tags `service` and `license_status`,
-/// fields `license_period_rest` (integer), `warnings` and `errors` (strings, empty when there are
-/// none, several messages joined by `; `), and the tags and fields that the check added.
+/// The point of one licence check, in the measurement `licensing`.
 ///
-/// Where the check could not tell how many days are left, `license_period_rest` is 0, so that the
-/// field is there in every point; `license_status` is then `error` and `errors` says why.
+/// Its tags are `service` and `license_status`. Its fields are `license_period_rest` (integer), and
+/// `warnings` and `errors` (strings). Several messages are joined by `; `; without messages the
+/// string is empty. The tags and fields that the check added follow.
+///
+/// If the check does not know how many days are left, `license_period_rest` is 0, so that every
+/// point has this field. `license_status` is then `error`, and `errors` has the reason.
 #[derive(Clone, Debug)]
 pub struct LicensingPoint {
     service: Arc<str>,
@@ -64,7 +66,7 @@ impl Point for LicensingPoint {
     }
 }
 
-/// To `time`, `measurement`, `tags` and `fields`.
+/// Serializes as `time`, `measurement`, `tags` and `fields`.
 impl Serialize for LicensingPoint {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         (self as &dyn Point).serialize(serializer)

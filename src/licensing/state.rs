@@ -6,15 +6,15 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use crate::point::Value;
 
-/// Whether a licence is in order. It follows from the messages of a check.
+/// Whether a licence is valid, by the messages of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum LicenseStatus {
     /// No warnings and no errors.
     Ok,
-    /// At least one warning and no error, such as a licence that ends soon.
+    /// At least one warning and no error. For example, the licence ends soon.
     Warning,
-    /// At least one error, such as a licence that has ended, or one that could not be checked.
+    /// At least one error. For example, the licence has ended, or could not be checked.
     Error,
 }
 
@@ -41,12 +41,12 @@ impl Serialize for LicenseStatus {
     }
 }
 
-/// What a [`LicenseCheck`](super::LicenseCheck) returns: the days that are left and what there is
-/// to say about the licence.
+/// The result of a [`LicenseCheck`](super::LicenseCheck): the days left, and messages about the
+/// licence.
 ///
-/// The status is not set but follows: any error makes it [`LicenseStatus::Error`], otherwise any
-/// warning makes it [`LicenseStatus::Warning`]. A number of days alone changes nothing: a check
-/// that finds a licence ended says so by an error.
+/// The status follows from the messages. With an error it is [`LicenseStatus::Error`], otherwise
+/// with a warning [`LicenseStatus::Warning`]. The number of days does not change the status. A
+/// check that finds an ended licence must add an error.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LicenseState {
     days_left: Option<i64>,
@@ -57,14 +57,14 @@ pub struct LicenseState {
 }
 
 impl LicenseState {
-    /// Creates the state of a licence that ends after this many whole days; negative when it is
-    /// over.
+    /// Creates the state of a licence that ends after this number of whole days. The number is
+    /// negative if the licence has ended.
     pub fn new(days_left: i64) -> Self {
         Self { days_left: Some(days_left), ..Self::empty() }
     }
 
-    /// Creates a licence of which nothing can be told but why: the file is missing, the licence
-    /// server is away.
+    /// Creates the state of a licence that could not be checked, with the reason as an error. For
+    /// example, the file is missing, or the licence server cannot be reached.
     pub fn unknown(error: impl Into<String>) -> Self {
         Self::empty().error(error)
     }
@@ -83,27 +83,27 @@ impl LicenseState {
         self
     }
 
-    /// Adds a tag to the point. The names of the schema (`service`, `license_status`, `instance`
-    /// and so on) keep their own values: an extra tag of such a name is left out and warned of.
+    /// Adds a tag to the point. A tag with a name of the schema (`service`, `license_status`,
+    /// `instance` and so on) is left out, and a warning is logged.
     ///
     /// # Cardinality
     ///
-    /// Each distinct value is a series of its own: an edition or a region is a tag, a customer's
-    /// number is a field.
+    /// Each distinct value is a new series. An edition or a region can be a tag; a customer number
+    /// must be a field.
     #[must_use]
     pub fn tag(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.tags.push((key.into(), value.into()));
         self
     }
 
-    /// Adds a field to the point, under the same rule for names as [`tag`](Self::tag).
+    /// Adds a field to the point. The same names as for a [`tag`](Self::tag) are left out.
     #[must_use]
     pub fn field(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value<'static>>) -> Self {
         self.fields.push((key.into(), value.into()));
         self
     }
 
-    /// Returns the status that follows from the messages.
+    /// Returns the status, which follows from the messages.
     pub fn status(&self) -> LicenseStatus {
         if !self.errors.is_empty() {
             LicenseStatus::Error
@@ -114,8 +114,8 @@ impl LicenseState {
         }
     }
 
-    /// Returns the whole days until the licence ends, negative when it is over; `None` when the
-    /// check could not tell.
+    /// Returns the number of whole days until the licence ends. It is negative if the licence has
+    /// ended, and `None` if the check does not know it.
     pub fn days_left(&self) -> Option<i64> {
         self.days_left
     }
@@ -159,11 +159,11 @@ impl LicenseState {
     }
 }
 
-/// The result of one check.
+/// The result of one check, with its time.
 ///
-/// It serializes to `license_status`, `license_period_rest` (`null` if the check does not know it)
-/// and `checked_at` in seconds since the epoch. `warnings` and `errors` are lists; `tags` and
-/// `fields` are those that the check added.
+/// It serializes to `license_status`, `license_period_rest` (`null` if the check does not know it),
+/// `checked_at` in seconds since the Unix epoch, the lists `warnings` and `errors`, and the maps
+/// `tags` and `fields` of what the check added.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedLicense {
     state: LicenseState,
@@ -175,8 +175,11 @@ impl CheckedLicense {
         Self { state, checked_at }
     }
 
-    /// Returns what the check returned, or what stands for it when it failed, panicked or gave no
-    /// answer in time.
+    /// Returns the result of the check.
+    ///
+    /// If the check failed to run, panicked or took too long, this is the last result with a
+    /// warning, during the [grace period](super::Licensing::grace_period). Otherwise it is a state
+    /// with the error.
     pub fn state(&self) -> &LicenseState {
         &self.state
     }
@@ -186,7 +189,7 @@ impl CheckedLicense {
         self.state.status()
     }
 
-    /// Returns when the check began, by the system's clock.
+    /// Returns when the check started, by the clock of the system.
     pub fn checked_at(&self) -> SystemTime {
         self.checked_at
     }

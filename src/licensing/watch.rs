@@ -11,10 +11,10 @@ use tokio::{
 use super::{state::CheckedLicense, task::CheckRequest};
 use crate::error::Error;
 
-/// The handle on a running licence check: the latest result, a check at any other time, and word of
-/// changes.
+/// A handle to a running licence check. It returns the latest result, starts a check at any time,
+/// and reports changes.
 ///
-/// Clones are handles on the same check. The checks end when the last one is dropped, when
+/// Clones are handles to the same check. The checks end when the last handle is dropped, when
 /// [`stop`](Self::stop) is called, or within a minute after the monitor is shut down.
 #[derive(Clone, Debug)]
 #[must_use = "the checks end when the last clone of the watch is dropped"]
@@ -44,38 +44,38 @@ impl LicenseWatch {
         Self { shared: Arc::new(WatchShared { requests, latest, task }) }
     }
 
-    /// Returns the latest result; `None` until the first check is done. Never waits, so that health
-    /// checks and handlers may ask for each request.
+    /// Returns the latest result. `None` until the first check is done. Never waits, so health
+    /// checks and handlers can call it for each request.
     pub fn latest(&self) -> Option<Arc<CheckedLicense>> {
         self.shared.latest.borrow().clone()
     }
 
-    /// Checks now, records the point and returns the result, for instance after the licence was
-    /// replaced. Requests that wait while a check is running share the one that follows.
+    /// Runs a check now, records its point and returns its result. Call it, for example, after the
+    /// licence was replaced. Calls during a running check share the check that follows.
     ///
     /// # Errors
     ///
-    /// When the checks have ended, an error for which [`Error::is_closed`] holds. What the check
-    /// itself finds, also that it fails or gives no answer, is no error but a result.
+    /// The checks have ended ([`Error::is_closed`]). A check that finds an invalid licence, fails
+    /// or times out is not an error: this is its result.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, the check goes on and its result is recorded.
+    /// If the future is dropped, the check continues and its result is recorded.
     pub async fn check_now(&self) -> Result<Arc<CheckedLicense>, Error> {
         let (request, result) = oneshot::channel();
         self.shared.requests.send(request).await.map_err(|_| Error::license_watch_ended())?;
         result.await.map_err(|_| Error::license_watch_ended())
     }
 
-    /// Returns a receiver of every later change of the result.
+    /// Creates a receiver for all later changes of the result.
     pub fn changes(&self) -> LicenseChanges {
         let mut latest = self.shared.latest.clone();
         latest.mark_unchanged();
         LicenseChanges { latest }
     }
 
-    /// Ends the checks; one that is under way is cancelled. The latest result stays readable.
-    /// Further calls do nothing.
+    /// Ends the checks. A running check is cancelled. The latest result can still be read. Further
+    /// calls do nothing.
     pub fn stop(&self) {
         self.shared.task.abort();
     }
@@ -87,27 +87,29 @@ impl LicenseWatch {
     }
 }
 
-/// Notifies of changes in the result of the licence check. Made by [`LicenseWatch::changes`];
-/// holding it keeps no check alive.
+/// A receiver for changes of the result of a licence check. Created by [`LicenseWatch::changes`].
+/// Holding it does not keep the checks running.
 #[derive(Clone, Debug)]
 pub struct LicenseChanges {
     latest: watch::Receiver<Option<Arc<CheckedLicense>>>,
 }
 
 impl LicenseChanges {
-    /// Waits until the result of a check differs from the one before it, and returns the latest
-    /// result. Days left, messages and extras are compared, the time of the check is not. Several
-    /// changes since the last call count as one. `None` when the checks have ended.
+    /// Waits until a result differs from the one before, and returns the latest result. `None` when
+    /// the checks have ended.
+    ///
+    /// Days left, messages, tags and fields are compared, but not the time of the check. Several
+    /// changes since the last call are reported once.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses no change.
+    /// If the future is dropped, no change is lost.
     pub async fn changed(&mut self) -> Option<Arc<CheckedLicense>> {
         self.latest.changed().await.ok()?;
         self.latest.borrow_and_update().clone()
     }
 
-    /// Returns the latest result, as [`LicenseWatch::latest`].
+    /// Returns the latest result, as [`LicenseWatch::latest`] does.
     pub fn latest(&self) -> Option<Arc<CheckedLicense>> {
         self.latest.borrow().clone()
     }

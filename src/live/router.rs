@@ -19,13 +19,13 @@ use super::{
 };
 use crate::{licensing::LicenseWatch, monitor::Monitor};
 
-/// Creates the live page of this monitor, without a licence: [`LivePage::new`] and
-/// [`LivePage::router`] in one.
+/// Creates the live page of a monitor without a licence, as [`LivePage::new`] and
+/// [`LivePage::router`] do together.
 pub fn router(monitor: &Monitor) -> Router {
     LivePage::new(monitor).router()
 }
 
-/// Makes the router of the live page.
+/// Creates the router of the live page.
 ///
 /// ```no_run
 /// use axum::{Router, routing::get};
@@ -41,8 +41,8 @@ pub fn router(monitor: &Monitor) -> Router {
 /// # }
 /// ```
 ///
-/// The router holds the monitor, as its layers do. Observing begins with [`router`](Self::router)
-/// and ends when the router and its clones are gone.
+/// The router is a handle to the monitor, as its layers are. Observing starts with
+/// [`router`](Self::router), and ends when the router and its clones are dropped.
 #[derive(Clone, Debug)]
 #[must_use = "nothing is served before `router`"]
 pub struct LivePage {
@@ -51,27 +51,28 @@ pub struct LivePage {
 }
 
 impl LivePage {
-    /// Creates the page of this monitor. One that is disabled gets an empty page.
+    /// Creates the page of this monitor. For a disabled monitor the page is empty.
     pub fn new(monitor: &Monitor) -> Self {
         Self { monitor: monitor.clone(), license: None }
     }
 
-    /// Shows the latest result of this licence check as well. The page holds the watch, so the
-    /// checks go on for as long as the router lives.
+    /// Adds the latest result of this licence check. The page holds the watch, so the checks
+    /// continue as long as the router exists.
     pub fn license(mut self, watch: &LicenseWatch) -> Self {
         self.license = Some(watch.clone());
         self
     }
 
-    /// Returns the router of the page at `/` and the same data as JSON at `/stats`.
+    /// Creates the router: the page at `/`, and the same data as JSON at `/stats`.
     ///
-    /// Add it with [`Router::nest_service`], outside of the monitored part and behind the service's
-    /// own authentication: the page then has its path with and without a slash at the end. axum's
-    /// [`Router::nest`] serves it without one only, and answers 404 with one. Make it before the
-    /// server takes requests: what was recorded before is not shown.
+    /// Add it with [`Router::nest_service`], outside of the monitored routes and behind the
+    /// authentication of the service. The page then answers with and without a trailing slash. With
+    /// [`Router::nest`], axum serves only the path without a trailing slash, and answers 404
+    /// otherwise.
     ///
-    /// Where points go to files, the list of these is read here, and up to 16 MiB of the newest in
-    /// the background.
+    /// Create the router before the server accepts requests: the page does not show what was
+    /// recorded before. If points go to files, the list of files is read here, and up to 16 MiB of
+    /// the newest ones in the background.
     pub fn router(self) -> Router {
         let observer = Arc::new(Observer::start(self.monitor, self.license));
         Router::new()

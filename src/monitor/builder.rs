@@ -19,7 +19,7 @@ use crate::{
     stats::{RecorderCounters, ledger::Ledger},
 };
 
-/// Makes a [`Monitor`]. See [`Monitor::builder`].
+/// Builds a [`Monitor`] with sinks of the application. Created by [`Monitor::builder`].
 #[must_use]
 pub struct MonitorBuilder {
     settings: Settings,
@@ -33,22 +33,23 @@ impl MonitorBuilder {
         Self { settings, sink: None, on_current_runtime: false, added: Vec::new() }
     }
 
-    /// Sends the points to this sink, also after a [reload](Monitor::reload). The setting
-    /// [`storage`](Settings::storage) has no effect then.
+    /// Sends the points to this sink, also after a [reload](Monitor::reload), instead of the
+    /// destination in the settings. The settings `storage`, `influx` and `file` are still checked.
+    /// With [`Storage::None`] no point is made, and the sink gets none.
     pub fn sink(mut self, sink: impl Sink) -> Self {
         self.sink = Some(Arc::new(sink));
         self
     }
 
-    /// Delivers points by tasks of the tokio runtime in which [`start`](Self::start) is called,
+    /// Delivers points by tasks of the tokio runtime on which [`start`](Self::start) is called,
     /// instead of a thread of the monitor. Use it in tests with paused time, or if no further
     /// thread is allowed.
     ///
-    /// Delivery is then delayed while the runtime's threads are blocked, and ends with the runtime:
-    /// the remaining points go to the spool or, without one, are lost.
+    /// Delivery is then delayed while all threads of that runtime are blocked. It ends with the
+    /// runtime: the remaining points are stored in the spool. Without a spool they are lost.
     ///
-    /// The runtime needs its timers and, to write to a server, its I/O. Without a runtime, or on
-    /// one that lacks these, the start fails ([`Error::is_runtime`]).
+    /// The runtime needs its timers and, to write to a server, its I/O. Otherwise, or without a
+    /// runtime, the start fails ([`Error::is_runtime`]).
     ///
     /// ```
     /// # async fn test() -> Result<(), tower_influx::Error> {
@@ -64,22 +65,25 @@ impl MonitorBuilder {
         self
     }
 
-    /// Sends all points to this sink, too: those of requests, own points, rollups.
+    /// Sends a copy of all points to this sink: points of requests, of the application, and
+    /// rollups.
     ///
-    /// Each destination has a buffer, a flusher, a ledger and a spool of its own, so one that is
-    /// slow or down never holds up another. They share the settings of delivery, and each has their
-    /// bounds for itself: two destinations may take twice `buffer_size` of memory. The spool of an
-    /// added sink is the directory `name` in
-    /// [`spool.directory`](crate::settings::SpoolSettings::directory). With
-    /// [`Storage::None`] nothing is sent anywhere.
+    /// Each destination has its own buffer, flusher, ledger and spool. So a slow or unavailable
+    /// destination never delays another one. All destinations use the same settings of delivery,
+    /// and the bounds apply to each alone: two destinations can use twice `buffer_size` of memory.
+    /// The spool of an added sink is the directory `name` in
+    /// [`spool.directory`](crate::settings::SpoolSettings::directory). With [`Storage::None`] no
+    /// sink gets points.
     ///
-    /// A point counts once for each destination: [`Monitor::stats`] and the reports of
-    /// [`flush`](Monitor::flush) and [`shutdown`](Monitor::shutdown) are sums, and
-    /// [`Stats::destinations`](crate::stats::Stats::destinations) has the ledger of each.
+    /// A point counts once for each destination. [`Monitor::stats`] and the reports of
+    /// [`flush`](Monitor::flush) and [`shutdown`](Monitor::shutdown) are sums.
+    /// [`Stats::destinations`](crate::stats::Stats::destinations) has the ledger of each
+    /// destination.
     ///
     /// # Cost
     ///
-    /// A request copies its lines once more into memory. Without an added sink it costs nothing.
+    /// Each request copies its lines once more for each added sink. Without an added sink there is
+    /// no cost.
     ///
     /// ```
     /// use tower_influx::{Monitor, Settings, settings::InfluxSettings, sink::InfluxSink};
@@ -103,12 +107,17 @@ impl MonitorBuilder {
         self
     }
 
-    /// Starts the monitoring.
+    /// Starts the monitor.
     ///
     /// # Errors
     ///
-    /// As [`Monitor::start`]; and where the name of an [added sink](Self::add_sink) is taken, or is
-    /// not made of 1 to 64 lower-case letters, digits and dashes ([`Error::is_setting`]).
+    /// - The errors of [`Monitor::start`].
+    /// - The name of an [added sink](Self::add_sink) is not 1 to 64 lower-case letters, digits and
+    ///   dashes ([`Error::is_setting`]).
+    /// - The name is `main`, `rollups`, `corrupt`, or the name of another added sink
+    ///   ([`Error::is_setting`]).
+    /// - With [`on_current_runtime`](Self::on_current_runtime), the runtime is missing or
+    ///   unsuitable ([`Error::is_runtime`]).
     pub fn start(self) -> Result<Monitor, Error> {
         let Self { settings, sink, on_current_runtime, added } = self;
         if !settings.enabled {

@@ -10,30 +10,34 @@ use crate::{
 };
 
 impl<C: LicenseCheck> Licensing<C> {
-    /// Starts the checks and returns at once; the first one runs in the background. The checks
-    /// record through the monitor and do not keep it alive. With a disabled monitor they run all
-    /// the same and leave no points.
+    /// Starts the checks and returns at once. The first check runs in the background.
+    ///
+    /// The checks record their points through the monitor, but do not keep it alive. With a
+    /// disabled monitor the checks run, too, and record no points.
     ///
     /// # Errors
     ///
-    /// An unknown time zone or no time at all for a check ([`Error::is_setting`]); no tokio runtime
-    /// with time enabled ([`Error::is_runtime`]). A bad licence is no error: ask the watch.
+    /// - The time zone is unknown, or the timeout is zero ([`Error::is_setting`]).
+    /// - There is no tokio runtime with timers ([`Error::is_runtime`]).
+    ///
+    /// An invalid licence is not an error: the watch returns it as the result.
     pub fn spawn(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
         let (settings, service) =
             monitor.settings(|settings| (settings.licensing.clone(), settings.service.clone()));
         self.spawn_with(&settings, &service, monitor.license_recorder())
     }
 
-    /// Spawns the checks as [`spawn`](Self::spawn) does, and waits until the first check is done:
-    /// at the longest as long as a check may take.
+    /// Starts the checks as [`spawn`](Self::spawn) does, and waits for the result of the first one,
+    /// at most for the timeout of a check.
     ///
     /// # Errors
     ///
-    /// Those of `spawn`; the monitor was shut down meanwhile ([`Error::is_closed`]).
+    /// - The errors of [`spawn`](Self::spawn).
+    /// - The monitor was shut down during the first check ([`Error::is_closed`]).
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, the checks end.
+    /// If the future is dropped, the checks end.
     pub async fn spawn_checked(self, monitor: &Monitor) -> Result<LicenseWatch, Error> {
         let watch = self.spawn(monitor)?;
         watch.first().await?;

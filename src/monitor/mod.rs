@@ -42,12 +42,12 @@ use fan_out::FanOut;
 use inner::Inner;
 use rollups::Rollups;
 
-/// Monitoring of one service: creates the layers, accepts points, and delivers them.
+/// The monitoring of one service: creates layers, accepts points and delivers them.
 ///
-/// Clones are handles to the same monitoring. Layers, services and running requests are handles,
-/// too. Call [`shutdown`](Self::shutdown) before the process ends: it delivers the remaining
-/// points. If the last handle is dropped without it, a warning is logged. The remaining points then
-/// go to the spool or, without one, are lost and counted.
+/// Clones are handles to the same monitor, and so are its layers, its services and running
+/// requests. Call [`shutdown`](Self::shutdown) before the process ends, to deliver the remaining
+/// points. If the last handle is dropped without a shutdown, a warning is logged. The remaining
+/// points are then stored in the spool. Without a spool they are lost and counted.
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -75,30 +75,30 @@ impl Monitor {
     /// Checks the settings, creates the sink that they name, and starts the thread that delivers
     /// points.
     ///
-    /// The thread is called `tower-influx` and has a small tokio runtime of its own. Busy threads
-    /// of the application delay neither writes nor a shutdown, and the application needs no
-    /// runtime. [`MonitorBuilder::on_current_runtime`] delivers on a runtime instead.
+    /// The thread is called `tower-influx` and has a small tokio runtime of its own. So busy
+    /// threads of the application delay neither writes nor a shutdown, and the application needs no
+    /// runtime. [`MonitorBuilder::on_current_runtime`] uses the runtime of the application instead.
     ///
-    /// With [`enabled`](Settings::enabled) off it returns a [`disabled`](Self::disabled) monitor
-    /// and checks nothing else. The server need not be running: recorded points wait for it. One
-    /// probe is sent at once, and a server that would refuse points is logged.
+    /// If [`enabled`](Settings::enabled) is false, nothing else is checked, and the monitor is a
+    /// [`disabled`](Self::disabled) one. The server need not be running: points wait until it is.
+    /// One probe is sent at once. If it shows that the server would refuse points, that is logged.
     ///
     /// # Errors
     ///
-    /// Everything that can be known without the network: a setting that cannot work
-    /// ([`Error::is_setting`]), a file or directory that cannot be used ([`Error::is_io`]), a
-    /// system that gives no further thread ([`Error::is_runtime`]).
+    /// - A setting is invalid ([`Error::is_setting`]).
+    /// - A file or directory cannot be used ([`Error::is_io`]).
+    /// - The system provides no further thread ([`Error::is_runtime`]).
     pub fn start(settings: Settings) -> Result<Self, Error> {
         MonitorBuilder::new(settings).start()
     }
 
-    /// Creates a builder, to start with a custom [`Sink`](crate::sink::Sink).
+    /// Creates a builder, which can start the monitor with a custom [`Sink`](crate::sink::Sink).
     pub fn builder(settings: Settings) -> MonitorBuilder {
         MonitorBuilder::new(settings)
     }
 
-    /// Creates a monitor that records nothing. Its layers pass requests through at the cost of one
-    /// look at an option.
+    /// Creates a monitor that records nothing. Its layers pass requests on. The cost for each
+    /// request is one check of an `Option`.
     pub fn disabled() -> Self {
         Self { inner: None }
     }
@@ -137,7 +137,7 @@ impl Monitor {
         Self { inner: Some(inner) }
     }
 
-    /// Returns whether points are recorded at all.
+    /// Returns whether the monitor records points: it is not a [`disabled`](Self::disabled) one.
     pub fn is_enabled(&self) -> bool {
         self.inner.is_some()
     }
@@ -147,48 +147,52 @@ impl Monitor {
         MonitoringLayer::new(self.inner.as_ref().map(|inner| Arc::clone(&inner.recorder)))
     }
 
-    /// Returns a layer for a client, which records every call to this target. Make it once and
-    /// clone it: the target's counters are looked up here.
+    /// Creates a layer for an HTTP client, which records every call to this target. Create the
+    /// layer once and clone it, because each creation looks up the counters of the target.
     ///
     /// # Cardinality
     ///
-    /// The target becomes a tag: a name such as `payments`, never an address that a client chose.
+    /// The target becomes a tag. Use a fixed name such as `payments`, never an address that a
+    /// client chose.
     pub fn client_layer(&self, target: impl Into<Cow<'static, str>>) -> ClientLayer {
         let recorder = self.inner.as_ref().map(|inner| Arc::clone(&inner.recorder));
         ClientLayer::new(recorder, target.into())
     }
 
-    /// Opens a connection of this kind outside of a request; in a handler use
-    /// [`MonitoringData::connection`](crate::MonitoringData::connection).
+    /// Opens a long connection of this kind, outside of a request. In a handler use
+    /// [`MonitoringData::connection`](crate::MonitoringData::connection) instead.
     pub fn connection(&self, name: impl Into<Cow<'static, str>>) -> Connection {
         let recorder = self.inner.as_ref().map(|inner| &inner.recorder);
         Connection::open(recorder, name.into(), RequestId::default())
     }
 
-    /// Records a point of the application's own. Never waits; a point that cannot be stored is
-    /// counted as [invalid](Stats) and warned of once.
+    /// Records a point of the application. Never waits. A point that cannot be stored is counted as
+    /// [`invalid`](crate::stats::RecorderStats::invalid), and the first one is logged.
     ///
-    /// The tags of the settings (`service`, `instance` and [`tags`](Settings::tags)) are added,
-    /// where the point has no tag or field of that name.
+    /// The point also gets the tags of the settings: `service`, `instance` and
+    /// [`tags`](Settings::tags). A tag of the settings is left out if the point has a tag or field
+    /// of the same name.
     pub fn record(&self, point: &dyn Point) {
         if let Some(inner) = &self.inner {
             inner.recorder.record(point);
         }
     }
 
-    /// Sends now what has been recorded; where there are rollups, the open interval ends first.
-    /// Returns when every point accepted before the call was written, rejected, dropped, spooled,
-    /// or tried once.
+    /// Sends all recorded points now, to all destinations. With rollups, the open interval ends
+    /// first. Returns when each point that was accepted before the call is written, rejected,
+    /// dropped or spooled, or has been sent once without success.
     ///
     /// # Errors
     ///
-    /// When the monitor is shut down ([`Error::is_closed`]), or its runtime is gone
-    /// ([`Error::is_runtime`]). A write that failed is no error: the report says so, and it will be
-    /// tried again.
+    /// - The monitor is shut down ([`Error::is_closed`]).
+    /// - Its runtime has ended ([`Error::is_runtime`]).
+    ///
+    /// A failed write is not an error. The report counts its points as waiting or spooled, and they
+    /// are sent again later.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: the flush goes on.
+    /// If the future is dropped, the flush continues, and no point is lost.
     pub async fn flush(&self) -> Result<FlushReport, Error> {
         match &self.inner {
             Some(inner) => inner.flush().await,
@@ -196,13 +200,14 @@ impl Monitor {
         }
     }
 
-    /// Asks the destination whether it would take our points: is the server there, the token good,
-    /// the bucket known?
+    /// Asks each destination whether it would accept points. For a server this checks that it can
+    /// be reached, that it accepts the token, and that the bucket exists.
     ///
     /// # Errors
     ///
-    /// The destination's answer in words ([`Error::is_server`]), also when there is none in time.
-    /// When the runtime of the monitor is gone, [`Error::is_runtime`].
+    /// - A destination would not accept points, or did not answer in time ([`Error::is_server`]).
+    /// - The runtime of the monitor has ended ([`Error::is_runtime`]).
+    /// - The monitor is shut down ([`Error::is_closed`]).
     pub async fn check(&self) -> Result<(), Error> {
         match self.inner.as_deref() {
             Some(inner) => inner.check().await,
@@ -210,11 +215,12 @@ impl Monitor {
         }
     }
 
-    /// Changes how long points are collected before they are sent, while running.
+    /// Changes how long points are collected before they are sent, while the monitor runs.
     ///
     /// # Errors
     ///
-    /// Outside of 10 ms to 1 hour ([`Error::is_setting`]); nothing has changed then.
+    /// The interval is not within 10 ms to 1 hour ([`Error::is_setting`]). The old interval then
+    /// stays.
     pub fn set_flush_interval(&self, interval: Duration) -> Result<(), Error> {
         let Some(inner) = &self.inner else { return Ok(()) };
         check_flush_interval(interval)?;
@@ -228,28 +234,34 @@ impl Monitor {
         Ok(())
     }
 
-    /// Changes the settings of delivery while running, without losing a point: server, token,
-    /// bucket, storage, intervals, bounds, spool. What waits is sent to the new destination, except
-    /// what lies in the spool for the old one. A sink that was given to the
-    /// [builder](Self::builder) stays.
+    /// Changes the settings of delivery while the monitor runs: server, token, bucket, storage,
+    /// intervals, bounds, spool. No point is lost.
     ///
-    /// Everything that the new settings need is opened first, on a thread for blocking work. A
-    /// spool at the same place gets its new bounds where it is; what lies in one that is opened
-    /// anew is looked at in the background, and counted as recovered then. A spool that is left
-    /// keeps its bounds, and is part of the statistics, until nothing lies in it; then its
-    /// directory is given up.
+    /// Waiting points are sent to the new destination. Points in the spool stay there for the old
+    /// destination. A sink that was passed to the [builder](Self::builder) is kept.
+    ///
+    /// Everything that the new settings need is opened first, on a thread for blocking work:
+    ///
+    /// - A spool in the same directory gets its new bounds at once.
+    /// - A spool in another directory is opened, and its files are read in the background. Their
+    ///   points count as recovered then.
+    /// - The old spool keeps its bounds and stays part of the statistics until it is empty. Then
+    ///   its directory is released.
     ///
     /// # Errors
     ///
-    /// What [`start`](Self::start) would say of the new settings, and where they change what is
-    /// fixed for the life of a monitor: `enabled`, `service`, `instance`, `tags`, `request_id`,
-    /// `trace_id`, `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`,
-    /// or `storage` from or to `none`. Nothing has changed then. After the shutdown,
-    /// [`Error::is_closed`].
+    /// - The new settings are invalid: the errors of [`start`](Self::start).
+    /// - The new settings change a value that is fixed while a monitor runs
+    ///   ([`Error::is_setting`]): `enabled`, `service`, `instance`, `tags`, `request_id`,
+    ///   `trace_id`, `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`,
+    ///   or `storage` from or to `none`.
+    /// - The monitor is shut down ([`Error::is_closed`]).
+    ///
+    /// With the first two errors, nothing has changed.
     ///
     /// # Cancel safety
     ///
-    /// When the future is dropped, the reload goes on.
+    /// If the future is dropped, the reload continues.
     pub async fn reload(&self, settings: Settings) -> Result<(), Error> {
         match &self.inner {
             Some(inner) => reload::reload(inner, settings).await,
@@ -260,18 +272,19 @@ impl Monitor {
         }
     }
 
-    /// Waits for running requests, sends what is left, and ends the flusher; what cannot be sent in
-    /// time goes to the spool, if there is one. Keeps its time. A second call returns the first
-    /// one's report.
+    /// Waits for running requests, sends the remaining points, and ends delivery. Points that
+    /// cannot be sent in time are stored in the spool, if there is one. Returns within `timeout`,
+    /// and at most 2 seconds later if a sink blocks its thread. A second call returns the report of
+    /// the first one.
     ///
-    /// Call it when the server has stopped taking requests: what ends later is counted as refused.
-    /// 5 seconds suit most services; an orchestrator has to wait longer than that before it kills
-    /// the process. May be awaited anywhere: by any executor, in a runtime without timers, after
-    /// the application's runtime has ended.
+    /// Call it when the server no longer accepts requests. Points that are recorded later are
+    /// counted as refused. 5 seconds suit most services. An orchestrator must wait longer than
+    /// `timeout` before it kills the process. Any executor can await the future: also one without
+    /// timers, and also after the application's runtime has ended.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future loses nothing: the shutdown goes on.
+    /// If the future is dropped, the shutdown continues, and no point is lost.
     pub async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         match self.inner.as_deref() {
             Some(inner) => inner.shutdown(timeout).await,
@@ -282,14 +295,14 @@ impl Monitor {
     /// Shuts down as [`shutdown`](Self::shutdown) does, for code that is not async: the thread of a
     /// signal handler, or the end of a `main` without a runtime.
     ///
-    /// Blocks the thread for at most `timeout`, and 2 seconds more if a sink blocks delivery.
-    /// With [`MonitorBuilder::on_current_runtime`] never call it on a thread that this runtime
-    /// needs.
+    /// Blocks the thread for at most `timeout`, and for 2 more seconds if a sink blocks its thread.
+    /// With [`MonitorBuilder::on_current_runtime`], never call it on a thread of that runtime:
+    /// delivery may need the thread.
     pub fn shutdown_blocking(&self, timeout: Duration) -> ShutdownReport {
         block_on(self.shutdown(timeout))
     }
 
-    /// Returns the ledger and the state of delivery, now.
+    /// Returns a snapshot of the ledger, the counters and the state of delivery.
     pub fn stats(&self) -> Stats {
         match &self.inner {
             Some(inner) => inner.stats(),
@@ -297,16 +310,22 @@ impl Monitor {
         }
     }
 
-    /// Returns all requests since the start by route, status code and error code: how many, how
-    /// long, how many got points of their own; and how many run now. `None` without
-    /// [rollups](Settings::rollup), and for a disabled monitor.
+    /// Returns the counts and execution times of all requests since the start, by route, status
+    /// code and error code, and the number of requests that run now.
     ///
-    /// Costs a copy of all counts: take it every few seconds, not for every request.
+    /// `None` for a disabled monitor, and if no setting asks for counts: neither
+    /// [`rollup.interval`](crate::settings::RollupSettings::interval) nor
+    /// [`metrics.names`](crate::settings::MetricsSettings::names) is set, and the storage is not
+    /// `none`.
+    ///
+    /// # Cost
+    ///
+    /// Copies all counts. Call it every few seconds, not for each request.
     pub fn rollup(&self) -> Option<RollupSnapshot> {
         self.inner.as_ref()?.rollups.as_ref().map(Rollups::snapshot)
     }
 
-    /// Returns the name of the service; empty for a disabled monitor.
+    /// Returns the name of the service. Empty for a disabled monitor.
     pub fn service(&self) -> String {
         self.settings(|settings| settings.service.clone())
     }

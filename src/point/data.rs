@@ -4,9 +4,10 @@ use serde::{Serialize, Serializer};
 
 use crate::point::{Point, Timestamp, Value};
 
-/// A point that owns its parts.
+/// A point that owns its data.
 ///
-/// It is the simplest [`Point`] to record, and what the memory sink hands to tests.
+/// It is the simplest [`Point`] to record, and the type that
+/// [`MemorySink`](crate::sink::MemorySink) returns to tests.
 ///
 /// ```
 /// use tower_influx::{DataPoint, point::Value};
@@ -29,8 +30,8 @@ impl DataPoint {
         Self { measurement: measurement.into(), tags: Vec::new(), fields: Vec::new(), time: None }
     }
 
-    /// Adds a tag. A tag of the same name is replaced; a number or boolean becomes text. `None`
-    /// adds none.
+    /// Adds a tag, or replaces the tag of the same name. A number or boolean becomes text. `None`
+    /// changes nothing.
     #[must_use]
     pub fn with_tag<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
         let value = value.into();
@@ -40,7 +41,7 @@ impl DataPoint {
         self
     }
 
-    /// Adds a field. A field of the same name is replaced. `None` adds none.
+    /// Adds a field, or replaces the field of the same name. `None` changes nothing.
     #[must_use]
     pub fn with_field<'v>(mut self, key: impl Into<String>, value: impl Into<Value<'v>>) -> Self {
         let value = value.into().into_owned();
@@ -50,29 +51,30 @@ impl DataPoint {
         self
     }
 
-    /// Sets the time, which is stored as it is. Without one, recording gives it a unique stamp.
+    /// Sets the time, which is stored unchanged. Without it, the point gets a unique time when it
+    /// is recorded.
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.time = Some(time.into());
         self
     }
 
-    /// Returns the value of a tag.
+    /// Returns the value of a tag. `None` if the point has no such tag.
     pub fn tag(&self, key: &str) -> Option<&str> {
         find(&self.tags, key).map(String::as_str)
     }
 
-    /// Returns the value of a field.
+    /// Returns the value of a field. `None` if the point has no such field.
     pub fn field(&self, key: &str) -> Option<&Value<'static>> {
         find(&self.fields, key)
     }
 
-    /// Returns all tags, sorted by their names.
+    /// Returns all tags, sorted by name.
     pub fn tags(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.tags.iter().map(|(key, value)| (key.as_str(), value.as_str()))
     }
 
-    /// Returns all fields, sorted by their names.
+    /// Returns all fields, sorted by name.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&str, &Value<'static>)> {
         self.fields.iter().map(|(key, value)| (key.as_str(), value))
     }

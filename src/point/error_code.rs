@@ -2,11 +2,10 @@
 
 use std::{borrow::Cow, fmt};
 
-/// The application's own code for what went wrong, the tag `error_code` of the request's point in
-/// `errors`.
+/// An error code of the application: the tag `error_code` of a request's point in `errors`.
 ///
-/// It is a part of an axum response, and an extension of any [`http::Response`]. As an axum
-/// response on its own, such as the `Err` of a handler, it has status 500.
+/// It can be a part of an axum response, or an extension of any [`http::Response`]. As a complete
+/// axum response, such as the `Err` of a handler, it has status 500.
 ///
 /// ```
 /// # #[cfg(feature = "axum")] {
@@ -23,8 +22,8 @@ use std::{borrow::Cow, fmt};
 ///
 /// # Cardinality
 ///
-/// A tag: use codes from a fixed list. Distinct codes are capped like the values of every other
-/// tag.
+/// The code becomes a tag, so use codes from a fixed list. The number of distinct codes is capped
+/// as for every other tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ErrorCode(Code);
 
@@ -35,7 +34,7 @@ enum Code {
 }
 
 impl ErrorCode {
-    /// Creates a code that is a word, without allocation.
+    /// Creates a code from a static text, without allocation.
     pub const fn from_static(code: &'static str) -> Self {
         Self(Code::Text(Cow::Borrowed(code)))
     }

@@ -1,4 +1,4 @@
-//! Points: one event each, with a measurement, tags, fields and a time.
+//! Points: single events, each with a measurement, tags, fields and a time.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,18 +19,18 @@ pub use value::Value;
 
 /// One event to be stored: a measurement, tags, fields and a time.
 ///
-/// Implement it for a type of the application, or use [`DataPoint`]. Whatever names and values
-/// hold, the point becomes exactly one point in the database. What InfluxDB cannot take is changed
-/// or left out, and counted. If a name comes twice, the last value counts; if a name is a tag and a
-/// field, the tag counts.
+/// Implement it for a type of the application, or use [`DataPoint`]. Whatever names and values it
+/// contains, a point becomes exactly one point in the database. Names and values that InfluxDB does
+/// not accept are changed or left out, and counted. If a name occurs twice, the last value is used.
+/// If a name is both a tag and a field, the tag is used.
 ///
-/// `dyn Point` implements [`serde::Serialize`], as a map of exactly `time` (nanoseconds, or none),
+/// `dyn Point` implements [`serde::Serialize`], as a map of `time` (nanoseconds, or none),
 /// `measurement`, `tags` (all text) and `fields` (typed).
 ///
 /// # Cardinality
 ///
-/// Each different set of tags is a series in the database. Put what has no bound, such as an id,
-/// into a field.
+/// Each distinct set of tags is a series in the database. Put values without a bound, such as an
+/// id, into fields.
 ///
 /// ```
 /// use tower_influx::{Point, point::Value};
@@ -55,22 +55,23 @@ pub use value::Value;
 /// }
 /// ```
 pub trait Point {
-    /// Returns the measurement that the point belongs to, InfluxDB's word for a table.
+    /// Returns the measurement of the point, which is InfluxDB's term for a table.
     fn measurement(&self) -> &str;
 
-    /// Calls `visit` with the key and value of each tag: indexed, always text. An empty value is
-    /// left out, since no InfluxDB takes one. The default visits none.
+    /// Calls `visit` with the key and value of each tag. Tags are indexed and always text. A tag
+    /// with an empty value is left out, since InfluxDB does not accept it. The default
+    /// implementation has no tags.
     fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
         let _ = visit;
     }
 
-    /// Calls `visit` with the key and value of each field: not indexed, typed. A point without a
-    /// single field that can be stored is refused and counted.
+    /// Calls `visit` with the key and value of each field. Fields are not indexed, and have a type.
+    /// A point without any field that can be stored is refused and counted.
     fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>));
 
-    /// Returns when the event happened. `None`, the default, takes the time of recording and makes
-    /// it unique. An explicit time is stored as it is, so two points of one measurement with the
-    /// same tags and time overwrite each other.
+    /// Returns when the event happened. With `None`, the default, the point gets the time at which
+    /// it is recorded, made unique. An explicit time is stored unchanged. So two points of one
+    /// measurement with the same tags and time overwrite each other.
     fn time(&self) -> Option<Timestamp> {
         None
     }
@@ -81,8 +82,8 @@ pub(crate) type TraceId = [u8; 32];
 
 /// Nanoseconds since the Unix epoch, InfluxDB's finest precision.
 ///
-/// InfluxDB stores times from 1677 to 2262, which is all of `i64` but its two least values and its
-/// greatest.
+/// InfluxDB stores times from 1677 to 2262. This is the range of `i64` without its two smallest
+/// values and its largest one. A point with a time outside of that range is refused and counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct Timestamp(i64);
@@ -101,7 +102,7 @@ impl From<i64> for Timestamp {
 }
 
 impl From<SystemTime> for Timestamp {
-    /// Saturates at the years 1677 and 2262, the ends of what 64 bits of nanoseconds hold.
+    /// Saturates in the years 1677 and 2262, the limits of 64-bit nanoseconds.
     fn from(time: SystemTime) -> Self {
         let nanoseconds = |span: Duration| i64::try_from(span.as_nanos()).unwrap_or(i64::MAX);
         Self(match time.duration_since(SystemTime::UNIX_EPOCH) {

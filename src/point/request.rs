@@ -1,5 +1,5 @@
-//! The points of a request, for services that record requests by hand and for whoever wants them as
-//! values.
+//! The points of a request, for services that record requests by hand, and for programs that use
+//! points as values.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -13,11 +13,11 @@ use crate::point::{
     },
 };
 
-/// A request, as [`MonitoringLayer`](crate::MonitoringLayer) records one for each that reaches it:
-/// measurement `requests`.
+/// The point of a request in the measurement `requests`, as
+/// [`MonitoringLayer`](crate::MonitoringLayer) records it.
 ///
-/// Tags: `service`, `route`, `status_code`. Fields: `request_id` where there is one,
-/// `execution_time` in seconds.
+/// Its tags are `service`, `route` and `status_code`. Its fields are `execution_time` in seconds,
+/// and `request_id` if there is one.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,12 +35,13 @@ pub struct RequestPoint<'a> {
     request: RequestParts<'a>,
 }
 
-/// A request that failed, beside its [`RequestPoint`] and at the same time: measurement `errors`.
+/// The point of a failed request in the measurement `errors`, in addition to its [`RequestPoint`]
+/// and with the same time.
 ///
-/// Tags: `service`, `route`, `status_code` and `error_code`, which is the status code where no
-/// other is given. Field: `request_id`. Since a point without any field cannot be stored, one
-/// without request id has `execution_time` instead, if it comes from [`RequestPoint::error`], or
-/// else an empty `request_id`.
+/// Its tags are `service`, `route`, `status_code` and `error_code`. An empty error code is replaced
+/// by the status code. Its field is `request_id`. A point without a field cannot be stored, so a
+/// point without a request id has another field: `execution_time` if it was created by
+/// [`RequestPoint::error`], otherwise an empty `request_id`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RequestErrorPoint<'a> {
     request: RequestParts<'a>,
@@ -61,8 +62,8 @@ struct RequestParts<'a> {
     fields: Vec<(Cow<'a, str>, Value<'a>)>,
 }
 
-/// Returns the value of the tag `route`: `METHOD:/resource`, where the resource is a template such
-/// as `/items/{id}`, not a path.
+/// Returns the value of the tag `route`, which is `METHOD:/resource`. The resource must be a
+/// template such as `/items/{id}`, not a path.
 pub fn route(method: &str, resource: &str) -> String {
     [method, ":", resource].concat()
 }
@@ -81,44 +82,44 @@ impl<'a> RequestPoint<'a> {
         Self { request }
     }
 
-    /// Sets the field `request_id`; an empty one is left out.
+    /// Sets the field `request_id`. An empty id is left out.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<Cow<'a, str>>) -> Self {
         self.request.request_id = request_id.into();
         self
     }
 
-    /// Sets the time, the start of the request. Without one, recording gives it a unique stamp.
+    /// Sets the time, which should be the start of the request. Without it, the point gets a unique
+    /// time when it is recorded.
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.request.time = Some(time.into());
         self
     }
 
-    /// Adds a tag, such as `instance`. The standard tags and fields keep their names to themselves.
+    /// Adds a tag. A tag with the name of a standard tag or field is ignored, except `instance`.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.tags.push((key.into(), value.into().into_text()));
         self
     }
 
-    /// Adds a field.
+    /// Adds a field. A field with the name of a standard tag or field is ignored.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.fields.push((key.into(), value.into()));
         self
     }
 
-    /// Returns the point in `errors` that belongs to this one: the same request, with the
-    /// application's own code of what went wrong.
+    /// Creates the point in `errors` of this request, with an error code of the application.
     pub fn error(&self, error_code: impl Into<Value<'a>>) -> RequestErrorPoint<'a> {
         RequestErrorPoint { request: self.request.clone(), error_code: error_code.into().into_text() }
     }
 }
 
 impl<'a> RequestErrorPoint<'a> {
-    /// Creates the point of a request that failed with the application's own `error_code`, such as
-    /// 12012; an empty one is the status code.
+    /// Creates the point of a failed request with the application's `error_code`, such as 12012. If
+    /// it is empty, the error code is the status code.
     pub fn new(
         service: impl Into<Cow<'a, str>>,
         method: impl Into<Cow<'a, str>>,
@@ -132,28 +133,28 @@ impl<'a> RequestErrorPoint<'a> {
         }
     }
 
-    /// Sets the field `request_id`; an empty one is left out.
+    /// Sets the field `request_id`.
     #[must_use]
     pub fn with_request_id(mut self, request_id: impl Into<Cow<'a, str>>) -> Self {
         self.request.request_id = request_id.into();
         self
     }
 
-    /// Sets the time, which is to be that of its [`RequestPoint`].
+    /// Sets the time, which should be the time of the [`RequestPoint`].
     #[must_use]
     pub fn with_time(mut self, time: impl Into<Timestamp>) -> Self {
         self.request.time = Some(time.into());
         self
     }
 
-    /// Adds a tag, such as `instance`. The standard tags and fields keep their names to themselves.
+    /// Adds a tag. A tag with the name of a standard tag or field is ignored, except `instance`.
     #[must_use]
     pub fn with_tag(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.tags.push((key.into(), value.into().into_text()));
         self
     }
 
-    /// Adds a field.
+    /// Adds a field. A field with the name of a standard tag or field is ignored.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'a, str>>, value: impl Into<Value<'a>>) -> Self {
         self.request.fields.push((key.into(), value.into()));

@@ -7,23 +7,23 @@ use serde::{Serialize, Serializer};
 
 use crate::point::number_format;
 
-/// The value of a field, or of a tag, which stores it as text.
+/// The value of a field, or of a tag, which is stored as text.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Value<'a> {
     /// Text.
     String(Cow<'a, str>),
-    /// A 64-bit float. Only finite ones can be stored: a field that is `NaN` or infinite is left
-    /// out and counted.
+    /// A 64-bit float. Only finite floats can be stored: a field with `NaN` or infinity is left out
+    /// and counted.
     Float(f64),
     /// A signed 64-bit integer.
     Integer(i64),
-    /// An unsigned integer. InfluxDB 1.x has no such type: it is stored as a signed one, at most
-    /// `i64::MAX`.
+    /// An unsigned 64-bit integer. It is stored as a signed integer and capped at `i64::MAX`,
+    /// because InfluxDB 1.x has no unsigned type.
     Unsigned(u64),
     /// True or false.
     Boolean(bool),
-    /// No value, from `Option::None`: nothing is added, and nothing is counted.
+    /// No value, from `Option::None`. Nothing is added, and nothing is counted.
     None,
 }
 
@@ -37,7 +37,7 @@ pub(crate) enum FieldType {
 }
 
 impl Value<'_> {
-    /// Returns the text, if it is text.
+    /// Returns the text of a string. `None` for other types.
     pub fn as_str(&self) -> Option<&str> {
         match self {
             Self::String(text) => Some(text),
@@ -45,7 +45,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the number, if it is a float.
+    /// Returns the number of a float. `None` for other types.
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Float(number) => Some(*number),
@@ -53,7 +53,8 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the number, if it is a signed integer, or an unsigned one that fits into one.
+    /// Returns the number of a signed integer, or of an unsigned one up to `i64::MAX`. `None`
+    /// otherwise.
     pub fn as_i64(&self) -> Option<i64> {
         match self {
             Self::Integer(number) => Some(*number),
@@ -62,7 +63,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the boolean, if it is one.
+    /// Returns the value of a boolean. `None` for other types.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Boolean(truth) => Some(*truth),
@@ -103,7 +104,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the same value without borrowed parts.
+    /// Converts the value to one that owns its text.
     pub fn into_owned(self) -> Value<'static> {
         match self {
             Self::String(text) => Value::String(Cow::Owned(text.into_owned())),
@@ -117,8 +118,8 @@ impl Value<'_> {
 }
 
 impl fmt::Display for Value<'_> {
-    /// Formats the value as a tag has it: text as it is, numbers as line protocol writes them,
-    /// without the type's mark.
+    /// Formats the value as in a tag: text unchanged, and numbers as in line protocol without the
+    /// type suffix.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::String(text) => formatter.pad(text),
@@ -179,7 +180,7 @@ from! {
     bool => Boolean as bool,
 }
 
-/// Saturates at the ends of `i64`, which InfluxDB's integers have.
+/// Converts to an integer, saturating at the limits of `i64`.
 impl From<i128> for Value<'_> {
     fn from(number: i128) -> Self {
         let saturated = if number < 0 { i64::MIN } else { i64::MAX };
@@ -187,28 +188,29 @@ impl From<i128> for Value<'_> {
     }
 }
 
-/// Saturates at the end of `u64`; such a field then holds the greatest integer of InfluxDB.
+/// Converts to an unsigned integer, saturating at the limit of `u64`. It is stored as at most
+/// `i64::MAX`.
 impl From<u128> for Value<'_> {
     fn from(number: u128) -> Self {
         Self::Unsigned(u64::try_from(number).unwrap_or(u64::MAX))
     }
 }
 
-/// Seconds, as all times in points.
+/// Converts to seconds as a float, like all durations in points.
 impl From<Duration> for Value<'_> {
     fn from(duration: Duration) -> Self {
         Self::Float(duration.as_secs_f64())
     }
 }
 
-/// The number of the status.
+/// Converts to the number of the status.
 impl From<StatusCode> for Value<'_> {
     fn from(status: StatusCode) -> Self {
         Self::from(status.as_u16())
     }
 }
 
-/// `None` adds nothing.
+/// Converts `None` to [`Value::None`], which adds nothing.
 impl<'a, T: Into<Value<'a>>> From<Option<T>> for Value<'a> {
     fn from(value: Option<T>) -> Self {
         value.map_or(Self::None, Into::into)

@@ -7,7 +7,7 @@ use prometheus_client::{collector::Collector, encoding::DescriptorEncoder};
 use super::{ledger, requests};
 use crate::{error::Error, monitor::Monitor, settings::MetricNames};
 
-/// The metrics of a monitor. See [`Monitor::collector`].
+/// A collector of a monitor's metrics. Created by [`Monitor::collector`].
 #[derive(Clone, Debug)]
 pub struct MonitorCollector {
     monitor: Monitor,

@@ -1,7 +1,8 @@
-//! Metrics for Prometheus: requests, the ledger of delivery, and the process.
+//! Metrics for Prometheus: requests, the ledger of delivery, and values of the process.
 //!
-//! [The page about it](crate::docs::prometheus) has the names. [`Monitor::metrics_route`] is the
-//! route to serve, [`Monitor::collector`] what an application with a registry registers there.
+//! [prometheus](crate::docs::prometheus) lists all names. [`Monitor::metrics_route`] returns a
+//! route to serve. [`Monitor::collector`] returns a collector for an application that has its own
+//! registry.
 
 mod collector;
 mod ledger;
@@ -17,29 +18,29 @@ use axum::routing::MethodRouter;
 use crate::{error::Error, monitor::Monitor};
 
 impl Monitor {
-    /// Returns what a `Registry` of the crate `prometheus_client` collects the metrics of this
-    /// monitor through. Of a disabled monitor there are none.
+    /// Returns a collector of this monitor's metrics, for a `Registry` of the crate
+    /// `prometheus_client`. For a disabled monitor it has no metrics.
     ///
-    /// The collector keeps the monitor, as its layers do. Register one for each registry: two
-    /// monitors in one registry would write the same names twice, which Prometheus refuses; give
-    /// each of them a registry with a prefix.
+    /// The collector is a handle to the monitor, as its layers are. Register it once in each
+    /// registry. Two monitors in one registry would write the same names twice, which Prometheus
+    /// rejects. Register each of them in a sub-registry with its own prefix.
     ///
     /// # Errors
     ///
-    /// When the settings name no metrics ([`Error::is_setting`]).
+    /// The setting `metrics.names` is missing ([`Error::is_setting`]).
     pub fn collector(&self) -> Result<MonitorCollector, Error> {
         MonitorCollector::new(self)
     }
 
-    /// Returns the route for an application without a registry of its own, to be put at `/metrics`.
-    /// It answers in OpenMetrics where `Accept` asks for that, otherwise in Prometheus' older text
-    /// format.
+    /// Returns a route for an application without its own registry, to be added at `/metrics`. It
+    /// answers in OpenMetrics format if the header `Accept` asks for it, otherwise in the older
+    /// text format of Prometheus.
     ///
-    /// Put it outside of the monitored part, or scrapes are counted as requests.
+    /// Add it outside of the monitored routes; otherwise scrapes are recorded as requests.
     ///
     /// # Errors
     ///
-    /// As [`collector`](Self::collector).
+    /// The errors of [`collector`](Self::collector).
     pub fn metrics_route(&self) -> Result<MethodRouter, Error> {
         self.collector().map(route::route)
     }

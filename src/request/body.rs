@@ -15,9 +15,11 @@ use super::{
 };
 
 pin_project! {
-    /// The body of a response that passed a [`TrackBodyLayer`](crate::TrackBodyLayer). The
-    /// request's points are written when it ends, fails or is dropped, or when the monitor is shut
-    /// down before.
+    /// The body of a response that passed a [`TrackBodyLayer`](crate::TrackBodyLayer) or a
+    /// [`TrackBodiesLayer`](crate::TrackBodiesLayer).
+    ///
+    /// The points of the request are written when the body ends, fails or is dropped. If the
+    /// monitor is shut down before, they are written then.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
         // Before the tracking: what the body's own drop adds must come before the points are
@@ -54,7 +56,7 @@ impl<B: Body> ResponseBody<B> {
     }
 }
 
-/// An untracked body: what layers outside answer with in the place of the tracked one.
+/// Creates an untracked body. Outer layers use it to answer without the tracked body.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self { inner: B::default(), tracking: Tracked::Not }

@@ -4,35 +4,36 @@ use std::fmt;
 
 use crate::point::schema::{BODY_COMPLETE, BODY_DROPPED, BODY_ERROR, BODY_UNFINISHED, BODY_UNREAD};
 
-/// How the body of a response ended; known only with
+/// How the body of a response ended. Known only with
 /// [`track_body`](crate::MonitoringLayer::track_body).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum BodyEnding {
-    /// All of it was handed to the server.
+    /// The server has taken the whole body.
     Complete,
-    /// It failed, or panicked, midway.
+    /// The body returned an error, or panicked.
     Error,
-    /// It was dropped midway: the client has gone, or did not want the rest.
+    /// The body was dropped before its end, because the client disconnected or did not want the
+    /// rest.
     Dropped,
-    /// It was still under way when the monitor was shut down.
+    /// The body had not ended when the monitor was shut down.
     Unfinished,
 }
 
-/// How far a handler has read the body of its request; known only with
+/// How far the body of a request was read. Known only with
 /// [`track_bodies`](crate::MonitoringLayer::track_bodies).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RequestBodyEnding {
-    /// To its end. A request without a body has this, too.
+    /// The body was read to its end, or the request has no body.
     Complete,
-    /// It failed while it was read: the client has gone, or what it sent is no valid message.
+    /// Reading failed: the client disconnected, or sent an invalid message.
     Error,
-    /// It was dropped midway.
+    /// The body was dropped before its end.
     Dropped,
-    /// Nothing of it was asked for.
+    /// The body was never read.
     Unread,
-    /// It is still being read, in another task than the handler's.
+    /// The body is still being read, by another task than that of the handler.
     Unfinished,
 }
 

@@ -1,7 +1,8 @@
-//! How a request ended, and what that means: the classifier.
+//! How a request ended, and the classifier that decides what this means.
 
 use std::sync::Arc;
 
+/// The inner service returned a response.
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
 pub use super::body_ending::{BodyEnding, RequestBodyEnding};
@@ -18,12 +19,12 @@ pub enum Ending {
     ServiceError,
     /// The inner service panicked.
     Panic,
-    /// The future was dropped before it was ready: the client has gone, or a layer outside (a
-    /// timeout) has answered.
+    /// The future was dropped before it was ready, because the client disconnected or because an
+    /// outer layer, such as a timeout, has answered.
     Cancelled,
 }
 
-/// What a [`Classifier`] sees of a request's end, before the body.
+/// How a request ended, as a [`Classifier`] sees it before the end of the response's body.
 #[derive(Debug)]
 pub struct Outcome<'a> {
     ending: Ending,
@@ -52,15 +53,14 @@ impl<'a> Outcome<'a> {
         Self { ending, response: None, method, route, data }
     }
 
-    /// Returns the method of the request as the tag `route` has it: `OTHER` for one that is not of
-    /// the standards.
+    /// Returns the method of the request as in the tag `route`. A non-standard method is `OTHER`.
     pub fn method(&self) -> &'static str {
         self.method
     }
 
-    /// Returns the route of the request as it was known at the layer, without the method, such as
-    /// `/items/{id}`. `None` without one. What is known only further inside, below `nest_service`,
-    /// is not seen here.
+    /// Returns the route of the request as it is known at the layer, without the method, such as
+    /// `/items/{id}`. `None` for a request without a route. The part of a route that is only known
+    /// further inside, below `nest_service`, is missing here.
     pub fn route(&self) -> Option<&'a str> {
         (!self.route.is_unmatched()).then(|| self.route.as_str())
     }
@@ -70,9 +70,9 @@ impl<'a> Outcome<'a> {
         self.ending
     }
 
-    /// Returns the status of the response, or the one that represents the ending: 500 for
-    /// [`Ending::ServiceError`] and [`Ending::Panic`], 499 for [`Ending::Cancelled`], as proxies
-    /// log a client that has gone.
+    /// Returns the status of the response. Without a response it is 500 for
+    /// [`Ending::ServiceError`] and [`Ending::Panic`], and 499 for [`Ending::Cancelled`], as
+    /// proxies log a client that disconnected.
     pub fn status(&self) -> StatusCode {
         match (&self.response, self.ending) {
             (Some(response), _) => response.status,
@@ -81,13 +81,13 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    /// Returns the headers of the response, if there is one.
+    /// Returns the headers of the response. `None` without a response.
     pub fn headers(&self) -> Option<&'a HeaderMap> {
         self.response.as_ref().map(|response| response.headers)
     }
 
-    /// Returns how far the request's body was read by now. With it a classifier can distinguish an
-    /// aborted upload from an invalid one. `None` without
+    /// Returns how far the body of the request has been read. A classifier can use it to
+    /// distinguish an aborted upload from an invalid one. `None` without
     /// [`track_bodies`](crate::MonitoringLayer::track_bodies).
     ///
     /// ```
@@ -109,13 +109,13 @@ impl<'a> Outcome<'a> {
         self.data.and_then(|data| data.lock().request_body.as_ref().map(|body| body.ending()))
     }
 
-    /// Returns the extensions of the response, if there is one.
+    /// Returns the extensions of the response. `None` without a response.
     pub fn extensions(&self) -> Option<&'a Extensions> {
         self.response.as_ref().map(|response| response.extensions)
     }
 }
 
-/// How the body ended, for a [`Classifier`].
+/// How the body of a response ended, for a [`Classifier`].
 #[derive(Debug)]
 pub struct BodyOutcome<'a> {
     pub(crate) ending: BodyEnding,
@@ -128,51 +128,51 @@ impl<'a> BodyOutcome<'a> {
         self.ending
     }
 
-    /// Returns the trailers, if there are any.
+    /// Returns the trailers. `None` if there are none.
     pub fn trailers(&self) -> Option<&'a HeaderMap> {
         self.trailers
     }
 }
 
-/// What an outcome means for the points.
+/// What the end of a request means for its points.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Classification {
-    /// Value of the tag `status_code`.
+    /// The value of the tag `status_code`.
     pub status: StatusCode,
-    /// Whether the request gets a point in `errors` as well.
+    /// Whether the request gets a point in `errors`, too.
     pub failed: bool,
-    /// Value of the tag `error_code`, if the classifier knows one. The application's own
-    /// [`ErrorCode`], in the extensions of the response or in
-    /// [`MonitoringData`](crate::MonitoringData), wins. With neither it is the status code as text.
+    /// The value of the tag `error_code`, if the classifier knows one. An [`ErrorCode`] of the
+    /// application has priority, in the extensions of the response or in
+    /// [`MonitoringData`](crate::MonitoringData). Without any code the tag is the status code.
     pub error_code: Option<ErrorCode>,
     /// Whether the request gets a point even if
-    /// [`requests.keep`](crate::settings::RequestSettings::keep) leaves out requests like it.
-    /// Defaults to false.
+    /// [`requests.keep`](crate::settings::RequestSettings::keep) excludes such requests. Defaults
+    /// to false.
     pub keep: bool,
 }
 
 impl Classification {
-    /// Creates the verdict for a request that did not fail.
+    /// Creates the classification of a request that did not fail.
     pub fn success(status: StatusCode) -> Self {
         Self { status, failed: false, error_code: None, keep: false }
     }
 
-    /// Creates the verdict for a request that failed.
+    /// Creates the classification of a request that failed.
     pub fn failure(status: StatusCode, error_code: Option<ErrorCode>) -> Self {
         Self { status, failed: true, error_code, keep: false }
     }
 }
 
-/// Decides which requests failed, with which status and error code. Replace it on the layer with
+/// Decides which requests failed, and with which status and error code. Set it on the layer with
 /// [`classifier`](crate::MonitoringLayer::classifier).
 ///
-/// Implemented for functions from [`Outcome`] to [`Classification`]. It runs on the request's path:
-/// keep it short.
+/// Functions from [`Outcome`] to [`Classification`] implement this trait. A classifier runs on the
+/// path of the request, so keep it short.
 ///
 /// # Cardinality
 ///
-/// Status and error code become tags. Error codes are capped like the values of every other tag.
+/// Status and error code become tags. The number of error codes is capped as for every other tag.
 ///
 /// ```
 /// use http::StatusCode;
@@ -186,14 +186,14 @@ impl Classification {
 /// });
 /// ```
 pub trait Classifier: Send + Sync + 'static {
-    /// Judges the head of the response, or its absence.
+    /// Classifies a request by the head of its response, or by the absence of a response.
     fn classify(&self, outcome: &Outcome<'_>) -> Classification;
 
-    /// Judges again when the body has ended; only with body tracking. `head` is what
-    /// [`classify`](Self::classify) said.
+    /// Classifies a request again when the body of its response has ended. Called only with body
+    /// tracking. `head` is the result of [`classify`](Self::classify).
     ///
-    /// By default a body that fails makes the request fail, with the error code `body_error`; one
-    /// that is dropped does not, since leaving is how a client ends a stream.
+    /// By default a body that fails makes the request fail, with the error code `body_error`. A
+    /// dropped body does not, since that is how clients end a stream.
     fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
         match body.ending {
             BodyEnding::Error => fail_by_body(head),
@@ -211,8 +211,9 @@ where
     }
 }
 
-/// The default: a status of 400 or above fails, and so does every ending without a response. The
-/// error code of the latter is `service_error`, `panic` or `cancelled`.
+/// The default classifier: a request fails if its status is 400 or above, or if it ends without a
+/// response. The error code of a request without a response is `service_error`, `panic` or
+/// `cancelled`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StatusClassifier;
 
@@ -237,11 +238,12 @@ pub(crate) fn is_failure(status: StatusCode) -> bool {
     status.as_u16() >= 400
 }
 
-/// Classifies gRPC responses by `grpc-status`, in the head of a response without a body or in the
-/// trailers. Trailers are only seen with [`track_body`](crate::MonitoringLayer::track_body). A
-/// status other than 0 is a failure, and is the error code.
+/// Classifies gRPC responses by `grpc-status`, which is in the head of a response without a body,
+/// and otherwise in the trailers. Trailers are only seen with
+/// [`track_body`](crate::MonitoringLayer::track_body). A status other than 0 is a failure, and is
+/// the error code.
 ///
-/// gRPC answers failures with HTTP status 200, too. So the tag `status_code` says little here.
+/// gRPC uses HTTP status 200 for failures, too. So the tag `status_code` says little here.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct GrpcClassifier;
 

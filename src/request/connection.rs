@@ -15,11 +15,12 @@ use crate::{
     stats::TargetCounters,
 };
 
-/// A long connection: records one point in `connections` when it is dropped.
+/// A guard for a long connection, such as a WebSocket. When it is dropped, it records one point in
+/// `connections`.
 ///
-/// Made by [`MonitoringData::connection`] in a handler, or by
+/// Created by [`MonitoringData::connection`] in a handler, or by
 /// [`Monitor::connection`](crate::Monitor::connection) elsewhere. Move it into the task that serves
-/// the connection. Until it is dropped, it counts as open in
+/// the connection. Until it is dropped, the connection counts as open in
 /// [`Stats::connections`](crate::stats::Stats::connections).
 ///
 /// ```
@@ -74,9 +75,9 @@ impl Connection {
         Self { open }
     }
 
-    /// Adds to a counter of this connection, such as `messages_in`, which becomes an integer field
-    /// of its point. Sums saturate. At most 64 counters; further ones are left out and counted as
-    /// excess extras.
+    /// Adds to a counter of this connection, such as `messages_in`. The counter becomes an integer
+    /// field of the point. Sums saturate. A connection has at most 64 counters. Further ones are
+    /// left out and counted as [excess extras](crate::stats::RecorderStats::excess_extras).
     pub fn add(&self, key: &'static str, count: i64) {
         let Some(open) = &self.open else { return };
         let mut sums = open.sums.lock();
@@ -87,30 +88,31 @@ impl Connection {
         *sum = sum.saturating_add(count);
     }
 
-    /// Ends the connection and says how, one of few words such as `client_left`: the tag `end` of
-    /// its point. A guard that is only dropped has `dropped`.
+    /// Ends the connection and sets the tag `end` of its point. Use one of few values, such as
+    /// `client_left`. Without this call the tag has the value `dropped`.
     pub fn end(mut self, how: &'static str) {
         if let Some(open) = &mut self.open {
             open.end = how;
         }
     }
 
-    /// Returns how long the connection has been open; zero where none is recorded.
+    /// Returns how long the connection has been open. Zero if no monitor records it.
     pub fn elapsed(&self) -> Duration {
         self.open.as_ref().map_or(Duration::ZERO, |open| open.start.elapsed())
     }
 }
 
 impl MonitoringData {
-    /// Opens a connection of this kind, from the handler that accepts it. Its point carries the
-    /// request's id.
+    /// Opens a long connection of this kind, from the handler that accepts it. Its point has the id
+    /// of the request.
     ///
-    /// Call it in the handler, not in the task that serves the connection: outside of a monitored
-    /// request nothing is recorded, which is counted and warned of once.
+    /// Call it in the handler, not in the task that serves the connection. Outside of a monitored
+    /// request nothing is recorded. This is counted as
+    /// [`detached`](crate::stats::RecorderStats::detached), and the first case is logged.
     ///
     /// # Cardinality
     ///
-    /// The name becomes a tag: use few. Distinct ones are capped like the values of every tag.
+    /// The name becomes a tag, so use few distinct names. Their number is capped as for every tag.
     pub fn connection(&self, name: impl Into<Cow<'static, str>>) -> Connection {
         let recorder = current::with(|current| current.config.recorder.clone()).flatten();
         if recorder.is_none() {

@@ -16,8 +16,8 @@ use super::{
 };
 
 pin_project! {
-    /// The future of a [`MonitoringService`](crate::MonitoringService). Dropped before it is ready,
-    /// it records the request as cancelled.
+    /// The future of a [`MonitoringService`](crate::MonitoringService). If it is dropped before it
+    /// is ready, the request is recorded as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
@@ -62,8 +62,9 @@ where
 }
 
 pin_project! {
-    /// The future of a [`TrackBodyService`](crate::TrackBodyService). Dropped before it is ready,
-    /// it records the request as cancelled.
+    /// The future of a [`TrackBodyService`](crate::TrackBodyService) or a
+    /// [`TrackBodiesService`](crate::TrackBodiesService). If it is dropped before it is ready, the
+    /// request is recorded as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackBodyFuture<F> {

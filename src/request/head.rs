@@ -1,36 +1,37 @@
-//! Heads of messages, for the functions that a layer calls: all of a message but its body.
+//! Heads of messages, for the functions that a layer calls. A head is all of a message except its
+//! body.
 
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 
 /// The head of a request, with the fields of [`http::request::Parts`].
 ///
-/// The fields are references, so a request is not taken apart for a call.
+/// The fields are references, so that the request stays in one piece for the call.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct RequestHead<'a> {
-    /// The request's method.
+    /// The method of the request.
     pub method: &'a Method,
-    /// Where the request goes.
+    /// The URI of the request.
     pub uri: &'a Uri,
-    /// The version of HTTP.
+    /// The HTTP version of the request.
     pub version: Version,
-    /// The request's headers.
+    /// The headers of the request.
     pub headers: &'a HeaderMap,
-    /// What layers further outside have put into the request.
+    /// The extensions of the request, with what outer layers have inserted.
     pub extensions: &'a Extensions,
 }
 
-/// The head of a response, with the fields of [`http::response::Parts`], by reference.
+/// The head of a response, with the fields of [`http::response::Parts`] as references.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ResponseHead<'a> {
-    /// The response's status.
+    /// The status of the response.
     pub status: StatusCode,
-    /// The version of HTTP.
+    /// The HTTP version of the response.
     pub version: Version,
-    /// The response's headers.
+    /// The headers of the response.
     pub headers: &'a HeaderMap,
-    /// What the handler, and layers further inside, have put into the response.
+    /// The extensions of the response, with what the handler and inner layers have inserted.
     pub extensions: &'a Extensions,
 }
 

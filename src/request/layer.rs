@@ -19,16 +19,17 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// Records every request that reaches it, however it ends: with a response, an error, a panic, or
-/// not at all.
+/// Records every request that reaches the layer as one point, however the request ends: with a
+/// response, an error or a panic, or because it is cancelled.
 ///
-/// Made by [`Monitor::layer`](crate::Monitor::layer). In axum add it last with `Router::layer`, so
-/// that it is around every route; routes and fallbacks that are added after it are not seen.
+/// Created by [`Monitor::layer`](crate::Monitor::layer). In axum, add the layer last with
+/// `Router::layer`, so that it is around all routes. Routes and fallbacks that are added after the
+/// layer are not recorded.
 ///
-/// Two layers of one monitor around one request make one point. The inner layer only refines the
-/// route; its classifier and body tracking have no effect. Two layers of different monitors make a
-/// point each. A request that a handler sends to a service in the same process has a point of its
-/// own: see [requests](crate::docs::requests).
+/// If two layers of one monitor are around a request, the request gets one point. The inner layer
+/// only refines the route: its classifier and body tracking have no effect. Layers of different
+/// monitors record one point each. A request that a handler sends to a service in the same process
+/// gets its own point: see [requests](crate::docs::requests).
 ///
 /// ```
 /// use axum::{Router, routing::get};
@@ -44,8 +45,9 @@ use crate::{
 ///
 /// # Cost
 ///
-/// Cloning it and adding it to a service copy a pointer, and its options once for each shard of
-/// threads that clones it. See [performance](crate::docs::performance) for what a request pays.
+/// Cloning the layer, or adding it to a service, copies a pointer. The first clone on each shard of
+/// threads also copies the options. [Performance](crate::docs::performance) has the cost of a
+/// request.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct MonitoringLayer {
@@ -60,23 +62,25 @@ impl MonitoringLayer {
         Self { config: ShardedArc::new(LayerConfig::new(recorder)) }
     }
 
-    /// Replaces the rule that says which requests failed, with which status and error code.
-    /// Defaults to [`StatusClassifier`](crate::classify::StatusClassifier), which also judges where
+    /// Replaces the rule for which requests failed, and with which status and error code. Defaults
+    /// to [`StatusClassifier`](crate::classify::StatusClassifier), which also judges the request if
     /// the classifier panics.
     pub fn classifier(self, classifier: impl Classifier) -> Self {
         self.with(|config| config.classifier = Some(Arc::new(classifier)))
     }
 
-    /// Names the route of requests: in a service without axum, around a whole router, below
-    /// `nest_service`, or on the client side of a proxy. The name that the function returns wins
-    /// over axum's matched path. With `None`, or a panic, the route is the matched path, or the
-    /// constant of requests without a route.
+    /// Sets a function that names the route of a request. Use it in a service without axum, around
+    /// a whole router, below `nest_service`, or on the client side of a proxy.
+    ///
+    /// The name has priority over axum's matched path. If the function returns `None` or panics,
+    /// the route is the matched path. Without a matched path, the request is recorded as
+    /// `unmatched`.
     ///
     /// # Cardinality
     ///
-    /// The name becomes a tag. Return templates such as `/items/{id}`, never a path as the client
-    /// wrote it. Distinct names are capped as the values of extra tags are, with the same overflow
-    /// value.
+    /// The name becomes part of a tag. Return templates such as `/items/{id}`, never the path of
+    /// the client. The number of distinct names has the same cap and the same overflow value as an
+    /// extra tag: see [`tag_values`](crate::settings::Limits::tag_values).
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -93,40 +97,42 @@ impl MonitoringLayer {
         self.with(|config| config.route = Some(Arc::new(function)))
     }
 
-    /// Sets the header that a request brings its id in. Defaults to `x-request-id`. Of layers of
-    /// different monitors around one request, only the outermost one's is read: their points carry
-    /// one id.
+    /// Sets the header from which the id of a request is read. Defaults to `x-request-id`. If
+    /// layers of different monitors are around one request, only the header of the outermost layer
+    /// is read, and all points of the request have the same id.
     pub fn request_id_header(self, name: HeaderName) -> Self {
         self.with(|config| config.request_id_header = name)
     }
 
-    /// Sets whether the response carries the request's id, in the same header, unless it has one
-    /// already. Defaults to false. Costs an allocation where the id was given by the layer.
+    /// Sets whether the response gets the id of the request, in the same header, unless the
+    /// response already has one. Defaults to false. Costs one allocation if the layer generated the
+    /// id.
     pub fn propagate_request_id(self, propagate: bool) -> Self {
         self.with(|config| config.propagate_request_id = propagate)
     }
 
-    /// Sets whether [`MonitoringData`](crate::MonitoringData) is put into the extensions of every
-    /// request. Defaults to false.
+    /// Sets whether [`MonitoringData`](crate::MonitoringData) is inserted into the extensions of
+    /// every request. Defaults to false.
     ///
-    /// Only needed where a middleware between this layer and the handler moves the request to
-    /// another task, with `tokio::spawn` or tower's `Buffer`: the extractor and an inner layer of
-    /// the same monitor find nothing there otherwise. Costs three or four allocations a request.
+    /// Only needed if a middleware between this layer and the handler moves the request to another
+    /// task, with `tokio::spawn` or tower's `Buffer`. Without this option, the extractor and an
+    /// inner layer of the same monitor do not find the request there. Costs three or four
+    /// allocations for each request.
     pub fn insert_data(self, insert: bool) -> Self {
         self.with(|config| config.insert_data = insert)
     }
 
-    /// Calls a function with the head of each request, before the inner service sees it. What it
-    /// adds to the [`MonitoringData`](crate::MonitoringData) is in the request's points, as if a
-    /// handler had added it.
+    /// Calls a function with the head of each request, before the inner service gets the request.
+    /// What the function adds to the [`MonitoringData`](crate::MonitoringData) is part of the
+    /// points, as if a handler had added it.
     ///
-    /// It runs on the request's path: keep it short. A panic costs what it would have added, and
-    /// counts as [`callback_panics`](crate::stats::RecorderStats::callback_panics). A second call
-    /// replaces the function.
+    /// The function runs on the path of the request, so keep it short. A panic is caught and
+    /// counted as [`callback_panics`](crate::stats::RecorderStats::callback_panics), and the
+    /// request continues. A second call replaces the function.
     ///
     /// # Cardinality
     ///
-    /// What a client may choose belongs into a field. Values of tags are capped, as always.
+    /// Put values that a client can choose into fields. The values of tags are capped, as always.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -141,8 +147,9 @@ impl MonitoringLayer {
         self.with_extras(|extras| extras.on_request = Some(Arc::new(function)))
     }
 
-    /// Calls a function with the head of each response, before it is judged, with the same rules as
-    /// [`on_request`](Self::on_request). A request that ends without a response has none.
+    /// Calls a function with the head of each response, before the classifier judges it. The rules
+    /// of [`on_request`](Self::on_request) apply. The function is not called for a request that
+    /// ends without a response.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -157,17 +164,21 @@ impl MonitoringLayer {
         self.with_extras(|extras| extras.on_response = Some(Arc::new(function)))
     }
 
-    /// Sets whether the points get the field `trace_id`, 32 hexadecimal digits, from the request's
-    /// header `traceparent` (W3C Trace Context). Defaults to false. A header that is not valid
-    /// counts as [`invalid_traces`](crate::stats::RecorderStats::invalid_traces), and its request
-    /// gets no such field.
+    /// Sets whether the points get the field `trace_id`, 32 hexadecimal digits, from the header
+    /// `traceparent` of the request (W3C Trace Context). Defaults to the setting
+    /// [`trace_id`](crate::Settings::trace_id), which is false by default.
+    ///
+    /// An invalid header is counted as
+    /// [`invalid_traces`](crate::stats::RecorderStats::invalid_traces), and its request gets no
+    /// such field.
     pub fn trace_id(self, from_header: bool) -> Self {
         let source = if from_header { TraceIdSource::Header } else { TraceIdSource::None };
         self.with_extras(|extras| extras.trace_id = source)
     }
 
-    /// Takes the field `trace_id` from a function, such as one that asks OpenTelemetry for the
-    /// current span. With `None` or 0 there is no such field.
+    /// Sets a function that returns the trace id for the field `trace_id`. The function can, for
+    /// example, ask OpenTelemetry for the current span. With `None`, 0 or a panic, the points have
+    /// no such field.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -181,31 +192,29 @@ impl MonitoringLayer {
         self.with_extras(|extras| extras.trace_id = TraceIdSource::Function(Arc::new(function)))
     }
 
-    /// Sets whether the points get the fields `request_bytes` and `response_bytes`: the sizes of
-    /// the bodies as `content-length` promises them, where it does. Defaults to false.
-    ///
-    /// Bodies that are [tracked](Self::track_bodies) tell their exact sizes without that header,
-    /// too.
+    /// Sets whether the points get the fields `request_bytes` and `response_bytes`, the sizes of
+    /// the bodies from the header `content-length`. Defaults to false. A body without that header
+    /// has no such field, unless it is [tracked](Self::track_bodies) and knows its exact size.
     pub fn sizes(self, sizes: bool) -> Self {
         self.with_extras(|extras| extras.sizes = sizes)
     }
 
-    /// Waits for the end of the response's body, and adds fields for the time to its last byte, for
-    /// the bytes sent and for how it ended. The points are then written at that end;
-    /// `execution_time` keeps its meaning, the time to the head.
+    /// Follows the body of the response to its end. Adds fields for the time to its last byte, the
+    /// bytes sent and how it ended. The points are written at that end. `execution_time` is still
+    /// the time to the head of the response.
     ///
-    /// The response's body becomes a [`ResponseBody`](crate::ResponseBody).
+    /// The response gets the body type [`ResponseBody`](crate::ResponseBody).
     pub fn track_body(self) -> TrackBodyLayer {
         TrackBodyLayer { config: self.with(|config| config.track_body = true).config }
     }
 
-    /// Follows the bodies of requests, too: does what [`track_body`](Self::track_body) does, and
-    /// adds fields for the bytes of the request's body that were read and for how far it was read.
-    /// A classifier sees the latter as
+    /// Follows the bodies of the response and of the request. In addition to
+    /// [`track_body`](Self::track_body), adds fields for the bytes of the request's body that were
+    /// read and for how its reading ended. A classifier gets the latter as
     /// [`Outcome::request_body`](crate::classify::Outcome::request_body).
     ///
-    /// The inner service takes requests with a [`RequestBody`](crate::RequestBody), as axum's
-    /// router does. Costs an allocation, and one more where a router boxes the body.
+    /// The inner service must accept requests with a [`RequestBody`](crate::RequestBody), as axum's
+    /// router does. Costs one allocation, and one more if a router boxes the body.
     pub fn track_bodies(self) -> TrackBodiesLayer {
         TrackBodiesLayer { config: self.with(|config| config.track_body = true).config }
     }
@@ -236,8 +245,8 @@ impl<S> Layer<S> for MonitoringLayer {
     }
 }
 
-/// A [`MonitoringLayer`] that follows the response's body to its end. Made by
-/// [`MonitoringLayer::track_body`], after all other options.
+/// A [`MonitoringLayer`] that follows the body of the response to its end. Created by
+/// [`MonitoringLayer::track_body`], after all other options are set.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TrackBodyLayer {
@@ -252,8 +261,8 @@ impl<S> Layer<S> for TrackBodyLayer {
     }
 }
 
-/// A [`MonitoringLayer`] that follows the bodies of requests and responses. Made by
-/// [`MonitoringLayer::track_bodies`], after all other options.
+/// A [`MonitoringLayer`] that follows the bodies of requests and responses. Created by
+/// [`MonitoringLayer::track_bodies`], after all other options are set.
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct TrackBodiesLayer {

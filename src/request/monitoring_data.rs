@@ -7,30 +7,33 @@ use crate::{
     request::{data::RequestData, request_id::RequestId},
 };
 
-/// Extra tags and fields for the points of the request that is being handled.
+/// Adds extra tags, fields and an error code to the points of the current request.
 ///
-/// As an axum extractor it never rejects a request. Where no layer of a [`Monitor`](crate::Monitor)
-/// is around the handler, what is added goes nowhere; that is counted and warned of once.
+/// As an axum extractor it never rejects a request. If no layer of a [`Monitor`](crate::Monitor) is
+/// around the handler, everything that is added is lost. This is counted as
+/// [`detached`](crate::stats::RecorderStats::detached), and the first case is logged.
 ///
 /// Clones share their contents, so a clone can be moved into a spawned task. What is added after
-/// the request's points were written is left out and counted as late.
+/// the points were written is ignored, and counted as
+/// [`late_extras`](crate::stats::RecorderStats::late_extras).
 ///
 /// # Keys
 ///
-/// Names are `&'static str`, so that no client can invent one. The last value of a key wins.
-/// Reserved names (`route`, `service`, `status_code`, `error_code`, `instance`, `request_id`,
-/// `execution_time`, `time`, …) and empty ones are left out and counted; nothing panics.
+/// A key is a `&'static str`, so that no client can invent one. The last value of a key replaces
+/// earlier ones. Reserved keys (`route`, `service`, `status_code`, `error_code`, `instance`,
+/// `request_id`, `execution_time`, `time`, …) and empty keys are left out and counted. Nothing
+/// panics.
 ///
 /// # Cardinality
 ///
-/// Each distinct value of a tag is a new series in the database: give tags only values from a small
-/// set. After [`tag_values`](crate::settings::Limits::tag_values) distinct ones a tag's further
-/// values are replaced by one overflow value. Fields have no such cost.
+/// Each distinct value of a tag is a new series in the database, so use tags only for values from a
+/// small set. After [`tag_values`](crate::settings::Limits::tag_values) distinct values, further
+/// values of the tag become one overflow value. Fields have no such cost.
 ///
 /// # Cost
 ///
-/// Nothing is allocated for a request whose handler does not ask for it, nor, once warm, for one
-/// that does: the contents live in a recycled arena.
+/// A request whose handler does not use `MonitoringData` allocates nothing. Other requests allocate
+/// nothing either, except for the first ones: the memory is reused by later requests.
 ///
 /// ```
 /// use tower_influx::MonitoringData;
@@ -48,57 +51,61 @@ pub struct MonitoringData {
 }
 
 impl MonitoringData {
-    /// Creates empty data that belongs to no request yet. It counts once it is put into the
-    /// extensions of a request, outside of the layer, or of a response, inside of it.
+    /// Creates empty data that belongs to no request yet. To use it, insert it into the extensions
+    /// of a request, outside of the layer, or of a response, inside of the layer.
     pub fn new() -> Self {
         Self { request_data: RequestData::without_owner() }
     }
 
-    /// Adds a tag: indexed, stored as text. `None` adds nothing.
+    /// Adds a tag. Tags are indexed and stored as text. `None` adds nothing.
     #[inline]
     pub fn tag<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         self.request_data.tag(key, value.into());
     }
 
-    /// Adds a field: not indexed, typed. One field has one type: the first type seen for a name
-    /// wins. `None` adds nothing, a [`Duration`](std::time::Duration) its seconds, and a status its
-    /// number.
+    /// Adds a field. Fields are not indexed and have a type: the type of the first value of a field
+    /// name is the type of that field. A later integer is stored as a float in a float field. Any
+    /// other value of another type is left out and counted.
+    ///
+    /// `None` adds nothing. A [`Duration`](std::time::Duration) adds its seconds as a float, and a
+    /// status code its number.
     #[inline]
     pub fn field<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         self.request_data.field(key, value.into());
     }
 
-    /// Sets the error code of the request's point in `errors`, if the request fails. One in the
-    /// response's extensions wins.
+    /// Sets the error code of the request's point in `errors`, if the request fails. An
+    /// [`ErrorCode`] in the extensions of the response has priority.
     pub fn error_code(&self, code: impl Into<ErrorCode>) {
         self.request_data.lock().error_code = Some(code.into());
     }
 
-    /// Adds to a field: the field holds the sum of all that was added under the key, and what
-    /// [`field`](Self::field) set before.
+    /// Adds a number to a field. The field contains the sum of all values that were added under the
+    /// key, and of the value that [`field`](Self::field) has set before.
     ///
-    /// Integers and floats add up, an integer and a float to a float; integers saturate. A
-    /// [`Duration`](std::time::Duration) adds its seconds. What is no number is left out and
-    /// counted as a refused extra, and so is a number where the field holds text.
+    /// The sum of integers is an integer, which saturates. The sum of an integer and a float is a
+    /// float. A [`Duration`](std::time::Duration) adds its seconds. A value that is not a number is
+    /// left out and counted as a [refused extra](crate::stats::RecorderStats::refused_extras). So
+    /// is a number if the field contains text.
     pub fn add<'a>(&self, key: &'static str, value: impl Into<Value<'a>>) {
         let value = value.into();
         self.request_data.lock().add(|extras, limits| extras.add(key, value, limits));
     }
 
-    /// Leaves this request out: it gets no point, neither in `requests` nor in `errors`, and is not
-    /// counted in rollups, as if a [filter](crate::settings::FilterSettings) named its route.
+    /// Excludes this request: it gets no point in `requests` and `errors`, and rollups do not count
+    /// it. The effect is that of a [filter](crate::settings::FilterSettings) that names its route.
     pub fn skip(&self) {
         self.request_data.lock().skip = true;
     }
 
     /// Keeps this request: it gets a point even if
-    /// [`requests.keep`](crate::settings::RequestSettings::keep) leaves out requests like it.
+    /// [`requests.keep`](crate::settings::RequestSettings::keep) excludes such requests.
     pub fn keep(&self) {
         self.request_data.lock().keep = true;
     }
 
-    /// Returns the id of this request: the one it came with, or the one it was given. Empty for
-    /// data that belongs to no request.
+    /// Returns the id of this request: the one from its header, or the one that the layer
+    /// generated. Empty for data that belongs to no request.
     pub fn request_id(&self) -> RequestId {
         self.request_data.lock().request_id()
     }

@@ -16,8 +16,8 @@ use pin_project_lite::pin_project;
 use super::body_ending::RequestBodyEnding;
 
 pin_project! {
-    /// The body of a request that passed a [`TrackBodiesLayer`](crate::TrackBodiesLayer): what is
-    /// read of it is counted.
+    /// The body of a request that passed a [`TrackBodiesLayer`](crate::TrackBodiesLayer). Counts
+    /// the bytes that are read.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
@@ -42,7 +42,7 @@ impl<B: Body> RequestBody<B> {
     }
 }
 
-/// An untracked body.
+/// Creates an untracked body.
 impl<B: Default> Default for RequestBody<B> {
     fn default() -> Self {
         Self { inner: B::default(), reading: None }

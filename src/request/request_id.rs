@@ -10,12 +10,12 @@ use http::HeaderValue;
 
 use crate::{point::generated_id, stats::RecorderCounters, work::looked_at};
 
-/// The id of a request: the visible characters of its own header, at most 128 of them, or one given
-/// by the layer.
+/// The id of a request. It is the value of the request's own header, reduced to visible ASCII
+/// characters and at most 128 of them. Without such a header the layer generates an id.
 ///
-/// Given ids are 12 hexadecimal digits that are random for each process, a dash, and the ten
-/// hexadecimal digits of a number that is unique in it. They cost no system call and compress
-/// better than random ones.
+/// A generated id has 12 hexadecimal digits that are random for each process, a dash, and a number
+/// of ten hexadecimal digits that is unique in the process. It costs no system call, and compresses
+/// better than a random one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId(Id);
 

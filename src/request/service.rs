@@ -14,7 +14,7 @@ use super::{
 };
 use crate::sync::sharded_arc::ShardedArc;
 
-/// A service around another that records every request. Made by
+/// A service that records every request to an inner service. Created by
 /// [`MonitoringLayer`](crate::MonitoringLayer).
 #[derive(Clone, Debug)]
 pub struct MonitoringService<S> {
@@ -57,7 +57,7 @@ where
     }
 }
 
-/// As [`MonitoringService`], and follows the body. Made by
+/// A [`MonitoringService`] that also follows the body of the response. Created by
 /// [`TrackBodyLayer`](crate::TrackBodyLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodyService<S> {
@@ -89,7 +89,7 @@ where
     }
 }
 
-/// As [`TrackBodyService`], and follows the request's body. Made by
+/// A [`MonitoringService`] that also follows the bodies of the request and the response. Created by
 /// [`TrackBodiesLayer`](crate::TrackBodiesLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodiesService<S> {

@@ -11,34 +11,34 @@ use pin_project_lite::pin_project;
 use crate::request::MonitoringData;
 
 impl MonitoringData {
-    /// Starts to time: when the returned guard is dropped, the seconds since now become the field
-    /// `key`. Of several times under one key the last one counts: see
-    /// [`add_timer`](Self::add_timer) for their sum.
+    /// Starts a timer. When the returned guard is dropped, its seconds become the field `key`. If
+    /// several timers use one key, the last value replaces earlier ones.
+    /// [`add_timer`](Self::add_timer) adds them up instead.
     pub fn timer(&self, key: &'static str) -> Timer {
         Timer::new(self.clone(), key, false)
     }
 
-    /// Starts to time as [`timer`](Self::timer) does, and adds the seconds to the field `key`.
+    /// Starts a timer as [`timer`](Self::timer) does, and adds its seconds to the field `key`.
     pub fn add_timer(&self, key: &'static str) -> Timer {
         Timer::new(self.clone(), key, true)
     }
 
-    /// Times a future: the seconds from its first poll to its end, or until it is dropped, become
-    /// the field `key`. Of several times under one key the last one counts: see
-    /// [`add_time`](Self::add_time) for their sum.
+    /// Measures a future: the seconds from its first poll to its end, or until it is dropped,
+    /// become the field `key`. If several futures use one key, the last value replaces earlier
+    /// ones. [`add_time`](Self::add_time) adds them up instead.
     pub fn time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
         Timed::new(self.clone(), key, false, future)
     }
 
-    /// Times a future as [`time`](Self::time) does, and adds the seconds to the field `key`, as for
-    /// each of several queries.
+    /// Measures a future as [`time`](Self::time) does, and adds its seconds to the field `key`. Use
+    /// it, for example, for the sum of several queries.
     pub fn add_time<F: Future>(&self, key: &'static str, future: F) -> Timed<F> {
         Timed::new(self.clone(), key, true, future)
     }
 }
 
-/// Times a scope: when it is dropped, the seconds since it was made become a field. See
-/// [`MonitoringData::timer`].
+/// A guard that measures the time until it is dropped, and stores the seconds in a field. Created
+/// by [`MonitoringData::timer`].
 #[derive(Debug)]
 #[must_use = "a timer that is not kept stops at once"]
 pub struct Timer {
@@ -53,12 +53,12 @@ impl Timer {
         Self { data, key, adds, start: Instant::now() }
     }
 
-    /// Returns the time since the timer was made.
+    /// Returns the time since the timer was started.
     pub fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    /// Stops now; the same as dropping it.
+    /// Stops the timer and stores the field, as dropping the timer does.
     pub fn stop(self) {}
 }
 
@@ -74,7 +74,7 @@ impl Drop for Timer {
 }
 
 pin_project! {
-    /// A future that is timed into a field, also when it is dropped before its end. See
+    /// A future whose time is stored in a field, also if it is dropped before its end. Created by
     /// [`MonitoringData::time`].
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]

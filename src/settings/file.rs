@@ -4,15 +4,18 @@ use std::path::PathBuf;
 
 use super::defaults::{DIRECTORY, MAX_FILE_SIZE, MAX_TOTAL_SIZE};
 
-/// Line-protocol files.
+/// Settings of line-protocol files, for [`Storage::File`](crate::settings::Storage::File).
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct FileSettings {
-    /// Where the files are. Defaults to `monitoring-data` under the working directory.
+    /// The directory of the files. Defaults to `monitoring-data` in the working directory. Created
+    /// if it does not exist.
     pub directory: PathBuf,
-    /// Bytes after which a new file is begun; one is begun each day as well. Defaults to 64 MiB.
+    /// The size in bytes at which the next file is started, 64 KiB or more. Defaults to 64 MiB.
+    /// Each day also starts a new file.
     pub max_file_size: u64,
-    /// Bytes of all files together; the oldest go first. Defaults to 1 GiB.
+    /// The maximum size in bytes of all files of this process and of ended processes of this
+    /// service, at least `max_file_size`. The oldest files are deleted first. Defaults to 1 GiB.
     pub max_total_size: u64,
 }
 

@@ -8,78 +8,85 @@ use super::{
 };
 use crate::settings::Token;
 
-/// How to reach InfluxDB.
+/// Settings of an InfluxDB server, for [`Storage::Influx`](crate::settings::Storage::Influx).
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub struct InfluxSettings {
-    /// `http://` or `https://`, host and port. Defaults to `http://localhost:8086`. Set this or
-    /// `host`, `port` and `ssl`.
+    /// The address: `http://` or `https://`, host and port. Defaults to `http://localhost:8086`.
+    /// [`InfluxClient::Reqwest`] also supports a path, and a Unix socket such as
+    /// `unix:///run/telegraf.sock`.
     pub url: String,
-    /// The organization, for 2.x. Defaults to none.
+    /// The organization. InfluxDB 2 requires it; other servers ignore it. Defaults to none.
     pub organization: String,
-    /// The bucket, which 1.x and 3.x call the database. Required for
+    /// The bucket, which InfluxDB 1 and 3 call the database. Required for
     /// [`Storage::Influx`](crate::settings::Storage::Influx).
     pub bucket: String,
-    /// The token. Defaults to none. Set this or `token_file`.
+    /// `Authorization: Token …`, the scheme of InfluxData.
     pub token: Token,
-    /// A file that holds the token, read at start and again when the server refuses it. Defaults to
-    /// none.
+    /// A file that contains only the token. It is read at start, when the server rejects the token,
+    /// and every five minutes. A pipe is read once. Defaults to none. Not together with `token`.
     pub token_file: Option<PathBuf>,
-    /// Which client sends. Defaults to [`InfluxClient::Influxdb2`] where that feature is on.
+    /// The HTTP client. Defaults to [`InfluxClient::Influxdb2`], or to [`InfluxClient::Reqwest`] if
+    /// only that feature is on.
     pub client: InfluxClient,
-    /// Which endpoint is spoken, with [`InfluxClient::Reqwest`]. Defaults to [`InfluxApi::Auto`].
+    /// The write endpoint. Defaults to [`InfluxApi::Auto`]. [`InfluxApi::V1`] and [`InfluxApi::V3`]
+    /// need [`InfluxClient::Reqwest`].
     pub api: InfluxApi,
-    /// User and password, for 1.x with [`InfluxClient::Reqwest`]. Default to none.
+    /// The user, with [`InfluxClient::Reqwest`] and either [`InfluxApi::V1`] or
+    /// [`InfluxAuthorization::Basic`]. Defaults to none. Not together with a token.
     pub username: String,
-    /// See `username`.
+    /// The password of `username`. Defaults to none.
     pub password: Token,
-    /// How the token is sent, with [`InfluxClient::Reqwest`]: defaults to
-    /// [`InfluxAuthorization::Token`].
+    /// How the token is sent. Defaults to [`InfluxAuthorization::Token`]. Other values need
+    /// [`InfluxClient::Reqwest`].
     pub authorization: InfluxAuthorization,
-    /// Retention policy, for [`InfluxApi::V1`]. Defaults to the database's own default.
+    /// The retention policy, with [`InfluxApi::V1`]. Defaults to none: the database's own default.
     pub retention_policy: Option<String>,
-    /// [`InfluxApi::V3`]: whether good lines of a batch with bad ones are written. Defaults to true.
+    /// Whether the valid lines of a batch are written if others are invalid, with
+    /// [`InfluxApi::V3`]. Defaults to true.
     pub accept_partial: bool,
-    /// [`InfluxApi::V3`]: whether the server answers before the points are durable. Defaults to false.
+    /// Whether the server answers before the points are durable, with [`InfluxApi::V3`]. Defaults
+    /// to false.
     pub no_sync: bool,
-    /// Further headers of every request, with [`InfluxClient::Reqwest`]. Default to none. Values
-    /// are treated as secrets.
+    /// Further headers of every request, with [`InfluxClient::Reqwest`]. Values are treated as
+    /// secrets. Defaults to none.
     pub headers: BTreeMap<String, Token>,
-    /// A file of PEM certificates that are trusted beside the usual ones, with
+    /// A file of PEM certificates to trust in addition to those of the system, with
     /// [`InfluxClient::Reqwest`]. Defaults to none.
     pub certificate_authority: Option<PathBuf>,
-    /// Whether bodies of 1 KiB and more are compressed. Defaults to true, except towards this very
-    /// host.
+    /// Whether bodies of 1 KiB and more are compressed. Defaults to none: only if the server is on
+    /// another host.
     pub gzip: Option<bool>,
-    /// How long connecting may take. Defaults to 5 seconds.
+    /// The timeout for connecting, 10 ms to 1 hour. Defaults to 5 seconds.
     pub connect_timeout: Duration,
-    /// How long a whole write may take. Defaults to 30 seconds.
+    /// The timeout for a whole write, 10 ms to 1 hour. Defaults to 30 seconds.
     pub timeout: Duration,
 }
 
-/// Which client sends to InfluxDB.
+/// The HTTP client for InfluxDB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InfluxClient {
-    /// The `influxdb2` crate, feature `influxdb2`.
+    /// The crate `influxdb2`, with the feature `influxdb2`.
     Influxdb2,
-    /// The `reqwest` crate with rustls, feature `reqwest`. In 0.1 it was called `Http`.
+    /// The crate `reqwest` with rustls, with the feature `reqwest`. Version 0.1 called it `Http`.
     Reqwest,
 }
 
-/// Which write endpoint is spoken.
+/// The write endpoint of the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum InfluxApi {
-    /// The one that the server knows best, found out by its answer to `/ping`: with
-    /// [`InfluxClient::Reqwest`]. With the other client this is [`V2`](Self::V2).
+    /// The best endpoint for the server, selected by its answer to `/ping`. This needs
+    /// [`InfluxClient::Reqwest`]. With the other client, `Auto` is the same as [`V2`](Self::V2).
     #[default]
     Auto,
-    /// `/write?db=`, InfluxDB 1.x.
+    /// `/write?db=` of InfluxDB 1.x.
     V1,
-    /// `/api/v2/write`, InfluxDB 2.x, also spoken by 1.8, 3.x, VictoriaMetrics and Telegraf.
+    /// `/api/v2/write` of InfluxDB 2.x. InfluxDB 1.8 and 3.x, VictoriaMetrics and Telegraf support
+    /// it, too.
     V2,
-    /// `/api/v3/write_lp`, InfluxDB 3.x.
+    /// `/api/v3/write_lp` of InfluxDB 3.x.
     V3,
 }
 
@@ -92,7 +99,7 @@ pub enum InfluxAuthorization {
     Token,
     /// `Authorization: Bearer …`.
     Bearer,
-    /// `Authorization: Basic …`, made of `username` and `password`.
+    /// `Authorization: Basic …`, with `username` and `password`.
     Basic,
 }
 

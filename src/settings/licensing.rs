@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use super::defaults::{LICENSE_GRACE_PERIOD, LICENSE_TIMEOUT, LICENSE_WARNING_DAYS};
 
-/// The licence check.
+/// Settings of the licence check.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LicensingSettings {
-    /// IANA name of the time zone whose midnight counts, such as `Europe/Berlin`. Defaults to the
-    /// system's.
+    /// The IANA name of the time zone whose midnight starts a check, such as `Europe/Berlin`.
+    /// Defaults to the time zone of the system.
     pub time_zone: Option<String>,
-    /// How long a check may take before it counts as failed. Defaults to 30 seconds.
+    /// The timeout of a check, 10 ms to 1 hour. A check that takes longer counts as failed.
+    /// Defaults to 30 seconds.
     pub timeout: Duration,
-    /// How long the last result counts while checks cannot run, such as without a network; zero for
-    /// not at all. Defaults to 3 days.
+    /// How long the last result stays valid while checks fail to run, for example without a
+    /// network. 0 to 30 days; 0 turns this off. Defaults to 3 days.
     pub grace_period: Duration,
-    /// Days before the end from which a licence file gives a warning. Defaults to 14.
+    /// The number of days before the end of a licence file from which it has a warning, 0 to 3,650.
+    /// Defaults to 14.
     pub warning_days: i64,
 }
 

@@ -2,23 +2,26 @@
 
 use super::defaults::{EXTRAS, FIELD_BYTES, ROLLUP_KEYS, TAG_BYTES, TAG_VALUES};
 
-/// Bounds of what handlers and own points add.
+/// Limits for the tags and fields of handlers and of own points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// Bytes of a tag's value; a longer one is cut and counted. Defaults to 1 KiB.
+    /// The maximum size of a tag value in bytes, 64 B to 16 KiB. Longer values are truncated and
+    /// counted. Defaults to 1 KiB.
     pub tag_bytes: usize,
-    /// Bytes of a string field; a longer one is cut and counted. Defaults to 16 KiB.
+    /// The maximum size of a string field in bytes, 64 B to 20 KiB. Longer values are truncated and
+    /// counted. Defaults to 16 KiB.
     pub field_bytes: usize,
-    /// Extra tags and fields of one request together; more are left out and counted. Defaults to
-    /// 64.
+    /// The maximum number of extra tags and fields of one request together, 0 to 1,000. Further
+    /// ones are left out and counted. Defaults to 64.
     pub extras: usize,
-    /// Distinct values of an extra tag or of `error_code`; more become an overflow value. 0 is no
-    /// bound. Defaults to 1,000.
+    /// The maximum number of distinct values of one extra tag, and of `error_code`, up to
+    /// 1,000,000. Further values become one overflow value. 0 means no limit. Defaults to 1,000.
     pub tag_values: usize,
-    /// Distinct keys of rollups: combinations of route, status code, error code and the tags in
-    /// [`RollupSettings::tags`](super::RollupSettings::tags). What is beyond counts with the route
-    /// `other`. 1 to 10,000. Defaults to 1,000.
+    /// The maximum number of distinct keys of rollups, 1 to 10,000. A key is a combination of
+    /// route, status code, error code and the tags in
+    /// [`RollupSettings::tags`](super::RollupSettings::tags). Further keys are counted with the
+    /// route `other`. Defaults to 1,000.
     pub rollup_keys: usize,
 }
 
@@ -26,10 +29,11 @@ pub struct Limits {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct FilterSettings {
-    /// Routes that are not recorded: `METHOD:/template`, or `/template` for every method. Defaults
-    /// to none.
+    /// Routes that are excluded, such as health checks: `METHOD:/template`, or `/template` for
+    /// every method. A trailing `*` matches every template with this prefix. Defaults to none.
     pub ignore: Vec<String>,
-    /// The only routes that are recorded. Defaults to none, which means all.
+    /// The only routes that are recorded, in the format of `ignore`. Defaults to none, which means
+    /// all.
     pub allow: Vec<String>,
 }
 

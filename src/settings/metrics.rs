@@ -2,22 +2,22 @@
 
 use std::time::Duration;
 
-/// Metrics that Prometheus scrapes from the service, with the feature `prometheus`.
+/// Settings of metrics that Prometheus scrapes from the service, with the feature `prometheus`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MetricsSettings {
-    /// What the metrics are called. Defaults to none: there are no metrics.
+    /// The naming convention of the metrics. Defaults to none: there are no metrics.
     pub names: Option<MetricNames>,
 }
 
-/// What metrics are called.
+/// The naming convention of metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MetricNames {
-    /// As OpenTelemetry's conventions for HTTP servers have it, in Prometheus' form:
+    /// OpenTelemetry's conventions for HTTP servers, in the form of Prometheus:
     /// `http_server_request_duration_seconds` and `http_server_active_requests`.
     OpenTelemetry,
-    /// As the LUNA services have it: `request_count_total`, `errors_count_total` and `requests`.
+    /// The names of the LUNA services: `request_count_total`, `errors_count_total` and `requests`.
     Luna,
 }
 

@@ -1,4 +1,4 @@
-//! The settings of a deployment: section `[monitoring]` of an application's configuration.
+//! The settings of a deployment: the section `[monitoring]` of an application's configuration.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -46,113 +46,124 @@ pub use token::Token;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Value of the tag `service` of every point that has none of its own. Required, in the section
-    /// or in code.
+    /// The tag `service` of every point that has no such tag itself. Required, in the file or in
+    /// code. At most 1,024 bytes, without control characters.
     pub service: String,
-    /// Whether anything is recorded at all. Defaults to true. The reference calls it
-    /// `send_data_for_monitoring`.
+    /// Whether anything is recorded. Defaults to true. The key can also be written as
+    /// `send_data_for_monitoring`, its name in the LUNA services.
     pub enabled: bool,
-    /// Where the points go. Defaults to [`Storage::File`].
+    /// The destination of the points. Defaults to [`Storage::File`]. In a deserialized section
+    /// without this key, it is [`Storage::Influx`] if `url`, `host` or `bucket` is given.
     pub storage: Storage,
-    /// Value of the tag `instance` of every point, which keeps replicas of one service apart.
-    /// Defaults to none.
+    /// The tag `instance` of every point. Give each replica of a service its own; otherwise
+    /// replicas can overwrite each other's points. At most 1,024 bytes. Defaults to none.
     pub instance: Option<String>,
-    /// Further tags of every point. Defaults to none.
+    /// Further tags of every point. Each multiplies the number of series, so use few distinct
+    /// values. Names have at most 256 bytes, values 1,024 bytes, and all tags together 6 KiB.
+    /// Defaults to none.
     pub tags: BTreeMap<String, String>,
-    /// Whether points carry the field `request_id`, most of what compresses badly. Defaults to
-    /// true.
+    /// Whether points have the field `request_id`. It is most of the data that does not compress.
+    /// Defaults to true.
     pub request_id: bool,
-    /// Whether requests have the field `trace_id` from a valid header `traceparent`, and rollups an
-    /// example of it. Defaults to false. A layer may say otherwise:
+    /// Whether requests have the field `trace_id` from a valid header `traceparent`, and rollups
+    /// the field `example_trace_id`. Defaults to false. A layer can override it by
     /// [`MonitoringLayer::trace_id`](crate::MonitoringLayer::trace_id).
     pub trace_id: bool,
-    /// The InfluxDB server, for [`Storage::Influx`].
+    /// Settings of the InfluxDB server, for [`Storage::Influx`].
     pub influx: InfluxSettings,
-    /// The line-protocol files, for [`Storage::File`].
+    /// Settings of the line-protocol files, for [`Storage::File`].
     pub file: FileSettings,
-    /// How long points are collected before they are sent. Defaults to 1 second, with a tenth of
-    /// jitter.
+    /// How long points are collected before they are sent, 10 ms to 1 hour, with 10 % jitter.
+    /// Defaults to 1 second.
     pub flush_interval: Duration,
-    /// The most lines of a batch, 1 to 1,000,000. Defaults to 50,000. Full batches begin with
-    /// 5,000, as InfluxData advises, and grow while writes are in flight and the destination takes
-    /// more.
+    /// The maximum number of lines in a batch, 1 to 1,000,000. Defaults to 50,000.
+    ///
+    /// Full batches start with 5,000 lines, as InfluxData recommends. They grow while writes are in
+    /// flight and the destination accepts more.
     pub batch_size: usize,
-    /// The most bytes of a batch before compression. Defaults to 4 MiB. Full batches begin with 768
-    /// KiB, since nginx refuses bodies above 1 MiB by default, and grow while writes are in flight
-    /// and the destination takes more. A quarter of `buffer_size` and half of `spool.max_size` are
-    /// bounds as well.
+    /// The maximum size of a batch in bytes before compression, 64 KiB or more. Defaults to 4 MiB.
+    ///
+    /// Full batches start with 768 KiB, since nginx rejects bodies above 1 MiB by default. They
+    /// grow while writes are in flight and the destination accepts more. A quarter of `buffer_size`
+    /// and half of `spool.max_size` are further limits.
     pub batch_bytes: usize,
-    /// Bytes of points kept in memory. Defaults to 32 MiB.
+    /// The memory for points in bytes: in the buffer, and in batches that wait or are being sent.
+    /// Defaults to 32 MiB. At least `batch_bytes` if that is set, otherwise 768 KiB.
     pub buffer_size: usize,
-    /// What goes when memory is full. Defaults to [`Overflow::DropOldest`].
+    /// Which points are dropped, and counted, when memory is full. Defaults to
+    /// [`Overflow::DropOldest`].
     pub overflow: Overflow,
-    /// The first pause after a failed write; it doubles with each further failure, with full
-    /// jitter. Defaults to 500 ms.
+    /// The first pause after a failed write, 10 ms to 1 hour. It doubles with each further failure,
+    /// with full jitter. Defaults to 500 ms.
     pub retry_interval: Duration,
-    /// The longest pause between tries. Defaults to 30 seconds.
+    /// The longest pause between retries, from `retry_interval` to 1 day. Defaults to 30 seconds.
+    /// If a server throttles, the longest pause is twice as long, or what its `Retry-After` says,
+    /// up to 5 minutes.
     pub max_retry_interval: Duration,
-    /// How long a point may wait in memory before it is dropped. Defaults to 1 hour. There is no
-    /// bound on tries.
+    /// How long a point may wait in memory before it is dropped and counted, from
+    /// `max_retry_interval` to 365 days. Defaults to 1 hour. The number of retries is not limited.
     pub max_retry_time: Duration,
-    /// The most writes in flight at once, 1 to 16. Defaults to 16. How many there are adapts: more
-    /// while the rate grows with them, fewer when the destination throttles, does not answer, or
-    /// only gets slower.
+    /// The maximum number of concurrent writes, 1 to 16. Defaults to 16.
+    ///
+    /// The actual number adapts to the destination. It grows while more writes increase the
+    /// throughput. It shrinks if the destination throttles, does not answer, or only becomes
+    /// slower.
     pub max_in_flight: usize,
-    /// Whether a point that the server refuses because of tags or fields that handlers or settings
-    /// added is written without them, so that the request keeps its point. Defaults to true.
+    /// Whether points that the server rejects because of tags or fields of handlers, or of `tags`,
+    /// are written without these. So the request keeps its point. Defaults to true.
     pub strip_refused_extras: bool,
-    /// Directory for lines that the server permanently refused. Defaults to none: they are counted
-    /// and gone.
+    /// The directory for lines that the server permanently rejects. Defaults to none: such lines
+    /// are only counted.
     pub rejected_directory: Option<PathBuf>,
-    /// Bounds of what handlers add.
+    /// Limits for the tags and fields of handlers.
     pub limits: Limits,
-    /// Batches that wait on disk. Defaults to none: what waits, waits in memory.
+    /// The spool for waiting batches on disk. Defaults to none: batches wait in memory.
     pub spool: Option<SpoolSettings>,
-    /// Request templates and methods that are not recorded, or the only ones that are.
+    /// Which routes are recorded. Defaults to all.
     pub filter: FilterSettings,
-    /// Which requests get points of their own.
+    /// Which requests get points of their own. Defaults to all.
     pub requests: RequestSettings,
-    /// Metrics for Prometheus.
+    /// Metrics for Prometheus. Defaults to none.
     pub metrics: MetricsSettings,
-    /// Counts of requests by key and interval.
+    /// Rollups: counts of requests by key and interval. Defaults to none.
     pub rollup: RollupSettings,
-    /// Values of the process and its runtime.
+    /// Values of the process and of tokio's runtime. Defaults to none.
     pub process: ProcessSettings,
-    /// The licence check.
+    /// Settings of the licence check. Without a check they have no effect.
     pub licensing: LicensingSettings,
     /// Whether the monitoring writes points about itself, in the measurement `monitoring`. Defaults
     /// to false.
     pub own_points: bool,
 }
 
-/// Where points go.
+/// The destination of points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Storage {
-    /// To an InfluxDB server, or another server with its write API.
+    /// An InfluxDB server, or another server with its write API.
     Influx,
-    /// To line-protocol files, which `influx write` can import.
+    /// Line-protocol files, which `influx write` can import.
     #[default]
     File,
-    /// Nowhere: no point is made. Requests are counted all the same, for
+    /// No destination: no point is made. Requests are still counted, for
     /// [`Monitor::rollup`](crate::Monitor::rollup).
     None,
 }
 
-/// What goes when memory is full.
+/// Which points are dropped when memory is full.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Overflow {
-    /// The oldest points go: what happens now is worth more.
+    /// The oldest points, since new ones are usually more useful.
     #[default]
     DropOldest,
-    /// New points are refused.
+    /// New points: they are refused.
     DropNewest,
 }
 
 impl Settings {
-    /// Creates the default settings for a service of this name: points go to files under
-    /// `monitoring-data`.
+    /// Creates the default settings of a service with this name. Points are stored in files in the
+    /// directory `monitoring-data`.
     pub fn new(service: impl Into<String>) -> Self {
         Self {
             service: service.into(),

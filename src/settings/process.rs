@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-/// Values of the process and of tokio's runtime: one point for every interval in the measurement
-/// `process`, and metrics for Prometheus where there are any. Needs the feature `process`.
+/// Settings for values of the process and of tokio's runtime, with the feature `process`.
+///
+/// The values are points in the measurement `process` and, if
+/// [`metrics.names`](crate::settings::MetricsSettings::names) is set, metrics for Prometheus.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessSettings {
-    /// How often a point is written, 1 second to 1 hour. Defaults to none: no points, no metrics.
+    /// How often a point is written, 1 second to 1 hour. Defaults to none: neither points nor
+    /// metrics of the process.
     pub interval: Option<Duration>,
 }

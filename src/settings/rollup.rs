@@ -2,32 +2,34 @@
 
 use std::time::Duration;
 
-/// Rollups: one line for every key and interval in the measurement `requests_rollup`.
+/// Settings of rollups: counts of requests, one line for each key and interval in the measurement
+/// `requests_rollup`.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RollupSettings {
-    /// How long requests are counted before their counts are written, 100 ms to 1 hour. Defaults to
+    /// How long requests are counted before the counts are written, 100 ms to 1 hour. Defaults to
     /// none: no rollups.
     pub interval: Option<Duration>,
-    /// Extra tags of requests by which they are counted apart, at most 8. Defaults to none. A tag
-    /// that no handler sets changes nothing.
+    /// Extra tags of requests by which requests are counted separately, at most 8. Defaults to
+    /// none. A tag that no handler sets has no effect.
     pub tags: Vec<String>,
-    /// Which histogram a line has. Defaults to [`RollupHistogram::Fine`].
+    /// The histogram of each line. Defaults to [`RollupHistogram::Fine`].
     pub histogram: RollupHistogram,
 }
 
-/// The histogram of a rollup line, one field for every bucket that is not empty.
+/// The histogram of a rollup line. Each bucket that is not empty is one field.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum RollupHistogram {
-    /// 170 buckets: a quantile is at most 5 % off from 100 µs to 60 s, at most 15 % from 1 µs to 1
-    /// hour.
+    /// 170 buckets. A quantile has an error of at most 5 % from 100 µs to 60 s, and of at most 15 %
+    /// from 1 µs to 1 hour.
     #[default]
     Fine,
-    /// None. The quantiles of each line are there; those of several lines together cannot be
+    /// No histogram. Each line still has its quantiles. Quantiles over several lines cannot be
     /// computed.
     Off,
-    /// The ends of the buckets, rising, at most 169. One more bucket holds what is longer.
+    /// The upper bounds of the buckets, in increasing order, at most 169. One more bucket counts
+    /// longer durations.
     Boundaries(Vec<Duration>),
 }
 
@@ -35,24 +37,27 @@ pub enum RollupHistogram {
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct RequestSettings {
-    /// Which requests get a point. Defaults to [`KeepRequests::All`]; anything else needs rollups.
+    /// Which requests get a point. Defaults to [`KeepRequests::All`].
+    ///
+    /// Every other value needs something that counts all requests: `rollup.interval`,
+    /// `metrics.names` or `storage = "none"`.
     pub keep: KeepRequests,
-    /// From which execution time on a request is slow, for [`KeepRequests::Slow`]. Defaults to
-    /// none.
+    /// The execution time from which a request is slow, 1 µs to 1 day, for [`KeepRequests::Slow`].
+    /// Defaults to none.
     pub slow: Option<Duration>,
 }
 
-/// Which requests get points of their own, where rollups count all of them.
+/// Which requests get points of their own. All requests are counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeepRequests {
     /// Every request.
     #[default]
     All,
-    /// Those that failed, and those that took at least [`slow`](RequestSettings::slow).
+    /// Failed requests, and requests that took at least [`slow`](RequestSettings::slow).
     Slow,
-    /// Those that failed.
+    /// Failed requests.
     Failed,
-    /// None but those that a handler or the classifier asks to keep.
+    /// Only requests that a handler or the classifier asks to keep.
     None,
 }

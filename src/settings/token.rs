@@ -4,25 +4,26 @@ use std::fmt;
 
 use zeroize::Zeroizing;
 
-/// A token, a password or a header's value. `Debug` and `Display` print `[redacted]`, or `[none]`
-/// for an empty one; each clone's memory is overwritten when it is dropped.
+/// A secret: a token, a password or the value of a header. `Debug` and `Display` print
+/// `[redacted]`, or `[none]` for an empty one. The memory of each clone is overwritten when the
+/// clone is dropped.
 ///
-/// It is not serializable on purpose: what is written out again is no secret any more.
+/// `Token` does not implement `Serialize`, so that a secret is not written out by accident.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub struct Token(Zeroizing<String>);
 
 impl Token {
-    /// Wraps a secret. Copies that the caller has made before are the caller's to forget.
+    /// Wraps a secret. Copies that the caller has made before are not overwritten.
     pub fn new(secret: impl Into<String>) -> Self {
         Self(Zeroizing::new(secret.into()))
     }
 
-    /// Returns whether there is no secret at all.
+    /// Returns whether the secret is empty.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Returns the secret itself, to be handed to a server and nowhere else.
+    /// Returns the secret itself, only to be sent to a server.
     pub fn expose(&self) -> &str {
         &self.0
     }

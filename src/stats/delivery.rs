@@ -48,7 +48,7 @@ pub(crate) struct Progress {
 /// million, at which InfluxDB 1 refuses new ones by default.
 pub(crate) const MANY_SERIES: u64 = 10_000;
 
-/// Writes by how they ended.
+/// The number of writes by their results.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct WriteStats {
@@ -60,17 +60,17 @@ pub struct WriteStats {
     pub too_large: u64,
     /// The server asked for fewer writes.
     pub throttled: u64,
-    /// Unreachable, reset, or an error of the server's own.
+    /// The server could not be reached, the connection was reset, or the server failed.
     pub transient: u64,
-    /// No answer in time.
+    /// The server did not answer in time.
     pub timeout: u64,
-    /// Token, user or password are wrong.
+    /// The token, the user or the password is wrong, or has no write permission.
     pub blocked_authorization: u64,
-    /// Bucket, database or organization do not exist.
+    /// The bucket, database, organization or retention policy does not exist.
     pub blocked_target: u64,
-    /// No server that accepts points is at the address.
+    /// The address answers, but not as a server that accepts points.
     pub blocked_configuration: u64,
-    /// Those that failed, by HTTP status, where there was an answer.
+    /// Failed writes by HTTP status, if there was a response.
     pub by_status: BTreeMap<u16, u64>,
 }
 
@@ -90,7 +90,7 @@ impl Progress {
 }
 
 impl WriteStats {
-    /// Returns the sum.
+    /// Returns the number of all writes.
     pub fn total(&self) -> u64 {
         let blocked = self.blocked_authorization + self.blocked_target + self.blocked_configuration;
         self.written

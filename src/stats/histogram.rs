@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
-/// Durations, counted in buckets whose bounds double: 1 µs, 2 µs, 4 µs, up to about 9 hours.
+/// A histogram of durations with buckets whose upper bounds double: 1 µs, 2 µs, 4 µs, up to about 9
+/// hours.
 ///
 /// Serializes as `count`, and `p50`, `p99` and `max` in seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Histogram {
         self.max = self.max.max(other.max);
     }
 
-    /// Returns how many were counted.
+    /// Returns the number of durations.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()
     }
@@ -36,13 +37,14 @@ impl Histogram {
         self.max
     }
 
-    /// Returns the median: half of them took at most this long, up to a factor of two.
+    /// Returns the median, rounded up to the upper bound of its bucket: at most twice the exact
+    /// value.
     pub fn p50(&self) -> Duration {
         self.percentile(50)
     }
 
-    /// Returns the 99th percentile: all but one in a hundred took at most this long, up to a factor
-    /// of two.
+    /// Returns the 99th percentile, rounded up to the upper bound of its bucket: at most twice the
+    /// exact value.
     pub fn p99(&self) -> Duration {
         self.percentile(99)
     }

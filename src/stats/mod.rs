@@ -1,5 +1,4 @@
-//! What a monitor reports about itself: the ledger, the counters beside it, and the state of
-//! delivery.
+//! Statistics of a monitor: the ledger, further counters, and the state of delivery.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

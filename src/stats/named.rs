@@ -14,19 +14,19 @@ use serde::Serialize;
 
 use crate::point::schema::OVERFLOW;
 
-/// Outgoing calls to one target.
+/// The outgoing calls to one target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct TargetStats {
     /// Calls that have ended.
     pub calls: u64,
-    /// Those of them that failed.
+    /// Ended calls that failed.
     pub errors: u64,
     /// Calls that have started and not ended.
     pub running: u64,
 }
 
-/// Long connections of one kind.
+/// The long connections of one kind.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ConnectionStats {

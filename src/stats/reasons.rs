@@ -4,30 +4,29 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// Why an accepted point was dropped.
+/// Why this crate dropped an accepted point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DropReason {
     /// Memory was full, and newer points were kept instead.
     BufferFull,
-    /// It waited in memory for longer than `max_retry_time`.
+    /// The point waited in memory for longer than `max_retry_time`.
     Expired,
     /// The spool was full, in bytes or files, and newer points were kept instead.
     SpoolFull,
-    /// It lay in the spool for longer than the spool's `max_age`.
+    /// The point waited in the spool for longer than `spool.max_age`.
     SpoolExpired,
-    /// Its file in the spool was damaged, deleted or replaced after it had been stored or
-    /// recovered.
+    /// The file of the point was damaged, deleted or replaced while it was in the spool.
     SpoolCorrupt,
-    /// Shutdown ran out of time, and there was no spool to keep it.
+    /// The shutdown ran out of time, and there was no spool for the point.
     Shutdown,
-    /// The flusher failed in the middle of handling it. This is a bug: please report it.
+    /// The flusher panicked while it handled the point. This is a bug: please report it.
     Internal,
 }
 
 impl DropReason {
-    /// Returns one word, the same as in the statistics as data and in the log.
+    /// Returns the reason as one word, as in the serialized statistics and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::BufferFull => "buffer_full",
@@ -47,28 +46,28 @@ impl fmt::Display for DropReason {
     }
 }
 
-/// Why a point was refused by the server.
+/// Why the server permanently refused a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RejectReason {
     /// The server could not parse the line.
     Malformed,
-    /// The field has another type in the database.
+    /// A field has another type in the database.
     FieldType,
-    /// Older than the bucket's retention.
+    /// The point is older than the retention period of the bucket.
     Retention,
-    /// One line is larger than the server accepts.
+    /// The line is larger than the server accepts.
     TooLarge,
-    /// A limit of the server: series, columns, tables.
+    /// The point exceeds a limit of the server: series, columns or tables.
     Limit,
-    /// The server gave a reason that is none of these.
+    /// The server gave another reason.
     #[default]
     Other,
 }
 
 impl RejectReason {
-    /// Returns one word, the same as in the statistics as data and in the log.
+    /// Returns the reason as one word, as in the serialized statistics and in the log.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Malformed => "malformed",
@@ -87,14 +86,14 @@ impl fmt::Display for RejectReason {
     }
 }
 
-/// What has to change before points are accepted again.
+/// What must be corrected before the destination accepts points again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Blocked {
-    /// Token, user or password are wrong, or may not write.
+    /// The token, the user or the password: it is wrong, or has no write permission.
     Authorization,
-    /// The bucket, database, organization or retention policy does not exist.
+    /// The bucket, database, organization or retention policy: it does not exist.
     Target,
-    /// The address answers, but not as a server that takes points there.
+    /// The address: it answers, but not as a server that accepts points.
     Configuration,
 }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// All requests since the monitor was started, by key, and those that run now. See
-/// [`Monitor::rollup`](crate::Monitor::rollup).
+/// The counts of all requests since the monitor was started, and the requests that run now.
+/// Returned by [`Monitor::rollup`](crate::Monitor::rollup).
 ///
 /// ```
 /// # use tower_influx::Monitor;
@@ -18,70 +18,73 @@ use serde::Serialize;
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct RollupSnapshot {
-    /// What ended, one row for every key. No two have the same key.
+    /// The requests that have ended, one row for each key. No two rows have the same key.
     pub rows: Vec<RollupRow>,
-    /// Routes whose requests run now, and how many. While requests change their thread this may be
-    /// off by those.
+    /// The routes with running requests, and their number. It can be off by the requests that
+    /// change their thread at this moment.
     pub running: Vec<(String, u64)>,
 }
 
-/// The requests of one key since the start. Durations are exact but for the quantiles.
+/// The requests of one key since the start. Durations are exact, except quantiles.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct RollupRow {
-    /// As the tag `route`: `GET:/items/{id}`.
+    /// The value of the tag `route`, such as `GET:/items/{id}`.
     pub route: String,
-    /// As the tag `status_code`.
+    /// The value of the tag `status_code`.
     pub status_code: u16,
-    /// As the tag `error_code`; `None` for requests that did not fail.
+    /// The value of the tag `error_code`. `None` for requests that did not fail.
     pub error_code: Option<String>,
-    /// Extra tags, those of [`RollupSettings::tags`](crate::settings::RollupSettings::tags) that
-    /// were set.
+    /// The extra tags that were set, of those in
+    /// [`RollupSettings::tags`](crate::settings::RollupSettings::tags).
     pub tags: Vec<(String, String)>,
-    /// How many requests ended.
+    /// The number of requests that have ended.
     pub count: u64,
-    /// How many of these got points of their own.
+    /// How many of these requests got points of their own.
     pub kept: u64,
     /// The sum of their execution times.
     pub total: Duration,
-    /// The shortest.
+    /// The shortest execution time.
     pub min: Duration,
-    /// The longest.
+    /// The longest execution time.
     pub max: Duration,
-    /// Half of them took at most this long, within the error of the histogram.
+    /// The median of the execution times, within the error of the histogram.
     pub p50: Duration,
-    /// 95 in a hundred took at most this long, within the error of the histogram.
+    /// The 95th percentile of the execution times, within the error of the histogram.
     pub p95: Duration,
-    /// 99 in a hundred took at most this long, within the error of the histogram.
+    /// The 99th percentile of the execution times, within the error of the histogram.
     pub p99: Duration,
-    /// How many took longer than the end of the bucket before and at most as long as this one's
-    /// end, for each bucket that is not empty. The last bucket of a histogram has no end.
+    /// The buckets of the histogram that are not empty: upper bound and number of requests. A
+    /// request is in the first bucket whose upper bound is not below its execution time. The last
+    /// bucket has no upper bound.
     pub buckets: Vec<(Option<Duration>, u64)>,
 }
 
-/// The ledger of the rollups, in requests. Each is a counter of its own.
+/// The ledger of the rollups, in requests. No counter is computed from others, except `running`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RollupStats {
     /// Requests that reached the layer.
     pub started: u64,
-    /// Of these, those that run now: what has started without what has ended. A request that ends
-    /// while this is read may still be among them.
+    /// Requests that run now: those that have started, without those that have ended. A request
+    /// that ends during the snapshot can still be among them.
     pub running: i64,
-    /// Ended, and left out by [`filter`](crate::settings::FilterSettings).
+    /// Requests that have ended and were excluded by [`filter`](crate::settings::FilterSettings) or
+    /// [`MonitoringData::skip`](crate::MonitoringData::skip).
     pub filtered: u64,
-    /// Ended, and counted.
+    /// Requests that have ended and were counted.
     pub ended: u64,
-    /// Of these, those with points of their own.
+    /// How many of the ended requests got points of their own.
     pub kept: u64,
-    /// Counted in lines that delivery has accepted.
+    /// Ended requests that are in lines which delivery has accepted.
     pub rolled_up: u64,
-    /// Counted in the interval that is open.
+    /// Ended requests that are in the open interval.
     pub open: u64,
 }
 
 impl RollupStats {
-    /// Returns whether started = running + filtered + ended, and ended = rolled up + open.
+    /// Returns whether every request is accounted for: started = running + filtered + ended, and
+    /// ended = rolled up + open.
     pub fn balances(&self) -> bool {
         let ended = i128::from(self.filtered) + i128::from(self.ended);
         i128::from(self.started) == i128::from(self.running) + ended

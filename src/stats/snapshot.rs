@@ -12,185 +12,197 @@ use crate::stats::{DropReason, RejectReason};
 
 use super::{ConnectionStats, DeliveryState, Histogram, RollupStats, TargetStats, WriteStats};
 
-/// Where every point is, and how delivery is going: a snapshot. Durations serialize as
-/// seconds.
+/// A snapshot of a monitor's statistics: where every point is, and the state of delivery.
+///
+/// Durations serialize as seconds.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Stats {
-    /// The ledger. It balances at every moment: see [`balances`](Self::balances).
+    /// The ledger. It [balances](Self::balances) in every snapshot.
     #[serde(flatten)]
     pub ledger: LedgerStats,
     /// What happened to points and values before they were accepted.
     pub recorder: RecorderStats,
-    /// How delivery is going.
+    /// The state of delivery.
     pub delivery: DeliveryStats,
-    /// What lies on disk, where there is a spool.
+    /// The files on disk. `None` without a spool.
     pub spool: Option<SpoolStats>,
-    /// Outgoing calls by target, of the [client layers](crate::Monitor::client_layer).
+    /// The outgoing calls of [client layers](crate::Monitor::client_layer), by target.
     pub targets: BTreeMap<String, TargetStats>,
-    /// Long connections by kind.
+    /// The long connections, by kind.
     pub connections: BTreeMap<String, ConnectionStats>,
-    /// The ledger of the rollups, where there are any.
+    /// The ledger of the rollups. `None` if no setting asks for counts of requests.
     pub rollup: Option<RollupStats>,
-    /// Each destination alone, by the name of the [added sink](crate::MonitorBuilder::add_sink),
-    /// and `main` for the other one. The ledger, `delivery` and `spool` above are their sums, where
-    /// each copy of a point counts. Empty where no sink was added.
+    /// Each destination alone: [added sinks](crate::MonitorBuilder::add_sink) by their names, and
+    /// the destination of the settings as `main`. Empty without an added sink.
+    ///
+    /// `ledger`, `delivery` and `spool` above are sums over all destinations, so a point counts
+    /// once for each destination.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub destinations: BTreeMap<String, DestinationStats>,
 }
 
-/// The ledger, in points. Each is a counter of its own; none is computed from the others.
+/// The ledger, in points. No counter is computed from others, so a sum that does not balance shows
+/// a bug.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LedgerStats {
-    /// Given to the monitoring, whether they were accepted or not.
+    /// Points that were offered to the buffer, accepted or not.
     pub offered: u64,
-    /// Accepted into the buffer.
+    /// Points that were accepted into the buffer.
     pub accepted: u64,
-    /// Found in the spool, left there by an earlier process.
+    /// Points of an earlier process that were found in the spool.
     pub recovered: u64,
-    /// Written by the sink.
+    /// Points that the sink has written.
     pub written: u64,
-    /// Permanently refused by the server, by reason.
+    /// Points that the server has permanently refused, by reason.
     pub rejected: BTreeMap<RejectReason, u64>,
-    /// Dropped by this crate, by reason.
+    /// Points that this crate has dropped, by reason.
     pub dropped: BTreeMap<DropReason, u64>,
-    /// In the buffer now.
+    /// Points that are in the buffer now.
     pub buffered: u64,
-    /// In batches in memory now: being sent, or waiting.
+    /// Points that are in batches in memory now. The batches are being sent, or wait for that.
     pub in_flight: u64,
-    /// On disk now.
+    /// Points that are on disk now.
     pub spooled: u64,
 }
 
-/// Counters of what happened before the buffer.
+/// Counters of what happened before points were accepted.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RecorderStats {
     /// Requests that have started and not ended.
     pub running_requests: u64,
-    /// Points that cannot be stored: no field left, an empty measurement, a time out of range, a
-    /// line too long.
+    /// Points that cannot be stored: without a field that can be stored, with an empty measurement,
+    /// with a time out of range, or with a line that is too long.
     pub invalid: u64,
-    /// Points not accepted because memory was full.
+    /// Points that were not accepted because memory was full.
     pub refused_full: u64,
-    /// Points not accepted because the monitor was shut down.
+    /// Points that were not accepted because the monitor was shut down.
     pub refused_closed: u64,
     /// Names and values that were changed so that InfluxDB accepts them.
     pub sanitized: u64,
-    /// Tags and fields that were cut to their greatest size.
+    /// Values that were truncated to their maximum size.
     pub truncated: u64,
-    /// Extra tags and fields with a reserved or empty name, or with a value that cannot be stored.
+    /// Extra tags and fields that were left out: with a reserved or empty name, or with a value
+    /// that cannot be stored.
     pub refused_extras: u64,
-    /// Extra tags and fields beyond the number that one point may have.
+    /// Extra tags and fields that were left out because the point already had the maximum number.
     pub excess_extras: u64,
-    /// Extra tags and fields that came after their request had ended.
+    /// Extra tags and fields that were added after the points of their request were written.
     pub late_extras: u64,
-    /// Headers `traceparent` that are not valid, where trace ids are taken from them.
+    /// Invalid headers `traceparent`, counted only while trace ids are read from this header.
     pub invalid_traces: u64,
-    /// Panics of functions given to `on_request` and `on_response`.
+    /// Panics of functions that were passed to [`on_request`](crate::MonitoringLayer::on_request)
+    /// and [`on_response`](crate::MonitoringLayer::on_response).
     pub callback_panics: u64,
-    /// Tags and fields left out because the measurement has another type or kind under that name.
+    /// Tags and fields that were left out because the name has another type in the measurement, or
+    /// is a tag in one point and a field in another.
     pub type_conflicts: u64,
-    /// Tag values replaced by the overflow value.
+    /// Tag values that were replaced by the overflow value.
     pub overflowed_tags: u64,
-    /// `MonitoringData` taken where no monitored request was running.
+    /// Uses of [`MonitoringData`](crate::MonitoringData) outside of a monitored request, in the
+    /// whole process.
     pub detached: u64,
-    /// Requests that [`filter`](crate::settings::FilterSettings) left out.
+    /// Requests that [`filter`](crate::settings::FilterSettings) excluded. Requests of
+    /// [`MonitoringData::skip`](crate::MonitoringData::skip) do not count.
     pub filtered: u64,
 }
 
-/// The state of delivery and what was done so far.
+/// The state of delivery, and counters since the start.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct DeliveryStats {
-    /// How it is going.
+    /// The state.
     pub state: DeliveryState,
-    /// When the sink is tried again, in seconds since the epoch; `None` unless a pause is on.
+    /// When the sink is tried again. `None` unless delivery pauses. Serializes as seconds since the
+    /// Unix epoch.
     #[serde(serialize_with = "seconds_since_epoch")]
     pub backoff_until: Option<SystemTime>,
-    /// What went wrong last, at most 1 KiB, without secrets and without points.
+    /// The last error, at most 1 KiB, without secrets and without points.
     pub last_error: Option<String>,
-    /// The sink, as it describes itself.
+    /// The sink, as [`Sink::describe`](crate::sink::Sink::describe) names it.
     pub sink: String,
-    /// Writes by how they ended.
+    /// Writes by their results.
     pub writes: WriteStats,
-    /// Points that were sent more than once, each time counted.
+    /// Points that were sent again. A point that is sent three times counts twice.
     pub resent: u64,
-    /// Points that were written without columns that handlers or settings had added, since the
-    /// server refuses these: by the reason for the refusal. They count as written.
+    /// Points that were written without tags or fields of handlers or settings, because the server
+    /// refuses these. By the reason of the refusal. Such points count as written.
     pub stripped: BTreeMap<RejectReason, u64>,
-    /// Bytes of the lines that were written.
+    /// Bytes of the lines that were written, before compression.
     pub raw_bytes: u64,
-    /// Bytes that were sent for them, if the sink reports this.
+    /// Bytes that were sent for these lines, if the sink reports them.
     pub wire_bytes: u64,
-    /// How long the sink took for a successful write.
+    /// The durations of successful writes.
     pub write_time: Histogram,
-    /// How long a batch was in the flusher before it was written.
+    /// How long batches were in the flusher before they were written.
     pub queue_time: Histogram,
     /// How long the oldest batch in memory has been waiting.
     #[serde(serialize_with = "seconds")]
     pub oldest_age: Option<Duration>,
-    /// Batches in memory, and those being sent.
+    /// Batches in memory, including those that are being sent.
     pub waiting_batches: u64,
-    /// Bytes of these batches as they are held, and of the buffer.
+    /// Bytes of memory that these batches and the buffer use.
     pub memory: u64,
-    /// How often the flusher panicked and was restarted. Each is a bug: please report it.
+    /// How often the flusher panicked and was restarted. Each panic is a bug: please report it.
     pub restarts: u64,
-    /// What servers said they had dropped. For information only; the ledger does not use it.
+    /// Points that servers reported as dropped. For information only: the ledger does not use it.
     pub server_reported_dropped: u64,
-    /// Different combinations of measurement and tags that this process has made since its start,
-    /// points and rollups together: what a database calls series. Exact up to 100,000, where
-    /// counting ends. With further destinations each counts its own.
+    /// Distinct combinations of measurement and tags in the points and rollups of this process
+    /// since its start. A database calls them series. Exact up to 100,000, where counting stops.
+    /// Further destinations count separately.
     pub series: u64,
 }
 
-/// What lies on disk.
+/// The files of the spool.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SpoolStats {
-    /// Files that wait, or are being sent.
+    /// Files that wait or are being sent.
     pub files: u64,
-    /// Their bytes.
+    /// Their size in bytes.
     pub bytes: u64,
-    /// Files set aside since the start because they are damaged.
+    /// Damaged files that were set aside since the start.
     pub corrupt: u64,
-    /// Files that are left alone: for other targets, of newer versions, or with names that are not
-    /// ours.
+    /// Files that are not read: for other destinations, of newer versions, or with unknown names.
     pub foreign: u64,
-    /// Operations on the disk that failed since the start.
+    /// Disk operations that failed since the start.
     pub errors: u64,
-    /// How long the oldest file has been waiting. Time in which the machine was off does not count.
+    /// How long the oldest file has been waiting. Time while the machine was off does not count.
     #[serde(serialize_with = "seconds")]
     pub oldest_age: Option<Duration>,
-    /// Bytes of memory that the index of the files takes.
+    /// Bytes of memory that the index of the files uses.
     pub memory: u64,
 }
 
-/// Where the points of one destination are, and how its delivery is going. See
+/// Where the points of one destination are, and the state of its delivery. See
 /// [`Stats::destinations`].
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct DestinationStats {
-    /// The ledger of this destination alone.
+    /// The ledger of this destination.
     #[serde(flatten)]
     pub ledger: LedgerStats,
     /// Points that cannot be stored. Only the main destination counts them.
     pub invalid: u64,
-    /// Points not accepted because its memory was full.
+    /// Points that were not accepted because the memory of this destination was full.
     pub refused_full: u64,
-    /// Points not accepted because it was shut down.
+    /// Points that were not accepted because this destination was shut down.
     pub refused_closed: u64,
-    /// How its delivery is going.
+    /// The state of its delivery.
     pub delivery: DeliveryStats,
-    /// What lies in its spool, where there is one.
+    /// The files of its spool. `None` without a spool.
     pub spool: Option<SpoolStats>,
 }
 
 impl Stats {
-    /// Returns whether the ledger balances: offered = accepted + invalid + refused, and accepted +
-    /// recovered = written + rejected + dropped + buffered + in flight + spooled. With rollups,
-    /// [their equations](RollupStats::balances) must hold, too. False is a bug: please report it.
+    /// Returns whether every point is accounted for. False is a bug: please report it.
+    ///
+    /// The equations are: offered = accepted + invalid + refused, and accepted + recovered =
+    /// written + rejected + dropped + buffered + in flight + spooled. With rollups and further
+    /// destinations, [their](RollupStats::balances) [equations](DestinationStats::balances) must
+    /// hold, too.
     pub fn balances(&self) -> bool {
         let RecorderStats { invalid, refused_full, refused_closed, .. } = self.recorder;
         self.ledger.offered == self.ledger.accepted + invalid + refused_full + refused_closed
@@ -201,12 +213,12 @@ impl Stats {
 }
 
 impl LedgerStats {
-    /// Returns how many points the server permanently refused, for any reason.
+    /// Returns the number of points that the server has permanently refused, for all reasons.
     pub fn rejected_total(&self) -> u64 {
         self.rejected.values().sum()
     }
 
-    /// Returns how many points were dropped here, for any reason.
+    /// Returns the number of points that this crate has dropped, for all reasons.
     pub fn dropped_total(&self) -> u64 {
         self.dropped.values().sum()
     }
@@ -218,9 +230,11 @@ impl LedgerStats {
 }
 
 impl DestinationStats {
-    /// Returns whether the ledger of this destination balances: offered = accepted + invalid +
-    /// refused, and accepted + recovered = written + rejected + dropped + buffered + in flight +
-    /// spooled. False is a bug: please report it.
+    /// Returns whether every point of this destination is accounted for. False is a bug: please
+    /// report it.
+    ///
+    /// The equations are: offered = accepted + invalid + refused, and accepted + recovered =
+    /// written + rejected + dropped + buffered + in flight + spooled.
     pub fn balances(&self) -> bool {
         let refused = self.invalid + self.refused_full + self.refused_closed;
         self.ledger.offered == self.ledger.accepted + refused && self.ledger.balances()

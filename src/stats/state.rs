@@ -6,18 +6,19 @@ use serde::{Serialize, Serializer};
 
 use crate::stats::Blocked;
 
-/// How delivery is going. Serializes as the text that it displays.
+/// The state of delivery. Serializes as the text that it displays.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryState {
     /// The sink accepts points, or has not been tried yet.
     #[default]
     Healthy,
-    /// The last write failed: the next one waits.
+    /// The last write failed, and the next one is delayed.
     Backoff,
-    /// Delivery waits for an action. Points are kept; the sink is probed at intervals.
+    /// Delivery is blocked until somebody corrects the cause. Points are kept. The sink is probed
+    /// every 30 seconds to 5 minutes.
     Blocked(Blocked),
-    /// The sink accepts points, and spooled points are being sent.
+    /// The sink accepts points, and the points in the spool are being sent.
     Draining,
     /// The monitor is being shut down.
     Closing,
@@ -26,7 +27,7 @@ pub enum DeliveryState {
 }
 
 impl DeliveryState {
-    /// Returns one or two words.
+    /// Returns the state as text, such as `healthy` or `blocked: target`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",

@@ -4,45 +4,48 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// What became of the points that were accepted before a flush was asked for.
+/// What became of the points that were accepted before a [flush](crate::Monitor::flush), in numbers
+/// of points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct FlushReport {
-    /// Written by the sink.
+    /// Points that the sink has written.
     pub written: u64,
-    /// Permanently refused by the server.
+    /// Points that the server has permanently refused.
     pub rejected: u64,
-    /// Given up by us.
+    /// Points that this crate has dropped, for example because memory was full.
     pub dropped: u64,
-    /// Stored on disk, to be sent later.
+    /// Points that are stored on disk, to be sent later.
     pub spooled: u64,
-    /// Still in memory, to be sent later: the sink could not be reached, or would not take
-    /// anything.
+    /// Points that are still in memory, to be sent later, because the sink could not be reached or
+    /// accepted no points.
     pub waiting: u64,
 }
 
-/// What became of all points of a monitor's life, at its end.
+/// What became of all points of a monitor, at its [shutdown](crate::Monitor::shutdown). Counts are
+/// in points, except `unfinished`.
 ///
-/// Displays as `accepted … written … rejected … dropped … spooled …`, followed by what else there
-/// is to say.
+/// Displays as `accepted … written … rejected … dropped … spooled …`. Recovered points, unfinished
+/// requests and a missed deadline follow if there are any.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ShutdownReport {
-    /// Accepted into the buffer.
+    /// Points that were accepted into the buffer.
     pub accepted: u64,
-    /// Found in the spool, left there by an earlier process.
+    /// Points of an earlier process that were found in the spool.
     pub recovered: u64,
-    /// Written by the sink.
+    /// Points that the sink has written.
     pub written: u64,
-    /// Permanently refused by the server.
+    /// Points that the server has permanently refused.
     pub rejected: u64,
-    /// Given up by us.
+    /// Points that this crate has dropped, for example because memory was full.
     pub dropped: u64,
-    /// On disk, to be sent by the next process.
+    /// Points that are stored on disk, to be sent by the next process.
     pub spooled: u64,
-    /// Requests that were still running when the time for them was over; their points are refused.
+    /// Requests that were still running when the time to wait for them was over. Their points are
+    /// refused.
     pub unfinished: u64,
-    /// Whether the shutdown kept within the time that it was given.
+    /// Whether the shutdown ended within its timeout.
     pub in_time: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What a [`Sink`](super::Sink) answers: a batch is written, or why it is not.
+//! The result of a [`Sink`](super::Sink): a batch is written, or the reason why it is not.
 
 use std::{error, fmt, sync::Arc, time::Duration};
 
@@ -7,24 +7,25 @@ use crate::{
     stats::{Blocked, RejectReason},
 };
 
-/// A batch was written.
+/// The result of a successful write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Written {
-    /// Bytes that were sent for it, compressed where the body was.
+    /// Bytes that were sent for the batch, after compression.
     pub wire_bytes: u64,
 }
 
 impl Written {
-    /// Creates the answer for a batch that took this many bytes on its way.
+    /// Creates the result for a batch for which this many bytes were sent.
     pub fn new(wire_bytes: u64) -> Self {
         Self { wire_bytes }
     }
 }
 
-/// Why a batch was not written. The [kind](Self::kind) decides what the flusher does next.
+/// The reason why a batch was not written. The [kind](Self::kind) decides what the flusher does
+/// next.
 ///
-/// `Display` prints the message alone; causes are returned by [`source`](error::Error::source).
+/// `Display` prints only the message. [`source`](error::Error::source) returns the cause.
 ///
 /// ```
 /// use tower_influx::sink::{Hint, WriteError, WriteErrorKind};
@@ -43,39 +44,43 @@ pub struct WriteError {
     source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
-/// The classes of failed writes. Each is handled in one way.
+/// The kinds of failed writes. Each is handled in one way.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WriteErrorKind {
-    /// No point is accepted until the cause is corrected. The batch is kept, and small probes are
-    /// sent every 30 seconds to 5 minutes.
+    /// The destination accepts no point until somebody corrects the cause. The batch is kept. The
+    /// sink is probed every 30 seconds to 5 minutes.
     Blocked(Blocked),
-    /// The destination asks for fewer writes. The batch is sent again after the time that it asks
-    /// for, or with exponential backoff.
+    /// The destination asks for fewer writes. The batch is sent again after the requested time, or
+    /// with exponential backoff.
     #[non_exhaustive]
     Throttled {
-        /// How long the destination asks to wait, where it says so.
+        /// How long the destination asks to wait. The flusher uses it within 1 second to 5 minutes.
+        /// `None` if the destination does not say.
         retry_after: Option<Duration>,
     },
-    /// Unreachable, or a server error. The batch is sent again with exponential backoff.
+    /// The destination cannot be reached, or has failed. The batch is sent again with exponential
+    /// backoff.
     Transient,
-    /// The connection ended while the body or its answer was under way. Handled as
-    /// [`Transient`](Self::Transient), and a large batch is halved after several of them: a proxy
-    /// may have closed the connection on a body that is too large for it, and its answer may be
-    /// lost with the connection.
+    /// The connection was closed during the request or its response.
+    ///
+    /// The batch is handled as for [`Transient`](Self::Transient). After several such failures a
+    /// large batch is halved: a proxy may have closed the connection because the body was too
+    /// large, and its response may be lost with the connection.
     Broken,
-    /// No answer in time. The batch may have been written; it is sent again, and halved after
-    /// several timeouts.
+    /// The destination did not respond in time. The batch may have been written. It is sent again,
+    /// and is halved after two timeouts.
     Timeout,
-    /// The body is larger than the destination accepts. The batch is split; a single line is
-    /// rejected.
+    /// The body is larger than the destination accepts. The batch is split. A single line is
+    /// rejected if the destination accepts smaller bodies. Otherwise delivery is blocked, since the
+    /// server or a proxy refuses every body.
     TooLarge,
-    /// The destination permanently refuses some of the points. They are found and rejected, the
+    /// The destination permanently refuses some of the points. These are searched and rejected. The
     /// others are written.
     Refused(Refused),
 }
 
-/// What is known of a batch of which the destination refused something.
+/// What is known about a batch in which the destination refuses some points.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refused {
@@ -101,27 +106,27 @@ pub(crate) struct Proof {
 }
 
 impl Refused {
-    /// Returns why, as it is counted and logged.
+    /// Returns the reason, as it is counted and logged.
     pub fn reason(&self) -> RejectReason {
         self.reason
     }
 
-    /// Returns which of the points are refused, if the destination names them.
+    /// Returns which points are refused, if the destination names them.
     pub fn hint(&self) -> &Hint {
         &self.hint
     }
 }
 
-/// Which points of a batch the destination objects to.
+/// Which points of a batch the destination refuses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Hint {
-    /// It does not say.
+    /// The destination does not say.
     #[default]
     Unknown,
     /// The lines with these numbers, counted from 0.
     Lines(Vec<usize>),
-    /// The lines that begin with these texts. A server may quote a line only in part.
+    /// The lines that start with these texts. A server may quote only a part of a line.
     Quoted(Vec<String>),
     /// The points of this measurement that have this field.
     Field {
@@ -130,7 +135,7 @@ pub enum Hint {
         /// The name of the field, without escapes.
         field: String,
     },
-    /// The points older than this many nanoseconds since the epoch.
+    /// The points whose time is before this one, in nanoseconds since the Unix epoch.
     OlderThan(i64),
 }
 
@@ -168,7 +173,8 @@ impl WriteError {
     /// Creates an error of kind [`Refused`](WriteErrorKind::Refused): at least one point will never
     /// be accepted.
     ///
-    /// Without [a hint](Self::with_hint) the flusher finds the points by halving the batch.
+    /// Without [a hint](Self::with_hint), the flusher finds the refused points by halving the
+    /// batch.
     pub fn refused(message: impl Into<String>) -> Self {
         Self::new(WriteErrorKind::Refused(Refused::default()), message)
     }
@@ -183,11 +189,10 @@ impl WriteError {
         Self { kind, message, status: None, reported_dropped: 0, source: None }
     }
 
-    /// Names the refused points, for an error of kind [`Refused`](WriteErrorKind::Refused); others
-    /// keep no hint.
+    /// Sets which points are refused, for an error of kind [`Refused`](WriteErrorKind::Refused).
+    /// Other kinds ignore it.
     ///
-    /// A hint that fits no line of the batch costs requests, never points: only lines that were
-    /// refused are rejected.
+    /// A wrong hint causes more requests, but no loss: only lines that were refused are rejected.
     #[must_use]
     pub fn with_hint(mut self, hint: Hint) -> Self {
         if let WriteErrorKind::Refused(refused) = &mut self.kind {
@@ -196,8 +201,9 @@ impl WriteError {
         self
     }
 
-    /// Sets under which reason refused points are counted, for an error of kind
-    /// [`Refused`](WriteErrorKind::Refused). Defaults to [`RejectReason::Other`].
+    /// Sets the reason by which refused points are counted, for an error of kind
+    /// [`Refused`](WriteErrorKind::Refused). Other kinds ignore it. Defaults to
+    /// [`RejectReason::Other`].
     #[must_use]
     pub fn with_reason(mut self, reason: RejectReason) -> Self {
         if let WriteErrorKind::Refused(refused) = &mut self.kind {
@@ -206,14 +212,14 @@ impl WriteError {
         self
     }
 
-    /// Sets the HTTP status, which the statistics count.
+    /// Sets the HTTP status, by which the statistics count failed writes.
     #[must_use]
     pub fn with_status(mut self, status: u16) -> Self {
         self.status = Some(status);
         self
     }
 
-    /// Sets the cause. It is logged behind the message, so it must hold no secret and no line of
+    /// Sets the cause. It is logged after the message, so it must contain no secret and no line of
     /// the batch.
     #[must_use]
     pub fn with_source(mut self, source: impl error::Error + Send + Sync + 'static) -> Self {
@@ -221,7 +227,7 @@ impl WriteError {
         self
     }
 
-    /// Replaces the message, and drops the cause. For a sink that wraps another one.
+    /// Replaces the message, and removes the cause. Use it in a sink that wraps another one.
     #[must_use]
     pub fn with_message(self, message: impl Into<String>) -> Self {
         let Self { kind, status, reported_dropped, .. } = self;
@@ -232,17 +238,17 @@ impl WriteError {
         Self { reported_dropped, ..self }
     }
 
-    /// Returns what kind of failure this is.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> &WriteErrorKind {
         &self.kind
     }
 
-    /// Returns what happened, in words, without its causes.
+    /// Returns what happened, as text, without causes.
     pub fn message(&self) -> &str {
         &self.message
     }
 
-    /// Returns the HTTP status, where there was one.
+    /// Returns the HTTP status. `None` without a response.
     pub fn status(&self) -> Option<u16> {
         self.status
     }

@@ -29,24 +29,31 @@ use crate::{
 /// # }
 /// ```
 ///
-/// Appends batches to files named `points-20260603T101112Z-0000-89abcdef-0.lp`, see
-/// [`FileSettings`].
+/// Batches are appended to files with names such as `points-20260603T101112Z-0000-89abcdef-0.lp`.
+/// [`FileSettings`] has the directory and the sizes.
 ///
-/// A new file is begun when the process starts, when the UTC day changes, and before one would grow
-/// beyond `max_file_size`; only a batch that is larger by itself makes a larger file. Before a file
-/// is begun the oldest ones are deleted until it fits under `max_total_size`, where a file counts
-/// as at least 4 KiB. Only files of this process, and of processes of the same service that have
-/// ended, are counted and deleted.
+/// # Rotation
 ///
-/// A batch counts as written when the operating system has taken it: it survives the end of the
-/// process, however that comes, but not a power cut in the seconds before the system writes it to
-/// disk. A batch that fits only partly, as on a full disk, is cut off again and kept by the
-/// flusher.
+/// A new file is started when the process starts, when the UTC day changes, and before a file would
+/// become larger than `max_file_size`. Only a single batch above that size makes a larger file.
 ///
-/// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file as it is, and so
-/// does posting it to the write endpoint. `influx -import -precision ns -path FILE` of 1.x needs
-/// two lines before it, `# DML` and `# CONTEXT-DATABASE: NAME`, and the database to exist; tried
-/// with 1.6.7.
+/// Before a file is started, the oldest files are deleted until it fits into `max_total_size`. A
+/// file counts as at least 4 KiB. Only files of this process, and of ended processes of the same
+/// service, are counted and deleted.
+///
+/// # Durability
+///
+/// A batch counts as written when the operating system has accepted it. So it survives every end of
+/// the process, but not a power failure in the seconds before the system writes it to disk. A batch
+/// that does not fit, for example on a full disk, is removed from the file again, and the flusher
+/// keeps it.
+///
+/// # Import
+///
+/// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file unchanged. So
+/// does a POST request to the write endpoint. `influx -import -precision ns -path FILE` of 1.x
+/// needs an existing database and two lines before the content: `# DML` and `# CONTEXT-DATABASE:
+/// NAME`. This was tested with 1.6.7.
 #[derive(Debug)]
 pub struct FileSink {
     directory: PathBuf,
@@ -56,14 +63,17 @@ pub struct FileSink {
 }
 
 impl FileSink {
-    /// Creates the directory, and tries whether it can be written. `service` is whose files these
-    /// are: the bound of `max_total_size` counts and deletes only those of one name.
+    /// Creates the directory, and checks that files can be written there. `service` is the service
+    /// that the files belong to: only files of one service are counted and deleted for
+    /// `max_total_size`.
     ///
     /// # Errors
     ///
-    /// Sizes that cannot work ([`Error::is_setting`]); a directory that cannot be created or
-    /// written, that is a link, or in which every user may write. A full disk is no error here:
-    /// writes fail until there is room.
+    /// - A size is invalid ([`Error::is_setting`]).
+    /// - The directory cannot be created or written, is a symbolic link, or can be written by every
+    ///   user ([`Error::is_io`]).
+    ///
+    /// A full disk is not an error here. Writes fail until there is space.
     pub fn new(settings: &FileSettings, service: &str) -> Result<Self, Error> {
         settings.check()?;
         let FileSettings { directory, max_file_size, max_total_size } = settings;

@@ -9,12 +9,13 @@ use crate::{
     settings::{InfluxClient, InfluxSettings},
 };
 
-/// Writes to InfluxDB, or to what speaks its write API: the sink of
+/// Writes to InfluxDB, or to another server with its write API: the sink of
 /// [`Storage::Influx`](crate::settings::Storage::Influx).
 ///
-/// For a [further destination](crate::MonitorBuilder::add_sink), or to be wrapped in a sink of the
-/// application's own. The flusher gives a write as long as the monitor's own `connect_timeout` and
-/// `timeout` together and 5 seconds, so longer times in these settings have no effect.
+/// Create one for a [further destination](crate::MonitorBuilder::add_sink), or to wrap it in a sink
+/// of the application. The flusher waits for a write as long as the `connect_timeout` and `timeout`
+/// of the monitor's own settings together, and 5 seconds more. Longer timeouts in these settings
+/// have no effect.
 ///
 /// ```
 /// use tower_influx::{settings::InfluxSettings, sink::InfluxSink};
@@ -32,12 +33,12 @@ use crate::{
 pub struct InfluxSink(Arc<dyn Sink>);
 
 impl InfluxSink {
-    /// Checks the settings and reads the files that they name. Sends nothing yet.
+    /// Checks the settings, and reads the files that they name. Sends nothing.
     ///
     /// # Errors
     ///
-    /// Settings that cannot work, also a client whose feature is off
-    /// ([`Error::is_setting`]), or a file that cannot be read ([`Error::is_io`]).
+    /// - A setting is invalid, for example a client whose feature is off ([`Error::is_setting`]).
+    /// - A file cannot be read ([`Error::is_io`]).
     pub fn new(settings: &InfluxSettings) -> Result<Self, Error> {
         settings.check()?;
         match settings.client {

@@ -13,11 +13,11 @@ use crate::{
     point::{DataPoint, Point},
 };
 
-/// Keeps every point in memory, so that a test can look at what its service has recorded.
+/// Keeps all points in memory, so that a test can check what a service has recorded.
 ///
-/// All clones share the points: give one to the monitor and keep another. Points arrive with the
-/// next flush, so flush the monitor before looking. Nothing is ever dropped: what a long-running
-/// service writes here grows until [`clear`](Self::clear).
+/// Clones share the points: pass one to the monitor and keep another. Points arrive with the next
+/// flush, so flush the monitor before checking. No point is ever dropped, so memory grows until
+/// [`clear`](Self::clear) is called.
 ///
 /// ```
 /// use tower_influx::{DataPoint, Monitor, Settings, sink::MemorySink};
@@ -41,7 +41,7 @@ pub struct MemorySink {
 }
 
 impl MemorySink {
-    /// Creates a sink that holds no points yet.
+    /// Creates an empty sink.
     pub fn new() -> Self {
         Self::default()
     }
@@ -63,17 +63,17 @@ impl MemorySink {
         points
     }
 
-    /// Returns how many points there are.
+    /// Returns the number of points.
     pub fn len(&self) -> usize {
         count(&self.batches())
     }
 
-    /// Returns whether there is no point.
+    /// Returns whether there are no points.
     pub fn is_empty(&self) -> bool {
         self.batches().is_empty()
     }
 
-    /// Forgets all points.
+    /// Removes all points.
     pub fn clear(&self) {
         self.batches().clear();
     }

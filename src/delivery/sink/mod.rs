@@ -38,25 +38,25 @@ pub use file::FileSink;
 pub use influx_sink::InfluxSink;
 pub use memory::MemorySink;
 
-/// What a [`Sink`] returns: boxed, so that the trait is object-safe. It is called once a batch,
-/// never on a request's path.
+/// The future that a [`Sink`] returns. It is boxed, so that the trait is object-safe. The cost is
+/// one allocation for each batch, never for a request.
 pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A destination of points.
 ///
-/// The flusher calls [`write`](Sink::write) for each batch. The kind of the error decides whether
-/// the batch is retried, divided or rejected. Writing a batch twice must be harmless, as it is in
-/// InfluxDB, where identical points are one point.
+/// The flusher calls [`write`](Sink::write) for each batch. The [kind](WriteError::kind) of an
+/// error decides whether the batch is sent again, divided or rejected. Writing a batch twice must
+/// be harmless, as in InfluxDB, where a repeated point replaces itself.
 ///
 /// # Cancel safety
 ///
-/// The future of `write` may be dropped at any await, at shutdown or when it takes longer than the
-/// flusher waits. The batch then counts as not written and is written again.
+/// The future of `write` can be dropped at any await: at shutdown, or when the write takes longer
+/// than the flusher waits. The batch then counts as not written, and is written again.
 ///
 /// # Panics
 ///
-/// One that panics costs no point: the batch is tried again. One that blocks its thread holds up
-/// the flusher, and requests never.
+/// A sink that panics loses no point: the batch is sent again. A sink that blocks its thread delays
+/// delivery, but never requests.
 ///
 /// ```
 /// use tower_influx::{Monitor, Settings, sink::{Batch, Sink, SinkFuture, WriteError, Written}};
@@ -87,22 +87,24 @@ pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// # }
 /// ```
 pub trait Sink: Send + Sync + 'static {
-    /// Writes one batch. `Ok` means that the destination has taken all of its points.
+    /// Writes one batch. `Ok` means that the destination has accepted all of its points.
     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>>;
 
-    /// Asks whether the destination would take points, without writing any. Says yes by default.
+    /// Checks whether the destination would accept points, without writing any. The default
+    /// implementation returns `Ok`.
     ///
-    /// Called at start and, while the destination is blocked, now and then instead of a whole
-    /// batch.
+    /// Called at start and by [`Monitor::check`](crate::Monitor::check). While delivery is blocked,
+    /// it is called every 30 seconds to 5 minutes, instead of sending a whole batch.
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async { Ok(()) })
     }
 
-    /// Returns the name of the destination in logs and on the live page, without secrets.
+    /// Returns the name of the destination for logs and the live page, without secrets.
     fn describe(&self) -> String;
 
-    /// Returns a text that identifies the destination. Its hash is in the names of spooled files,
-    /// so that these are only sent there. Defaults to [`describe`](Sink::describe).
+    /// Returns a text that identifies the destination. Spooled files contain its hash in their
+    /// names, so that they are only sent to the same destination. Defaults to
+    /// [`describe`](Sink::describe).
     fn target(&self) -> String {
         self.describe()
     }

@@ -7,9 +7,10 @@ use ed25519_dalek::{Signature, VerifyingKey, pkcs8::DecodePublicKey};
 
 use crate::error::Error;
 
-/// The Ed25519 public key of whoever issues the licences. It is no secret; what it must be is
-/// genuine: who can replace it can issue licences, so a key in the code is better than one in a
-/// file beside the licence.
+/// The Ed25519 public key of the issuer of licences.
+///
+/// The key is not secret, but it must be genuine: whoever can replace it can issue licences. So a
+/// key in the code is safer than a key in a file beside the licence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey(VerifyingKey);
 
@@ -18,19 +19,19 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// When they are no key that can be relied on ([`Error::is_setting`]).
+    /// The bytes are not an Ed25519 key, or are a weak key ([`Error::is_setting`]).
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, Error> {
         let key = VerifyingKey::from_bytes(bytes)
             .map_err(|_| Error::license_key("its bytes are no Ed25519 key"))?;
         Self::checked(key)
     }
 
-    /// Decodes a key from its 32 bytes in base64, of either alphabet, as in the member `x` of a
-    /// JSON Web Key.
+    /// Decodes a key from its 32 bytes in base64, in the standard or the URL-safe alphabet, as in
+    /// the member `x` of a JSON Web Key.
     ///
     /// # Errors
     ///
-    /// When it is not such a text ([`Error::is_setting`]).
+    /// The text is not base64 of a key ([`Error::is_setting`]).
     pub fn from_base64(text: &str) -> Result<Self, Error> {
         let text = text.trim();
         let bytes = Base64UrlUnpadded::decode_vec(text).or_else(|_| Base64::decode_vec(text));
@@ -39,11 +40,11 @@ impl PublicKey {
         Self::from_bytes(bytes.map_err(|_| Error::license_key("an Ed25519 key in base64 has 32 bytes"))?)
     }
 
-    /// Parses a key as PEM, beginning with `-----BEGIN PUBLIC KEY-----`.
+    /// Parses a key in PEM format, which starts with `-----BEGIN PUBLIC KEY-----`.
     ///
     /// # Errors
     ///
-    /// When it is not PEM, another kind of key, or a private one ([`Error::is_setting`]).
+    /// The text is not PEM, another kind of key, or a private key ([`Error::is_setting`]).
     pub fn from_pem(text: &str) -> Result<Self, Error> {
         if text.contains("PRIVATE KEY-----") {
             return Err(Error::license_key(
@@ -56,11 +57,13 @@ impl PublicKey {
         )
     }
 
-    /// Reads a key from a file, as PEM or base64. Blocks; call it once, at start.
+    /// Reads a key from a file, in PEM format or as base64. The call blocks, so use it once at
+    /// start.
     ///
     /// # Errors
     ///
-    /// When the file cannot be read ([`Error::is_io`]) or holds no key ([`Error::is_setting`]).
+    /// - The file cannot be read ([`Error::is_io`]).
+    /// - The file contains no valid key ([`Error::is_setting`]).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let mut text = String::new();

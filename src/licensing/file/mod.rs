@@ -20,16 +20,20 @@ mod tests;
 
 pub use key::PublicKey;
 
-/// A licence in a file: a JSON Web Token that is signed with Ed25519.
+/// A licence in a file, as a JSON Web Token that is signed with Ed25519. Use it as the check of
+/// [`Licensing`](super::Licensing).
 ///
-/// The file is read at every check, so that a licence is replaced by replacing the file. Use it as
-/// the check of [`Licensing`](super::Licensing). What is wrong with the licence is an error in the
-/// [`LicenseState`], each fault with a message of its own: missing, unreadable, malformed, signed
-/// by another algorithm, wrong signature, for another product, not yet valid, over. A licence that
-/// ends soon is a warning.
+/// The file is read at every check, so a licence can be replaced by replacing the file. A licence
+/// that ends soon has a warning. Each of these faults is an error in the [`LicenseState`], with its
+/// own message:
 ///
-/// Beside the schema the point has the fields `license_subject` and `limit_` with its name for each
-/// limit of the licence. The signature is verified strictly; no algorithm but Ed25519 is known.
+/// - the file is missing or cannot be read,
+/// - the licence is malformed, signed with another algorithm, or has a wrong signature,
+/// - the licence is for another product, not yet valid, or has ended.
+///
+/// The point also has the field `license_subject`, and one field for each limit of the licence,
+/// with the prefix `limit_`. Signatures are verified strictly. Ed25519 is the only supported
+/// algorithm.
 #[derive(Clone, Debug)]
 pub struct LicenseFile {
     path: PathBuf,
@@ -40,8 +44,8 @@ pub struct LicenseFile {
 }
 
 impl LicenseFile {
-    /// Creates a check of the licence at this path, which must be for this product and issued with
-    /// the private half of this key.
+    /// Creates a check of the licence file at `path`. The licence must be for `product`, and signed
+    /// with the private key that belongs to `key`.
     pub fn new(path: impl Into<PathBuf>, key: PublicKey, product: impl Into<String>) -> Self {
         Self {
             path: path.into(),
@@ -52,8 +56,8 @@ impl LicenseFile {
         }
     }
 
-    /// Sets how many days before the end a warning starts; 0 gives none. Defaults to the setting
-    /// `licensing.warning_days`, and that to 14.
+    /// Sets the number of days before the end of the licence from which there is a warning. 0 turns
+    /// the warning off. Defaults to the setting `licensing.warning_days`, which is 14 by default.
     #[must_use]
     pub fn warning_days(mut self, days: i64) -> Self {
         self.warning_days = Some(days);

@@ -21,17 +21,17 @@ use super::{
 use crate::error::Error;
 
 impl Settings {
-    /// Checks all that can be checked without the network: ranges, names, the URL, and files that
-    /// must be readable.
+    /// Checks everything that can be checked without the network: ranges, names, the URL, and that
+    /// files can be read.
     ///
-    /// [`Monitor::start`](crate::Monitor::start) does the same; call this to check a configuration
-    /// without starting anything. With `enabled = false` nothing is checked, and of [`Storage`]
-    /// only the part that is used.
+    /// [`Monitor::start`](crate::Monitor::start) does the same. Call this method to check a
+    /// configuration without starting a monitor. With `enabled = false` nothing is checked. Of
+    /// `influx` and `file`, only the one that [`Storage`] selects is checked.
     ///
     /// # Errors
     ///
-    /// The first setting that cannot work, with its key, its value and what would be right. Secrets
-    /// are never printed.
+    /// The first invalid setting, with its key, its value and what would be valid. Secrets are
+    /// never printed.
     pub fn check(&self) -> Result<(), Error> {
         if !self.enabled {
             return Ok(());
