@@ -1,14 +1,14 @@
-//! An axum application as it goes to production: state, nested routers, the extractor, an error
-//! type with codes, settings from a file and the environment, a log, and a graceful end.
+//! A complete axum application: state, nested routers, the extractor, an error type with codes,
+//! settings from a file and the environment, a log, and a graceful shutdown.
 //!
-//! Run `cargo run --example axum_app`; it says what to ask it. Look at the points in
-//! `monitoring-data/*.lp`: tag `client` is a middleware's, tag `customer` and field `stock_time`
-//! are the handlers' own, and what failed has a second line, in `errors`, with the code of
-//! `AppError`.
+//! Run `cargo run --example axum_app`. It prints which requests to send. The points are in
+//! `monitoring-data/*.lp`. A middleware adds the tag `client`, and the handlers add the tag
+//! `customer` and the field `stock_time`. A failed request has a second line, in `errors`, with the
+//! code of `AppError`.
 //!
 //! `-- FILE` reads the configuration from a TOML file instead of [`CONFIGURATION`]. Variables
-//! `APP__…` override both: `APP__LISTEN=127.0.0.1:0` is `listen`, and
-//! `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` is `directory` in `[monitoring.spool]`.
+//! `APP__…` override both: `APP__LISTEN=127.0.0.1:0` sets `listen`, and
+//! `APP__MONITORING__SPOOL__DIRECTORY=/var/lib/app` sets `directory` in `[monitoring.spool]`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
 
@@ -42,8 +42,8 @@ use shutdown::shutdown_signal;
 #[path = "shutdown/mod.rs"]
 mod shutdown;
 
-/// What counts where no file is given. A health check is asked all day and says nothing, so it is
-/// left out.
+/// The configuration without a file. Health checks are frequent and say nothing, so they are
+/// excluded.
 const CONFIGURATION: &str = r#"
 listen = "127.0.0.1:3000"
 
@@ -84,8 +84,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
-    // The monitoring logs through `tracing`: without a subscriber nobody hears that the database is
-    // away.
+    // The monitoring logs through `tracing`. Without a subscriber, an unavailable database would go
+    // unnoticed.
     tracing_subscriber::fmt().with_writer(io::stderr).init();
     let configuration = read_configuration(arguments.file)?;
     let listener = TcpListener::bind(&configuration.listen)
@@ -103,7 +103,7 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .fallback(async || AppError::NoSuchRoute)
         .with_state(app)
         .layer(middleware::from_fn(tag_client))
-        .layer(monitor.layer()); // last, so that it sees every route and the fallback
+        .layer(monitor.layer()); // last, so that it is around all routes and the fallback
 
     let address = format!("http://{}", listener.local_addr()?);
     println!("listening on {address}, try in another terminal:");
@@ -118,8 +118,8 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A middleware tags the points of every request, whichever handler answers it. The client writes
-/// the header, so only known words become a tag.
+/// A middleware that tags the points of every request, for all handlers. The client chooses the
+/// value of the header, so only known values become a tag.
 async fn tag_client(data: MonitoringData, request: Request, next: Next) -> Response {
     let client = match request.headers().get("x-client").map(|value| value.as_bytes()) {
         Some(b"web") => "web",
@@ -162,8 +162,8 @@ async fn order(
     data: MonitoringData,
     Json(order): Json<Order>,
 ) -> Result<StatusCode, AppError> {
-    // A tag: there are as many series as customers. Beyond the limit `tag_values` all others share
-    // one.
+    // A tag creates one series per customer. Beyond the limit `tag_values`, all further customers
+    // share one series.
     data.tag("customer", &order.customer);
     app.stock.take(order.item, order.count)?;
     Ok(StatusCode::CREATED)
@@ -173,7 +173,7 @@ async fn stats(State(app): State<App>) -> impl IntoResponse {
     Json(app.monitor.stats())
 }
 
-/// What can go wrong, each with a code that clients and dashboards know.
+/// The errors of the application, each with a code for clients and dashboards.
 #[derive(Debug)]
 enum AppError {
     NoSuchRoute,
@@ -188,13 +188,13 @@ impl IntoResponse for AppError {
             Self::NoSuchItem(id) => (StatusCode::NOT_FOUND, 2001, format!("no item {id}")),
             Self::OutOfStock { left } => (StatusCode::CONFLICT, 2002, format!("only {left} left")),
         };
-        // The code goes into the response's extensions, where the layer finds it; the client reads
-        // it from the body.
+        // The layer reads the code from the extensions of the response, and the client from the
+        // body.
         (status, ErrorCode::from(code), Json(json!({ "code": code, "detail": detail }))).into_response()
     }
 }
 
-/// Stands for a database.
+/// Stands in for a database.
 #[derive(Clone)]
 struct Stock(Arc<Mutex<BTreeMap<u32, u32>>>);
 
@@ -225,15 +225,15 @@ impl Stock {
     }
 }
 
-/// The file, with the environment on top.
+/// Reads the file, and overrides its values with those of the environment.
 fn read_configuration(file: Option<PathBuf>) -> Result<Configuration, ConfigError> {
     let builder = match file {
         Some(file) => Config::builder().add_source(File::from(file).format(FileFormat::Toml)),
         None => Config::builder().add_source(File::from_str(CONFIGURATION, FileFormat::Toml)),
     };
     // Two underscores, since Kubernetes sets variables with one: `APP_PORT` for a service `app`.
-    // Values stay text, from which the settings read numbers, switches, durations and lists: parsed
-    // here, a token of digits would be a number.
+    // Values stay text, from which the settings read numbers, switches, durations and lists. If
+    // they were parsed here, a token of digits would become a number.
     let environment = Environment::with_prefix("APP").prefix_separator("__").separator("__");
     builder.add_source(environment).build()?.try_deserialize()
 }

@@ -1,9 +1,10 @@
-//! Connections that outlive their request: a WebSocket that echoes, and a stream of events. Each is
-//! a point in `connections` when it ends, beside that of its request at the start.
+//! Connections that live longer than their request: a WebSocket that echoes messages, and a stream
+//! of events. Each connection is a point in `connections` when it ends. Its request is a point in
+//! `requests` when it starts.
 //!
-//! Run `cargo run --example connections` and take the events with
-//! `curl -N http://127.0.0.1:3000/events`; the WebSocket is at `/echo`. The points are in
-//! `monitoring-data/*.lp`. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example connections`, and read the events by `curl -N
+//! http://127.0.0.1:3000/events`. The WebSocket is at `/echo`. The points are in
+//! `monitoring-data/*.lp`. `-- ADDRESS` sets another address to listen on.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -38,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Opens the connection in the handler, which still knows the request, and moves it into the task.
+/// Opens the connection in the handler, where the request is known, and moves it into the task.
 async fn echo(upgrade: WebSocketUpgrade, data: MonitoringData) -> Response {
     let connection = data.connection("echo");
     upgrade.on_upgrade(|socket| serve_echo(socket, connection))
@@ -61,8 +62,8 @@ async fn serve_echo(mut socket: WebSocket, connection: Connection) {
     connection.end("client_left");
 }
 
-/// Three events. A client that leaves before the last one drops the stream, and the connection with
-/// it, whose point then says `dropped`.
+/// Sends three events. If a client disconnects earlier, the stream is dropped together with its
+/// connection, whose point then has the end `dropped`.
 async fn events(data: MonitoringData) -> impl IntoResponse {
     let connection = data.connection("events");
     Sse::new(stream::unfold((connection, 1), |(connection, number)| async move {

@@ -1,13 +1,12 @@
-//! A sink of your own: batches as lines over TCP, as Telegraf's `socket_listener` and many a
-//! pipeline take them.
+//! A custom sink: it sends batches as lines over TCP, for example to Telegraf's `socket_listener`.
 //!
-//! Run `cargo run --example custom_sink`; it says how to receive the points, and what to ask it.
-//! Look at what the receiver prints, then stop the receiver, go on asking, and start it again:
-//! nothing is lost. End the example while the receiver is away, and the last line counts what is
-//! dropped, as there is no spool here.
+//! Run `cargo run --example custom_sink`. It prints how to receive the points, and which requests
+//! to send. Stop the receiver, send more requests, and start the receiver again: no point is lost.
+//! If you stop the example while the receiver is stopped, the last line counts the dropped points,
+//! because this example has no spool.
 //!
-//! `-- RECEIVER ADDRESS` sends to and listens at other addresses than 127.0.0.1:8094 and
-//! 127.0.0.1:3000.
+//! `-- RECEIVER ADDRESS` sets other addresses of the receiver and the service than 127.0.0.1:8094
+//! and 127.0.0.1:3000.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -35,15 +34,15 @@ mod shutdown;
 #[derive(Parser)]
 #[command(name = "custom_sink")]
 struct Arguments {
-    /// Where the points go
+    /// The address of the receiver
     #[arg(default_value = "127.0.0.1:8094")]
     receiver: String,
-    /// Where the service listens
+    /// The address to listen on
     #[arg(default_value = "127.0.0.1:3000")]
     address: String,
 }
 
-/// Writes each batch over a connection of its own.
+/// Sends each batch over its own connection.
 struct TcpSink {
     receiver: String,
     timeout: Duration,
@@ -54,9 +53,9 @@ impl TcpSink {
         let mut connection = TcpStream::connect(&self.receiver).await?;
         connection.write_all(batch.bytes()).await?;
         connection.shutdown().await?;
-        // That the kernel has taken the bytes says nothing of the receiver. It closes its side when
-        // it has read to our end; if it dies before, the connection is reset, which is an error
-        // here.
+        // The kernel has accepted the bytes, but perhaps the receiver has not read them. The
+        // receiver closes its side when it has read everything. If it ends before, the connection
+        // is reset, which is an error here.
         let mut answer = Vec::new();
         connection.take(1024).read_to_end(&mut answer).await?;
         Ok(())
@@ -64,15 +63,15 @@ impl TcpSink {
 }
 
 impl Sink for TcpSink {
-    /// The flusher may drop this future midway, and then writes the whole batch again. So may half
-    /// a batch be on its way: a connection that is kept for the next one would glue two halves
-    /// together.
+    /// The flusher can drop this future at any await, and then writes the whole batch again. A part
+    /// of the batch may have been sent by then. On a connection that is reused for the next batch,
+    /// this part would be joined with the next line.
     fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
         Box::pin(async move {
             match time::timeout(self.timeout, self.send(batch)).await {
                 Ok(Ok(())) => Ok(Written::new(batch.bytes().len() as u64)),
                 Ok(Err(error)) => Err(self.classify(&error)),
-                // Not transient: perhaps all of it was read.
+                // Not transient: the receiver may have read the whole batch.
                 Err(_) => Err(WriteError::timeout(format!("{} has not read it in time", self.receiver))),
             }
         })
@@ -94,8 +93,8 @@ impl Sink for TcpSink {
 }
 
 impl TcpSink {
-    /// What can pass is transient, and the batch is tried again. Only what somebody has to change
-    /// is blocked.
+    /// Returns a transient error for a temporary failure, so that the batch is sent again. Only a
+    /// failure that somebody must correct is `blocked`.
     fn classify(&self, error: &io::Error) -> WriteError {
         let message = format!("cannot write to {}: {error}", self.receiver);
         match error.kind() {

@@ -1,15 +1,16 @@
-//! A function that its platform freezes between requests, as functions in a cloud are: nothing runs
-//! in the background then, so points are written by `flush`, before the answer or after it.
+//! A function that its platform freezes between requests, as functions in a cloud are. Nothing runs
+//! in the background then. So `flush` writes the points, before or after the answer.
 //!
-//! Run `cargo run --example frozen -- before` or `-- after` and type one name a line; each line is
-//! a request. It says what the flush took: with `before` the caller waits for that, and the points
-//! are safe when he has his answer. With `after` he does not wait, but a platform that freezes the
-//! process with the answer may lose or delay the points of that request.
+//! Run `cargo run --example frozen -- before` or `-- after`, and type one name per line. Each line
+//! is a request. The output shows how long the flush took. With `before` the caller waits for the
+//! flush, and the points are safe when the answer arrives. With `after` the caller does not wait.
+//! But a platform that freezes the process after the answer can delay or lose the points of that
+//! request.
 //!
-//! Points that the database does not take go to a spool on the temporary disk, which outlives the
-//! process, if not the machine. The first batch that fails may stay in memory until the next flush:
-//! a frozen process keeps it, and one that is killed while frozen loses it. `INFLUX_URL` names a
-//! database; without it points go to files.
+//! Points that the database does not accept are stored in a spool on the temporary disk. This disk
+//! survives the process, but not the machine. The first batch that fails may stay in memory until
+//! the next flush: a frozen process keeps it, and a process that is killed loses it. `INFLUX_URL`
+//! sets the address of the database. Without it, points go to files.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -61,7 +62,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         }
         let start = Instant::now();
         let report = monitor.flush().await?;
-        // Neither is a failure of the request.
+        // Spooled and waiting points are sent later: the request has not failed.
         let outcome = match (report.spooled, report.waiting) {
             (0, 0) => "written",
             (_, 0) => "on disk",
@@ -79,7 +80,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 fn settings() -> Settings {
     let mut settings = Settings::new("frozen");
-    // The platform ends what takes long: a write that hangs must give way to the spool.
+    // The platform stops slow functions. With short timeouts, a write that hangs ends in time for
+    // its points to be stored in the spool.
     settings.influx.timeout = Duration::from_secs(2);
     settings.influx.connect_timeout = Duration::from_secs(1);
     settings.influx.bucket = "monitoring".to_owned();

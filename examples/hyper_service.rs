@@ -1,11 +1,11 @@
-//! A service on plain hyper, without axum: a route function names the routes.
+//! A service with hyper and without axum: a route function names the routes.
 //!
-//! Run `cargo run --example hyper_service`, ask it by `curl http://127.0.0.1:3000/squares/7`,
-//! `…/squares/x` and `…/nowhere`, and end it with Ctrl-C. Look at the tag `route` in
-//! `monitoring-data/*.lp`: the templates of [`route`], never the paths that were asked for.
-//! `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example hyper_service`, and send requests by
+//! `curl http://127.0.0.1:3000/squares/7`, `…/squares/x` and `…/nowhere`. Stop the service by
+//! Ctrl-C. The tag `route` in `monitoring-data/*.lp` contains the templates of [`route`], never the
+//! requested paths. `-- ADDRESS` sets another address to listen on.
 //!
-//! In an application of your own turn the feature `axum` off:
+//! In your own application turn the feature `axum` off:
 //! `tower-influx = { …, default-features = false, features = ["reqwest"] }`.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it talks to who runs it")]
@@ -49,8 +49,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
             }
             Err(error) => {
                 eprintln!("cannot accept: {error}");
-                // Out of file descriptors, for instance: without a pause this loop would turn as
-                // fast as it can.
+                // For example, no file descriptors are left. Without a pause this loop would use a
+                // whole core.
                 time::sleep(Duration::from_millis(100)).await;
             }
         }
@@ -61,7 +61,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Templates, never a path as the client wrote it. `None` counts as `unmatched`.
+/// Returns templates, never the path of the client. Requests with `None` are recorded as
+/// `unmatched`.
 fn route(request: &RequestHead<'_>) -> Option<Cow<'static, str>> {
     match request.uri.path() {
         "/version" => Some("/version".into()),
@@ -83,7 +84,7 @@ fn square(number: &str) -> Response<String> {
     let Ok(number) = number.parse::<u32>() else {
         return failure(StatusCode::BAD_REQUEST, Some("no_number".into()), "that is no number\n");
     };
-    // What the extractor is in axum: the data of the request that is being answered.
+    // The data of the current request, as the extractor returns it in axum.
     if let Some(data) = MonitoringData::current() {
         data.field("number", number);
     }
@@ -93,7 +94,7 @@ fn square(number: &str) -> Response<String> {
 fn failure(status: StatusCode, code: Option<ErrorCode>, text: &str) -> Response<String> {
     let mut response = Response::new(text.to_owned());
     *response.status_mut() = status;
-    // In the extensions the layer finds it; without one the status is the code.
+    // The layer reads the code from the extensions. Without one, the code is the status.
     if let Some(code) = code {
         response.extensions_mut().insert(code);
     }

@@ -1,14 +1,14 @@
-//! Issues a licence for [`LicenseFile`](tower_influx::licensing::LicenseFile): what a vendor does,
-//! kept small for tests and demonstrations.
+//! Issues a licence for [`LicenseFile`](tower_influx::licensing::LicenseFile), as a vendor does. A
+//! small program for tests and demonstrations.
 //!
 //! ```text
 //! cargo run --example issue_license -- --key vendor.pem --subject "Acme" --product luna-licenses --days 365 \
 //!     --limit faces=1000 --out license.jwt
 //! ```
 //!
-//! The private key is made at the first call if its file does not exist. **It stays with the
-//! vendor**: whoever has it can issue licences. The service needs its public half only, which is
-//! printed, and the customer gets the licence alone.
+//! The first call creates the private key if its file does not exist. **The private key stays with
+//! the vendor**: whoever has it can issue licences. The service needs only the public key, which is
+//! printed. The customer gets only the licence.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line tool talks to its user")]
 
 use std::{
@@ -32,25 +32,25 @@ use serde_json::{Map, Value, json};
 #[derive(Parser)]
 #[command(name = "issue_license")]
 struct Arguments {
-    /// Private key in PEM; made if it is not there; stays with the vendor
+    /// Private key in PEM format, created if the file does not exist; stays with the vendor
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
-    /// Who the licence is for
+    /// The customer
     #[arg(long, value_name = "NAME")]
     subject: String,
-    /// What it is for: the name that the service gives to `LicenseFile`; may be repeated
+    /// The product: the name that the service passes to `LicenseFile`; can be repeated
     #[arg(long = "product", value_name = "NAME", required = true)]
     products: Vec<String>,
-    /// Ends so many days from now; negative for one that is over
+    /// Days from now until the licence ends; negative for a licence that has ended
     #[arg(long, value_name = "N", default_value_t = 365, allow_negative_numbers = true)]
     days: i64,
-    /// Is valid from so many days from now on
+    /// Days from now until the licence becomes valid
     #[arg(long, value_name = "N", default_value_t = 0, allow_negative_numbers = true)]
     from_days: i64,
-    /// A number, true, false or a text; may be repeated
+    /// A limit: a number, true, false or a text; can be repeated
     #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit)]
     limits: Vec<(String, Value)>,
-    /// Where the licence goes instead of standard output
+    /// The file for the licence, instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -91,7 +91,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// A JSON Web Token in the compact form: header, claims and the signature of both, each in base64.
+/// Returns a JSON Web Token in compact form: header, claims and their signature, each in base64.
 fn issue(key: &SigningKey, claims: &Value) -> String {
     let encode = Base64UrlUnpadded::encode_string;
     let message =
@@ -112,15 +112,15 @@ fn load_or_make(path: &Path) -> Result<SigningKey, Box<dyn Error>> {
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // Without the public half: OpenSSL 3.0 reads no key that has both.
+    // Without the public key: OpenSSL 3.0 cannot read a file that contains both keys.
     let pem = KeypairBytes { secret_key: key.to_bytes(), public_key: None }.to_pkcs8_pem(LineEnding::LF)?;
     options.open(path)?.write_all(pem.as_bytes())?;
     eprintln!("Made a new private key in `{}`.", path.display());
     Ok(key)
 }
 
-/// By renaming, so that a service that reads meanwhile sees the old licence or the new one and no
-/// half.
+/// Replaces the file by renaming, so that a service that reads it at the same time sees either the
+/// whole old licence or the whole new one.
 fn replace(path: &Path, license: &str) -> Result<(), Box<dyn Error>> {
     let temporary = path.with_extension("new");
     fs::write(&temporary, format!("{license}\n"))?;

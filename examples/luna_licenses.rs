@@ -1,13 +1,16 @@
-//! A licence server in the manner of the LUNA platform's, monitored.
+//! A monitored licence server, similar to that of the LUNA platform.
 //!
-//! `cargo run --example luna_licenses` needs nothing else: points go to line-protocol files under
-//! `monitoring-data`. `-- --config FILE` reads a TOML file with a section `[monitoring]`, for
-//! InfluxDB for instance; `-- --listen ADDRESS` listens elsewhere than on 127.0.0.1:5120;
-//! `-- --license FILE` looks for the licence there. Environment variables `MONITORING__…` override
-//! the file: `MONITORING__TOKEN=…`.
+//! Run `cargo run --example luna_licenses`. It needs nothing else: points go to line-protocol files
+//! in `monitoring-data`. Options:
 //!
-//! A licence for demonstrations is made at the first start. Replace it while the service runs, by
-//! one that is over for instance, and `/items` answers 403 until a good one is there:
+//! - `-- --config FILE` reads a TOML file with a section `[monitoring]`, for example for InfluxDB.
+//! - `-- --listen ADDRESS` sets another address to listen on than 127.0.0.1:5120.
+//! - `-- --license FILE` sets another path of the licence.
+//!
+//! Environment variables `MONITORING__…` override the file, for example `MONITORING__TOKEN=…`.
+//!
+//! The first start creates a licence for demonstrations. Replace it while the service runs, for
+//! example by a licence that has ended. `/items` then answers 403 until there is a valid licence:
 //!
 //! ```text
 //! cargo run --example issue_license -- --key monitoring-data/demonstration-key.pem --subject me --product luna-licenses \
@@ -62,10 +65,10 @@ struct Arguments {
     /// A TOML file with a section `[monitoring]`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// The licence; one for demonstrations is made where there is none
+    /// The licence file; a licence for demonstrations is created if it does not exist
     #[arg(long, value_name = "FILE", default_value = "monitoring-data/license.jwt")]
     license: PathBuf,
-    /// Where it listens
+    /// The address to listen on
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:5120")]
     listen: String,
 }
@@ -106,10 +109,10 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .route("/slow", get(slow))
         .fallback(no_such_route)
         .with_state(license)
-        .layer(monitor.layer()); // after the routes, so that it sees every one of them
-    // Outside of the layer: who looks at the page is no request of the service.
+        .layer(monitor.layer()); // after the routes, so that it is around all of them
+    // Outside of the layer, so that requests of the live page are not recorded.
     let app = Router::new().nest_service("/monitoring", page.router()).merge(monitored);
-    // Where the settings name metrics, for Prometheus.
+    // Metrics for Prometheus, if the settings have `metrics.names`.
     #[cfg(feature = "prometheus")]
     let app = match monitor.metrics_route() {
         Ok(metrics) => app.route("/metrics", metrics),
@@ -140,13 +143,13 @@ async fn item(Path(id): Path<u32>, data: MonitoringData) -> Result<Json<Value>, 
     Ok(Json(json!({ "id": id, "item": item })))
 }
 
-/// Stands for a database.
+/// Stands in for a database.
 async fn load(id: u32) -> Option<String> {
     time::sleep(Duration::from_micros(200)).await;
     (id != 0).then(|| "x".repeat(id as usize % 100))
 }
 
-/// What the latest check of the licence found.
+/// Returns the result of the latest licence check.
 async fn license_state(State(license): State<LicenseWatch>) -> Response {
     Json(license.latest().as_deref()).into_response()
 }
@@ -161,7 +164,7 @@ async fn check_license(State(license): State<LicenseWatch>) -> Result<Response, 
     }
 }
 
-/// The service's own policy: no items without a licence that is in order.
+/// The policy of this service: no items without a valid licence.
 async fn licensed(State(license): State<LicenseWatch>, request: Request, next: Next) -> Response {
     match license.latest() {
         Some(license) if license.status() == LicenseStatus::Error => {
@@ -195,13 +198,13 @@ impl IntoResponse for ApiError {
     }
 }
 
-/// For demonstrations only, since everybody can read it here. A vendor's key stays with the vendor,
-/// and a service has its public half: `PublicKey::from_pem(include_str!("vendor.pub.pem"))`.
+/// Only for demonstrations, since this key is public. A vendor keeps its key secret, and a service
+/// has only the public key: `PublicKey::from_pem(include_str!("vendor.pub.pem"))`.
 fn demonstration_key() -> SigningKey {
     SigningKey::from_bytes(b"for demonstrations, by everybody")
 }
 
-/// A licence for a year, and the key that further ones are issued with.
+/// Creates a licence for a year, and stores the key that issues further licences.
 fn make_license_if_absent(path: &path::Path) -> Result<(), Box<dyn Error>> {
     if path.exists() {
         return Ok(());
@@ -224,14 +227,15 @@ fn make_license_if_absent(path: &path::Path) -> Result<(), Box<dyn Error>> {
 
 const PRODUCT: &str = "luna-licenses";
 
-/// Section `[monitoring]` of the file, with the environment on top.
+/// Reads the section `[monitoring]` of the file, and overrides its values with those of the
+/// environment.
 fn read_settings(file: Option<PathBuf>) -> Result<Settings, ConfigError> {
     let mut builder = Config::builder().set_default("monitoring.service", PRODUCT)?;
     if let Some(file) = file {
         builder = builder.add_source(File::from(file).format(FileFormat::Toml));
     }
     // Two underscores, since Kubernetes sets variables with one: `MONITORING_PORT` for a service
-    // `monitoring`. The prefix is kept, as it is the section's name.
+    // `monitoring`. The prefix is kept, because it is the name of the section.
     let environment =
         Environment::with_prefix("MONITORING").prefix_separator("__").separator("__").keep_prefix(true);
     let configuration: Configuration = builder.add_source(environment).build()?.try_deserialize()?;

@@ -1,8 +1,9 @@
-//! The least that a monitored axum service needs.
+//! The smallest monitored axum service.
 //!
-//! Run `cargo run --example minimal`, ask it by `curl http://127.0.0.1:3000/hello/world`, and end
-//! it with Ctrl-C. Its last line says what became of the points; they are in
-//! `monitoring-data/*.lp`, one line each. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example minimal`, send a request by `curl http://127.0.0.1:3000/hello/world`,
+//! and stop the service by Ctrl-C. The last line of its output shows what became of the points.
+//! They are in `monitoring-data/*.lp`, one point per line. `-- ADDRESS` sets another address to
+//! listen on.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 

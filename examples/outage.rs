@@ -1,11 +1,11 @@
-//! A database that comes and goes, and what becomes of the points meanwhile.
+//! What happens to points while a database is unavailable.
 //!
-//! Run `cargo run --example outage`; it asks its own service twenty times a second, and prints the
-//! ledger of the monitoring once a second. It says how to start a database: stop that, watch
-//! `spooled` rise, start it again, watch `spooled` fall, and end the example with Ctrl-C while the
-//! database is away to see the next run find (`recovered`) what this one has left.
+//! Run `cargo run --example outage`. It sends twenty requests per second to its own service, prints
+//! the ledger once a second, and prints how to start a database. Stop the database, and `spooled`
+//! increases. Start it again, and `spooled` decreases. Stop the example by Ctrl-C while the
+//! database is stopped: the next run finds the remaining points and counts them as `recovered`.
 //!
-//! `-- URL` writes to another server than `http://127.0.0.1:8086`. What waits is in
+//! `-- URL` sets another server than `http://127.0.0.1:8086`. Waiting points are in
 //! `monitoring-data/outage`.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
@@ -33,11 +33,11 @@ use shutdown::shutdown_signal;
 #[path = "shutdown/mod.rs"]
 mod shutdown;
 
-/// A service that asks itself, and shows where its points are.
+/// A service that sends requests to itself, and shows where its points are.
 #[derive(Parser)]
 #[command(name = "outage")]
 struct Arguments {
-    /// The database
+    /// The URL of the database
     #[arg(default_value = "http://127.0.0.1:8086")]
     url: String,
 }
@@ -72,12 +72,12 @@ fn settings(url: &str) -> Settings {
     settings.storage = Storage::Influx;
     settings.influx.url = url.to_owned();
     settings.influx.bucket = "monitoring".to_owned();
-    // `/write`, which Debian's InfluxDB 1 and VictoriaMetrics both have. Leave both lines out for
-    // InfluxDB 2.
+    // The endpoint `/write`, which both InfluxDB 1 of Debian and VictoriaMetrics have. Remove both
+    // lines for InfluxDB 2.
     settings.influx.client = tower_influx::settings::InfluxClient::Reqwest;
     settings.influx.api = InfluxApi::V1;
     settings.spool = Some(SpoolSettings::new("monitoring-data/outage"));
-    // A half minute, the default, is long for somebody who watches.
+    // Shorter than the default of 30 seconds, so that changes are visible soon.
     settings.max_retry_interval = Duration::from_secs(2);
     settings
 }
@@ -121,7 +121,7 @@ async fn item(Path(id): Path<u32>) -> Result<String, StatusCode> {
     if id == 0 { Err(StatusCode::NOT_FOUND) } else { Ok(format!("item {id}\n")) }
 }
 
-/// One request in ten fails, and has a second point.
+/// Sends the requests. One request in ten fails, and has a second point.
 async fn ask(url: String, stopped: watch::Receiver<bool>) {
     let client = Client::builder(TokioExecutor::new()).build_http::<Empty<axum::body::Bytes>>();
     let mut ticks = time::interval(Duration::from_millis(50));

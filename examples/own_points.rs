@@ -1,11 +1,11 @@
-//! Points of a background job, beside those of requests or without any: the `Point` trait for a
-//! type of your own, `DataPoint` where none is worth its name.
+//! Points of a background job, with or without a service: the trait `Point` for a type of the
+//! application, and `DataPoint` for a point that needs no type.
 //!
-//! `cargo run --example own_points -- FOLDER SECONDS` measures a folder again and again; without
-//! arguments the current one every 5 seconds. End it with Ctrl-C and look at
-//! `monitoring-data/*.lp`: measurement `folders` has one point for each time, with files and bytes;
-//! measurement `failures` one for each time that went wrong. Name a folder that does not exist to
-//! see one.
+//! `cargo run --example own_points -- FOLDER SECONDS` measures a folder repeatedly. Without
+//! arguments it measures the current folder every 5 seconds. Stop it by Ctrl-C, and look at
+//! `monitoring-data/*.lp`. The measurement `folders` has one point per run, with the number of
+//! files and bytes. The measurement `failures` has one point per failed run. Use a folder that does
+//! not exist to see one.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -25,19 +25,19 @@ use shutdown::shutdown_signal;
 #[path = "shutdown/mod.rs"]
 mod shutdown;
 
-/// Measures a folder again and again.
+/// Measures a folder repeatedly.
 #[derive(Parser)]
 #[command(name = "own_points")]
 struct Arguments {
-    /// What is measured
+    /// The folder to measure
     #[arg(default_value = ".")]
     folder: PathBuf,
-    /// How often
+    /// The interval in seconds
     #[arg(default_value_t = 5.0)]
     seconds: f64,
 }
 
-/// What one run has found.
+/// The result of one run.
 struct Measurement {
     folder: String,
     files: u64,
@@ -45,20 +45,20 @@ struct Measurement {
     took: Duration,
 }
 
-/// Without `time`, a point gets the moment of recording, made unique: no two runs overwrite each
+/// Without `time`, a point gets the time of recording, made unique. So no two runs overwrite each
 /// other.
 impl Point for Measurement {
     fn measurement(&self) -> &str {
         "folders"
     }
 
-    /// What queries group by. Each distinct value is a series in the database: few folders, never
-    /// the files in them.
+    /// Tags are what queries group by. Each distinct value is a series in the database, so use few
+    /// folders, and never the names of files.
     fn visit_tags(&self, visit: &mut dyn FnMut(&str, &str)) {
         visit("folder", &self.folder);
     }
 
-    /// What is counted. A field keeps the type of its first value.
+    /// Fields are the measured values. A field keeps the type of its first value.
     fn visit_fields(&self, visit: &mut dyn FnMut(&str, Value<'_>)) {
         visit("files", self.files.into());
         visit("bytes", self.bytes.into());
@@ -74,7 +74,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let monitor = Monitor::start(Settings::new("own_points"))?;
     let job = tokio::spawn(measure_again_and_again(monitor.clone(), folder, every));
     shutdown_signal().await;
-    // The job first: what it records after the shutdown would be refused, and counted.
+    // Stop the job first: points that it records after the shutdown would be refused and counted.
     stop(job).await;
     println!("monitoring: {}", monitor.shutdown(Duration::from_secs(5)).await);
     Ok(())
@@ -93,8 +93,8 @@ async fn measure_again_and_again(monitor: Monitor, folder: PathBuf, every: Durat
                 println!("{name}: {files} files of {bytes} bytes");
             }
             Ok(Err(error)) => {
-                // The kind is one of a few words and may be a tag; the message may hold anything,
-                // so it is a field.
+                // The kind has few distinct values, so it can be a tag. The message can be any
+                // text, so it is a field.
                 let point = DataPoint::new("failures")
                     .with_tag("job", "folders")
                     .with_tag("kind", format!("{:?}", error.kind()))

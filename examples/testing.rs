@@ -1,8 +1,9 @@
-//! Tests of your own service that look at its points, with [`MemorySink`] instead of a database.
+//! Tests of your own service that check its points, with [`MemorySink`] instead of a database.
 //!
-//! Run the tests by `cargo test --example testing` and read them below; they need no network and no
-//! pause. The service itself runs by `cargo run --example testing`: ask it by
-//! `curl -X POST http://127.0.0.1:3000/transfers/5`, and for 5000. `-- ADDRESS` listens elsewhere.
+//! Run the tests by `cargo test --example testing`. They are below, and need no network and no
+//! sleep. `cargo run --example testing` runs the service itself. Send it requests by
+//! `curl -X POST http://127.0.0.1:3000/transfers/5`, and with 5000 instead of 5. `-- ADDRESS` sets
+//! another address to listen on.
 //!
 //! [`MemorySink`]: tower_influx::sink::MemorySink
 
@@ -29,7 +30,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Takes the monitor, so that tests can bring their own.
+/// Takes the monitor as a parameter, so that tests can pass their own.
 fn app(monitor: &Monitor) -> Router {
     Router::new()
         .route("/transfers/{amount}", post(transfer))
@@ -61,7 +62,7 @@ mod tests {
 
     use super::*;
 
-    /// The service, monitored into memory.
+    /// The service with a monitor that writes to memory.
     struct Watched {
         app: Router,
         monitor: Monitor,
@@ -81,8 +82,7 @@ mod tests {
             self.app.clone().oneshot(request).await.expect("axum answers").status()
         }
 
-        /// The points of a measurement, in the order of their times. They reach the sink with a
-        /// flush.
+        /// Returns the points of a measurement, ordered by time. A flush writes them to the sink.
         async fn points(&self, measurement: &str) -> Vec<DataPoint> {
             self.monitor.flush().await.expect("the monitor runs");
             self.sink.measurement(measurement)
@@ -128,7 +128,7 @@ mod tests {
         }
     }
 
-    /// With paused time an hour passes at once.
+    /// With paused time, an hour passes at once.
     #[tokio::test(start_paused = true)]
     async fn a_client_that_gives_up_is_counted() {
         let service = Watched::start();

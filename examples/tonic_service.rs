@@ -1,11 +1,11 @@
-//! A gRPC service on tonic: points by service and method, failures by gRPC status, streams to their
-//! end.
+//! A gRPC service with tonic: points by service and method, failures by gRPC status, and streams
+//! that are followed to their end.
 //!
-//! Run `cargo run --example tonic_service`; it says how to call it with curl alone. Look at the
-//! points in `monitoring-data/*.lp`: `route` names service and method, and a call that failed has a
-//! second line, in `errors`, whose `error_code` is the gRPC status. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example tonic_service`. It prints how to call it with curl. The points are in
+//! `monitoring-data/*.lp`. `route` contains service and method. A failed call has a second line, in
+//! `errors`, whose `error_code` is the gRPC status. `-- ADDRESS` sets another address to listen on.
 //!
-//! The service is the health service of gRPC, since its code comes with `tonic-health`. Yours is
+//! The example serves gRPC's health service, whose code is in `tonic-health`. Your own service is
 //! used in the same way.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
@@ -36,7 +36,7 @@ mod shutdown;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let monitor = Monitor::start(Settings::new("tonic_service"))?;
-    // The status of a stream that fails midway comes after its body, so the body is followed.
+    // If a stream fails, its status is in the trailers after the body. So the body is followed.
     let layer = monitor.layer().classifier(GrpcClassifier).route(route).track_body();
 
     let (running, status) = watch::channel(ServingStatus::Serving);
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = Server::builder().layer(layer).add_service(HealthServer::new(Checks { status }));
     let stopping = async move {
         shutdown_signal().await;
-        // Ends the streams: the server waits for them.
+        // Ends the streams, for which the server waits.
         let _ = running.send(ServingStatus::NotServing);
     };
     server.serve_with_incoming_shutdown(TcpIncoming::from(listener), stopping).await?;
@@ -53,8 +53,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Outside of tonic's router nothing is known but the path, and that is the client's choice: only
-/// what is listed is named.
+/// Outside of tonic's router only the path is known, and the client chooses it. So only the listed
+/// methods become routes.
 fn route(request: &RequestHead<'_>) -> Option<Cow<'static, str>> {
     METHODS.iter().find(|method| **method == request.uri.path()).map(|method| Cow::Borrowed(*method))
 }
@@ -71,7 +71,7 @@ impl Health for Checks {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
-        // What the extractor is in axum: the data of the request that is being answered.
+        // The data of the current request, as the extractor returns it in axum.
         if let Some(data) = MonitoringData::current() {
             data.field("name", &request.get_ref().service);
         }
@@ -83,7 +83,7 @@ impl Health for Checks {
 
     type WatchStream = BoxStream<'static, Result<HealthCheckResponse, Status>>;
 
-    /// The status now, and again whenever it changes.
+    /// Sends the current status, and the new one after each change.
     async fn watch(&self, _: Request<HealthCheckRequest>) -> Result<Response<Self::WatchStream>, Status> {
         let updates = stream::unfold((self.status.clone(), true), |(mut status, first)| async move {
             if !first {

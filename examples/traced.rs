@@ -1,14 +1,18 @@
-//! The log, the trace and the point of a request agree: each line that a handler logs has the id of
-//! its request and of its trace, and so have the points.
+//! The log, the trace and the point of a request have the same ids: each log line of a handler has
+//! the id of its request and of its trace, and so do the points.
 //!
-//! Run `cargo run --example traced`, and ask it with a trace:
-//! `curl http://127.0.0.1:3000/hello/world -H "traceparent:
-//! 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"`. The log line of the handler carries
-//! both ids; the line in `monitoring-data/*.lp` carries the same two, as `request_id` and
-//! `trace_id`. `-- ADDRESS` listens elsewhere.
+//! Run `cargo run --example traced`, and send a request with a trace:
 //!
-//! With OpenTelemetry leave `traceparent` to its propagator, and give the layer the id of the
-//! current span by `trace_id_from`.
+//! ```text
+//! curl http://127.0.0.1:3000/hello/world \
+//!     -H "traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+//! ```
+//!
+//! The log line of the handler has both ids. The line in `monitoring-data/*.lp` has the same ids as
+//! `request_id` and `trace_id`. `-- ADDRESS` sets another address to listen on.
+//!
+//! With OpenTelemetry, leave `traceparent` to its propagator, and pass the id of the current span
+//! to the layer by `trace_id_from`.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]
 
@@ -38,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let monitor = Monitor::start(settings)?;
     let app = Router::new()
         .route("/hello/{name}", get(hello))
-        // Inside of the monitoring, which gives the request its id.
+        // Inside of the monitoring layer, which gives the request its id.
         .layer(middleware::from_fn(in_span))
         .layer(monitor.layer());
     let listener = TcpListener::bind(env::args().nth(1).as_deref().unwrap_or("127.0.0.1:3000")).await?;
@@ -48,10 +52,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Runs the rest of the request in a span with its two ids.
+/// Runs the rest of the request in a span that has both ids.
 async fn in_span(data: MonitoringData, request: Request, next: Next) -> Response {
     let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    // The layer has checked it: the point of a request with a bad one has no `trace_id`.
+    // The layer checks the header: with an invalid one, the point has no `trace_id`.
     let trace_id = traceparent.and_then(|value| value.split('-').nth(1)).unwrap_or_default();
     let span = tracing::info_span!("request", request_id = %data.request_id(), trace_id);
     next.run(request).instrument(span).await

@@ -1,9 +1,9 @@
-//! When the examples end. Copy it beside your own `main.rs`.
+//! The shutdown of the examples. Copy this file beside your own `main.rs`.
 
 use tokio::signal;
 
-/// Returns on Ctrl-C, or on the SIGTERM that ends a container. Without the second one the points of
-/// the last second would be lost.
+/// Returns on Ctrl-C, or on the SIGTERM that stops a container. If SIGTERM were not handled, the
+/// points of the last second would be lost.
 pub(crate) async fn shutdown_signal() {
     #[cfg(unix)]
     let terminated = async {
