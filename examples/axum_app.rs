@@ -1,5 +1,5 @@
-//! A complete axum application: state, nested routers, the extractor, an error type with codes,
-//! settings from a file and the environment, a log, and a graceful shutdown.
+//! A complete axum application. It has state, nested routers, the extractor, an error type with
+//! codes, settings from a file and the environment, a log, and a graceful shutdown.
 //!
 //! Run `cargo run --example axum_app`. It prints which requests to send. The points are in
 //! `monitoring-data/*.lp`. A middleware adds the tag `client`, and the handlers add the tag

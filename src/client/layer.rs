@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{point::error_code::ErrorCode, record::recorder::Recorder, request, request::head::RequestHead};
 
-/// Records every call that passes through the layer, however the call ends: with a response, an
-/// error or a panic, or because it is dropped before its response.
+/// Records every call that passes through the layer, however the call ends. It can end with a
+/// response, an error or a panic, or be dropped before its response.
 ///
 /// Created by [`Monitor::client_layer`](crate::Monitor::client_layer). Each call is a point in
 /// `client_requests`. A failed call is also a point in `client_errors`. In a handler, the points

@@ -161,9 +161,13 @@ impl LicenseState {
 
 /// The result of one check, with its time.
 ///
-/// It serializes to `license_status`, `license_period_rest` (`null` if the check does not know it),
-/// `checked_at` in seconds since the Unix epoch, the lists `warnings` and `errors`, and the maps
-/// `tags` and `fields` of what the check added.
+/// It serializes to these fields:
+///
+/// - `license_status`
+/// - `license_period_rest`, which is `null` if the check does not know it
+/// - `checked_at`, in seconds since the Unix epoch
+/// - the lists `warnings` and `errors`
+/// - the maps `tags` and `fields`, which the check has added
 #[derive(Clone, Debug, PartialEq)]
 pub struct CheckedLicense {
     state: LicenseState,

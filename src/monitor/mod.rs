@@ -292,8 +292,8 @@ impl Monitor {
         }
     }
 
-    /// Shuts down as [`shutdown`](Self::shutdown) does, for code that is not async: the thread of a
-    /// signal handler, or the end of a `main` without a runtime.
+    /// Shuts down as [`shutdown`](Self::shutdown) does, for code that is not async. This can be the
+    /// thread of a signal handler, or the end of a `main` without a runtime.
     ///
     /// Blocks the thread for at most `timeout`, and for 2 more seconds if a sink blocks its thread.
     /// With [`MonitorBuilder::on_current_runtime`], never call it on a thread of that runtime:
@@ -311,7 +311,7 @@ impl Monitor {
     }
 
     /// Returns the counts and execution times of all requests since the start, by route, status
-    /// code and error code, and the number of requests that run now.
+    /// code and error code. It also has the number of requests that run now.
     ///
     /// `None` for a disabled monitor, and if no setting asks for counts: neither
     /// [`rollup.interval`](crate::settings::RollupSettings::interval) nor

@@ -12,14 +12,14 @@ use crate::stats::{DeliveryState, Stats};
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
     let Stats { ledger, recorder, delivery, .. } = stats;
     let counters = [
-        ("points_offered", "Points given to the monitoring", ledger.offered),
-        ("points_accepted", "Points taken into the buffer", ledger.accepted),
-        ("points_recovered", "Points found in the spool, left by an earlier process", ledger.recovered),
-        ("points_written", "Points that the server has taken", ledger.written),
+        ("points_offered", "Points offered to the buffer", ledger.offered),
+        ("points_accepted", "Points accepted into the buffer", ledger.accepted),
+        ("points_recovered", "Points of an earlier process found in the spool", ledger.recovered),
+        ("points_written", "Points written by the server", ledger.written),
         ("points_invalid", "Points that could not be stored", recorder.invalid),
-        ("points_refused", "Points not taken: memory was full, or the monitor shut down", refused(stats)),
-        ("requests_filtered", "Requests that the filter left out", recorder.filtered),
-        ("points_resent", "Points sent more than once, each time counted", delivery.resent),
+        ("points_refused", "Points not accepted: memory full, or monitor shut down", refused(stats)),
+        ("requests_filtered", "Requests excluded by the filter", recorder.filtered),
+        ("points_resent", "Points sent again", delivery.resent),
     ];
     for (name, help, count) in counters {
         counter(encoder, name, help, &[("", count)])?;
@@ -27,21 +27,21 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
     let rejected: Vec<_> = ledger.rejected.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
     counter(encoder, "points_rejected", "Points permanently refused by the server", &rejected)?;
     let dropped: Vec<_> = ledger.dropped.iter().map(|(reason, count)| (reason.as_str(), *count)).collect();
-    counter(encoder, "points_dropped", "Accepted points that were given up", &dropped)?;
+    counter(encoder, "points_dropped", "Accepted points that were dropped", &dropped)?;
     let blocked = matches!(delivery.state, DeliveryState::Blocked(_));
     let oldest = delivery.oldest_age.map_or(0.0, |age| age.as_secs_f64());
     let gauges = [
         ("points_buffered", "Points in the buffer now", ledger.buffered as f64),
         ("points_in_flight", "Points in batches in memory now", ledger.in_flight as f64),
         ("points_spooled", "Points on disk now", ledger.spooled as f64),
-        ("memory_bytes", "What the points in memory take", delivery.memory as f64),
-        ("oldest_age_seconds", "How long the oldest batch in memory has been waiting", oldest),
+        ("memory_bytes", "Bytes of points in memory", delivery.memory as f64),
+        ("oldest_age_seconds", "Age of the oldest batch in memory", oldest),
         (
             "series",
-            "Different combinations of measurement and tags, counted up to 100,000",
+            "Distinct combinations of measurement and tags, counted up to 100,000",
             delivery.series as f64,
         ),
-        ("blocked", "1 while somebody has to act before points are taken", f64::from(u8::from(blocked))),
+        ("blocked", "1 while delivery is blocked until an operator acts", f64::from(u8::from(blocked))),
     ];
     for (name, help, value) in gauges {
         let name = format!("{PREFIX}{name}");

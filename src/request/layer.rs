@@ -19,8 +19,8 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// Records every request that reaches the layer as one point, however the request ends: with a
-/// response, an error or a panic, or because it is cancelled.
+/// Records every request that reaches the layer as one point, however the request ends. It can end
+/// with a response, an error or a panic, or be cancelled.
 ///
 /// Created by [`Monitor::layer`](crate::Monitor::layer). In axum, add the layer last with
 /// `Router::layer`, so that it is around all routes. Routes and fallbacks that are added after the
@@ -97,9 +97,10 @@ impl MonitoringLayer {
         self.with(|config| config.route = Some(Arc::new(function)))
     }
 
-    /// Sets the header from which the id of a request is read. Defaults to `x-request-id`. If
-    /// layers of different monitors are around one request, only the header of the outermost layer
-    /// is read, and all points of the request have the same id.
+    /// Sets the header from which the id of a request is read. Defaults to `x-request-id`.
+    ///
+    /// If layers of different monitors are around one request, only the header of the outermost
+    /// layer is read. All points of the request have the same id.
     pub fn request_id_header(self, name: HeaderName) -> Self {
         self.with(|config| config.request_id_header = name)
     }

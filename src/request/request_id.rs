@@ -13,9 +13,9 @@ use crate::{point::generated_id, stats::RecorderCounters, work::looked_at};
 /// The id of a request. It is the value of the request's own header, reduced to visible ASCII
 /// characters and at most 128 of them. Without such a header the layer generates an id.
 ///
-/// A generated id has 12 hexadecimal digits that are random for each process, a dash, and a number
-/// of ten hexadecimal digits that is unique in the process. It costs no system call, and compresses
-/// better than a random one.
+/// A generated id has 12 hexadecimal digits that are random for each process, and a dash. Ten
+/// hexadecimal digits follow, a number that is unique in the process. Such an id costs no system
+/// call, and compresses better than a random one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestId(Id);
 

@@ -21,8 +21,8 @@ pub struct RollupSettings {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub enum RollupHistogram {
-    /// 170 buckets. A quantile has an error of at most 5 % from 100 µs to 60 s, and of at most 15 %
-    /// from 1 µs to 1 hour.
+    /// 170 buckets. The error of a quantile is at most 5 % from 100 µs to 60 s, and at most 15 % in
+    /// the rest of 1 µs to 1 hour.
     #[default]
     Fine,
     /// No histogram. Each line still has its quantiles. Quantiles over several lines cannot be

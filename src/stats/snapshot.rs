@@ -73,8 +73,8 @@ pub struct LedgerStats {
 pub struct RecorderStats {
     /// Requests that have started and not ended.
     pub running_requests: u64,
-    /// Points that cannot be stored: without a field that can be stored, with an empty measurement,
-    /// with a time out of range, or with a line that is too long.
+    /// Points that cannot be stored. They have no field that can be stored, an empty measurement, a
+    /// time out of range, or a line that is too long.
     pub invalid: u64,
     /// Points that were not accepted because memory was full.
     pub refused_full: u64,
@@ -96,8 +96,8 @@ pub struct RecorderStats {
     /// Panics of functions that were passed to [`on_request`](crate::MonitoringLayer::on_request)
     /// and [`on_response`](crate::MonitoringLayer::on_response).
     pub callback_panics: u64,
-    /// Tags and fields that were left out because the name has another type in the measurement, or
-    /// is a tag in one point and a field in another.
+    /// Tags and fields that were left out because the name has another type in the measurement. A
+    /// name that is a tag in one point and a field in another counts, too.
     pub type_conflicts: u64,
     /// Tag values that were replaced by the overflow value.
     pub overflowed_tags: u64,

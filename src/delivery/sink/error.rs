@@ -65,8 +65,8 @@ pub enum WriteErrorKind {
     /// The connection was closed during the request or its response.
     ///
     /// The batch is handled as for [`Transient`](Self::Transient). After several such failures a
-    /// large batch is halved: a proxy may have closed the connection because the body was too
-    /// large, and its response may be lost with the connection.
+    /// large batch is halved, since a proxy may have closed the connection because of the size of
+    /// the body.
     Broken,
     /// The destination did not respond in time. The batch may have been written. It is sent again,
     /// and is halved after two timeouts.

@@ -26,8 +26,8 @@ impl PublicKey {
         Self::checked(key)
     }
 
-    /// Decodes a key from its 32 bytes in base64, in the standard or the URL-safe alphabet, as in
-    /// the member `x` of a JSON Web Key.
+    /// Decodes a key from its 32 bytes in base64, in the standard or the URL-safe alphabet. The
+    /// member `x` of a JSON Web Key has this format.
     ///
     /// # Errors
     ///
