@@ -41,6 +41,12 @@ impl Worker {
         true
     }
 
+    /// Returns whether the buffer may be drained: there is room, or room can be made.
+    pub(super) fn may_drain(&self) -> bool {
+        let evictable = self.scheduler.queue.may_evict() || self.feeder.batches().next().is_some();
+        self.memory_use().may_drain(evictable)
+    }
+
     /// Makes room for what is in the buffer. False where there is none.
     pub(super) fn make_room(&mut self) -> bool {
         // What is closed cannot grow: a drain only moves it.
@@ -87,3 +93,6 @@ impl Worker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

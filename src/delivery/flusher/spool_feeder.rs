@@ -261,8 +261,7 @@ pub(super) fn is_expired(batch: BatchRef<'_>) -> bool {
 /// Returns how much may wait in the queue before the oldest batches go to disk: long before
 /// anything would have to be dropped, since the disk may be slow, too.
 pub(super) fn spill_limit(conditions: &Conditions) -> Option<usize> {
-    let most = conditions.room_in_flight().min(conditions.settings.buffer_size / 4);
-    conditions.spool.then_some(most)
+    conditions.spool.then(|| conditions.room_in_flight())
 }
 
 fn sends_after_storing(conditions: &Conditions, tried: bool) -> bool {

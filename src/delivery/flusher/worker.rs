@@ -120,8 +120,7 @@ impl Worker {
     async fn event(&mut self) -> WorkerEvent {
         let conditions = self.conditions();
         let deadline = self.deadline(&conditions);
-        let evictable = self.scheduler.queue.may_evict() || self.feeder.batches().next().is_some();
-        let may_drain = self.memory_use().may_drain(evictable);
+        let may_drain = self.may_drain();
         let idle = may_drain && self.batcher.timing.is_idle();
         let full = self.scheduler.body_bounds(&conditions).1;
         let buffer = &self.shared.buffer;

@@ -149,6 +149,30 @@ async fn what_lies_on_disk_is_loaded_while_there_is_use_for_it() {
 }
 
 #[tokio::test]
+async fn a_spool_is_maintained_one_time_at_a_time_and_not_at_the_end() {
+    let rig = FeederRig::new().await;
+    let feeder = SpoolFeeder::new(Some(Arc::clone(&rig.here)), HERE.to_owned());
+    let queue = SendQueue::default();
+    assert!(feeder.next_maintenance(&conditions(), &queue).is_some());
+    let closing = Conditions { closing: true, ..conditions() };
+    assert_eq!(feeder.next_maintenance(&closing, &queue), None);
+    let in_flight = InFlightCounts { maintaining: true, ..InFlightCounts::default() };
+    assert_eq!(feeder.next_maintenance(&Conditions { in_flight, ..conditions() }, &queue), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stored_batch_in_memory_is_as_old_as_its_file() {
+    let rig = FeederRig::new().await;
+    let loaded = rig.loaded(&rig.here).await;
+    let age = SpoolSettings::new("").max_age;
+    assert!(!is_expired(BatchRef::Pending(&loaded)));
+    tokio::time::advance(age - Duration::from_secs(10)).await;
+    assert!(!is_expired(BatchRef::Pending(&loaded)));
+    tokio::time::advance(Duration::from_secs(20)).await;
+    assert!(is_expired(BatchRef::Pending(&loaded)) && !is_expired(BatchRef::Pending(&live())));
+}
+
+#[tokio::test]
 async fn what_is_for_another_destination_is_set_aside_and_taken_up_again() {
     let rig = FeederRig::new().await;
     let mut feeder = SpoolFeeder::new(Some(Arc::clone(&rig.there)), THERE.to_owned());

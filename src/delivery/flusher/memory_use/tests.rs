@@ -1,0 +1,160 @@
+//! What the worker counts as held, and what leaves the memory first, without a loop.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use super::*;
+use crate::{
+    delivery::{
+        batch::Batch,
+        buffer::Buffer,
+        flusher::{
+            destination::{Destination, SinkHandle},
+            in_flight::{Job, JobResult, Sent},
+            pending::{History, PendingBatch},
+            shared::Shared,
+        },
+        sink::none::NoSink,
+        spool::Spool,
+    },
+    settings::{Settings, SpoolSettings},
+    stats::{RecorderCounters, ledger::Ledger},
+};
+
+/// A worker with so much memory, which does nothing by itself.
+fn worker(buffer_size: usize, overflow: Overflow, spool: Option<&std::path::Path>) -> Worker {
+    let mut settings = Settings::new("test");
+    (settings.buffer_size, settings.overflow) = (buffer_size, overflow);
+    let ledger = Arc::new(Ledger::default());
+    let spool = spool.map(|directory| {
+        let spool = Spool::open(&SpoolSettings::new(directory), "nowhere", Arc::clone(&ledger));
+        Arc::new(spool.expect("opens"))
+    });
+    let destination = Destination { sink: SinkHandle(Arc::new(NoSink)), spool, rejected: None };
+    let buffer = Arc::new(Buffer::new(buffer_size, overflow));
+    let recorder = Arc::new(RecorderCounters::default());
+    let shared = Shared::new(buffer, ledger, recorder, &destination, Duration::from_secs(1));
+    let (_, commands) = tokio::sync::mpsc::unbounded_channel();
+    Worker::new(Arc::new(shared), destination, (&settings).into(), commands)
+}
+
+/// A batch of so many lines that the worker has drained.
+fn drained(worker: &Worker, lines: usize) -> PendingBatch {
+    worker.shared.ledger.lock().take_off(lines);
+    PendingBatch::live(batch(lines), History::new(Instant::now(), Duration::ZERO))
+}
+
+fn batch(lines: usize) -> Batch {
+    Batch::new("x v=1 1\n".repeat(lines).into(), lines, 1, SystemTime::UNIX_EPOCH)
+}
+
+/// What the buffer was told of.
+fn told(worker: &Worker) -> usize {
+    worker.shared.buffer.snapshot(&worker.shared.ledger).1.bytes
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_reserved_fits_beside_what_is_held_and_the_buffer_knows() {
+    let mut worker = worker(1 << 20, Overflow::DropNewest, None);
+    for held in [0, 100] {
+        if held > 0 {
+            let pending = drained(&worker, held);
+            worker.scheduler.queue.fresh.push_back(pending);
+        }
+        let MemoryUse { flusher, bound, .. } = worker.memory_use();
+        assert_eq!(flusher > 0, held > 0);
+        let left = bound.bytes - flusher;
+        assert!(worker.reserve(left));
+        assert_eq!(told(&worker), bound.bytes);
+        assert!(!worker.reserve(left + 1));
+        assert_eq!(told(&worker), flusher, "what was not reserved is free");
+        assert!(worker.reserve(10));
+        assert_eq!(told(&worker), flusher + 10);
+    }
+}
+
+#[cfg(any(feature = "influxdb2", feature = "reqwest"))]
+#[tokio::test(start_paused = true)]
+async fn what_is_decompressed_to_be_sent_has_room_set_aside() {
+    let mut worker = worker(1 << 20, Overflow::DropNewest, None);
+    let mut pending = drained(&worker, 1_000);
+    let compressed = crate::delivery::flusher::compressed::CompressedBatch::new(&batch(1_000));
+    pending.compress(compressed.expect("it gets smaller"));
+    let waiting = pending.memory();
+    assert!(pending.batch().is_some() && pending.memory() > waiting, "decompressed");
+    let sent = Sent { at: Instant::now(), epoch: 0 };
+    let work = Box::pin(std::future::ready(JobResult::Done));
+    worker.in_flight.start(Job::Write { pending, sent }, work);
+    assert_eq!(worker.memory_use().flusher, waiting);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_needs_room_or_a_batch_that_may_go_wherever_it_waits() {
+    for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
+        let drops = overflow == Overflow::DropOldest;
+        let mut worker = worker(64 * 1024, overflow, None);
+        let small = drained(&worker, 1);
+        worker.scheduler.queue.fresh.push_back(small);
+        assert!(worker.may_drain(), "there is room");
+        // More than there is room for, in the queue and then on its way to the disk.
+        let most = worker.memory_use().bound.bytes;
+        let large = drained(&worker, most / 4);
+        worker.scheduler.queue.fresh.push_back(large);
+        assert_eq!(worker.may_drain(), drops, "{overflow:?}");
+        while let Some(pending) = worker.scheduler.queue.fresh.pop_front() {
+            worker.feeder.push(pending);
+        }
+        assert_eq!(worker.may_drain(), drops, "{overflow:?}");
+        // In flight it cannot go.
+        while let Some(pending) = worker.feeder.pop() {
+            let work = Box::pin(std::future::ready(JobResult::Done));
+            worker.in_flight.start(Job::Compress { pending }, work);
+        }
+        assert!(!worker.may_drain(), "{overflow:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_is_made_by_dropping_the_oldest_until_the_rest_fits() {
+    let mut worker = worker(64 * 1024, Overflow::DropOldest, None);
+    let most = worker.memory_use().bound.waiting;
+    for _ in 0..8 {
+        let pending = drained(&worker, most / 4 / 8);
+        worker.scheduler.queue.fresh.push_back(pending);
+    }
+    assert!(worker.make_room());
+    let held = worker.memory_use().flusher;
+    let each = held / worker.scheduler.queue.fresh.len();
+    assert!((most - each..=most).contains(&held), "{held} of {most}");
+    assert!(worker.shared.ledger.lock().dropped[&DropReason::BufferFull] > 0);
+    // What may not be dropped makes no room.
+    while let Some(pending) = worker.scheduler.queue.fresh.pop_front() {
+        let work = Box::pin(std::future::ready(JobResult::Done));
+        worker.in_flight.start(Job::Compress { pending }, work);
+    }
+    let pending = drained(&worker, worker.memory_use().bound.bytes / 4);
+    let work = Box::pin(std::future::ready(JobResult::Done));
+    worker.in_flight.start(Job::Compress { pending }, work);
+    assert!(!worker.make_room());
+    // What is closed cannot grow.
+    worker.shared.buffer.close();
+    assert!(worker.make_room());
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_than_its_share_of_memory_goes_to_the_disk() {
+    let each = PendingBatch::live(batch(100), History::new(Instant::now(), Duration::ZERO)).memory();
+    for (buffer_size, left) in [(8 * each, 2), (8 * each - 8, 1), (4 * each - 8, 0)] {
+        let directory = tempfile::tempdir().expect("a directory");
+        let mut worker = worker(buffer_size, Overflow::DropNewest, Some(directory.path()));
+        for _ in 0..2 {
+            let pending = drained(&worker, 100);
+            worker.scheduler.queue.fresh.push_back(pending);
+        }
+        worker.bound_memory();
+        let counts = (worker.scheduler.queue.fresh.len(), worker.feeder.batches().count());
+        assert_eq!(counts, (left, 2 - left), "{buffer_size}");
+    }
+}
