@@ -15,6 +15,7 @@ mod conservation;
 pub(super) mod database;
 mod destination;
 mod endings;
+mod flushes;
 mod memory;
 mod outage;
 mod pace;

@@ -65,6 +65,72 @@ async fn a_panic_of_the_flusher_is_survived_and_counted() {
     rig.end().await;
 }
 
+/// The probe at the start says nothing that a write has not said.
+#[tokio::test(start_paused = true)]
+async fn a_flusher_that_has_written_does_not_probe_after_a_panic() {
+    let rig = Rig::start(|_| Ok(()));
+    rig.push(0..10);
+    rig.flusher.flush().await.expect("runs");
+    rig.flusher.panic_in_the_loop(false);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!((rig.flusher.stats().delivery.restarts, rig.sink.probes()), (1, 1));
+}
+
+/// As when the application does not wait for it any more.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_goes_on_when_the_last_handle_is_dropped() {
+    let rig = Rig::start(|_: &Batch| Answer::After(Duration::from_secs(1), Ok(())));
+    rig.push(0..10);
+    let Rig { sink, flusher, ledger, .. } = rig;
+    let shutdown = flusher.shutdown(Duration::from_secs(5));
+    assert!(tokio::time::timeout(Duration::from_millis(10), shutdown).await.is_err());
+    drop(flusher);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(sink.stored(), lines(0..10));
+    assert_eq!(ledger.lock().dropped.values().sum::<u64>(), 0);
+}
+
+/// The disk is busy with something else.
+#[test]
+fn a_shutdown_waits_for_refused_lines_on_their_way_to_their_files() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().to_owned();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .max_blocking_threads(1)
+        .build()
+        .expect("a runtime");
+    runtime.block_on(async {
+        let rig = Rig::with(
+            move |settings| settings.rejected_directory = Some(path),
+            None,
+            |_| Err(WriteError::refused("400 Bad Request")),
+        );
+        rig.push(0..1);
+        let (go_on, busy) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || _ = busy.recv());
+        let waits = async {
+            for _ in 0..1_000 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(
+                std::fs::read_dir(directory.path()).expect("lists").flatten().filter(is_file).count(),
+                0
+            );
+            go_on.send(()).expect("it is busy");
+        };
+        let (report, ()) = tokio::join!(rig.flusher.shutdown(Duration::from_secs(5)), waits);
+        assert_eq!((report.rejected, report.in_time), (1, true));
+        assert_eq!(std::fs::read_dir(directory.path()).expect("lists").flatten().filter(is_file).count(), 1);
+        busy.await.expect("it ends");
+    });
+}
+
+fn is_file(entry: &std::fs::DirEntry) -> bool {
+    entry.path().is_file()
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_a_panic_takes_with_it_is_counted() {
     let rig = Rig::start(|_: &Batch| Answer::Now(Err(WriteError::transient("connection refused"))));

@@ -273,6 +273,35 @@ async fn an_idle_flusher_sleeps() {
     assert_eq!(rig.sink.probes(), 1, "the one at the start");
 }
 
+/// With nothing to be sent there is nothing to be tried.
+#[tokio::test(start_paused = true)]
+async fn a_blocked_flusher_without_a_point_does_not_probe_again() {
+    let rig = Rig::start(|_| Ok(()));
+    rig.sink.probe_says(|| Err(WriteError::blocked(Blocked::Authorization, "unauthorized")));
+    sleep(Duration::from_secs(3_600)).await;
+    assert_eq!(rig.sink.probes(), 1);
+    rig.push(0..10);
+    sleep(Duration::from_secs(600)).await;
+    assert!(rig.sink.probes() > 1);
+}
+
+/// The thread may have been busy, or the machine asleep.
+#[tokio::test(start_paused = true)]
+async fn what_waits_too_long_is_dropped_although_its_time_was_missed() {
+    let rig = Rig::start(|_| Err(WriteError::blocked(Blocked::Target, "no such bucket")));
+    let missed = Rig::start(|_| Err(WriteError::throttled(Some(Duration::from_secs(86_400)), "429")));
+    for rig in [&rig, &missed] {
+        rig.push(0..10);
+        rig.flusher.flush().await.expect("runs");
+    }
+    tokio::time::advance(Duration::from_secs(12 * 3_600)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let left = [&rig, &missed].map(|rig| rig.flusher.stats().ledger.dropped_total());
+    assert_eq!(left, [0, 10], "what is blocked is not given up");
+}
+
 /// Every flush, and every look at a bound, goes over all batches that wait.
 #[tokio::test(start_paused = true)]
 async fn a_flush_for_each_point_of_an_outage_leaves_few_batches() {

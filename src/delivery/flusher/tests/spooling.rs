@@ -143,6 +143,24 @@ async fn a_slow_sink_fills_the_disk_before_anything_is_dropped() {
     assert_eq!(rig.sink.stored().len(), 6_000);
 }
 
+/// What is on disk already leaves the memory for want of room, and comes back in its turn.
+#[tokio::test(start_paused = true)]
+async fn what_was_stored_ahead_is_sent_although_it_had_to_leave_the_memory() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let rig = Rig::with(small, Some((directory.path(), SpoolMode::Ahead)), |_: &Batch| {
+        Answer::After(Duration::from_secs(5), Ok(()))
+    });
+    for number in 0..3_000_usize {
+        assert_eq!(rig.buffer.push(noise(number).as_bytes(), 1, false), Pushed::Accepted);
+        if number.is_multiple_of(100) {
+            sleep(Duration::from_millis(200)).await;
+        }
+    }
+    rig.sink.behave(|_| Ok(()));
+    sleep(Duration::from_secs(120)).await;
+    rig.assert_ledger(3_000, 0, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_fails_leaves_points_in_memory() {
     let directory = tempfile::tempdir().expect("a directory");
