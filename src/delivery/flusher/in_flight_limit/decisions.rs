@@ -86,6 +86,7 @@ fn a_try_that_does_not_pay_is_repeated_ever_later() {
         while limit.limit == 4 {
             limit.judge(1_000.0, CALM, Instant::now(), MOST);
             windows += 1;
+            assert!(windows < 1_000, "it is never tried again: {holds:?}");
         }
         holds.push(windows);
         limit.judge(1_000.0, CALM, Instant::now(), MOST);

@@ -110,7 +110,7 @@ async fn each_change_is_logged_with_what_it_means() {
         (vec![spooled()], "points are kept in the spool"),
         (vec![backoff(), healthy()], "points are written again"),
         (vec![backoff(), draining()], "points are written again, and stored points are sent"),
-        (vec![draining()], "stored points are sent from the spool"),
+        (vec![draining()], "tower_influx: stored points are sent from the spool"),
         (vec![draining(), healthy()], "the spool has been drained"),
         (vec![snapshot(open(Some(Blocked::Authorization)))], "check the token"),
         (vec![snapshot(open(Some(Blocked::Target)))], "check the bucket"),
@@ -143,6 +143,6 @@ async fn a_change_that_was_kept_back_is_logged_when_its_minute_is_over() {
     assert!(next > Instant::now() && next <= Instant::now() + 60 * SECOND);
     tokio::time::sleep_until(next).await;
     let text = logged_by(async { reporter.publish(&snapshot(open(None))) }).await;
-    assert!(text.contains("points cannot be written"), "{text}");
+    assert!(text.contains("points cannot be written") && text.contains("others=5"), "{text}");
     assert_eq!(reporter.next_line(), None);
 }
