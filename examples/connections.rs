@@ -2,8 +2,8 @@
 //! of events. Each connection is a point in `connections` when it ends. Its request is a point in
 //! `requests` when it starts.
 //!
-//! Run `cargo run --example connections`, and read the events by `curl -N
-//! http://127.0.0.1:3000/events`. The WebSocket is at `/echo`. The points are in
+//! Run `cargo run --example connections`, and read the events by
+//! `curl -N http://127.0.0.1:3000/events`. The WebSocket is at `/echo`. The points are in
 //! `monitoring-data/*.lp`. `-- ADDRESS` sets another address to listen on.
 
 #![allow(clippy::print_stdout, reason = "it talks to who runs it")]

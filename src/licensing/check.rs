@@ -7,8 +7,9 @@ use crate::{error::BoxError, settings::LicensingSettings};
 
 /// A check of a licence, which for example reads a file, asks a licence server or counts seats.
 ///
-/// Closures and functions that return such a future implement this trait, with any error type. For
-/// your own type, write `async fn check(&self) -> Result<LicenseState, BoxError>`.
+/// Closures and functions that return a future of `Result<LicenseState, E>` implement this trait,
+/// with any error type `E` that converts to a [`BoxError`]. For your own type, write
+/// `async fn check(&self) -> Result<LicenseState, BoxError>`.
 ///
 /// - The check can fail: the error becomes the message of a point with status `error`.
 /// - It can take as long as the timeout. Then its future is dropped at the next await.

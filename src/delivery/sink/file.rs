@@ -52,8 +52,8 @@ use crate::{
 ///
 /// `influx write --bucket BUCKET --precision ns --file FILE` of 2.x imports a file unchanged. So
 /// does a POST request to the write endpoint. `influx -import -precision ns -path FILE` of 1.x
-/// needs an existing database and two lines before the content: `# DML` and `# CONTEXT-DATABASE:
-/// NAME`. This was tested with 1.6.7.
+/// needs an existing database, and two lines before the content: `# DML` and
+/// `# CONTEXT-DATABASE: NAME`. This was tested with 1.6.7.
 #[derive(Debug)]
 pub struct FileSink {
     directory: PathBuf,
