@@ -54,9 +54,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
 /// Runs the rest of the request in a span that has both ids.
 async fn in_span(data: MonitoringData, request: Request, next: Next) -> Response {
-    let traceparent = request.headers().get("traceparent").and_then(|value| value.to_str().ok());
-    // The layer checks the header: with an invalid one, the point has no `trace_id`.
-    let trace_id = traceparent.and_then(|value| value.split('-').nth(1)).unwrap_or_default();
+    // As the point has it: none, if the request brought none that is valid.
+    let trace_id = data.trace_id().map(|id| format!("{id:032x}"));
     let span = tracing::info_span!("request", request_id = %data.request_id(), trace_id);
     next.run(request).instrument(span).await
 }

@@ -56,6 +56,7 @@ impl Exchange {
             let contents = current.added.contents();
             contents.fields.trace_id = Some(*id);
             contents.trace = trace;
+            current.share_trace();
         }
     }
 
@@ -66,6 +67,7 @@ impl Exchange {
         });
         if let (Some(current), Some(trace_id)) = (&mut self.current, trace_id.flatten()) {
             current.added.contents().fields.trace_id = Some(trace_id);
+            current.share_trace();
         }
     }
 

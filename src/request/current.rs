@@ -141,7 +141,19 @@ impl Current {
             None => RequestData::without_owner(),
         };
         self.request_data = Some(Arc::clone(&request_data));
+        if !self.added.is_none() {
+            self.share_trace();
+        }
         request_data
+    }
+
+    /// Tells the request data the trace that the layer has read, for handlers.
+    #[inline(never)]
+    pub(crate) fn share_trace(&self) {
+        let trace_id = self.added.fields().and_then(|fields| fields.trace_id);
+        if let (Some(request_data), Some(_)) = (&self.request_data, trace_id) {
+            request_data.lock().trace_id = trace_id;
+        }
     }
 
     /// Returns whether nothing of this response but its status, and what the layer itself adds, has
@@ -182,6 +194,7 @@ impl Current {
             (false, false) => {
                 new.request_data = Some(RequestData::of_call(recorder, self.request_data()));
                 new.added = Added::of_caller(&self.added);
+                new.share_trace();
             }
         }
         false

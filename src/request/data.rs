@@ -7,7 +7,7 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{request_body::RequestBodyProgress, route::Route, spare::Spare};
 use crate::{
     line_protocol::{Changes, Extras, RequestIdText},
-    point::{Value, error_code::ErrorCode},
+    point::{TraceId, Value, error_code::ErrorCode},
     record::recorder::{FinishedRequest, Recorder},
     request::RequestId,
     settings::Limits,
@@ -30,6 +30,8 @@ pub(crate) struct DataContents {
     /// A route found further inside, where more is known of it.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
+    /// The trace of the request that a layer has read.
+    pub(crate) trace_id: Option<TraceId>,
     /// Where the layer follows the request's body.
     pub(crate) request_body: Option<Arc<RequestBodyProgress>>,
     /// That of the request whose handler makes this one, where another monitor records that.
@@ -131,6 +133,7 @@ impl RequestData {
     pub(crate) fn put_back_unused(mut request_data: Arc<Self>) -> Option<Arc<Self>> {
         match Self::contents(&mut request_data) {
             Some(contents) if contents.is_unused() => {
+                contents.trace_id = None;
                 Self::put_back(request_data);
                 None
             }
@@ -283,6 +286,8 @@ impl DataContents {
             skip,
             route,
             request_id,
+            // Not what makes a difference: the layer has it apart.
+            trace_id: _,
             request_body,
             caller,
             owner: _,
@@ -300,6 +305,7 @@ impl DataContents {
         self.keep = false;
         self.skip = false;
         self.route = None;
+        self.trace_id = None;
         self.request_body = None;
         self.caller = None;
         self.sealed = false;

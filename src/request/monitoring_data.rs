@@ -109,6 +109,24 @@ impl MonitoringData {
     pub fn request_id(&self) -> RequestId {
         self.request_data.lock().request_id()
     }
+
+    /// Returns the id of the request's trace that the layer has read, from the header `traceparent`
+    /// or from the application's function, so that a line of the log has the id that the points
+    /// have.
+    ///
+    /// `None` where the layer [reads no traces](crate::MonitoringLayer::trace_id), and where the
+    /// request has no valid header. A handler's own field `trace_id` changes the point, not this.
+    ///
+    /// ```
+    /// # let data = tower_influx::MonitoringData::new();
+    /// // As it is in the point: 32 hexadecimal digits.
+    /// let trace_id = data.trace_id().map(|id| format!("{id:032x}"));
+    /// # assert_eq!(trace_id, None);
+    /// ```
+    pub fn trace_id(&self) -> Option<u128> {
+        let digits = self.request_data.lock().trace_id?;
+        u128::from_str_radix(std::str::from_utf8(&digits).ok()?, 16).ok()
+    }
 }
 
 impl Default for MonitoringData {

@@ -126,3 +126,66 @@ async fn an_example_is_the_id_of_a_trace_and_of_its_own_interval() {
     ask(&app, "/slow", 0).await;
     assert_eq!(examples(&monitor, &sink).await, ["GET:/slow 200", "GET:/slow 200 abc"]);
 }
+
+/// What handlers and middleware find is what the points have, also where the data is used again.
+#[tokio::test]
+async fn the_data_has_the_trace_that_the_layer_has_read() {
+    type Build = fn(MonitoringLayer) -> MonitoringLayer;
+    let ways: [(Build, Option<u128>); 6] = [
+        (|layer| layer.trace_id(true), Some(7)),
+        (|layer| layer.trace_id(true).on_request(|_, data| assert_eq!(data.trace_id(), Some(7))), Some(7)),
+        (|layer| layer.trace_id(true).insert_data(true), Some(7)),
+        (|layer| layer.trace_id_from(|_| Some(9)), Some(9)),
+        (|layer| layer.trace_id_from(|_| None).sizes(true), None),
+        (|layer| layer.sizes(true), None),
+    ];
+    for (number, (build, expected)) in ways.into_iter().enumerate() {
+        let (monitor, sink) = monitor(Settings::new("traces"));
+        let found = async |data: MonitoringData| {
+            let spawned = data.clone();
+            let in_task = tokio::spawn(async move { spawned.trace_id() }).await.expect("no panic");
+            assert_eq!(data.trace_id(), in_task);
+            data.trace_id().map(|id| format!("{id:032x}")).unwrap_or_default()
+        };
+        let app = Router::new().route("/", get(found)).layer(build(monitor.layer()));
+        let mut answers = Vec::new();
+        for parent in [format!("00-{}-00f067aa0ba902b7-01", trace(7)), "00-bad".to_owned()] {
+            // The function that checks what it is given is asked only of the first.
+            if number == 1 && parent == "00-bad" {
+                break;
+            }
+            let request = Request::get("/").header("traceparent", parent).body(Body::empty()).expect("valid");
+            let response = app.clone().oneshot(request).await.expect("axum never fails");
+            let body = axum::body::to_bytes(response.into_body(), 100).await.expect("a body");
+            answers.push(String::from_utf8(body.to_vec()).expect("text"));
+        }
+        let expected = expected.map(|id| format!("{id:032x}")).unwrap_or_default();
+        assert_eq!(answers[0], expected, "{number}");
+        monitor.flush().await.expect("the monitor runs");
+        let points = sink.measurement("requests");
+        for (answer, point) in answers.iter().zip(&points) {
+            let stored = point.field("trace_id").and_then(|id| id.as_str()).unwrap_or_default();
+            assert_eq!(answer, stored, "{number}");
+        }
+    }
+    assert_eq!(MonitoringData::new().trace_id(), None);
+}
+
+/// Layers of two monitors around one request share its data.
+#[tokio::test]
+async fn a_layer_inside_of_another_monitors_shares_the_trace() {
+    for (outer_reads, inner_reads) in [(true, false), (false, true), (true, true), (false, false)] {
+        let ((outer, _), (inner, _)) = (monitor(Settings::new("outer")), monitor(Settings::new("inner")));
+        let found = async |data: MonitoringData| data.trace_id().unwrap_or_default().to_string();
+        let app = Router::new()
+            .route("/", get(found))
+            .layer(inner.layer().trace_id(inner_reads))
+            .layer(outer.layer().trace_id(outer_reads));
+        let parent = format!("00-{}-00f067aa0ba902b7-01", trace(7));
+        let request = Request::get("/").header("traceparent", parent).body(Body::empty()).expect("valid");
+        let response = app.oneshot(request).await.expect("axum never fails");
+        let body = axum::body::to_bytes(response.into_body(), 100).await.expect("a body");
+        let expected = if outer_reads || inner_reads { "7" } else { "0" };
+        assert_eq!(body, expected, "{outer_reads} {inner_reads}");
+    }
+}

@@ -17,6 +17,7 @@ use crate::support::{
 };
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const BAD_TRACE: &str = "4BF92F3577B34DA6";
 
 fn text<'p>(point: &'p Stored, key: &str) -> &'p str {
     point.fields.get(key).and_then(|value| value.as_str()).unwrap_or_default()
@@ -30,13 +31,22 @@ async fn log_trace_and_point_agree() {
         .header("traceparent", format!("00-{TRACE}-00f067aa0ba902b7-01"));
     let request = request.body(Body::empty()).expect("a valid request");
     assert_eq!(Http::new().send(request).await.expect("an answer").text(), "hello world\n");
-    assert_eq!(example.terminate().await, LastLine::all_written(1));
+    // Not valid: neither has an id.
+    let bad = Request::get(format!("{url}/hello/bad")).header("traceparent", format!("00-{BAD_TRACE}-1-01"));
+    let bad = bad.body(Body::empty()).expect("a valid request");
+    Http::new().send(bad).await.expect("an answer");
+    assert_eq!(example.terminate().await, LastLine::all_written(2));
     let points = example.points();
-    let point = &points["requests"][0];
-    assert_eq!(text(point, "trace_id"), TRACE);
-    let (id, output) = (text(point, "request_id"), example.output());
-    let line = output.lines().find(|line| line.contains("said hello")).expect("the handler's line");
-    assert!(!id.is_empty() && line.contains(id) && line.contains(TRACE), "{id}: {line}");
+    let [point, bad] = &points["requests"][..] else { panic!("{points:?}") };
+    assert_eq!((text(point, "trace_id"), text(bad, "trace_id")), (TRACE, ""));
+    let output = example.output();
+    let lines: Vec<_> = output.lines().filter(|line| line.contains("said hello")).collect();
+    let [line, bad_line] = lines[..] else { panic!("{output}") };
+    for (point, line) in [(point, line), (bad, bad_line)] {
+        let id = text(point, "request_id");
+        assert!(!id.is_empty() && line.contains(id), "{id}: {line}");
+    }
+    assert!(line.contains(TRACE) && !bad_line.contains(BAD_TRACE), "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
