@@ -106,14 +106,23 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)?;
-        let mut cause = error::Error::source(self).filter(|_| formatter.alternate());
-        while let Some(error) = cause {
-            write!(formatter, ": {error}")?;
-            cause = error.source();
-        }
-        Ok(())
+        display(&self.message, error::Error::source(self), formatter)
     }
+}
+
+/// Prints one level of an error, and with `{:#}` all below it, too.
+pub(crate) fn display(
+    message: &str,
+    source: Option<&(dyn error::Error + 'static)>,
+    formatter: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    formatter.write_str(message)?;
+    let mut cause = source.filter(|_| formatter.alternate());
+    while let Some(error) = cause {
+        write!(formatter, ": {error}")?;
+        cause = error.source();
+    }
+    Ok(())
 }
 
 impl fmt::Debug for Error {

@@ -25,7 +25,7 @@ impl Written {
 /// The reason why a batch was not written. The [kind](Self::kind) decides what the flusher does
 /// next.
 ///
-/// `Display` prints only the message. [`source`](error::Error::source) returns the cause.
+/// `Display` prints only the message, with `{:#}` also what [`source`](error::Error::source) has.
 ///
 /// ```
 /// use tower_influx::sink::{Hint, WriteError, WriteErrorKind};
@@ -263,7 +263,7 @@ impl WriteError {
 
 impl fmt::Display for WriteError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        crate::error::display(&self.message, error::Error::source(self), formatter)
     }
 }
 
@@ -335,7 +335,7 @@ mod tests {
     #[test]
     fn an_error_prints_one_level_and_returns_the_rest() {
         let error = WriteError::transient("cannot write").with_source(io::Error::other("disk on fire"));
-        assert_eq!(error.to_string(), "cannot write");
+        assert_eq!(format!("{error}|{error:#}"), "cannot write|cannot write: disk on fire");
         assert_eq!(error::Error::source(&error).expect("a cause").to_string(), "disk on fire");
         assert_eq!(error.report(), "cannot write: disk on fire");
         assert!(WriteError::transient("é".repeat(2_000)).message().len() <= MAX_MESSAGE + '…'.len_utf8());
