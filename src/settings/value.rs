@@ -140,32 +140,33 @@ pub(super) fn digits(text: &str) -> Option<u64> {
     if all_digits { text.parse().ok() } else { None }
 }
 
-/// Returns whether a `${NAME}` is in it, which somebody expected to be replaced. All replicas would
-/// store the same text, or write to a server of that name.
+/// Returns whether a `${NAME}` or `$(NAME)` is in it, which somebody expected to be replaced. All
+/// replicas would store the same text, or write to a server of that name.
 fn has_variable(text: &str) -> bool {
-    // Looked for once: text of nothing but beginnings would be read to its end for each of them.
-    let Some(end) = text.rfind('}') else { return false };
-    text[..=end].match_indices("${").any(|(start, _)| after_name(&text[start..=end]).is_some())
+    VARIABLES.into_iter().any(|variable @ (begin, end, _)| {
+        // Looked for once: text of nothing but beginnings would be read to its end for each.
+        let Some(end) = text.rfind(end) else { return false };
+        let mut begins = text[..=end].match_indices(begin);
+        begins.any(|(start, _)| after_name(&text[start..=end], variable).is_some())
+    })
 }
 
-/// Returns whether it is one `${NAME}` and nothing else.
+/// Returns whether it is one `${NAME}` or `$(NAME)` and nothing else.
 fn is_variable(text: &str) -> bool {
-    starts_with_variable(text).is_some_and(|rest| rest.is_empty())
+    VARIABLES.into_iter().any(|variable @ (_, end, _)| {
+        let rest = after_name(text, variable).and_then(|rest| rest.split_once(end));
+        rest.is_some_and(|(_, rest)| rest.is_empty())
+    })
 }
 
-/// Returns what comes after a `${NAME}`, or a `${NAME:-default}` as shells have it.
-fn starts_with_variable(text: &str) -> Option<&str> {
-    after_name(text)?.split_once('}').map(|(_, rest)| rest)
-}
-
-/// Returns what comes after `${NAME`: its end, or the `:` or `-` before a default.
-fn after_name(text: &str) -> Option<&str> {
-    let inner = text.strip_prefix("${")?;
+/// Returns what comes after `${NAME`: its end, or what stands before a default.
+fn after_name(text: &str, (begin, _, after): Variable) -> Option<&str> {
+    let inner = text.strip_prefix(begin)?;
     let end = inner.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')?;
     looked_at(end + 1);
     let (name, rest) = inner.split_at(end);
     let is_name = !name.is_empty() && !name.starts_with(|first: char| first.is_ascii_digit());
-    (is_name && rest.starts_with(['}', ':', '-'])).then_some(rest)
+    (is_name && rest.starts_with(after)).then_some(rest)
 }
 
 /// Formats text of any length and content, fit for one line of a message.
@@ -177,6 +178,12 @@ pub(super) fn shown(text: &str) -> String {
     }
 }
 
+/// The beginning, the end, and what may come after the name.
+type Variable = (&'static str, char, &'static [char]);
+
+/// As shells have it, also with a default: `${NAME:-default}`; and as Kubernetes has it, which
+/// leaves a variable that it does not know as it is.
+const VARIABLES: [Variable; 2] = [("${", '}', &['}', ':', '-']), ("$(", ')', &[')'])];
 const UNRESOLVED: &str = "holds a variable that was not replaced by its value; write the value, or read the configuration \
                           with a loader that replaces variables";
 const MAX_SHOWN: usize = 100;

@@ -145,6 +145,9 @@ fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
         ("filter", json!({"ignore": ["/a", "${ROUTE}"]}), "filter.ignore[1]"),
         ("filter", json!({"ignore": "/a,${ROUTE}"}), "filter.ignore"),
         ("spool", json!({"directory": "${SPOOL}"}), "spool.directory"),
+        // As Kubernetes leaves it where it does not know the variable.
+        ("instance", json!("$(POD_NAME)"), "instance"),
+        ("url", json!("http://$(INFLUX_HOST):8086"), "url"),
     ];
     for (key, value, name) in texts {
         let mut section = json!({"service": "shop"});
@@ -153,7 +156,7 @@ fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
         assert!(error.starts_with(&format!("setting `{name}` is `")), "{error}");
         assert!(error.contains("was not replaced by its value"), "{error}");
     }
-    for value in ["${TOKEN}", "Bearer ${TOKEN}", "${TOKEN:-none}"] {
+    for value in ["${TOKEN}", "Bearer ${TOKEN}", "${TOKEN:-none}", "$(TOKEN)"] {
         for section in [
             json!({"service": "shop", "token": value}),
             json!({"service": "shop", "headers": {"authorization": value}}),
@@ -162,7 +165,10 @@ fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
             assert!(error.contains("was not replaced") && !error.contains("TOKEN"), "{error}");
         }
     }
-    for value in ["a$b", "${", "${}", "${a b}", "$HOME", "{id}", "${1}"] {
+    for value in [
+        "a$b", "${", "${}", "${a b}", "$HOME", "{id}", "${1}", "$(", "$()", "$(a b)", "$(1)", "$(A}", "${A)",
+        "$(A:-b)", "(a)",
+    ] {
         let section = json!({"service": value, "token": "a${b}c"});
         serde_json::from_value::<Settings>(section).expect("no variable");
     }
@@ -170,7 +176,8 @@ fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
 
 #[test]
 fn the_cost_of_a_value_is_linear_in_its_length() {
-    let pieces = ["${", "${A", "${A:", "}", "http://", "@", "/", "*", "{", "ms", "KiB", "1"];
+    let pieces =
+        ["${", "${A", "${A:", "}", "$(", "$(A", ")", "http://", "@", "/", "*", "{", "ms", "KiB", "1"];
     let read = |section: Value| {
         let settings = serde_json::from_value::<Settings>(section);
         let _ = settings.map(|settings| settings.check().map_err(|error| error.to_string()));
