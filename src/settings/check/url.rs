@@ -88,9 +88,9 @@ impl InfluxSettings {
         }
         match socket_path(url) {
             Some(path) if path.as_os_str().len() <= SOCKET_PATH => Ok(()),
-            Some(_) => {
-                refuse("the path has more than 107 bytes, which no socket can have; use a shorter one")
-            }
+            Some(_) => refuse(&format!(
+                "the path has more than {SOCKET_PATH} bytes, which no socket can have; use a shorter one"
+            )),
             None => refuse("not the path of a file; write `unix:///run/telegraf.sock`, for instance"),
         }
     }
@@ -136,6 +136,16 @@ fn refuse(url: &str, remedy: &str) -> Error {
 
 const SCHEMES: [&str; 3] = ["http", "https", UNIX];
 const UNIX: &str = "unix";
-/// What Linux takes; BSD and macOS take 103.
-const SOCKET_PATH: usize = 107;
+/// What the system's addresses of sockets have room for, without the zero at the end.
+const SOCKET_PATH: usize = if cfg!(any(
+    target_vendor = "apple",
+    target_os = "dragonfly",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)) {
+    103
+} else {
+    107
+};
 const ENDPOINTS: [&str; 3] = ["/api/v2/write", "/api/v3/write_lp", "/write"];
