@@ -27,7 +27,7 @@ use http::Request;
 use tower::ServiceExt;
 use tower_influx::{
     Monitor, Settings,
-    settings::{SpoolSettings, Storage},
+    settings::{InfluxClient, SpoolSettings, Storage},
 };
 
 /// A function that is frozen between requests.
@@ -89,6 +89,8 @@ fn settings() -> Settings {
     if let Ok(url) = env::var("INFLUX_URL") {
         settings.storage = Storage::Influx;
         settings.influx.url = url;
+        // Finds out which version the server has.
+        settings.influx.client = InfluxClient::Reqwest;
     }
     settings
 }
