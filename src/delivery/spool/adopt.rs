@@ -1,19 +1,19 @@
-//! What lies in the directory already: left by an earlier process, or by one that has died
+//! Recovers batches that earlier processes left on disk, and adopts those of processes that die
 //! meanwhile.
 
 use super::*;
 
 impl Spool {
-    /// Takes over the first of what an earlier process has left: so few that a start is not held
-    /// up. The rest is taken over by [`maintain`](Self::maintain).
+    /// Recovers the first batches that an earlier process has left. Their number is limited so that
+    /// they do not delay the start. [`maintain`](Self::maintain) recovers the others.
     pub(crate) fn recover_first(&self) {
         self.recover(FIRST_FILES, FIRST_BYTES);
     }
 
-    /// Looks at so many files, recovers the batches among them, and returns true if nothing in our
-    /// own directory is left to be looked at.
+    /// Inspects at most `most` files of our own directory and recovers the batches among them.
+    /// Returns true when no file is left to inspect.
     pub(super) fn recover(&self, most: usize, budget: u64) -> bool {
-        // Not under the lock: it reads files, and logs.
+        // The scan is taken out of the lock, since it reads files and logs.
         let Some(mut recovery) = self.recovery().take() else { return true };
         recovery.scan.budget = budget;
         recovery.scan.looks = most;
@@ -47,15 +47,16 @@ impl Spool {
         }
     }
 
-    /// Begins to look at our own directory, which was locked just now. `theirs` is its clock.
+    /// Begins the scan of our own directory, which was just locked. `theirs` is the clock that it
+    /// had.
     pub(super) fn scan_directory(&self, theirs: SpoolClock) -> io::Result<()> {
         let directory = self.process_directory();
         if !directory.is_claimed() {
             return Ok(());
         }
         let scan = Scan::new(&directory.directory(), self.target, 0)?;
-        // Before any file gets a time of our clock: a process that is killed in between leaves
-        // files that count as younger than they are, but none that count as older.
+        // The mark is saved before any file gets a time of our clock. If the process is killed in
+        // between, its files count as younger than they are, but never as older.
         let _ = directory.keep_mark(self.clock.mark());
         drop(directory);
         *self.recovery() = Some(DirectoryScan { scan, theirs, entered: RecoveredFiles::default() });
@@ -90,12 +91,12 @@ impl Spool {
         self.state().foreign_elsewhere = foreign;
     }
 
-    /// Enters a file into the index, under a name of ours in our directory: the name says by our
-    /// clock when the batch was sealed.
+    /// Adds a file to the index. Its name must state the time of sealing by our clock, so a file
+    /// from elsewhere is renamed into our directory.
     fn enter(&self, file: &Listed, header: &Header, theirs: &SpoolClock, entered: &mut RecoveredFiles) {
         let named = FileName::parse(&file.name);
         if named.is_some_and(|named| named.run == self.run) {
-            // Stored or renamed by us, while we look.
+            // This process stored or renamed the file during the scan.
             return;
         }
         let born = match named.and_then(|named| named.born) {
@@ -135,7 +136,7 @@ impl Spool {
             return;
         }
         drop(state);
-        // What is too old goes before what is too much.
+        // Expired entries are dropped first: otherwise they would count as dropped by a full spool.
         let mut dropped = self.drop_expired();
         let beyond = self.drop_beyond_bounds(&mut self.state());
         self.log_full(&beyond);
@@ -143,9 +144,9 @@ impl Spool {
         self.delete(&dropped);
     }
 
-    /// Guesses the age of a file whose name does not say it: one of version 0.1, or copied here by
-    /// hand. The system's clock is asked, once, and believed for half of what makes a batch too
-    /// old.
+    /// Guesses the age of a file whose name does not state it: one of version 0.1, or one copied
+    /// here by hand. This is the only use of the system's clock. It is trusted for at most half of
+    /// `max_age`, so a wrong clock expires nothing.
     fn guess_age(&self, header: &Header) -> Duration {
         let age = SystemTime::now().duration_since(header.created()).unwrap_or_default();
         age.min(self.state().bounds.max_age / 2)
@@ -185,8 +186,8 @@ impl Spool {
     }
 }
 
-/// How many bytes of lines are compared with their checksums in one look at what is there.
+/// How many bytes of lines one scan compares with their checksums.
 pub(super) const CHECKED_BYTES: u64 = 64 * 1024 * 1024;
-/// What a start looks at before it returns.
+/// What the start recovers before it returns.
 const FIRST_FILES: usize = 256;
 const FIRST_BYTES: u64 = 4 * 1024 * 1024;

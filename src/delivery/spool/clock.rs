@@ -1,32 +1,32 @@
-//! The clock by which batches in the spool grow old.
+//! The clock that measures the age of batches in the spool.
 //!
-//! The system's clock may be wrong when a service starts, and is set while it runs: what is old by
-//! it may be seconds old, and what is young by it may be kept for ever. So it decides nothing here.
-//! The spool has a clock of its own, in milliseconds:
+//! The system's clock may be wrong when a service starts, and may be set while it runs. By that
+//! clock a batch sealed seconds ago could look old, and an old one could be kept for ever. So the
+//! spool does not use it. The spool has a clock of its own, in milliseconds:
 //!
 //! - It runs while a process holds the directory, also while the machine is suspended.
-//! - Between two processes it goes on by as much as the machine has been up, if it was not started
-//!   anew in between. Over a restart of the machine, and where the system has no number of its
-//!   start, it stands still.
+//! - Between two processes it advances by the time that the machine has been up, if the machine was
+//!   not restarted in between. During a restart of the machine it stands still, and also where the
+//!   system does not identify its boots.
 //!
-//! The name of each file says when its batch was sealed by this clock, and the lock file of the
-//! directory what the clock showed at most a minute before its process ended.
+//! The name of each file states when its batch was sealed by this clock. The lock file of the
+//! directory holds the clock's mark, which is at most a minute old when the process ends.
 
 use std::time::Duration;
 
-/// A moment of the spool's clock, in milliseconds. Those of two directories cannot be compared.
+/// A time of the spool's clock, in milliseconds. Times of two directories cannot be compared.
 pub(super) type SpoolTime = u64;
 
 /// A running clock.
 #[derive(Clone, Debug)]
 pub(super) struct SpoolClock {
     machine: Machine,
-    /// What it shows when the machine has been up for no time at all: below zero if the directory
-    /// is younger than the machine's uptime.
+    /// The clock's value at an uptime of zero. It is negative if the directory is younger than the
+    /// machine's uptime.
     at_boot: i64,
 }
 
-/// What a clock has shown, and what the machine said of itself then.
+/// A saved value of a clock, with the machine's boot and uptime at that time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Mark {
     time: SpoolTime,
@@ -34,17 +34,17 @@ pub(super) struct Mark {
     uptime: u64,
 }
 
-/// The machine's own measure of time, which nobody sets.
+/// The machine's boot and uptime, which nobody can set.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
-    /// Differs after each start of the machine.
+    /// Identifies the boot of the machine.
     boot: Option<u64>,
     #[cfg(test)]
     pub(super) skew: std::sync::Arc<std::sync::atomic::AtomicU64>,
 }
 
 impl SpoolClock {
-    /// Goes on where the clock of a directory has stopped, or begins.
+    /// Continues the clock of a directory from its mark, or starts a new one.
     pub(super) fn resume(mark: Option<Mark>, machine: &Machine) -> Self {
         let uptime = machine.uptime();
         let time = mark.map_or(BEGINNING, |mark| {
@@ -59,17 +59,17 @@ impl SpoolClock {
         u64::try_from(now).unwrap_or(0)
     }
 
-    /// Returns how long ago that was; zero if it is later than now.
+    /// Returns the age of a time, or zero if the time is in the future.
     pub(super) fn age(&self, time: SpoolTime) -> Duration {
         Duration::from_millis(self.now().saturating_sub(time))
     }
 
-    /// Returns the instant so long ago.
+    /// Returns the time that was this long ago.
     pub(super) fn before(&self, age: Duration) -> SpoolTime {
         self.now().saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// By how much this clock is ahead of another one of the same machine.
+    /// Returns by how many milliseconds this clock is ahead of another one on the same machine.
     pub(super) fn ahead_of(&self, other: &Self) -> i64 {
         self.at_boot.saturating_sub(other.at_boot)
     }
@@ -82,15 +82,15 @@ impl SpoolClock {
 }
 
 impl Mark {
-    /// Encodes the clock as one line, always of the same length, so that no write leaves a part of
-    /// the one before.
+    /// Encodes the mark as one line. Its length is constant, so a write always replaces the whole
+    /// previous line.
     pub(super) fn encode(&self) -> String {
         let Self { time, boot, uptime } = self;
         let text = format!("clock={time:020} boot={:016x} uptime={uptime:020}", boot.unwrap_or(0));
         format!("{text} check={:08x}\n", crc32fast::hash(text.as_bytes()))
     }
 
-    /// Decodes a line; `None` for whatever was not written by [`encode`](Self::encode).
+    /// Decodes a line. Returns `None` for any line that [`encode`](Self::encode) did not write.
     pub(super) fn decode(line: &str) -> Option<Self> {
         let (text, _) = line.rsplit_once(" check=")?;
         let mut fields = text.split(' ');
@@ -117,13 +117,13 @@ impl Machine {
         u64::try_from(crate::clock::MonotonicInstant::now().nanoseconds() / 1_000_000).unwrap_or(0)
     }
 
-    /// Reads the uptime by the runtime's clock, which tests stop.
+    /// Reads the uptime by the runtime's clock, which tests can pause.
     #[cfg(test)]
     fn uptime(&self) -> u64 {
         use std::sync::LazyLock;
         use tokio::time::Instant;
 
-        // Before the start of any test's clock, which stands still from then on.
+        // Earlier than the start of any test's clock, which stands still from then on.
         static BASE: LazyLock<Instant> = LazyLock::new(|| {
             let now = std::time::Instant::now();
             Instant::from_std(now.checked_sub(Duration::from_secs(60)).unwrap_or(now))
@@ -139,7 +139,7 @@ impl Machine {
     }
 }
 
-/// Returns a number of this start of the machine.
+/// Returns a number that identifies this boot of the machine.
 fn boot() -> Option<u64> {
     if !cfg!(any(target_os = "linux", target_os = "android")) {
         return None;
@@ -152,8 +152,8 @@ fn signed(time: u64) -> i64 {
     i64::try_from(time).unwrap_or(i64::MAX)
 }
 
-/// What a new clock shows: so much that batches found in another directory, which are older than
-/// this clock, still have a time on it.
+/// The first value of a new clock. It is large enough that batches from another directory, which
+/// are older than this clock, still have a positive time.
 const BEGINNING: SpoolTime = 1_000_000_000_000;
 
 #[cfg(test)]
@@ -162,7 +162,7 @@ mod tests {
     use std::sync::atomic::Ordering::Relaxed;
 
     #[test]
-    fn it_goes_on_while_the_machine_is_up_and_stands_still_over_its_restart() {
+    fn the_clock_advances_while_the_machine_is_up_and_stands_still_during_its_restart() {
         let mut machine = Machine { boot: Some(7), skew: Default::default() };
         let clock = SpoolClock::resume(None, &machine);
         let start = clock.now();
@@ -181,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mark_is_read_as_it_was_written_and_not_otherwise() {
+    fn only_a_mark_as_it_was_written_is_decoded() {
         let mark = Mark { time: 1_000_000_012_345, boot: Some(0xabc), uptime: 99 };
         let line = mark.encode();
         assert_eq!(Mark::decode(&line), Some(mark));
@@ -190,7 +190,7 @@ mod tests {
         for bad in ["", "\n", "12345\n", &line[1..], &line.replace("99", "98"), line.trim_end()] {
             assert_eq!(Mark::decode(bad), None, "{bad:?}");
         }
-        // Whatever it says, nothing overflows.
+        // No content of a mark leads to an overflow.
         let absurd = Mark { time: u64::MAX, boot: Some(1), uptime: 0 };
         let clock = SpoolClock::resume(Some(absurd), &Machine { boot: Some(1), skew: Default::default() });
         assert!(clock.age(0) > Duration::from_secs(1) && clock.before(Duration::MAX) == 0);

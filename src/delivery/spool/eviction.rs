@@ -1,11 +1,11 @@
-//! What goes when the spool is full or its batches too old, and the removal of files.
+//! Eviction of batches when the spool is full or they are too old, and deletion of files.
 
 use super::*;
 
 impl Spool {
-    /// Drops entries beyond the bounds. The caller deletes what is returned, and logs it with
-    /// [`log_full`](Self::log_full), both without the lock: whoever handles a log line may ask for
-    /// the statistics, which take the same lock.
+    /// Drops entries beyond the bounds. The caller deletes the returned entries and logs them with
+    /// [`log_full`](Self::log_full) after it has released the lock. A log handler may read the
+    /// statistics, which take the same lock.
     pub(super) fn drop_beyond_bounds(&self, state: &mut SpoolState) -> Vec<SpoolEntry> {
         let Bounds { max_size, max_files, .. } = state.bounds;
         self.drop_while(state, DropReason::SpoolFull, |queue, _| {
@@ -13,7 +13,7 @@ impl Spool {
         })
     }
 
-    /// Logs that the spool is full. Must not be called with the lock.
+    /// Logs that the spool is full. Must not be called under the lock.
     pub(super) fn log_full(&self, dropped: &[SpoolEntry]) {
         if dropped.is_empty() {
             return;
@@ -30,8 +30,8 @@ impl Spool {
         }
     }
 
-    /// Drops expired entries. The caller deletes what is returned. Must not be called with the
-    /// lock.
+    /// Drops expired entries and returns them. The caller deletes them. Must not be called under
+    /// the lock.
     pub(super) fn drop_expired(&self) -> Vec<SpoolEntry> {
         let dropped = {
             let mut state = self.state();
@@ -44,7 +44,7 @@ impl Spool {
         dropped
     }
 
-    /// Logs that the spool is full. Must not be called with the lock.
+    /// Logs that batches have expired. Must not be called under the lock.
     pub(super) fn log_expired(&self, dropped: &[SpoolEntry]) {
         if dropped.is_empty() {
             return;
@@ -75,7 +75,7 @@ impl Spool {
         dropped
     }
 
-    /// Deletes the files of entries that have left the queue already.
+    /// Deletes the files of entries that were removed from the queue.
     pub(super) fn delete(&self, entries: &[SpoolEntry]) {
         for entry in entries {
             let path = entry.0.path();
@@ -102,8 +102,8 @@ impl Spool {
         }
     }
 
-    /// Deletes without waiting for it. A file that stays is tried again in a minute, so somebody
-    /// has to look then.
+    /// Deletes files in the background. A deletion that fails is due again in a minute, so the next
+    /// maintenance is scheduled here.
     pub(super) fn delete_off_thread(self: &Arc<Self>, entries: Vec<SpoolEntry>) {
         if entries.is_empty() {
             return;
@@ -116,7 +116,7 @@ impl Spool {
         }
     }
 
-    /// Takes the files whose deletion failed, if it is time to try again.
+    /// Takes the files whose deletion failed, if the next attempt is due.
     pub(super) fn take_undeleted(&self) -> Vec<SpoolEntry> {
         let mut state = self.state();
         if state.retry_deletes_at.is_none_or(|at| Instant::now() < at) {
@@ -131,5 +131,5 @@ fn points(entries: &[SpoolEntry]) -> usize {
     entries.iter().map(SpoolEntry::points).sum()
 }
 
-/// How long after a failed deletion the next one is tried.
+/// How long to wait after a failed deletion.
 const RETRY_INTERVAL: Duration = Duration::from_secs(60);

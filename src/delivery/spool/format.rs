@@ -1,4 +1,5 @@
-//! One file of the spool: its name, its first line, and whether what was read is what was written.
+//! One file of the spool: its name, its first line, and the check that its content is what was
+//! written.
 
 use std::{
     fs::File,
@@ -12,27 +13,27 @@ use bytes::Bytes;
 use super::clock::SpoolTime;
 use crate::{delivery::batch::Batch, fs_ext, work::looked_at};
 
-/// What the first line says of the lines after it.
+/// The first line of a file, which describes the lines after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     sequence: u64,
     /// Nanoseconds since the epoch.
     pub(super) created: u64,
     pub(super) points: usize,
-    /// Of the lines, without the header.
+    /// Length of the lines, without the header.
     pub(super) bytes: u64,
     target: u64,
     /// CRC-32 of the lines.
     checksum: u32,
 }
 
-/// What a file turned out to be.
+/// The result of inspecting a file.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Batch(Header),
     OtherTarget,
     NewerVersion,
-    /// Not as anybody has written it, in words.
+    /// The content is not what was written; the text says why.
     Damaged(&'static str),
 }
 
@@ -59,7 +60,7 @@ impl Header {
         format!("{text}{CHECK}{check:08x}\n")
     }
 
-    /// Returns when the batch was created, by the clock that the machine had then.
+    /// Returns when the batch was created by the system's clock of that time.
     pub(super) fn created(&self) -> SystemTime {
         time(self.created)
     }
@@ -69,7 +70,7 @@ impl Header {
         self.bytes.saturating_add(self.encode().len() as u64)
     }
 
-    /// Rebuilds the batch, if these lines are the ones it was written with.
+    /// Rebuilds the batch if the lines match the header.
     pub(super) fn batch(&self, lines: Vec<u8>) -> Option<Batch> {
         looked_at(2 * lines.len());
         let whole = crc32fast::hash(&lines) == self.checksum
@@ -78,7 +79,7 @@ impl Header {
         whole.then(|| Batch::new(Bytes::from(lines), self.points, self.sequence, self.created()))
     }
 
-    /// Parses a header. `line` is without its line break, and its check has been found right.
+    /// Parses a header. `line` has no line break, and its check was already verified.
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.strip_prefix(MAGIC)?.split(' ').skip(1);
         let mut field = |name: &str| fields.next()?.strip_prefix(name)?.strip_prefix('=');
@@ -90,17 +91,18 @@ impl Header {
             target: u64::from_str_radix(field("target")?, 16).ok()?,
             checksum: u32::from_str_radix(field("lines")?, 16).ok()?,
         };
-        // Whatever else would read the same, a sign or a leading zero, was not written by us.
+        // Other spellings, such as a sign or a leading zero, were not written by this crate.
         let written = header.encode();
         (written.trim_end() == line && header.points > 0).then_some(header)
     }
 }
 
-/// Reads the header and compares the length, but not the lines. Leaves the file at its first line.
+/// Reads the header and compares the length, but not the lines. Leaves the file positioned at the
+/// first line.
 pub(super) fn read_header(path: &Path, target: u64) -> io::Result<(Found, File)> {
     #[cfg(test)]
     fs_ext::faults::check(fs_ext::faults::Operation::Read, path)?;
-    // Opening a pipe would wait until somebody writes to it.
+    // Opening a pipe would block until something writes to it.
     if !std::fs::symlink_metadata(path)?.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
     }
@@ -116,11 +118,11 @@ pub(super) fn read_header(path: &Path, target: u64) -> io::Result<(Found, File)>
     Ok((found, file))
 }
 
-/// Reads the rest of a file whose header was read.
+/// Reads the lines of a file whose header was read.
 pub(super) fn read_lines(file: &File, header: &Header) -> io::Result<Vec<u8>> {
     let mut lines = Vec::new();
     let length = usize::try_from(header.bytes).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
-    // A length that is true, but more than there is memory, must not end the process.
+    // A true length that exceeds the memory must not abort the process.
     lines.try_reserve_exact(length).map_err(|_| io::Error::from(io::ErrorKind::OutOfMemory))?;
     file.take(header.bytes).read_to_end(&mut lines)?;
     Ok(lines)
@@ -132,8 +134,8 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
         return Found::Damaged("it has no first line");
     };
     let Ok(line) = std::str::from_utf8(line) else { return Found::Damaged("its first line is not text") };
-    // Magic, version and check are where they are in every version, so that a newer one is told
-    // from a damaged one.
+    // Magic, version and check have the same place in every version, so a newer version is
+    // distinguished from damage.
     let Some((text, check)) = line.rsplit_once(CHECK) else {
         return Found::Damaged("its first line has no check");
     };
@@ -150,8 +152,8 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
         None => Found::Damaged("its first line cannot be read"),
         Some(header) if header.target != target => Found::OtherTarget,
         Some(header) if header.file_bytes() != length => Found::Damaged("its length is wrong"),
-        // Sums of such numbers would overflow, long before a line is read. Each line has a line
-        // break.
+        // Sums of larger numbers would overflow, and the header is summed before any line is read.
+        // Each point takes a line break, so there are at most as many points as bytes.
         Some(header) if header.bytes > MAX_BYTES => Found::Damaged("it is longer than any batch"),
         Some(header) if header.points as u64 > header.bytes => {
             Found::Damaged("its first line counts more points than there are bytes")
@@ -160,8 +162,8 @@ fn judge(start: &[u8], length: u64, target: u64) -> Found {
     }
 }
 
-/// Hashes a target. Two equal hashes would send points to the wrong database, so this one has 64
-/// bits. It must never change.
+/// Hashes a target. Two targets with the same hash would send points to the wrong database, so it
+/// has 64 bits. The function must never change.
 pub(super) fn hash(target: &str) -> u64 {
     // FNV-1a.
     target
@@ -170,13 +172,13 @@ pub(super) fn hash(target: &str) -> u64 {
 }
 
 /// Returns the name of a file. `created` is in nanoseconds since the epoch, `born` the same moment
-/// by the clock of the spool. `run` is a random number of the process: names then differ even where
-/// two write to one directory against all rules.
+/// by the clock of the spool. `run` is a random number of the process. It keeps names distinct even
+/// if two processes wrote to one directory despite the lock.
 pub(super) fn name(created: u64, run: u32, number: u64, born: SpoolTime) -> String {
     format!("batch-{}-{run:08x}-{number:06}-{born:013}.lp", fs_ext::stamp(time(created)))
 }
 
-/// What a name says.
+/// The parts of a file name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct FileName {
     pub(super) run: u32,
@@ -186,7 +188,7 @@ pub(super) struct FileName {
 }
 
 impl FileName {
-    /// Reads what [`name`] gives.
+    /// Parses a name that [`name`] returned.
     pub(super) fn parse(name: &str) -> Option<Self> {
         let mut parts = name.strip_prefix("batch-")?.strip_suffix(".lp")?.split('-');
         parts.next().filter(|stamp| fs_ext::is_stamp(stamp))?;
@@ -210,7 +212,7 @@ fn time(nanoseconds: u64) -> SystemTime {
     UNIX_EPOCH + Duration::from_nanos(nanoseconds)
 }
 
-/// Returns whether this is the name of a file that was not finished.
+/// Returns whether this is the name of an unfinished file.
 pub(super) fn is_temporary(name: &str) -> bool {
     name.strip_suffix(TEMPORARY).and_then(FileName::parse).is_some()
 }
@@ -218,9 +220,9 @@ pub(super) fn is_temporary(name: &str) -> bool {
 const MAGIC: &str = "# tower-influx spool version=";
 const VERSION: u32 = 1;
 const CHECK: &str = " check=";
-/// No header of any version is longer.
+/// The maximum length of a header of any version.
 const MAX_HEADER: usize = 512;
-/// Of the lines of a batch: 10 million files of this size still have a sum.
+/// The maximum length of a batch's lines. The sum of 10 million such files does not overflow.
 const MAX_BYTES: u64 = 1 << 40;
 pub(super) const TEMPORARY: &str = ".new";
 
@@ -243,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_is_read_as_it_was_written_and_not_otherwise() {
+    fn only_a_header_as_it_was_written_is_parsed() {
         let length = header().file_bytes();
         let judged = |text: &str| judge(text.as_bytes(), length, 9);
         assert_eq!(judged(&header().encode()), Found::Batch(header()));
@@ -268,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_that_no_batch_has_are_damage() {
+    fn numbers_that_no_batch_can_have_are_damage() {
         let judged = |points: usize, bytes: u64| {
             let header = Header { points, bytes, ..header() };
             judge(header.encode().as_bytes(), header.file_bytes(), 9)
@@ -287,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn only_own_names_are_known() {
+    fn only_names_that_this_crate_writes_are_parsed() {
         let own = name(0, 0xab, 3, 1_000_000_000_007);
         assert_eq!(own, "batch-19700101T000000Z-000000ab-000003-1000000000007.lp");
         let parsed = FileName { run: 0xab, number: 3, born: Some(1_000_000_000_007) };
@@ -323,7 +325,7 @@ mod tests {
         crate::work::assert_linear(&pieces, |text| {
             judge(text.as_bytes(), text.len() as u64, 9);
             let _ = (Header::parse(text), FileName::parse(text), is_temporary(text));
-            // A check that is right lets the rest be read.
+            // With a correct check the other fields are read, too.
             let sealed = format!("{text}{CHECK}{:08x}\n", crc32fast::hash(text.as_bytes()));
             judge(sealed.as_bytes(), sealed.len() as u64, 9);
             header().batch(text.as_bytes().to_vec());

@@ -1,15 +1,15 @@
-//! What a spool needs when nothing is stored or loaded: what is too old goes, deletions are tried
-//! again.
+//! Maintenance of a spool: expired batches are dropped, and failed deletions are tried again.
 
 use super::{state::MARK_INTERVAL, *};
 
 impl Spool {
-    /// Returns whether it has waited for longer than `max_age`.
+    /// Returns whether the entry has waited for longer than `max_age`.
     pub(crate) fn is_expired(&self, entry: &SpoolEntry) -> bool {
         self.clock.age(entry.0.born) > self.state().bounds.max_age
     }
 
-    /// Returns when it will have waited for longer than `max_age`, if that can be counted.
+    /// Returns when the entry will have waited for longer than `max_age`, or `None` if that instant
+    /// is out of range.
     pub(crate) fn expiry(&self, entry: &SpoolEntry) -> Option<Instant> {
         let (now, age) = (Instant::now(), self.clock.age(entry.0.born));
         match self.state().bounds.max_age.checked_sub(age) {
@@ -18,7 +18,7 @@ impl Spool {
         }
     }
 
-    /// Returns when [`maintain`](Self::maintain) has something to do next, as far as is known now.
+    /// Returns when [`maintain`](Self::maintain) is due next, as far as is known now.
     pub(crate) fn next_maintenance(&self) -> Option<Instant> {
         let (oldest, retry, mark) = {
             let state = self.state();
@@ -28,9 +28,9 @@ impl Spool {
         [oldest.and_then(|oldest| self.expiry(&oldest)), retry, mark].into_iter().flatten().min()
     }
 
-    /// Drops what is too old, deletes what could not be deleted before, and keeps the clock's mark.
-    /// With `adopt` it also takes over what lies in our directory and was not looked at yet, and
-    /// what processes have left that have died.
+    /// Drops expired batches, retries failed deletions, and saves the clock's mark. With `adopt` it
+    /// also recovers what is left to inspect in our directory, and the batches of processes that
+    /// have died.
     pub(crate) async fn maintain(self: &Arc<Self>, adopt: bool) {
         let spool = Arc::clone(self);
         let _ = task::spawn_blocking(move || spool.maintain_blocking(adopt)).await;
@@ -49,7 +49,8 @@ impl Spool {
             due <= now
         };
         if mark_is_due {
-            // Without it the batches count as younger than they are after a restart, and no worse.
+            // If this fails, batches count as younger than they are after a restart of the machine.
+            // Nothing worse happens.
             let _ = self.process_directory().keep_mark(self.clock.mark());
         }
     }
@@ -57,11 +58,11 @@ impl Spool {
 
 impl Drop for Spool {
     fn drop(&mut self) {
-        // So that the next process knows how old the batches are, also if the machine is restarted
-        // before.
+        // The next process then knows how old the batches are, even if the machine is restarted
+        // before it starts.
         let _ = self.process_directory().keep_mark(self.clock.mark());
     }
 }
 
-/// The clock counts whole ones.
+/// The clock has a resolution of one millisecond, so an entry expires one later.
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -11,9 +11,9 @@
 //!   corrupt/                                        files that are not as they were written
 //! ```
 //!
-//! The parts of a name are the UTC second of sealing, a random number of the process, a count, and
-//! the millisecond of sealing by the spool's own [clock], by which batches grow old. Names of
-//! version 0.1 lack the last part.
+//! A name consists of the UTC second in which the batch was sealed, a random number of the process,
+//! a counter, and a time in milliseconds. That is the time of sealing by the spool's own [clock],
+//! which measures the age of batches. Names written by version 0.1 lack it.
 //!
 //! A file is valid line protocol, so people can read it, search it, and import it by hand. Its
 //! first line is a comment:
@@ -22,27 +22,29 @@
 //! # tower-influx spool version=1 sequence=7 created=… points=5000 bytes=812345 target=0123456789abcdef lines=89abcdef check=01234567
 //! ```
 //!
-//! `created` is the time of sealing in nanoseconds since the epoch; `bytes` the length of the lines
-//! after it, and `lines` their CRC-32; `target` the 64-bit FNV-1a hash of the sink's target. Every
-//! version begins with the magic and `version=N`, ends its first line with ` check=` and the CRC-32
-//! of all before that, and has a first line of at most 512 bytes: so a newer version is told from a
-//! damaged file.
+//! `created` is the time of sealing in nanoseconds since the epoch. `bytes` is the length of the
+//! lines after the comment, and `lines` their CRC-32. `target` is the 64-bit FNV-1a hash of the
+//! sink's target.
+//!
+//! Every version of the format begins with the magic and `version=N`. It ends its first line with `
+//! check=` and the CRC-32 of everything before that. The first line has at most 512 bytes. So a
+//! file of a newer version is never mistaken for a damaged file.
 //!
 //! # Invariants
 //!
-//! - A batch is stored when its file has been synced, renamed to its final name, and the directory
-//!   synced after that; the ledger counts it as spooled from then on, and not before. A file under
-//!   a temporary name was promised to nobody.
-//! - A file goes when its points were written or rejected, by a bound (bytes, files, age; the
-//!   oldest first; counted as dropped), and in no other way. Its removal is not synced: after a
-//!   crash the batch is sent again, which is harmless.
-//! - What is not as it was written is never sent: it is moved to `corrupt`, which is bounded by
-//!   1,000 files and a tenth of `max_size`. What is for another target or of a newer version is
-//!   left where it is and reported.
-//! - Only the process that holds a directory's lock writes, reads or moves files in it. Files of
-//!   dead processes are moved into one's own directory.
-//! - Nothing that lies in the directory, whatever its bytes, keeps a service from starting.
-//! - An error while storing switches the spool off for a minute. The batch stays in memory.
+//! - A batch is stored when its file has been synced and renamed to its final name, and the
+//!   directory has been synced after that. From then on, and not before, the ledger counts it as
+//!   spooled. A file under a temporary name was never reported as stored.
+//! - A file is removed when its points were written or rejected, or by a bound (bytes, files, age).
+//!   A bound removes the oldest first and counts the points as dropped. Nothing else removes a
+//!   file. The removal is not synced: after a crash the batch may be sent again, which is harmless.
+//! - A file whose content differs from what was written is never sent. It is moved to `corrupt`,
+//!   which is bounded by 1,000 files and a tenth of `max_size`. Files for another target or of a
+//!   newer version are left in place and reported.
+//! - Only the process that holds a directory's lock writes, reads or moves files in it. A process
+//!   moves the files of dead processes into its own directory.
+//! - No file in the directory, whatever its bytes, keeps a service from starting.
+//! - An I/O error while storing switches the spool off for a minute. The batch stays in memory.
 
 use std::{
     fmt, io,
@@ -86,10 +88,11 @@ mod recovery;
 mod state;
 mod writer;
 
-/// Batches on disk, and what is known of them in memory.
+/// Stores batches on disk, and keeps an index of them in memory.
 ///
-/// Locks are taken in the order `process_directory`, `recovery`, `state`, ledger. No file is read
-/// or written and nothing is logged under `recovery` and `state`, so statistics wait for no disk.
+/// Locks are taken in the order `process_directory`, `recovery`, `state`, ledger. Under `recovery`
+/// and `state` no file is read or written and nothing is logged, so reading the statistics never
+/// waits for the disk.
 pub(crate) struct Spool {
     root: PathBuf,
     target: u64,
@@ -97,17 +100,17 @@ pub(crate) struct Spool {
     quarantine: Quarantine,
     machine: Machine,
     clock: SpoolClock,
-    /// Tells this process's files from those of any other.
+    /// Distinguishes the files of this process from those of any other.
     run: u32,
     next_number: AtomicU64,
     process_directory: Mutex<ProcessDirectory>,
-    /// What of our own directory was not looked at yet.
+    /// The scan of our own directory, until every file in it was inspected.
     recovery: Mutex<Option<DirectoryScan>>,
     state: Mutex<SpoolState>,
     log: SpoolLog,
 }
 
-/// Lines that are about single batches.
+/// Throttles for log lines about single batches.
 #[derive(Debug, Default)]
 struct SpoolLog {
     full: LogThrottle,
@@ -116,36 +119,36 @@ struct SpoolLog {
     undeleted: LogThrottle,
 }
 
-/// Why a batch was not stored. It stays in memory.
+/// Why a batch was not stored. The batch stays in memory.
 #[derive(Debug)]
 pub(crate) enum StoreError {
-    /// Switched off for a minute after an error.
+    /// The spool is switched off for a minute after an error.
     Off,
-    /// This is the error.
+    /// Writing failed with this error.
     Io(io::Error),
 }
 
 /// Why a stored batch could not be read.
 #[derive(Debug)]
 pub(crate) enum LoadError {
-    /// Its file was damaged or gone, or it was too old. It is no longer in the spool, and the
-    /// ledger has been told.
+    /// The file was damaged, missing or too old. It is no longer in the spool, and the ledger
+    /// counts its points as dropped.
     Lost,
-    /// It may work later: the entry is still taken, and is to be released.
+    /// A later attempt may succeed. The entry is still taken: the caller must release it.
     Io(io::Error),
 }
 
 impl Spool {
-    /// Claims a directory. What earlier processes have left is neither looked at nor counted before
-    /// [`recover_first`](Self::recover_first) and [`maintain`](Self::maintain): a spool that is
+    /// Claims a directory. Files of earlier processes are neither read nor counted before
+    /// [`recover_first`](Self::recover_first) and [`maintain`](Self::maintain). A spool that is
     /// dropped before that has changed nothing.
     ///
-    /// Blocks for a few operations on the disk.
+    /// Blocks for a few disk operations.
     ///
     /// # Errors
     ///
-    /// A directory that cannot be created, locked or written, that is a link, or in which every
-    /// user may write. A full disk is no error here: the spool is then off for its first minute.
+    /// Fails if the directory cannot be created, locked or written, is a link, or is writable by
+    /// every user. A full disk is not an error: the spool then starts switched off for a minute.
     pub(crate) fn open(settings: &SpoolSettings, target: &str, ledger: Arc<Ledger>) -> Result<Self, Error> {
         Self::open_on(Machine::this(), settings, target, ledger)
     }
@@ -199,7 +202,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Changes the bounds of a spool that is in use. What is beyond them is dropped.
+    /// Changes the bounds of a spool in use. Entries beyond the new bounds are dropped.
     pub(crate) fn configure(self: &Arc<Self>, settings: &SpoolSettings) {
         self.quarantine.configure(settings.max_size);
         let dropped = {
@@ -211,29 +214,29 @@ impl Spool {
         self.delete_off_thread(dropped);
     }
 
-    /// Returns whether this is the spool of this directory.
+    /// Returns whether this spool uses this directory.
     pub(crate) fn is_at(&self, directory: &Path) -> bool {
         self.root == directory
     }
 
-    /// Returns whether the entries wait for this destination.
+    /// Returns whether the entries are to be sent to this target.
     pub(crate) fn is_for(&self, target: &str) -> bool {
         self.target == format::hash(target)
     }
 
-    /// Takes the entry that has waited longest, oldest first. It is the caller's until it is
-    /// released or acknowledged; its points stay `spooled` in the ledger.
+    /// Takes the entry that is next in turn, the oldest first. It belongs to the caller until it is
+    /// released or acknowledged. Its points stay `spooled` in the ledger.
     pub(crate) fn take_oldest(&self) -> Option<SpoolEntry> {
         self.state().queue.take()
     }
 
-    /// Returns about how many bytes of memory the batch takes that
-    /// [`take_oldest`](Self::take_oldest) would return.
+    /// Returns about how many bytes of memory the next batch of [`take_oldest`](Self::take_oldest)
+    /// takes.
     pub(crate) fn next_bytes(&self) -> Option<usize> {
         self.state().queue.next_bytes()
     }
 
-    /// Reads a batch that was taken.
+    /// Reads the batch of an entry that was taken.
     pub(crate) async fn load(self: &Arc<Self>, entry: &SpoolEntry) -> Result<Batch, LoadError> {
         let (spool, entry) = (Arc::clone(self), entry.clone());
         match task::spawn_blocking(move || spool.load_blocking(&entry)).await {
@@ -242,18 +245,18 @@ impl Spool {
         }
     }
 
-    /// Releases an entry that was not sent: it goes behind all others that wait. Nothing of it may
-    /// have left `spooled` in the ledger.
+    /// Releases an entry that was not sent. It is queued behind all waiting entries. All of its
+    /// points must still be `spooled` in the ledger.
     pub(crate) fn release(&self, entry: SpoolEntry) {
         self.state().queue.release(&entry);
     }
 
-    /// Returns how often this entry was given back without having been sent.
+    /// Returns how often this entry was released without having been sent.
     pub(crate) fn times_released(&self, entry: &SpoolEntry) -> u32 {
         self.state().queue.turns(entry)
     }
 
-    /// Removes the file of an entry, all of whose points have left `spooled` in the ledger.
+    /// Deletes the file of an entry. All of its points must have left `spooled` in the ledger.
     pub(crate) async fn acknowledge(self: &Arc<Self>, entry: SpoolEntry) {
         if self.state().queue.remove(&entry) {
             let spool = Arc::clone(self);
@@ -261,13 +264,12 @@ impl Spool {
         }
     }
 
-    /// Returns the current counts. Waits for no disk.
+    /// Returns the current counts without waiting for the disk.
     pub(crate) fn counts(&self) -> SpoolCounts {
         self.state().counts(&self.clock)
     }
 
-    /// Returns whether nothing is left to be done here, so that another process may have the
-    /// directory.
+    /// Returns whether the spool has no more work, so that another process may take the directory.
     pub(crate) fn is_done(&self) -> bool {
         if self.recovery.lock().is_some() {
             return false;
@@ -276,7 +278,7 @@ impl Spool {
         state.queue.files() == 0 && state.undeleted.is_empty()
     }
 
-    /// Returns whether no file is left, neither waiting nor taken.
+    /// Returns whether no entry is left, neither waiting nor taken.
     pub(crate) fn is_empty(&self) -> bool {
         self.state().queue.files() == 0
     }

@@ -1,4 +1,4 @@
-//! The directories of the spool, one for each process, and who owns which.
+//! The directories of the spool: one for each process, with locks that say who owns it.
 
 use std::{
     fs, io,
@@ -15,16 +15,18 @@ use crate::{
     fs_ext::{self, Lockable},
 };
 
-/// The directory in which this process stores its batches. It is ours as long as this value lives.
+/// The directory in which this process stores its batches. The process owns it as long as this
+/// value lives.
 #[derive(Debug)]
 pub(super) struct ProcessDirectory {
     directory: Arc<Path>,
-    /// `None` until there is room on the disk for a directory.
+    /// `None` until the disk has room for a directory.
     locks: Option<Locks>,
 }
 
-/// The lock file and, where the system can do that, the directory itself: a lock file can be
-/// deleted under a living process, and nobody may take its directory then.
+/// The lock file and, where the system supports it, a lock on the directory itself. A lock file can
+/// be deleted while its process lives. The lock on the directory then still keeps other processes
+/// out.
 #[derive(Debug)]
 struct Locks {
     file: LockFile,
@@ -32,8 +34,8 @@ struct Locks {
 }
 
 impl ProcessDirectory {
-    /// Locks the first directory of this target that no living process holds, so that after a
-    /// restart it is the same one again.
+    /// Claims the first directory of this target that no living process holds. After a restart this
+    /// is usually the same directory again.
     pub(super) fn claim(root: &Path, target: u64) -> io::Result<Self> {
         directory::create(root)?;
         for number in 0..MAX_PROCESSES {
@@ -43,7 +45,7 @@ impl ProcessDirectory {
                     fs_ext::sync_directory(root)?;
                     return Ok(Self { directory: path.into(), locks: Some(locks) });
                 }
-                // Another process's.
+                // Another process holds it.
                 Ok(None) => {}
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
                 Err(error) if is_not_ours(&error) => tracing::warn!(
@@ -61,7 +63,7 @@ impl ProcessDirectory {
         Err(io::Error::other(message))
     }
 
-    /// Creates a spool without a directory yet: the first batch that is stored claims one.
+    /// Creates a value without a directory. The first batch that is stored claims one.
     pub(super) fn unclaimed(root: &Path) -> Self {
         Self { directory: root.join("unclaimed").into(), locks: None }
     }
@@ -70,12 +72,12 @@ impl ProcessDirectory {
         self.locks.is_some()
     }
 
-    /// Returns whether the names still lead to the directory and the lock that are held.
+    /// Returns whether the path still leads to the lock file that is held.
     pub(super) fn is_intact(&self) -> bool {
         self.locks.as_ref().is_some_and(|locks| locks.file.is_intact())
     }
 
-    /// Locks the directory again if only its lock file was deleted, and returns whether it did.
+    /// Takes a new lock file if only the old one was deleted. Returns whether it did.
     pub(super) fn relock(&mut self) -> bool {
         let Some(locks) = &mut self.locks else { return false };
         if locks.directory.as_ref().is_some_and(|held| !lock::is_same(&held.0, &self.directory)) {
@@ -90,12 +92,12 @@ impl ProcessDirectory {
         }
     }
 
-    /// Returns what the clock of this directory showed last.
+    /// Returns the last saved mark of this directory's clock.
     pub(super) fn mark(&self) -> Option<Mark> {
         self.locks.as_ref().and_then(Locks::mark)
     }
 
-    /// Keeps what the clock shows, for the next process.
+    /// Saves the clock's mark for the next process.
     pub(super) fn keep_mark(&self, mark: Mark) -> io::Result<()> {
         self.locks.as_ref().map_or(Ok(()), |locks| locks.file.write(&mark.encode()))
     }
@@ -118,8 +120,8 @@ impl Locks {
     }
 }
 
-/// Returns whether there is a file, pipe or link where a directory should be, or something else
-/// than a file as its lock.
+/// Returns whether something other than a directory has its name, or something other than a file
+/// has the name of its lock.
 fn is_not_ours(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -130,23 +132,24 @@ fn is_not_ours(error: &io::Error) -> bool {
     )
 }
 
-/// A directory whose process has ended. Nobody else reads or claims it as long as this value lives.
+/// The directory of a process that has ended. No other process reads or claims it as long as this
+/// value lives.
 #[derive(Debug)]
 pub(super) struct Abandoned {
     pub(super) directory: PathBuf,
-    /// Whether it holds batches for the same target as ours.
+    /// Whether its batches are for the same target as ours.
     pub(super) same_target: bool,
     locks: Locks,
 }
 
 impl Abandoned {
-    /// Returns what the clock of this directory showed last.
+    /// Returns the last saved mark of this directory's clock.
     pub(super) fn mark(&self) -> Option<Mark> {
         self.locks.mark()
     }
 }
 
-/// Locks the directories of dead processes in turn.
+/// Locks the directories of dead processes, one after the other.
 pub(super) fn abandoned(
     root: &Path,
     target: u64,
@@ -162,8 +165,8 @@ pub(super) fn abandoned(
             directories.push((entry.path(), of == target));
         }
     }
-    // The same order everywhere, or two processes that start together could each find half of them
-    // locked.
+    // Every process uses the same order. Otherwise two processes that start together could each
+    // find half of the directories locked.
     directories.sort();
     Ok(directories.into_iter().filter_map(|(directory, same_target)| {
         let locks = Locks::acquire(&directory).ok()??;
@@ -175,7 +178,7 @@ fn directory_name(target: u64, number: u32) -> String {
     format!("{target:016x}-{number}")
 }
 
-/// Parses the target's hash.
+/// Parses the target's hash from the name of a directory.
 fn parse_directory_name(name: &str) -> Option<u64> {
     let (target, number) = name.split_once('-')?;
     let (target, number) = (u64::from_str_radix(target, 16).ok()?, number.parse().ok()?);
@@ -190,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_has_its_own_and_the_dead_are_found() {
+    fn each_process_has_its_own_directory_and_those_of_dead_processes_are_found() {
         let root = tempfile::tempdir().expect("a directory");
         let names = |directories: &[&ProcessDirectory]| -> Vec<_> {
             directories

@@ -1,4 +1,4 @@
-//! Which batches lie on disk, in memory: by age for the bounds, by turns for sending.
+//! The index of stored batches in memory: by age for the bounds, by turns for sending.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,18 +8,18 @@ use std::{
 
 use super::{clock::SpoolTime, format};
 
-/// A stored batch that was not acknowledged yet. Cloning is cheap; all clones are the same entry.
+/// A stored batch that is not acknowledged yet. Cloning is cheap; all clones are the same entry.
 #[derive(Clone, Debug)]
 pub(crate) struct SpoolEntry(pub(super) Arc<StoredFile>);
 
-/// What is known of a file. Its path is made when it is needed: as text it would take more than all
-/// the rest.
+/// What the index knows of a file. The path is built on demand: as text it would take more memory
+/// than all other fields.
 #[derive(Debug)]
 pub(super) struct StoredFile {
     pub(super) directory: Arc<Path>,
-    /// When the batch was sealed, as the file says: nanoseconds since the epoch.
+    /// When the batch was sealed according to the file, in nanoseconds since the epoch.
     pub(super) created: u64,
-    /// The same by the clock of the spool, which says how old it is.
+    /// When the batch was sealed by the spool's clock, which determines its age.
     pub(super) born: SpoolTime,
     pub(super) run: u32,
     pub(super) number: u64,
@@ -46,26 +46,26 @@ impl SpoolEntry {
     }
 }
 
-/// The index of the files. [`MEMORY`] bytes for each, and never more of them than `max_files`.
+/// The index of the files. It takes [`MEMORY`] bytes for each, and has at most `max_files` of them.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     entries: BTreeMap<QueueKey, QueuedEntry>,
-    /// Those that nobody has taken, by turns: what was given back comes after everything else, or
-    /// one batch that always fails would keep all others from being sent.
+    /// Entries that are not taken, ordered by turns. A released entry comes after all others.
+    /// Otherwise one batch that always fails would keep the others from being sent.
     waiting: BTreeSet<(u32, QueueKey)>,
     bytes: u64,
     points: u64,
 }
 
-/// The oldest first.
+/// Orders entries by age, the oldest first.
 type QueueKey = (SpoolTime, u64);
 
 #[derive(Debug)]
 struct QueuedEntry {
     entry: SpoolEntry,
-    /// How often it was given back.
+    /// How often the entry was released.
     turns: u32,
-    /// How often its file could not be read.
+    /// How often reading its file failed.
     unreadable: u8,
     taken: bool,
 }
@@ -106,12 +106,12 @@ impl Queue {
         }
     }
 
-    /// Returns how often it was given back.
+    /// Returns how often the entry was released.
     pub(super) fn turns(&self, entry: &SpoolEntry) -> u32 {
         self.entries.get(&entry.key()).map_or(0, |state| state.turns)
     }
 
-    /// Removes an entry, and returns false if it is gone already.
+    /// Removes an entry. Returns false if it was removed before.
     pub(super) fn remove(&mut self, entry: &SpoolEntry) -> bool {
         let Some(state) = self.entries.remove(&entry.key()) else { return false };
         self.waiting.remove(&(state.turns, entry.key()));
@@ -120,7 +120,7 @@ impl Queue {
         true
     }
 
-    /// Counts a failed read, and returns how many there were.
+    /// Counts a failed read, and returns the number of failed reads.
     pub(super) fn count_unreadable(&mut self, entry: &SpoolEntry) -> u8 {
         self.entries.get_mut(&entry.key()).map_or(0, |state| {
             state.unreadable = state.unreadable.saturating_add(1);
@@ -128,8 +128,8 @@ impl Queue {
         })
     }
 
-    /// Removes the oldest entry that nobody has taken, if `remove` says so. What is being sent is
-    /// left alone: some of its points may be in the ledger as written already.
+    /// Removes the oldest entry that is not taken if `remove` returns true. An entry that is being
+    /// sent is left alone: the ledger may count some of its points as written already.
     pub(super) fn remove_oldest(
         &mut self,
         remove: impl FnOnce(&Self, &SpoolEntry) -> bool,
@@ -138,7 +138,7 @@ impl Queue {
         (remove(self, &entry) && self.remove(&entry)).then_some(entry)
     }
 
-    /// Returns the oldest entry that nobody has taken.
+    /// Returns the oldest entry that is not taken.
     pub(super) fn oldest_waiting(&self) -> Option<&SpoolEntry> {
         self.entries.values().find(|state| !state.taken).map(|state| &state.entry)
     }
@@ -165,7 +165,7 @@ impl Queue {
     }
 }
 
-/// Bytes of memory for each file, with what the allocator and the trees leave empty.
+/// Bytes of memory for each file, including unused space of the allocator and the trees.
 pub(super) const MEMORY: usize = 256;
 
 #[cfg(test)]
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_are_taken_once_oldest_first_and_what_comes_back_waits_for_its_turn() {
+    fn entries_are_taken_once_oldest_first_and_released_ones_wait_for_their_turn() {
         let mut queue = Queue::default();
         for (born, number) in [(3, 0), (1, 1), (2, 2), (1, 3)] {
             queue.insert(stored(born, number), false);
@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_does_not_go_for_room() {
+    fn a_taken_entry_is_not_evicted() {
         let mut queue = Queue::default();
         queue.insert(stored(1, 1), false);
         queue.insert(stored(2, 2), false);
@@ -213,9 +213,9 @@ mod tests {
         assert_eq!((queue.files(), queue.bytes(), queue.points(), queue.take().is_none()), (0, 0, 0, true));
     }
 
-    /// In the order of a long outage, and in that of a directory.
+    /// Inserts in the order of a long outage, and in the order of a directory listing.
     #[test]
-    fn the_index_takes_as_much_memory_as_it_says() {
+    fn the_index_takes_as_much_memory_as_it_reports() {
         for scattered in [false, true] {
             let directory: Arc<Path> = Path::new("somewhere").into();
             let measured = allocation_counter::measure(|| {

@@ -1,4 +1,4 @@
-//! The way back from disk: single batches to be sent.
+//! Reads single batches back from disk, to be sent.
 
 use super::*;
 
@@ -30,7 +30,7 @@ impl Spool {
         });
         match read {
             Ok(Ok(batch)) if batch.len() == entry.points() => Ok(batch),
-            // Somebody has put another file in its place: that one is left alone.
+            // Another batch was put in the place of the file. It is left alone.
             Ok(Ok(_) | Err(None)) => Err(self.lose(entry, None)),
             Ok(Err(Some(why))) => Err(self.lose(entry, Some(why))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.lose(entry, None)),
@@ -46,8 +46,8 @@ impl Spool {
         }
     }
 
-    /// Removes an entry whose file does not hold its batch any more. With a reason for it, the file
-    /// is moved away.
+    /// Removes an entry whose file no longer holds its batch. With a reason, the file is moved to
+    /// the quarantine.
     fn lose(&self, entry: &SpoolEntry, why: Option<&str>) -> LoadError {
         let path = entry.0.path();
         if let Some(why) = why {
@@ -71,5 +71,5 @@ impl Spool {
     }
 }
 
-/// How often a file that cannot be read is tried.
+/// How many times reading a file is attempted.
 const READS: u8 = 3;

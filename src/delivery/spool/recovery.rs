@@ -1,5 +1,4 @@
-//! What an earlier process left in a directory, and what becomes of files that cannot be read as
-//! they were written.
+//! The scan of a directory that an earlier process left, and the quarantine for damaged files.
 
 use std::{
     io,
@@ -17,26 +16,27 @@ use crate::{
     fs_ext::{self, Files, Listed},
 };
 
-/// A look at the files of one directory, whose lock must be held, one batch after the other: there
+/// A scan of one directory, whose lock must be held. It returns one batch at a time, since there
 /// may be more files than the index may hold.
 #[derive(Debug)]
 pub(super) struct Scan {
     files: Files,
     target: u64,
-    /// Bytes of lines that are still compared with their checksums: reading a gigabyte would take
-    /// seconds, and every file is compared again before it is sent.
+    /// How many bytes of lines may still be compared with their checksums. Reading a gigabyte would
+    /// take seconds, and every file is compared again before it is sent.
     pub(super) budget: u64,
-    /// Files that are still looked at before the next pause: what is no batch takes its time, too.
+    /// How many files may still be inspected before the next pause. Files that are no batches take
+    /// time, too.
     pub(super) looks: usize,
     has_ended: bool,
     pub(super) counts: ScanCounts,
 }
 
-/// What was found beside batches.
+/// What a scan found besides batches.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ScanCounts {
     pub(super) damaged: u64,
-    /// For other targets, of newer versions, or not ours at all.
+    /// Files for other targets, of newer versions, or not written by this crate.
     pub(super) foreign: u64,
     pub(super) unreadable: u64,
 }
@@ -73,7 +73,7 @@ impl Scan {
         None
     }
 
-    /// Returns whether every file was looked at.
+    /// Returns whether every file was inspected.
     pub(super) fn has_ended(&self) -> bool {
         self.has_ended
     }
@@ -83,7 +83,7 @@ impl Scan {
             return None;
         }
         if format::is_temporary(&file.name) {
-            // Nobody was told that it is stored.
+            // Unfinished files were never reported as stored.
             let _ = fs_ext::remove_file(&file.path);
             return None;
         }
@@ -98,7 +98,7 @@ impl Scan {
                 self.counts.damaged += 1;
                 quarantine.take(&file.path, why);
             }
-            // Somebody has put it there, and may want it back.
+            // Somebody put the file there by hand, and may want it back.
             Ok(Found::Damaged(_)) => self.counts.foreign += 1,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -126,23 +126,23 @@ impl Scan {
     }
 }
 
-/// The look at our own directory, which may go on in the background.
+/// The scan of our own directory, which may continue in the background.
 #[derive(Debug)]
 pub(super) struct DirectoryScan {
     pub(super) scan: Scan,
-    /// The clock of the directory as it was found.
+    /// The clock of the directory when it was found.
     pub(super) theirs: SpoolClock,
     pub(super) entered: RecoveredFiles,
 }
 
-/// What one look has brought.
+/// The batches that one scan has recovered.
 #[derive(Debug, Default)]
 pub(super) struct RecoveredFiles {
     pub(super) files: usize,
     pub(super) points: usize,
 }
 
-/// Where damaged files go, for people to look at; bounded on its own.
+/// The directory for damaged files, kept for people to inspect. It has bounds of its own.
 #[derive(Debug)]
 pub(super) struct Quarantine {
     directory: PathBuf,
@@ -172,14 +172,14 @@ impl Quarantine {
         self.max_size.store(max_spool_size / 10, Relaxed);
     }
 
-    /// Moves a file away, and returns false if it had to stay where it is.
+    /// Moves a file into the quarantine. Returns false if the file could not be moved.
     pub(super) fn take(&self, path: &Path, why: &str) -> bool {
         match self.move_in(path) {
-            Ok(place) => {
+            Ok(destination) => {
                 if let Some(others) = self.log.moved.speak() {
                     tracing::warn!(
                         target: "tower_influx",
-                        file = %place.display(),
+                        file = %destination.display(),
                         why,
                         others,
                         "damaged spooled file moved to this path: its points are not sent; import by hand what \
@@ -221,18 +221,19 @@ impl Quarantine {
     fn move_in(&self, path: &Path) -> io::Result<PathBuf> {
         fs_ext::create_directory(&self.directory)?;
         let name = path.file_name().ok_or(io::ErrorKind::InvalidInput)?.to_string_lossy();
-        // Renaming onto a name that exists would delete what is there.
+        // Renaming onto an existing name would delete the file there.
         let free = (0..MAX_FILES as u32).map(|number| match number {
             0 => self.directory.join(&*name),
             number => self.directory.join(format!("{number}-{name}")),
         });
-        let place = free.into_iter().find(|place| !place.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
-        fs_ext::rename(path, &place)?;
+        let destination =
+            free.into_iter().find(|destination| !destination.exists()).ok_or(io::ErrorKind::AlreadyExists)?;
+        fs_ext::rename(path, &destination)?;
         self.bound();
-        Ok(place)
+        Ok(destination)
     }
 
-    /// Deletes the files that were written first.
+    /// Deletes the oldest files until the quarantine is within its bounds. Always keeps one.
     fn bound(&self) {
         let Ok(files) = fs_ext::list(&self.directory) else { return };
         let mut files: Vec<_> = files

@@ -1,4 +1,4 @@
-//! What is known of a spool in memory.
+//! The state of a spool that is held in memory.
 
 use std::time::Duration;
 
@@ -20,14 +20,14 @@ pub(super) struct SpoolState {
     pub(super) foreign_in_directory: u64,
     pub(super) foreign_elsewhere: u64,
     pub(super) told_foreign: bool,
-    /// Files that could not be removed when their time had come.
+    /// Files whose deletion failed.
     pub(super) undeleted: Vec<SpoolEntry>,
     pub(super) retry_deletes_at: Option<Instant>,
-    /// When the clock's mark is to be kept.
+    /// When the clock's mark is written next.
     pub(super) mark_at: Instant,
 }
 
-/// What all files may take, and for how long.
+/// The limits on all files together, and on their age.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     pub(super) max_size: u64,
@@ -35,23 +35,23 @@ pub(super) struct Bounds {
     pub(super) max_age: Duration,
 }
 
-/// The spool at one moment.
+/// The counts of the spool at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct SpoolCounts {
     pub(crate) files: usize,
     /// Bytes of the files.
     pub(crate) bytes: u64,
-    /// Points in the files, counted by what they hold.
+    /// Points in the files, as the ledger counts them.
     pub(crate) points: u64,
     /// Damaged files found since the start.
     pub(crate) corrupt: u64,
-    /// Files that are left alone: for other targets, of newer versions, or with names that are not
-    /// ours.
+    /// Files that are left in place: for other targets, of newer versions, or with names that this
+    /// crate does not write.
     pub(crate) foreign: u64,
-    /// Operations that failed since the start.
+    /// I/O operations that failed since the start.
     pub(crate) errors: u64,
     pub(crate) oldest_age: Option<Duration>,
-    /// Bytes of memory that the index of the files takes.
+    /// Bytes of memory that the index takes.
     pub(crate) memory: usize,
 }
 
@@ -93,14 +93,14 @@ impl SpoolState {
         self.queue.bytes() > self.bounds.max_size || self.queue.files() > self.bounds.max_files
     }
 
-    /// Returns whether files that nobody can delete take what all files may take.
+    /// Returns whether the files that cannot be deleted use up a bound of the spool.
     pub(super) fn is_stuck(&self) -> bool {
         let bytes: u64 = self.undeleted.iter().map(|entry| entry.0.bytes).sum();
         self.undeleted.len() >= self.bounds.max_files || bytes >= self.bounds.max_size
     }
 
-    /// Switches the spool off, and returns true if it was on: then the caller logs it, without the
-    /// lock.
+    /// Switches the spool off, and returns true if it was on. The caller then logs it after it has
+    /// released the lock.
     pub(super) fn switch_off(&mut self) -> bool {
         self.off_until.replace(Instant::now() + OFF).is_none()
     }
@@ -113,8 +113,8 @@ impl From<&SpoolSettings> for Bounds {
     }
 }
 
-/// How much of the batches' age is lost at most when a process is killed and the machine is started
-/// anew.
+/// How much of the batches' age is lost at most when a process is killed and the machine is
+/// restarted.
 pub(super) const MARK_INTERVAL: Duration = Duration::from_secs(60);
-/// How long nothing is stored after an error.
+/// How long the spool stays off after an error.
 const OFF: Duration = Duration::from_secs(60);

@@ -1,28 +1,28 @@
-//! The way of a batch to disk: written under a temporary name, synced, renamed, entered into the
-//! ledger.
+//! Writes a batch to disk: under a temporary name, synced, renamed, then counted in the ledger.
 
 use super::*;
 
 impl Spool {
-    /// Stores a batch that waits for its turn. On success its points have moved from `in_flight` to
-    /// `spooled` in the ledger, and what is then beyond the bounds was dropped, oldest first: that
-    /// can be this very batch.
+    /// Stores a batch. On success its points have moved from `in_flight` to `spooled` in the
+    /// ledger. Entries beyond the bounds are then dropped, oldest first, which may include this
+    /// batch.
     ///
     /// # Cancel safety
     ///
-    /// A call that is dropped has stored nothing: its file is removed, the ledger is as before.
+    /// If the future is dropped, nothing was stored: the file is removed, and the ledger is
+    /// unchanged.
     pub(crate) async fn store(self: &Arc<Self>, batch: &Batch) -> Result<SpoolEntry, StoreError> {
         self.store_as(batch, false).await
     }
 
-    /// Stores a batch like `store`, but one that is being sent from memory: nobody else takes it,
-    /// and it is in no danger from the bounds.
+    /// Stores a batch like `store`, but as taken, since it is being sent from memory. Nobody else
+    /// takes it, and no bound evicts it.
     pub(crate) async fn store_taken(self: &Arc<Self>, batch: &Batch) -> Result<SpoolEntry, StoreError> {
         self.store_as(batch, true).await
     }
 
-    /// Stores a batch like `store`, on this thread: for shutdown and drop. It tries even while the
-    /// spool is switched off, since there is no later.
+    /// Stores a batch like `store`, on this thread, for shutdown and drop. It tries even while the
+    /// spool is switched off, since there is no later attempt.
     pub(crate) fn store_blocking(&self, batch: &Batch) -> Result<SpoolEntry, StoreError> {
         let (file, stored) = self.write(batch).map_err(|error| self.failed(error))?;
         let (entry, dropped) = self.commit(file, stored, false);
@@ -43,13 +43,13 @@ impl Spool {
             }
         }
         let (spool, copy) = (Arc::clone(self), batch.clone());
-        // If this future is dropped meanwhile, the file comes to nobody, and is removed when it is
-        // dropped there.
+        // If this future is dropped meanwhile, nobody receives the file, and its drop removes it.
         let (file, stored) = match task::spawn_blocking(move || spool.write(&copy)).await {
             Ok(written) => written.map_err(|error| self.failed(error))?,
             Err(ended) => return Err(StoreError::Io(io::Error::other(ended))),
         };
-        // No await from here on: a caller who gave up would count the points once more.
+        // There must be no await from here on: if the future were dropped after the commit, its
+        // caller would count the points a second time.
         let (entry, dropped) = self.commit(file, stored, taken);
         self.delete_off_thread(dropped);
         Ok(entry)
@@ -102,12 +102,12 @@ impl Spool {
         Ok((new, stored))
     }
 
-    /// Claims a directory again. Somebody has deleted ours or its lock file while we ran, or there
-    /// was no room for it.
+    /// Claims a directory again. Ours or its lock file was deleted while the process ran, or the
+    /// disk had no room for one before.
     pub(super) fn claim_again(&self) -> io::Result<()> {
         let (lost, theirs) = {
             let mut directory = self.process_directory();
-            // Its files are still there and in the queue: they must not be recovered once more.
+            // Its files are still there and in the queue: they must not be recovered a second time.
             if directory.is_intact() {
                 return Ok(());
             }
@@ -150,7 +150,7 @@ impl Spool {
     fn failed(&self, error: io::Error) -> StoreError {
         let mut state = self.state();
         state.errors += 1;
-        // A batch that no bound can hold says nothing about the disk.
+        // A batch that is larger than the spool's bound says nothing about the disk.
         if error.kind() != io::ErrorKind::FileTooLarge {
             let first = state.switch_off();
             drop(state);
@@ -172,7 +172,7 @@ pub(super) fn log_off(error: &io::Error, directory: &Path) {
     );
 }
 
-/// A file that is not in the ledger yet, removed unless it is kept.
+/// A new file that the ledger does not count yet. It is removed on drop unless it is kept.
 #[derive(Debug)]
 struct NewFile {
     path: PathBuf,

@@ -1,4 +1,4 @@
-//! Nothing young is dropped, whatever the system's clock did, and nothing old is kept for ever.
+//! No young batch is dropped and no old one kept for ever, whatever the system's clock did.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -7,12 +7,12 @@ use super::*;
 const MAX_AGE: Duration = Duration::from_secs(60);
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Returns a batch that was sealed just now, by a system clock that was wrong then or is wrong now.
+/// Returns a batch that was sealed just now, while the system's clock showed `clock`.
 fn sealed_by(clock: SystemTime, sequence: u64) -> Batch {
     Batch::new(Bytes::from(format!("m v={sequence}i 1\n")), 1, sequence, clock)
 }
 
-/// Returns the system's clock when a batch was sealed, as it looks from now.
+/// Returns what the system's clock may have shown when a batch was sealed.
 fn clocks() -> [(&'static str, SystemTime); 5] {
     let now = SystemTime::now();
     [
@@ -35,7 +35,8 @@ impl Fixture {
         self.spool.store(&sealed_by(clock, sequence)).await.expect("stores");
     }
 
-    /// The machine goes on, asleep or awake, while the clock of the runtime stands still.
+    /// Lets the machine's uptime advance, awake or suspended, while the clock of the runtime stands
+    /// still.
     fn sleep(&self, time: Duration) {
         self.machine.skew.fetch_add(time.as_millis() as u64, Relaxed);
     }
@@ -97,7 +98,8 @@ async fn the_deadline_is_that_of_the_oldest() {
     let mut fixture = fixture(root.path());
     assert_eq!(fixture.spool.next_maintenance(), None, "an empty spool needs nothing");
     let start = tokio::time::Instant::now();
-    // A batch is older by what storing it takes on the system's clock, which this one does not see.
+    // Storing takes time on the system's clock, which the paused clock does not see: the batch is
+    // older by that.
     let begin = std::time::Instant::now();
     for sequence in [1, 2] {
         fixture.store_by(SystemTime::now(), sequence).await;
@@ -116,7 +118,7 @@ async fn the_deadline_is_that_of_the_oldest() {
     assert!(fixture.spool.is_empty());
 }
 
-/// Only the time in which the machine was off is not known, and does not count.
+/// Only the time in which the machine was off is unknown, and does not count.
 #[tokio::test(start_paused = true)]
 async fn age_adds_up_over_restarts_of_the_machine() {
     let root = tempfile::tempdir().expect("a directory");
@@ -131,8 +133,8 @@ async fn age_adds_up_over_restarts_of_the_machine() {
     }
 }
 
-/// A process that is killed keeps its mark once a minute; without a restart of the machine none is
-/// needed.
+/// A process saves its mark once a minute, so a killed process leaves an old one. Without a restart
+/// of the machine the mark is not needed.
 #[tokio::test(start_paused = true)]
 async fn a_killed_process_loses_at_most_a_minute_of_age() {
     for reboot in [false, true] {
@@ -142,7 +144,7 @@ async fn a_killed_process_loses_at_most_a_minute_of_age() {
         fixture.sleep(Duration::from_secs(30));
         let copy = root.path().join("killed");
         fs::create_dir(&copy).expect("creates");
-        // What the disk holds at this moment, as after a kill.
+        // Copies what the disk holds at this moment, as after a kill.
         let directory = fixture.spool.process_directory().directory();
         let there = copy.join(directory.file_name().expect("has one"));
         fs::create_dir(&there).expect("creates");
@@ -159,8 +161,8 @@ async fn a_killed_process_loses_at_most_a_minute_of_age() {
     }
 }
 
-/// Directories whose clocks differ, as that of a process that has run for months and that of a new
-/// one.
+/// Adopts from a directory whose clock differs, like that of a process that has run for months and
+/// that of a new one.
 #[tokio::test(start_paused = true)]
 async fn what_is_adopted_is_as_old_as_it_was() {
     let root = tempfile::tempdir().expect("a directory");
@@ -183,7 +185,7 @@ async fn what_is_adopted_is_as_old_as_it_was() {
     assert_eq!(third.spool.counts().oldest_age.map(|age| age.as_secs()), Some(50));
 }
 
-/// A mark that is gone or is no mark makes batches younger, not older, and their age adds up again.
+/// A missing or invalid mark makes batches younger, never older, and their age adds up again.
 #[tokio::test(start_paused = true)]
 async fn a_mark_that_is_lost_makes_nothing_old() {
     for mark in ["", "nonsense\n", "clock=99999999999999999999"] {
@@ -206,8 +208,8 @@ async fn a_mark_that_is_lost_makes_nothing_old() {
     }
 }
 
-/// Files of version 0.1, and those copied by hand: the clock is asked once, and believed for half
-/// of `max_age`.
+/// For files of version 0.1 and files copied by hand the system's clock is read once, and trusted
+/// for half of `max_age`.
 #[tokio::test(start_paused = true)]
 async fn a_file_without_an_age_gets_half_of_the_greatest_at_most() {
     for (clock, created) in clocks() {
@@ -244,7 +246,7 @@ async fn a_file_without_an_age_is_as_old_as_the_clock_says() {
     assert!((Duration::from_secs(20)..MAX_AGE / 2).contains(&age), "{age:?}");
 }
 
-/// What the memory of the flusher has held counts.
+/// The time that a batch has spent in the flusher's memory counts.
 #[tokio::test(start_paused = true)]
 async fn age_counts_from_sealing() {
     let root = tempfile::tempdir().expect("a directory");

@@ -1,10 +1,10 @@
-//! What stands exactly at a bound, and what is counted beside points.
+//! Batches exactly at a bound, and the counts other than points.
 
 use super::*;
 use crate::fs_ext::faults::{self, Operation};
 
 #[tokio::test]
-async fn what_stands_exactly_at_a_bound_stays() {
+async fn a_batch_exactly_at_a_bound_is_kept() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 2).await;
@@ -18,7 +18,7 @@ async fn what_stands_exactly_at_a_bound_stays() {
         assert_eq!(fixture.spool.counts().files, left, "{max_size} bytes, {max_files} files");
         assert_eq!(fixture.restart().spool.counts().files, left, "the same after a restart");
     }
-    // As large as the bound is not too large.
+    // A batch exactly as large as the bound is stored.
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::with(SpoolSettings { max_size: bytes, ..SpoolSettings::new(root.path()) });
     fixture.store(1, 2).await;
@@ -71,7 +71,7 @@ async fn each_return_without_success_is_counted() {
     }
 }
 
-/// The mark of the clock is kept as long as there are files whose age it tells.
+/// The clock's mark is saved as long as there are files whose age depends on it.
 #[tokio::test(start_paused = true)]
 async fn a_spool_with_files_is_maintained_each_minute() {
     let root = tempfile::tempdir().expect("a directory");
@@ -85,7 +85,7 @@ async fn a_spool_with_files_is_maintained_each_minute() {
 #[test]
 fn the_quarantine_keeps_the_newest_under_its_bound_and_one_whatever_its_size() {
     let root = tempfile::tempdir().expect("a directory");
-    // A tenth of it is for damaged files.
+    // A tenth of this size is for damaged files.
     let quarantine = Quarantine::new(root.path(), 10_000);
     let take = |name: &str, bytes: usize| {
         let path = root.path().join(name);
@@ -99,7 +99,7 @@ fn the_quarantine_keeps_the_newest_under_its_bound_and_one_whatever_its_size() {
         names.sort();
         names
     };
-    // Files of one moment go by their names.
+    // Files of the same moment are evicted in the order of their names.
     assert_eq!(take("a", 400), ["a"]);
     assert_eq!(take("b", 400), ["a", "b"]);
     assert_eq!(take("c", 200), ["a", "b", "c"], "exactly the bound");
@@ -137,7 +137,7 @@ async fn a_directory_that_is_gone_is_claimed_again_and_counted_where_it_cannot_b
     assert!(fixture.spool.process_directory().is_intact() && fixture.spool.counts().errors == 1);
 }
 
-/// Of another user, for instance.
+/// The directory may belong to another user, for instance.
 #[test]
 fn a_process_directory_that_may_not_be_used_is_passed_over() {
     let root = tempfile::tempdir().expect("a directory");
@@ -148,7 +148,7 @@ fn a_process_directory_that_may_not_be_used_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_spool_is_done_when_nothing_waits_and_knows_its_place() {
+async fn a_spool_is_done_when_nothing_waits_and_knows_its_directory() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     assert!(fixture.spool.is_done());
@@ -157,12 +157,12 @@ async fn a_spool_is_done_when_nothing_waits_and_knows_its_place() {
     fixture.store(1, 2).await;
     fixture.store(2, 2).await;
     assert!(!fixture.spool.is_done());
-    // New bounds hold at once.
+    // New bounds apply at once.
     fixture.spool.configure(&SpoolSettings { max_files: 1, ..SpoolSettings::new(root.path()) });
     assert_eq!(fixture.spool.counts().files, 1);
     assert_eq!(fixture.send_all().await, [2]);
     assert!(fixture.spool.is_done());
-    // What was not looked at yet may be a batch.
+    // A file that was not inspected yet may be a batch.
     fixture.store(3, 2).await;
     drop(fixture);
     let spool = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect("opens");

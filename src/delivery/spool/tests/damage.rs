@@ -1,10 +1,10 @@
-//! Files that are not as they were written, and files that are not ours.
+//! Files with changed content, and files that this crate did not write.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Returns a valid file.
+/// Returns the content of a valid file.
 fn valid(sequence: u64, points: usize, target: &str) -> Vec<u8> {
     let batch = batch(sequence, points);
     let mut bytes = Header::new(&batch, format::hash(target)).encode().into_bytes();
@@ -12,7 +12,7 @@ fn valid(sequence: u64, points: usize, target: &str) -> Vec<u8> {
     bytes
 }
 
-/// Returns a directory of a dead process, with these files.
+/// Returns a directory of a dead process with these files.
 fn left_behind(root: &Path, files: impl IntoIterator<Item = (String, Vec<u8>)>) -> PathBuf {
     let directory = root.join(format!("{:016x}-0", format::hash(TARGET)));
     fs::create_dir_all(&directory).expect("creates");
@@ -55,7 +55,7 @@ async fn every_truncation_and_every_flipped_bit_is_found() {
 }
 
 #[tokio::test]
-async fn what_is_not_ours_is_left_as_it_is() {
+async fn files_that_are_not_ours_are_left_in_place() {
     let root = tempfile::tempdir().expect("a directory");
     let newer = {
         let text = "# tower-influx spool version=2 whatever=it says";
@@ -68,7 +68,7 @@ async fn what_is_not_ours_is_left_as_it_is() {
         (name(2), valid(2, 1, "http://localhost:8086 luna other")),
     ];
     let directory = left_behind(root.path(), left_alone.clone());
-    // A valid one is taken whatever its name, and a temporary one was promised to nobody.
+    // A valid file is recovered whatever its name. A temporary one was never reported as stored.
     left_behind(root.path(), [("copied by hand.lp".to_owned(), valid(3, 2, TARGET))]);
     left_behind(root.path(), [(name(4) + format::TEMPORARY, valid(4, 2, TARGET))]);
     fs::create_dir(directory.join(name(5))).expect("creates");
@@ -133,7 +133,7 @@ fn content() -> impl Strategy<Value = DamagedContent> {
 
 proptest! {
     #[test]
-    fn whatever_lies_there_a_valid_file_is_found_and_nothing_else(
+    fn valid_files_are_found_among_damaged_ones_and_nothing_else(
         contents in prop::collection::vec((content(), any::<bool>()), 0..8),
         budget in prop_oneof![Just(0), Just(u64::MAX)],
     ) {
@@ -157,8 +157,8 @@ proptest! {
         let quarantine = Quarantine::new(root.path(), 1 << 20);
         let mut scan = Scan::new(&directory, format::hash(TARGET), budget).expect("scans");
         let found = std::iter::from_fn(|| scan.next(&quarantine)).count();
-        // Without a budget only headers and lengths are compared, so a change of the lines passes
-        // until it is loaded.
+        // Without a budget only headers and lengths are compared. A change of the lines is then
+        // found when the batch is loaded.
         if budget > 0 {
             prop_assert_eq!(found, expected);
         } else {

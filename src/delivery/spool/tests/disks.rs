@@ -34,7 +34,7 @@ async fn an_error_switches_the_spool_off_for_a_minute_and_loses_nothing() {
 }
 
 #[tokio::test]
-async fn the_last_chance_is_taken_even_while_switched_off() {
+async fn store_blocking_tries_even_while_the_spool_is_switched_off() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     let batch = fixture.batch(1, 2);
@@ -108,7 +108,7 @@ async fn a_file_that_cannot_be_deleted_is_deleted_later() {
     assert_eq!((fixture.spool.counts().memory, fixture.spool.next_maintenance()), (0, None));
 }
 
-/// What nobody can delete takes memory and disk, too.
+/// Files that cannot be deleted take memory and disk, too.
 #[tokio::test(start_paused = true)]
 async fn files_that_cannot_be_deleted_are_bounded() {
     let root = tempfile::tempdir().expect("a directory");
@@ -130,7 +130,7 @@ async fn files_that_cannot_be_deleted_are_bounded() {
 }
 
 #[tokio::test]
-async fn a_directory_that_somebody_deletes_is_made_again() {
+async fn a_deleted_directory_is_created_again() {
     let root = tempfile::tempdir().expect("a directory");
     let path = root.path().join("spool");
     let mut fixture = Fixture::new(&path);
@@ -143,7 +143,7 @@ async fn a_directory_that_somebody_deletes_is_made_again() {
     assert_eq!(fixture.restart().ledger().recovered, 3);
 }
 
-/// A real full disk, where the user may mount one.
+/// Uses a real full disk, where the user has the right to mount one.
 #[cfg(target_os = "linux")]
 #[tokio::test(start_paused = true)]
 async fn a_small_disk_that_fills_up_and_then_is_read_only() {
@@ -193,9 +193,9 @@ async fn a_small_disk_that_fills_up_and_then_is_read_only() {
     assert!(error.is_io(), "{error}");
 }
 
-/// Somebody deletes it while a batch is written.
+/// The directory is deleted while a batch is written.
 #[tokio::test]
-async fn a_directory_that_goes_while_a_file_is_created_is_claimed_again() {
+async fn a_directory_that_is_deleted_while_a_file_is_created_is_claimed_again() {
     const GONE: i32 = 2;
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
@@ -203,14 +203,15 @@ async fn a_directory_that_goes_while_a_file_is_created_is_claimed_again() {
     fixture.store(1, 2).await;
     assert_eq!((fixture.ledger().spooled, fixture.spool.counts().errors), (2, 0));
     drop(fault);
-    // Once, and not for ever.
+    // The write is repeated once, not for ever.
     let _fault = faults::inject(root.path(), Operation::Create, GONE);
     let batch = fixture.batch(2, 2);
     assert!(matches!(fixture.spool.store(&batch).await, Err(StoreError::Io(_))));
     assert_eq!((fixture.ledger().in_flight, fixture.spool.counts().errors), (2, 1));
 }
 
-/// Of a process that has died: the root, its directory, a file in it, and the move of a file.
+/// Faults in the files of a dead process: listing the root and its directory, reading an entry,
+/// renaming a file.
 #[tokio::test]
 async fn what_cannot_be_listed_or_moved_is_counted_and_recovered_later() {
     for (is_root, operation) in [

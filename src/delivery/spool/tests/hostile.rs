@@ -1,32 +1,34 @@
-//! What strangers put into the directory, and disks that refuse a directory or a lock.
+//! Foreign files in the directory, and disks that refuse a directory or a lock.
 
 use super::*;
 use crate::fs_ext::faults::{self, Operation};
 
-fn place(root: &Path, number: u32) -> PathBuf {
+fn process_directory_path(root: &Path, number: u32) -> PathBuf {
     root.join(format!("{:016x}-{number}", format::hash(TARGET)))
 }
 
 #[cfg(unix)]
 #[tokio::test]
-async fn whatever_lies_in_the_place_of_a_directory_or_lock_is_passed_over() {
+async fn other_files_with_the_name_of_a_directory_or_lock_are_skipped() {
     use crate::delivery::hostile::{KINDS, put_each};
     for lock in [false, true] {
         let root = tempfile::tempdir().expect("a directory");
         if lock {
-            (0..KINDS).for_each(|number| fs::create_dir(place(root.path(), number)).expect("creates"));
-            put_each(|number| place(root.path(), number).join(process_directory::LOCK));
+            (0..KINDS).for_each(|number| {
+                fs::create_dir(process_directory_path(root.path(), number)).expect("creates")
+            });
+            put_each(|number| process_directory_path(root.path(), number).join(process_directory::LOCK));
         } else {
-            put_each(|number| place(root.path(), number));
+            put_each(|number| process_directory_path(root.path(), number));
             // An empty directory is as good as one of ours.
-            fs::remove_dir(place(root.path(), 1)).expect("removes");
-            fs::write(place(root.path(), 1), "a file").expect("writes");
+            fs::remove_dir(process_directory_path(root.path(), 1)).expect("removes");
+            fs::write(process_directory_path(root.path(), 1), "a file").expect("writes");
         }
         let mut fixture = Fixture::new(root.path());
         fixture.store(1, 2).await;
         assert_eq!(
             *fixture.spool.process_directory().directory(),
-            *place(root.path(), KINDS),
+            *process_directory_path(root.path(), KINDS),
             "lock: {lock}"
         );
         fixture.spool.maintain(true).await;
@@ -36,7 +38,7 @@ async fn whatever_lies_in_the_place_of_a_directory_or_lock_is_passed_over() {
 
 #[cfg(unix)]
 #[test]
-fn a_directory_of_others_is_refused_or_passed_over() {
+fn a_directory_that_others_may_write_is_refused_or_skipped() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     let root = tempfile::tempdir().expect("a directory");
     let (open, link) = (root.path().join("open"), root.path().join("link"));
@@ -49,17 +51,17 @@ fn a_directory_of_others_is_refused_or_passed_over() {
         assert!(error.is_io() && text.contains("`spool.directory`") && text.contains(why), "{text}");
         assert!(text.contains("name a directory of this user alone"), "{text}");
     }
-    // A process directory is ours alone, or it is not ours.
+    // A process directory that others may write is not used.
     let own = root.path().join("own");
-    fs::create_dir_all(place(&own, 0)).expect("creates");
+    fs::create_dir_all(process_directory_path(&own, 0)).expect("creates");
     fs::set_permissions(&own, fs::Permissions::from_mode(0o700)).expect("may");
-    fs::set_permissions(place(&own, 0), fs::Permissions::from_mode(0o777)).expect("may");
+    fs::set_permissions(process_directory_path(&own, 0), fs::Permissions::from_mode(0o777)).expect("may");
     let fixture = Fixture::new(&own);
-    assert_eq!(*fixture.spool.process_directory().directory(), *place(&own, 1));
+    assert_eq!(*fixture.spool.process_directory().directory(), *process_directory_path(&own, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_full_disk_stops_no_start_whatever_it_hits_first() {
+async fn a_full_disk_does_not_prevent_a_start_whichever_operation_fails() {
     for (below, operation) in [
         ("", Operation::CreateDirectory),
         ("process", Operation::CreateDirectory),
@@ -68,7 +70,7 @@ async fn a_full_disk_stops_no_start_whatever_it_hits_first() {
     ] {
         let root = tempfile::tempdir().expect("a directory");
         let path = root.path().join("spool");
-        let below = if below.is_empty() { path.clone() } else { place(&path, 0) };
+        let below = if below.is_empty() { path.clone() } else { process_directory_path(&path, 0) };
         let fault = faults::inject(&below, operation, 28);
         let mut fixture = Fixture::new(&path);
         let batch = fixture.batch(1, 2);
@@ -85,7 +87,7 @@ async fn a_full_disk_stops_no_start_whatever_it_hits_first() {
 }
 
 #[test]
-fn a_volume_without_locks_has_its_own_remedy() {
+fn a_volume_without_file_locks_is_named_in_the_error() {
     // EINVAL, ENOLCK, ENOSYS, EOPNOTSUPP.
     for code in [22, 37, 38, 95] {
         let root = tempfile::tempdir().expect("a directory");
@@ -124,9 +126,9 @@ async fn nobody_claims_the_directory_of_a_living_process_whose_lock_was_deleted(
 }
 
 #[tokio::test]
-async fn a_header_that_lies_ends_in_quarantine() {
+async fn a_file_with_a_false_header_is_moved_to_quarantine() {
     let root = tempfile::tempdir().expect("a directory");
-    let directory = place(root.path(), 0);
+    let directory = process_directory_path(root.path(), 0);
     fs::create_dir_all(&directory).expect("creates");
     for number in 0..3 {
         let lines = b"m v=1i 1\n";
@@ -148,10 +150,10 @@ async fn a_header_that_lies_ends_in_quarantine() {
     assert_eq!(fixture.send_all().await, [1]);
 }
 
-/// Behind the first 64 MiB no line is compared at start: what is counted then must be bounded by
-/// the header alone.
+/// Lines after the first 64 MiB are not compared at start, so the header alone must bound what is
+/// counted then.
 #[tokio::test]
-async fn a_header_that_lies_is_found_without_reading_the_lines() {
+async fn a_false_header_is_found_without_reading_the_lines() {
     let root = tempfile::tempdir().expect("a directory");
     let quarantine = Quarantine::new(root.path(), MIB);
     let path = root.path().join(format::name(0, 1, 1, 1_000_000_000_000));
@@ -167,7 +169,7 @@ async fn a_header_that_lies_is_found_without_reading_the_lines() {
 
 #[cfg(unix)]
 #[tokio::test]
-async fn a_batch_that_becomes_a_pipe_hangs_nothing() {
+async fn a_batch_that_is_replaced_by_a_pipe_does_not_block() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 2).await;
@@ -185,11 +187,11 @@ async fn a_batch_that_becomes_a_pipe_hangs_nothing() {
     assert_eq!(fixture.spool.counts().errors, 3, "it was tried three times");
 }
 
-/// Each of them is moved away, which is slower than to recover a batch.
+/// Each damaged file is moved away, which is slower than recovering a batch.
 #[tokio::test]
-async fn a_start_looks_at_few_files_also_where_none_is_a_batch() {
+async fn a_start_inspects_few_files_even_if_none_is_a_batch() {
     let root = tempfile::tempdir().expect("a directory");
-    let directory = place(root.path(), 0);
+    let directory = process_directory_path(root.path(), 0);
     fs::create_dir_all(&directory).expect("creates");
     for number in 0..400 {
         let name = format::name(0, 1, number, 1_000_000_000_000);
@@ -197,7 +199,7 @@ async fn a_start_looks_at_few_files_also_where_none_is_a_batch() {
     }
     let spool = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect("opens");
     spool.recover_first();
-    // The lock file may be among those that were looked at.
+    // The lock file may be among the inspected files.
     let left = files(&directory).len();
     assert!((400 - 256..=400 - 255).contains(&left), "{left} wait for the background");
     spool.maintain_blocking(true);

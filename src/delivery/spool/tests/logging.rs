@@ -1,5 +1,4 @@
-//! Whoever handles a log line may ask for the statistics: no line is written under a lock that
-//! these take.
+//! A log handler may read the statistics, so no line is logged under a lock that these take.
 
 use std::sync::{Mutex, OnceLock, mpsc};
 
@@ -43,16 +42,16 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
             assert!(fixture.spool.store_blocking(&batch).is_err());
             drop(fault);
             assert!(fixture.spool.store_blocking(&batch).is_ok());
-            // More than its bound.
+            // The spool exceeds its bound.
             let batch = fixture.batch(2, 2);
             assert!(fixture.spool.store_blocking(&batch).is_ok());
-            // A file that cannot be deleted.
+            // A file cannot be deleted.
             let entry = fixture.spool.take_oldest().expect("one is left");
             let path = entry.0.path();
             fs::remove_file(&path).expect("removes");
             fs::create_dir(&path).expect("creates");
             fixture.spool.delete(&[entry]);
-            // Files that are damaged, or gone, when they are loaded, and a batch that is too old.
+            // Files are damaged or missing when they are loaded, and a batch expires.
             fixture.spool.state().bounds.max_files = 10;
             for (sequence, change) in [(3, true), (4, false)] {
                 let batch = fixture.batch(sequence, 1);
@@ -73,7 +72,7 @@ fn statistics_can_be_read_from_every_line_that_the_spool_logs() {
     assert_eq!(events, 7, "off, on again, full, not deleted, damaged, gone, too old");
 }
 
-/// Keeps what the field `others` of each event says.
+/// Records the field `others` of each event.
 #[derive(Clone, Default)]
 struct OmittedCounts(Arc<Mutex<Vec<u64>>>);
 
@@ -94,7 +93,7 @@ impl<S: tracing::Subscriber> Layer<S> for OmittedCounts {
     }
 }
 
-/// Every line about single batches, each a hundred times: full, expired, lost, not deleted.
+/// Causes each line about single batches (full, expired, lost, not deleted) a hundred times.
 #[tokio::test(start_paused = true)]
 async fn lines_about_single_batches_come_once_a_minute() {
     for kind in ["full", "expired", "lost", "undeleted"] {
@@ -130,13 +129,13 @@ async fn lines_about_single_batches_come_once_a_minute() {
                 }
             }
         }
-        // With a bound of one file the first is no more than the bound.
+        // With a bound of one file, the first batch is still within the bound.
         let kept_back = if kind == "full" { 98 } else { 99 };
         assert_eq!(*others.0.lock().expect("no panic"), [0, kept_back], "{kind}");
     }
 }
 
-/// Returns the lines that this logs, with their fields.
+/// Returns the log lines of `run`, with their fields.
 fn logged(run: impl FnOnce()) -> String {
     use std::io::{Read, Seek};
     let file = Arc::new(tempfile::tempfile().expect("a temporary file"));
@@ -148,7 +147,7 @@ fn logged(run: impl FnOnce()) -> String {
 }
 
 #[test]
-fn what_is_dropped_is_told_with_its_points() {
+fn dropped_batches_are_logged_with_their_points() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::with(SpoolSettings { max_files: 1, ..SpoolSettings::new(root.path()) });
     let batches = [fixture.batch(1, 3), fixture.batch(2, 5)];
@@ -160,9 +159,9 @@ fn what_is_dropped_is_told_with_its_points() {
     assert!(log.contains("`spool.max_age`") && log.contains("points=5 "), "{log}");
 }
 
-/// A file that another process deletes meanwhile is none.
+/// A file that another process deletes meanwhile is not an error.
 #[test]
-fn a_file_that_cannot_be_read_at_the_start_stays_and_is_told() {
+fn a_file_that_cannot_be_read_at_the_start_stays_and_is_logged() {
     for (code, errors) in [(13, 1), (5, 1), (2, 0)] {
         let root = tempfile::tempdir().expect("a directory");
         let mut fixture = Fixture::new(root.path());
@@ -183,14 +182,14 @@ fn a_file_that_cannot_be_read_at_the_start_stays_and_is_told() {
 }
 
 #[test]
-fn where_nothing_was_left_nothing_is_told() {
+fn an_empty_directory_logs_nothing() {
     let root = tempfile::tempdir().expect("a directory");
     let spool = Spool::open(&SpoolSettings::new(root.path()), TARGET, Arc::default()).expect("opens");
     assert_eq!(logged(|| spool.maintain_blocking(true)), "");
 }
 
 #[test]
-fn what_a_start_finds_is_told_once_with_its_numbers() {
+fn recovered_and_foreign_files_are_logged_once_with_their_numbers() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     for (sequence, points) in [(1, 1), (2, 3), (3, 5)] {
@@ -206,7 +205,8 @@ fn what_a_start_finds_is_told_once_with_its_numbers() {
     let counts = ["files=3 points=9\n", "files=1\n"];
     assert!(log.lines().count() == 2 && counts.iter().all(|counts| log.contains(counts)), "{log}");
     assert_eq!(logged(|| spool.maintain_blocking(true)), "", "nothing is new");
-    // A dead process's directory is looked at again, and has one of ours and one more of others.
+    // The directory of a dead process is scanned again. It has one batch of ours and one more
+    // foreign file.
     let mut other = Fixture::new(root.path());
     let batch = other.batch(4, 2);
     other.spool.store_blocking(&batch).expect("stores");

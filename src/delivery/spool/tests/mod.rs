@@ -1,4 +1,4 @@
-//! What tests of the spool share, and its ordinary life.
+//! A fixture for tests of the spool, and tests of its normal operation.
 
 use std::{
     fs,
@@ -45,7 +45,7 @@ impl Fixture {
         Self { machine, settings, ledger, spool: Arc::new(spool), accepted: 0 }
     }
 
-    /// Creates a new process in the same directory, after this one has ended.
+    /// Ends this process, and starts a new one on the same directory.
     fn restart(self) -> Self {
         let (machine, settings) = (self.machine.clone(), self.settings.clone());
         // Threads that still delete dropped files keep the spool open.
@@ -56,7 +56,7 @@ impl Fixture {
         Self::on(machine, settings)
     }
 
-    /// Returns a batch that counts as in flight.
+    /// Returns a batch that the ledger counts as in flight.
     fn batch(&mut self, sequence: u64, points: usize) -> Batch {
         self.accepted += points as u64;
         self.ledger.lock().in_flight += points as u64;
@@ -68,7 +68,7 @@ impl Fixture {
         self.spool.store(&batch).await.expect("stores")
     }
 
-    /// As the flusher does it when the server has taken the batch.
+    /// Settles an entry as the flusher does when the server has written the batch.
     async fn settle(&mut self, entry: SpoolEntry) {
         {
             let mut counts = self.ledger.lock();
@@ -78,7 +78,7 @@ impl Fixture {
         self.spool.acknowledge(entry).await;
     }
 
-    /// Sends all that waits; the sequences of what was sent.
+    /// Sends all waiting entries, and returns the sequence numbers of the batches.
     async fn send_all(&mut self) -> Vec<u64> {
         let mut sent = Vec::new();
         while let Some(entry) = self.spool.take_oldest() {
@@ -108,7 +108,7 @@ impl Fixture {
     }
 }
 
-/// Returns the sequence is also the second in which the batch was sealed.
+/// Returns a batch. Its sequence number is also the second in which it was sealed.
 fn batch(sequence: u64, points: usize) -> Batch {
     let text: String = (0..points).map(|point| format!("m v={sequence}i {point}\n")).collect();
     let created = *START + Duration::from_secs(sequence);
@@ -118,7 +118,7 @@ fn batch(sequence: u64, points: usize) -> Batch {
 
 static START: LazyLock<SystemTime> = LazyLock::new(|| SystemTime::now() - Duration::from_secs(1000));
 
-/// Returns the batches in a directory, by name.
+/// Returns the files in a directory except its lock, sorted by name.
 fn files(directory: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> =
         fs_ext::list(directory).expect("lists").into_iter().map(|file| file.path).collect();
@@ -188,7 +188,7 @@ async fn the_next_process_sends_what_is_left_oldest_first() {
 }
 
 #[tokio::test]
-async fn what_is_given_back_waits_for_its_turn() {
+async fn a_released_entry_waits_for_its_turn() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     fixture.store(1, 1).await;
@@ -200,7 +200,7 @@ async fn what_is_given_back_waits_for_its_turn() {
 }
 
 #[tokio::test]
-async fn the_oldest_go_when_bytes_or_files_are_too_many() {
+async fn the_oldest_are_dropped_when_bytes_or_files_exceed_their_bounds() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::with(SpoolSettings { max_files: 3, ..SpoolSettings::new(root.path()) });
     for sequence in 1..=5 {
@@ -208,7 +208,7 @@ async fn the_oldest_go_when_bytes_or_files_are_too_many() {
     }
     let being_sent = fixture.spool.take_oldest().expect("three wait");
     fixture.store(6, 2).await;
-    // Older than all that wait, so it is the one that goes.
+    // This batch is older than all that wait, so it is the one that is dropped.
     fixture.store(0, 1).await;
     drop(being_sent);
     let mut fixture = fixture.restart();
@@ -231,7 +231,7 @@ async fn the_oldest_go_when_bytes_or_files_are_too_many() {
 }
 
 #[tokio::test]
-async fn bounds_that_have_become_smaller_hold_at_the_next_start() {
+async fn lowered_bounds_apply_at_the_next_start() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     for sequence in 1..=5 {
@@ -245,7 +245,7 @@ async fn bounds_that_have_become_smaller_hold_at_the_next_start() {
 }
 
 #[test]
-fn a_store_that_is_given_up_leaves_nothing() {
+fn a_store_whose_future_is_dropped_leaves_no_file() {
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
     let batch = fixture.batch(1, 1);
@@ -259,7 +259,7 @@ fn a_store_that_is_given_up_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_directory_that_cannot_be_used_is_said_at_start() {
+async fn an_unusable_directory_is_reported_at_start() {
     let root = tempfile::tempdir().expect("a directory");
     let file = root.path().join("file");
     fs::write(&file, "").expect("writes");

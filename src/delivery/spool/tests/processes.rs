@@ -1,4 +1,4 @@
-//! Several processes on one directory, dead ones, and killed ones.
+//! Several processes on one directory, including dead and killed ones.
 
 use std::{
     io::{BufRead, BufReader},
@@ -10,7 +10,7 @@ use super::*;
 const ROOT: &str = "TOWER_INFLUX_TEST_SPOOL";
 const COUNT: &str = "TOWER_INFLUX_TEST_SPOOL_COUNT";
 
-/// Stores batches, and says after each how many there are.
+/// Stores batches, and prints their number after each.
 #[tokio::test]
 #[ignore = "run as a child by the other tests of this file"]
 async fn child() {
@@ -22,7 +22,7 @@ async fn child() {
         io::Write::write_all(&mut out, format!("stored {sequence}\n").as_bytes()).expect("the parent reads");
     }
     io::Write::write_all(&mut out, b"done\n").expect("the parent reads");
-    // Until the parent kills it or ends.
+    // Runs until the parent kills it or ends.
     let _ = io::stdin().read_line(&mut String::new());
 }
 
@@ -49,7 +49,7 @@ impl ChildProcess {
         Self(child)
     }
 
-    /// Reads what the child says until `stop` says so; how many it had stored by then.
+    /// Reads the numbers that the child prints until `stop` returns true, and returns the last one.
     fn stored(&mut self, mut stop: impl FnMut(u64) -> bool) -> u64 {
         let mut stored = 0;
         for line in BufReader::new(self.0.stdout.as_mut().expect("is piped")).lines() {
@@ -68,7 +68,7 @@ impl ChildProcess {
 }
 
 #[tokio::test]
-async fn processes_do_not_touch_each_other_and_the_dead_are_adopted() {
+async fn processes_do_not_touch_each_other_and_adopt_the_batches_of_dead_ones() {
     let root = tempfile::tempdir().expect("a directory");
     let mut first = ChildProcess::spawn(root.path(), 3);
     assert_eq!(first.stored(|_| false), 3);
@@ -94,12 +94,12 @@ async fn processes_do_not_touch_each_other_and_the_dead_are_adopted() {
 }
 
 #[tokio::test]
-async fn a_killed_process_loses_nothing_that_it_was_told_is_stored() {
+async fn a_killed_process_loses_no_batch_that_was_reported_as_stored() {
     let root = tempfile::tempdir().expect("a directory");
     let mut expected = 0;
     for round in 0..20 {
         let mut process = ChildProcess::spawn(root.path(), 1000);
-        // The child has gone on by an unknown number when it is killed.
+        // The child has stored an unknown number more when it is killed.
         expected += process.stored(|stored| stored > round % 7);
         drop(process);
     }
@@ -110,10 +110,10 @@ async fn a_killed_process_loses_nothing_that_it_was_told_is_stored() {
     assert_eq!(fixture.send_all().await.len(), counts.files);
 }
 
-/// As a user who may not read everything, which root always may.
+/// Runs as a user without the right to read everything. Root always has it.
 #[cfg(unix)]
 #[tokio::test]
-async fn what_may_not_be_read_is_left_alone() {
+async fn files_without_read_permission_are_left_alone() {
     use std::os::unix::fs::{PermissionsExt, chown};
     let root = tempfile::tempdir().expect("a directory");
     let mut fixture = Fixture::new(root.path());
@@ -151,7 +151,7 @@ async fn what_may_not_be_read_is_left_alone() {
             assert!(text.contains("files 1 errors 1"), "{text}{}", String::from_utf8_lossy(&output.stderr));
             assert!(unreadable.exists());
         }
-        // The test's own binary lies where that user may not go.
+        // The test's own binary may lie where that user has no access.
         Err(error) => {
             let message = format!("NOT RUN: a spool with an unreadable file ({error})\n");
             let _ = io::Write::write_all(&mut io::stderr(), message.as_bytes());
