@@ -1,9 +1,9 @@
-//! The header `Authorization`, and the secrets that must not come back in a message.
+//! The `Authorization` header, and the secrets that must not appear in a message.
 
 use super::WriteError;
 use crate::settings::{InfluxAuthorization, InfluxSettings, Token};
 
-/// Returns the value of the header; none where no credentials are given. Any of it is a secret.
+/// Returns the value of the header, or none without credentials. The whole value is secret.
 pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> {
     if !settings.username.is_empty() {
         let pair = format!("{}:{}", settings.username, settings.password.expose());
@@ -16,8 +16,8 @@ pub(super) fn header(settings: &InfluxSettings, token: &Token) -> Option<Token> 
     Some(Token::new(format!("{scheme} {}", token.expose())))
 }
 
-/// What is sent to the server and must not be printed when the server, or a proxy, sends it back in
-/// an error.
+/// The secrets that are sent to the server. The server or a proxy may return them in an error, and
+/// they must not be printed then.
 pub(super) struct Secrets(Vec<Token>);
 
 impl Secrets {
@@ -32,13 +32,14 @@ impl Secrets {
     }
 
     pub(super) fn extend(&mut self, secrets: impl IntoIterator<Item = Token>) {
-        // A shorter one could not be told from a part of the server's words.
+        // A shorter one could not be distinguished from the server's own words.
         self.0.extend(secrets.into_iter().filter(|secret| secret.expose().len() >= SHORTEST));
-        // The longest first: of one that begins with another, the rest would stay.
+        // The longest is replaced first: otherwise a secret that begins with a shorter one would
+        // keep its rest.
         self.0.sort_by_key(|secret| std::cmp::Reverse(secret.expose().len()));
     }
 
-    /// Removes all secrets from a text.
+    /// Replaces all secrets in a text.
     pub(super) fn conceal(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for secret in &self.0 {
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_that_come_back_are_taken_out() {
+    fn secrets_in_an_answer_are_redacted() {
         let mut settings = InfluxSettings { username: "Aladdin".to_owned(), ..InfluxSettings::default() };
         settings.password = Token::new("open sesame");
         settings.headers.insert("x-key".to_owned(), Token::new("open sesame please"));

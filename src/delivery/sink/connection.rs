@@ -1,8 +1,8 @@
-//! A client of the server with the secrets that it sends, and when another one takes its place.
+//! A client of the server with the secrets that it sends, and its replacement.
 //!
-//! A pooled connection is kept for as long as it works, and with it the address that a name had
-//! long ago. So the whole client is replaced after some minutes and after repeated failures: the
-//! name is looked up again, and the files of the token and of the certificates are read again.
+//! A pooled connection stays open as long as it works, at the address that the name resolved to
+//! when it was opened. So the whole client is replaced every few minutes and after repeated
+//! failures. The name is then resolved again, and the token and certificate files are read again.
 
 use std::{
     fs::File,
@@ -28,17 +28,17 @@ use crate::{
     settings::{InfluxSettings, Token},
 };
 
-/// A transport and what it was made from. Replaced as a whole.
+/// A transport and what it was made from. Always replaced as a whole.
 pub(super) struct SinkConnection<T> {
     pub(super) transport: T,
     pub(super) secrets: Secrets,
     files: CredentialFiles,
     since: Instant,
-    /// Failures in a row that are no judgement on points.
+    /// Consecutive failures that say nothing about the points.
     failures: AtomicU32,
 }
 
-/// What rotates on the disk.
+/// The files that may be rotated on disk.
 #[derive(Clone, PartialEq)]
 struct CredentialFiles {
     token: Token,
@@ -47,11 +47,11 @@ struct CredentialFiles {
 }
 
 impl<T: Transport> SinkConnection<T> {
-    /// Reads the files and makes a client. Sends nothing yet.
+    /// Reads the files and creates a client. Sends nothing yet.
     ///
     /// # Errors
     ///
-    /// A file that cannot be read, or settings that the client cannot serve.
+    /// Fails if a file cannot be read, or if the client does not support the settings.
     pub(super) fn open(settings: &InfluxSettings, url: &Url) -> Result<Self, Error> {
         let authority = settings.certificate_authority.as_deref().map(read_authority).transpose()?;
         Self::new(settings, url, CredentialFiles { token: settings.current_token()?, authority })
@@ -65,7 +65,7 @@ impl<T: Transport> SinkConnection<T> {
         Ok(Self { transport, secrets, files, since: Instant::now(), failures: AtomicU32::new(0) })
     }
 
-    /// Counts how a request ended.
+    /// Counts the result of a request.
     pub(super) fn note(&self, error: Option<&WriteError>) {
         match error.map(|error| &error.kind) {
             None | Some(WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge) => {
@@ -75,20 +75,20 @@ impl<T: Transport> SinkConnection<T> {
         }
     }
 
-    /// Returns whether another client should take the place of this one before the next request.
+    /// Returns whether this client should be replaced before the next request.
     pub(super) fn is_worn_out(&self) -> bool {
         self.since.elapsed() >= LONGEST_USE || self.failures.load(Ordering::Relaxed) >= MOST_FAILURES
     }
 
-    /// Makes a client in the place of this one. A file that cannot be read keeps what it held.
+    /// Creates a client that replaces this one. If a file cannot be read, its last content is used.
     ///
-    /// `None` if the client cannot be made.
+    /// Returns `None` if the client cannot be created.
     pub(super) fn successor(&self, settings: &InfluxSettings, url: &Url) -> Option<Self> {
         Self::new(settings, url, self.read_again(settings)).inspect_err(warn_of_old).ok()
     }
 
-    /// Creates a new connection, but only if a file holds something else than this client was made
-    /// from.
+    /// Creates a client like [`successor`](Self::successor), but only if the content of a file has
+    /// changed.
     pub(super) fn successor_if_changed(&self, settings: &InfluxSettings, url: &Url) -> Option<Self> {
         let files = self.read_again(settings);
         if files == self.files {
@@ -136,7 +136,7 @@ fn warn_of_old(error: &Error) {
     );
 }
 
-/// Returns whether the file keeps its content when it is read. A pipe gives it once, and then
+/// Returns whether the file can be read repeatedly. A pipe returns its content once, and then
 /// blocks.
 fn can_be_read_again(path: &Path) -> bool {
     path.metadata().map_or(true, |metadata| metadata.is_file())
@@ -156,12 +156,13 @@ fn read_authority(path: &Path) -> Result<Vec<u8>, Error> {
     Ok(content)
 }
 
-/// A name that moves is found again after this long, also while the old server answers.
+/// The maximum age of a client. A name that moves is found after this time even while the old
+/// server still answers.
 const LONGEST_USE: Duration = Duration::from_secs(5 * 60);
-/// The same after so many failures in a row.
+/// The number of consecutive failures after which a client is replaced.
 const MOST_FAILURES: u32 = 3;
-/// Larger than any list of certificates, so that a path to something endless does not fill the
-/// memory.
+/// The maximum size of the file. It is larger than any list of certificates, and keeps an endless
+/// file from filling the memory.
 const MAX_AUTHORITY: u64 = 4 * 1024 * 1024;
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
     use super::{super::transport::Reply, *};
     use crate::test_log::logged;
 
-    /// Sends nothing, and cannot be made with certificates that are bad.
+    /// Sends nothing, and cannot be created with bad certificates.
     struct Nowhere;
 
     impl Transport for Nowhere {
@@ -199,7 +200,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_is_replaced_after_some_minutes_though_it_works() {
+    async fn a_working_client_is_replaced_after_some_minutes() {
         let connection = connection();
         tokio::time::advance(LONGEST_USE - Duration::from_secs(1)).await;
         connection.note(None);
@@ -225,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_cannot_be_made_again_is_told_of_and_the_old_one_stays() {
+    fn a_client_that_cannot_be_created_again_is_logged_and_the_old_one_stays() {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let put = |content: &str| std::fs::write(file.path(), content).expect("writes");
         put("good");

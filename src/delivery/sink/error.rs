@@ -1,4 +1,4 @@
-//! The result of a [`Sink`](super::Sink): a batch is written, or the reason why it is not.
+//! The result of a [`Sink`](super::Sink): a batch was written, or why it was not.
 
 use std::{error, fmt, sync::Arc, time::Duration};
 
@@ -93,15 +93,15 @@ pub struct Refused {
     pub(crate) proof: Box<Proof>,
 }
 
-/// What the answer proves beyond its hint.
+/// Facts that an answer proves, beyond its hint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proof {
-    /// How many points of the body were refused, where the count is never too high: the partial
-    /// writes of 1.x and 2.x.
+    /// How many points of the body were refused. The count is never too high. Partial writes of 1.x
+    /// and 2.x report it.
     pub(crate) dropped: Option<usize>,
-    /// Whether the lines that the hint names are refused for certain: the partial writes of 3.x.
+    /// Whether the lines that the hint names are certainly refused: in partial writes of 3.x.
     pub(crate) certain: bool,
-    /// The columns that are named as the cause, and what they were sent as.
+    /// The columns that the answer names as the cause, and the types that they were sent with.
     pub(crate) columns: Vec<(String, Option<ColumnKind>)>,
 }
 
@@ -181,8 +181,8 @@ impl WriteError {
 
     /// Creates an error of any kind.
     ///
-    /// The message must hold no secret and no line of the batch: it is logged, and shown on the
-    /// live page. It is cut at 1 KiB.
+    /// The message must not contain a secret or a line of the batch, since it is logged and shown
+    /// on the live page. It is cut at 1 KiB.
     pub(crate) fn new(kind: WriteErrorKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         cut(&mut message);
@@ -253,7 +253,7 @@ impl WriteError {
         self.status
     }
 
-    /// Returns message and causes in one line of at most 1 KiB, as they are logged.
+    /// Returns the message and its causes as one line of at most 1 KiB for the log.
     pub(crate) fn report(&self) -> String {
         let mut text = with_causes(self);
         cut(&mut text);
@@ -273,7 +273,7 @@ impl error::Error for WriteError {
     }
 }
 
-/// Returns an error and its causes in one line, each once.
+/// Returns an error and its causes as one line, each of them once.
 pub(crate) fn with_causes(error: &dyn error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();

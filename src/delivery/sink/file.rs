@@ -1,4 +1,4 @@
-//! Batches into line-protocol files, for services without a database.
+//! A sink that writes batches into line-protocol files, for services without a database.
 
 use std::{io, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -57,8 +57,8 @@ use crate::{
 #[derive(Debug)]
 pub struct FileSink {
     directory: PathBuf,
-    // Async, so that a write which hangs in the file system holds one thread, and later ones wait
-    // without any.
+    // An async lock: a write that hangs in the file system holds one thread, and later writes wait
+    // without a thread.
     files: Arc<Mutex<RotatingFiles>>,
 }
 
@@ -145,7 +145,7 @@ mod tests {
         Batch::new(Bytes::copy_from_slice(text.as_bytes()), lines, 0, SystemTime::now())
     }
 
-    /// Returns the contents of all files, by the order of their names.
+    /// Returns the contents of all files, sorted by name.
     fn stored(directory: &Path) -> Vec<String> {
         let mut files = fs_ext::list(directory).expect("lists");
         files.sort_by(|left, right| left.name.cmp(&right.name));
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_start_never_appends_to_what_an_earlier_one_left() {
+    async fn a_new_process_never_appends_to_an_earlier_file() {
         let directory = tempfile::tempdir().expect("a directory");
         for number in 0..3 {
             let sink = FileSink::new(&settings(directory.path()), "shop").expect("starts");
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_said_at_start() {
+    fn an_unusable_directory_is_reported_at_start() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("file");
         fs::write(&path, "").expect("writes");

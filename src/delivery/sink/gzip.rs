@@ -1,4 +1,4 @@
-//! Compressed bodies.
+//! Compression of request bodies.
 
 use std::io::Write;
 
@@ -7,13 +7,13 @@ use flate2::{Compression, write::GzEncoder};
 
 /// Compresses the lines of a batch.
 ///
-/// Piece by piece: a full batch takes milliseconds, for which a worker of the runtime would serve
-/// no request. Threads for blocking work would be more in number than batches in flight, and each
-/// would keep megabytes of memory for itself. `None` if the compressor reports an error; then the
-/// body goes plain.
+/// It compresses piece by piece. A full batch takes milliseconds, during which a worker thread of
+/// the runtime would serve no request. Blocking threads would be more numerous than batches in
+/// flight, and each would keep megabytes of memory. Returns `None` if the compressor reports an
+/// error; the body is then sent uncompressed.
 pub(super) async fn compress(lines: &[u8]) -> Option<Bytes> {
-    // Level 1: the higher ones take several times as long and save little on lines that differ in
-    // numbers only.
+    // Level 1: higher levels take several times as long, and save little on lines that differ only
+    // in numbers.
     let mut encoder = GzEncoder::new(Vec::with_capacity(lines.len() / 3), Compression::fast());
     for piece in lines.chunks(PIECE) {
         encoder.write_all(piece).ok()?;
@@ -22,9 +22,9 @@ pub(super) async fn compress(lines: &[u8]) -> Option<Bytes> {
     encoder.finish().ok().map(Bytes::from)
 }
 
-/// Smaller bodies fit into one packet anyway.
+/// Smaller bodies fit into one packet uncompressed.
 pub(super) const MIN_BYTES: usize = 1024;
-/// About a tenth of a millisecond.
+/// Compressing one piece takes about a tenth of a millisecond.
 const PIECE: usize = 32 * 1024;
 
 #[cfg(test)]

@@ -1,6 +1,5 @@
-//! What all ways to InfluxDB have in common: compression with its fallback, a token that is read
-//! again when it is refused, secrets kept out of messages. How the bytes get there is a
-//! [`Transport`].
+//! The part that all clients for InfluxDB share. It falls back from compression, reads a refused
+//! token again, and keeps secrets out of messages. A [`Transport`] sends the bytes.
 
 use std::{
     sync::{
@@ -27,27 +26,27 @@ use super::{
 use crate::stats::Blocked;
 use crate::{delivery::batch::Batch, error::Error, settings::InfluxSettings};
 
-/// Writes batches to InfluxDB, or to what speaks its write API.
+/// Writes batches to InfluxDB, or to a server with the same write API.
 pub(super) struct ServerSink<T> {
     settings: InfluxSettings,
     url: Url,
     connection: RwLock<Arc<SinkConnection<T>>>,
     compress: bool,
-    /// Until when bodies are sent plain, because the server did not decompress one.
+    /// Until when bodies are sent uncompressed, because the server did not decompress one.
     plain_until: Mutex<Option<Instant>>,
-    /// Whether it was said already that the server has an odd way of saying yes.
+    /// Whether a warning about an unusual success status was logged.
     warned: AtomicBool,
-    /// Whether it was said already that another endpoint would name refused lines.
+    /// Whether a hint at the endpoint that names refused lines was logged.
     told_of_endpoint: AtomicBool,
 }
 
 impl<T: Transport> ServerSink<T> {
-    /// Checks the address and reads the token. Sends nothing yet.
+    /// Checks the URL and reads the token. Sends nothing yet.
     ///
     /// # Errors
     ///
-    /// A URL that this client cannot serve, or a token that cannot be read or that no header can
-    /// carry.
+    /// Fails if this client does not support the URL, or if the token cannot be read or sent in a
+    /// header.
     pub(super) fn new(settings: &InfluxSettings) -> Result<Self, Error> {
         let url = settings.checked_url()?;
         proxy::check(&url)?;
@@ -63,7 +62,8 @@ impl<T: Transport> ServerSink<T> {
         })
     }
 
-    /// Sends the lines, and at once again where what rotates on the disk may be what was missing.
+    /// Sends the lines. Repeats the write at once if the server refused the credentials and a file
+    /// with them has changed.
     async fn deliver(&self, lines: &Bytes) -> Result<Written, WriteError> {
         let mut connection = self.connection();
         if connection.is_worn_out() {
@@ -91,15 +91,15 @@ impl<T: Transport> ServerSink<T> {
         self.settings.token_file.is_some() || self.settings.certificate_authority.is_some()
     }
 
-    /// Puts what `make` makes in the place of the connection. Returns the one to use, and whether
-    /// it is another one.
+    /// Replaces the connection by the one that `make` returns. Returns the connection to use, and
+    /// whether it is a new one.
     async fn replace(
         &self,
         old: Arc<SinkConnection<T>>,
         make: fn(&SinkConnection<T>, &InfluxSettings, &Url) -> Option<SinkConnection<T>>,
     ) -> (Arc<SinkConnection<T>>, bool) {
         let (settings, url, before) = (self.settings.clone(), self.url.clone(), Arc::clone(&old));
-        // Files are read, of a disk that may be slow or away.
+        // Reads files, from a disk that may be slow or missing.
         let made = tokio::task::spawn_blocking(move || make(&before, &settings, &url)).await;
         let Some(made) = made.ok().flatten() else { return (old, false) };
         let made = Arc::new(made);
@@ -107,8 +107,8 @@ impl<T: Transport> ServerSink<T> {
         (made, true)
     }
 
-    /// Sends compressed where that is wanted, and once more plain where the server did not
-    /// decompress.
+    /// Sends the body compressed if configured, and repeats it uncompressed if the server did not
+    /// decompress it.
     async fn attempt(&self, connection: &SinkConnection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let wanted = lines.len() >= gzip::MIN_BYTES && self.compresses_now();
         let packed = if wanted { gzip::compress(lines).await } else { None };
@@ -121,7 +121,7 @@ impl<T: Transport> ServerSink<T> {
             Ok(_) => true,
             Err(error) => matches!(error.kind, WriteErrorKind::Refused(_)),
         };
-        // Else the trouble was another one, and compression is not to blame.
+        // Otherwise the cause was another one, and compression stays on.
         if understood {
             self.stop_compressing();
         }
@@ -134,7 +134,7 @@ impl<T: Transport> ServerSink<T> {
             .ok_or_else(|| WriteError::transient("the server says that it cannot decompress a body that was plain: look at what stands before it"))
     }
 
-    /// Sends one body. `None` means that the server did not decompress it.
+    /// Sends one body. Returns `None` if the server did not decompress it.
     async fn exchange(
         &self,
         connection: &SinkConnection<T>,
@@ -147,7 +147,8 @@ impl<T: Transport> ServerSink<T> {
             connection.transport.send(body, compressed).await.map_err(|error| secrets.conceal_in(error))?;
         let answer = ServerAnswer {
             status: reply.status,
-            // Now, since a secret that is cut with the message would not be found again.
+            // Secrets are redacted before the message is cut: a secret that is cut would not be
+            // found.
             body: &secrets.conceal(&reply.body.text()),
             complete: reply.body.is_complete(),
             retry_after: reply.retry_after.as_deref(),
@@ -220,8 +221,8 @@ impl<T: Transport> Sink for ServerSink<T> {
         Box::pin(self.deliver(batch.bytes()))
     }
 
-    /// Writes nothing, which passes every check that a write passes. InfluxDB 3 and some others
-    /// complain that nothing came: that is a yes as well.
+    /// Sends an empty write, which passes every check that a write passes. InfluxDB 3 and some
+    /// others refuse it as empty: that counts as success, too.
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async {
             match self.deliver(&Bytes::new()).await {
@@ -236,8 +237,8 @@ impl<T: Transport> Sink for ServerSink<T> {
         format!("InfluxDB at {}, bucket `{}`", self.url, self.settings.bucket)
     }
 
-    /// Returns the target. Neither client nor endpoint belong to it: what one could not write, the
-    /// other may.
+    /// Returns the target. Client and endpoint are not part of it: a spooled batch may be sent by
+    /// another client or endpoint.
     fn target(&self) -> String {
         let settings = &self.settings;
         let policy = settings.retention_policy.as_deref().unwrap_or_default();

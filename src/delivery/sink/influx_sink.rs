@@ -1,4 +1,4 @@
-//! The sink of storage `influx`, whichever client it sends with.
+//! The sink for the storage `influx`, for every client.
 
 use std::{fmt, sync::Arc};
 

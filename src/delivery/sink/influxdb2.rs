@@ -1,9 +1,10 @@
-//! The HTTP stack of the `influxdb2` crate as transport: `/api/v2/write` of InfluxDB 2.x, 3.x, 1.8,
-//! VictoriaMetrics and Telegraf.
+//! The HTTP stack of the `influxdb2` crate as a transport for `/api/v2/write`. InfluxDB 2.x, 3.x
+//! and 1.8, VictoriaMetrics and Telegraf have that endpoint.
 //!
-//! The request is made here, as the crate's own call for ready-made lines makes it. That call reads
-//! the body of an error whole, however long it is, and gives no access to the client inside or to
-//! the headers of an answer. What is left of the crate is its stack, reqwest 0.11, and its error.
+//! The request is built here, in the same way as the crate's call for raw lines builds it. That
+//! call reads the body of an error whole, however long it is. It also gives no access to the inner
+//! client or to the headers of an answer. So only the crate's HTTP stack, reqwest 0.11, and its
+//! error type are used.
 
 use bytes::Bytes;
 use influxdb2::RequestError;
@@ -25,7 +26,7 @@ use crate::{
     settings::{InfluxApi, InfluxSettings, Token},
 };
 
-/// One client, whose connections all writes share.
+/// A client whose connections are shared by all writes.
 pub(super) struct Influxdb2 {
     client: Client,
     endpoint: Url,
@@ -69,7 +70,8 @@ impl Influxdb2 {
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let retry_after = retry_after.map(str::to_owned);
         let mut body = AnswerBody::default();
-        // A cut body is no answer: of a 400 only the text tells whether it will pass.
+        // An incomplete body is not a valid answer: for a 400, only the text says whether a retry
+        // can succeed.
         while let Some(piece) = response.chunk().await.map_err(failed)? {
             if !body.add(&piece) {
                 break;
@@ -95,9 +97,9 @@ fn client(settings: &InfluxSettings, url: &Url, authorization: Option<&Token>) -
     let mut builder = reqwest::Client::builder()
         .default_headers(headers)
         .user_agent(transport::USER_AGENT)
-        // A redirected POST becomes a GET without body, whose 204 would count as written.
+        // A redirected POST becomes a GET without a body, whose 204 would count as written.
         .redirect(Policy::none())
-        // The HTTP/2 of this line of hyper has open advisories.
+        // HTTP/2 in this version of hyper has open security advisories.
         .http1_only()
         .connect_timeout(settings.connect_timeout)
         .timeout(settings.timeout)

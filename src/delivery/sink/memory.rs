@@ -1,4 +1,4 @@
-//! Batches into memory, for tests.
+//! A sink that keeps batches in memory, for tests.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_is_what_it_is_called_where_a_sink_says_nothing_else() {
+    fn the_target_defaults_to_the_description() {
         for (sink, name) in [(&MemorySink::new() as &dyn Sink, "memory"), (&NoSink, "none")] {
             assert_eq!((sink.describe(), sink.target()), (name.to_owned(), name.to_owned()));
         }

@@ -137,8 +137,8 @@ forward_to_the_sink_inside!(Arc<S>, Box<S>);
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 mod tests;
 
-/// Classifies an answer of a server, for fakes that answer word by word as servers do. `None` means
-/// written.
+/// Classifies an answer for fakes that repeat the words of real servers. Returns `None` for a
+/// successful write.
 #[cfg(all(test, any(feature = "influxdb2", feature = "reqwest")))]
 pub(crate) fn judge(status: u16, body: &str) -> Option<WriteError> {
     let answer = classify::ServerAnswer {

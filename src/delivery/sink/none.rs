@@ -1,11 +1,11 @@
-//! Nowhere: for the storage `none`, where no point is made.
+//! The sink for the storage `none`, for which no point is created.
 
 use crate::delivery::{
     batch::Batch,
     sink::{Sink, SinkFuture, WriteError, Written},
 };
 
-/// Takes what never comes.
+/// A sink that never receives a batch.
 #[derive(Debug)]
 pub(crate) struct NoSink;
 

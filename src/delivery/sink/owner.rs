@@ -1,9 +1,9 @@
-//! Which of the rotating files in a shared directory belong to this process.
+//! Ownership of the rotating files in a shared directory.
 //!
-//! The name of a file ends with a label: a hash of the service's name and the smallest number that
-//! no living process of this service had when the file was created. A lock file for each label, in
-//! the directory `.locks`, says that its process is alive. After a restart the number is the same
-//! again, so a process also counts and deletes what it wrote before.
+//! The name of a file ends with a label: a hash of the service's name and a number. It is the
+//! smallest number that no living process of the service had when the file was created. A lock file
+//! for each label, in the directory `.locks`, shows that its process is alive. After a restart the
+//! number is usually the same, so a process also counts and deletes what it wrote before.
 
 use std::{
     io,
@@ -12,18 +12,18 @@ use std::{
 
 use crate::{delivery::lock::LockFile, fs_ext};
 
-/// The label of this process, held as long as this value lives.
+/// The label of this process, which it holds as long as this value lives.
 #[derive(Debug)]
 pub(super) struct Owner {
     locks: PathBuf,
     prefix: &'static str,
     service: u32,
     number: u32,
-    /// `None` on a file system without locks, where all files of the service are taken for ours.
+    /// `None` on a file system without locks. All files of the service then count as ours.
     lock: Option<LockFile>,
 }
 
-/// What the name of a file says of its owner.
+/// The owner that the name of a file states.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Label {
     pub(super) service: u32,
@@ -31,7 +31,7 @@ pub(super) struct Label {
 }
 
 impl Owner {
-    /// Claims the first number that no living process of the service holds.
+    /// Claims the smallest number that no living process of the service holds.
     pub(super) fn claim(directory: &Path, prefix: &'static str, service: u32) -> io::Result<Self> {
         let locks = directory.join(LOCKS);
         fs_ext::create_directory(&locks)?;
@@ -39,7 +39,7 @@ impl Owner {
             let lock = match LockFile::acquire(&lock_path(&locks, prefix, Label { service, number })) {
                 Ok(Some(lock)) => Some(lock),
                 Err(error) if error.kind() == io::ErrorKind::Unsupported => None,
-                // Another process's or another user's, or no lock file at all.
+                // It belongs to another process or user, or is not a lock file.
                 Ok(None) => continue,
                 Err(error)
                     if matches!(
@@ -60,13 +60,14 @@ impl Owner {
         Label { service: self.service, number: self.number }
     }
 
-    /// Returns whether the lock file is still there, and is ours.
+    /// Returns whether the path still leads to the lock file that we hold.
     pub(super) fn is_intact(&self) -> bool {
         self.lock.as_ref().is_none_or(LockFile::is_intact)
     }
 
-    /// Returns whether files with this label may be deleted by us: they are ours, or those of a
-    /// process of the same service that has ended. The second value keeps others from claiming it.
+    /// Returns whether this process may delete files with this label. It may delete its own, and
+    /// those of an ended process of the same service. The returned lock keeps others from claiming
+    /// the label.
     pub(super) fn owns(&self, label: Label) -> (bool, Option<LockFile>) {
         if label.service != self.service {
             return (false, None);
@@ -82,7 +83,7 @@ impl Owner {
 }
 
 impl Label {
-    /// Returns the label at the end of a file's name.
+    /// Parses the label at the end of a file's name.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (service, number) = text.split_once('-')?;
         let label = Self { service: u32::from_str_radix(service, 16).ok()?, number: number.parse().ok()? };
@@ -96,7 +97,7 @@ impl std::fmt::Display for Label {
     }
 }
 
-/// Returns the hash that stands in the names of a service's files. It must never change.
+/// Returns the hash in the names of a service's files. It must never change.
 pub(super) fn hash(service: &str) -> u32 {
     crc32fast::hash(service.as_bytes())
 }
@@ -114,7 +115,7 @@ mod tests {
     use crate::fs_ext::faults;
 
     #[test]
-    fn a_label_is_read_as_it_was_written_and_not_otherwise() {
+    fn only_a_label_as_it_was_written_is_parsed() {
         let label = Label { service: hash("shop"), number: 12 };
         assert_eq!(Label::parse(&label.to_string()), Some(label));
         for other in ["", "-", "0000000a", "0000000A-0", "a-0", "0000000a-00", "0000000a-+1", "0000000a-0-1"]
@@ -124,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn the_living_keep_their_labels_and_the_dead_leave_them() {
+    fn living_processes_keep_their_labels_and_those_of_dead_ones_are_free() {
         let directory = tempfile::tempdir().expect("a directory");
         let claim = |service| Owner::claim(directory.path(), "points", service).expect("claims");
         let (first, second, other) = (claim(1), claim(1), claim(2));
@@ -139,7 +140,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn whatever_has_the_name_of_a_lock_is_passed_over() {
+    fn other_files_with_the_name_of_a_lock_are_skipped() {
         let directory = tempfile::tempdir().expect("a directory");
         let locks = directory.path().join(LOCKS);
         std::fs::create_dir(&locks).expect("creates");
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn without_locks_the_service_is_taken_for_alone() {
+    fn without_locks_all_files_of_the_service_count_as_ours() {
         for code in [22, 37, 95] {
             let directory = tempfile::tempdir().expect("a directory");
             let _fault = faults::inject(directory.path(), faults::Operation::Lock, code);

@@ -1,7 +1,7 @@
-//! Proxies of the environment, which the clients read themselves.
+//! The proxy variables of the environment, which the clients read themselves.
 //!
-//! Both clients ignore a variable that they cannot use and connect directly, so that points and
-//! their token take a way that nobody wanted. So such a variable is refused at start.
+//! Both clients ignore a variable that they cannot parse and connect directly. Points and their
+//! token would then bypass the proxy. So such a variable is refused at start.
 
 use std::env;
 
@@ -10,12 +10,12 @@ use url::Url;
 use super::{authorization::base64, transport::is_this_host};
 use crate::{error::Error, settings::Token, work::looked_at};
 
-/// Checks the variables that name the proxy for this address.
+/// Checks the variables that name the proxy for this URL.
 ///
 /// # Errors
 ///
-/// A variable that the clients would ignore. The message names it, and never its value, which may
-/// hold a password.
+/// Fails on a variable that the clients would ignore. The message names the variable but not its
+/// value, which may hold a password.
 pub(super) fn check(url: &Url) -> Result<(), Error> {
     check_with(url, |name| env::var_os(name).map(|value| value.into_string().map_err(drop)))
 }
@@ -43,8 +43,8 @@ fn check_with(url: &Url, variable: impl Fn(&str) -> Option<Result<String, ()>>) 
     Ok(())
 }
 
-/// Returns the passwords of the proxies for this address, in each form that an answer may send
-/// back.
+/// Returns the passwords of the proxies for this URL, in each form in which an answer may contain
+/// them.
 pub(super) fn passwords(url: &Url) -> Vec<Token> {
     let mut passwords = Vec::new();
     for value in variables(url).iter().filter_map(|name| env::var(name).ok()) {
@@ -68,7 +68,7 @@ fn variables(url: &Url) -> [&'static str; 4] {
     }
 }
 
-/// Returns why neither client can use this value; an empty one is none.
+/// Returns why the clients cannot use this value. An empty value means no proxy.
 fn unusable(value: &str) -> Option<&'static str> {
     if value.is_empty() {
         return None;
@@ -81,7 +81,7 @@ fn unusable(value: &str) -> Option<&'static str> {
     if !matches!(proxy.scheme(), "http" | "https") {
         return Some("its scheme is neither `http` nor `https`");
     }
-    // Stricter than the other parser: it takes no `@` in a password.
+    // This parser is stricter than the other one: it accepts no `@` in a password.
     let parsed = text.parse::<::http::Uri>().ok();
     if parsed.is_none_or(|parsed| parsed.host().is_none_or(str::is_empty)) || proxy.port() == Some(0) {
         return Some("it is not a URL with a host and a port");
@@ -95,7 +95,7 @@ fn with_scheme(value: &str) -> String {
     if value.contains("://") { value.to_owned() } else { format!("http://{value}") }
 }
 
-/// Returns whether `NO_PROXY` names the host: exactly, or as a domain above it.
+/// Returns whether `NO_PROXY` names the host or a parent domain of it.
 fn is_exempt(url: &Url, exempt: &str) -> bool {
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
     exempt.split(',').map(|entry| entry.trim().trim_start_matches('.')).any(|entry| {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_clients_would_ignore_is_refused() {
+    fn a_proxy_that_the_clients_would_ignore_is_refused() {
         for value in [
             "http://proxy:99999",
             "http://proxy:port",
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_they_use_is_taken() {
+    fn a_proxy_that_the_clients_use_is_accepted() {
         for value in [
             "",
             "proxy:3128",

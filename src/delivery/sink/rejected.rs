@@ -22,15 +22,15 @@ use crate::{
     stats::{Counter, RejectReason},
 };
 
-/// Writes lines into files named `rejected-20260603T101112Z-0000-89abcdef-0.lp`, so that people can
-/// see what was refused, fix it and import it.
+/// Writes refused lines into files named `rejected-20260603T101112Z-0000-89abcdef-0.lp`. People can
+/// then see what was refused, fix it and import it.
 ///
-/// They are valid line protocol: before each group of lines stands a comment with the time, the
-/// reason and what the server said. A file grows to 16 MiB, all together to 256 MiB; then the
-/// oldest go.
+/// The files are valid line protocol. A comment before each group of lines gives the time, the
+/// reason and the server's message. Each file has at most 16 MiB, all together 256 MiB; beyond that
+/// the oldest are deleted.
 ///
-/// The lines are in the ledger as rejected already, so nothing here is worth waiting for: what
-/// comes while 8 MiB wait for the disk, and what the disk does not take, is counted and gone.
+/// The ledger counts these lines as rejected already, so writing them never delays anything. Lines
+/// are counted and discarded if 8 MiB already wait for the disk, or if the disk fails.
 #[derive(Debug)]
 pub(crate) struct RejectedFiles {
     shared: Arc<RejectedShared>,
@@ -40,14 +40,14 @@ pub(crate) struct RejectedFiles {
 struct RejectedShared {
     directory: PathBuf,
     files: Arc<Mutex<RotatingFiles>>,
-    /// A permit for each KiB that may wait.
+    /// One permit for each KiB that may wait.
     room: Arc<Semaphore>,
     lost: Counter,
     failing: AtomicBool,
 }
 
 impl RejectedFiles {
-    /// Creates the directory, and tries whether it can be written.
+    /// Creates the directory, and checks that it can be written.
     pub(crate) fn new(directory: &Path, service: &str) -> Result<Self, Error> {
         let mut files = RotatingFiles::new(directory, PREFIX, service, MAX_FILE_SIZE, MAX_TOTAL_SIZE);
         files.prepare("rejected_directory")?;
@@ -62,8 +62,8 @@ impl RejectedFiles {
         })
     }
 
-    /// Writes rejected lines to the file. Never waits and never fails. `message` is what the server
-    /// said; it must hold no secret.
+    /// Writes rejected lines to the file. Never waits and never fails. `message` is the server's
+    /// message, and must hold no secret.
     pub(crate) fn write(&self, lines: &Batch, reason: RejectReason, message: &str) {
         let now = SystemTime::now();
         let (comment, lines, shared) = (comment(now, lines, reason, message), lines.clone(), &self.shared);
@@ -76,7 +76,8 @@ impl RejectedFiles {
         };
         let shared = Arc::clone(shared);
         runtime.spawn(async move {
-            // One after the other, or a disk that hangs would hold a thread for each call.
+            // Files are written one after the other. Otherwise a disk that hangs would hold a
+            // thread for each call.
             let mut files = Arc::clone(&shared.files).lock_owned().await;
             let ended =
                 task::spawn_blocking(move || match files.append(now, &[comment.as_bytes(), lines.bytes()]) {
@@ -88,12 +89,12 @@ impl RejectedFiles {
         });
     }
 
-    /// Returns when everything handed over before is in the files or lost.
+    /// Waits until all lines handed over before are in the files or lost.
     pub(crate) async fn finish(&self) {
         let _ = self.shared.room.acquire_many(ROOM).await;
     }
 
-    /// Counts the rejected points that no file holds.
+    /// Returns the number of rejected points that were not written to a file.
     #[cfg(test)]
     pub(crate) fn lost(&self) -> u64 {
         self.shared.lost.count()
@@ -128,9 +129,9 @@ fn comment(now: SystemTime, lines: &Batch, reason: RejectReason, message: &str) 
 const PREFIX: &str = "rejected";
 const MAX_FILE_SIZE: u64 = 16 * 1024 * 1024;
 const MAX_TOTAL_SIZE: u64 = 256 * 1024 * 1024;
-/// KiB of lines that may wait for the disk.
+/// The amount of lines that may wait for the disk, in KiB.
 const ROOM: u32 = 8 * 1024;
-/// Characters.
+/// In characters.
 const MAX_MESSAGE: usize = 200;
 
 #[cfg(test)]
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_stand_behind_a_comment_that_no_message_can_leave() {
+    async fn lines_follow_a_comment_that_no_message_can_break_out_of() {
         let directory = tempfile::tempdir().expect("a directory");
         let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::FieldType, "conflict\nb v=2 2\r\n");
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_the_disk_does_not_take_is_counted_and_leaves_nothing_half() {
+    async fn lines_that_the_disk_refuses_are_counted_and_no_half_line_stays() {
         let directory = tempfile::tempdir().expect("a directory");
         let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::Other, "");
@@ -185,10 +186,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_waits_for_the_disk_is_bounded() {
+    async fn lines_waiting_for_the_disk_are_bounded() {
         let directory = tempfile::tempdir().expect("a directory");
         let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
-        // As if the disk hung.
+        // Holds the lock, as if the disk hung.
         let hanging = Arc::clone(&rejected.shared.files).lock_owned().await;
         let half = batch(&format!("a v=\"{}\" 1\n", "x".repeat(5 * 1024 * 1024)));
         rejected.write(&half, RejectReason::TooLarge, "");
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_takes_nothing_is_told_of_once_until_it_works_again() {
+    fn a_failing_disk_is_logged_once_until_it_works_again() {
         let directory = tempfile::tempdir().expect("a directory");
         let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
@@ -236,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_runtime_it_counts_and_a_bad_directory_is_said_at_start() {
+    fn without_a_runtime_lines_are_counted_and_a_bad_directory_is_reported_at_start() {
         let directory = tempfile::tempdir().expect("a directory");
         let rejected = RejectedFiles::new(directory.path(), "shop").expect("starts");
         rejected.write(&batch("a v=1 1\n"), RejectReason::Other, "");

@@ -1,11 +1,11 @@
-//! A row of files in one directory, begun anew by size and by day, with the oldest deleted to stay
-//! under a bound.
+//! Rotating files in one directory. A new file begins by size and by day, and the oldest are
+//! deleted to stay under a bound.
 //!
 //! Names are `PREFIX-20260603T101112Z-0000-89abcdef-0.lp`: the UTC second of creation, a number
-//! that tells apart what is created within it, and a label of the owner. Only regular files with
-//! such a name are counted and deleted, and only those of this process and of ended ones of its
-//! service: several processes and services may share a directory. Each writes to files that it has
-//! created itself and holds a lock on, and no process deletes a file that is locked.
+//! that distinguishes files of the same second, and a label of the owner. Only regular files with
+//! such a name are counted and deleted, and only those of this process and of ended processes of
+//! its service. Several processes and services may share a directory. Each process writes only to
+//! files that it has created and locked, and no process deletes a locked file.
 
 use std::{
     collections::BTreeMap,
@@ -33,7 +33,7 @@ pub(crate) struct RotatingFiles {
     service: u32,
     max_file_size: u64,
     max_total_size: u64,
-    /// `None` until there is room on the disk for a lock file.
+    /// `None` until the disk has room for a lock file.
     owner: Option<Owner>,
     open: Option<OpenFile>,
 }
@@ -42,12 +42,12 @@ pub(crate) struct RotatingFiles {
 struct OpenFile {
     file: Lockable,
     path: PathBuf,
-    /// The stamp of its creation.
+    /// The stamp of the file's creation.
     stamp: String,
 }
 
 impl RotatingFiles {
-    /// Creates no file before something is appended.
+    /// Creates no file until something is appended.
     pub(crate) fn new(
         directory: &Path,
         prefix: &'static str,
@@ -59,12 +59,12 @@ impl RotatingFiles {
         Self { directory, prefix, service, max_file_size, max_total_size, owner: None, open: None }
     }
 
-    /// Creates the directory, and tries whether it can be written.
+    /// Creates the directory, and checks that it can be written.
     ///
     /// # Errors
     ///
-    /// A directory that cannot be used. A full disk is logged: what is appended fails until there
-    /// is room.
+    /// Fails if the directory cannot be used. A full disk is only logged: appending fails until
+    /// there is room.
     pub(crate) fn prepare(&mut self, setting: &str) -> Result<(), Error> {
         let full = match directory::prepare(setting, &self.directory)? {
             Some(error) => Some(error),
@@ -88,7 +88,7 @@ impl RotatingFiles {
 
     fn claim(&mut self) -> io::Result<()> {
         if self.owner.as_ref().is_none_or(|owner| !owner.is_intact()) {
-            // Ours is released first, or it would count as another process's.
+            // Ours is released first. Otherwise it would count as another process's.
             self.owner = None;
             self.owner = Some(Owner::claim(&self.directory, self.prefix, self.service)?);
         }
@@ -99,7 +99,7 @@ impl RotatingFiles {
         &self.directory
     }
 
-    /// Appends all of it or nothing.
+    /// Appends all parts or nothing.
     pub(crate) fn append(&mut self, now: SystemTime, parts: &[&[u8]]) -> io::Result<()> {
         let size = parts.iter().map(|part| part.len() as u64).sum();
         let stamp = fs_ext::stamp(now);
@@ -113,7 +113,7 @@ impl RotatingFiles {
                 Ok(())
             }
             Err(error) => {
-                // Half a line left behind would swallow the first line of what is appended next.
+                // A partial line would corrupt the first line that is appended next.
                 if length == 0 {
                     let _ = fs_ext::remove_file(&open.path);
                 } else if open.file.0.set_len(length).is_ok() {
@@ -133,10 +133,10 @@ impl RotatingFiles {
         }
     }
 
-    /// Returns the open file and its length if it is still the one to append to.
+    /// Returns the open file and its length if the next append still belongs into it.
     fn usable(&mut self, stamp: &str, size: u64) -> Option<(OpenFile, u64)> {
         let open = self.open.take()?;
-        // Asked of the system each time, since somebody may have deleted or truncated the file
+        // The file system is asked each time, since the file may have been deleted or truncated
         // meanwhile.
         let length = open.file.0.metadata().ok()?.len();
         if !lock::is_same(&open.file.0, &open.path) {
@@ -169,7 +169,7 @@ impl RotatingFiles {
             let path = self.directory.join(format!("{}-{stamp}-{number:04}-{label}.lp", self.prefix));
             match fs_ext::create_file(&path) {
                 Ok(file) => {
-                    // Some file systems know no locks; there only the clock keeps others from
+                    // On a file system without locks, only the order of age keeps others from
                     // deleting this file.
                     let _ = file.try_lock();
                     return Ok(OpenFile { file: Lockable(file), path, stamp });
@@ -181,7 +181,7 @@ impl RotatingFiles {
         Err(io::Error::new(io::ErrorKind::AlreadyExists, "10,000 files were created within one second"))
     }
 
-    /// Deletes the oldest files until this much fits under the bound.
+    /// Deletes the oldest files until `size` more bytes fit under the bound.
     fn make_room(&self, owner: &Owner, size: u64) -> io::Result<()> {
         let (files, _locks) = self.files(owner)?;
         let mut total: u64 = files.iter().map(counted).sum();
@@ -208,8 +208,8 @@ impl RotatingFiles {
         Ok(())
     }
 
-    /// Returns our files, oldest first, and locks that keep others from claiming those of ended
-    /// processes.
+    /// Returns the files that we may delete, oldest first. The locks keep others from claiming the
+    /// labels of ended processes.
     fn files(&self, owner: &Owner) -> io::Result<(Vec<Listed>, Vec<LockFile>)> {
         let (mut owned, mut locks) = (BTreeMap::new(), Vec::new());
         let mut files = fs_ext::list(&self.directory)?;
@@ -226,7 +226,7 @@ impl RotatingFiles {
     }
 }
 
-/// Returns the label in the name of a file, if it is one of ours.
+/// Returns the label in the name of a file, if the name has our format.
 fn label(prefix: &str, name: &str) -> Option<Label> {
     let rest = name.strip_prefix(prefix)?.strip_prefix('-')?.strip_suffix(".lp")?;
     let mut parts = rest.splitn(3, '-');
@@ -235,8 +235,8 @@ fn label(prefix: &str, name: &str) -> Option<Label> {
     if fs_ext::is_stamp(stamp) && digits { Label::parse(label) } else { None }
 }
 
-/// Returns the length that counts. A restart each minute leaves a tiny file each time; counted by
-/// their lengths alone they would fill the disk.
+/// Returns the length that counts for the bound. A service that restarts each minute leaves tiny
+/// files. Counted by their lengths alone, they would fill the disk.
 fn counted(file: &Listed) -> u64 {
     file.length.max(BLOCK)
 }
@@ -249,7 +249,7 @@ fn delete_unless_in_use(path: &Path) -> bool {
     fs_ext::remove_file(path).is_ok()
 }
 
-/// Bytes of a stamp that name the day.
+/// Bytes of a stamp that give the date.
 const DATE_LENGTH: usize = "20260603".len();
 const MAX_NUMBER: u32 = 10_000;
 const BLOCK: u64 = 4096;

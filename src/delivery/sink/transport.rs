@@ -1,4 +1,5 @@
-//! What the ways to a server have in common: the trait, the answer, and what each client is told.
+//! The trait that every HTTP client implements, its answer, and the settings that all clients
+//! share.
 
 use std::{borrow::Cow, future::Future, time::Duration};
 
@@ -12,10 +13,10 @@ use crate::{
     settings::{InfluxApi, InfluxSettings, Token},
 };
 
-/// One way of bringing a body to the write endpoint of a server.
+/// An HTTP client that sends a body to the write endpoint of a server.
 pub(super) trait Transport: Sized + Send + Sync + 'static {
-    /// Makes everything ready, and sends nothing yet. `authorization` is the value of that header,
-    /// `authority` what `certificate_authority` holds.
+    /// Creates the client. Sends nothing yet. `authorization` is the value of that header,
+    /// `authority` the content of `certificate_authority`.
     fn new(
         settings: &InfluxSettings,
         url: &Url,
@@ -23,7 +24,7 @@ pub(super) trait Transport: Sized + Send + Sync + 'static {
         authority: Option<&[u8]>,
     ) -> Result<Self, Error>;
 
-    /// Sends one body. `Err` where no answer came.
+    /// Sends one body. Returns an error if no answer arrived.
     fn send(&self, body: Bytes, compressed: bool) -> impl Future<Output = Result<Reply, WriteError>> + Send;
 }
 
@@ -31,24 +32,24 @@ pub(super) trait Transport: Sized + Send + Sync + 'static {
 #[derive(Debug)]
 pub(super) struct Reply {
     pub(super) status: StatusCode,
-    /// The endpoint that was asked.
+    /// The API of the endpoint that was used.
     pub(super) api: InfluxApi,
     pub(super) body: AnswerBody,
-    /// The header `Retry-After`, where the transport shows it.
+    /// The `Retry-After` header, where the transport gives access to it.
     pub(super) retry_after: Option<String>,
 }
 
-/// The body of an answer as far as it is worth reading: 2.x quotes every bad line, and a proxy may
-/// send anything.
+/// The beginning of an answer's body. It is bounded, since 2.x quotes every bad line, and a proxy
+/// may send anything.
 #[derive(Debug, Default)]
 pub(super) struct AnswerBody {
     bytes: Vec<u8>,
-    /// There was more than was kept.
+    /// Whether the body was longer than what was kept.
     cut: bool,
 }
 
 impl AnswerBody {
-    /// Adds a piece as it arrives. Returns whether further ones are worth reading.
+    /// Adds a piece as it arrives. Returns whether further pieces are still kept.
     pub(super) fn add(&mut self, piece: &[u8]) -> bool {
         let room = MAX_ANSWER - self.bytes.len();
         self.bytes.extend_from_slice(&piece[..piece.len().min(room)]);
@@ -56,7 +57,7 @@ impl AnswerBody {
         !self.cut
     }
 
-    /// Returns whether all of it was kept.
+    /// Returns whether the whole body was kept.
     pub(super) fn is_complete(&self) -> bool {
         !self.cut
     }
@@ -66,25 +67,26 @@ impl AnswerBody {
     }
 }
 
-/// Returns whether the server is reached without a network: compression would cost more than it
-/// saves, and no proxy belongs between.
+/// Returns whether the server is reached without a network. Compression would then cost more than
+/// it saves, and no proxy belongs in between.
 pub(super) fn is_this_host(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
-        // A socket.
+        // A Unix socket.
         None => true,
     }
 }
 
-/// How the clients call themselves.
+/// The `User-Agent` header of the clients.
 pub(super) const USER_AGENT: &str = concat!("tower-influx/", env!("CARGO_PKG_VERSION"));
-/// What lines are, for servers that look.
+/// The content type of lines, for servers that check it.
 pub(super) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
-/// An idle connection is given up before nginx, which waits 75 seconds, closes it under a write.
+/// How long an idle connection is kept. It is closed before nginx closes it under a write, which it
+/// does after 75 seconds.
 pub(super) const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Finds out that the other side is gone, where nothing else would.
+/// Detects a dead peer, where nothing else would.
 pub(super) const TCP_KEEPALIVE: Duration = Duration::from_secs(60);
 const MAX_ANSWER: usize = 64 * 1024;
 
@@ -96,14 +98,14 @@ mod tests {
     fn the_cost_of_an_answer_is_linear_in_its_length() {
         crate::work::assert_linear(&["\u{fffd}"], |text| {
             let mut body = AnswerBody::default();
-            // Pieces end anywhere.
+            // Pieces may end inside a character.
             assert!(text.as_bytes().chunks(1000).all(|piece| body.add(piece)) && body.is_complete());
             body.text();
         });
     }
 
     #[test]
-    fn an_answer_without_an_end_is_kept_up_to_its_bound() {
+    fn an_endless_answer_is_kept_up_to_its_bound() {
         let piece = vec![b'x'; 1000];
         let held = allocation_counter::measure(|| {
             let mut body = AnswerBody::default();

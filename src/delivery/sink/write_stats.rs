@@ -1,4 +1,4 @@
-//! Counts writes by how they ended.
+//! Counts writes by their results.
 
 use crate::{
     delivery::sink::{WriteError, WriteErrorKind},

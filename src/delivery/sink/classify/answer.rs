@@ -1,22 +1,21 @@
-//! What a server says in the body of its answer, read in every shape that servers use and however
-//! much of it arrived.
+//! Reads the body of an answer in every format that servers use, complete or cut.
 
 use super::scan::{end_of_digits, find, looked_at, split_once};
 
-/// The text of an answer, without its wrapping.
+/// The text of an answer, without its format.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct ServerText {
-    /// The server's words: of JSON its messages, one a line; of a page its title; else the body as
-    /// it is.
+    /// The server's words: the messages of a JSON body, one a line; the title of an HTML page;
+    /// otherwise the body itself.
     pub(super) text: String,
-    /// The lines that it names by number, counted from 0.
+    /// The lines that the answer names by number, counted from 0.
     pub(super) lines: Vec<usize>,
-    /// Whether it is a page made for people, which no InfluxDB sends.
+    /// Whether the body is an HTML page, which no InfluxDB sends.
     pub(super) page: bool,
 }
 
 impl ServerText {
-    /// Reads a body. Never fails: what is not understood is taken as text.
+    /// Reads a body. Never fails: an unknown format is read as plain text.
     pub(super) fn read(body: &str) -> Self {
         let body = body.trim();
         if body.starts_with('{') {
@@ -24,16 +23,17 @@ impl ServerText {
         } else if body.starts_with('<') {
             Self { text: title(body).to_owned(), lines: Vec::new(), page: true }
         } else {
-            // VictoriaMetrics begins with `remoteAddr: "…"; requestURI: …; `, which says nothing
-            // that we do not know.
+            // VictoriaMetrics begins with `remoteAddr: "…"; requestURI: …; `, which is not part of
+            // its message.
             let text = if body.starts_with("remoteAddr: ") { body.splitn(3, "; ").last() } else { None };
             Self { text: text.unwrap_or(body).to_owned(), lines: Vec::new(), page: false }
         }
     }
 
-    /// Reads the messages of a JSON body. InfluxDB 1.x says `error`, 2.x `message`, 3.x `error` and
-    /// for each line `error_message` and `line_number`, its cloud `message` and `line`. They are
-    /// taken at any depth, so that a body cut in the middle still tells what it can.
+    /// Reads the messages of a JSON body. InfluxDB 1.x uses `error`, 2.x `message`. 3.x uses
+    /// `error`, and for each line `error_message` and `line_number`; its cloud uses `message` and
+    /// `line`. They are read at any depth, so that a body that is cut in the middle still yields
+    /// what came before.
     fn from_json(body: &str) -> Self {
         let mut messages: Vec<String> = Vec::new();
         let mut lines = Vec::new();
@@ -46,8 +46,9 @@ impl ServerText {
                     messages.push(text);
                 }
                 ("line_number" | "line", JsonValue::Number(number)) => {
-                    // Servers count from 1. `original_line` stands beside it, but 3.x renders that
-                    // anew, without the quotes of strings, so that it matches none of ours.
+                    // Servers count from 1. `original_line` stands beside the number, but 3.x
+                    // renders the line anew, without the quotes of strings, so it matches none of
+                    // our lines.
                     lines.extend(number.checked_sub(1));
                 }
                 _ => {}
@@ -63,9 +64,9 @@ enum JsonValue {
 }
 
 /// Returns the members of all objects in a JSON text whose values are strings or whole numbers, in
-/// order. A text that is cut gives what came before the cut.
+/// order. A cut text yields the members before the cut.
 ///
-/// A strict parser would give nothing of a cut body, and then a refused line would look like any
+/// A strict parser would return nothing for a cut body. A refused line would then look like any
 /// other error.
 fn members(json: &str) -> impl Iterator<Item = (String, JsonValue)> + '_ {
     let mut rest = json;
@@ -90,7 +91,7 @@ fn members(json: &str) -> impl Iterator<Item = (String, JsonValue)> + '_ {
     })
 }
 
-/// Reads a JSON string whose opening quote is already read; gives it and what follows its closing
+/// Reads a JSON string after its opening quote. Returns the string and the text after its closing
 /// quote.
 fn string(json: &str) -> (String, &str) {
     let mut text = String::new();
@@ -115,8 +116,8 @@ fn string(json: &str) -> (String, &str) {
     (text, characters.as_str())
 }
 
-/// Returns the character of `\u` and four digits, or of two such in a row where it takes a
-/// surrogate pair.
+/// Returns the character of `\u` and four digits, or of two such escapes that form a surrogate
+/// pair.
 fn escaped(characters: &mut std::str::Chars<'_>) -> char {
     let first = four_digits(characters);
     if !(0xd800..0xdc00).contains(&first) {
@@ -143,13 +144,13 @@ fn four_digits(characters: &mut std::str::Chars<'_>) -> u32 {
     number
 }
 
-/// Returns the title of a page, such as `413 Request Entity Too Large`.
+/// Returns the title of an HTML page, such as `413 Request Entity Too Large`.
 fn title(page: &str) -> &str {
     let Some((_, title)) = split_once(page, "<title>") else { return "" };
     title[..find(title, "<").unwrap_or(title.len())].trim()
 }
 
-/// Messages kept of one answer: 2.x and 3.x may give one for each line.
+/// Messages kept of one answer: 2.x and 3.x may send one for each line.
 const MAX_MESSAGES: usize = 100;
 
 #[cfg(test)]
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_of_server_is_understood() {
+    fn the_answer_of_each_server_is_read() {
         let v1 = r#"{"error":"database not found: \"nope\""}"#;
         assert_eq!(read(v1), ("database not found: \"nope\"".to_owned(), vec![]));
         let v2 = r#"{"code":"not found","message":"bucket \"x\" not found"}"#;
@@ -196,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn a_cut_body_tells_what_it_can() {
+    fn a_cut_body_yields_what_came_before_the_cut() {
         let whole = r#"{"code":"invalid","message":"unable to parse 'm,t= v=1': missing tag value"}"#;
         for end in 28..whole.len() {
             assert!(whole.contains(&read(&whole[..end]).0), "cut at {end}");
@@ -221,7 +222,7 @@ mod tests {
         }
 
         #[test]
-        fn any_body_is_survived(body in r#"[{\["\\:a-z0-9u,\}\]é<]{0,60}"#) {
+        fn no_body_causes_a_panic(body in r#"[{\["\\:a-z0-9u,\}\]é<]{0,60}"#) {
             ServerText::read(&body);
         }
     }

@@ -7,10 +7,11 @@ use super::{
     scan::{find, rfind, split_once},
 };
 
-/// Returns the columns of type conflicts, and what they were sent as:
-/// `input field "f" on measurement "m" is type string, already exists as type float` of 1.x and
-/// 2.x, one in an answer, and
-/// `invalid column type for column 'f', expected iox::column_type::…, got iox::column_type::field::string`
+/// Returns the columns of type conflicts, and the types that they were sent with:
+/// `input field "f" on measurement "m" is type string, already exists as type float`
+/// of 1.x and 2.x, one in an answer, and
+/// `invalid column type for column 'f', expected iox::column_type::…, got
+/// iox::column_type::field::string`
 /// of 3.x, one for each line.
 pub(super) fn conflicting(text: &str) -> Vec<(String, Option<ColumnKind>)> {
     let mut columns: Vec<(String, Option<ColumnKind>)> = Vec::new();
@@ -27,7 +28,7 @@ pub(super) fn conflicting(text: &str) -> Vec<(String, Option<ColumnKind>)> {
     }
     for line in text.lines() {
         let Some((_, after)) = split_once(line, V3) else { continue };
-        // The name may hold quotes, the types do not.
+        // The name may contain quotes, the types do not.
         let Some(end) = rfind(after, "', expected ") else { continue };
         let sent = find(&after[end..], SENT).map(|at| &after[end + at + SENT.len()..]);
         add(&after[..end], sent.map(|sent| sent.trim_start_matches("field::")).and_then(kind));
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_read_with_what_they_were_sent_as() {
+    fn columns_are_read_with_the_types_that_they_were_sent_with() {
         let v2 = "failure writing points to database: partial write: field type conflict: input field \"v\" on \
                   measurement \"m\" is type string, already exists as type float dropped=1";
         assert_eq!(conflicting(v2), [("v".to_owned(), Some(ColumnKind::String))]);

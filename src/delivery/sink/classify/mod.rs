@@ -1,4 +1,4 @@
-//! The one place that says what an answer of a server means for a batch.
+//! The only place that decides what an answer of a server means for a batch.
 //!
 //! | answer, first match wins | class |
 //! |---|---|
@@ -15,7 +15,7 @@
 //! | 408, 425, 429, 499, 502, 503, 504, 507, 520 to 527 | throttled |
 //! | other 5xx | transient |
 //!
-//! Only the server's own words are matched, never what it quotes from our lines.
+//! Only the server's own words are matched, never its quotes from our lines.
 
 mod answer;
 mod columns;
@@ -40,34 +40,34 @@ use super::error::{Hint, Proof, Refused, WriteError, WriteErrorKind};
 use crate::settings::InfluxApi;
 use crate::stats::{Blocked, RejectReason};
 
-/// An answer as it came over the wire.
+/// An answer as it was received.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerAnswer<'a> {
     pub(super) status: StatusCode,
-    /// The body, or as much of it as was read.
+    /// The body, or the part of it that was read.
     pub(super) body: &'a str,
-    /// Whether it was read to its end.
+    /// Whether the body was read to its end.
     pub(super) complete: bool,
-    /// The header `Retry-After`, where the client shows it.
+    /// The `Retry-After` header, where the client gives access to it.
     pub(super) retry_after: Option<&'a str>,
-    /// Which endpoint was asked.
+    /// The endpoint that was used.
     pub(super) api: InfluxApi,
     /// Whether the body that was sent was compressed.
     pub(super) compressed: bool,
-    /// For a `Retry-After` that is a date.
+    /// The current time, for a `Retry-After` that is a date.
     pub(super) now: SystemTime,
 }
 
 /// What an answer means.
 #[derive(Clone, Debug)]
 pub(super) enum AnswerKind {
-    /// All points are taken.
+    /// All points were written.
     Written,
-    /// All points are taken, as it seems, by a server that does not say so as InfluxDB does.
+    /// All points seem to be written, but the status is not the one that InfluxDB uses.
     WrittenOddly,
-    /// The server did not decompress the body: the same points must be sent plain to know more.
+    /// The server did not decompress the body. Only sending the points uncompressed can tell more.
     NotDecompressed,
-    /// The batch, or part of it, is not taken.
+    /// The batch, or part of it, was not written.
     Failed(WriteError),
 }
 
@@ -89,13 +89,13 @@ pub(super) fn classify(answer: &ServerAnswer<'_>) -> AnswerKind {
     AnswerKind::Failed(case.error().with_status(status).with_reported_dropped(case.reported_dropped()))
 }
 
-/// Returns whether this is the one sentence that InfluxDB 3 has on an endpoint for whatever is
-/// wrong with a body.
+/// Returns whether the answer is the one sentence with which an endpoint of InfluxDB 3 answers
+/// every fault of a body.
 pub(super) fn names_no_line(answer: &ServerAnswer<'_>) -> bool {
     answer.status.as_u16() == 400 && scan::holds_any(answer.body, SAYS_NO_REASON)
 }
 
-/// Classifies a failure of the connection; `text` is the error and its causes.
+/// Classifies a failure of the connection. `text` is the error and its causes.
 pub(super) fn no_answer(text: &str, phase: RequestPhase) -> WriteError {
     let lower = text.to_lowercase();
     let mentions = |words: &[&str]| words.iter().any(|word| lower.contains(word));
@@ -112,17 +112,17 @@ pub(super) fn no_answer(text: &str, phase: RequestPhase) -> WriteError {
         return WriteError::blocked(Blocked::Configuration, format!("{}; {remedy}", brief(text)));
     }
     match phase {
-        // Nothing was sent, so nothing is ambiguous, even if it took too long.
+        // Nothing was sent, so no point can have been written, even if connecting took too long.
         RequestPhase::Connecting => WriteError::transient(format!("cannot connect: {}", brief(text))),
         RequestPhase::TimedOut => WriteError::timeout(format!("no answer in time: {}", brief(text))),
         _ => WriteError::new(WriteErrorKind::Broken, format!("the connection broke: {}", brief(text))),
     }
 }
 
-/// How far a request without an answer came.
+/// How far a request without an answer got.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RequestPhase {
-    /// The request could not even be made.
+    /// The request could not be built.
     Building,
     Connecting,
     Exchanging,
@@ -156,7 +156,8 @@ impl Case<'_> {
             404 => self.blocked(Blocked::Target, TARGET_REMEDY),
             500 if self.says(&["retention policy not found"]) => self.blocked(Blocked::Target, TARGET_REMEDY),
             500 if self.says(&["max request size"]) => WriteError::too_large(self.message("")),
-            // 2.0 answers so to points beyond the retention; the others of the batch are stored.
+            // 2.0 answers so to points outside the retention. The other points of the batch are
+            // stored.
             500 if self.says(&["partial write: "]) => self.refused(),
             400 if self.says(BAD_TARGET) => self.blocked(Blocked::Target, TARGET_REMEDY),
             400 if self.says(PASSING_FAULT_OF_V3) => WriteError::transient(self.message("")),
@@ -168,14 +169,14 @@ impl Case<'_> {
             }
             501 | 505 | 511 => self.blocked(Blocked::Configuration, "something other than InfluxDB answers at `url`"),
             500.. => WriteError::transient(self.message("")),
-            // A status that no InfluxDB uses says nothing about the points, so they are kept.
+            // No InfluxDB uses this status. It says nothing about the points, so they are kept.
             _ => self.blocked(Blocked::Configuration, "InfluxDB does not answer so: check `url` and what stands before it"),
         }
     }
 
     fn refused(&self) -> WriteError {
         let refused = Refused {
-            // A partial write has gone past this trap already.
+            // After a partial write the field exists, so the same body would get the same answer.
             resend_first: !self.says(&["partial write"]) && self.says(&["field type conflict"]),
             reason: self.reason(),
             hint: self.hint(),
@@ -186,7 +187,7 @@ impl Case<'_> {
 
     fn proof(&self) -> Proof {
         let dropped = usize::try_from(quotes::reported_dropped(&self.said.text)).unwrap_or(0);
-        // Of other kinds 1.x counts lines as dropped that it has not looked at.
+        // For other reasons, 1.x counts lines as dropped that it has not checked.
         let counted = matches!(
             self.reason(),
             RejectReason::FieldType | RejectReason::TooLarge | RejectReason::Retention
@@ -230,20 +231,19 @@ impl Case<'_> {
         }
     }
 
-    /// Returns whether the server read the compressed bytes as if they were lines, or failed to
-    /// decompress them.
+    /// Returns whether the server read the compressed bytes as lines, or failed to decompress them.
     fn shows_compressed_bytes(&self) -> bool {
         match self.answer.status.as_u16() {
             415 => true,
-            // A proxy that takes the header away makes the server quote the bytes; none of our
-            // lines holds a control character.
+            // If a proxy removes the header, the server quotes the compressed bytes. None of our
+            // lines contains a control character.
             400 if self.says(PASSING_FAULT_OF_V3) => false,
             400 => {
                 self.says(&["gzip", "flate", "unexpected EOF", "utf8", "utf-8", "UTF-8"])
                     || quotes::quoted_lines(&self.said.text).iter().any(|line| line.contains('\u{1f}'))
             }
-            // 2.x says no more than this of a body that is not gzip. InfluxDB 3 has a 500 for it on
-            // `write_lp`.
+            // 2.x has only this message for a body that is not gzip. InfluxDB 3 answers it with a
+            // 500 on `write_lp`.
             500 => self.says(&["An internal error has occurred", "gzip", "not valid utf8"]),
             _ => false,
         }
@@ -262,8 +262,8 @@ impl Case<'_> {
         }
     }
 
-    /// Returns how many points the server reports as dropped. The end of a cut answer could be a
-    /// line of ours.
+    /// Returns how many points the server reports as dropped. Of a cut answer nothing counts, since
+    /// its end could be a line of ours.
     fn reported_dropped(&self) -> u64 {
         if self.answer.complete { quotes::reported_dropped(&self.said.text) } else { 0 }
     }
@@ -280,7 +280,7 @@ impl Case<'_> {
         let mut message = self.answer.status.to_string();
         let said =
             brief(&quotes::without_quotes(quotes::judged(&self.said.text, self.answer.complete), true));
-        // Pages and proxies often say nothing but the status.
+        // Pages and proxies often repeat only the status.
         if !said.is_empty() && said != message {
             message = format!("{message}: {said}");
         }
@@ -288,7 +288,7 @@ impl Case<'_> {
     }
 }
 
-/// Returns at most so much of a foreign text that a remedy still fits beside it, in one line.
+/// Shortens a foreign text to one line, so that a remedy still fits after it.
 fn brief(text: &str) -> String {
     let mut brief: String = text
         .chars()
@@ -301,7 +301,7 @@ fn brief(text: &str) -> String {
     brief.trim().to_owned()
 }
 
-/// Characters of a server's words that are kept.
+/// Characters of a server's message that are kept.
 const MAX_SAID: usize = 400;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What servers say word for word, and what a person can do about it.
+//! The phrases in the servers' answers, word for word, and the remedies that an error names.
 
 pub(super) const AUTHORIZATION_REMEDY: &str =
     "check `token` or `token_file`, or `username` and `password`, and that they may write to `bucket`";
@@ -8,12 +8,12 @@ pub(super) const TARGET_REMEDY: &str =
     "create it at the server, or correct `bucket`, `organization` or `retention_policy`";
 pub(super) const BAD_AUTHORIZATION: &[&str] =
     &["Authorization header was malformed", "uthorization header is malformed"];
-/// Of Go's server, of InfluxDB 3, and of InfluxDB 2 built without its UI; nothing at all of many
-/// proxies.
+/// The answers of Go's server, of InfluxDB 3, and of InfluxDB 2 built without its UI. Many proxies
+/// send an empty body.
 pub(super) const NO_SUCH_PATH: &[&str] =
     &["", "404 page not found", "not found", "no assets included in binary"];
-/// What Go's server says to a request that is not HTTP, and VictoriaMetrics to a path that it does
-/// not have.
+/// The answers of Go's server to a request that is not HTTP, and of VictoriaMetrics to an unknown
+/// path.
 pub(super) const NOT_FOR_US: &[&str] = &[
     "unsupported path requested",
     "HTTP request to an HTTPS server",
@@ -45,8 +45,8 @@ pub(super) const RETENTION: &[&str] =
     &["beyond retention policy", "outside retention policy", "Retention Policy"];
 pub(super) const TOO_LARGE: &[&str] = &["max key length exceeded", "too long", "too large"];
 pub(super) const LIMIT: &[&str] = &["limit", "would exceed", "max-series", "max-values"];
-/// The one sentence that `/api/v2/write` of InfluxDB 3 has for a wrong type, a column limit and a
-/// malformed line alike.
+/// The one sentence with which `/api/v2/write` of InfluxDB 3 answers a wrong type, a column limit
+/// and a malformed line alike.
 pub(super) const SAYS_NO_REASON: &[&str] = &["parsing for line protocol failed"];
 pub(super) const MALFORMED: &[&str] = &[
     "pars",
@@ -61,7 +61,7 @@ pub(super) const MALFORMED: &[&str] = &[
 ];
 
 pub(super) const CERTIFICATE: &[&str] = &["certificate", "unknownissuer"];
-/// What the clients say of a 407 to their `CONNECT`.
+/// The messages of the clients about a 407 to their `CONNECT`.
 pub(super) const PROXY_REFUSES: &[&str] = &["proxy authorization required", "proxy authentication required"];
 pub(super) const NOT_HTTP: &[&str] = &[
     "fatal alert",

@@ -1,11 +1,11 @@
-//! The header `Retry-After`: seconds, or a date in any of HTTP's three forms.
+//! The `Retry-After` header: seconds, or a date in any of HTTP's three formats.
 
 use std::time::{Duration, SystemTime};
 
 use jiff::{Timestamp, civil::DateTime, fmt::strtime, tz::TimeZone};
 
-/// Parses how long the server asks to wait; none if it cannot be understood. A date in the past
-/// means not at all.
+/// Parses how long the server asks to wait. Returns `None` for an invalid value, and zero for a
+/// date in the past.
 pub(super) fn parse(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
     if text.len() > LONGEST_TEXT {
@@ -22,15 +22,15 @@ fn date(text: &str) -> Option<Timestamp> {
     if let Ok(zoned) = jiff::fmt::rfc2822::parse(text) {
         return Some(zoned.timestamp());
     }
-    // Both are obsolete, but a recipient has to read them.
+    // Both formats are obsolete, but HTTP requires recipients to parse them.
     let time = OBSOLETE.iter().find_map(|form| strtime::parse(form, text).ok()?.to_datetime().ok());
     time.and_then(|time: DateTime| Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp()))
 }
 
 const OBSOLETE: [&str; 2] = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
-/// A date in the longest of its forms has half as many bytes.
+/// The longest format of a date has half as many bytes.
 const LONGEST_TEXT: usize = 64;
-/// More would overflow clocks, and no server means it.
+/// A longer wait would overflow clocks, and no server means one.
 const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
 
 #[cfg(test)]
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_of_any_length_costs_what_a_date_costs() {
+    fn a_header_of_any_length_costs_no_more_than_a_date() {
         let pieces = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, ", " GMT", "(", ")", "120"];
         crate::work::assert_linear(&pieces, |text| {
             parse(text, SystemTime::UNIX_EPOCH);

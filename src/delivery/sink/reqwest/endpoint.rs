@@ -1,10 +1,11 @@
-//! The address of a write, with its query, for each of the three endpoints.
+//! The URL of a write with its query, for each of the three endpoints.
 
 use url::Url;
 
 use crate::settings::{InfluxApi, InfluxSettings};
 
-/// Returns where writes go. Credentials are in headers, never here: queries are logged on the way.
+/// Returns the URL for writes. Credentials are sent in headers, never here, since queries are
+/// logged.
 pub(super) fn of(settings: &InfluxSettings, url: &Url, api: InfluxApi) -> Url {
     let mut endpoint = url.clone();
     let path = match api {
@@ -33,7 +34,7 @@ pub(super) fn of(settings: &InfluxSettings, url: &Url, api: InfluxApi) -> Url {
             query.append_pair("db", &settings.bucket);
             query.append_pair("precision", "nanosecond");
             query.append_pair("accept_partial", if settings.accept_partial { "true" } else { "false" });
-            // The first releases do not know it.
+            // The first releases do not know this parameter.
             if settings.no_sync {
                 query.append_pair("no_sync", "true");
             }
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn base_paths_stay() {
+    fn base_paths_are_kept() {
         for base in ["http://h/insert/0/influx", "http://h/insert/0/influx/"] {
             assert_eq!(
                 endpoint(base, |settings| settings.api = InfluxApi::V1),

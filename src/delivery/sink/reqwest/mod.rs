@@ -1,4 +1,5 @@
-//! The `reqwest` crate as transport: every write endpoint, base paths, `Retry-After`, TLS, proxies.
+//! The `reqwest` crate as a transport: every write endpoint, base paths, `Retry-After`, TLS,
+//! proxies.
 
 mod endpoint;
 mod server;
@@ -25,13 +26,13 @@ use crate::{
     settings::{InfluxApi, InfluxSettings, Token},
 };
 
-/// One client, whose connections all writes share.
+/// A client whose connections are shared by all writes.
 pub(super) struct Reqwest {
     client: Client,
     settings: InfluxSettings,
     url: Url,
-    /// With `api = "auto"`, what the server was found to be. Forgotten with the client, and when
-    /// the endpoint is gone.
+    /// With `api = "auto"`, the endpoint that was found. It is forgotten with the client, and when
+    /// the endpoint no longer exists.
     found: Mutex<Option<InfluxApi>>,
 }
 
@@ -44,9 +45,9 @@ impl Transport for Reqwest {
     ) -> Result<Self, Error> {
         let mut builder = Client::builder()
             .default_headers(headers(settings, authorization)?)
-            // A redirected POST becomes a GET without body, whose 204 would count as written.
+            // A redirected POST becomes a GET without a body, whose 204 would count as written.
             .redirect(Policy::none())
-            // One write at a time gains nothing by HTTP/2, and proxies differ most there.
+            // HTTP/2 gains nothing for one write at a time, and proxies differ most there.
             .http1_only()
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
@@ -65,7 +66,7 @@ impl Transport for Reqwest {
         let url = match crate::settings::socket_path(url) {
             Some(path) => {
                 builder = builder.unix_socket(path);
-                // What the `Host` header says.
+                // The value of the `Host` header.
                 &Url::parse("http://localhost")
                     .map_err(|_| Error::setting_without_value("url", "no address"))?
             }
@@ -93,15 +94,15 @@ impl Transport for Reqwest {
             status,
             api,
             retry_after: retry_after.map(str::to_owned),
-            // A cut body is no answer: of a 400 only the text tells whether it will pass.
+            // An incomplete body is not a valid answer: for a 400, only the text says whether a
+            // retry can succeed.
             body: body_of(&mut response).await.map_err(unanswered)?,
         })
     }
 }
 
 impl Reqwest {
-    /// Returns the endpoint to write to, and finds it out where the settings leave it to the
-    /// server.
+    /// Returns the endpoint to write to. Detects it if the settings leave it to the server.
     async fn api(&self) -> Result<InfluxApi, WriteError> {
         if self.settings.api != InfluxApi::Auto {
             return Ok(self.settings.api);
@@ -110,10 +111,10 @@ impl Reqwest {
         if let Some(api) = found {
             return Ok(api);
         }
-        // Most servers know this one.
+        // Most servers have this endpoint.
         let api = match server::ask(&self.client, &self.url).await.map_err(unanswered)? {
-            // 1.8 takes `database/policy` for a bucket, which the endpoint of 1.x would take for a
-            // name.
+            // For 1.8, `database/policy` is a bucket. The endpoint of 1.x would use it as the name
+            // of a database.
             Some(InfluxApi::V1) if self.settings.bucket.contains('/') => InfluxApi::V2,
             Some(api) => api,
             None => InfluxApi::V2,
@@ -126,7 +127,7 @@ impl Reqwest {
 fn headers(settings: &InfluxSettings, authorization: Option<&Token>) -> Result<HeaderMap, Error> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(transport::CONTENT_TYPE));
-    // Not by the builder, which would overwrite that of the settings.
+    // Not set by the builder, which would overwrite the header of the settings.
     headers.insert(USER_AGENT, HeaderValue::from_static(transport::USER_AGENT));
     if let Some(authorization) = authorization {
         headers.insert(AUTHORIZATION, secret_value("token", authorization)?);

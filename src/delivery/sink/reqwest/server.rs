@@ -1,15 +1,16 @@
-//! `api = "auto"`: one look at `/ping` tells which endpoint the server knows best.
+//! `api = "auto"`: one request to `/ping` detects which endpoint suits the server best.
 
 use reqwest::{Client, Response};
 use url::Url;
 
 use crate::settings::InfluxApi;
 
-/// Asks the server what it is. `Ok(None)` where the answer does not tell.
+/// Detects the endpoint for a server. Returns `Ok(None)` if the answer does not identify the
+/// server.
 ///
 /// # Errors
 ///
-/// No answer came. Which endpoint to take cannot be known then, and no write would arrive either.
+/// Fails if no answer arrives. The endpoint is then unknown, and no write would arrive either.
 pub(super) async fn ask(client: &Client, url: &Url) -> Result<Option<InfluxApi>, reqwest::Error> {
     let mut ping = url.clone();
     ping.set_path(&format!("{}/ping", url.path().trim_end_matches('/')));
@@ -20,27 +21,28 @@ pub(super) async fn ask(client: &Client, url: &Url) -> Result<Option<InfluxApi>,
 fn endpoint_of(response: &Response) -> Option<InfluxApi> {
     let header =
         |name| response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    // A page, a redirect or a refused token says nothing of the server.
+    // A page, a redirect or a refused token does not identify the server.
     let answered = matches!(response.status().as_u16(), 200 | 204);
     if answered { best(header("x-influxdb-version"), header("x-influxdb-build")) } else { None }
 }
 
-/// Returns the endpoint with the best answers of what gives these headers to a `/ping`.
+/// Returns the best endpoint of a server that sends these headers in its answer to `/ping`.
 fn best(version: &str, build: &str) -> Option<InfluxApi> {
     if build == "telegraf" {
         return Some(InfluxApi::V2);
     }
     match version.trim_start_matches('v').split('.').next()? {
-        // VictoriaMetrics has no version here. Both endpoints are the same to it.
+        // VictoriaMetrics sends no version. It treats both endpoints alike.
         "" | "2" => Some(InfluxApi::V2),
-        // Also the listener of Telegraf that knows no other endpoint.
+        // This is also Telegraf's listener that has no other endpoint.
         "1" => Some(InfluxApi::V1),
         "3" => Some(InfluxApi::V3),
         _ => None,
     }
 }
 
-/// Returns whether the server has no such endpoint: it may be another one than before.
+/// Returns whether the server no longer has this endpoint: it may have been replaced by another
+/// one.
 pub(super) fn is_elsewhere(status: http::StatusCode) -> bool {
     matches!(status.as_u16(), 404 | 405)
 }
@@ -50,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn servers_are_told_apart_by_their_headers() {
+    fn servers_are_identified_by_their_headers() {
         for (version, build, expected) in [
             ("1.6.7", "OSS", Some(InfluxApi::V1)),
             ("1.8.10", "OSS", Some(InfluxApi::V1)),

@@ -1,4 +1,4 @@
-//! Whom TLS trusts: the system's certificates, and those of a file.
+//! The certificates that TLS trusts: the system's, and those of a file.
 
 use std::{path::Path, sync::Arc};
 
@@ -11,11 +11,12 @@ use url::Url;
 
 use crate::{delivery::sink::error::with_causes, error::Error, settings::InfluxSettings};
 
-/// Returns the configuration of TLS. For `http://` nobody is trusted, and nothing is read.
+/// Returns the configuration of TLS. For `http://` it trusts no certificate and reads none.
 ///
 /// # Errors
 ///
-/// `certificate_authority` holds no certificate; or neither the system nor that file has any.
+/// Fails if `certificate_authority` holds no certificate, or if neither the system nor that file
+/// has any.
 pub(super) fn configuration(
     settings: &InfluxSettings,
     url: &Url,
@@ -23,7 +24,7 @@ pub(super) fn configuration(
 ) -> Result<ClientConfig, Error> {
     let mut roots = RootCertStore::empty();
     if url.scheme() == "https" {
-        // Single ones that cannot be used are skipped: systems ship some that no library takes.
+        // Unusable certificates are skipped: systems ship some that no library accepts.
         let system = rustls_native_certs::load_native_certs();
         roots.add_parsable_certificates(system.certs);
         if let (Some(file), Some(content)) = (&settings.certificate_authority, authority) {
@@ -48,8 +49,8 @@ pub(super) fn configuration(
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// Returns the provider that is used where the application has installed none. It is never
-/// installed for others.
+/// Returns the provider that is used if the application has installed none. It is never installed
+/// globally.
 #[cfg(feature = "tls-ring")]
 fn own_provider() -> Option<Arc<CryptoProvider>> {
     Some(Arc::new(rustls::crypto::ring::default_provider()))

@@ -1,4 +1,4 @@
-//! Rotation, bounds, and what several processes do in one directory.
+//! Rotation, bounds, and several processes in one directory.
 
 use std::fs;
 
@@ -44,7 +44,7 @@ fn a_file_ends_with_its_size_and_with_the_utc_day() {
 }
 
 #[test]
-fn the_oldest_go_and_foreign_files_stay() {
+fn the_oldest_are_deleted_and_foreign_files_are_kept() {
     let directory = tempfile::tempdir().expect("a directory");
     let foreign = [
         "points-19700101T000000Z-0000-ac6a4ca2-0.lp.bak",
@@ -69,7 +69,7 @@ fn the_oldest_go_and_foreign_files_stay() {
 }
 
 #[test]
-fn a_file_that_another_is_writing_is_not_deleted() {
+fn a_file_that_another_process_is_writing_is_not_deleted() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut first = RotatingFiles::new(directory.path(), "points", "shop", 4, BLOCK);
     let mut second = RotatingFiles::new(directory.path(), "points", "shop", 4, BLOCK);
@@ -85,7 +85,7 @@ fn a_file_that_another_is_writing_is_not_deleted() {
 }
 
 #[test]
-fn a_file_that_somebody_deleted_or_replaced_is_begun_anew() {
+fn a_deleted_or_replaced_file_is_created_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().join("points");
     let mut files = RotatingFiles::new(&path, "points", "shop", 100, 1 << 20);
@@ -156,7 +156,7 @@ fn the_bound_of_one_process_deletes_no_finished_file_of_another() {
 }
 
 #[test]
-fn a_deleted_lock_is_noticed_and_made_again() {
+fn a_deleted_lock_is_noticed_and_created_again() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut files = RotatingFiles::new(directory.path(), "points", "shop", 4, 1 << 20);
     files.append(at(1), &[b"abc\n"]).expect("appends");
@@ -169,7 +169,7 @@ fn a_deleted_lock_is_noticed_and_made_again() {
 
 #[cfg(unix)]
 #[test]
-fn directories_of_others_are_refused_with_a_remedy() {
+fn directories_that_others_may_write_are_refused_with_a_remedy() {
     use std::os::unix::fs::{PermissionsExt, symlink};
     for setting in ["directory", "rejected_directory"] {
         let root = tempfile::tempdir().expect("a directory");
@@ -199,7 +199,7 @@ fn directories_of_others_are_refused_with_a_remedy() {
 }
 
 #[test]
-fn a_full_disk_stops_no_start_whatever_it_hits_first() {
+fn a_full_disk_does_not_prevent_a_start_whichever_operation_fails() {
     use faults::Operation;
     for operation in [Operation::CreateDirectory, Operation::Create, Operation::Write(0)] {
         let root = tempfile::tempdir().expect("a directory");
@@ -212,7 +212,7 @@ fn a_full_disk_stops_no_start_whatever_it_hits_first() {
         files.append(at(2), &[b"abc\n"]).expect("room again");
         assert_eq!(count(&path, "ac6a4ca2-0"), 1, "{operation:?}");
     }
-    // The directory is there, and only its lock file found no room.
+    // The directory exists, and only its lock file has no space.
     let root = tempfile::tempdir().expect("a directory");
     let _fault = faults::inject(&root.path().join(".locks"), Operation::Create, 28);
     RotatingFiles::new(root.path(), "points", "shop", 4, BLOCK).prepare("directory").expect("starts");

@@ -1,4 +1,4 @@
-//! What servers answer, over the wire.
+//! Answers of servers, received over a real connection.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,12 +16,12 @@ use crate::{
 for_each_client!(
     a_batch_arrives_as_it_is,
     redirects_are_not_followed,
-    a_captive_portal_is_not_success,
-    an_odd_yes_is_a_yes,
-    an_endpoint_that_names_no_line_is_said_once,
+    the_page_of_a_captive_portal_is_not_a_success,
+    an_unusual_success_status_counts_as_written,
+    an_endpoint_that_names_no_line_is_logged_once,
     refused_lines_are_named,
     a_body_refused_before_it_is_read_is_too_large,
-    a_check_writes_nothing,
+    a_probe_writes_nothing,
     a_long_answer_is_understood,
     an_endless_answer_is_not_read_to_its_end,
     retry_after_is_honoured,
@@ -62,7 +62,7 @@ async fn redirects_are_not_followed(client: InfluxClient) {
     assert_eq!(target.connections(), 0);
 }
 
-async fn a_captive_portal_is_not_success(client: InfluxClient) {
+async fn the_page_of_a_captive_portal_is_not_a_success(client: InfluxClient) {
     let page = "<html><head><title>Accept our terms</title></head></html>";
     let server = FaultServer::scripted([Step::text(200, page)]).await;
     let error = write(&sink(client, &server.url()), 1).await.expect_err("a page is no yes");
@@ -70,7 +70,7 @@ async fn a_captive_portal_is_not_success(client: InfluxClient) {
     assert!(error.message().contains("Accept our terms"), "{error}");
 }
 
-async fn an_odd_yes_is_a_yes(client: InfluxClient) {
+async fn an_unusual_success_status_counts_as_written(client: InfluxClient) {
     let server = FaultServer::scripted([200, 202, 201].map(Step::status)).await;
     let sink = sink(client, &server.url());
     let log = logged_by(async {
@@ -82,7 +82,7 @@ async fn an_odd_yes_is_a_yes(client: InfluxClient) {
     assert_eq!(log.matches("InfluxDB answers 204").count(), 1, "said once: {log}");
 }
 
-async fn an_endpoint_that_names_no_line_is_said_once(client: InfluxClient) {
+async fn an_endpoint_that_names_no_line_is_logged_once(client: InfluxClient) {
     let nothing = "write buffer error: parsing for line protocol failed";
     let server = FaultServer::start(move |_| Step::text(400, nothing)).await;
     let sink = sink(client, &server.url());
@@ -93,7 +93,7 @@ async fn an_endpoint_that_names_no_line_is_said_once(client: InfluxClient) {
     });
     let log = log.await;
     assert_eq!(log.matches("`/api/v3/write_lp` names each").count(), 1, "{log}");
-    // Any other answer that says so is not about this.
+    // Other answers must not log this hint.
     for (status, body) in [(400, "unable to parse 'm v=': missing field value"), (500, nothing)] {
         let server = FaultServer::scripted([Step::text(status, body)]).await;
         let sink = super::sink(client, &server.url());
@@ -118,13 +118,13 @@ async fn a_body_refused_before_it_is_read_is_too_large(client: InfluxClient) {
     let mut settings = super::settings(client, &server.url());
     settings.gzip = Some(false);
     let sink = super::influx(&settings).expect("settings that work");
-    // Large enough that it does not fit into the buffers of the connection.
+    // The body is larger than the buffers of the connection.
     assert_eq!(kind(&sink, 60_000).await, WriteErrorKind::TooLarge);
     assert!(server.received().is_empty());
     write(&sink, 1).await.expect("a short one is taken");
 }
 
-async fn a_check_writes_nothing(client: InfluxClient) {
+async fn a_probe_writes_nothing(client: InfluxClient) {
     let empty = r#"{"code":"invalid","message":"write buffer error: incoming write was empty"}"#;
     let missing = r#"{"code":"not found","message":"bucket \"b\" not found"}"#;
     let steps = [
@@ -153,7 +153,7 @@ async fn a_check_writes_nothing(client: InfluxClient) {
     assert!(server.received().iter().all(|request| request.body.is_empty()));
 }
 
-/// 2.x quotes every bad line, so that its answer may be as long as the batch.
+/// 2.x quotes every bad line, so its answer may be as long as the batch.
 async fn a_long_answer_is_understood(client: InfluxClient) {
     let quoted: Vec<String> =
         (0..10_000).map(|number| format!("unable to parse 'm v= {number}': missing field value")).collect();
@@ -166,7 +166,7 @@ async fn a_long_answer_is_understood(client: InfluxClient) {
     assert!(error.message().len() < 1_024);
 }
 
-/// 3 GiB are announced. What reads them all meets the end of the connection first.
+/// The server announces 3 GiB. A client that reads them all meets the end of the connection first.
 async fn an_endless_answer_is_not_read_to_its_end(client: InfluxClient) {
     let mut page = b"HTTP/1.1 401 Unauthorized\r\ncontent-length: 3221225472\r\n\r\n".to_vec();
     page.resize(page.len() + 200_000, b'x');

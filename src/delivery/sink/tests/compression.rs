@@ -14,11 +14,11 @@ use super::{
 };
 
 for_each_client!(
-    only_bodies_worth_it_are_compressed,
-    towards_this_host_nothing_is_compressed_unless_told,
-    a_refused_encoding_falls_back_to_plain_for_a_while,
-    a_proxy_that_spoils_compressed_bodies_costs_nothing,
-    another_trouble_does_not_turn_compression_off,
+    only_large_bodies_are_compressed,
+    nothing_is_compressed_towards_this_host_unless_configured,
+    a_refused_encoding_turns_compression_off_for_a_while,
+    a_proxy_that_damages_compressed_bodies_loses_no_points,
+    other_errors_do_not_turn_compression_off,
 );
 
 fn compressing(client: InfluxClient, url: &str) -> Arc<dyn Sink> {
@@ -31,7 +31,7 @@ fn encodings(server: &FaultServer) -> Vec<bool> {
     server.received().iter().map(|request| request.header("content-encoding") == Some("gzip")).collect()
 }
 
-async fn only_bodies_worth_it_are_compressed(client: InfluxClient) {
+async fn only_large_bodies_are_compressed(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     let sink = compressing(client, &server.url());
     let written = write(&sink, 100).await.expect("204");
@@ -44,16 +44,16 @@ async fn only_bodies_worth_it_are_compressed(client: InfluxClient) {
     assert_eq!(received[1].lines().as_bytes(), batch(2).bytes());
 }
 
-async fn towards_this_host_nothing_is_compressed_unless_told(client: InfluxClient) {
+async fn nothing_is_compressed_towards_this_host_unless_configured(client: InfluxClient) {
     let server = FaultServer::scripted([]).await;
     write(&super::sink(client, &server.url()), 100).await.expect("204");
     assert_eq!(encodings(&server), [false]);
 }
 
-async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: InfluxClient) {
-    // InfluxDB 1.6.7: the header was taken away, or somebody has compressed once more.
+async fn a_refused_encoding_turns_compression_off_for_a_while(client: InfluxClient) {
+    // InfluxDB 1.6.7 answers so if the header was removed, or if the body was compressed twice.
     let stripped = r#"{"error":"unable to parse '\u001f\ufffd\u0008\u0000h\ufffd': missing fields"}"#;
-    // Bytes were changed, or lost.
+    // The bytes were changed, or some are missing.
     let damaged = [
         "gzip: invalid header",
         "gzip: invalid checksum",
@@ -71,9 +71,9 @@ async fn a_refused_encoding_falls_back_to_plain_for_a_while(client: InfluxClient
     }
 }
 
-/// A real gzip reader behind one that takes the header away, damages a byte, or compresses once
-/// more.
-async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: InfluxClient) {
+/// A real gzip reader behind a proxy that removes the header, damages a byte, or compresses the
+/// body again.
+async fn a_proxy_that_damages_compressed_bodies_loses_no_points(client: InfluxClient) {
     fn damaged(body: &[u8]) -> Vec<u8> {
         let mut damaged = body.to_vec();
         let checksum = damaged.len() - 6;
@@ -111,7 +111,7 @@ async fn a_proxy_that_spoils_compressed_bodies_costs_nothing(client: InfluxClien
     }
 }
 
-async fn another_trouble_does_not_turn_compression_off(client: InfluxClient) {
+async fn other_errors_do_not_turn_compression_off(client: InfluxClient) {
     let unclear =
         || Step::text(500, r#"{"code":"internal error","message":"An internal error has occurred"}"#);
     let server = FaultServer::scripted([unclear(), unclear(), Step::status(503)]).await;

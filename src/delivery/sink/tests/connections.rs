@@ -1,4 +1,4 @@
-//! Connections that are refused, break, hang, or lead to something else.
+//! Connections that are refused, break, hang, or lead to another server.
 
 use std::time::{Duration, Instant};
 
@@ -13,18 +13,18 @@ use super::{
 for_each_client!(
     connections_are_reused,
     the_target_is_the_database_and_never_changes,
-    a_server_that_keeps_failing_is_looked_up_anew,
-    a_closed_idle_connection_costs_nothing,
+    the_name_of_a_failing_server_is_resolved_again,
+    a_closed_idle_connection_fails_no_write,
     a_refused_connection_is_tried_again,
     an_unknown_host_is_tried_again,
-    a_connection_that_never_comes_about_is_tried_again,
+    a_connection_that_is_never_established_is_tried_again,
     broken_answers_are_tried_again,
     silence_is_a_timeout,
-    what_is_not_http_blocks,
-    a_dropped_write_leaves_no_harm,
+    a_server_that_does_not_speak_http_blocks,
+    a_dropped_write_does_not_harm_the_next_one,
 );
 
-/// Else nothing of what lies in spools would be sent any more.
+/// If the target changed, the batches in existing spools would never be sent.
 async fn the_target_is_the_database_and_never_changes(client: InfluxClient) {
     let sink = sink(client, "http://influx.example:8086");
     assert_eq!(sink.target(), "influx\nhttp://influx.example:8086/\no rg\nb&cket\n");
@@ -40,8 +40,8 @@ async fn connections_are_reused(client: InfluxClient) {
     assert_eq!((server.connections(), server.received().len()), (1, 5));
 }
 
-/// A name may lead elsewhere by now. A new connection is what looks it up.
-async fn a_server_that_keeps_failing_is_looked_up_anew(client: InfluxClient) {
+/// The name may resolve to another address by now. Only a new connection resolves it again.
+async fn the_name_of_a_failing_server_is_resolved_again(client: InfluxClient) {
     let failing = (0..3).map(|_| Step::text(500, "panic"));
     let server = FaultServer::scripted(failing).await;
     let sink = sink(client, &server.url());
@@ -55,7 +55,7 @@ async fn a_server_that_keeps_failing_is_looked_up_anew(client: InfluxClient) {
     }
 }
 
-async fn a_closed_idle_connection_costs_nothing(client: InfluxClient) {
+async fn a_closed_idle_connection_fails_no_write(client: InfluxClient) {
     let step = Step::text(204, "").with_header("connection", "close");
     let server = FaultServer::scripted([step]).await;
     let sink = sink(client, &server.url());
@@ -75,19 +75,19 @@ async fn a_refused_connection_is_tried_again(client: InfluxClient) {
 
 async fn an_unknown_host_is_tried_again(client: InfluxClient) {
     let mut settings = settings(client, "http://no-such-host.invalid:8086");
-    // Where no resolver answers.
+    // Limits the wait where no resolver answers.
     settings.connect_timeout = Duration::from_secs(1);
     let error = write(&influx(&settings).expect("settings that work"), 1).await.expect_err("no such host");
     assert_eq!(error.kind, WriteErrorKind::Transient, "{error}");
 }
 
-async fn a_connection_that_never_comes_about_is_tried_again(client: InfluxClient) {
+async fn a_connection_that_is_never_established_is_tried_again(client: InfluxClient) {
     let hole = Blackhole::open().await.expect("a full queue");
     let mut settings = settings(client, &hole.url());
     settings.connect_timeout = Duration::from_millis(200);
     let begin = Instant::now();
     let error = write(&influx(&settings).expect("settings that work"), 1).await.expect_err("a full queue");
-    // Not a timeout, after which the batch would be halved.
+    // A connect timeout is not a write timeout, after which the batch would be halved.
     assert_eq!(error.kind, WriteErrorKind::Transient, "{error}");
     assert!(begin.elapsed() < Duration::from_secs(20), "the connect timeout does not hold");
 }
@@ -115,12 +115,12 @@ async fn silence_is_a_timeout(client: InfluxClient) {
     write(&sink, 1).await.expect("the next one is taken");
 }
 
-async fn what_is_not_http_blocks(client: InfluxClient) {
+async fn a_server_that_does_not_speak_http_blocks(client: InfluxClient) {
     let server = FaultServer::scripted([Step::Raw(b"220 mail.example ESMTP\r\n".to_vec())]).await;
     assert_eq!(kind(&sink(client, &server.url()), 1).await, CONFIGURATION);
 }
 
-async fn a_dropped_write_leaves_no_harm(client: InfluxClient) {
+async fn a_dropped_write_does_not_harm_the_next_one(client: InfluxClient) {
     let server = FaultServer::scripted([Step::Stall]).await;
     let sink = sink(client, &server.url());
     let dropped = tokio::time::timeout(Duration::from_millis(100), write(&sink, 1)).await;

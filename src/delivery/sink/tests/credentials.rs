@@ -1,4 +1,4 @@
-//! Tokens: read from files, read again when refused, never seen.
+//! Tokens are read from files, read again when refused, and never printed.
 
 use std::{
     fs, io,
@@ -16,17 +16,17 @@ use super::{
 use crate::settings::{InfluxSettings, Token};
 
 for_each_client!(
-    a_rotated_token_heals_by_itself,
+    a_rotated_token_is_used_without_a_restart,
     an_unchanged_token_is_not_tried_twice,
     a_write_that_succeeds_is_not_repeated_for_a_changed_token,
-    a_secret_that_is_mounted_by_links_is_read_again,
+    a_secret_that_is_mounted_by_symlinks_is_read_again,
     a_token_from_a_pipe_is_read_once,
     a_token_that_no_header_can_carry_is_refused,
     no_token_means_no_header,
     no_secret_is_ever_seen,
 );
 
-async fn a_rotated_token_heals_by_itself(client: InfluxClient) {
+async fn a_rotated_token_is_used_without_a_restart(client: InfluxClient) {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("token");
     fs::write(&file, "old-token\n").expect("a token file");
@@ -55,7 +55,7 @@ fn with_token_file(client: InfluxClient, url: &str, file: &Path) -> InfluxSettin
     settings
 }
 
-/// Takes no other token than this one.
+/// Accepts only this token.
 async fn guarded(token: &'static str) -> FaultServer {
     FaultServer::start(move |request| {
         let right =
@@ -67,7 +67,7 @@ async fn guarded(token: &'static str) -> FaultServer {
 
 /// Kubernetes mounts a secret as links to a directory that is replaced as a whole.
 #[cfg(unix)]
-async fn a_secret_that_is_mounted_by_links_is_read_again(client: InfluxClient) {
+async fn a_secret_that_is_mounted_by_symlinks_is_read_again(client: InfluxClient) {
     use std::os::unix::fs::symlink;
 
     let mount = tempfile::tempdir().expect("a directory");
@@ -101,7 +101,7 @@ async fn a_token_from_a_pipe_is_read_once(client: InfluxClient) {
     let sink = influx(&given.influx).expect("read here");
     writer.join().expect("no panic").expect("written");
     write(&sink, 1).await.expect("204");
-    // Nobody writes into it any more, so reading again would never end.
+    // Nothing writes to the pipe any more, so reading it again would never end.
     let other = guarded("another").await;
     let writer = pipe.clone();
     let writer = std::thread::spawn(move || fs::write(writer, "from-a-pipe\n"));
@@ -125,7 +125,7 @@ async fn a_token_that_no_header_can_carry_is_refused(client: InfluxClient) {
             "{error}"
         );
     }
-    // Read again with such a byte, the one that works is kept.
+    // If the file holds such a byte when it is read again, the working token is kept.
     fs::write(&file, "wrong").expect("a token file");
     let sink = influx(&with_token_file(client, &server.url(), &file)).expect("settings that work");
     fs::write(&file, "hünter2").expect("a token file");
@@ -167,8 +167,8 @@ async fn no_token_means_no_header(client: InfluxClient) {
     assert_eq!(server.received()[0].header("authorization"), None);
 }
 
-/// A server that sends back what it got, as some proxies do in their pages, at every status that
-/// makes another message.
+/// A server that returns what it received, as some proxies do, with every status that has a message
+/// of its own.
 async fn no_secret_is_ever_seen(client: InfluxClient) {
     let log = CapturedLog::default();
     let subscriber =
@@ -182,7 +182,7 @@ async fn no_secret_is_ever_seen(client: InfluxClient) {
             return Step::status(200);
         }
         next += 1;
-        // Wherever a message is cut, in one of the answers the token lies across it.
+        // At one of these lengths the token lies across the point where the message is cut.
         let padding = "x".repeat(350 + next % 60);
         let header = request.header("authorization").unwrap_or_default();
         Step::text(statuses[next % statuses.len()], format!("{padding} {header} {:?}", request.headers))

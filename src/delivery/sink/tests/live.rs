@@ -1,4 +1,4 @@
-//! The databases themselves.
+//! Tests against real databases.
 
 use std::sync::Arc;
 
@@ -51,7 +51,7 @@ async fn points_arrive_behind_nginx(client: InfluxClient) {
         let kind = kind(&sink, 1).await;
         let expected = match status {
             403 => AUTHORIZATION,
-            // nginx answers these with pages.
+            // nginx answers these with HTML pages.
             400 | 404 => super::CONFIGURATION,
             413 => WriteErrorKind::TooLarge,
             500 => WriteErrorKind::Transient,
@@ -96,7 +96,7 @@ async fn points_arrive_at_victoria_metrics(client: InfluxClient) {
     assert_eq!(refused.reason, RejectReason::TooLarge);
 }
 
-/// What `docs/http-client.md` says of it: here writing twice is not harmless, and texts are not
+/// Checks what `docs/http-client.md` states: writing twice is not harmless here, and texts are not
 /// kept as texts.
 async fn victoria_metrics_keeps_samples_not_points(client: InfluxClient) {
     if !live::ready("victoria_metrics_keeps_samples_not_points", &[VICTORIA_METRICS]) {
@@ -104,7 +104,7 @@ async fn victoria_metrics_keeps_samples_not_points(client: InfluxClient) {
     }
     let victoria = Victoria::start().await;
     let sink = super::sink(client, &victoria.url());
-    // Two points of one series within a millisecond, and one with texts that read as numbers.
+    // Two points of one series within a millisecond, and one with texts that look like numbers.
     let now =
         std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_millis();
     let (lines, texts) = (
@@ -122,8 +122,8 @@ async fn victoria_metrics_keeps_samples_not_points(client: InfluxClient) {
     assert_eq!(visible(&victoria, "texts_word", 1).await[0].samples[0].1, 0.0);
 }
 
-/// Returns the series of this name, once they have so many samples: a series that is new is found a
-/// moment later.
+/// Returns the series of this name once they have this many samples. A new series is visible only
+/// after a moment.
 async fn visible(victoria: &Victoria, name: &str, samples: usize) -> Vec<Series> {
     let mut series = Vec::new();
     for _ in 0..100 {
@@ -136,7 +136,7 @@ async fn visible(victoria: &Victoria, name: &str, samples: usize) -> Vec<Series>
     panic!("not {samples} samples of {name}: {series:?}");
 }
 
-/// Debian's InfluxDB directly, by its own endpoint.
+/// Debian's InfluxDB, used directly at its own endpoint.
 #[cfg(feature = "reqwest")]
 mod version_1 {
     use super::*;
@@ -199,8 +199,8 @@ mod version_1 {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_it_refuses_is_understood() {
-        if !live::ready("what_it_refuses_is_understood", &[INFLUXD]) {
+    async fn refusals_of_the_server_are_classified() {
+        if !live::ready("refusals_of_the_server_are_classified", &[INFLUXD]) {
             return;
         }
         let database = Influx::start().await;
@@ -248,8 +248,8 @@ mod version_1 {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn another_endpoint_is_told_apart() {
-        if !live::ready("another_endpoint_is_told_apart", &[INFLUXD]) {
+    async fn another_endpoint_is_recognized() {
+        if !live::ready("another_endpoint_is_recognized", &[INFLUXD]) {
             return;
         }
         let database = Influx::start().await;

@@ -1,4 +1,4 @@
-//! One suite for every client, against servers that fail in every way we know.
+//! One test suite for all clients, against servers that fail in every known way.
 
 mod answers;
 mod compression;
@@ -30,7 +30,7 @@ use crate::{
     settings::{InfluxApi, InfluxClient, InfluxSettings},
 };
 
-/// Makes of an async function that takes a [`InfluxClient`] one test for each client.
+/// Turns async functions that take an [`InfluxClient`] into one test for each client.
 macro_rules! for_each_client {
     ($($name:ident),* $(,)?) => {
         #[cfg(feature = "influxdb2")]
@@ -59,7 +59,7 @@ fn settings(client: InfluxClient, url: &str) -> InfluxSettings {
         organization: "o rg".to_owned(),
         bucket: "b&cket".to_owned(),
         token: "hunter2-secret".into(),
-        // `auto` asks first: that has tests of its own.
+        // `auto` would send a `/ping` first. It has tests of its own.
         api: InfluxApi::V2,
         ..InfluxSettings::default()
     }

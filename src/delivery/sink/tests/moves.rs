@@ -1,5 +1,5 @@
-//! A server's name that leads to another address while the service runs: a real name, resolved by
-//! the system, in a process that has an `/etc/hosts` of its own.
+//! A server's name that changes its address while the service runs. It is a real name, resolved by
+//! the system, in a process with its own `/etc/hosts`.
 
 use std::{
     env, fs,
@@ -22,7 +22,7 @@ for_each_client!(
     points_follow_a_name_that_leaves_a_working_server
 );
 
-/// As soon as three writes have failed, whatever fails.
+/// The client is replaced as soon as three writes have failed, whatever the failure.
 async fn points_follow_a_name_that_leaves_a_failing_server(client: InfluxClient) {
     let test = "points_follow_a_name_that_leaves_a_failing_server";
     let Some(hosts) = own_hosts(test, client) else { return };
@@ -47,7 +47,7 @@ async fn points_follow_a_name_that_leaves_a_failing_server(client: InfluxClient)
     }
 }
 
-/// As soon as the client is five minutes old.
+/// The client is replaced as soon as it is five minutes old.
 async fn points_follow_a_name_that_leaves_a_working_server(client: InfluxClient) {
     let test = "points_follow_a_name_that_leaves_a_working_server";
     let Some(hosts) = own_hosts(test, client) else { return };
@@ -57,7 +57,7 @@ async fn points_follow_a_name_that_leaves_a_working_server(client: InfluxClient)
     let sink = sink(client, &url_of(&old));
     write(&sink, 1).await.expect("204");
     lead(&hosts, new.address());
-    // So often that the connection is never idle for long.
+    // Writes often, so that the connection is never idle for long.
     for _ in 0..10 {
         pass(Duration::from_secs(29)).await;
         write(&sink, 1).await.expect("204");
@@ -69,7 +69,7 @@ async fn points_follow_a_name_that_leaves_a_working_server(client: InfluxClient)
         write(&sink, 1).await.expect("204");
     }
     assert_eq!((old.received().len(), new.received().len(), new.connections()), (11, 3, 1));
-    // And back, to a server that is gone at first.
+    // The name moves back, to a server that does not run at first.
     drop(old);
     lead(&hosts, SocketAddr::from((Ipv4Addr::new(127, 0, 0, 3), new.address().port())));
     pass(Duration::from_secs(5 * 60)).await;
@@ -78,14 +78,14 @@ async fn points_follow_a_name_that_leaves_a_working_server(client: InfluxClient)
     write(&sink, 1).await.expect("a refused connection is made anew, to the new address");
 }
 
-/// Lets the clock of the runtime go on, by which clients age. Sockets are real.
+/// Advances the clock of the runtime, by which clients age. Sockets are real.
 async fn pass(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
     tokio::time::resume();
 }
 
-/// A server that works, at another address with the same port.
+/// Starts a working server at another address with the same port.
 async fn beside(old: &FaultServer) -> FaultServer {
     FaultServer::start_at((Ipv4Addr::new(127, 0, 0, 2), old.address().port()).into(), |_| Step::status(204))
         .await
@@ -96,12 +96,12 @@ fn url_of(server: &FaultServer) -> String {
 }
 
 fn lead(hosts: &Path, to: SocketAddr) {
-    // In place: the file is mounted, not its name.
+    // The file is written in place, since the file itself is mounted, not its name.
     fs::write(hosts, format!("127.0.0.1 localhost\n{} {NAME}\n", to.ip())).expect("writable");
 }
 
-/// The hosts of this process alone, for the part of the test that needs them. Elsewhere runs that
-/// part as a child with such a file, or says that it cannot.
+/// Returns the hosts file of this process. Elsewhere it runs that part of the test as a child with
+/// such a file, or reports that it cannot.
 fn own_hosts(test: &str, client: InfluxClient) -> Option<PathBuf> {
     if let Some(hosts) = env::var_os(HOSTS) {
         return Some(hosts.into());
@@ -129,7 +129,7 @@ fn own_hosts(test: &str, client: InfluxClient) -> Option<PathBuf> {
     None
 }
 
-/// No name of the Internet.
+/// A name that does not exist on the Internet.
 const NAME: &str = "influx.test";
-/// Where a child finds the file that is its `/etc/hosts`.
+/// The variable that gives the path of the child's `/etc/hosts`.
 const HOSTS: &str = "TOWER_INFLUX_TEST_HOSTS";

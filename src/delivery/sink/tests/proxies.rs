@@ -1,5 +1,5 @@
-//! Proxies of the environment, which a process reads once: each test runs itself again as a child
-//! with another environment.
+//! Proxies of the environment, which a process reads only once. Each test runs itself again as a
+//! child with another environment.
 
 use std::{env, process::Command};
 
@@ -9,9 +9,9 @@ use super::{
     for_each_client, influx, settings,
 };
 
-for_each_client!(proxies_of_the_environment_are_taken, no_proxy_stands_before_this_host);
+for_each_client!(proxies_of_the_environment_are_used, no_proxy_is_used_for_this_host);
 
-async fn proxies_of_the_environment_are_taken(client: InfluxClient) {
+async fn proxies_of_the_environment_are_used(client: InfluxClient) {
     let proxy = FaultServer::scripted([]).await;
     write_in_child(client, "http://influx.example:8086", &proxy).await;
     let received = proxy.received();
@@ -21,7 +21,7 @@ async fn proxies_of_the_environment_are_taken(client: InfluxClient) {
     assert!(!request.lines().is_empty());
 }
 
-async fn no_proxy_stands_before_this_host(client: InfluxClient) {
+async fn no_proxy_is_used_for_this_host(client: InfluxClient) {
     let proxy = FaultServer::scripted([]).await;
     let server = FaultServer::scripted([]).await;
     write_in_child(client, &server.url(), &proxy).await;
@@ -41,9 +41,9 @@ async fn https_goes_through_a_tunnel() {
     assert_eq!(targets, ["CONNECT influx.example:8087"]);
 }
 
-/// Points and their token must not take another way than the one that was asked for.
+/// Points and their token must not bypass the configured proxy.
 #[tokio::test]
-async fn a_proxy_that_cannot_be_used_stops_the_start() {
+async fn an_unusable_proxy_prevents_the_start() {
     for client in [InfluxClient::Influxdb2, InfluxClient::Reqwest] {
         let said = child_says(client, "http://influx.example:8086", "http://user:s3cr et@proxy:3128").await;
         assert!(said.contains("HTTP_PROXY") && said.contains("percent-encoded"), "{said}");
@@ -51,7 +51,7 @@ async fn a_proxy_that_cannot_be_used_stops_the_start() {
     }
 }
 
-/// Whatever form of it the proxy sends back.
+/// Covers every form in which the proxy may return the password.
 #[tokio::test]
 async fn a_password_of_a_proxy_is_in_no_message() {
     for client in [InfluxClient::Influxdb2, InfluxClient::Reqwest] {
@@ -63,14 +63,14 @@ async fn a_password_of_a_proxy_is_in_no_message() {
         let url = format!("http://user:s3%40cret-word@{}", proxy.address());
         let said = child_says(client, "http://influx.example:8086", &url).await;
         assert!(said.contains("failed: ") && said.contains("proxy"), "{said}");
-        // `user:s3@cret-word`.
+        // The encoded form of `user:s3@cret-word`.
         for secret in ["s3%40cret-word", "s3@cret-word", "dXNlcjpzM0BjcmV0LXdvcmQ"] {
             assert!(!said.contains(secret), "{said}");
         }
     }
 }
 
-/// The other side of the tests above: one write to the address that the environment names.
+/// The child of the tests above: writes once to the URL in the environment.
 #[tokio::test]
 #[ignore = "run as a child by the other tests of this file"]
 async fn child() {

@@ -1,4 +1,4 @@
-//! What only the client `reqwest` can do.
+//! Features that only the client `reqwest` has.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ async fn received(change: impl FnOnce(&mut InfluxSettings)) -> Received {
 }
 
 #[tokio::test]
-async fn version_1_takes_user_and_password_in_a_header() {
+async fn version_1_accepts_user_and_password_in_a_header() {
     let request = received(|settings| {
         settings.api = InfluxApi::V1;
         settings.token = Token::default();
@@ -138,7 +138,7 @@ async fn the_server_is_asked_once_which_endpoint_is_best() {
     }
 }
 
-/// `database/policy` is a bucket of 1.8, and to `/write` of 1.x the name of a database.
+/// `database/policy` is a bucket for 1.8. `/write` of 1.x would use it as the name of a database.
 #[tokio::test]
 async fn a_bucket_with_a_policy_goes_to_the_endpoint_that_knows_buckets() {
     for (bucket, path) in [("shop", "/write?"), ("shop/year", "/api/v2/write?")] {
@@ -153,7 +153,7 @@ async fn a_bucket_with_a_policy_goes_to_the_endpoint_that_knows_buckets() {
 }
 
 #[tokio::test]
-async fn a_server_that_does_not_tell_is_written_to_as_version_2() {
+async fn an_unidentified_server_is_written_to_as_version_2() {
     for step in [Step::status(401), Step::status(404), Step::text(200, "<html>"), pong("dev", "")] {
         let server = FaultServer::scripted([step]).await;
         write(&auto(&server.url()), 1).await.expect("204");
@@ -167,8 +167,8 @@ async fn a_server_that_does_not_tell_is_written_to_as_version_2() {
 }
 
 #[tokio::test]
-async fn a_server_that_changes_is_noticed() {
-    // Without the endpoint of before, and with failures in a row.
+async fn a_replaced_server_is_detected() {
+    // The earlier endpoint is gone, or several requests in a row fail.
     for failures in [vec![Step::text(404, "not found")], vec![Step::text(500, "starting"); 3]] {
         let count = failures.len();
         let steps = [pong("v2.9.1", "OSS")].into_iter().chain(failures).chain([pong("3.7.0", "Core")]);

@@ -1,4 +1,4 @@
-//! What both clients cost, measured by hand:
+//! Compares the cost of both clients. It is run by hand:
 //! `cargo test --release --lib sink::tests::side_by_side -- --ignored --nocapture --test-threads 1`
 
 use std::{
@@ -15,8 +15,8 @@ use super::{
     },
 };
 
-/// Each client in a process of its own, so that its memory is its own, against an nginx that reads
-/// and forgets.
+/// Runs each client in a process of its own, so that its memory is measured alone, against an nginx
+/// that discards what it reads.
 #[tokio::test]
 #[ignore = "a measurement"]
 async fn clients_side_by_side() {
@@ -67,7 +67,7 @@ async fn one_client() {
     let gzip = env::var("TEST_GZIP").expect("set by the parent") == "true";
     let lines = usual_lines();
     let (mut elapsed, mut processor) = (Duration::ZERO, 0);
-    // Without a client: what the batch and the test itself hold.
+    // `none` measures what the batch and the test itself use.
     if kind != "none" {
         let client = if kind == "Reqwest" { InfluxClient::Reqwest } else { InfluxClient::Influxdb2 };
         let mut settings = settings(client, &env::var("TEST_URL").expect("set by the parent"));
@@ -92,7 +92,7 @@ async fn one_client() {
     ));
 }
 
-/// Lines as a service behind a proxy that gives random ids makes them, in a full batch.
+/// Lines of a service whose proxy assigns random request ids, in a full batch.
 fn usual_lines() -> Batch {
     let mut random = fastrand::Rng::with_seed(1);
     let text: String = (0..LINES)

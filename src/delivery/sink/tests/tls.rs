@@ -1,4 +1,4 @@
-//! TLS against nginx: whom the client `reqwest` trusts, and what it says when it does not.
+//! TLS against nginx: which certificates the client `reqwest` trusts, and its errors otherwise.
 
 use super::{
     CONFIGURATION, InfluxClient, Sink, influx, settings,
@@ -50,8 +50,8 @@ async fn what_cannot_be_trusted_is_refused() {
         return;
     }
     let unknown = refusal(Validity::Valid, THIS_HOST, false).await;
-    // The authorities of tests share a name, so that the one trusted here seems to have signed, and
-    // has not.
+    // The certificate authorities of the tests share a name. The trusted one seems to have signed
+    // this certificate, and has not.
     assert!(unknown.contains("UnknownIssuer") || unknown.contains("BadSignature"), "{unknown}");
     let expired = refusal(Validity::Expired, THIS_HOST, true).await;
     assert!(expired.contains("expired"), "{expired}");
@@ -73,7 +73,7 @@ async fn points_go_through_tls() {
     write(&sink, 1_000).await.expect("204");
     assert_eq!(database.count("b&cket", "requests", "execution_time").await, 1_000);
 
-    // Each side speaks what the other does not expect.
+    // Client and server use different protocols here.
     let plain = super::sink(InfluxClient::Reqwest, &nginx.url().replace("https", "http"));
     let error = write(&plain, 1).await.expect_err("nginx answers with a page");
     assert_eq!(error.kind, CONFIGURATION, "{error}");
@@ -83,7 +83,8 @@ async fn points_go_through_tls() {
     assert!(error.message().contains("check host, port"), "{error}");
 }
 
-/// A changed authority is read as soon as the old one is refused, for writes and for probes.
+/// A changed authority is read as soon as the server's certificate is refused, for writes and
+/// probes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rotated_authority_is_read_again() {
     if !live::ready("a_rotated_authority_is_read_again", &[INFLUXD, NGINX, OPENSSL]) {

@@ -1,9 +1,9 @@
-//! What is quoted from points is found, and never printed.
+//! Text quoted from points is found, and never printed.
 
 use super::*;
 
 #[test]
-fn quoted_lines_are_found_and_taken_out() {
+fn quoted_lines_are_found_and_removed() {
     let text = "partial write: unable to parse 'm,t= secret=\"a': b\" 2': missing tag value\n\
                 unable to parse 'm2 x': invalid field format\n\
                 unable to parse 'm3 x': invalid field format dropped=0";
@@ -20,14 +20,14 @@ fn quoted_lines_are_found_and_taken_out() {
 }
 
 #[test]
-fn a_cut_quote_is_taken_out_and_kept_as_far_as_it_goes() {
+fn a_cut_quote_is_removed_and_still_used_to_find_its_line() {
     assert_eq!(quoted_lines("unable to parse 'm,t=secr"), ["m,t=secr"]);
     assert_eq!(without_quotes("unable to parse 'm,t=secr", true), "unable to parse '…'");
     assert_eq!(without_quotes("odd value 'secr", true), "odd value '…'");
 }
 
 #[test]
-fn names_stay_for_people_only() {
+fn names_are_kept_only_in_text_for_people() {
     let text = "partial write: field type conflict: input field \"f\" on measurement \"m\" is type integer, \
                 already exists as type float dropped=1";
     assert_eq!(without_quotes(text, true), text);
@@ -40,7 +40,7 @@ fn names_stay_for_people_only() {
 }
 
 #[test]
-fn values_never_stay() {
+fn values_are_never_kept() {
     for (text, expected) in [
         (
             "max-values-per-tag limit exceeded (1/1): measurement=\"m\" tag=\"t\" value=\"secret\" dropped=1",
@@ -63,7 +63,7 @@ fn values_never_stay() {
 }
 
 #[test]
-fn the_bound_of_retention_is_read() {
+fn the_lower_bound_of_the_retention_is_read() {
     let text = "failure writing points to database: partial write: dropped 4 points outside retention policy of \
                 duration 24h0m0s - oldest point home,room=Living\\ Room at 1970-01-01T00:00:01.541Z dropped because \
                 it violates a Retention Policy Lower Bound at 2025-05-20T19:06:17.612973Z, newest point home at \
@@ -80,7 +80,7 @@ fn the_line_that_telegraf_names_is_read() {
 }
 
 #[test]
-fn what_is_judged_ends_with_a_whole_line_or_before_the_first_quote() {
+fn the_classified_text_ends_with_a_whole_line_or_before_the_first_quote() {
     assert_eq!(judged("a\nb \"c", true), "a\nb \"c");
     assert_eq!(judged("a\nb \"c", false), "a", "the cut line is left out");
     assert_eq!(judged("a \"c", false), "a ");
@@ -91,13 +91,13 @@ fn what_is_judged_ends_with_a_whole_line_or_before_the_first_quote() {
 }
 
 #[test]
-fn few_different_lines_are_kept_and_each_is_counted() {
+fn few_distinct_lines_are_kept_and_repetitions_are_counted() {
     let text: String = (0..20).map(|number| format!("reason {number}\n").repeat(2)).collect();
     let expected: Vec<_> = (0..MAX_DISTINCT).map(|number| format!("reason {number} (2 times)")).collect();
     assert_eq!(without_quotes(&text, true), expected.join("; "));
 }
 
-/// It quotes as Go does, and everything from the bad line on.
+/// VictoriaMetrics quotes as Go does, and everything from the bad line on.
 #[test]
 fn the_line_that_victoria_metrics_quotes_is_read_as_it_was() {
     let text = r#"incorrect influx line "m f=\"a\\b\" 1\nm f=2 2": no"#;

@@ -1,12 +1,12 @@
-//! However an answer is made, to judge it costs no more than a small multiple of its length.
+//! Classifying an answer costs at most a small multiple of its length, whatever it contains.
 
 use super::*;
 use crate::work;
 
-/// Times that each byte of an answer may be looked at: each text that is searched for is one look.
+/// How often each byte of an answer may be read. Each text that is searched for reads it once.
 const LOOKS: usize = 150;
 
-/// Texts that make a careless search start over and over.
+/// Texts that make a naive search start over and over.
 fn hostile() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\""),
@@ -66,13 +66,14 @@ proptest! {
 
     #[test]
     fn doubling_an_answer_doubles_its_cost_at_most(pattern in hostile()) {
-        // Beyond what is judged, so that only reading grows.
+        // Beyond the classified part, so that only the cost of reading grows.
         let of = |length: usize| cost(&pattern.repeat(length / pattern.len())) as f64;
         prop_assert!(of(64 * 1024) <= 2.2 * of(32 * 1024) + 1000.0);
     }
 }
 
-/// The answer that cost 8 s before: many quoted names in one line, and in as many lines.
+/// Regression test for answers that once took 8 s: many quoted names in one line, and in as many
+/// lines.
 #[test]
 fn many_quotes_cost_little() {
     for body in
@@ -82,7 +83,7 @@ fn many_quotes_cost_little() {
     }
 }
 
-/// Lines that are all different.
+/// Returns lines that all differ.
 fn distinct() -> String {
     (0..3_000).map(|number| format!("error {number} of the server\n")).collect()
 }

@@ -1,4 +1,4 @@
-//! Each row of the table, with the texts of the servers.
+//! Tests of each row of the table, with the texts of the servers.
 
 mod linear;
 mod proof;
@@ -46,7 +46,7 @@ const NGINX: &str = "<html>\r\n<head><title>STATUS</title></head>\r\n<body>\r\n<
                      <hr><center>nginx/1.22.1</center>\r\n</body>\r\n</html>\r\n";
 
 #[test]
-fn what_is_written() {
+fn successful_answers_count_as_written() {
     assert!(matches!(classify(&answer(204, "")), AnswerKind::Written));
     for status in [200, 201, 202] {
         assert!(matches!(classify(&answer(status, " \n")), AnswerKind::WrittenOddly));
@@ -54,7 +54,7 @@ fn what_is_written() {
 }
 
 #[test]
-fn what_is_no_influxdb_blocks_by_configuration() {
+fn servers_other_than_influxdb_block_by_configuration() {
     let configuration = WriteErrorKind::Blocked(Blocked::Configuration);
     for (status, body) in [
         (200, "<html><title>Welcome to the hotel</title></html>"),
@@ -126,7 +126,7 @@ fn a_missing_bucket_blocks_by_target() {
 }
 
 #[test]
-fn passing_faults_are_tried_again() {
+fn transient_faults_are_retried() {
     for (status, body) in [
         (400, v2("invalid", "write buffer error: error from wal: wal buffer full with 100000 ops")),
         (400, v2("invalid", "write buffer error: error from persister: timeout of gzip store")),
@@ -140,7 +140,7 @@ fn passing_faults_are_tried_again() {
         (530, String::new()),
     ] {
         assert_eq!(kind(status, &body), WriteErrorKind::Transient, "{status} {body}");
-        // Compressed or not: these have nothing to do with it.
+        // These faults have nothing to do with compression.
         if status == 400 {
             assert!(matches!(
                 classify(&ServerAnswer { compressed: true, ..answer(status, &body) }),
@@ -151,7 +151,7 @@ fn passing_faults_are_tried_again() {
 }
 
 #[test]
-fn overload_asks_for_patience() {
+fn overload_throttles() {
     let throttled = |retry_after| WriteErrorKind::Throttled { retry_after };
     for status in [408, 425, 429, 499, 502, 503, 504, 507, 520, 521, 522, 523, 524, 525, 526, 527] {
         assert_eq!(kind(status, ""), throttled(None), "{status}");
@@ -165,7 +165,7 @@ fn overload_asks_for_patience() {
 }
 
 #[test]
-fn a_body_that_was_not_decompressed_is_told_apart() {
+fn a_body_that_was_not_decompressed_is_recognized() {
     for (status, body) in [
         (400, v1("gzip: invalid header")),
         (400, v1("gzip: invalid checksum")),
@@ -201,7 +201,7 @@ fn a_large_body_is_split() {
 }
 
 #[test]
-fn messages_say_what_the_server_said() {
+fn messages_contain_the_words_of_the_server() {
     assert_eq!(
         error(503, &NGINX.replace("STATUS", "503 Service Unavailable")).message(),
         "503 Service Unavailable"
@@ -219,7 +219,7 @@ fn messages_say_what_the_server_said() {
 }
 
 #[test]
-fn what_is_no_influxdb_comes_with_what_to_change() {
+fn servers_other_than_influxdb_are_reported_with_a_remedy() {
     for (status, remedy) in [
         (200, "something other than InfluxDB answers at `url`"),
         (302, "redirects are not followed"),
@@ -232,7 +232,7 @@ fn what_is_no_influxdb_comes_with_what_to_change() {
 }
 
 #[test]
-fn failures_of_the_connection_are_told_apart() {
+fn failures_of_the_connection_are_distinguished() {
     let kind = |text, phase| no_answer(text, phase).kind;
     let configuration = WriteErrorKind::Blocked(Blocked::Configuration);
     assert_eq!(
@@ -275,7 +275,7 @@ proptest! {
     }
 
     #[test]
-    fn any_body_is_survived(status in 200_u16..600, body in "\\PC{0,200}", compressed: bool) {
+    fn no_body_causes_a_panic(status in 200_u16..600, body in "\\PC{0,200}", compressed: bool) {
         classify(&ServerAnswer { compressed, ..answer(status, &body) });
     }
 }

@@ -1,4 +1,4 @@
-//! What answers prove of the lines that they refuse.
+//! What answers prove about the lines that they refuse.
 
 use super::*;
 use crate::line_protocol::ColumnKind;
@@ -21,11 +21,11 @@ fn partial_writes_count_what_they_refuse() {
     assert_eq!(proof(422, &v2_conflict), expected);
     let retention = "partial write: points beyond retention policy dropped=7";
     assert_eq!(proof(400, &v1(retention)).dropped, Some(7));
-    // 1.x writes nothing there, and counts nothing.
+    // 1.x writes nothing in this case, and counts nothing.
     let whole = "field type conflict: input field \"v\" on measurement \"m\" is type string, already exists as type float";
     assert_eq!(proof(400, &v1(whole)).dropped, None);
-    // 1.x masks what it cannot parse, and a limit of series is compared with the whole body's
-    // lines.
+    // In these answers of 1.x the number is not exact: unparsable lines hide others, and a limit of
+    // series is compared with all lines of the body.
     for text in [
         "partial write: unable to parse 'm,t= v=1': missing tag value dropped=0",
         "partial write: max-series-per-database limit exceeded: (1) dropped=50",

@@ -1,9 +1,9 @@
-//! What servers answer, word for word: InfluxDB 2.9.1 and 3.7, Telegraf 1.39.3, VictoriaMetrics
-//! 1.150.0, and InfluxDB 2.0 where an older release differs. `T` stands for a timestamp.
+//! Answers of real servers, word for word: InfluxDB 2.9.1 and 3.7, Telegraf 1.39.3, VictoriaMetrics
+//! 1.150.0, and InfluxDB 2.0 where it differs. `T` stands for a timestamp.
 
 use super::*;
 
-/// What is expected: the class, and of a refusal its reason and hint.
+/// The expected class of an answer, and the reason and hint of a refusal.
 enum Expected {
     Blocked(Blocked),
     TooLarge,
@@ -101,7 +101,7 @@ fn influxdb_2() {
             r#"{"code":"unprocessable entity","message":"failure writing points to database: partial write: dropped 2 points outside retention policy of duration 1h0m0s - oldest point m,a=1 at 2026-11-27T22:55:36.441513351Z dropped because it violates a Retention Policy Lower Bound at 2026-11-27T23:57:16.824910878Z, newest point m,a=1 at 2026-11-27T22:57:16.441513351Z dropped because it violates a Retention Policy Lower Bound at 2026-11-27T23:57:16.824910878Z dropped=2 for database: 4077284953631021 for retention policy: autogen"}"#,
             Refused(Retention, Hint::OlderThan(1_795_823_836_824_910_878)),
         ),
-        // 2.0, before it had a status of its own for this.
+        // 2.0 has no separate status for this yet.
         (
             500,
             r#"{"code":"internal error","message":"unexpected error writing points to database: partial write: points beyond retention policy dropped=3"}"#,
@@ -111,7 +111,7 @@ fn influxdb_2() {
 }
 
 #[test]
-fn influxdb_2_says_how_many_points_it_dropped() {
+fn influxdb_2_reports_how_many_points_it_dropped() {
     let dropped = |body| error(422, body).reported_dropped;
     assert_eq!(
         dropped(
@@ -132,7 +132,7 @@ fn influxdb_3() {
     let first = || Hint::Lines(vec![0]);
     let second = || Hint::Lines(vec![1]);
     check([
-        // Said for a wrong type, a column limit and a malformed line alike.
+        // The answer to a wrong type, a column limit and a malformed line alike.
         (
             400,
             r#"{"code":"invalid","message":"write buffer error: parsing for line protocol failed"}"#,
@@ -253,7 +253,7 @@ fn victoria_metrics() {
 }
 
 #[test]
-fn a_proxy_that_wants_a_password_is_told_as_such() {
+fn a_proxy_that_requires_a_password_is_named() {
     for error in [
         error(407, &NGINX.replace("STATUS", "407 Proxy Authentication Required")),
         no_answer(

@@ -1,11 +1,10 @@
-//! Answers to batches of which the server refuses something: which points, why, and what became of
-//! the others.
+//! Answers to batches with refused points: which points, why, and what happened to the others.
 
 use super::*;
 
 fn refused(status: u16, body: &str) -> Refused {
     match kind(status, body) {
-        // What they prove is tested in `proof`.
+        // The proofs are tested in `proof`.
         WriteErrorKind::Refused(refused) => Refused { proof: Box::default(), ..refused },
         other => panic!("{status} {body} gives {other:?}"),
     }
@@ -45,8 +44,8 @@ fn type_conflicts_name_measurement_and_field() {
     assert_eq!(refused(400, &v1(&format!("partial write: {conflict} dropped=3"))), rest);
     let text = format!("failure writing points to database: partial write: {conflict} dropped=3");
     assert_eq!(refused(422, &v2("unprocessable entity", &text)), rest);
-    // 1.x, a conflict within the batch on a field that is new: nothing is written, and sent again
-    // it is partial.
+    // 1.x, for a conflict within the batch on a new field: nothing is written. When the batch is
+    // sent again, the write is partial.
     assert_eq!(
         refused(400, &v1(conflict)),
         Refused { resend_first: true, reason, hint, ..Refused::default() }
@@ -54,7 +53,7 @@ fn type_conflicts_name_measurement_and_field() {
 }
 
 #[test]
-fn retention_tells_the_bound_where_it_can() {
+fn retention_errors_give_the_bound_where_they_contain_it() {
     let v1 = v1("partial write: points beyond retention policy dropped=1");
     let reason = RejectReason::Retention;
     assert_eq!(refused(400, &v1), Refused { reason, hint: Hint::Unknown, ..Refused::default() });
@@ -92,7 +91,7 @@ fn version_3_numbers_the_lines() {
 }
 
 #[test]
-fn other_refusals_have_a_reason_of_one_word() {
+fn other_refusals_have_a_named_reason() {
     for (status, text, reason) in [
         (400, "partial write: max-series-per-database limit exceeded: (1) dropped=5", RejectReason::Limit),
         (
@@ -123,7 +122,7 @@ fn other_refusals_have_a_reason_of_one_word() {
 }
 
 #[test]
-fn what_a_client_chose_cannot_steer_the_class() {
+fn text_chosen_by_a_client_does_not_change_the_class() {
     for words in [
         "database is required",
         "error from wal",
@@ -136,7 +135,7 @@ fn what_a_client_chose_cannot_steer_the_class() {
 }
 
 #[test]
-fn what_the_server_says_it_dropped_is_told() {
+fn the_number_of_dropped_points_is_reported() {
     let told = |text: &str| {
         let error = error(400, &v1(text));
         (error.status, error.reported_dropped)
