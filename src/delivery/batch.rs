@@ -22,12 +22,13 @@ pub struct Batch {
     lines: usize,
     sequence: u64,
     created: SystemTime,
-    /// The same moment by a clock that nobody sets.
+    /// The time of sealing by a clock that nobody sets.
     sealed: MonotonicInstant,
 }
 
 impl Batch {
-    /// Creates a batch from `bytes`, which holds exactly `lines` lines, each with its `\n`.
+    /// Creates a batch from `bytes`, which holds exactly `lines` lines, each with its `
+    /// `.
     pub(crate) fn new(bytes: Bytes, lines: usize, sequence: u64, created: SystemTime) -> Self {
         debug_assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), lines);
         debug_assert!(bytes.last() == Some(&b'\n'));
@@ -101,17 +102,17 @@ impl Batch {
         self.created
     }
 
-    /// Returns how long ago it was sealed, whatever became of the system's clock meanwhile.
+    /// Returns how long ago the batch was sealed, independent of the system's clock.
     pub(crate) fn age(&self) -> Duration {
         self.sealed.elapsed()
     }
 
-    /// Returns when it was created, by a clock that nobody sets.
+    /// Returns when the batch was sealed, by a clock that nobody sets.
     pub(crate) fn sealed(&self) -> MonotonicInstant {
         self.sealed
     }
 
-    /// Sets when it was created.
+    /// Sets when the batch was sealed.
     pub(crate) fn sealed_at(self, sealed: MonotonicInstant) -> Self {
         Self { sealed, ..self }
     }
@@ -121,7 +122,8 @@ impl Batch {
         self.bytes.split(|byte| *byte == b'\n').take(self.lines)
     }
 
-    /// Returns the first `count` lines and the rest; `None` where one of the two would be empty.
+    /// Returns the first `count` lines and the remaining ones, or `None` if one of the two would be
+    /// empty.
     pub(crate) fn split_at(&self, count: usize) -> Option<(Self, Self)> {
         if count == 0 || count >= self.lines {
             return None;
@@ -131,12 +133,13 @@ impl Batch {
         Some((piece(self.bytes.slice(..end), count), piece(self.bytes.slice(end..), self.lines - count)))
     }
 
-    /// Copies the lines into memory of their own: a piece keeps that of the whole batch.
+    /// Copies the lines into memory of their own. Otherwise a piece keeps the memory of the whole
+    /// batch.
     pub(crate) fn detached(&self) -> Self {
         Self { bytes: Bytes::copy_from_slice(&self.bytes), ..self.clone() }
     }
 
-    /// Joins the lines of these pieces of one batch; `None` for no piece.
+    /// Joins the lines of these pieces of one batch. Returns `None` if there are no pieces.
     pub(crate) fn join(pieces: &[Self]) -> Option<Self> {
         let first = pieces.first()?;
         let mut bytes = Vec::with_capacity(pieces.iter().map(|piece| piece.bytes.len()).sum());
@@ -145,7 +148,7 @@ impl Batch {
         Some(Self { bytes: bytes.into(), lines, ..first.clone() })
     }
 
-    /// Groups the lines by key, in the order in which the keys come.
+    /// Groups the lines by key, in the order in which the keys first occur.
     pub(crate) fn group_by<K: Copy + Eq + Hash>(&self, mut key: impl FnMut(&[u8]) -> K) -> Vec<(K, Self)> {
         let mut groups: Vec<(K, Vec<u8>, usize)> = Vec::new();
         let mut places: HashMap<K, usize> = HashMap::new();
@@ -164,7 +167,7 @@ impl Batch {
         groups.into_iter().map(group).collect()
     }
 
-    /// Maps each line to another form. `None` where the form of one is `None`.
+    /// Maps each line to another form. Returns `None` if `form` returns `None` for a line.
     pub(crate) fn map_lines(&self, mut form: impl FnMut(&[u8]) -> Option<Vec<u8>>) -> Option<Self> {
         let mut bytes = Vec::with_capacity(self.bytes.len());
         for line in self.lines() {
@@ -173,7 +176,7 @@ impl Batch {
         Some(Self { bytes: bytes.into(), ..self.clone() })
     }
 
-    /// Returns the lines for which `select` is true, and the others, each `None` where it would be
+    /// Returns the lines for which `select` is true, and the others. Each is `None` if it would be
     /// empty.
     pub(crate) fn partition(
         &self,

@@ -1,16 +1,16 @@
-//! Directories that settings name: created, found safe to use, and tried, or refused with a remedy.
+//! Directories that settings name: creates and checks them, or refuses them with a remedy.
 
 use std::{fs, io, path::Path};
 
 use crate::{error::Error, fs_ext};
 
-/// Creates the directory, checks who may write in it, and tries whether files can be created.
+/// Creates the directory, checks who may write in it, and tries to create a file.
 ///
-/// Returns the error of a full disk, which is no reason against a start: there may be room later.
+/// Returns the error of a full disk, which does not prevent a start: there may be space later.
 ///
 /// # Errors
 ///
-/// A directory that cannot be used, with the setting, its value and what to do.
+/// Fails if the directory cannot be used, with the setting, its value and a remedy.
 pub(crate) fn prepare(setting: &str, path: &Path) -> Result<Option<io::Error>, Error> {
     match create(path).and_then(|()| fs_ext::probe(path)) {
         Ok(()) => Ok(None),
@@ -23,8 +23,8 @@ pub(crate) fn prepare(setting: &str, path: &Path) -> Result<Option<io::Error>, E
 ///
 /// # Errors
 ///
-/// One that is a link, or in which other users may write: they could put links and pipes in the
-/// place of files, and read or delete what is written.
+/// Fails if it is a link, or if other users may write in it. They could replace files by links and
+/// pipes, and read or delete what is written.
 pub(crate) fn create(path: &Path) -> io::Result<()> {
     fs_ext::create_directory(path)?;
     let found = fs::symlink_metadata(path)?;
@@ -38,7 +38,7 @@ pub(crate) fn create(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Returns whether room on the disk may end this error.
+/// Returns whether free space on the disk could resolve this error.
 pub(crate) fn is_full(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
@@ -49,7 +49,7 @@ pub(crate) fn unusable(setting: &str, path: &Path, error: io::Error) -> Error {
         io::ErrorKind::Unsupported => {
             "name a directory on a file system that has file locks, such as a local disk"
         }
-        // From `create` alone: no operation of a file system is invalid there.
+        // Only `create` returns this kind: no file system operation does.
         io::ErrorKind::InvalidInput => {
             "name a directory of this user alone; one inside it that does not exist yet is created so"
         }

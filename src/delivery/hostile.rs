@@ -1,12 +1,12 @@
-//! What strangers put in the place of files and directories.
+//! Objects that an attacker may put in the place of files and directories.
 
 use std::{fs, os::unix::fs::symlink, path::PathBuf, process::Command};
 
-/// How many kinds of things [`put_each`] puts.
+/// How many kinds of objects [`put_each`] creates.
 pub(crate) const KINDS: u32 = 5;
 
-/// Puts a pipe, a directory, a link to nothing, a link to a file and one to a directory at these
-/// paths.
+/// Creates a pipe, a directory, a dangling link, a link to a file and a link to a directory at
+/// these paths.
 pub(crate) fn put_each(path: impl Fn(u32) -> PathBuf) {
     let made = Command::new("mkfifo").arg(path(0)).status().expect("coreutils are there");
     assert!(made.success());

@@ -1,4 +1,4 @@
-//! Lock files: they tell other processes that the one which holds them is alive.
+//! Lock files, which show other processes that their holder is alive.
 
 use std::{
     fs::{self, File, Metadata, OpenOptions, TryLockError},
@@ -18,19 +18,21 @@ pub(crate) struct LockFile {
 impl LockFile {
     /// Locks the file, and creates it if it is missing. Returns `None` if another process holds it.
     ///
-    /// The file is never deleted: whoever has opened it already would then lock a file without a
-    /// name, while others lock the next one.
+    /// The file is never deleted. Otherwise a process that has opened it already would lock a file
+    /// without a name, while others lock a new one.
     ///
     /// # Errors
     ///
-    /// `NotADirectory` or `InvalidData` if something else than a regular file has this name,
-    /// `Unsupported` if the file system has no locks, and whatever opening the file returns.
+    /// Returns `NotADirectory` or `InvalidData` if something other than a regular file has this
+    /// name. Returns `Unsupported` if the file system has no locks. Errors of opening the file are
+    /// passed on.
     pub(crate) fn acquire(path: &Path) -> io::Result<Option<Self>> {
         let lock = Self { file: Lockable(open(path)?), path: path.to_owned() };
         if !try_lock(&lock.file.0, path)? {
             return Ok(None);
         }
-        // Deleted between the two steps: the name may lead to a file that another process locks.
+        // The file may have been deleted between the two steps. The name could then lead to a file
+        // that another process locks.
         Ok(lock.is_intact().then_some(lock))
     }
 
@@ -42,24 +44,25 @@ impl LockFile {
         Ok(String::from_utf8_lossy(&text).into_owned())
     }
 
-    /// Writes over the beginning of the file. It is not synced: whoever reads it has a way on
-    /// without it.
+    /// Overwrites the beginning of the file. It is not synced, since the text is not required when
+    /// it is read.
     pub(crate) fn write(&self, text: &str) -> io::Result<()> {
         let mut file = &self.file.0;
         file.seek(SeekFrom::Start(0))?;
         file.write_all(text.as_bytes())
     }
 
-    /// Returns whether the name still leads to the file that is locked.
+    /// Returns whether the path still leads to the locked file.
     pub(crate) fn is_intact(&self) -> bool {
         is_same(&self.file.0, &self.path)
     }
 }
 
-/// Locks a directory itself, where the system can do that: it holds even if the lock file in it is
-/// deleted. Returns `None` if another process holds it.
+/// Locks a directory itself, where the system supports it. The lock holds even if the lock file in
+/// it is deleted. Returns `None` if another process holds it.
 pub(crate) fn lock_directory(path: &Path) -> io::Result<Option<Option<Lockable>>> {
-    // Windows opens no directory as a file, NFS locks only what is open for writing.
+    // Windows cannot open a directory as a file, and NFS locks only files that are open for
+    // writing.
     let Ok(directory) = File::open(path).map(Lockable) else { return Ok(Some(None)) };
     match directory.0.try_lock() {
         Ok(()) => Ok(Some(Some(directory))),
@@ -68,7 +71,7 @@ pub(crate) fn lock_directory(path: &Path) -> io::Result<Option<Option<Lockable>>
     }
 }
 
-/// Returns whether the name leads to the open file or directory.
+/// Returns whether the path leads to the open file or directory.
 pub(crate) fn is_same(open: &File, path: &Path) -> bool {
     let Ok(named) = fs::symlink_metadata(path) else { return false };
     open.metadata().is_ok_and(|opened| same_inode(&opened, &named))
@@ -87,7 +90,7 @@ fn same_inode(left: &Metadata, right: &Metadata) -> bool {
 
 fn open(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
-        // Opening a pipe waits until somebody reads it, and a link leads anywhere.
+        // Opening a pipe waits until something reads it, and a link may lead anywhere.
         Ok(found) if !found.is_file() => {
             let what = "something else than a regular file has the name of a lock file";
             Err(io::Error::new(io::ErrorKind::InvalidData, what))
@@ -95,8 +98,8 @@ fn open(path: &Path) -> io::Result<File> {
         Ok(_) => OpenOptions::new().read(true).write(true).open(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => match fs_ext::create_file(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            // By us or by another process that was quicker. Opened anew, as what is written to the
-            // file that was created goes to its end.
+            // The file now exists, created by us or by another process that was quicker. It is
+            // opened again, since the created handle only appends.
             _ => OpenOptions::new().read(true).write(true).open(path),
         },
         Err(error) => Err(error),
@@ -104,7 +107,8 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 fn try_lock(file: &File, path: &Path) -> io::Result<bool> {
-    // ENOLCK, EINVAL, ENOTSUP or ENOSYS, as the file system likes: nothing else can go wrong here.
+    // ENOLCK, EINVAL, ENOTSUP or ENOSYS, depending on the file system. No other error is possible
+    // here.
     let unsupported = |error| io::Error::new(io::ErrorKind::Unsupported, error);
     #[cfg(test)]
     fs_ext::faults::check(fs_ext::faults::Operation::Lock, path).map_err(unsupported)?;
@@ -123,7 +127,7 @@ mod tests {
     use crate::fs_ext::faults::{self, Operation};
 
     #[test]
-    fn a_lock_file_that_another_process_creates_meanwhile_is_locked_like_any() {
+    fn a_lock_file_that_another_process_creates_meanwhile_can_be_locked() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("lock");
         let exists = faults::inject_times(directory.path(), Operation::Create, 17, 1);
@@ -131,7 +135,7 @@ mod tests {
         drop(exists);
         assert!(lock.is_intact() && LockFile::acquire(&path).expect("no error").is_none());
         drop(lock);
-        // What does not work at all is an error, with the reason that the system gives.
+        // Any other failure is an error, with the reason of the system.
         let fault = faults::inject(directory.path(), Operation::Create, 13);
         let error = LockFile::acquire(&directory.path().join("another")).expect_err("must not be created");
         assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);

@@ -1,11 +1,11 @@
-//! Log lines that would come once a batch, or once a line, come once a minute.
+//! Limits log lines about single batches or lines to one a minute.
 
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// Lets the first through, then one a minute.
+/// Lets the first line through, then one a minute.
 #[derive(Debug, Default)]
 pub(crate) struct LogThrottle(Mutex<Throttle>);
 
@@ -16,8 +16,8 @@ struct Throttle {
 }
 
 impl LogThrottle {
-    /// Returns `None` where the line is to be kept back, otherwise how many were kept back since
-    /// the last one. The line is logged by the caller, without any lock.
+    /// Returns `None` if the line is suppressed. Otherwise returns how many were suppressed since
+    /// the last one. The caller logs the line, without holding a lock.
     pub(crate) fn speak(&self) -> Option<u64> {
         let mut throttle = self.0.lock();
         let now = Instant::now();

@@ -1,4 +1,4 @@
-//! From accepted bytes to written points: the buffer, the flusher, the spool and the sinks.
+//! The way from accepted bytes to written points: the buffer, the flusher, the spool and the sinks.
 
 pub(crate) mod batch;
 pub(crate) mod buffer;

@@ -1,7 +1,7 @@
-//! The thread that delivery runs on, apart from the threads of the application.
+//! The thread for delivery, separate from the threads of the application.
 //!
-//! A task of the application's runtime stands still whenever the thread it was woken on is blocked,
-//! and ends when that runtime does. Delivery must do neither.
+//! A task on the application's runtime stalls whenever the thread that it was woken on is blocked,
+//! and ends with that runtime. Delivery must do neither.
 
 use std::{
     future::Future,
@@ -21,42 +21,42 @@ use tokio::{
 
 use crate::error::Error;
 
-/// Where delivery runs.
+/// The runtime that delivery runs on.
 #[derive(Clone, Debug)]
 pub(crate) struct DeliveryRuntime {
     pub(crate) handle: Handle,
-    /// `None` on a runtime of the application's.
+    /// `None` on a runtime of the application.
     guard: Option<Arc<ThreadGuard>>,
 }
 
-/// A runtime whose thread has not begun yet, so that nothing ends before all is spawned.
+/// A runtime whose thread has not started yet, so that nothing ends before everything is spawned.
 pub(crate) struct DeliveryThread {
     runtime: BackgroundRuntime,
     running: Sender<()>,
     guard: Arc<ThreadGuard>,
 }
 
-/// Waits for nothing when it is dropped. A plain runtime waits for what blocks, and panics where
-/// that must not be waited for: a start that fails is such a place.
+/// Does not wait when it is dropped. A plain runtime waits for its blocking tasks, and panics if it
+/// is dropped in an async context. A failing start may do that.
 struct BackgroundRuntime(Option<Runtime>);
 
 impl DeliveryRuntime {
-    /// Creates a runtime of the application's.
+    /// Uses a runtime of the application.
     pub(crate) fn of_application(handle: &Handle) -> Self {
         Self { handle: handle.clone(), guard: None }
     }
 
-    /// Checks that sockets can be used. As with timers, tokio does not tell, but panics at the
-    /// first one: in the middle of a write.
+    /// Checks that sockets can be used. Without this check tokio panics at the first socket, in the
+    /// middle of a write.
     ///
     /// # Errors
     ///
-    /// A runtime that was built without `enable_io`.
+    /// Fails if the runtime was built without `enable_io`.
     #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
     pub(crate) fn check_io(&self) -> Result<(), Error> {
         let _entered = self.handle.enter();
         let socket = std::net::UdpSocket::bind(("127.0.0.1", 0));
-        // A machine without such an address has its servers elsewhere.
+        // Without this address nothing can be checked; its servers are on other hosts.
         let Ok(socket) = socket.and_then(|socket| socket.set_nonblocking(true).map(|()| socket)) else {
             return Ok(());
         };
@@ -69,31 +69,31 @@ impl DeliveryRuntime {
         Ok(())
     }
 
-    /// Returns whether delivery has a thread of its own, and so the clock of the system.
+    /// Returns whether delivery has a thread of its own, and therefore real time.
     pub(crate) fn has_thread(&self) -> bool {
         self.guard.is_some()
     }
 }
 
-/// Held by every handle of what runs on the thread. The last one waits a moment for its end: the
-/// process may end next, and what is being stored then would be lost.
+/// Shared by every handle to the thread. The last one waits briefly for the thread to end: the
+/// process may exit next, and a batch that is being stored would be lost.
 #[derive(Debug)]
 struct ThreadGuard {
-    /// Fails once the thread has ended: nothing is ever sent.
+    /// Disconnects when the thread has ended. Nothing is ever sent.
     ended: Mutex<Receiver<()>>,
     thread: Mutex<Option<ThreadId>>,
 }
 
 impl DeliveryThread {
-    /// Makes the runtime.
+    /// Creates the runtime.
     ///
     /// # Errors
     ///
-    /// The system gives no further file descriptors.
+    /// Fails if the system has no further file descriptors.
     pub(crate) fn new() -> Result<(Self, DeliveryRuntime), Error> {
         let runtime = Builder::new_current_thread()
             .enable_all()
-            // Disks and name servers that hang take one each.
+            // Disks and name servers that hang occupy one thread each.
             .max_blocking_threads(BLOCKING_THREADS)
             .thread_name(NAME)
             .build()
@@ -105,15 +105,15 @@ impl DeliveryThread {
         Ok((thread, DeliveryRuntime { handle, guard: Some(guard) }))
     }
 
-    /// Starts the thread. It ends with this future; what hangs then is not waited for.
+    /// Starts the thread. It ends with this future, without waiting for blocked tasks.
     ///
     /// # Errors
     ///
-    /// The system gives no further threads.
+    /// Fails if the system has no further threads.
     pub(crate) fn run(self, until: impl Future<Output = ()> + Send + 'static) -> Result<(), Error> {
         let Self { runtime, running, guard } = self;
         let thread = thread::Builder::new().name(NAME.to_owned()).spawn(move || {
-            // Gone at the end, also by a panic.
+            // Dropped at the end of the thread, also after a panic.
             let _running = running;
             runtime.block_on(until);
         });
@@ -143,7 +143,7 @@ impl Drop for BackgroundRuntime {
 impl Drop for ThreadGuard {
     fn drop(&mut self) {
         let ours = self.thread.get_mut();
-        // Without a thread the runtime is gone already, and with it all that ran there.
+        // If no thread was started, the runtime is already dropped with all its tasks.
         if ours.is_some_and(|ours| ours != thread::current().id()) {
             let ended = self.ended.get_mut();
             let _: Result<(), RecvTimeoutError> = ended.recv_timeout(LAST_MOMENT);
@@ -151,8 +151,8 @@ impl Drop for ThreadGuard {
     }
 }
 
-/// Rings after a time by a thread of its own: where a runtime has no timers, or something blocks
-/// the thread that keeps them, nothing else would.
+/// An alarm clock with a thread of its own. It works where a runtime has no timers, or where
+/// something blocks the thread that drives them.
 pub(crate) struct Alarm {
     rung: oneshot::Receiver<()>,
     /// Ends the thread when the alarm is dropped.
@@ -163,12 +163,13 @@ impl Alarm {
     pub(crate) fn after(time: Duration) -> Self {
         let (ring, rung) = oneshot::channel();
         let (cancel, cancelled) = channel::<()>();
-        // Without a thread it never rings, and what it watches is waited for.
+        // If the thread cannot be started, the alarm never rings, and its caller waits without a
+        // limit.
         let _ = thread::Builder::new().name(format!("{NAME}-alarm")).spawn(move || {
             if cancelled.recv_timeout(time) == Err(RecvTimeoutError::Timeout) {
                 let _ = ring.send(());
             } else {
-                // Nobody listens any more.
+                // The alarm was dropped.
                 drop(ring);
             }
         });
@@ -186,5 +187,5 @@ const NO_IO: &str =
     "delivery needs the I/O of the tokio runtime, and it has none: build it with `enable_all`";
 const NAME: &str = "tower-influx";
 const BLOCKING_THREADS: usize = 32;
-/// How long the end of the last handle may take.
+/// How long the drop of the last handle may wait.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

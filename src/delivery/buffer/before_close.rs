@@ -1,8 +1,8 @@
-//! What is to happen before a buffer is closed.
+//! A function that is called before a buffer is closed.
 
 use std::fmt;
 
-/// What [`Buffer::close`](super::Buffer::close) calls first.
+/// The function that [`Buffer::close`](super::Buffer::close) calls before it closes the shards.
 pub(super) struct BeforeClose<B>(Option<LastPush<B>>);
 
 type LastPush<B> = Box<dyn Fn(&B) + Send + Sync>;

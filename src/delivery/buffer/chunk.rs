@@ -1,4 +1,4 @@
-//! Chunks, the pieces of memory that points wait in, and the pool that they come back to.
+//! Chunks, the memory in which points wait, and the pool that recycles them.
 
 use crate::sync::Mutex;
 
@@ -10,23 +10,23 @@ pub(crate) struct Chunk {
 }
 
 impl Chunk {
-    /// Returns its share of the memory bound: the memory it holds, not only the part in use.
+    /// Returns its share of the memory bound: the allocated memory, not only the part in use.
     pub(crate) fn size(&self) -> usize {
         self.bytes.capacity()
     }
 
-    /// Counts the line breaks, for checks in debug builds.
+    /// Counts the line breaks, for assertions in debug builds.
     pub(super) fn newlines(&self) -> usize {
         self.bytes.iter().filter(|byte| **byte == b'\n').count()
     }
 }
 
-/// Used chunks, kept because fresh memory costs a page fault for every 4 KiB.
+/// A pool of used chunks. Fresh memory would cost a page fault for every 4 KiB.
 #[derive(Debug, Default)]
 pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
 
 impl Pool {
-    /// Takes room for `needed` bytes: a chunk of the usual size, or one just large enough for a
+    /// Takes memory for `needed` bytes: a chunk of the usual size, or one just large enough for a
     /// longer record.
     pub(super) fn take(&self, needed: usize) -> Vec<u8> {
         if needed > CHUNK_SIZE {
@@ -36,7 +36,7 @@ impl Pool {
         pooled.unwrap_or_else(|| Vec::with_capacity(CHUNK_SIZE))
     }
 
-    /// Chunks of another size, and those beyond the bound, are freed.
+    /// Returns a chunk to the pool. Frees chunks of another size, and those beyond the bound.
     pub(super) fn give(&self, mut bytes: Vec<u8>) {
         if bytes.capacity() != CHUNK_SIZE {
             return;
@@ -54,8 +54,8 @@ impl Pool {
     }
 }
 
-/// About 380 points of the usual length: small enough that an open chunk for each core is nothing,
-/// large enough that sealing one costs nothing.
+/// About 380 points of the usual length. An open chunk for each core then takes little memory, and
+/// sealing one is rare enough to cost nothing.
 pub(super) const CHUNK_SIZE: usize = 64 * 1024;
-/// 1 MiB: a batch and some.
+/// 1 MiB: slightly more than a batch.
 pub(super) const POOL_CHUNKS: usize = 16;

@@ -1,12 +1,12 @@
-//! Requests whose start and end somebody else counts.
+//! Counters of requests that are not counted by the buffer.
 
 use std::{fmt, sync::OnceLock};
 
-/// Counts the requests that have started and ended, and of which the buffer is not told.
+/// Reads the numbers of started and ended requests that the buffer does not count itself.
 #[derive(Default)]
-pub(crate) struct CountedElsewhere(OnceLock<ToldCounts>);
+pub(crate) struct CountedElsewhere(OnceLock<CountFunctions>);
 
-struct ToldCounts {
+struct CountFunctions {
     ended: Box<CountFunction>,
     started: Box<CountFunction>,
 }
@@ -14,14 +14,14 @@ struct ToldCounts {
 type CountFunction = dyn Fn() -> u64 + Send + Sync;
 
 impl CountedElsewhere {
-    /// Sets who counts the ends of requests, and who their starts. Each start is counted before its
-    /// end. Only the first call counts.
+    /// Sets the functions that return the numbers of ended and started requests. Each start must be
+    /// counted before its end. Only the first call has an effect.
     pub(crate) fn set(
         &self,
         ended: impl Fn() -> u64 + Send + Sync + 'static,
         started: impl Fn() -> u64 + Send + Sync + 'static,
     ) {
-        let _ = self.0.set(ToldCounts { ended: Box::new(ended), started: Box::new(started) });
+        let _ = self.0.set(CountFunctions { ended: Box::new(ended), started: Box::new(started) });
     }
 
     pub(super) fn ended(&self) -> u64 {

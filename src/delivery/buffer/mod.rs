@@ -1,16 +1,16 @@
-//! Where points wait for the flusher: encoded lines in sharded chunks, bounded by bytes.
+//! The buffer in which points wait for the flusher: encoded lines in sharded chunks, bounded by
+//! bytes.
 //!
 //! A push takes the lock of its thread's shard, copies the lines and adds to four counters. A full
-//! chunk is sealed; the flusher takes chunks, open ones too, by swapping pointers shard by shard.
+//! chunk is sealed. The flusher takes all chunks by swapping pointers, one shard after the other.
 //!
-//! Memory: nothing for a shard that was never pushed to, otherwise one open chunk of 64 KiB (at
-//! most 32 shards, one for each core, so at most 2 MiB; a record longer than a chunk has one of its
-//! own length). Sealed chunks are bounded by the limit, by the memory they hold, together with what
-//! the flusher holds. Recycled chunks: at most 1 MiB. At rest, after traffic, only these and what
-//! `Buffer` itself is: 160 bytes a shard.
+//! Memory: none for a shard that was never pushed to, otherwise one open chunk of 64 KiB. There is
+//! one shard for each core, at most 32: at most 2 MiB. A longer record gets a chunk of its own
+//! length. The limit bounds the memory of sealed chunks together with what the flusher holds.
+//! Recycled chunks take at most 1 MiB. At rest, only these remain, and 160 bytes a shard.
 //!
-//! The bound bites only when the flusher does not drain, since it is woken long before. Each shard
-//! then drops its own oldest chunk, or refuses what comes, without a look at the others.
+//! The bound is reached only when the flusher does not drain, since it is woken long before. Each
+//! shard then drops its own oldest chunk, or refuses new lines, without looking at the others.
 
 use std::{
     sync::{Arc, Weak},
@@ -56,17 +56,17 @@ use wake::{WakeWhenAny, WatchedSum};
 pub(crate) struct Buffer {
     shards: Shards,
     limit: AtomicUsize,
-    /// What the flusher holds. It counts in the limit, so a drain frees no room by itself.
+    /// Bytes that the flusher holds. They count towards the limit: a drain alone frees no room.
     flusher_bytes: AtomicUsize,
     drop_newest: AtomicBool,
     any: WakeWhenAny,
     pool: Pool,
-    /// The memory of all sealed chunks; written only when one is sealed, dropped or drained.
+    /// The memory of all sealed chunks. Written only when a chunk is sealed, dropped or drained.
     sealed: Padded<WatchedSum>,
     before_close: BeforeClose<Self>,
     open: OpenList,
     pub(crate) counted_elsewhere: CountedElsewhere,
-    /// Of further destinations. They have no copies of their own, so locks are taken in one order.
+    /// The buffers of further destinations. They have no copies of their own: locks have one order.
     copies: Vec<Arc<Self>>,
 }
 
@@ -76,7 +76,7 @@ impl Buffer {
         Self::with_shards(cores, limit_bytes, overflow)
     }
 
-    /// Creates a buffer for tests and models, which must not depend on the machine.
+    /// Creates a buffer with a fixed number of shards, for tests and models.
     pub(crate) fn with_shards(shards: usize, limit_bytes: usize, overflow: Overflow) -> Self {
         let buffer = Self {
             shards: Shards::new(shards),
@@ -95,14 +95,14 @@ impl Buffer {
         buffer
     }
 
-    /// Lets `last` push what is to be the last, whoever closes the buffer, and however often.
+    /// Sets a function that pushes the last points. It runs at each [`close`](Self::close).
     pub(crate) fn before_close(mut self, last: impl Fn(&Self) + Send + Sync + 'static) -> Self {
         self.before_close = BeforeClose::new(last);
         self
     }
 
-    /// Copies all lines to these buffers, too, until this one is closed. Each takes or refuses them
-    /// by its own bounds, whatever becomes of them here.
+    /// Copies all lines to these buffers, too, until this one is closed. Each accepts or refuses
+    /// them by its own bounds, whether or not this one accepts them.
     pub(crate) fn copy_to(mut self, copies: Vec<Arc<Self>>) -> Self {
         if !copies.is_empty() {
             self.shards.locked().for_each(|mut shard| shard.mode = PushMode::Copied);
@@ -111,16 +111,17 @@ impl Buffer {
         self
     }
 
-    /// Holds from the next chunk that is sealed.
+    /// Sets the limit. It applies from the next chunk that is sealed.
     pub(crate) fn set_limit(&self, limit_bytes: usize, overflow: Overflow) {
         self.limit.store(limit_bytes, Relaxed);
         self.drop_newest.store(overflow == Overflow::DropNewest, Relaxed);
     }
 
-    /// Sets how many bytes the flusher holds; a drain adds its own. For the task that drains only.
+    /// Sets how many bytes the flusher holds; a drain adds its own. For the draining task only.
     pub(crate) fn set_flusher_bytes(&self, bytes: usize) {
         self.flusher_bytes.store(bytes, Relaxed);
-        // Held and sealed bytes share no lock: whoever raises one looks at the other afterwards.
+        // No lock orders the flusher's bytes and the sealed bytes. Whoever raises one reads the
+        // other afterwards.
         fence(SeqCst);
     }
 
@@ -129,24 +130,25 @@ impl Buffer {
         self.shards.place(0).started.fetch_add(1, Relaxed);
     }
 
-    /// Ends a request that is not recorded. One that is recorded ends with its push.
+    /// Counts the end of a request that is not recorded. A recorded one ends with its push.
     #[inline]
     pub(crate) fn request_ended(&self) {
         self.shards.lock_own().finished += 1;
     }
 
-    /// Returns how many requests have started and not ended. Never too few, so zero means that at
-    /// one moment none ran; too many by those that start and end while this reads the shards.
+    /// Returns how many requests have started and not ended. The number is never too low, so zero
+    /// means that at one moment none was running. It may be too high by requests that start or end
+    /// during the call.
     pub(crate) fn running_requests(&self) -> u64 {
-        // All ends before all starts: the start of every end seen is then seen too.
+        // All ends are read before all starts: the start of every counted end is then counted, too.
         let told: u64 = self.shards.locked().map(|shard| shard.finished).sum();
         let ended = told + self.counted_elsewhere.ended();
         let started: u64 = self.shards.iter().map(|place| place.started.load(Relaxed)).sum();
         (started + self.counted_elsewhere.started()).saturating_sub(ended)
     }
 
-    /// Takes all of `points` whole lines or none: those of one request, or of one custom point.
-    /// `ends_request` counts the end of the request too, whatever becomes of its lines.
+    /// Accepts all `points` lines of one request or one custom point, or none of them.
+    /// `ends_request` also counts the end of the request, whether or not the lines are accepted.
     #[inline]
     pub(crate) fn push(&self, lines: &[u8], points: usize, ends_request: bool) -> Pushed {
         let mut shard = self.shards.lock_own();
@@ -167,7 +169,7 @@ impl Buffer {
         }
         let first = shard.append(lines, points);
         drop(shard);
-        // After the lock: waking a task costs more than all of the above.
+        // Called without the lock, since waking a task costs more than all of the above.
         if first {
             self.any.wake();
         }
@@ -177,31 +179,31 @@ impl Buffer {
         Pushed::Accepted
     }
 
-    /// Counts a point that cannot be stored as offered and as invalid, under one lock.
+    /// Counts a point that cannot be encoded as offered and as invalid, under one lock.
     pub(crate) fn refuse_invalid(&self) {
         let mut shard = self.shards.lock_own();
         shard.offered += 1;
         shard.lost.invalid += 1;
     }
 
-    /// Closes the buffer: nothing is accepted afterwards. What was accepted stays to be drained.
+    /// Closes the buffer: nothing is accepted afterwards. Accepted points can still be drained.
     pub(crate) fn close(&self) {
         self.end_open();
         self.before_close.call(self);
         self.shards.locked().for_each(|mut shard| shard.mode = PushMode::Closed);
     }
 
-    /// Returns whether neither this buffer nor, through it, a copy will get another line.
+    /// Returns whether neither this buffer nor any copy through it will receive another line.
     pub(crate) fn is_closed_everywhere(&self) -> bool {
         self.shards.locked().all(|shard| shard.mode == PushMode::Closed)
     }
 
-    /// Adds something that is to be recorded before the buffer is closed.
+    /// Adds something that is recorded as unfinished when the buffer is closed.
     pub(crate) fn add_open(&self, open: Weak<dyn Open>) {
         self.open.add(open);
     }
 
-    /// Records everything that is open as unfinished.
+    /// Records everything that is under way as unfinished.
     pub(crate) fn end_open(&self) {
         self.open.end_all();
     }
@@ -211,11 +213,12 @@ impl Buffer {
         self.shards.lock_own().mode == PushMode::Closed
     }
 
-    /// Moves all chunks into `into`, oldest first within each shard, and their points into the
-    /// ledger as in flight. Returns the number of points.
+    /// Moves all chunks into `into`, oldest first within each shard, and counts their points as in
+    /// flight. Returns the number of points.
     pub(crate) fn drain(&self, ledger: &Ledger, into: &mut Vec<Chunk>) -> usize {
         let before = into.len();
-        // Held over all shards: a snapshot sees a point here or there, never in both or in none.
+        // Held over all shards, so that a snapshot sees a point either here or there, never in both
+        // or in none.
         let mut counts = ledger.lock();
         for mut shard in self.shards.locked() {
             let (sealed, open) = shard.take();
@@ -234,12 +237,12 @@ impl Buffer {
         points
     }
 
-    /// Takes back the memory of a drained chunk.
+    /// Returns the memory of a drained chunk to the pool.
     pub(crate) fn recycle(&self, chunk: Chunk) {
         self.pool.give(chunk.bytes);
     }
 
-    /// Returns both sides of the ledger, at one moment for each shard: every point is accounted
+    /// Returns both sides of the ledger, at one moment for each shard, with every point accounted
     /// for.
     pub(crate) fn snapshot(&self, ledger: &Ledger) -> (LedgerCounts, BufferCounts) {
         let counts = ledger.lock();
@@ -259,47 +262,48 @@ impl Buffer {
         (counts.clone(), sum)
     }
 
-    /// Returns when anything waits to be drained. For one waiter at a time.
+    /// Waits until points can be drained. For one waiter at a time.
     ///
     /// # Cancel safety
     ///
-    /// May be dropped at any moment.
+    /// The future may be dropped at any moment.
     pub(crate) async fn wait_for_points(&self) {
         self.any.wait(|| self.shards.locked().any(|shard| shard.buffered > 0)).await;
     }
 
-    /// Returns when sealed chunks hold at least `bytes`. For one waiter at a time.
+    /// Waits until sealed chunks hold at least `bytes`. For one waiter at a time.
     ///
     /// # Cancel safety
     ///
-    /// May be dropped at any moment.
+    /// The future may be dropped at any moment.
     pub(crate) async fn wait_until_full(&self, bytes: usize) {
         self.sealed.0.wait(bytes).await;
     }
 
-    /// Returns the memory of all sealed chunks: the limit bounds it and what the flusher holds.
+    /// Returns the memory of all sealed chunks. The limit bounds it together with what the flusher
+    /// holds.
     pub(crate) fn sealed_bytes(&self) -> usize {
         self.sealed.0.get()
     }
 
-    /// Returns the memory of all sealed chunks and the lines in the open ones.
+    /// Returns the memory of all sealed chunks plus the bytes of lines in the open ones.
     pub(crate) fn buffered_bytes(&self) -> usize {
         self.sealed_bytes() + self.shards.locked().map(|shard| shard.open_bytes()).sum::<usize>()
     }
 
-    /// Returns what open chunks can take: one of the usual size for each shard.
+    /// Returns the most memory that open chunks take: one of the usual size for each shard.
     pub(crate) fn most_open_bytes(&self) -> usize {
         self.shards.count() * CHUNK_SIZE
     }
 
-    /// Returns the size of a usual chunk.
+    /// Returns the usual size of a chunk.
     pub(crate) fn chunk_bytes(&self) -> usize {
         CHUNK_SIZE
     }
 
-    /// Copies or refuses the lines of a push, where the shard is not merely open. Returns whether
-    /// it is closed. Under the shard's lock, so that no copy comes after [`close`](Self::close) has
-    /// returned.
+    /// Copies or refuses the lines of a push if the shard's mode demands it. Returns whether the
+    /// shard is closed. Runs under the shard's lock, so that no copy is made after
+    /// [`close`](Self::close) has returned.
     #[cold]
     fn copy_or_refuse(&self, shard: &mut Shard, lines: &[u8], points: usize) -> bool {
         if shard.mode == PushMode::Closed {
@@ -307,15 +311,15 @@ impl Buffer {
             return true;
         }
         for copy in &self.copies {
-            // Taken or not: the other buffer has counted it.
+            // The result is not needed: the other buffer counts it.
             let _ = copy.push(lines, points, false);
         }
         false
     }
 
-    /// Seals the open chunk, if there is anything in it, and opens one with room for `needed`
-    /// bytes. Returns whether a chunk was sealed, `None` if memory is full and the newest points
-    /// are to go.
+    /// Seals the open chunk, if it is not empty, and opens one with room for `needed` bytes.
+    /// Returns whether a chunk was sealed, or `None` if memory is full and the newest points are
+    /// refused.
     #[cold]
     fn make_room(&self, shard: &mut Shard, needed: usize) -> Option<bool> {
         let sealed = shard.open_size();

@@ -1,4 +1,4 @@
-//! What has begun, and is recorded before a buffer is closed if it has not ended by then.
+//! Requests and bodies under way, which are recorded as unfinished when the buffer closes.
 
 use std::{fmt, mem, sync::Weak};
 
@@ -8,20 +8,21 @@ use crate::sync::shard::{Padded, shard};
 
 /// Something under way that can be recorded as unfinished.
 pub(crate) trait Open: Send + Sync {
-    /// Records it as it is now, unless it has ended. Does not wait for it.
+    /// Records it in its current state, unless it has ended. Does not wait for it.
     fn end(&self);
 }
 
-/// Everything that is open, such as tracked bodies that have not ended at once.
+/// Everything that is under way, such as tracked bodies.
 ///
-/// What has ended stays in the list until that has doubled, so an end costs nothing here. Each
-/// tracked body is added, so threads have lists of their own: cores must not contend for one lock.
+/// Entries that have ended stay in the list until its length has doubled, so an end has no cost
+/// here. Every tracked body is added, so each thread has its own list: cores must not contend for
+/// one lock.
 pub(super) struct OpenList(Box<[Padded<Mutex<OpenEntries>>]>);
 
 #[derive(Default)]
 struct OpenEntries {
     all: Vec<Weak<dyn Open>>,
-    /// The length at which those that have ended are taken out.
+    /// The length at which ended entries are removed.
     sweep_at: usize,
 }
 
@@ -42,9 +43,9 @@ impl OpenList {
         entries.all.push(open);
     }
 
-    /// Ends all that are open. None of them can be added again.
+    /// Ends everything that is open. Nothing can be added again by that.
     pub(super) fn end_all(&self) {
-        // Without the lock: whoever ends runs code of the application.
+        // Called without the lock, since ending something runs code of the application.
         for Padded(entries) in &self.0 {
             let all = mem::take(&mut entries.lock().all);
             for open in all.iter().filter_map(Weak::upgrade) {
@@ -89,10 +90,10 @@ mod tests {
         list.0.iter().map(|Padded(entries)| entries.lock().all.len()).collect()
     }
 
-    /// A sweep looks at every entry, so one at each addition would make additions as slow as the
-    /// list is long.
+    /// A sweep visits every entry. One at each addition would make additions linear in the length
+    /// of the list.
     #[test]
-    fn what_has_gone_stays_until_the_list_has_doubled() {
+    fn ended_entries_stay_until_the_list_has_doubled() {
         let list = OpenList::default();
         let length = || lengths(&list).iter().sum::<usize>();
         let kept: Vec<_> = (0..200).map(|_| Arc::new(EndCounter::default())).collect();
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_open_ends_once_and_what_has_gone_is_swept() {
+    fn open_entries_are_ended_once_and_ended_ones_are_removed() {
         let list = OpenList::default();
         let kept: Vec<_> = (0..10).map(|_| Arc::new(EndCounter::default())).collect();
         for open in &kept {

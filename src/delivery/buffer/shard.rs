@@ -1,14 +1,14 @@
-//! One shard of the buffer: what its lock protects.
+//! One shard of the buffer: the data under its lock.
 
 use std::{collections::VecDeque, mem};
 
 use super::chunk::Chunk;
 
-/// `offered = accepted + invalid + refused`, and `accepted = buffered + dropped + drained`, where
-/// drained is counted by the ledger.
+/// The chunks and counters of a shard. `offered = accepted + invalid + refused`, and `accepted =
+/// buffered + dropped + drained`, where the ledger counts the drained points.
 #[derive(Debug, Default)]
 pub(super) struct Shard {
-    /// Without memory until the first push, and again after each drain.
+    /// Has no memory until the first push, and again after each drain.
     open: Vec<u8>,
     open_points: usize,
     sealed: VecDeque<Chunk>,
@@ -18,7 +18,7 @@ pub(super) struct Shard {
     /// Requests that ended on a thread of this shard, wherever they started.
     pub(super) finished: u64,
     pub(super) mode: PushMode,
-    /// Apart, so that the counters of every push stay within the cache lines of the lock.
+    /// Boxed, so that the counters of every push stay within the cache lines of the lock.
     pub(super) lost: Box<Lost>,
 }
 
@@ -27,18 +27,18 @@ pub(super) struct Shard {
 pub(super) enum PushMode {
     #[default]
     Open,
-    /// Other buffers get a copy of them.
+    /// Other buffers receive a copy of the lines.
     Copied,
     Closed,
 }
 
-/// Points that are not to be written, by why.
+/// Points that will not be written, by reason.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
     pub(super) invalid: u64,
     pub(super) refused_full: u64,
     pub(super) refused_closed: u64,
-    /// Accepted before.
+    /// These were accepted before.
     pub(super) dropped: u64,
 }
 
@@ -48,7 +48,7 @@ impl Shard {
         self.open.capacity() - self.open.len() >= needed
     }
 
-    /// Appends lines, for which the caller has made room. Returns whether these are the shard's
+    /// Appends lines for which the caller has made room. Returns whether these are the shard's
     /// first points since it was drained.
     #[inline]
     pub(super) fn append(&mut self, lines: &[u8], points: usize) -> bool {
@@ -60,7 +60,7 @@ impl Shard {
         first
     }
 
-    /// Returns the memory of the open chunk, if there is anything in it to be sealed.
+    /// Returns the memory of the open chunk if it is not empty.
     pub(super) fn open_size(&self) -> Option<usize> {
         (!self.open.is_empty()).then(|| self.open.capacity())
     }
@@ -74,14 +74,13 @@ impl Shard {
         self.sealed.push_back(chunk);
     }
 
-    /// Puts memory for the next points in place of an open chunk that holds none; returns what was
-    /// there.
+    /// Installs memory for the next points. The open chunk must be empty; its memory is returned.
     pub(super) fn open(&mut self, bytes: Vec<u8>) -> Vec<u8> {
         debug_assert!(self.open.is_empty(), "an open chunk with points must be sealed first");
         mem::replace(&mut self.open, bytes)
     }
 
-    /// Drops the oldest sealed chunk; its points count as dropped.
+    /// Drops the oldest sealed chunk, and counts its points as dropped.
     pub(super) fn drop_oldest(&mut self) -> Option<Chunk> {
         let chunk = self.sealed.pop_front()?;
         self.buffered -= chunk.points as u64;
@@ -89,8 +88,8 @@ impl Shard {
         Some(chunk)
     }
 
-    /// Takes everything: the sealed chunks, oldest first, and the open one, if it holds anything.
-    /// Two pointers move.
+    /// Takes all sealed chunks, oldest first, and the open one if it is not empty. Only moves two
+    /// pointers.
     pub(super) fn take(&mut self) -> (VecDeque<Chunk>, Option<Chunk>) {
         self.buffered = 0;
         let open = (!self.open.is_empty()).then(|| self.take_open());

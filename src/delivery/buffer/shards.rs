@@ -1,4 +1,4 @@
-//! The shards of a buffer, and which of them a thread uses.
+//! The shards of a buffer, and the mapping of threads to them.
 
 use crate::sync::{
     Mutex, MutexGuard,
@@ -8,15 +8,15 @@ use crate::sync::{
 
 use super::shard::Shard;
 
-/// A power of two of them.
+/// The shards. Their number is a power of two.
 #[derive(Debug)]
 pub(super) struct Shards(Box<[Padded<BufferShard>]>);
 
 /// A shard on cache lines of its own.
 #[derive(Debug, Default)]
 pub(super) struct BufferShard {
-    /// Requests that started on a thread of this shard. Outside the lock, but on the line that a
-    /// push writes anyway.
+    /// Requests that started on a thread of this shard. The counter is outside the lock, but on the
+    /// cache line that a push writes anyway.
     pub(super) started: AtomicU64,
     pub(super) shard: Mutex<Shard>,
 }
@@ -31,14 +31,14 @@ impl Shards {
         self.0.len()
     }
 
-    /// Returns the shard of this thread, or the one that many after it.
+    /// Returns the shard `step` places after this thread's own.
     #[inline]
     pub(super) fn place(&self, step: usize) -> &BufferShard {
         &self.0[(shard() + step) & (self.0.len() - 1)].0
     }
 
-    /// Locks the thread's own shard, or the next one while somebody else holds that: its holder may
-    /// have been suspended, and there are as many shards as can run at once.
+    /// Locks the thread's own shard, or the next free one if it is held. Its holder may have been
+    /// suspended, and there are as many shards as threads can run at once.
     #[inline(always)]
     pub(super) fn lock_own(&self) -> MutexGuard<'_, Shard> {
         match self.place(0).shard.try_lock() {
@@ -55,7 +55,7 @@ impl Shards {
         }
     }
 
-    /// Locks every shard, one after the other, never two at once.
+    /// Locks each shard, one after the other, never two at once.
     pub(super) fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
         self.0.iter().map(|Padded(place)| place.shard.lock())
     }
@@ -65,7 +65,7 @@ impl Shards {
     }
 }
 
-/// As many as the stamps tell apart.
+/// The number of shards that thread numbers can distinguish.
 const MOST_SHARDS: usize = 32;
 
 #[cfg(test)]
@@ -75,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_next_shard_is_the_next_whichever_is_a_threads_own() {
+    fn stepping_visits_the_shards_in_order_from_any_own_shard() {
         let shards = Shards::new(4);
         let place = |step| shards.iter().position(|place| ptr::eq(place, shards.place(step)));
         let places = || [0, 1, 2, 3, 4].map(|step| place(step).expect("one of the four"));

@@ -1,4 +1,5 @@
-//! The buffer by a single thread: ledger, bound, order, recycling. Its end, races and wake-ups have
+//! The buffer in a single thread: ledger, bound, order, recycling. Closing, races and wake-ups have
+//! files of their own.
 //! their own files.
 
 use std::collections::BTreeMap;
@@ -112,13 +113,13 @@ fn a_record_longer_than_a_chunk_has_its_own() {
     let chunks = drained(&buffer, &ledger);
     assert_eq!(chunks.iter().map(|chunk| chunk.points).collect::<Vec<_>>(), [1, 2, 1]);
     assert_eq!(chunks[1].bytes, long);
-    // One of exactly the size of a chunk fits into one.
+    // A record of exactly the size of a chunk fits into one.
     assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
     assert_eq!(drained(&buffer, &ledger)[0].bytes.capacity(), CHUNK_SIZE);
 }
 
 #[test]
-fn the_oldest_points_go_when_memory_is_full() {
+fn the_oldest_points_are_dropped_when_memory_is_full() {
     let limit = 3 * CHUNK_SIZE;
     let (buffer, ledger) = (Buffer::with_shards(1, limit, Overflow::DropOldest), Ledger::default());
     for number in 0..10 {
@@ -147,7 +148,7 @@ fn a_shard_without_a_sealed_chunk_drops_the_one_being_sealed() {
 }
 
 #[test]
-fn a_long_record_makes_as_many_chunks_go_as_it_needs() {
+fn a_long_record_drops_as_many_chunks_as_it_needs() {
     let limit = 4 * CHUNK_SIZE;
     let (buffer, ledger) = (Buffer::with_shards(1, limit, Overflow::DropOldest), Ledger::default());
     for _ in 0..5 {
@@ -178,7 +179,7 @@ fn the_newest_points_are_refused_when_memory_is_full() {
 }
 
 #[test]
-fn what_the_flusher_holds_counts_in_the_limit() {
+fn memory_of_the_flusher_counts_towards_the_limit() {
     let limit = 4 * CHUNK_SIZE;
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
         let (buffer, ledger) = (Buffer::with_shards(1, limit, overflow), Ledger::default());
@@ -187,7 +188,7 @@ fn what_the_flusher_holds_counts_in_the_limit() {
         assert_eq!(buffer.sealed_bytes(), limit);
         let chunks = drained(&buffer, &ledger);
         assert_eq!(chunks.len(), 5);
-        // The open chunk was beside the limit, and there may be one again.
+        // The open chunk did not count towards the limit, and there may be one again.
         fill();
         assert_eq!(buffer.sealed_bytes(), 0, "a drain leaves no room for as much again");
         assert_eq!(buffer.snapshot(&ledger).1.bytes, 6 * CHUNK_SIZE);
@@ -205,7 +206,7 @@ fn the_limit_can_be_changed_while_running() {
     buffer.set_limit(5 * CHUNK_SIZE, Overflow::DropNewest);
     while push(&buffer, CHUNK_SIZE) == Pushed::Accepted {}
     assert_eq!(buffer.sealed_bytes(), 5 * CHUNK_SIZE);
-    // A lower limit holds from the next sealed chunk on.
+    // A lower limit applies from the next sealed chunk on.
     buffer.set_limit(CHUNK_SIZE, Overflow::DropOldest);
     assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
     assert_eq!(buffer.sealed_bytes(), CHUNK_SIZE);
@@ -226,9 +227,9 @@ fn invalid_points_are_offered_and_invalid_whichever_thread_refuses_them() {
     assert_counts(&counts, 1, 1, 0);
 }
 
-/// The memory that is reserved for them must be enough whatever the number of cores is.
+/// The memory reserved for open chunks must suffice for any number of cores.
 #[test]
-fn open_chunks_take_no_more_than_is_reckoned() {
+fn open_chunks_take_no_more_than_the_reserved_memory() {
     for count in [1, 2, 32] {
         let buffer = Buffer::with_shards(count, PLENTY, Overflow::DropOldest);
         let mut sizes = Vec::new();
@@ -252,7 +253,7 @@ fn running_requests_are_those_that_started_and_did_not_end() {
         }
     });
     assert_eq!(buffer.running_requests(), 800);
-    // All of them end on this thread, recorded, refused or not recorded.
+    // All requests end on this thread: recorded, refused or not recorded.
     (0..400).for_each(|_| buffer.request_ended());
     for _ in 0..400 {
         let _ = buffer.push(&line(CHUNK_SIZE), 1, true);
@@ -262,7 +263,7 @@ fn running_requests_are_those_that_started_and_did_not_end() {
 }
 
 #[test]
-fn requests_that_somebody_else_counts_run_from_their_start_to_their_end() {
+fn requests_counted_elsewhere_run_from_their_start_to_their_end() {
     for (ended, started, running) in [(2, 0, 2), (2, 3, 5), (0, 3, 7), (8, 3, 0)] {
         let buffer = Buffer::with_shards(1, PLENTY, Overflow::DropOldest);
         buffer.counted_elsewhere.set(move || ended, move || started);
@@ -294,7 +295,7 @@ fn recycled_chunks_are_used_again_and_bounded() {
 }
 
 #[test]
-fn a_poisoned_lock_is_taken_over() {
+fn a_poisoned_lock_is_still_used() {
     let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
     let panicked = thread::scope(|scope| {
         scope

@@ -1,4 +1,4 @@
-//! How a push wakes the flusher: only when the flusher waits for it, and never in vain.
+//! How a push wakes the flusher: only while the flusher waits, and never without reason.
 
 use crate::sync::{
     Notify,
@@ -9,11 +9,11 @@ use crate::sync::{
     },
 };
 
-/// Wakes one waiter when there is something at all.
+/// Wakes one waiter when any points exist.
 ///
-/// The condition itself is read and written under the locks of the shards, and these order the flag
-/// too: either the waiter's look at a shard comes after the push, or the push sees the flag that
-/// was raised before the look.
+/// The condition itself is read and written under the locks of the shards, which also order the
+/// flag. Either the waiter reads a shard after the push, or the push sees the flag that was set
+/// before.
 #[derive(Debug, Default)]
 pub(super) struct WakeWhenAny {
     wanted: AtomicBool,
@@ -24,15 +24,15 @@ impl WakeWhenAny {
     /// Wakes the flusher after a push that made a shard non-empty.
     #[inline]
     pub(super) fn wake(&self) {
-        // Not a swap, which would write `false` even where the wish is gone and the next one may be
-        // on its way.
+        // Not a swap: that would write `false` even if the flag was already cleared, and might
+        // clear the next waiter's.
         if self.wanted.load(Relaxed) && self.wanted.compare_exchange(true, false, Relaxed, Relaxed).is_ok() {
             self.notify.notify_one();
         }
     }
 
-    /// Returns when `any` holds. A dropped wait leaves at most one wake-up too many, which the next
-    /// wait looks through.
+    /// Waits until `any` is true. A dropped wait causes at most one spurious wake-up, which the
+    /// next wait ignores.
     pub(super) async fn wait(&self, any: impl Fn() -> bool) {
         loop {
             self.wanted.store(true, Relaxed);
@@ -45,7 +45,7 @@ impl WakeWhenAny {
     }
 }
 
-/// A sum of bytes that wakes one waiter when it reaches what the waiter waits for.
+/// A sum of bytes that wakes one waiter when it reaches the waiter's threshold.
 #[derive(Debug)]
 pub(super) struct WatchedSum {
     sum: AtomicUsize,
@@ -63,21 +63,21 @@ impl WatchedSum {
         self.sum.load(Relaxed)
     }
 
-    /// Returns the new sum.
+    /// Adds to the sum, and returns the new one.
     pub(super) fn add(&self, bytes: usize) -> usize {
         self.sum.fetch_add(bytes, Relaxed) + bytes
     }
 
-    /// Returns the new sum.
+    /// Subtracts from the sum, and returns the new one.
     pub(super) fn subtract(&self, bytes: usize) -> usize {
         self.sum.fetch_sub(bytes, Relaxed) - bytes
     }
 
     /// Wakes the flusher after an addition.
     pub(super) fn wake(&self) {
-        // Sum and wish are two places without a lock. Each side writes its own and then reads the
-        // other's; with a fence between the two on both sides, at least one of them sees what the
-        // other wrote.
+        // No lock orders the sum and the threshold. Each side writes its own and then reads the
+        // other's. With a fence between the two on both sides, at least one side sees the other's
+        // write.
         fence(SeqCst);
         let wanted = self.wanted.load(Relaxed);
         if wanted <= self.get() && self.wanted.compare_exchange(wanted, NOBODY, Relaxed, Relaxed).is_ok() {
@@ -85,7 +85,7 @@ impl WatchedSum {
         }
     }
 
-    /// Returns when the sum is at least `bytes`.
+    /// Waits until the sum is at least `bytes`.
     pub(super) async fn wait(&self, bytes: usize) {
         loop {
             self.wanted.store(bytes, Relaxed);
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pushes_beside_one_that_wakes_do_not_wake_again() {
+    fn concurrent_pushes_wake_the_flusher_once() {
         let (wake, looks) = (WakeWhenAny::default(), Cell::new(0));
         let mut wait = pin!(wake.wait(|| {
             looks.set(looks.get() + 1);

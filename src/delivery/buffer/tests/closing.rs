@@ -1,9 +1,9 @@
-//! The end of a buffer, and of those that get copies of its lines.
+//! Closing of a buffer, and of those that receive copies of its lines.
 
 use super::*;
 
 #[test]
-fn a_closed_buffer_takes_nothing_and_keeps_what_it_has() {
+fn a_closed_buffer_accepts_nothing_and_keeps_its_points() {
     let (buffer, ledger) = (Buffer::new(PLENTY, Overflow::DropOldest), Ledger::default());
     assert_eq!(push(&buffer, 10), Pushed::Accepted);
     buffer.close();
@@ -16,9 +16,9 @@ fn a_closed_buffer_takes_nothing_and_keeps_what_it_has() {
     assert_counts(&buffered, 1, 0, 0);
 }
 
-/// An open body records itself, and what is pushed last may look at what it has recorded.
+/// An open body records itself. The last push may depend on what it has recorded.
 #[test]
-fn what_is_open_is_recorded_first_then_the_last_points_and_then_nothing() {
+fn closing_records_open_entries_then_the_last_points_and_then_nothing() {
     struct RecordsItself(Weak<Buffer>);
     impl Open for RecordsItself {
         fn end(&self) {
@@ -46,7 +46,7 @@ fn what_is_open_is_recorded_first_then_the_last_points_and_then_nothing() {
 }
 
 #[test]
-fn copies_are_bounded_and_counted_by_themselves_and_end_with_the_original() {
+fn copies_have_their_own_bounds_and_counts_and_end_with_the_original() {
     let small = Arc::new(Buffer::with_shards(1, 2 * CHUNK_SIZE, Overflow::DropNewest));
     let large = Arc::new(Buffer::with_shards(4, PLENTY, Overflow::DropOldest));
     let buffer = Buffer::with_shards(2, 0, Overflow::DropOldest);

@@ -1,17 +1,18 @@
-//! The buffer between threads: every snapshot balances, no line is lost, doubled or torn.
+//! The buffer between threads: in every snapshot each point is accounted for, and no line is lost,
+//! duplicated or torn.
 
 use std::{collections::HashMap, sync::atomic::Ordering};
 
 use super::*;
 
-/// What one pushing thread did, by its own count.
+/// The results of one pushing thread by its own count.
 #[derive(Default)]
 struct Done {
     accepted: u64,
     full: u64,
 }
 
-/// Requests of two lines and points of one, named by thread and number.
+/// Pushes requests of two lines and points of one, which name the thread and their number.
 fn push_all(buffer: &Buffer, thread: usize, rounds: usize, filler: &str) -> Done {
     let mut done = Done::default();
     for number in 0..rounds {
@@ -37,8 +38,8 @@ struct RaceResult {
     lines: Vec<String>,
 }
 
-/// Eight threads push, one drains once no more than `draining_from` of them are left, one takes
-/// snapshots.
+/// Lets eight threads push. One more thread drains once at most `draining_from` of them are left,
+/// and one takes snapshots.
 fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> RaceResult {
     let ledger = Ledger::default();
     let pushing = AtomicUsize::new(8);
@@ -69,7 +70,8 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> R
             while pushing.load(Ordering::SeqCst) > 0 {
                 if pushing.load(Ordering::SeqCst) <= draining_from {
                     let points = buffer.drain(&ledger, &mut chunks);
-                    // Half of them are written at once: the other side of the ledger moves as well.
+                    // Half of the points are written at once, so that the other side of the ledger
+                    // changes as well.
                     ledger.lock().write(crate::stats::ledger::PointLocation::Memory, points / 2);
                 }
                 thread::yield_now();
@@ -96,7 +98,7 @@ fn race(buffer: &Buffer, rounds: usize, filler: &str, draining_from: usize) -> R
     RaceResult { done, counts, buffer: buffer_counts, lines: lines(&chunks) }
 }
 
-/// The error's line follows the request's in the same chunk.
+/// Asserts that the error's line follows the request's in the same chunk.
 fn assert_pairs_are_together(chunk: &Chunk) {
     let lines = lines(&[Chunk { bytes: chunk.bytes.clone(), points: chunk.points }]);
     for (number, line) in lines.iter().enumerate() {
@@ -126,7 +128,7 @@ fn every_line_is_drained_once_and_every_snapshot_balances() {
 }
 
 #[test]
-fn with_the_oldest_dropped_what_is_left_and_what_is_counted_make_the_whole() {
+fn when_the_oldest_are_dropped_drained_and_dropped_points_add_up() {
     let buffer = Buffer::with_shards(4, 4 * CHUNK_SIZE, Overflow::DropOldest);
     let outcome = race(&buffer, 1_500, &"x".repeat(3_000), 4);
     assert_eq!(outcome.done.full, 0);
@@ -136,7 +138,7 @@ fn with_the_oldest_dropped_what_is_left_and_what_is_counted_make_the_whole() {
 }
 
 #[test]
-fn with_the_newest_refused_all_that_was_accepted_is_there() {
+fn when_the_newest_are_refused_all_accepted_points_are_drained() {
     let buffer = Buffer::with_shards(4, 4 * CHUNK_SIZE, Overflow::DropNewest);
     let outcome = race(&buffer, 1_500, &"x".repeat(3_000), 4);
     assert!(outcome.done.full > 0, "four threads alone push more than the bound");
@@ -149,8 +151,8 @@ fn with_the_newest_refused_all_that_was_accepted_is_there() {
 fn closing_is_final_while_threads_push() {
     let (buffer, ledger) = (Buffer::with_shards(4, PLENTY, Overflow::DropOldest), Ledger::default());
     let accepted = || buffer.snapshot(&ledger).1.accepted;
-    // Refused a hundred times: shards are closed one by one, and a thread may still get to an open
-    // one.
+    // Refused a hundred times: shards are closed one after the other, so a thread may still reach
+    // an open one.
     let push_until_closed = || {
         let (mut pushed, mut refused) = (0, 0);
         while refused < 100 {
@@ -178,7 +180,7 @@ fn closing_is_final_while_threads_push() {
 fn a_thread_takes_the_next_shard_while_its_own_is_held() {
     let (buffer, ledger) = (Buffer::with_shards(2, PLENTY, Overflow::DropOldest), Ledger::default());
     let own = buffer.shards.place(0).shard.lock();
-    // Would deadlock if a push insisted on its own shard.
+    // This would deadlock if a push insisted on its own shard.
     assert_eq!(push(&buffer, 10), Pushed::Accepted);
     drop(own);
     assert_eq!(drained(&buffer, &ledger).len(), 1);

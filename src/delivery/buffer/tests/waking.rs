@@ -1,4 +1,4 @@
-//! Wake-ups: none lost, none while idle. A wait is polled by hand, so no time passes.
+//! Wake-ups: none is lost, and none comes while idle. A wait is polled by hand, so no time passes.
 
 use std::{
     future::Future,
@@ -61,7 +61,7 @@ fn waiting_for_points_ends_with_the_first_push_to_any_shard() {
 }
 
 #[test]
-fn waiting_for_points_is_over_at_once_where_some_wait() {
+fn waiting_for_points_returns_at_once_if_there_are_some() {
     let (buffer, ledger, wakes) = setup();
     push_elsewhere(&buffer, 10);
     assert!(poll(pin!(buffer.wait_for_points()), &wakes));
@@ -72,14 +72,14 @@ fn waiting_for_points_is_over_at_once_where_some_wait() {
 }
 
 #[test]
-fn a_push_wakes_nobody_who_does_not_wait_for_it() {
+fn a_push_does_not_wake_a_waiter_for_something_else() {
     let (buffer, ledger, wakes) = setup();
     let mut full = pin!(buffer.wait_until_full(3 * CHUNK_SIZE));
     assert!(!poll(full.as_mut(), &wakes));
     for _ in 0..3 {
         assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
     }
-    // Two are sealed. Drained before the third is, they wake nobody.
+    // Two chunks are sealed. They are drained before the third is sealed, so they wake nobody.
     drained(&buffer, &ledger);
     for _ in 0..3 {
         assert_eq!(push(&buffer, CHUNK_SIZE), Pushed::Accepted);
@@ -93,7 +93,7 @@ fn a_push_wakes_nobody_who_does_not_wait_for_it() {
 }
 
 #[test]
-fn waiting_until_full_counts_all_shards_and_what_was_there() {
+fn waiting_until_full_counts_all_shards_and_earlier_chunks() {
     let (buffer, _, wakes) = setup();
     for _ in 0..2 {
         push_elsewhere(&buffer, CHUNK_SIZE);
@@ -107,7 +107,7 @@ fn waiting_until_full_counts_all_shards_and_what_was_there() {
 }
 
 #[test]
-fn a_dropped_wait_costs_the_next_one_nothing() {
+fn a_dropped_wait_does_not_disturb_the_next_one() {
     let (buffer, ledger, wakes) = setup();
     for _ in 0..3 {
         assert!(!poll(pin!(buffer.wait_for_points()), &wakes));
@@ -125,8 +125,8 @@ fn a_dropped_wait_costs_the_next_one_nothing() {
     assert!(poll(points.as_mut(), &wakes) && poll(full.as_mut(), &wakes));
 }
 
-/// Every push makes an empty buffer non-empty, against a waiter that has just drained it: a lost
-/// wake-up hangs.
+/// Every push makes an empty buffer non-empty, while the waiter has just drained it. A lost wake-up
+/// would hang the test.
 #[tokio::test]
 async fn no_wake_up_is_lost_between_threads() {
     const EACH: usize = 20_000;
@@ -178,7 +178,7 @@ async fn no_full_buffer_is_overlooked_between_threads() {
         if pushing && buffer.sealed_bytes() <= 2 * CHUNK_SIZE {
             tokio::task::yield_now().await;
         } else if pushing {
-            // From here the threads only wait for the drain.
+            // From here on, the threads only wait for the drain.
             let waited =
                 tokio::time::timeout(Duration::from_secs(60), buffer.wait_until_full(3 * CHUNK_SIZE)).await;
             waited.expect("the buffer is full and nobody said so");
