@@ -1,22 +1,22 @@
-//! What the layer itself adds to the points of one request, in memory that is used again.
+//! What the layer itself adds to the points of one request, in memory that is reused.
 
 use super::{spare::Spare, trace_context::TraceHeaders};
 use crate::line_protocol::AddedFields;
 
-/// What the layer adds. Apart from what handlers add, whose collection costs several hundred
-/// instructions, and behind a pointer, since it moves to the thread and back with each poll.
+/// What the layer adds. It is separate from what handlers add, whose collection costs several
+/// hundred instructions. It is boxed, since it moves to the thread and back with each poll.
 #[derive(Debug, Default)]
 pub(crate) struct Added(Option<Box<AddedContents>>);
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct AddedContents {
     pub(crate) fields: AddedFields,
-    /// The headers of the request's trace, where some client passes them on.
+    /// The request's trace headers, if an outgoing client passes them on.
     pub(crate) trace: Option<TraceHeaders>,
 }
 
 impl Added {
-    /// Returns the fields, if any was asked for.
+    /// Returns the fields, if any were added.
     #[inline]
     pub(crate) fn fields(&self) -> Option<&AddedFields> {
         self.0.as_deref().map(|contents| &contents.fields)
@@ -27,17 +27,17 @@ impl Added {
         self.0.is_none()
     }
 
-    /// Returns the headers of the request's trace.
+    /// Returns the request's trace headers.
     pub(crate) fn trace(&self) -> Option<&TraceHeaders> {
         self.0.as_deref().and_then(|contents| contents.trace.as_ref())
     }
 
-    /// Copies what an exchange around this one has added, for a layer of another monitor.
+    /// Copies what the exchange of an outer layer has added, for a layer of another monitor.
     pub(crate) fn of_outer(outer: &Self) -> Self {
         Self(outer.0.clone())
     }
 
-    /// Copies the trace alone, for a call that the request makes.
+    /// Copies only the trace, for a call that the request makes.
     pub(crate) fn of_caller(caller: &Self) -> Self {
         let Some(contents) = &caller.0 else { return Self::default() };
         let fields = AddedFields { trace_id: contents.fields.trace_id, ..AddedFields::default() };
@@ -50,7 +50,7 @@ impl Added {
         self.0.get_or_insert_with(|| SPARE.try_with(Spare::take).ok().flatten().unwrap_or_default())
     }
 
-    /// Puts the contents aside for the next request.
+    /// Keeps the contents for the next request of this thread.
     #[inline]
     pub(crate) fn put_back(self) {
         if let Some(contents) = self.0 {
@@ -76,7 +76,7 @@ mod tests {
     use crate::request::spare::MAX_SPARE;
 
     #[test]
-    fn what_was_put_back_is_used_again_empty_and_as_much_as_is_said_is_kept() {
+    fn contents_that_are_put_back_are_reused_empty_up_to_the_bound() {
         let kept = thread::spawn(|| {
             let mut added = Added::default();
             assert!(added.is_none());

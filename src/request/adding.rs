@@ -1,4 +1,4 @@
-//! What the layer itself adds to a request, when its head and that of the response are known.
+//! What the layer itself adds to a request, from the heads of the request and the response.
 
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_LENGTH};
 
@@ -14,8 +14,8 @@ use super::{
 use crate::record::recorder::Recorder;
 
 impl Exchange {
-    /// Adds what the request's head tells, and what the application's functions add. Not a part of
-    /// [`start`](Self::start): an exchange that is lent there would be copied once more.
+    /// Adds fields from the request's head, and calls the application's functions. It is separate
+    /// from [`start`](Self::start), since an exchange that is lent there would be copied once more.
     #[inline(always)]
     pub(crate) fn add_of_request<B>(&mut self, config: &LayerConfig, request: &Request<B>) {
         let Some(extras) = config.extras.as_deref() else { return };
@@ -33,8 +33,8 @@ impl Exchange {
         }
     }
 
-    /// Adds what the response's head tells, the size that its body tells itself, and what the
-    /// application's function adds.
+    /// Adds the size from the response's head or from its body, and calls the application's
+    /// function.
     #[inline(always)]
     pub(super) fn add_of_response<B>(&mut self, response: &Response<B>, size: Option<u64>) {
         let Some(current) = &mut self.current else { return };
@@ -79,8 +79,8 @@ impl Exchange {
         });
     }
 
-    /// Calls functions of the application while this is the thread's current exchange: they may
-    /// look for the request's data, too.
+    /// Calls a function of the application while this is the thread's current exchange, since the
+    /// function may ask for the request's data, too.
     #[inline(always)]
     fn call<R>(
         &mut self,
@@ -95,7 +95,8 @@ impl Exchange {
         let result = run(extras, recorder, &data);
         entered.leave();
         drop(data);
-        // Most functions add nothing to most requests, which then end as others without data.
+        // Most functions add nothing to most requests. Those requests then end as others without
+        // data.
         if let Some(current) = self.current.as_mut().filter(|_| is_new) {
             current.request_data = current.request_data.take().and_then(RequestData::put_back_unused);
         }
@@ -103,7 +104,7 @@ impl Exchange {
     }
 }
 
-/// Returns the size that a message declares; none where it is not a number.
+/// Returns the size that a message declares, or `None` if it is not a number.
 #[inline(always)]
 fn content_length(headers: &HeaderMap) -> Option<u64> {
     header::find(headers, &CONTENT_LENGTH).and_then(number)

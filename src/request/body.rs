@@ -1,4 +1,4 @@
-//! The body of a response, followed to its end.
+//! The body of a response, tracked to its end.
 
 use std::{
     pin::Pin,
@@ -22,8 +22,8 @@ pin_project! {
     /// monitor is shut down before, they are written then.
     #[derive(Debug)]
     pub struct ResponseBody<B> {
-        // Before the tracking: what the body's own drop adds must come before the points are
-        // written.
+        // Declared before the tracking: what the body's own drop adds must come before the points
+        // are written.
         #[pin]
         inner: B,
         tracking: Tracked,
@@ -35,7 +35,7 @@ impl<B: Body> ResponseBody<B> {
         Self { inner, tracking: Tracked::Not }
     }
 
-    /// Creates the body. `length` is what the head of the response has promised, if it did.
+    /// Creates the body. `length` is the length from the response's head, if it has one.
     pub(crate) fn new(
         inner: B,
         tracked: Option<(Exchange, Judged)>,
@@ -43,20 +43,20 @@ impl<B: Body> ResponseBody<B> {
         length: Option<u64>,
     ) -> Self {
         let Some((exchange, judged)) = tracked else { return Self::untracked(inner) };
-        // hyper promises it in the head's place.
+        // Otherwise hyper takes the length from the body.
         let length = length.or(inner.size_hint().exact());
         let mut tracking = Tracking::new(exchange, judged, length);
-        // Such a body may never be polled: hyper asks first whether it has ended.
+        // Such a body may never be polled: hyper first asks whether it has ended.
         if bodiless || inner.is_end_stream() {
             tracking.finish(BodyEnding::Complete, None);
             return Self::untracked(inner);
         }
-        // At once: one that is in the hands of a middleware may never be polled.
+        // Shared at once: a body that a middleware holds may never be polled.
         Self { inner, tracking: tracking.share() }
     }
 }
 
-/// Creates an untracked body. Outer layers use it to answer without the tracked body.
+/// An untracked body, for outer layers that answer instead of the tracked one.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self { inner: B::default(), tracking: Tracked::Not }

@@ -1,4 +1,4 @@
-//! How bodies end, and the words that points have for it.
+//! How bodies end, and the values that points have for it.
 
 use std::fmt;
 
@@ -38,7 +38,7 @@ pub enum RequestBodyEnding {
 }
 
 impl RequestBodyEnding {
-    /// Returns the value of its field.
+    /// Returns the value of the field.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => BODY_COMPLETE,
@@ -63,7 +63,7 @@ impl fmt::Display for BodyEnding {
 }
 
 impl BodyEnding {
-    /// Returns the value of its field.
+    /// Returns the value of the field.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Complete => BODY_COMPLETE,

@@ -22,33 +22,32 @@ use super::{
 };
 use crate::{delivery::buffer::Open, record::recorder::Recorder};
 
-/// What polling a body returns.
+/// The result of polling a body.
 type PolledFrame<B> = Poll<Option<Result<Frame<<B as Body>::Data>, <B as Body>::Error>>>;
 
-/// Who has the exchange of a body.
+/// Whether a body is tracked.
 #[derive(Debug)]
 pub(super) enum Tracked {
-    /// Nobody: it has ended, or is not tracked.
+    /// The body has ended, or is not tracked.
     Not,
-    /// The body, and the monitor for when it is shut down.
+    /// The body is under way. The monitor ends it when it is shut down.
     Open(BodyHandle),
 }
 
-/// The body's own hold on its exchange. Dropped before the body's end, it records the body as
-/// dropped.
+/// The body's own handle to its exchange. If it is dropped before the body's end, the body is
+/// recorded as dropped.
 #[derive(Debug)]
 pub(super) struct BodyHandle(Arc<OpenBody>);
 
-/// A body under way, as its monitor and the body itself hold it.
+/// A body under way, shared by the body and its monitor.
 ///
-/// Reused once the body has ended, with its place among what the monitor has open: to make and
-/// enter one for each body would cost two allocations.
+/// It is reused after the body has ended, together with its entry in the monitor's list. Otherwise
+/// each body would cost two allocations.
 #[derive(Debug)]
 struct OpenBody {
-    /// `None` from the end on. Locked while the body is polled; a panic of the body is recorded as
-    /// its end.
+    /// `None` after the end. Locked while the body is polled.
     tracking: AssertUnwindSafe<Mutex<Option<Tracking>>>,
-    /// The monitor is shut down: whoever holds the lock is to end it.
+    /// The monitor is shut down: whoever holds the lock must end the body.
     is_ending: AtomicBool,
     /// The number of the monitor.
     monitor: u64,
@@ -83,7 +82,7 @@ impl BodyHandle {
 
 impl Drop for BodyHandle {
     fn drop(&mut self) {
-        // Recorded without the lock and the list: that runs code of the application.
+        // Recorded without the lock and outside the list, since that runs code of the application.
         let tracking = self.0.lock().take();
         drop(tracking);
         let _ = SPARE.try_with(|spare| {
@@ -101,15 +100,15 @@ impl OpenBody {
     }
 
     fn poll_frame<B: Body>(&self, inner: Pin<&mut B>, context: &mut Context<'_>) -> (PolledFrame<B>, bool) {
-        let mut place = self.lock();
-        let Some(tracking) = &mut *place else { return (inner.poll_frame(context), true) };
+        let mut guard = self.lock();
+        let Some(tracking) = &mut *guard else { return (inner.poll_frame(context), true) };
         let (polled, mut ended) = tracking.poll_frame(inner, context);
         if !ended && self.is_ending.load(Ordering::Acquire) {
             tracking.finish(BodyEnding::Unfinished, None);
             ended = true;
         }
         if ended {
-            *place = None;
+            *guard = None;
         }
         (polled, ended)
     }
@@ -119,12 +118,12 @@ impl Open for OpenBody {
     fn end(&self) {
         self.is_ending.store(true, Ordering::Release);
         for _ in 0..TRIES {
-            let Some(mut place) = self.tracking.try_lock() else {
-                // It is being polled, which takes a moment. The poll then ends it.
+            let Some(mut guard) = self.tracking.try_lock() else {
+                // The body is being polled, which takes a moment. That poll then ends it.
                 thread::yield_now();
                 continue;
             };
-            if let Some(mut tracking) = place.take() {
+            if let Some(mut tracking) = guard.take() {
                 tracking.finish_early(BodyEnding::Unfinished);
             }
             return;
@@ -132,11 +131,12 @@ impl Open for OpenBody {
     }
 }
 
-/// The exchange of a body under way. Dropped before its end, it records the body as dropped.
+/// The exchange of a body under way. If it is dropped before the end, the body is recorded as
+/// dropped.
 ///
-/// A server asks for no more than the length that the head or the body has promised, so a body that
-/// does not know its own end, such as a file that is read piece by piece, is dropped by it without
-/// having ended. All of it was handed over nevertheless.
+/// A server reads no more than the length that the head or the body has declared. So a body that
+/// does not know its own end, such as a file that is read piece by piece, is dropped without having
+/// ended. It still counts as complete, since all of it was handed over.
 #[derive(Debug)]
 pub(super) struct Tracking {
     exchange: Exchange,
@@ -151,13 +151,13 @@ impl Tracking {
         Self { exchange, judged: Some(judged), bytes: 0, length }
     }
 
-    /// Lets the monitor end it, too.
+    /// Registers the body with the monitor, which may end it, too.
     pub(super) fn share(self) -> Tracked {
         let recorder = self.exchange.config().and_then(|config| config.recorder.clone());
         recorder.map_or(Tracked::Not, |recorder| Tracked::Open(BodyHandle::new(self, &recorder)))
     }
 
-    /// Polls the body as part of its request. True if it has ended, and is recorded.
+    /// Polls the body as part of its request. Returns true if it has ended and is recorded.
     pub(super) fn poll_frame<B: Body>(
         &mut self,
         mut inner: Pin<&mut B>,
@@ -185,7 +185,7 @@ impl Tracking {
         (Poll::Ready(frame), has_ended)
     }
 
-    /// Polls the body; a panic counts as a failed body.
+    /// Polls the body. A panic counts as a failed body.
     fn poll<R>(&mut self, poll: impl FnOnce() -> R) -> R {
         let mut polling = Polling { tracking: self, returned: false };
         let entered = polling.tracking.exchange.enter_body();
@@ -200,7 +200,7 @@ impl Tracking {
         self.exchange.finish_body(judged, &BodyOutcome { ending, trailers }, self.bytes);
     }
 
-    /// Ends it without an end of the body, which is complete nevertheless if all of it was handed
+    /// Ends the exchange before the body's end. The body is still complete if all of it was handed
     /// over.
     fn finish_early(&mut self, ending: BodyEnding) {
         self.finish(if self.length == Some(self.bytes) { BodyEnding::Complete } else { ending }, None);
@@ -213,7 +213,7 @@ impl Drop for Tracking {
     }
 }
 
-/// Knows a panic by not having been told of a return.
+/// Detects a panic: `returned` is still false when it is dropped.
 struct Polling<'a> {
     tracking: &'a mut Tracking,
     returned: bool,
@@ -229,7 +229,7 @@ impl Drop for Polling<'_> {
 
 thread_local!(static SPARE: RefCell<Vec<Arc<OpenBody>>> = const { RefCell::new(Vec::new()) });
 
-/// Spare ones that a thread keeps.
+/// Unused entries that a thread keeps.
 const MAX_SPARE: usize = 64;
-/// How often the end is tried while the body is being polled: some milliseconds at most.
+/// How often ending is tried while the body is being polled: some milliseconds at most.
 const TRIES: usize = 1_000;

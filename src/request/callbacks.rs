@@ -1,5 +1,5 @@
-//! What the layer itself adds to the data of a request: functions of the application, the trace,
-//! and sizes.
+//! What the layer itself adds to a request: results of the application's functions, the trace, and
+//! sizes.
 
 use std::{
     fmt,
@@ -23,7 +23,7 @@ use crate::{
     stats::RecorderCounters,
 };
 
-/// All that a layer was asked to add.
+/// Everything that a layer is configured to add.
 #[derive(Clone, Default)]
 pub(crate) struct LayerExtras {
     pub(crate) on_request: Option<Arc<OnRequest>>,
@@ -41,15 +41,15 @@ impl LayerExtras {
         on_request.is_none() && on_response.is_none() && matches!(trace_id, TraceIdSource::None) && !sizes
     }
 
-    /// What the setting `trace_id` asks for.
+    /// Returns what the setting `trace_id` demands.
     pub(crate) fn of_traces(recorder: &Recorder) -> Self {
         let mut extras = Self { trace_id: TraceIdSource::Header, ..Self::default() };
         extras.declare(recorder);
         extras
     }
 
-    /// Makes the fields known to the monitor before a handler uses their names otherwise. What one
-    /// has used so already is left out.
+    /// Declares the fields to the monitor before a handler uses their names for another type. A
+    /// name that is already used so is left out.
     pub(crate) fn declare(&mut self, recorder: &Recorder) {
         if !matches!(self.trace_id, TraceIdSource::None) {
             if recorder.declare(TRACE_ID, FieldType::String) {
@@ -62,7 +62,7 @@ impl LayerExtras {
         self.sizes = self.sizes && sizes.iter().all(|name| recorder.declare(name, FieldType::Integer));
     }
 
-    /// Adds the size that the request's body tells itself.
+    /// Adds the exact size that the request's body reports.
     pub(crate) fn read_request_body(&self, size: Option<u64>, added: &mut Added) {
         if let Some(size) = size.filter(|_| self.sizes) {
             added.contents().fields.request_bytes = Some(size);
@@ -75,8 +75,8 @@ impl LayerExtras {
         self.on_request.is_some() || self.trace_id.is_function()
     }
 
-    /// Calls the application's function with the request, and returns the trace that another one
-    /// knows.
+    /// Calls the application's function with the request, and returns the trace id of its trace
+    /// function.
     pub(crate) fn call_with_request(
         &self,
         request: &RequestHead<'_>,

@@ -2,9 +2,9 @@
 
 use std::panic::{self, AssertUnwindSafe};
 
-/// Runs a function of the application's own; `None` if it panics. Where a request ends while its
-/// handler's panic unwinds, a second panic would end the process, and anywhere else the request
-/// would not be counted.
+/// Runs a function of the application. Returns `None` if it panics. If a request ends while its
+/// handler's panic unwinds, a second panic would abort the process. Anywhere else the request would
+/// not be counted.
 pub(crate) fn catch_panic<R>(run: impl FnOnce() -> R) -> Option<R> {
     panic::catch_unwind(AssertUnwindSafe(run)).ok()
 }

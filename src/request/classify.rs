@@ -1,4 +1,4 @@
-//! How a request ended, and the classifier that decides what this means.
+//! The classifier: how a request ended, and what that means.
 
 use std::sync::Arc;
 
@@ -232,7 +232,7 @@ impl Classifier for StatusClassifier {
     }
 }
 
-/// Returns whether a response of this status is a failure to the [`StatusClassifier`].
+/// Returns whether a response with this status is a failure for the [`StatusClassifier`].
 #[inline]
 pub(crate) fn is_failure(status: StatusCode) -> bool {
     status.as_u16() >= 400
@@ -265,8 +265,7 @@ impl Classifier for GrpcClassifier {
 
 fn by_grpc_status(head: Classification, headers: Option<&HeaderMap>) -> Classification {
     let Some(status) = headers.and_then(|headers| headers.get("grpc-status")) else { return head };
-    // Codes are 0 to 16; anything else in the header is the peer's own invention and must not
-    // become a tag as it is.
+    // Codes are 0 to 16. Any other value is the peer's own invention and must not become a tag.
     match status.to_str().ok().and_then(|text| text.parse::<u8>().ok()) {
         Some(0) => head,
         Some(code @ 1..=16) => Classification::failure(head.status, Some(code.into())),
@@ -285,8 +284,8 @@ const CANCELLED: ErrorCode = ErrorCode::from_static("cancelled");
 const BODY_ERROR: ErrorCode = ErrorCode::from_static("body_error");
 const UNKNOWN_GRPC_STATUS: ErrorCode = ErrorCode::from_static("unknown_grpc_status");
 
-/// Returns the status that nginx logs when the client closed the connection; registered nowhere,
-/// known everywhere.
+/// Returns the status that nginx logs when the client closed the connection. It is not registered,
+/// but widely used.
 fn client_closed_request() -> StatusCode {
     StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }

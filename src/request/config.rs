@@ -1,4 +1,4 @@
-//! What a layer was told, shared by all services and requests of it.
+//! The configuration of a layer, shared by all of its services and requests.
 
 use std::{fmt, sync::Arc};
 
@@ -12,24 +12,24 @@ use super::{
 };
 use crate::record::recorder::Recorder;
 
-/// Behind a [`ShardedArc`](crate::sync::sharded_arc::ShardedArc), since it is cloned for every
-/// request.
+/// The configuration is behind a [`ShardedArc`](crate::sync::sharded_arc::ShardedArc), since it is
+/// cloned for every request.
 #[derive(Clone)]
 pub(crate) struct LayerConfig {
     /// `None` for a disabled monitor.
     pub(crate) recorder: Option<Arc<Recorder>>,
-    /// The other monitors whose layers are around this one. Only in the copy that one request gets,
-    /// from [`within`](Self::within).
+    /// The monitors of outer layers. Only in the copy for one request, from
+    /// [`within`](Self::within).
     pub(crate) around: Vec<Arc<Recorder>>,
     pub(crate) request_id_header: HeaderName,
     pub(crate) propagate_request_id: bool,
     pub(crate) insert_data: bool,
     pub(crate) track_body: bool,
     pub(crate) extras: Option<Arc<LayerExtras>>,
-    /// `None` is [`StatusClassifier`], without a call through a table.
+    /// `None` means [`StatusClassifier`], without a dynamic call.
     pub(crate) classifier: Option<Arc<dyn Classifier>>,
     pub(crate) route: Option<RouteFunction>,
-    /// Whether nothing of a response is asked for but its status: one look in place of four.
+    /// Whether only the status of a response matters: one check instead of four.
     pub(crate) is_plain: bool,
 }
 
@@ -51,20 +51,20 @@ impl LayerConfig {
         .settled()
     }
 
-    /// Notes what follows from the options. To be called when they have changed.
+    /// Updates the derived options. Must be called after each change.
     pub(crate) fn settled(self) -> Self {
         Self { is_plain: self.extras.is_none() && self.judges_by_status(), ..self }
     }
 
-    /// Returns the configuration for a request that another monitor has already.
+    /// Returns the configuration for a request that another monitor records already.
     #[cold]
     pub(crate) fn within(&self, outer: &Self) -> Self {
         let around = outer.around.iter().chain(&outer.recorder).cloned().collect();
         Self { around, ..self.clone() }
     }
 
-    /// Warns of options that are ignored in a layer inside of another one of the same monitor,
-    /// which judges and follows the request already.
+    /// Warns about options that have no effect: the layer is inside another one of the same
+    /// monitor, which classifies and tracks the request already.
     pub(crate) fn warn_of_ignored_options(&self) {
         if let Some(recorder) =
             self.recorder.as_ref().filter(|_| self.classifier.is_some() || self.track_body)
@@ -73,7 +73,7 @@ impl LayerConfig {
         }
     }
 
-    /// Returns whether the layer asks for nothing of a response but its status.
+    /// Returns whether the layer needs only the status of a response.
     #[inline]
     pub(crate) fn judges_by_status(&self) -> bool {
         self.classifier.is_none() && !self.propagate_request_id

@@ -36,7 +36,7 @@ use crate::{
 /// ```
 #[must_use = "a connection that is not kept ends at once"]
 pub struct Connection {
-    /// `None` where no monitor is there to record it.
+    /// `None` if there is no monitor to record it.
     open: Option<OpenConnection>,
 }
 
@@ -164,5 +164,5 @@ impl fmt::Debug for Connection {
     }
 }
 
-/// Counters of one connection.
+/// The most counters of one connection.
 const MAX_COUNTERS: usize = 64;

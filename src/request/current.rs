@@ -1,9 +1,9 @@
 //! The exchange that a thread is working on right now.
 //!
-//! While the inner service runs, the layer puts what the extractor needs into a thread-local cell,
-//! and takes it back when the call or poll is over, also when it panics. Putting it into the
-//! request's extensions instead would cost every request two or three allocations, whether a
-//! handler asks for it or not.
+//! While the inner service runs, the layer puts what the extractor needs into a thread-local cell.
+//! It takes it back when the call or poll is over, also after a panic. The request's extensions
+//! instead would cost every request two or three allocations, whether or not a handler uses the
+//! data.
 
 use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 
@@ -19,43 +19,43 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// What the extractor finds: whose request is running, and its request data once there is
+/// The state that the extractor finds: which request is running, and its request data once there is
 /// one.
 ///
-/// Layers of different monitors share it: each has its own `Current`, with the same request data in
-/// it.
+/// Layers of different monitors share the request data, but each has its own `Current`.
 ///
-/// It moves to the thread and back for each poll, so it is small: an id that the request brought is
-/// in the request data.
+/// It moves to the thread and back for each poll, so it is kept small. For that reason the id that
+/// a request brought is in the request data.
 #[derive(Debug)]
 pub(crate) struct Current {
     pub(crate) config: ShardedArc<LayerConfig>,
     pub(crate) request_data: Option<Arc<RequestData>>,
     /// What the layer itself adds to the request's points.
     pub(crate) added: Added,
-    /// The number of the id that was given to this request. An id in the request data comes first.
+    /// The number of the id that was generated for this request. An id in the request data takes
+    /// precedence.
     pub(crate) number: u64,
-    /// Of the request that the exchange began with.
+    /// The identity of the request that the exchange began with.
     pub(crate) identity: Identity,
 }
 
 thread_local! {
-    /// Without a destructor, which would have to be looked after at each use. Whatever is put in is
-    /// taken out again when the poll is over, also by a panic, so nothing is ever left to be
-    /// dropped.
+    /// Has no destructor, which each access would have to check. Every value that is put in is
+    /// taken out again when the poll is over, also after a panic. So nothing is left to be dropped.
     static CURRENT: Slot = const {
         Slot { is_used: Cell::new(false), current: Cell::new(ManuallyDrop::new(None)) }
     };
 }
 
 struct Slot {
-    /// False where there is none. Beside the exchange, since that moves when it is looked at.
+    /// False if there is no current exchange. Stored beside it, since reading the exchange moves
+    /// it.
     is_used: Cell<bool>,
     current: Cell<ManuallyDrop<Option<Current>>>,
 }
 
-/// Makes `current` the thread's own, and puts what was that before, nearly always nothing, in its
-/// place until [`leave`].
+/// Makes `current` the thread's current exchange. Stores the previous one, nearly always none, in
+/// its place until [`leave`].
 #[inline]
 pub(crate) fn enter(current: &mut Option<Current>) {
     CURRENT.with(|slot| {
@@ -94,9 +94,9 @@ impl Slot {
     }
 }
 
-/// Relates a new exchange to the one that this thread is working on, if any. True if that one has
-/// the same request for the same monitor: then the layer is an inner one, which only knows the
-/// route better.
+/// Relates a new exchange to the thread's current one, if any. Returns true if that one has the
+/// same request for the same monitor. The layer is then an inner one, which only knows a better
+/// route.
 #[inline]
 pub(crate) fn join<B>(
     new: &mut Current,
@@ -105,13 +105,13 @@ pub(crate) fn join<B>(
     request: &Request<B>,
 ) -> bool {
     CURRENT.with(|slot| {
-        // Most requests are made by no other one.
-        slot.is_used.get() && slot.with(|outer| outer.receive(new, recorder, route, request)).unwrap_or(false)
+        // Most requests are not made by a handler of another one.
+        slot.is_used.get() && slot.with(|outer| outer.relate(new, recorder, route, request)).unwrap_or(false)
     })
 }
 
-/// Looks at the thread's current exchange. Must not run foreign code, which could look as well and
-/// would find nothing.
+/// Accesses the thread's current exchange. `look` must not run foreign code: if that accessed the
+/// current exchange, too, it would find none.
 #[inline]
 pub(crate) fn with<R>(look: impl FnOnce(&mut Current) -> R) -> Option<R> {
     CURRENT.with(|slot| slot.with(look))
@@ -137,7 +137,7 @@ impl Current {
         }
         let request_data = match &self.config.recorder {
             Some(recorder) => RequestData::take(recorder, RequestId::generated(self.number)),
-            // Never here: a disabled monitor has no exchange.
+            // Unreachable: a disabled monitor has no exchange.
             None => RequestData::without_owner(),
         };
         self.request_data = Some(Arc::clone(&request_data));
@@ -165,10 +165,10 @@ impl Current {
             && header::find(response.headers(), &self.config.request_id_header).is_none()
     }
 
-    /// Receives another exchange, see [`join`].
+    /// Relates another exchange to this one, see [`join`].
     #[cold]
     #[inline(never)]
-    fn receive<B>(
+    fn relate<B>(
         &mut self,
         new: &mut Self,
         recorder: &Arc<Recorder>,
@@ -188,9 +188,10 @@ impl Current {
                 new.added = Added::of_outer(&self.added);
                 new.config = ShardedArc::new(new.config.within(&self.config));
             }
-            // A call of this monitor's own, which has nothing to do with the request that makes it.
+            // A call by this monitor's own client is independent of the request that makes it.
             (false, true) => {}
-            // A call by way of another monitor's layer tells whose it is.
+            // A call through another monitor's layer keeps a reference to the request that makes
+            // it.
             (false, false) => {
                 new.request_data = Some(RequestData::of_call(recorder, self.request_data()));
                 new.added = Added::of_caller(&self.added);
@@ -215,17 +216,17 @@ impl Current {
         }
     }
 
-    /// Returns the headers of the request's trace, where the layer reads them.
+    /// Returns the request's trace headers, if the layer reads them.
     pub(crate) fn trace_headers(&self) -> Option<TraceHeaders> {
         self.added.trace().cloned()
     }
 
-    /// Takes the data that a middleware outside put into the request's extensions.
+    /// Adopts the data that an outer middleware has put into the request's extensions.
     #[inline(never)]
     pub(crate) fn adopt(&mut self, recorder: &Recorder, request_data: &Arc<RequestData>) {
-        // Where an outer layer of another monitor has made request data already, or the data was
-        // another request's, as with a retry outside of the layer, only what is in it by now can
-        // join this request.
+        // The data may belong to another request, as with a retry outside of the layer. Or an outer
+        // layer of another monitor has created request data already. In both cases only its current
+        // contents can be merged into this request.
         if self.request_data.is_some()
             || !request_data.lock().adopt(recorder, RequestId::generated(self.number))
         {
@@ -234,7 +235,7 @@ impl Current {
         self.request_data = Some(Arc::clone(request_data));
     }
 
-    /// Takes the id that the request brought, if it can be one. It goes into the request data.
+    /// Stores the id that the request brought, if it is valid, in the request data.
     #[inline(never)]
     pub(crate) fn take_id(&mut self, recorder: &Recorder, header: &HeaderValue) {
         let Some(id) = RequestId::from_header(header, &recorder.counters) else { return };
@@ -244,8 +245,8 @@ impl Current {
         }
     }
 
-    /// Takes the id that a layer further inside gave to the request and the response carries,
-    /// unless the request brought one.
+    /// Takes the generated id that an inner layer has put into the response, unless the request
+    /// brought one.
     #[inline(never)]
     pub(crate) fn take_given_id(&mut self, header: &HeaderValue) {
         let Some(recorder) = &self.config.recorder else { return };
@@ -263,8 +264,8 @@ impl Current {
         if self.request_data.as_ref().is_some_and(|own| Arc::ptr_eq(own, other)) {
             return;
         }
-        // Never lock the data of two requests at once: two requests that merge each other's data
-        // would wait for ever.
+        // The data of two requests must never be locked at once: two requests that merge each
+        // other's data would deadlock.
         let (extras, error_code, keep, skip) = {
             let other = other.lock();
             (other.extras.clone(), other.error_code.clone(), other.keep, other.skip)
@@ -277,7 +278,7 @@ impl Current {
         own.skip |= skip;
     }
 
-    /// Returns whether this exchange, or one around it with the same request, is of the given
+    /// Returns whether this exchange, or an outer one with the same request, belongs to the given
     /// monitor.
     fn is_within(&self, recorder: &Arc<Recorder>) -> bool {
         let LayerConfig { recorder: own, around, .. } = &*self.config;

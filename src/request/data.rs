@@ -1,4 +1,4 @@
-//! The request data that holds what a request's handlers add.
+//! The request data, which holds what a request's handlers add.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -14,9 +14,7 @@ use crate::{
     stats::RecorderCounters,
 };
 
-/// Where extras of one request are collected. Sealed when the request's points are written.
-///
-/// Safe to have on both sides of a `catch_unwind`, as [`lock`](Self::lock) says.
+/// Collects the extras of one request. It is sealed when the request's points are written.
 #[derive(Debug, Default)]
 pub(crate) struct RequestData(AssertUnwindSafe<Mutex<DataContents>>);
 
@@ -24,26 +22,25 @@ pub(crate) struct RequestData(AssertUnwindSafe<Mutex<DataContents>>);
 pub(crate) struct DataContents {
     pub(crate) extras: Extras,
     pub(crate) error_code: Option<ErrorCode>,
-    /// Whether a handler wants the request to have a point, whatever the rule says.
+    /// Whether a handler wants the request to have a point, whatever the rule of the settings.
     pub(crate) keep: bool,
     pub(crate) skip: bool,
-    /// A route found further inside, where more is known of it.
+    /// A more specific route, found by an inner router or layer.
     pub(crate) route: Option<Route>,
     pub(crate) request_id: RequestId,
     /// The trace of the request that a layer has read.
     pub(crate) trace_id: Option<TraceId>,
     /// Where the layer follows the request's body.
     pub(crate) request_body: Option<Arc<RequestBodyProgress>>,
-    /// That of the request whose handler makes this one, where another monitor records that.
+    /// The data of the request whose handler makes this one, if another monitor records that.
     caller: Option<Arc<RequestData>>,
-    /// The outermost monitor whose request this is. `None` for request data that an application
-    /// made.
+    /// The outermost monitor of the request. `None` for request data that an application created.
     owner: Option<DataOwner>,
     sealed: bool,
 }
 
-/// What request data must know of a monitor. Not a handle of it: spare request data, which keeps
-/// its owner, would keep the monitor alive.
+/// What request data must know of a monitor. Not a handle to it: spare request data keeps its
+/// owner, and would keep the monitor alive.
 #[derive(Clone, Debug)]
 struct DataOwner {
     monitor: u64,
@@ -52,7 +49,7 @@ struct DataOwner {
 }
 
 impl RequestData {
-    /// Takes spare request data or creates new, for a request of this monitor.
+    /// Takes spare request data or creates new data, for a request of this monitor.
     #[inline(always)]
     pub(crate) fn take(recorder: &Recorder, request_id: RequestId) -> Arc<Self> {
         let mut request_data = Self::empty();
@@ -65,7 +62,8 @@ impl RequestData {
         request_data
     }
 
-    /// Creates the data of a request that is made by a handler of another one, whose id it has.
+    /// Creates the data of a request that a handler of another one makes. It has the id of that
+    /// one.
     pub(crate) fn of_call(recorder: &Recorder, caller: Arc<Self>) -> Arc<Self> {
         let request_id = caller.lock().request_id();
         let mut request_data = Self::take(recorder, request_id);
@@ -75,7 +73,7 @@ impl RequestData {
         request_data
     }
 
-    /// Creates data that belongs to no request yet.
+    /// Creates data that does not belong to a request yet.
     pub(crate) fn without_owner() -> Arc<Self> {
         let mut request_data = Self::empty();
         if let Some(contents) = Self::contents(&mut request_data) {
@@ -90,8 +88,8 @@ impl RequestData {
         SPARE.try_with(Spare::take).ok().flatten().unwrap_or_default()
     }
 
-    /// Writes the points of a request with what was collected, and puts the request data aside for
-    /// the next request, if nobody else holds it.
+    /// Writes the points of a request with the collected extras. Keeps the request data for the
+    /// next request, if it is not shared.
     #[inline(never)]
     pub(crate) fn finish(
         mut request_data: Arc<Self>,
@@ -103,7 +101,7 @@ impl RequestData {
             return request_data.finish_shared(recorder, finished, classified);
         };
         if contents.caller.is_some() {
-            contents.take_callers();
+            contents.merge_caller();
         }
         if contents.request_body.is_some() {
             contents.add_request_body();
@@ -121,14 +119,14 @@ impl RequestData {
         classified: Option<&ErrorCode>,
     ) {
         let mut contents = self.lock();
-        contents.take_callers();
+        contents.merge_caller();
         contents.add_request_body();
         contents.record(recorder, finished, classified);
         contents.sealed |= contents.is_last(recorder);
     }
 
-    /// Puts the request data aside, unless it has become more than an id that was given, or
-    /// somebody else holds it.
+    /// Keeps the request data for the next request, unless it holds more than a generated id, or is
+    /// shared.
     #[inline]
     pub(crate) fn put_back_unused(mut request_data: Arc<Self>) -> Option<Arc<Self>> {
         match Self::contents(&mut request_data) {
@@ -146,7 +144,7 @@ impl RequestData {
         let _ = SPARE.try_with(|spare| spare.put(request_data));
     }
 
-    /// Returns the contents of request data that nobody else holds.
+    /// Returns the contents of request data that is not shared.
     #[inline]
     fn contents(request_data: &mut Arc<Self>) -> Option<&mut DataContents> {
         Arc::get_mut(request_data).map(|only| only.0.get_mut())
@@ -174,8 +172,7 @@ impl RequestData {
 
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, DataContents> {
-        // Nothing under this lock leaves an entry half written, so a panic in between has broken
-        // nothing.
+        // A panic under this lock is harmless: no code leaves an entry incomplete.
         self.0.lock()
     }
 }
@@ -195,19 +192,19 @@ impl DataContents {
         self.request_id.clone()
     }
 
-    /// Takes the route that is known here, further inside of the same request.
+    /// Stores the route that an inner part of the same request knows, if it is more specific.
     pub(crate) fn refine(&mut self, route: &Route) {
         if self.route.as_ref().is_none_or(|known| route.is_within(known.as_str())) {
             self.route = Some(route.clone());
         }
     }
 
-    /// Adds what the handler that made this request has added to its own by now. What is here
-    /// already comes first.
+    /// Adds the extras that the handler which made this request has added to its own so far.
+    /// Existing ones take precedence.
     #[inline(never)]
-    fn take_callers(&mut self) {
+    fn merge_caller(&mut self) {
         let Some(caller) = self.caller.take() else { return };
-        // A caller never waits for the lock of a call.
+        // Cannot deadlock: a caller never waits for the lock of its call.
         let mut extras = caller.lock().extras.clone();
         if let Some(DataOwner { limits, .. }) = &self.owner {
             extras.merge(&self.extras, limits);
@@ -215,7 +212,7 @@ impl DataContents {
         }
     }
 
-    /// Adds what was read of the request's body by now.
+    /// Adds how much of the request's body was read so far.
     #[inline(never)]
     fn add_request_body(&mut self) {
         let Some(body) = self.request_body.clone() else { return };
@@ -224,8 +221,8 @@ impl DataContents {
         self.add(|extras, limits| extras.field(REQUEST_BODY_END, end.into(), limits));
     }
 
-    /// Makes the request data this monitor's, with the id unless another monitor has given it one.
-    /// False if its request has ended.
+    /// Makes this monitor the owner of the request data, unless another monitor is. A new owner
+    /// also sets the id. Returns false if the request has ended.
     pub(super) fn adopt(&mut self, recorder: &Recorder, request_id: RequestId) -> bool {
         if self.sealed {
             return false;
@@ -237,22 +234,22 @@ impl DataContents {
         true
     }
 
-    /// Takes the id that the request brought, unless the request data is another monitor's, which
-    /// has given the request its id.
+    /// Stores the id that the request brought, unless the request data belongs to another monitor,
+    /// which has set the id.
     pub(super) fn take_id(&mut self, recorder: &Recorder, id: RequestId) {
         if self.is_last(recorder) {
             self.request_id = id;
         }
     }
 
-    /// Returns whether this monitor is the outermost that the request data belongs to, and so the
-    /// last to write its points.
+    /// Returns whether this monitor is the outermost one of the request data, and so the last to
+    /// write its points.
     pub(crate) fn is_last(&self, recorder: &Recorder) -> bool {
         self.owner.as_ref().is_none_or(|owner| owner.monitor == recorder.number)
     }
 
-    /// Records the request with what is here. `classified` is the classifier's error code: the
-    /// application's own wins.
+    /// Records the request with these contents. `classified` is the classifier's error code; the
+    /// application's own takes precedence.
     #[inline(always)]
     fn record(&mut self, recorder: &Recorder, finished: FinishedRequest<'_>, classified: Option<&ErrorCode>) {
         let mut finished: FinishedRequest<'_> = finished;
@@ -260,7 +257,7 @@ impl DataContents {
         let Self { extras, error_code, keep, skip, route, request_id, .. } = self;
         finished.keep |= *keep;
         finished.skip = *skip;
-        // Never a longer one of another place: a handler may have sent the request on.
+        // A route outside the known one is not used: a handler may have sent the request on.
         if let Some(route) = route.as_ref().filter(|route| route.is_within(finished.resource.name)) {
             finished.resource = route.resource(recorder.number, finished.method);
         }
@@ -271,13 +268,13 @@ impl DataContents {
         if is_last {
             recorder.record_request(&finished, Some(extras));
         } else {
-            // The monitor around this one has types and caps of its own: it must find the extras as
-            // they were.
+            // The outer monitor has types and limits of its own, so it must find the extras
+            // unchanged.
             recorder.record_request(&finished, Some(&mut extras.clone()));
         }
     }
 
-    /// Returns whether a request with this ends as one without any.
+    /// Returns whether a request with these contents ends as one without any.
     fn is_unused(&self) -> bool {
         let Self {
             extras,
@@ -297,7 +294,7 @@ impl DataContents {
         extras.is_empty() && !has_parts && !keep && !skip && !sealed && request_id.number().is_some()
     }
 
-    /// Resets all but what the next request sets anyway.
+    /// Resets everything that the next request does not set anyway.
     #[inline]
     fn reset(&mut self) {
         self.extras.clear();

@@ -1,5 +1,4 @@
-//! One request on its way through the layer, from its start to its end, which is recorded exactly
-//! once.
+//! One request in the layer, from its start to its end, which is recorded exactly once.
 
 use std::sync::Arc;
 
@@ -26,8 +25,8 @@ use crate::{
     sync::sharded_arc::ShardedArc,
 };
 
-/// What is known of a running request. Dropped before its end, it counts as cancelled: this is how
-/// a client that has gone, and a timeout outside of the layer, are seen.
+/// The state of a running request. If it is dropped before its end, the request counts as
+/// cancelled: a client has disconnected, or an outer timeout has expired.
 #[derive(Debug)]
 pub(crate) struct Exchange {
     /// `Some` until the request's points are written. Lent to the thread while the inner service
@@ -42,8 +41,8 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Starts an exchange; `None` where the monitor is disabled, and where an outer layer of the
-    /// same monitor has this very request already, and only learns the better route.
+    /// Starts an exchange. Returns `None` if the monitor is disabled, or if an outer layer of the
+    /// same monitor has this request already and only learns the better route.
     #[inline]
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let recorder = config.recorder.as_ref()?;
@@ -82,16 +81,16 @@ impl Exchange {
         Some(Self { current: Some(current), start, stamp, method, started, route })
     }
 
-    /// Makes this exchange the thread's current one until the guard is told to
-    /// [`leave`](Entered::leave). Dropped instead, by a panic, it ends the request.
+    /// Makes this exchange the thread's current one until the guard's [`leave`](Entered::leave). If
+    /// the guard is dropped instead, by a panic, it ends the request.
     #[inline]
     pub(crate) fn enter(&mut self) -> Entered<'_> {
         current::enter(&mut self.current);
         Entered { exchange: self, left: false }
     }
 
-    /// Enters, as [`enter`](Self::enter) does, for a body, whose panic is not the end of a request
-    /// but of a response.
+    /// Enters like [`enter`](Self::enter), for a body. A panic of a body does not end the request
+    /// as panicked: the response was sent before.
     pub(crate) fn enter_body(&mut self) -> Entered<'_> {
         let mut entered = self.enter();
         entered.left = true;
@@ -111,7 +110,7 @@ impl Exchange {
         let Some(Current { config, request_data, added, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
         let status = response.status();
-        // Made in each arm: in the first one nothing of it has to be in memory.
+        // Built in each branch: in the first one, none of it has to be in memory.
         let finished = || self.finished(number, nanoseconds, status, classify::is_failure(status));
         if request_data.is_none() && added.is_none() {
             return recorder.record_usual(&finished());
@@ -124,7 +123,7 @@ impl Exchange {
         added.put_back();
     }
 
-    /// Apart, and cold to the compiler, so that the usual end above is made of constants.
+    /// Separate and cold, so that the usual end above uses constants only.
     #[cold]
     #[inline(never)]
     fn end_judged<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
@@ -133,8 +132,8 @@ impl Exchange {
         }
     }
 
-    /// Classifies the response by its head, and says whose id the response is to carry. `size` is
-    /// what its body says of itself, where that is asked for.
+    /// Classifies the response by its head, and sets the id that the response carries. `size` is
+    /// the size that its body reports, if sizes are recorded.
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
         let nanoseconds = self.start.elapsed_nanoseconds();
@@ -161,7 +160,7 @@ impl Exchange {
         Some(Judged { classification, error_code, nanoseconds })
     }
 
-    /// Follows the request's body, whose exact size is known or not.
+    /// Tracks the request's body. `size` is its exact size, if known.
     pub(crate) fn track_request_body(&mut self, size: Option<u64>) -> Arc<RequestBodyProgress> {
         let progress = Arc::new(RequestBodyProgress::unread());
         if let Some(current) = &mut self.current {
@@ -178,7 +177,7 @@ impl Exchange {
         self.current.as_ref().map(|current| &*current.config)
     }
 
-    /// Ends the request with what was judged. Later calls, and the drop, find nothing to do.
+    /// Ends the request with its classification. Later calls and the drop then do nothing.
     #[inline]
     pub(crate) fn finish(&mut self, judged: &Judged, body: Option<&BodyFields>) {
         let Some(Current { config, request_data, added, number, .. }) = self.current.take() else { return };
@@ -198,7 +197,7 @@ impl Exchange {
         added.put_back();
     }
 
-    /// Returns what is to be recorded of a request of which nothing else is known.
+    /// Returns the record of a request without extras.
     #[inline(always)]
     fn finished(
         &self,
@@ -252,21 +251,22 @@ impl Drop for Exchange {
     }
 }
 
-/// What the head of a response means.
+/// The classification of a response's head.
 #[derive(Clone, Debug)]
 pub(crate) struct Judged {
     pub(crate) classification: Classification,
-    /// The application's own.
+    /// The application's own error code.
     pub(crate) error_code: Option<ErrorCode>,
-    /// To the head of the response.
+    /// Time until the head of the response.
     nanoseconds: u64,
 }
 
-/// While it lives, the exchange is the thread's current one. Left by a panic, it ends the exchange
-/// as panicked: `std::thread::panicking` would be wrong in both directions, since a layer outside
-/// may catch the panic and drop us later, and since a panic elsewhere may drop us while unwinding.
+/// The exchange is the thread's current one while this guard lives. If it is dropped by a panic, it
+/// ends the exchange as panicked. `std::thread::panicking` would be wrong in both directions: an
+/// outer layer may catch the panic and drop us later, and a panic elsewhere may drop us while
+/// unwinding.
 pub(crate) struct Entered<'a> {
-    /// Holds what was current before, nearly always nothing, until that is put back.
+    /// Holds the previously current exchange, nearly always none, until that is restored.
     exchange: &'a mut Exchange,
     left: bool,
 }
@@ -277,7 +277,7 @@ impl Entered<'_> {
         self.left = true;
     }
 
-    /// Leaves what was entered, where there is an exchange.
+    /// Leaves the entered exchange, if there is one.
     #[inline]
     pub(crate) fn leave_any(entered: Option<Self>) {
         if let Some(entered) = entered {
@@ -296,8 +296,8 @@ impl Drop for Entered<'_> {
     }
 }
 
-/// Takes the error code of the response, and what a handler put into its extensions instead of
-/// using the extractor.
+/// Takes the error code from the response. Merges the data that a handler put into its extensions
+/// instead of using the extractor.
 #[inline(always)]
 fn take_extensions(current: &mut Current, extensions: &Extensions) -> Option<ErrorCode> {
     if extensions.is_empty() {

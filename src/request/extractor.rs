@@ -1,4 +1,4 @@
-//! The extractor and the response part of axum.
+//! The extractor, and the error code as part of a response, for axum.
 
 use std::convert::Infallible;
 
@@ -35,7 +35,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for MonitoringData {
     }
 }
 
-/// Finds the data of the request, and refines its route if more is known here than at the layer.
+/// Finds the data of the request. Refines its route if the extractor knows a better one than the
+/// layer.
 #[inline]
 fn find(parts: &Parts) -> Option<MonitoringData> {
     let route = parts.extensions.get::<MatchedPath>();
@@ -54,8 +55,7 @@ fn find(parts: &Parts) -> Option<MonitoringData> {
     })
 }
 
-/// Refines the route, unless the handler belongs to another request, which the current handler has
-/// made.
+/// Refines the route, unless the handler belongs to another request, made by the current handler.
 #[inline(never)]
 fn refine(current: &mut Current, path: &MatchedPath, parts: &Parts) {
     if current.identity.is_of(&parts.uri, &parts.headers, &parts.extensions) {
@@ -78,9 +78,8 @@ impl IntoResponseParts for ErrorCode {
 }
 
 impl IntoResponse for ErrorCode {
-    /// Converts the code to an empty response with status 500, since a code alone means a failure.
-    /// For another status, use the code as a part of a response, such as
-    /// `(StatusCode::NOT_FOUND, code)`.
+    /// Converts to an empty response with status 500, since a code alone is a failure. With another
+    /// status it is a part of a response, such as `(StatusCode::NOT_FOUND, code)`.
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self);
@@ -97,7 +96,7 @@ impl IntoResponseParts for MonitoringData {
     }
 }
 
-/// Creates data that goes nowhere, since there is no monitored request.
+/// Creates data that is not recorded, since no monitored request is running.
 #[cold]
 fn detached() -> MonitoringData {
     misplaced::count_detached();

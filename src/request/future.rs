@@ -1,4 +1,4 @@
-//! The futures that the services return.
+//! The futures of the services.
 
 use std::{
     pin::Pin,
@@ -21,8 +21,8 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
-        // Before the exchange: dropped while pending, the handler's own timers must stop before the
-        // points are written.
+        // Declared before the exchange: if the future is dropped while pending, the handler's own
+        // timers must stop before the points are written.
         #[pin]
         inner: F,
         exchange: Option<Exchange>,
@@ -46,8 +46,7 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let entered = this.exchange.as_mut().map(Exchange::enter);
-        // Looked at where it is: a response is 128 bytes, each move of which would cost 20
-        // instructions.
+        // Read in place: a response has 128 bytes, and each move of it would cost 20 instructions.
         let mut polled = this.inner.poll(context);
         Entered::leave_any(entered);
         if let Some(exchange) = this.exchange {
@@ -68,7 +67,7 @@ pin_project! {
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackBodyFuture<F> {
-        // Before the exchange, for the same reason as above.
+        // Declared before the exchange, for the same reason as above.
         #[pin]
         inner: F,
         exchange: Option<Exchange>,
@@ -107,8 +106,8 @@ where
                     let judged = exchange.judge(&mut response, size)?;
                     Some((exchange, judged))
                 });
-                // The server sends no body with these, whatever the body says, and may drop it
-                // without asking.
+                // The server sends no body with these responses, and may drop the body without
+                // polling it.
                 let bodiless = *this.head_only
                     || response.status().is_informational()
                     || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);

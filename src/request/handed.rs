@@ -1,5 +1,5 @@
-//! What the layer's option `insert_data` puts into a request, for layers and handlers in other
-//! tasks.
+//! The value that the layer's option `insert_data` puts into a request, for layers and handlers in
+//! other tasks.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use http::Request;
 use super::{current::Current, data::RequestData, identity::Identity, route::Route};
 use crate::{record::recorder::Recorder, request::MonitoringData};
 
-/// Says in the request's own extensions which monitors record it already, where another task finds
-/// it and the thread's current exchange is none or another one.
+/// States in the request's extensions which monitors record it already. In another task the
+/// thread's current exchange is missing or another one.
 #[derive(Clone)]
 pub(crate) struct Handed {
     request_data: Arc<RequestData>,
@@ -19,8 +19,8 @@ pub(crate) struct Handed {
 }
 
 impl Handed {
-    /// Puts the request's data into its extensions, where a task that is spawned further inside
-    /// will find it.
+    /// Puts the request's data into its extensions, where a task that is spawned inside will find
+    /// it.
     #[inline(never)]
     pub(crate) fn insert<B>(current: &mut Current, request: &mut Request<B>, recorder: &Recorder) {
         let request_data = current.request_data();
@@ -36,8 +36,8 @@ impl Handed {
         extensions.insert(MonitoringData { request_data });
     }
 
-    /// Refines the route of this request where an outer layer of this monitor has it, and returns
-    /// whether one has.
+    /// Refines the route of this request if an outer layer of this monitor has it. Returns whether
+    /// one has.
     #[inline(never)]
     pub(crate) fn refine<B>(request: &Request<B>, recorder: &Recorder, route: &Route) -> bool {
         let Some(handed) = request

@@ -1,4 +1,4 @@
-//! Heads of messages, for the functions that a layer calls. A head is all of a message except its
+//! Heads of messages, for the functions that a layer calls: everything of a message except its
 //! body.
 
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_head_has_all_of_a_message_but_its_body() {
+    fn a_head_has_everything_of_a_message_except_its_body() {
         let request = || {
             let builder = Request::post("http://shop/items?page=2").version(Version::HTTP_2);
             builder.header("x-own", "a").extension(7_u8).body(()).expect("a request")

@@ -1,23 +1,24 @@
-//! Finding one header.
+//! Lookup of one header.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// Returns the first value of a header.
 ///
-/// Few headers are compared sooner than one name is hashed, which takes about 140 instructions.
+/// Comparing a few names is faster than hashing one, which takes about 140 instructions.
 #[inline(always)]
 pub(crate) fn find<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Option<&'h HeaderValue> {
-    // Most have none, and names alone are passed faster than names and values.
+    // Most requests lack the header, and iterating over names alone is faster than over names and
+    // values.
     if headers.len() <= FEW_HEADERS && headers.keys().all(|other| other != name) {
         return None;
     }
     value(headers, name)
 }
 
-/// Returns whether a header that was found comes more than once.
+/// Returns whether a header that is present occurs more than once.
 #[inline]
 pub(crate) fn is_repeated(headers: &HeaderMap, name: &HeaderName) -> bool {
-    // Mostly none is.
+    // Usually no header is repeated.
     headers.len() != headers.keys_len() && headers.get_all(name).iter().nth(1).is_some()
 }
 

@@ -1,31 +1,31 @@
-//! Which request is which: whether an inner layer sees the request that an outer one has, or
-//! another one made meanwhile.
+//! Identity of requests: whether an inner layer sees the request of an outer one, or another one
+//! that was made meanwhile.
 
 #[cfg(feature = "axum")]
 use axum::extract::MatchedPath;
 use http::{Extensions, HeaderMap, Request, Uri, uri::PathAndQuery};
 
-/// Tells a request from another one that its handler makes.
+/// Distinguishes a request from another one that its handler makes.
 ///
-/// A request moves through layers with one text of its path, at one address. A request that a
-/// handler makes has a text of its own, even where both read alike. Only the address is noted: to
-/// hold the text would cost an allocation. So a text that is put where that of a dropped request
-/// was is told from it by its length and its end.
+/// A request moves through layers with the text of its path at one address. A request that a
+/// handler makes has a text of its own, even if both are equal. Only the address is kept, since
+/// holding the text would cost an allocation. A new text may get the address of a dropped one. It
+/// then differs in its length or its last bytes.
 ///
-/// All requests of `/` may share one constant. They are told apart by their first header, which has
-/// an address, too.
+/// All requests for `/` may share one constant. They are distinguished by the address of their
+/// first header.
 ///
-/// It is a part of what moves to the thread and back for each poll, so each of its parts is as
-/// short as can be.
+/// The identity moves to the thread and back for each poll, so each of its parts is as short as
+/// possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
-    /// Where the text is, or the first header.
+    /// The address of the text, or of the first header.
     text: u32,
     /// The last bytes of the text.
     tail: u32,
     length: u16,
-    /// Where the authority is, 0 for none: a request that is sent on to another host may have the
-    /// same path.
+    /// The address of the authority, or 0 for none. A request that is sent on to another host may
+    /// have the same path.
     authority: u16,
     route: u32,
 }
@@ -52,25 +52,24 @@ impl Identity {
         }
     }
 
-    /// Returns whether the matched route at this address is the one that was known when the
-    /// exchange began.
+    /// Returns whether the matched route at this address was known when the exchange began.
     #[inline]
     pub(crate) fn has_route(self, address: usize) -> bool {
         self.route == address as u32
     }
 
-    /// Returns whether these are parts of the same request, further inside.
+    /// Returns whether these are parts of the same request in an inner layer.
     #[inline(never)]
     pub(crate) fn is_of(self, uri: &Uri, headers: &HeaderMap, extensions: &Extensions) -> bool {
         let inner = Self { route: self.route, ..Self::at(uri, headers, 0) };
         self == inner || inner.authority == self.authority && self.is_nested(inner, uri, extensions)
     }
 
-    /// Returns whether the path is that of this request without the prefix of a nesting router,
-    /// which makes a new text.
+    /// Returns whether the path is this request's path without the prefix of a nesting router,
+    /// which creates a new text.
     ///
-    /// The matched path still has the prefix, so the path does not fit it. Below `nest` it is the
-    /// very one that the outer layer has; below `nest_service` the outer layer has none, and the
+    /// The matched path still has the prefix, so the path does not fit it. Below `nest` the outer
+    /// layer has the same matched path. Below `nest_service` the outer layer has none, and the
     /// inner one may have none either.
     fn is_nested(self, inner: Self, uri: &Uri, extensions: &Extensions) -> bool {
         #[cfg(feature = "axum")]
@@ -80,7 +79,7 @@ impl Identity {
             let route = matched.map_or(0, |template| template.as_ptr().addr());
             let is_end = inner.length < self.length && self.ends_with(inner);
             match uri.path() {
-                // Just the prefix was asked for, which the outer router matches.
+                // The path was only the prefix, which the outer router matches.
                 "/" => self.length > 1 && matched.is_some() && !fits,
                 _ => is_end && !fits && (self.route == 0 || self.has_route(route)),
             }
@@ -100,7 +99,7 @@ impl Identity {
     }
 }
 
-/// Reads the last four bytes as a number, or all if there are fewer.
+/// Reads the last four bytes as a number, or all of them if there are fewer.
 #[inline]
 fn tail(text: &[u8]) -> u32 {
     match text.last_chunk() {
@@ -114,7 +113,7 @@ fn first_value(headers: &HeaderMap) -> usize {
     headers.values().next().map_or(0, |value| value.as_bytes().as_ptr().addr())
 }
 
-/// Returns whether a path is one that axum matches with this template.
+/// Returns whether axum matches this path with this template.
 #[cfg(feature = "axum")]
 fn fits(template: &str, path: &str) -> bool {
     let mut segments = path.split('/');
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_itself_wherever_it_moves() {
+    fn a_request_keeps_its_identity_when_it_moves() {
         for uri in ["/", "/status", "/status?full", "http://test/", "http://test/status", "*"] {
             let mut request = request(uri);
             let identity = Identity::of(&request, 0);
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn another_request_is_another_one_even_with_the_same_text() {
+    fn another_request_has_another_identity_even_with_an_equal_path() {
         for first in ["/", "/status", "http://test/status"] {
             for second in ["/", "/status", "/health", "http://test/status", "http://elsewhere/status"] {
                 assert!(!is_same(&request(first), &request(second)), "{first} and {second}");
@@ -170,14 +169,14 @@ mod tests {
     }
 
     #[test]
-    fn requests_without_headers_are_told_apart_by_their_text() {
+    fn requests_without_headers_are_distinguished_by_their_path() {
         let request = || Request::builder().uri("/status").body(()).expect("a valid request");
         let (first, second) = (request(), request());
         assert!(is_same(&first, &first) && !is_same(&first, &second));
     }
 
     #[test]
-    fn another_text_in_the_same_place_is_another_request() {
+    fn another_path_at_the_same_address_is_another_request() {
         for number in 0..1_000 {
             let first = request("/status");
             let identity = Identity::of(&first, 0);
@@ -189,7 +188,7 @@ mod tests {
 
     #[cfg(feature = "axum")]
     #[test]
-    fn without_the_prefix_of_a_nesting_router_it_is_the_same_request() {
+    fn a_request_without_the_prefix_of_a_nesting_router_is_the_same_request() {
         for (outer, inner, expected) in [
             ("/files/items/7", "/items/7", true),
             ("/files/7", "/7", true),
@@ -203,11 +202,11 @@ mod tests {
         assert!(!is_same(&request("/files/items/7"), &request("http://elsewhere/items/7")));
     }
 
-    /// Below `nest_service`: the outer layer has no route, and the path of the inner one may be all
-    /// prefix.
+    /// Below `nest_service` the outer layer has no route, and the path may consist of the prefix
+    /// only.
     #[cfg(feature = "axum")]
     #[tokio::test]
-    async fn below_a_nested_service_it_is_the_same_request_also_where_only_the_prefix_was_asked_for() {
+    async fn below_a_nested_service_it_is_the_same_request_even_if_its_path_is_only_the_prefix() {
         use std::{convert::Infallible, sync::mpsc};
 
         use axum::{Router, body::Body, response::Response};
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn sent_on_to_another_host_it_is_another_request() {
+    fn a_request_sent_on_to_another_host_is_another_request() {
         let first = request("/status");
         let mut parts = first.uri().clone().into_parts();
         (parts.scheme, parts.authority) = ("http".parse().ok(), "upstream:80".parse().ok());

@@ -1,4 +1,4 @@
-//! The layers: what an application adds to its router.
+//! The layers that an application adds to its router.
 
 use std::{borrow::Cow, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The layer, its service, and what happens to a request in between; and what handlers use.
+//! The layers and services, the processing of a request, and the API for handlers.
 
 mod added;
 mod adding;

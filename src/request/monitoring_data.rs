@@ -1,4 +1,4 @@
-//! What handlers add: extra tags and fields of their request.
+//! The API for handlers: extra tags and fields of their request.
 
 use std::{fmt, sync::Arc};
 

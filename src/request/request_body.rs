@@ -1,4 +1,4 @@
-//! The body of a request, followed for as long as a handler reads it.
+//! The body of a request, tracked while a handler reads it.
 
 use std::{
     pin::Pin,
@@ -104,8 +104,8 @@ impl Drop for UnfinishedBody {
     }
 }
 
-/// How far a handler has read its request's body. Read when the points are written, while another
-/// task may still read the body.
+/// How much of its request's body a handler has read. It is read when the points are written, while
+/// another task may still read the body.
 #[derive(Debug)]
 pub(crate) struct RequestBodyProgress {
     bytes: AtomicU64,

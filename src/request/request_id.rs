@@ -1,4 +1,4 @@
-//! The id of a request: its own, or one made here.
+//! The id of a request: the one that it brought, or a generated one.
 
 use std::{
     cell::Cell,
@@ -24,12 +24,12 @@ enum Id {
     #[default]
     None,
     Generated(u64),
-    /// Only visible ASCII, at most [`MAX_LENGTH`].
+    /// Only visible ASCII, at most [`MAX_LENGTH`] bytes.
     Own(HeaderValue),
 }
 
 impl RequestId {
-    /// Reads the id that a request brought, if it has a visible character. One that is changed or
+    /// Reads the id that a request brought, if it has a visible character. An id that is changed or
     /// cut is counted.
     pub(crate) fn from_header(value: &HeaderValue, counters: &RecorderCounters) -> Option<Self> {
         let bytes = value.as_bytes();
@@ -54,27 +54,27 @@ impl RequestId {
         Self(Id::Generated(number))
     }
 
-    /// Returns the number of an id that was made here.
+    /// Returns the number of a generated id.
     pub(crate) fn number(&self) -> Option<u64> {
         if let Id::Generated(number) = self.0 { Some(number) } else { None }
     }
 
-    /// Returns a number no other request of this process has, and never 0. A thread takes a block
-    /// at a time, so threads do not fight over one counter.
+    /// Returns a number that no other request of this process has, and never 0. Each thread takes a
+    /// block of numbers at a time, so threads do not contend for one counter.
     #[inline]
     pub(crate) fn next_number() -> u64 {
         thread_local!(static NEXT: Cell<u64> = const { Cell::new(0) });
 
         NEXT.with(|next| {
-            // 0 at first, and after the last of a block, which holds no multiple of the size
-            // itself.
+            // The value is a multiple of the size at first and after the last number of a block. A
+            // block itself contains none.
             let number = if next.get() % BLOCK_SIZE == 0 { next_block() } else { next.get() };
             next.set(number + 1);
             number
         })
     }
 
-    /// Returns the id that the request brought, all of it visible ASCII.
+    /// Returns the id that the request brought. It consists of visible ASCII.
     pub(crate) fn own(&self) -> &[u8] {
         if let Id::Own(value) = &self.0 { value.as_bytes() } else { b"" }
     }
@@ -97,7 +97,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Returns the first number of a block that no other thread has.
+/// Returns the first number of a new block.
 #[cold]
 fn next_block() -> u64 {
     static NEXT_BLOCK: AtomicU64 = AtomicU64::new(0);
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_own_id_is_kept_as_far_as_it_is_visible() {
+    fn the_visible_part_of_a_brought_id_is_kept() {
         let counters = RecorderCounters::default();
         let id = |bytes: &[u8]| {
             RequestId::from_header(&HeaderValue::from_bytes(bytes).expect("a header value"), &counters)
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_thread_counts_through_its_block_and_no_number_is_the_multiple_that_begins_one() {
+    fn a_thread_counts_through_its_block_and_skips_its_boundary() {
         let count = || (0..3 * BLOCK_SIZE).map(|_| RequestId::next_number()).collect::<Vec<_>>();
         for _ in 0..8 {
             let numbers = thread::spawn(count).join().expect("no panic");

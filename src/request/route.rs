@@ -1,5 +1,4 @@
-//! The route and method of a request, as the database may see them: never more than the application
-//! has.
+//! The route and method of a request as the database receives them, from a bounded set of values.
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
@@ -13,19 +12,19 @@ use crate::record::{
     rollup::RouteKey,
 };
 
-/// What is known of the place a request went to.
+/// The route of a request.
 #[derive(Clone, Default)]
 pub(crate) enum Route {
-    /// Nothing, so it counts under one constant: its path is the client's choice and must never
-    /// become a tag.
+    /// No route is known. These requests count under one constant: the path is chosen by the client
+    /// and must never become a tag.
     #[default]
     Unmatched,
     #[cfg(feature = "axum")]
     Matched(axum::extract::MatchedPath),
-    /// As `Matched`, with what is the same for all requests of it.
+    /// Like `Matched`, with what is the same for all of its requests.
     #[cfg(feature = "axum")]
     Known(Arc<CachedRoute>),
-    /// From a route function of the application's own.
+    /// From a route function of the application.
     Named(Cow<'static, str>),
 }
 
@@ -44,7 +43,7 @@ impl Route {
         }
     }
 
-    /// Reads the matched route that a router around the layer has found.
+    /// Reads the matched route that an outer router has found.
     #[inline(always)]
     pub(crate) fn matched(extensions: &Extensions, method: &'static str, recorder: &Recorder) -> Self {
         #[cfg(feature = "axum")]
@@ -58,8 +57,8 @@ impl Route {
         Self::Unmatched
     }
 
-    /// Returns the route as the recorder takes it, with the start of its lines if this monitor has
-    /// encoded that.
+    /// Returns the route for the recorder, with the start of its lines if this monitor has encoded
+    /// that.
     #[inline]
     pub(crate) fn resource(&self, monitor: u64, method: &'static str) -> Resource<'_> {
         let head = match self {
@@ -73,8 +72,8 @@ impl Route {
         Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }
 
-    /// Returns [`resource`](Self::resource) for the monitor and the method that the route was found
-    /// for.
+    /// Returns [`resource`](Self::resource) for the monitor and the method with which the route was
+    /// found.
     #[inline]
     pub(crate) fn own_resource(&self) -> Resource<'_> {
         let head = match self {
@@ -85,8 +84,8 @@ impl Route {
         Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
     }
 
-    /// Returns what the application's own function returns, else the matched route. The function
-    /// sees all of the request but its body.
+    /// Returns the result of the application's function, or else the matched route. The function
+    /// receives everything of the request except its body.
     #[inline(never)]
     pub(crate) fn named<B>(
         function: &RouteFunction,
@@ -94,14 +93,14 @@ impl Route {
         method: &'static str,
         recorder: &Recorder,
     ) -> Self {
-        // A function for a few paths, such as those below a nested service, must not take the
-        // others' routes away.
+        // A function may name only a few paths, such as those below a nested service. The others
+        // must keep their matched routes.
         catch_panic(|| function(&RequestHead::of(request)))
             .flatten()
             .map_or_else(|| Self::matched(request.extensions(), method, recorder), Self::Named)
     }
 
-    /// Returns what requests of the route and this method are counted by.
+    /// Returns the key under which rollups count requests of this route and method.
     #[inline]
     pub(crate) fn key(&self, method: &'static str) -> RouteKey<'_> {
         match self {
@@ -111,8 +110,8 @@ impl Route {
         }
     }
 
-    /// Returns where the text of a matched route is, to tell it from the longer one that a router
-    /// further inside may find; 0 for others.
+    /// Returns the address of a matched route's text, or 0 for other routes. It distinguishes the
+    /// route from the longer one that an inner router may find.
     #[inline]
     pub(crate) fn address(&self) -> usize {
         match self {
@@ -124,8 +123,7 @@ impl Route {
         }
     }
 
-    /// Returns whether this can be what an inner router or layer knows better of a request whose
-    /// route is `outer`.
+    /// Returns whether an inner router or layer may refine the route `outer` to this one.
     pub(crate) fn is_within(&self, outer: &str) -> bool {
         let rest = self.as_str().strip_prefix(outer.strip_suffix('/').unwrap_or(outer));
         outer == UNMATCHED || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
@@ -142,8 +140,8 @@ impl fmt::Debug for Route {
     }
 }
 
-/// Returns a standard method as it is, anything else as one constant: a client may send any word as
-/// a method.
+/// Returns the name of a standard method, and one constant for any other: a client may send any
+/// word as a method.
 #[inline]
 pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
@@ -160,9 +158,9 @@ pub(crate) fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// The resource of every request that no route is known for.
+/// The resource of requests without a known route.
 pub(crate) const UNMATCHED: &str = "unmatched";
-/// The method of every request whose method is none of RFC 9110 and RFC 5789.
+/// The method of requests whose method is not defined by RFC 9110 or RFC 5789.
 pub(crate) const OTHER_METHOD: &str = "OTHER";
 
 #[cfg(test)]
@@ -180,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_longer_route_of_the_same_place_is_within_and_one_of_another_place_is_not() {
+    fn a_longer_route_below_another_one_is_within_it_and_others_are_not() {
         for (inner, outer, expected) in [
             ("/api/items", "/api", true),
             ("/api/items", "/api/", true),

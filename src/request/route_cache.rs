@@ -1,4 +1,4 @@
-//! Routes that a thread has seen before, with the start of their lines.
+//! A cache of the routes that a thread has seen, with the encoded start of their lines.
 
 use std::{cell::RefCell, ptr, sync::Arc};
 
@@ -21,9 +21,9 @@ impl CachedRoute {
         &self.head
     }
 
-    /// Returns the head if it is this monitor's and this method's: another monitor's layer may have
-    /// told the route, or one behind a middleware that changes the method. No method's name begins
-    /// with another one, so where they are tells them apart.
+    /// Returns the head if it belongs to this monitor and this method. The route may come from
+    /// another monitor's layer, or a middleware may have changed the method. No method's name
+    /// begins with another one, so their addresses distinguish them.
     #[inline]
     pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RouteHead> {
         let is_own = self.monitor == monitor && ptr::addr_eq(self.method.as_ptr(), method.as_ptr());
@@ -31,12 +31,12 @@ impl CachedRoute {
     }
 }
 
-/// Finds what this thread remembers of a matched path.
+/// Finds the cached entry of a matched path.
 ///
-/// Routers hold their paths and lend them to each request, so nearly every request has one that
-/// this thread has seen, at the same address. Then the start of its lines is encoded already, and
-/// the handle that the request holds is counted on this thread alone: that of the path itself is a
-/// place that all cores would write to.
+/// Routers own their paths and lend them to each request. So nearly every request has one that this
+/// thread has seen, at the same address. The start of its lines is then encoded already. The
+/// request holds a handle that is counted on this thread alone: all cores would write to the
+/// counter of the path itself.
 #[inline(always)]
 pub(super) fn find(
     path: &MatchedPath,
@@ -54,9 +54,9 @@ pub(super) fn find(
     }
 }
 
-/// Remembers a path that is not known, and may be one that is made anew for each request, as below
-/// `nest_service`: it is encoded when it comes a second time. It is held in between, so that no
-/// other path can be at its address.
+/// Enters a path that is not cached. It may be created anew for each request, as below
+/// `nest_service`, so it is encoded only when it comes a second time. It is held in between, so
+/// that no other path can get its address.
 #[cold]
 #[inline(never)]
 fn remember(
@@ -72,8 +72,8 @@ fn remember(
         }
         let place = &mut places[key.place()];
         if place.key != key {
-            // What is there stays for a while, or two that share a place and take turns would never
-            // be known.
+            // The current entry stays for a while. Otherwise two paths that share a place and
+            // alternate would never be cached.
             place.challenges += 1;
             let most = if place.known.is_some() { CHALLENGES_WHEN_KNOWN } else { CHALLENGES_BEFORE };
             if place.path.is_none() || place.challenges > most {
@@ -116,7 +116,7 @@ struct CacheEntry {
     key: CacheKey,
     path: Option<MatchedPath>,
     known: Option<Arc<CachedRoute>>,
-    /// No head can be known: each line is to be counted as changed.
+    /// There is no head: each line must be counted as changed.
     is_rewritten: bool,
     challenges: u8,
 }
@@ -129,7 +129,7 @@ thread_local!(static ENTRIES: RefCell<Vec<CacheEntry>> = const { RefCell::new(Ve
 
 const PLACE_BITS: u32 = 8;
 const ENTRY_COUNT: usize = 1 << PLACE_BITS;
-/// How often others may come before they take the place.
+/// How many requests for other paths come before an entry is replaced.
 const CHALLENGES_BEFORE: u8 = 3;
 const CHALLENGES_WHEN_KNOWN: u8 = 64;
 
@@ -160,7 +160,7 @@ mod tests {
         )
     }
 
-    /// Collects the matched paths that a router gives these requests.
+    /// Collects the matched paths that a router sets for these requests.
     async fn paths(router: fn(axum::routing::MethodRouter) -> Router, uris: &[&str]) -> Vec<MatchedPath> {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&seen);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_path_keeps_its_place_for_as_many_others_as_is_said() {
+    async fn a_path_keeps_its_place_for_the_configured_number_of_others() {
         let router = |handler: axum::routing::MethodRouter| {
             (0..=ENTRY_COUNT)
                 .fold(Router::new(), |router, number| router.route(&format!("/{number}"), handler.clone()))
@@ -247,7 +247,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_must_be_rewritten_is_counted_each_time() {
+    async fn a_route_that_must_be_rewritten_is_counted_each_time() {
         let paths = paths(|handler| Router::new().route("/{id\\,}", handler), &["/1", "/2", "/3"]).await;
         let recorder = recorder("rewritten");
         assert!(recorder.head("GET", paths[0].as_str()).is_none());
@@ -257,13 +257,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn paths_that_are_made_for_each_request_are_told_apart() {
+    async fn paths_that_are_created_for_each_request_are_distinguished() {
         let router = |handler: axum::routing::MethodRouter| {
             let inner = Router::new().route("/a", handler.clone()).route("/b", handler);
             Router::new().nest_service("/nested", inner)
         };
         let recorder = recorder("nested");
-        // One by one, so that a path may come to lie where another one was.
+        // Paths are created one by one, so that one may get the address of another.
         for uri in ["/nested/a", "/nested/b"].into_iter().cycle().take(500) {
             let path = &paths(router, &[uri]).await[0];
             assert_eq!(find(path, "GET", &recorder).as_str(), uri);
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_known_route_makes_room_for_others_in_the_end() {
+    async fn a_known_route_is_eventually_replaced_by_others() {
         let routes: Vec<String> = (0..3 * ENTRY_COUNT).map(|number| format!("/{number}")).collect();
         let uris: Vec<&str> = routes.iter().map(String::as_str).collect();
         let router = |handler: axum::routing::MethodRouter| {

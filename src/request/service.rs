@@ -1,4 +1,4 @@
-//! The services that the layers make.
+//! The services of the layers.
 
 use std::task::{Context, Poll};
 
@@ -41,8 +41,8 @@ where
         self.inner.poll_ready(context)
     }
 
-    // Without closures and helpers that take the request or return the future: both are hundreds of
-    // bytes, and each would be copied once more.
+    // Without closures and helpers that take the request or return the future: both have hundreds
+    // of bytes, and each would be copied once more.
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let mut exchange = Exchange::start(&self.config, &mut request);

@@ -1,8 +1,8 @@
-//! What a thread keeps for its next requests.
+//! Values that a thread keeps for its next requests.
 
 use std::cell::{Cell, RefCell};
 
-/// Values that wait to be used again, the last one at hand.
+/// Unused values that are ready for reuse, the last one in a cell of its own.
 pub(super) struct Spare<T> {
     last: Cell<Option<T>>,
     others: RefCell<Vec<T>>,
@@ -33,7 +33,7 @@ impl<T> Spare<T> {
     }
 }
 
-/// As many as one worker usually has under way; beyond them values are allocated.
+/// As many as one worker thread usually has under way. Beyond that, values are allocated.
 pub(super) const MAX_SPARE: usize = 64;
 
 #[cfg(test)]
@@ -41,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn as_many_as_its_bound_are_kept() {
+    fn values_are_kept_up_to_the_bound() {
         let spare = Spare::new();
         (0..100).for_each(|value| spare.put(value));
         let mut kept: Vec<_> = std::iter::from_fn(|| spare.take()).collect();

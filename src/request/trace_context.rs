@@ -1,5 +1,4 @@
-//! The trace that a request belongs to, from the header of W3C Trace Context or from the
-//! application.
+//! The trace of a request, from the header of W3C Trace Context or from the application.
 
 use std::{
     fmt,
@@ -14,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use super::{catch_panic::catch_panic, head::RequestHead, header};
 use crate::{point::TraceId, stats::RecorderCounters};
 
-/// Where the id of a request's trace comes from.
+/// The source of a request's trace id.
 #[derive(Clone, Default)]
 pub(crate) enum TraceIdSource {
     #[default]
@@ -25,16 +24,16 @@ pub(crate) enum TraceIdSource {
 
 type TraceIdFunction = dyn Fn(&RequestHead<'_>) -> Option<u128> + Send + Sync;
 
-/// The headers that tell a service which trace a request belongs to, as they came.
+/// The trace headers of a request, as they were received.
 #[derive(Clone, Debug)]
 pub(crate) struct TraceHeaders {
     parent: HeaderValue,
-    /// Only where it came in one header.
+    /// Only if it came in one header.
     state: Option<HeaderValue>,
 }
 
 impl TraceIdSource {
-    /// Returns whether a function of the application's own knows the trace.
+    /// Returns whether the trace comes from a function of the application.
     #[inline]
     pub(crate) fn is_function(&self) -> bool {
         matches!(self, Self::Function(_))
@@ -46,7 +45,8 @@ impl TraceIdSource {
         matches!(self, Self::Header)
     }
 
-    /// Returns the trace that the header tells, and the headers where some client passes them on.
+    /// Returns the trace id of the header. Also returns the headers, if an outgoing client passes
+    /// them on.
     #[inline]
     pub(crate) fn read<'h>(
         &self,
@@ -65,23 +65,23 @@ impl TraceIdSource {
         }
     }
 
-    /// Asks the function for the trace.
+    /// Calls the function for the trace id.
     pub(crate) fn call(&self, request: &RequestHead<'_>) -> Option<TraceId> {
         let Self::Function(function) = self else { return None };
         catch_panic(|| function(request)).flatten().filter(|id| *id != 0).map(text_of)
     }
 }
 
-/// Has the headers of traces kept from now on, since a client is to pass them on.
+/// Makes layers keep trace headers from now on, since a client passes them on.
 pub(crate) fn keep_headers() {
     PASSED_ON.store(true, Ordering::Relaxed);
 }
 
-/// Finds the trace that a `traceparent` names. `None` without that header.
+/// Finds the trace id of a `traceparent`. Returns `None` without that header.
 #[inline]
 fn find(headers: &HeaderMap) -> Option<Result<(&TraceId, &HeaderValue), InvalidTraceparent>> {
     let parent = header::value(headers, &TRACEPARENT)?;
-    // Whoever added a second one, neither can be trusted.
+    // With two of these headers, neither can be trusted.
     let id = parse(parent.as_bytes()).filter(|_| !header::is_repeated(headers, &TRACEPARENT));
     Some(id.map(|id| (id, parent)).ok_or(InvalidTraceparent))
 }
@@ -99,7 +99,7 @@ impl TraceHeaders {
             return;
         }
         headers.insert(&TRACEPARENT, self.parent);
-        // One without its parent belongs to another trace.
+        // A `tracestate` without its parent belongs to another trace.
         match self.state {
             Some(state) => headers.insert(&TRACESTATE, state),
             None => headers.remove(&TRACESTATE),
@@ -107,7 +107,7 @@ impl TraceHeaders {
     }
 }
 
-/// A `traceparent` that is not valid.
+/// The error for an invalid `traceparent`.
 #[derive(Debug)]
 struct InvalidTraceparent;
 
@@ -121,7 +121,7 @@ impl fmt::Debug for TraceIdSource {
     }
 }
 
-/// Returns the id of a trace from `version-trace-parent-flags`, in small hexadecimal digits. Later
+/// Returns the trace id of `version-trace-parent-flags`, in lower-case hexadecimal digits. Later
 /// versions may add a dash and more.
 fn parse(value: &[u8]) -> Option<&TraceId> {
     let (known, rest) = value.split_first_chunk::<LENGTH>()?;
@@ -134,7 +134,7 @@ fn parse(value: &[u8]) -> Option<&TraceId> {
         [b'0', b'0'] => rest.is_empty(),
         _ => rest.first().is_none_or(|byte| *byte == b'-'),
     };
-    // In one piece, and as long as vectors are.
+    // All digits are in one array, whose length suits vector instructions.
     let mut digits = [b'0'; 64];
     digits[..4].copy_from_slice(&[*v1, *v2, *f1, *f2]);
     digits[16..32].copy_from_slice(parent);
@@ -144,7 +144,7 @@ fn parse(value: &[u8]) -> Option<&TraceId> {
     (fits && are_digits && are_set).then_some(trace)
 }
 
-/// Returns whether all are hexadecimal digits, without a branch for each, so that many are compared
+/// Returns whether all are hexadecimal digits. It has no branches, so that many digits are compared
 /// at once.
 fn are_hexadecimal(digits: &[u8; 64]) -> bool {
     let is_other = |digit: u8| (digit.wrapping_sub(b'0') >= 10) & (digit.wrapping_sub(b'a') >= 6);
@@ -165,8 +165,8 @@ fn digit(value: u8) -> u8 {
 
 static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
-/// Whether some client of this process passes traces on. To keep their headers for nobody would
-/// cost each request up to four counters that all cores write to.
+/// Whether a client of this process passes traces on. Keeping the headers without need would cost
+/// each request up to four atomic counters that all cores write to.
 static PASSED_ON: AtomicBool = AtomicBool::new(false);
 const LENGTH: usize = 55;
 
@@ -177,7 +177,7 @@ mod tests {
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
     #[test]
-    fn only_what_the_recommendation_allows_is_a_trace() {
+    fn only_a_valid_traceparent_of_the_recommendation_is_read() {
         let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
         assert_eq!(parse(valid.as_bytes()).map(|id| &id[..]), Some(TRACE.as_bytes()));
         assert_eq!(text_of(0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736), TRACE.as_bytes());
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_passed_on_is_what_came_and_never_replaces_a_trace() {
+    fn headers_are_passed_on_unchanged_and_never_replace_a_trace() {
         let with = |pairs: &[(&HeaderName, &str)]| {
             let pairs = pairs.iter().map(|(name, value)| ((*name).clone(), value.parse().expect("a value")));
             pairs.fold(HeaderMap::new(), |mut map, (name, value)| {
@@ -248,7 +248,7 @@ mod tests {
             let parent = HeaderValue::from_str(&parent).expect("a value");
             let headers = [(TRACEPARENT.clone(), parent), (TRACESTATE.clone(), value)];
             let headers: HeaderMap = headers.into_iter().collect();
-            // They are passed on as they came, without a copy of what they hold.
+            // They are passed on as received, without a copy of their content.
             let held = allocation_counter::measure(|| {
                 let (_, parent) = find(&headers).expect("there").expect("valid");
                 drop(TraceHeaders::of(parent, &headers));
