@@ -1,10 +1,10 @@
-//! Which requests are recorded, by route template and method.
+//! The filter: which requests are recorded, by route template and method.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::settings::FilterSettings;
 
-/// The patterns of the settings, taken apart.
+/// The parsed patterns of the settings.
 #[derive(Debug)]
 pub(crate) struct Filter {
     ignore: Vec<Pattern>,
@@ -13,25 +13,24 @@ pub(crate) struct Filter {
     /// with all of them.
     is_settled: AtomicBool,
     any_recorded: AtomicBool,
-    /// Requests that were judged before it was settled.
+    /// Requests that were checked so far, up to the number after which the patterns are judged.
     judged: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Pattern {
-    /// As it was written.
+    /// The pattern as it was written.
     text: String,
     method: Option<String>,
     resource: String,
-    /// Whether `resource` is the beginning of a template, not all of it.
+    /// Whether `resource` is the beginning of a template instead of a whole one.
     is_prefix: bool,
     has_matched: AtomicBool,
     is_reported: AtomicBool,
 }
 
 impl Filter {
-    /// Creates the filter; `None` where nothing is filtered. Warns of patterns in the
-    /// syntax of other routers.
+    /// Creates the filter, or returns `None` if nothing is filtered.
     pub(crate) fn new(settings: &FilterSettings) -> Option<Self> {
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::new(text)).collect();
         (!settings.ignore.is_empty() || !settings.allow.is_empty()).then(|| Self {
@@ -43,7 +42,8 @@ impl Filter {
         })
     }
 
-    /// Returns whether requests of this route are recorded.
+    /// Returns whether requests of this route are recorded. Warns once about patterns that leave
+    /// out everything, and about patterns that match nothing.
     pub(crate) fn records(&self, method: &str, resource: &str) -> bool {
         if !self.is_settled.load(Ordering::Relaxed) {
             self.observe(method, resource);
@@ -112,8 +112,8 @@ impl Filter {
 }
 
 impl Pattern {
-    /// Parses `METHOD:/template`, or `/template` for every method. Templates may hold colons
-    /// themselves. With a `*` at the end it stands for every template that begins so.
+    /// Parses `METHOD:/template`, or `/template` for every method. Templates may contain colons.
+    /// With a `*` at the end, the pattern matches every template with this beginning.
     fn new(text: &str) -> Self {
         let (method, resource) = match text.split_once(':') {
             Some((method, resource)) if !method.contains('/') => (Some(method.to_owned()), resource),
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_at_the_end_stands_for_every_ending() {
+    fn a_star_at_the_end_matches_every_ending() {
         let filter = filter(&[], &["/api/*", "GET:/v1*"]).expect("a filter");
         for (method, resource) in [
             ("GET", "/api/"),

@@ -1,4 +1,4 @@
-//! A request as its layer hands it over.
+//! A request as its layer passes it to the recorder.
 
 use crate::{
     line_protocol::{AddedFields, BodyFields, LineHead, RequestIdText},
@@ -14,36 +14,37 @@ pub(crate) struct FinishedRequest<'a> {
     pub(crate) resource: Resource<'a>,
     pub(crate) status: u16,
     pub(crate) failed: bool,
-    /// From its start to the head of its response, or to its end without one.
+    /// Time from its start to the head of its response, or to its end without one.
     pub(crate) nanoseconds: u64,
     pub(crate) error_code: Option<&'a ErrorCode>,
     pub(crate) request_id: RequestIdText<'a>,
     pub(crate) body: Option<&'a BodyFields>,
-    /// What the layer itself adds.
+    /// The fields that the layer itself adds.
     pub(crate) added: Option<&'a AddedFields>,
-    /// What [`Recorder::request_started`](super::recorder::Recorder::request_started) has returned.
+    /// The value that [`Recorder::request_started`](super::recorder::Recorder::request_started) has
+    /// returned.
     pub(crate) started: u32,
-    /// Whether somebody has asked for a point of this request.
+    /// Whether a handler or the classifier demands a point for this request.
     pub(crate) keep: bool,
-    /// Whether a handler has asked for no point of it.
+    /// Whether a handler demands that it has no point.
     pub(crate) skip: bool,
 }
 
-/// What a request asked for: its route without the method.
+/// The route of a request without the method.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Resource<'a> {
     pub(crate) name: &'a str,
-    /// What its lines begin with, where that was encoded before.
+    /// The encoded beginning of its lines, if it is cached.
     pub(crate) head: Option<&'a RouteHead>,
-    /// Whether a function of the application named it: then its distinct values are capped.
+    /// Whether a function of the application named it. Its distinct values are then limited.
     pub(crate) is_named: bool,
 }
 
-/// What is known of a method and a route before its requests come.
+/// The data of a method and a route that is cached for their requests.
 #[derive(Debug)]
 pub(crate) struct RouteHead {
     pub(super) line: LineHead,
-    /// Its number in the rollups, where these are on.
+    /// Its number in the rollups, if these are on.
     pub(super) number: u32,
 }
 

@@ -1,12 +1,12 @@
-//! Which requests get points of their own.
+//! The rule for which requests get points of their own.
 
 use crate::settings::{KeepRequests, Settings, Storage};
 
-/// The rule of the settings, as three reasons to keep a request: what it took, that it failed, that
-/// somebody asks for it.
+/// The rule of the settings, as three reasons to keep a request: its duration, its failure, or a
+/// demand by a handler or the classifier.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeepRule {
-    /// Nanoseconds from which on it is kept; the greatest number is never.
+    /// Requests of at least this many nanoseconds are kept; the maximum means never.
     slow: u64,
     failed: bool,
     asked: bool,
@@ -16,7 +16,7 @@ impl KeepRule {
     pub(crate) fn new(settings: &Settings) -> Self {
         let slow = u64::try_from(settings.requests.slow.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
         match (settings.storage, settings.requests.keep) {
-            // Not even those that somebody asks for: there is nowhere to put them.
+            // Not even on demand: there is no storage.
             (Storage::None, _) => Self { slow: u64::MAX, failed: false, asked: false },
             (_, KeepRequests::All) => Self { slow: 0, failed: true, asked: true },
             (_, KeepRequests::Slow) => Self { slow, failed: true, asked: true },
@@ -25,15 +25,15 @@ impl KeepRule {
         }
     }
 
-    /// Returns whether a request is kept. `asked`: whether a handler or the classifier wants this
-    /// request to be kept.
+    /// Returns whether a request is kept. `asked` tells whether a handler or the classifier demands
+    /// it.
     #[inline]
     pub(crate) fn keeps(self, failed: bool, nanoseconds: u64, asked: bool) -> bool {
-        // Without branches, which the next request would take differently.
+        // Without branches, which would be mispredicted from request to request.
         (nanoseconds >= self.slow) | (failed & self.failed) | (asked & self.asked)
     }
 
-    /// Returns whether no point is recorded at all.
+    /// Returns whether no point is ever recorded.
     pub(crate) fn is_never(self) -> bool {
         !self.asked
     }
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_rule_keeps_what_its_name_says() {
+    fn each_rule_keeps_the_requests_that_its_name_states() {
         let (slow, before) = (500_000_000, 499_999_999);
         let rule = |storage, keep| {
             let mut settings = Settings::new("shop");
@@ -55,7 +55,8 @@ mod tests {
             KeepRule::new(&settings)
         };
         let cases = [
-            // Rule, and whether it keeps: fast and good, slow, failed, asked for.
+            // The rule, and whether it keeps a fast successful, a slow, a failed and a demanded
+            // request.
             (rule(Storage::File, KeepRequests::All), [true, true, true, true]),
             (rule(Storage::File, KeepRequests::Slow), [false, true, true, true]),
             (rule(Storage::File, KeepRequests::Failed), [false, false, true, true]),

@@ -1,11 +1,11 @@
-//! Warnings of a layer, or of data, that is in the wrong place.
+//! Warnings about a layer, or about data, in the wrong place.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::stats::DETACHED;
 
-/// Warns when a service's requests have no routes: the layer is then most likely in a place where
-/// no router was yet.
+/// Warns if the requests of a service have no routes. Most likely the layer is at a place that no
+/// router has matched yet.
 #[derive(Debug, Default)]
 pub(crate) struct Unmatched {
     any_matched: AtomicBool,
@@ -32,8 +32,8 @@ impl Unmatched {
     }
 }
 
-/// Warns of a layer inside of another one of its monitor, whose classifier and body tracking have
-/// no effect.
+/// Warns about a layer inside another one of its monitor: its classifier and body tracking have no
+/// effect.
 #[derive(Debug, Default)]
 pub(crate) struct IgnoredOptions {
     warned: AtomicBool,
@@ -52,8 +52,8 @@ impl IgnoredOptions {
     }
 }
 
-/// Counts data taken where no monitored request runs: in the whole process, since none of its
-/// monitors can be blamed.
+/// Counts data extracted where no monitored request runs. It counts for the whole process, since it
+/// belongs to no monitor.
 pub(crate) fn count_detached() {
     DETACHED.add(1);
     static WARNED: AtomicBool = AtomicBool::new(false);
@@ -79,8 +79,8 @@ pub(crate) fn count_detached() {
     }
 }
 
-/// Says that a monitor of this process is disabled: data that goes nowhere is then what was asked
-/// for, and no warning is due.
+/// Notes that a monitor of this process is disabled. Data outside a request is then expected, and
+/// needs no warning.
 pub(crate) fn note_disabled() {
     DISABLED.store(true, Ordering::Relaxed);
 }
@@ -95,7 +95,7 @@ mod tests {
     use crate::test_log::logged;
 
     #[test]
-    fn a_service_without_routes_is_told_so_once_and_one_with_a_route_never() {
+    fn a_service_without_routes_is_warned_once_and_one_with_a_route_never() {
         let log = |looks: &[(bool, u32)]| {
             let unmatched = Unmatched::default();
             logged(|| {
@@ -112,9 +112,9 @@ mod tests {
         );
     }
 
-    /// One test, since both count for the whole process.
+    /// A single test, since both count for the whole process.
     #[test]
-    fn data_outside_of_a_request_is_counted_and_told_once_as_a_warning_unless_a_monitor_is_disabled() {
+    fn data_outside_of_a_request_is_counted_and_logged_once_as_a_warning_unless_a_monitor_is_disabled() {
         let before = DETACHED.count();
         let enabled = logged(|| (0..3).for_each(|_| count_detached()));
         note_disabled();

@@ -1,4 +1,4 @@
-//! Points into lines: the recorder and the filter.
+//! Turns points into lines: the recorder, the filter and the rollups.
 
 pub(crate) mod filter;
 mod finished_request;

@@ -1,4 +1,4 @@
-//! Points of the application's own, into the buffer.
+//! Records the application's own points.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -13,12 +13,12 @@ use crate::{
 };
 
 impl Recorder {
-    /// Takes a point of the application's own.
+    /// Records a point of the application.
     pub(crate) fn record(&self, point: &dyn Point) {
         self.record_all(&[point]);
     }
 
-    /// Takes points that belong together: all or none.
+    /// Records points that belong together: all or none.
     pub(crate) fn record_all(&self, points: &[&dyn Point]) {
         if self.keep.is_never() {
             return;
@@ -79,7 +79,7 @@ mod tests {
     };
 
     #[test]
-    fn points_that_cannot_be_stored_are_invalid_and_told_once_beside_those_that_can() {
+    fn invalid_points_are_counted_and_logged_once_and_valid_ones_are_recorded() {
         let buffer = Arc::new(Buffer::with_shards(1, 1 << 20, Overflow::DropNewest));
         let recorder = Recorder::new(&Settings::new("test"), Arc::clone(&buffer), Arc::default(), None, ());
         let (good, bad) = (DataPoint::new("jobs").with_field("done", 1), DataPoint::new("jobs"));

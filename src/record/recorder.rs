@@ -1,4 +1,4 @@
-//! Where points come in: from the layer and from the application, into the buffer, as bytes.
+//! The recorder: encodes points of the layer and of the application into the buffer.
 
 use std::{
     any::Any,
@@ -34,35 +34,35 @@ use crate::{
     stats::{Named, RecorderCounters},
 };
 
-/// All that recording a point needs. It does not change while the monitor runs, so that a request
+/// Everything that recording a point needs. It does not change while the monitor runs, so a request
 /// takes no lock to read it.
 pub(crate) struct Recorder {
     pub(crate) buffer: Arc<Buffer>,
     pub(crate) counters: Arc<RecorderCounters>,
     pub(crate) limits: Limits,
-    /// Whether points carry the ids of their requests.
+    /// Whether points have the ids of their requests.
     pub(crate) stores_request_ids: bool,
-    /// Whether layers read traces unless they are told otherwise.
+    /// Whether layers read traces by default.
     pub(crate) reads_traces: bool,
-    /// Whether some layer reads traces: then rollups have examples.
+    /// Whether a layer reads traces. Rollups then have exemplars.
     pub(crate) has_traces: AtomicBool,
-    /// Outgoing calls by target, and long connections by kind.
+    /// Counters of outgoing calls by target, and of long connections by kind.
     pub(crate) targets: Named,
     pub(crate) connections: Named,
-    /// No other of this process has it.
+    /// Unique within the process.
     pub(crate) number: u64,
     template: RequestTemplate,
     pub(super) static_tags: StaticTags,
     pub(crate) filter: Option<Filter>,
     pub(super) keep: KeepRule,
-    /// Where rollups are on.
+    /// `None` without rollups.
     counter: Option<RequestCounter>,
     pub(super) types: FieldTypes,
     pub(super) values: TagCardinality,
     unmatched: Unmatched,
     pub(crate) ignored_options: IgnoredOptions,
-    /// The flusher's handle: it ends, and spools what is left, when the last monitor, layer and
-    /// service are gone.
+    /// The flusher's handle. The flusher ends, and spools what is left, when the last monitor,
+    /// layer and service are dropped.
     #[expect(dead_code, reason = "held, never used: a path from a request to the flusher must not exist")]
     keeps: Box<dyn Any + Send + Sync>,
 }
@@ -103,8 +103,8 @@ impl Recorder {
         }
     }
 
-    /// Counts the start of a request. `is_matched`: whether it has a route. Returns what its end
-    /// must bring.
+    /// Counts the start of a request. `is_matched` tells whether it has a route. Returns the value
+    /// to pass to its end.
     #[inline]
     pub(crate) fn request_started<'a>(&self, is_matched: bool, route: impl FnOnce() -> RouteKey<'a>) -> u32 {
         self.unmatched.look(is_matched);
@@ -113,18 +113,18 @@ impl Recorder {
                 self.buffer.request_started();
                 0
             }
-            // The buffer asks the rollups.
+            // The buffer reads the number of starts from the rollups.
             Some(counter) => counter.rollup.start(route()),
         }
     }
 
-    /// Declares a field of requests that the layer adds. False where the name is a tag already, or
-    /// has another type, which is warned of.
+    /// Declares a field of requests that the layer adds. Returns false, after a warning, if the
+    /// name is a tag already or has another type.
     pub(crate) fn declare(&self, name: &str, field_type: FieldType) -> bool {
         self.types.check(REQUESTS.as_bytes(), name.as_bytes(), field_type) == TypeCheck::Keep
     }
 
-    /// Encodes what all lines of a method and a route have in common. See
+    /// Encodes the beginning that all lines of a method and a route share. See
     /// [`RequestTemplate::head`].
     pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<RouteHead> {
         let line = self.template.head(method, resource)?;
@@ -132,14 +132,14 @@ impl Recorder {
         Some(RouteHead { line, number })
     }
 
-    /// Records a request without extras, as [`record_request`](Self::record_request) does. Inlined
-    /// where the usual request ends, so that what is constant there costs nothing.
+    /// Records a request without extras, as [`record_request`](Self::record_request) does. It is
+    /// inlined at the usual end of a request, so that constants cost nothing there.
     #[inline(always)]
     pub(crate) fn record_usual(&self, request: &FinishedRequest<'_>) {
         self.record_inlined(request, None);
     }
 
-    /// Writes the point of a request, and a second one if it failed, in one piece: both are taken
+    /// Writes the point of a request, and a second one if it failed, as one unit: both are accepted
     /// or none.
     #[inline(never)]
     pub(crate) fn record_request(&self, request: &FinishedRequest<'_>, extras: Option<&mut Extras>) {
@@ -155,8 +155,8 @@ impl Recorder {
                 None => self.buffer.request_ended(),
             };
         }
-        // Apart, so that what is not counted pays one look. Its end is not told to the buffer,
-        // which asks the rollups for all that have no point.
+        // Separate, so that a request without rollups pays only one check. The buffer is not told
+        // of this end: it reads the number of requests without points from the rollups.
         if let Some(counter) = &self.counter
             && !self.count(counter, request, extras.as_deref_mut())
         {
@@ -211,8 +211,8 @@ impl Recorder {
         kept
     }
 
-    /// Counts a request that is not the usual one. What a request that is kept has too many of is
-    /// counted by its point.
+    /// Counts a request with extras or an error. If the request is kept, its point counts what was
+    /// changed in the extras.
     #[inline(never)]
     fn count_other(
         &self,
@@ -256,7 +256,7 @@ impl Recorder {
         keep_scratch(space);
     }
 
-    /// Returns whether the filter leaves a request out, which is counted.
+    /// Returns whether the filter leaves out this request. Counts it if so.
     #[inline]
     fn is_filtered(&self, method: &str, resource: &str) -> bool {
         let is_filtered = self.filter.as_ref().is_some_and(|filter| !filter.records(method, resource));
@@ -288,7 +288,7 @@ impl Recorder {
 
     #[inline]
     pub(super) fn push(&self, lines: &[u8], points: usize, ends_request: bool) {
-        // Accepted or not: the buffer has counted it.
+        // The result is not needed: the buffer counts refused points.
         let _ = self.buffer.push(lines, points, ends_request);
     }
 }

@@ -1,4 +1,4 @@
-//! Requests on their way into the rollups.
+//! Passes requests to the rollups.
 
 use std::sync::Arc;
 
@@ -15,24 +15,24 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct RequestCounter {
     pub(crate) rollup: Arc<Rollup>,
-    /// Extra tags that keys have.
+    /// The names of extra tags that are part of a key.
     tags: RollupTagNames,
 }
 
-/// What is counted of a request that has ended.
+/// The counted values of a request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CountedRequest<'a> {
     pub(crate) started: u32,
     pub(crate) route: RouteKey<'a>,
     pub(crate) status: u16,
     pub(crate) failed: bool,
-    /// Empty where none is known.
+    /// Empty if there is none.
     pub(crate) error_code: &'a str,
     /// From [`RequestCounter::select`].
     pub(crate) tags: &'a [u8],
     pub(crate) nanoseconds: u64,
     pub(crate) kept: bool,
-    /// Its trace, where that is known.
+    /// Its trace, if known.
     pub(crate) trace: Option<TraceId>,
 }
 
@@ -41,13 +41,13 @@ impl RequestCounter {
         Self { rollup, tags: RollupTagNames::new(&settings.rollup.tags) }
     }
 
-    /// Returns whether the extras of a request have a part in what it is counted by.
+    /// Returns whether the extras of a request are part of its key.
     #[inline]
     pub(crate) fn needs_tags(&self) -> bool {
         !self.tags.is_empty()
     }
 
-    /// Appends those of a request's tags that it is counted by.
+    /// Appends those tags of a request that are part of its key.
     pub(crate) fn select(&self, extras: &Extras, tags: &mut Vec<u8>) {
         self.tags.select(extras, tags);
     }

@@ -1,11 +1,11 @@
-//! Space to encode in.
+//! Scratch space for encoding.
 
 use std::cell::Cell;
 
 thread_local!(static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) });
 
-/// Takes the thread's own scratch space, empty. Taken rather than borrowed: a log event while
-/// encoding may itself be handled in a monitored service.
+/// Takes the thread's scratch space, empty. It is taken instead of borrowed: a log event during
+/// encoding may itself be handled by a monitored service.
 #[inline]
 pub(super) fn take_scratch() -> Vec<u8> {
     let mut lines = SCRATCH.try_with(Cell::take).unwrap_or_default();
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_space_of_one_request_is_that_of_the_next_unless_it_is_huge() {
+    fn the_next_request_reuses_the_space_unless_it_is_huge() {
         // On a thread that has kept nothing yet.
         let kept = thread::spawn(|| {
             let mut space = take_scratch();

@@ -1,4 +1,4 @@
-//! How many different values a tag may have: each one is a series of its own in the database, for
+//! The number of distinct values of a tag. Each value is a separate series in the database, for
 //! ever.
 
 use std::{
@@ -18,26 +18,27 @@ use crate::{
     sync::atomic_hash_set::{self, AtomicHashSet, HashSetEntry},
 };
 
-/// The different values that each tag of one monitor has had.
+/// The distinct values that each tag of one monitor has had.
 ///
-/// The first `limits.tag_values` of a key are admitted for as long as the process runs; every
-/// further one is to be replaced by the overflow value [`OVERFLOW`]. The keys are those of extra
-/// tags, of the application's own points and `error_code`.
+/// The first `limits.tag_values` values of a key are admitted for as long as the process runs.
+/// Every further one is replaced by the overflow value [`OVERFLOW`]. The keys are those of extra
+/// tags, of the application's own points, and `error_code`.
 ///
-/// Bounded: a key and a value together are a hash in a set, which grows no more for a key that has
-/// reached the limit. 256 keys are counted apart, all further ones as one. The set takes half a KiB
-/// while the values are few, and at most some 130 bytes for each that was admitted. No locks, and a
-/// bounded number of steps whatever the values are: the hash is seeded at random, so that nobody
-/// outside can aim at one place.
+/// Memory is bounded: a key and a value together are a hash in a set, which no longer grows for a
+/// key at its limit. 256 keys are counted separately, all further ones together. The set takes half
+/// a KiB while there are few values, and at most about 130 bytes for each admitted one.
+///
+/// There are no locks, and the number of steps is bounded for all values: the hash has a random
+/// seed, so that an attacker cannot cause collisions.
 #[derive(Debug)]
 pub(crate) struct TagCardinality {
     limit: usize,
     hasher: RandomState,
     seed: u64,
-    /// Keys with their values, and whether they were admitted.
+    /// Hashes of keys with their values, and whether they were admitted.
     decided: AtomicHashSet,
     keys: Box<[OnceLock<Box<KeyCardinality>>]>,
-    /// Of all keys beyond the bound.
+    /// The values of all keys beyond the bound.
     shared: KeyCardinality,
 }
 
@@ -49,12 +50,12 @@ struct KeyCardinality {
 }
 
 impl TagCardinality {
-    /// Creates a limit of `limit` values a key; 0 is no bound.
+    /// Creates a limit of `limit` values a key; 0 means no limit.
     pub(crate) fn new(limit: usize) -> Self {
         let keys = if limit == 0 { 0 } else { KEYS };
         let hasher = RandomState::default();
-        // Enough that the last level is never more than a quarter full, so that no value lacks a
-        // place below the limit.
+        // The last level is never more than a quarter full, so every value below the limit has a
+        // place.
         let most = limit.saturating_mul(KEYS + 1);
         let levels = (1..MOST_LEVELS).find(|level| AtomicHashSet::level_size(*level) / 4 >= most);
         Self {
@@ -67,10 +68,10 @@ impl TagCardinality {
         }
     }
 
-    /// Returns the value, or [`OVERFLOW`] instead of it, counted: for the standard tags whose
-    /// values are the application's choice.
+    /// Returns the value, or [`OVERFLOW`] instead, which is counted. For the standard tags whose
+    /// values the application chooses.
     pub(crate) fn admit<'v>(&self, key: &str, value: &'v str, counters: &RecorderCounters) -> &'v str {
-        // Most names and codes are short; a longer one costs an allocation.
+        // Most names and codes are short. A longer one costs an allocation.
         let (size, mut short) = (key.len() + 1 + value.len(), [0; SHORT]);
         let admitted = match short.get_mut(..size) {
             Some(tag) => {
@@ -88,8 +89,8 @@ impl TagCardinality {
         OVERFLOW
     }
 
-    /// Returns whether the tag `key=value` may have this value; if not, it is to have [`OVERFLOW`].
-    /// Warns of a key's first refusal.
+    /// Returns whether the tag `key=value` may have this value. If not, it must have [`OVERFLOW`].
+    /// Warns about a key's first refusal.
     #[inline(always)]
     pub(crate) fn admits(&self, tag: &[u8], key: usize) -> bool {
         if self.limit == 0 {
@@ -104,7 +105,7 @@ impl TagCardinality {
         }
     }
 
-    /// Returns whether this tag was noted as one that requests have. It is admitted then.
+    /// Returns whether this tag was marked as one of requests. It is admitted then.
     #[inline(always)]
     pub(crate) fn is_of_requests(&self, tag: &[u8]) -> bool {
         let mut hasher = self.hasher.build_hasher();
@@ -112,7 +113,7 @@ impl TagCardinality {
         self.decided.find(hasher.finish()).is_some_and(|entry| entry.mark() == ADMITTED | OF_REQUESTS)
     }
 
-    /// Notes that requests may have this tag, if it is one of those that were admitted.
+    /// Marks an admitted tag as one that requests have.
     pub(crate) fn note_of_requests(&self, tag: &[u8]) {
         let mut hasher = self.hasher.build_hasher();
         hasher.write(tag);
@@ -123,7 +124,7 @@ impl TagCardinality {
         }
     }
 
-    /// Decides on a value that is new, or beyond the limit.
+    /// Decides on a value that is new or beyond the limit.
     #[inline(never)]
     fn decide(&self, tag: &[u8], key: usize, hash: u64, found: Option<HashSetEntry<'_>>) -> bool {
         let (name, value) = (&tag[..key], &tag[key + 1..]);
@@ -132,8 +133,9 @@ impl TagCardinality {
         }
         let key = self.key(name);
         let admitted = if key.admitted.load(Ordering::Acquire) >= self.limit {
-            // Nothing is inserted any more, so that values without end leave no trace. But another
-            // thread may have inserted this very value, as the last one, since the caller looked.
+            // Nothing is inserted any more, so that values beyond the limit take no memory. But
+            // another thread may have inserted this value, as the last one, since the caller's
+            // lookup.
             found.or_else(|| self.decided.find(hash)).is_some_and(|entry| decision(&entry))
         } else {
             match self.decided.find_or_insert(hash, UNDECIDED) {
@@ -175,8 +177,8 @@ impl TagCardinality {
     }
 }
 
-/// Returns the decision. Another thread decides between its insertion and two steps later. If it
-/// was interrupted right there, this one point goes without the value rather than wait for it.
+/// Returns the decision. Another thread decides two steps after its insertion. If it was
+/// interrupted right there, this one point loses the value, since waiting could take long.
 fn decision(entry: &HashSetEntry<'_>) -> bool {
     for _ in 0..SPINS {
         match entry.mark() {
@@ -190,19 +192,19 @@ fn decision(entry: &HashSetEntry<'_>) -> bool {
 const UNDECIDED: u8 = 1;
 const ADMITTED: u8 = 2;
 const REFUSED: u8 = 3;
-/// The bits of these three.
+/// The bits of these three values.
 const DECISION: u8 = 3;
-/// The bit beside an admission that says that requests have had the tag.
+/// The additional bit of an admitted tag that requests have.
 const OF_REQUESTS: u8 = 4;
 
-/// Keys that are counted apart.
+/// The number of keys that are counted separately.
 const KEYS: usize = 256;
-/// Places where a key may be: most of a table of 256 would have to be taken before one goes to the
+/// How many places are tried for a key. Most of a table of 256 must be taken before a key uses the
 /// shared set.
 const PROBES: usize = 32;
 const SPINS: usize = 200;
 const SHORT: usize = 128;
-/// More than any memory holds.
+/// More levels than any memory can hold.
 const MOST_LEVELS: usize = 12;
 
 #[cfg(test)]

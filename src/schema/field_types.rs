@@ -1,5 +1,4 @@
-//! One name, one kind and type: what InfluxDB declares a column as by its first value, it is for
-//! good.
+//! The types of fields. InfluxDB declares a column by its first value, for ever.
 
 use std::{
     hash::{BuildHasher, RandomState},
@@ -17,41 +16,41 @@ use crate::{
 /// The types of all fields that one monitor has seen.
 ///
 /// The first type of a measurement and field name wins, and so does the first kind, tag or field.
-/// `requests` and `errors` share their names, since both get the extras of a request. Only points
-/// with extras, and points of the application's own, are checked.
+/// `requests` and `errors` share their names, since both have the extras of a request. Only points
+/// with extras, and the application's own points, are checked.
 ///
-/// Bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few. Names beyond
-/// pass unchecked, so that nothing is lost that the server would take. Looking up neither locks nor
-/// writes.
+/// Memory is bounded: about 37,000 names in at most 300 KiB, and 512 bytes while there are few.
+/// Further names pass unchecked, so that no point is lost that the server would accept. A lookup
+/// neither locks nor writes.
 #[derive(Debug)]
 pub(crate) struct FieldTypes {
     names: AtomicHashSet,
     /// The hash of the measurement `requests`: a random number.
     requests: u64,
-    /// No other of this process has it.
+    /// Unique within the process.
     number: u64,
 }
 
-/// What to do with a field.
+/// What must be done with a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TypeCheck {
-    /// It has the type of its name.
+    /// The field has the type of its name.
     Keep,
-    /// It is an integer where floats go: write it as one.
+    /// The field is an integer where the column has floats: it is written as a float.
     Widen,
-    /// It has another type: leave it out.
+    /// The field has another type: it is left out.
     Conflict,
 }
 
 impl FieldTypes {
-    /// Returns a number that no other types of this process have.
+    /// Returns a number that is unique within the process.
     #[inline]
     pub(crate) fn number(&self) -> u64 {
         self.number
     }
 
-    /// Returns whether a tag may have this name: not where a field of the measurement had it first.
-    /// Warns of a name's first conflict.
+    /// Returns whether a tag may have this name. It may not if a field of the measurement had it
+    /// first. Warns about a name's first conflict.
     pub(crate) fn admits_tag(&self, measurement: &[u8], name: &[u8]) -> bool {
         let Some(entry) = self.find(measurement, name, TAG) else { return true };
         if entry.mark() & !WARNED == TAG {
@@ -61,7 +60,7 @@ impl FieldTypes {
         false
     }
 
-    /// Compares a field with the first of its measurement and name; warns of a name's first
+    /// Compares a field with the first one of its measurement and name. Warns about a name's first
     /// conflict.
     pub(crate) fn check(&self, measurement: &[u8], name: &[u8], given: FieldType) -> TypeCheck {
         let Some(entry) = self.find(measurement, name, mark(given)) else { return TypeCheck::Keep };
@@ -90,7 +89,7 @@ impl FieldTypes {
         }
     }
 
-    /// Finds the entry of this name, created with `mark` where it is the first. `None`: no room.
+    /// Finds the entry of this name, or adds it with `mark`. Returns `None` if there is no room.
     fn find(&self, measurement: &[u8], name: &[u8], mark: u8) -> Option<HashSetEntry<'_>> {
         let measurement_hash = match measurement {
             measurement if measurement == REQUESTS.as_bytes() || measurement == ERRORS.as_bytes() => {
@@ -98,14 +97,14 @@ impl FieldTypes {
             }
             measurement => atomic_hash_set::hash_names(self.requests, measurement),
         };
-        // The line break keeps them apart: no encoded name holds one.
+        // The line break separates both: no encoded name contains one.
         let hash = atomic_hash_set::hash_names(atomic_hash_set::hash_names(measurement_hash, b"\n"), name);
         self.names.find_or_insert(atomic_hash_set::finish(hash), mark)
     }
 }
 
 impl Default for FieldTypes {
-    /// Knows the tags and fields of this crate's own measurements from the start.
+    /// Contains the tags and fields of this crate's own measurements from the start.
     fn default() -> Self {
         let types = Self {
             names: AtomicHashSet::new(LEVELS),
@@ -147,10 +146,10 @@ fn name_of(mark: u8) -> &'static str {
 
 const TYPES: [FieldType; 4] = [FieldType::Float, FieldType::Integer, FieldType::String, FieldType::Boolean];
 
-/// The mark of a name that is a tag: that behind the last type.
+/// The mark of a name that is a tag: the one after the last type.
 const TAG: u8 = TYPES.len() as u8 + 1;
 
-/// The bit beside a type that says that its first conflict was warned of.
+/// The additional bit of a type whose first conflict was logged.
 const WARNED: u8 = 0b1000;
 
 const LEVELS: usize = 4;
@@ -162,7 +161,7 @@ mod tests {
     use super::*;
     use crate::test_log::logged;
 
-    /// What a thread remembers of one monitor's types must not be taken for another one's.
+    /// A thread's cache of one monitor's types must not be used for another monitor.
     #[test]
     fn types_of_different_monitors_have_different_numbers() {
         let numbers: std::collections::HashSet<_> =
@@ -188,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn measurements_are_kept_apart_but_requests_and_errors_are_one() {
+    fn measurements_are_separate_except_requests_and_errors() {
         let types = FieldTypes::default();
         assert_eq!(types.check(b"a", b"bc", FieldType::Float), TypeCheck::Keep);
         assert_eq!(types.check(b"ab", b"c", FieldType::String), TypeCheck::Keep);
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_kind_wins_and_is_said_once() {
+    fn the_first_kind_wins_and_a_conflict_is_logged_once() {
         let types = FieldTypes::default();
         let log = logged(|| {
             for _ in 0..3 {
@@ -226,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_is_said_once_per_field_without_values() {
+    fn a_conflict_is_logged_once_per_field_without_values() {
         let types = FieldTypes::default();
         let log = logged(|| {
             for field in [&b"size"[..], b"si\\ ze"] {

@@ -1,4 +1,4 @@
-//! What is known of the names in the database: the types of fields, and how many values tags have.
+//! The names in the database: the types of fields, and the number of values of tags.
 
 pub(crate) mod cardinality;
 pub(crate) mod field_types;

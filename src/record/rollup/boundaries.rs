@@ -1,34 +1,34 @@
-//! Into which bucket of a histogram a duration belongs, and what a bucket stands for.
+//! The buckets of a histogram: which one a duration belongs to, and which duration represents it.
 
 use std::{fmt, time::Duration};
 
-/// Boundaries of a histogram: rising durations in nanoseconds. A bucket holds what is above the
-/// boundary before it and at most its own; one more holds what is above all of them.
+/// Boundaries of a histogram: ascending durations in nanoseconds. A bucket contains durations above
+/// the boundary before it and up to its own. One more bucket contains those above all boundaries.
 #[derive(Clone)]
 pub(crate) struct Boundaries {
     edges: Box<[u64]>,
-    /// Where the first bucket begins when a duration is to stand for it.
+    /// The lower end of the first bucket when a duration has to represent it.
     floor: u64,
-    /// For each cell of the number line the first bucket that reaches into it. A cell is a
-    /// sixteenth of a power of two, so the bucket of a duration is found in one load and a step or
-    /// two; a binary search would take eight steps.
+    /// For each cell of the number line the first bucket that overlaps it. A cell is a sixteenth of
+    /// a power of two. So the bucket of a duration takes one load and a step or two, where a binary
+    /// search would take eight steps.
     first: Box<[u8]>,
 }
 
 impl Boundaries {
-    /// Creates the built-in boundaries: a quantile is at most 5 % off from 100 µs to 60 s, and at
-    /// most 15 % from 1 µs to 1 hour.
+    /// Creates the built-in boundaries. A quantile is off by at most 5 % from 100 µs to 60 s, and
+    /// by at most 15 % from 1 µs to 1 hour.
     pub(crate) fn fine() -> Self {
         Self { floor: 1_000, ..Self::new(&FINE) }
     }
 
-    /// Boundaries of the settings. See [`new`](Self::new).
+    /// Creates the boundaries of the settings. See [`new`](Self::new).
     pub(crate) fn of(ends: &[Duration]) -> Self {
         let nanoseconds = |end: &Duration| u64::try_from(end.as_nanos()).unwrap_or(u64::MAX);
         Self::new(&ends.iter().map(nanoseconds).collect::<Vec<_>>())
     }
 
-    /// Boundaries that rise, at most [`MOST_BOUNDARIES`].
+    /// Creates ascending boundaries, at most [`MOST_BOUNDARIES`].
     pub(crate) fn new(edges: &[u64]) -> Self {
         let edges = &edges[..edges.len().min(MOST_BOUNDARIES)];
         debug_assert!(edges.is_sorted_by(|one, next| one < next), "boundaries must rise");
@@ -36,8 +36,8 @@ impl Boundaries {
         Self { edges: edges.into(), floor: 1, first: first.collect() }
     }
 
-    /// Adds boundaries: each bucket of these, and of those, is made of whole buckets of the new
-    /// ones.
+    /// Adds boundaries. Each bucket of the old and of the added boundaries consists of whole
+    /// buckets of the result.
     pub(crate) fn with(&self, more: &[Duration]) -> Self {
         let mut edges = self.edges.to_vec();
         edges.extend(&Self::of(more).edges);
@@ -46,7 +46,7 @@ impl Boundaries {
         Self { floor: self.floor, ..Self::new(&edges) }
     }
 
-    /// Returns how many buckets there are.
+    /// Returns the number of buckets.
     pub(crate) fn buckets(&self) -> usize {
         self.edges.len() + 1
     }
@@ -62,19 +62,19 @@ impl Boundaries {
         bucket
     }
 
-    /// Of 0 and of centuries, which no cell is for.
+    /// Finds the bucket of 0 and of centuries, for which there is no cell.
     #[cold]
     fn search(&self, nanoseconds: u64) -> usize {
         self.edges.partition_point(|edge| *edge < nanoseconds)
     }
 
-    /// Returns the greatest duration of a bucket; `None` for the last one, which has no end.
+    /// Returns the greatest duration of a bucket, or `None` for the last one, which has no end.
     pub(crate) fn end(&self, bucket: usize) -> Option<u64> {
         self.edges.get(bucket).copied()
     }
 
-    /// Returns the duration that stands for all of a bucket: the geometric mean of its ends, which
-    /// is equally far, as a ratio, from both. The extremes that were seen bound it.
+    /// Returns the duration that represents a bucket: the geometric mean of its ends, which has the
+    /// same ratio to both. It is limited to the observed minimum and maximum.
     fn middle(&self, bucket: usize, min: u64, max: u64) -> u64 {
         let before = bucket.checked_sub(1).and_then(|before| self.end(before));
         let start = before.unwrap_or(self.floor).max(min);
@@ -83,8 +83,8 @@ impl Boundaries {
         (mean as u64).clamp(min, max)
     }
 
-    /// Returns the seconds that stand for the bucket with this end, all of which took `min` to
-    /// `max`.
+    /// Returns the seconds that represent the bucket with this end. All of its durations were
+    /// between `min` and `max`.
     #[cfg(feature = "live")]
     pub(crate) fn seconds_of(&self, end: Option<Duration>, min: Duration, max: Duration) -> f64 {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
@@ -93,8 +93,8 @@ impl Boundaries {
         self.middle(bucket, min, max) as f64 / 1e9
     }
 
-    /// Returns the duration that the share `quantile` of `count` durations did not exceed, as far
-    /// as the buckets tell.
+    /// Returns the duration that the share `quantile` of `count` durations did not exceed, as
+    /// exactly as the buckets allow.
     pub(crate) fn quantile(&self, counts: &[u64], quantile: f64, min: u64, max: u64) -> u64 {
         let count: u64 = counts.iter().sum();
         let rank = ((count as f64 * quantile).ceil() as u64).clamp(1, count.max(1));
@@ -115,15 +115,15 @@ impl fmt::Debug for Boundaries {
     }
 }
 
-/// Returns the upper bits of the number as a float: its power of two, and the four digits after the
-/// first one. There is none for 0, and none beyond 2^63.
+/// Returns the upper bits of the number as a float: its exponent, and four bits of its mantissa.
+/// There is no cell for 0, and none beyond 2^63.
 #[inline]
 fn cell(nanoseconds: u64) -> usize {
     let float = nanoseconds.cast_signed() as f64;
     ((float.to_bits() >> 48) as usize).wrapping_sub(FIRST)
 }
 
-/// Returns the least number of a cell, or a little less: beyond 2^53 numbers are rounded, some into
+/// Returns the least number of a cell, or a little less. Beyond 2^53 numbers are rounded, some into
 /// the next cell.
 fn cell_start(cell: usize) -> u64 {
     let start = f64::from_bits(((cell + FIRST) as u64) << 48).ceil() as u64;
@@ -134,12 +134,13 @@ fn cell_start(cell: usize) -> u64 {
 const FIRST: usize = (1.0_f64.to_bits() >> 48) as usize;
 const CELLS: usize = 63 * 16;
 
-/// As many as the number of a bucket can tell apart.
+/// As many as the type of a bucket's number can distinguish.
 const MOST_BOUNDARIES: usize = 254;
 
-/// Durations in nanoseconds: 17 steps to 100 µs, 137 to 60 s, 15 to 1 hour, each of the same ratio
-/// but for rounding. Part of the format: replicas of all versions write fields with these names, so
-/// no number here may ever change. Together with the bucket above they make 170 fields.
+/// Durations in nanoseconds: 17 steps to 100 µs, 137 to 60 s, 15 to 1 hour. Within each range the
+/// steps have the same ratio, except for rounding. The numbers are part of the format: replicas of
+/// all versions write fields with these names, so no number may ever change. Together with the
+/// bucket above them there are 170 fields.
 #[rustfmt::skip]
 const FINE: [u64; 169] = [
     1_310, 1_720, 2_250, 2_960, 3_870, 5_080, 6_660, 8_730, 11_500, 15_000, 19_700, 25_800, 33_800,
@@ -196,7 +197,7 @@ mod tests {
         assert!(cell(0) > CELLS);
         for number in 0..CELLS {
             let start = cell_start(number);
-            // Below 16 some cells hold no whole number.
+            // Below 16 some cells contain no whole number.
             let is_whole = number >= 4 * 16;
             let exact = if start < 1 << 53 { cell(start) } else { cell(start + (start >> 52)) };
             assert!(exact >= number && (!is_whole || exact == number), "{number}: {start}");
@@ -207,11 +208,10 @@ mod tests {
     }
 
     #[test]
-    fn the_built_in_boundaries_keep_their_promise() {
+    fn quantiles_of_the_built_in_boundaries_have_the_documented_accuracy() {
         let fine = Boundaries::fine();
         assert_eq!(fine.buckets(), 170);
-        // From the low end of the promise to the high one, each duration alone and with others
-        // around.
+        // Over the whole documented range, with each duration alone and among others.
         let mut duration = 1_000u64;
         while duration <= 3_600_000_000_000 {
             let mut counts = vec![0; fine.buckets()];
@@ -226,7 +226,7 @@ mod tests {
     }
 
     #[test]
-    fn quantiles_stay_within_what_was_seen() {
+    fn quantiles_stay_within_the_observed_minimum_and_maximum() {
         let fine = Boundaries::fine();
         let mut counts = vec![0; fine.buckets()];
         counts[fine.bucket(5_000_000)] = 10;
@@ -243,7 +243,7 @@ mod tests {
     fn a_quantile_is_of_the_bucket_that_holds_its_rank() {
         let boundaries = Boundaries::new(&[10, 20, 30]);
         let told = |counts: &[u64], quantile| boundaries.quantile(counts, quantile, 1, 100);
-        // Geometric means of 1 and 10, 10 and 20, 20 and 30, 30 and 100.
+        // The geometric means of 1 and 10, 10 and 20, 20 and 30, 30 and 100.
         for (quantile, expected) in
             [(0.0, 3), (0.25, 3), (0.26, 14), (0.5, 14), (0.51, 24), (0.75, 24), (0.76, 54), (1.0, 54)]
         {

@@ -1,8 +1,8 @@
-//! A request as it is counted.
+//! The data of a request that the rollups count.
 
 use crate::point::TraceId;
 
-/// The route of a request, as its start knows it.
+/// The route of a request, known from its start.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RouteKey<'a> {
     /// From [`Rollup::route`](super::Rollup::route).
@@ -13,7 +13,7 @@ pub(crate) enum RouteKey<'a> {
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EndedRequest<'a> {
-    /// What its start has returned.
+    /// The value that its start has returned.
     pub(crate) started: u32,
     pub(crate) route: RouteKey<'a>,
     pub(crate) status: u16,
@@ -23,6 +23,6 @@ pub(crate) struct EndedRequest<'a> {
     pub(crate) tags: &'a [u8],
     pub(crate) nanoseconds: u64,
     pub(crate) kept: bool,
-    /// Its trace, where that is known.
+    /// Its trace, if known.
     pub(crate) trace: Option<TraceId>,
 }

@@ -1,4 +1,4 @@
-//! What requests are counted by, and how many different ones there can be.
+//! The keys by which requests are counted, with a bound on their number.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,29 +13,29 @@ use crate::{
     },
 };
 
-/// A method and a resource, as the tag `route` has them.
+/// A method and a resource, as in the tag `route`.
 #[derive(Debug)]
 pub(crate) struct RouteName {
-    /// Smaller than the number of routes.
+    /// Less than the number of routes.
     pub(crate) id: u32,
     pub(crate) method: &'static str,
     pub(crate) resource: Box<str>,
 }
 
-/// One line of an interval.
+/// The key of one line of an interval.
 #[derive(Debug)]
 pub(crate) struct RollupKey {
-    /// Smaller than the number of keys.
+    /// Less than the number of keys.
     pub(crate) id: u32,
     pub(crate) route: Arc<RouteName>,
     pub(crate) status: u16,
     /// Empty for requests that did not fail.
     pub(crate) error_code: Box<str>,
-    /// Encoded as line protocol has them: `,key=value` each.
+    /// The tags, encoded as line protocol: `,key=value` each.
     pub(crate) tags: Box<[u8]>,
 }
 
-/// A key as a request brings it, without anything of its own.
+/// A key as a request states it, borrowed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyParts<'a> {
     pub(crate) route: u32,
@@ -44,15 +44,14 @@ pub(crate) struct KeyParts<'a> {
     pub(crate) tags: &'a [u8],
 }
 
-/// All routes and keys of one monitor. They are never forgotten, and their number is bounded.
+/// All routes and keys of one monitor. They are never removed, and their number is bounded.
 #[derive(Debug)]
 pub(crate) struct Keys {
     limit: usize,
     known: Mutex<Known>,
-    /// Hashes of all keys, by which a request finds without a lock that its key is beyond the
-    /// limit.
+    /// Hashes of all keys. They tell a request without a lock that its key is beyond the limit.
     hashes: AtomicHashSet,
-    /// No key is entered any more but those of the overflow, and `hashes` has all of them.
+    /// Set when only overflow keys can be added, and `hashes` contains all other keys.
     full: AtomicBool,
     warned: AtomicBool,
 }
@@ -63,13 +62,13 @@ pub(super) struct Known {
     route_ids: HashMap<(&'static str, Box<str>), u32, RandomState>,
     keys: Vec<Arc<RollupKey>>,
     key_ids: HashMap<OwnedParts, u32, RandomState>,
-    /// How many keys count in the limit; those of the overflow do not.
+    /// How many keys count towards the limit. Overflow keys do not.
     limited: usize,
-    /// Some key has no place among the hashes.
+    /// Some key is missing in `hashes`.
     misses_hashes: bool,
 }
 
-/// The four of [`KeyParts`].
+/// The owned form of [`KeyParts`].
 type OwnedParts = (u32, u16, Box<str>, Box<[u8]>);
 
 impl RollupKey {
@@ -80,7 +79,7 @@ impl RollupKey {
 }
 
 impl KeyParts<'_> {
-    /// Spreads the key over the upper bits.
+    /// Hashes the key. The upper bits depend on all parts.
     #[inline]
     pub(crate) fn hash(&self) -> u64 {
         let plain = u64::from(self.route) << 16 | u64::from(self.status);
@@ -103,7 +102,7 @@ impl KeyParts<'_> {
 }
 
 impl Keys {
-    /// Creates a table of at most `limit` keys, and as many routes; what is beyond counts under
+    /// Creates a table of at most `limit` keys, and as many routes. Others count under
     /// [`OVERFLOW`].
     pub(crate) fn new(limit: usize) -> Self {
         let levels = (1..MOST_LEVELS).find(|level| AtomicHashSet::level_size(*level) / 4 >= limit);
@@ -116,18 +115,20 @@ impl Keys {
         }
     }
 
-    /// Finds the route of this name, or enters a new one. Takes a lock: not for the usual request.
+    /// Finds the route of this name, or adds a new one. Takes a lock, so the usual request does not
+    /// call it.
     pub(crate) fn route(&self, method: &'static str, resource: &str) -> Arc<RouteName> {
         let mut known = self.lock();
         if let Some(route) = known.find_route(method, resource) {
             return route;
         }
-        // The methods of the overflow are few, and one of each may stand beyond the limit.
+        // There are few methods, so one overflow route for each may be beyond the limit.
         let resource = if known.routes.len() < self.limit { resource } else { self.overflow() };
         known.find_route(method, resource).unwrap_or_else(|| known.add_route(method, resource))
     }
 
-    /// Finds the key of these parts, or enters a new one. Takes a lock: not for the usual request.
+    /// Finds the key of these parts, or adds a new one. Takes a lock, so the usual request does not
+    /// call it.
     pub(crate) fn key(&self, parts: KeyParts<'_>) -> Arc<RollupKey> {
         let mut known = self.lock();
         if let Some(key) = known.find_key(parts) {
@@ -149,13 +150,13 @@ impl Keys {
         let route = known
             .find_route(route.method, resource)
             .unwrap_or_else(|| known.add_route(route.method, resource));
-        // The status stays, so errors stay errors.
+        // The status is kept, so errors remain errors.
         let error_code = if parts.error_code.is_empty() { "" } else { OVERFLOW };
         let parts = KeyParts { route: route.id, status: parts.status, error_code, tags: &[] };
         known.find_key(parts).unwrap_or_else(|| known.add_key(parts, route))
     }
 
-    /// Returns whether a key is surely beyond the limit. Takes no lock.
+    /// Returns whether a key is certainly beyond the limit, without a lock.
     #[inline]
     pub(crate) fn is_beyond(&self, hash: u64) -> bool {
         self.full.load(Ordering::Acquire) && self.hashes.find(hash).is_none()
@@ -265,7 +266,7 @@ mod tests {
 
     /// Otherwise its requests would count under another name.
     #[test]
-    fn a_key_that_has_no_place_among_the_hashes_is_not_beyond_the_limit() {
+    fn a_key_that_is_missing_in_the_hashes_is_not_beyond_the_limit() {
         for limit in [200, 201] {
             let keys = Keys { hashes: AtomicHashSet::new(1), ..Keys::new(limit) };
             (0..=limit as u32).for_each(|_| _ = keys.route("GET", "/a"));
@@ -281,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn as_many_routes_have_their_names_as_the_limit_says_and_the_rest_is_told_once() {
+    fn routes_up_to_the_limit_have_their_names_and_the_overflow_is_logged_once() {
         let keys = Keys::new(3);
         let mut names = Vec::new();
         let log = logged(|| {

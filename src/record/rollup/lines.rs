@@ -1,4 +1,4 @@
-//! An interval as lines in the measurement `requests_rollup`.
+//! The lines of an interval, in the measurement `requests_rollup`.
 
 use std::{mem, ops::Range, time::Duration};
 
@@ -12,26 +12,26 @@ use crate::{
     point::{number_format, schema},
 };
 
-/// What all lines of a monitor have in common.
+/// What all lines of a monitor share.
 #[derive(Debug)]
 pub(crate) struct LineTemplate {
     static_tags: StaticTags,
-    /// Each field's name, sorted, and the buckets that it is the sum of; none where histograms are
-    /// not written.
+    /// Each field's name, sorted, and the buckets whose sum it is. Empty if histograms are not
+    /// written.
     buckets: Box<[(String, Range<usize>)]>,
 }
 
-/// The interval that a line is about.
+/// The interval of a line.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Interval {
-    /// Its end, unique.
+    /// The unique timestamp of its end.
     pub(super) stamp: i64,
     pub(super) length: Duration,
 }
 
 impl LineTemplate {
-    /// Creates the lines. `written` are the boundaries of the fields, if there are any; `counted`
-    /// have these among theirs.
+    /// Creates the template. `written` are the boundaries of the fields, if there are any.
+    /// `counted` must contain all of them.
     pub(crate) fn new(static_tags: StaticTags, written: Option<&Boundaries>, counted: &Boundaries) -> Self {
         let mut start = 0;
         let ends =
@@ -100,7 +100,7 @@ impl LineTemplate {
     }
 }
 
-/// Returns the name of a bucket's field: its end in seconds.
+/// Returns the name of a bucket's field, which contains its end in seconds.
 pub(crate) fn bucket_name(end: Option<u64>) -> String {
     let Some(end) = end else { return "bucket_inf".to_owned() };
     let (seconds, nanoseconds) = (end / BILLION, end % BILLION);
@@ -127,7 +127,7 @@ impl RollupFields<'_> {
         self.out.push(b'i');
     }
 
-    /// A text of digits, which needs no look.
+    /// Writes a string of digits, which needs no escaping.
     fn digits(&mut self, name: &str, digits: &[u8]) {
         self.name(name);
         self.out.push(b'"');

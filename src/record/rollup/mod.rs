@@ -1,29 +1,30 @@
-//! Requests counted by key and interval, exactly, whatever becomes of their points.
+//! Rollups: exact counts of requests by key and interval, even if their points are lost.
 //!
-//! A request adds to counts of its thread's shard: when it starts to that of its route, when it
-//! ends to those of its key, under the shard's lock. At the end of an interval, and whenever
-//! somebody looks, the counts of all shards are taken by exchanging tables, shard by shard, and are
-//! added to two sums: what is to be written next, and the totals since the start.
+//! A request adds to the counters of its thread's shard. Its start adds to the counter of its
+//! route. Its end adds to the counters of its key, under the shard's lock. At the end of an
+//! interval, and at each snapshot of the totals, the tables of all shards are exchanged, one after
+//! the other. Their counts are added to two sums: the next interval to write, and the totals since
+//! the start.
 //!
-//! What is to be written stays there until the buffer of the rollups has taken its line. So when
-//! that buffer has no room, as in a long outage, no count is lost: intervals become longer.
+//! An interval stays in its sum until the buffer of the rollups has accepted its line. So if that
+//! buffer is full, as in a long outage, no count is lost: intervals become longer.
 //!
 //! # Ledger
 //!
-//! `started = running + left out + ended` and `ended = rolled up + in the open interval`, at every
-//! snapshot. Each is counted by itself: `started` by shard and route, `ended` by shard, the open
-//! interval by key, and `rolled up` from the lines that were taken. `running` is what has started
-//! without the ends, which are counted once more by the route at the start. What an end changes
-//! changes together under its shard's lock, and the lock of the sums is held while shards are
-//! taken, so the equations hold at every moment.
+//! `started = running + left out + ended` and `ended = rolled up + in the open interval` hold at
+//! every snapshot. Each number is counted independently: `started` by shard and route, `ended` by
+//! shard, the open interval by key, and `rolled up` from the accepted lines. `running` is `started`
+//! without the ends, which are counted once more by the route at the start. The changes of one end
+//! are made together under its shard's lock. The lock of the sums is held while the shards are
+//! read. So the equations hold at every moment.
 //!
 //! # Memory
 //!
-//! For each key in use: about 0.8 KiB for each shard that has seen it, twice, since one table is
-//! counted in while the other is added up; and twice 1.4 KiB for the sums. All for the built-in
-//! histogram, and at most `limits.rollup_keys` keys and a few for what is beyond. Beside these, for
-//! each of `limits.rollup_keys` 8 bytes for each shard, and 32 for each route that a shard has
-//! seen.
+//! Each key in use takes about 0.8 KiB for each shard that has seen it, twice, since one table is
+//! in use while the other is added up. It takes twice 1.4 KiB for the sums. These are the sizes for
+//! the built-in histogram. There are at most `limits.rollup_keys` keys and a few overflow keys. In
+//! addition, each of `limits.rollup_keys` takes 8 bytes for each shard, and 32 bytes for each route
+//! that a shard has seen.
 
 use std::{fmt, mem, sync::Arc, thread};
 
@@ -69,7 +70,7 @@ impl Rollup {
         Self::with_shards(cores, boundaries, keys)
     }
 
-    /// Creates a buffer for tests and models, which must not depend on the machine.
+    /// Creates rollups with a fixed number of shards, for tests and models.
     pub(crate) fn with_shards(shards: usize, boundaries: Boundaries, keys: usize) -> Self {
         let shards = shards.next_power_of_two().clamp(1, MOST_SHARDS);
         Self {
@@ -85,7 +86,7 @@ impl Rollup {
         self.keys.route(method, resource).id
     }
 
-    /// Counts the start of a request. Returns what its end must bring.
+    /// Counts the start of a request. Returns the value to pass to its end.
     #[inline]
     pub(crate) fn start(&self, route: RouteKey<'_>) -> u32 {
         let route = match route {
@@ -96,14 +97,13 @@ impl Rollup {
         route
     }
 
-    /// Apart, since most requests take no lock when they start.
+    /// Separate, since most requests take no lock when they start.
     #[inline(never)]
     fn start_text(&self, method: &'static str, resource: &str) -> u32 {
         self.number_of_text(&mut self.lock_own(), method, resource)
     }
 
-    /// Counts the end of a request that did not fail, of a known route and without tags: the usual
-    /// one.
+    /// Counts the end of a usual request: it did not fail, and has a known route and no tags.
     #[inline]
     pub(crate) fn end_plain(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
         let bucket = self.boundaries.bucket(nanoseconds);
@@ -123,8 +123,8 @@ impl Rollup {
         self.end_plain_first(started, route, status, nanoseconds, kept);
     }
 
-    /// Counts the first one of its key in an interval, one beside which another thread counts, or
-    /// one whose route has become another.
+    /// Counts the first request of its key in an interval, one that finds the shard locked, or one
+    /// whose route has changed.
     #[cold]
     #[inline(never)]
     fn end_plain_first(&self, started: u32, route: u32, status: u16, nanoseconds: u64, kept: bool) {
@@ -144,7 +144,7 @@ impl Rollup {
         self.end_other(&mut shard, parts, &Measured { nanoseconds, bucket, kept, trace });
     }
 
-    /// Ends a request that is not to be counted.
+    /// Counts the end of a request that is filtered.
     pub(crate) fn leave_out(&self, started: u32) {
         let mut shard = self.lock_own();
         shard.left_out += 1;
@@ -156,7 +156,7 @@ impl Rollup {
         if let Some(cell) = shard.table.find(parts, parts.hash()) {
             return cell.record_all(measured);
         }
-        // Beyond the limit of keys it is another one than was asked for.
+        // Beyond the limit, the key differs from the requested one.
         let key = self.key(shard, parts);
         let hash = key.parts().hash();
         if shard.table.find(key.parts(), hash).is_none() {
@@ -167,8 +167,8 @@ impl Rollup {
         }
     }
 
-    /// Finds the key of these parts, or the one that replaces it, which each shard remembers: those
-    /// beyond the limit come without end, and must not contend for one lock.
+    /// Finds the key of these parts, or the overflow key that replaces it. Each shard remembers
+    /// replacements: there may be any number of them, and they must not contend for one lock.
     fn key(&self, shard: &mut ShardCounters, parts: KeyParts<'_>) -> Arc<RollupKey> {
         let asked = (parts.route, parts.status, parts.error_code.is_empty());
         if self.keys.is_beyond(parts.hash())
@@ -183,13 +183,13 @@ impl Rollup {
         key
     }
 
-    /// Returns the boundaries of its histograms.
+    /// Returns the boundaries of the histograms.
     pub(crate) fn boundaries(&self) -> &Boundaries {
         &self.boundaries
     }
 
-    /// Hands each line of the interval that ends now to `push`, and begins the next. What `push`
-    /// does not take stays in the interval. Returns how many lines were taken.
+    /// Passes each line of the interval that ends now to `push`, and begins the next interval.
+    /// Lines that `push` refuses stay in the interval. Returns how many lines were accepted.
     pub(crate) fn write_interval(
         &self,
         template: &LineTemplate,
@@ -200,7 +200,7 @@ impl Rollup {
         sums.write(template, &self.boundaries, &self.keys, &running, push)
     }
 
-    /// Returns the totals since the start, and the requests that run by route.
+    /// Returns the totals since the start, and the running requests by route.
     pub(crate) fn totals(&self) -> Totals {
         let mut sums = self.sums();
         let running = self.collect(&mut sums);
@@ -241,7 +241,8 @@ impl Rollup {
         RollupCounts { started, running: counts.running + started as i64, ..counts }
     }
 
-    /// Adds what the shards have counted to the sums. Returns how many requests of each route run.
+    /// Adds the counts of the shards to the sums. Returns how many requests of each route are
+    /// running.
     fn collect(&self, sums: &mut Sums) -> Vec<i64> {
         let mut running = vec![0; self.shards.first().map_or(0, |place| place.0.starts.counts().count())];
         for (number, Padded(place)) in self.shards.iter().enumerate() {
@@ -276,14 +277,14 @@ impl Rollup {
             _ => {}
         }
         let route = self.keys.route(method, resource);
-        // Beyond the limit names come without end.
+        // Names beyond the limit are unbounded, so they are not cached.
         if *route.resource == *resource {
             shard.routes.insert(hash, Arc::clone(&route));
         }
         route.id
     }
 
-    /// Locks the thread's own shard, or the next one while somebody else holds that.
+    /// Locks the thread's own shard, or the next free one if it is held.
     #[inline(always)]
     fn lock_own(&self) -> MutexGuard<'_, ShardCounters> {
         match self.place(0).shard.try_lock() {
@@ -305,7 +306,7 @@ impl Rollup {
         &self.shards[(shard() + step) & (self.shards.len() - 1)].0
     }
 
-    /// Locks every shard in turn, never two at once.
+    /// Locks each shard in turn, never two at once.
     fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, ShardCounters>> {
         self.shards.iter().map(|Padded(place)| place.shard.lock())
     }
@@ -315,11 +316,11 @@ impl Rollup {
     }
 }
 
-/// All that was counted since the start.
+/// All counts since the start.
 #[derive(Debug)]
 pub(crate) struct Totals {
     pub(crate) keys: Vec<(Arc<RollupKey>, Sum)>,
-    /// A request that changes its thread while this is read may count twice or not at all.
+    /// A request that changes its thread during the read may count twice or not at all.
     pub(crate) running: Vec<(Arc<RouteName>, i64)>,
 }
 

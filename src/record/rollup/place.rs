@@ -1,4 +1,4 @@
-//! What one thread counts in.
+//! The counters of one shard.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -13,7 +13,7 @@ use crate::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-/// What one thread counts in, or a few.
+/// One shard, used by one thread or a few.
 #[derive(Debug)]
 pub(super) struct Place {
     pub(super) starts: Starts,
@@ -24,25 +24,27 @@ pub(super) struct Place {
 pub(super) struct ShardCounters {
     pub(super) ended: u64,
     pub(super) left_out: u64,
-    /// How many of the requests that have started on any shard ended on this one, by their route at
-    /// the start.
+    /// How many requests ended on this shard, by their route at the start. They may have started on
+    /// another shard.
     pub(super) ends: Vec<u64>,
-    /// Routes that come as text, by hash.
+    /// Routes that were given as text, by hash.
     pub(super) routes: HashMap<u64, Arc<RouteName>, RandomState>,
-    /// Keys that stand for others, by route, status, and whether the request did not fail.
+    /// Keys that replace others, by route, status, and whether the request did not fail.
     pub(super) beyond: HashMap<(u32, u16, bool), Arc<RollupKey>, RandomState>,
     pub(super) table: Table,
 }
 
-/// One shard's. Counted without a lock: the first of the two times that a request counts.
+/// The numbers of started requests of one shard. Each request counts twice, and the start is
+/// counted without a lock.
 ///
-/// Whoever wants to know how many run reads the ends first, under their locks: each start has
+/// The number of running requests is computed by reading the ends first, under their locks. Each
+/// start happens before its end, so no end is seen without its start.
 /// happened before its end, so no end is seen without its start.
 #[derive(Debug)]
 pub(super) struct Starts(Box<[AtomicU64]>);
 
 impl Starts {
-    /// For as many routes as there can be with this many keys.
+    /// Creates counters for as many routes as there can be with this many keys.
     pub(super) fn new(keys: usize) -> Self {
         Self((0..keys + METHODS).map(|_| AtomicU64::new(0)).collect())
     }
@@ -55,7 +57,7 @@ impl Starts {
         }
     }
 
-    /// What cannot be, a route beyond those of the limit: the number of all requests stays right.
+    /// Counts a route beyond the table, which cannot occur. The number of all requests stays right.
     #[cold]
     fn add_beyond(&self) {
         if let Some(count) = self.0.last() {
@@ -63,7 +65,7 @@ impl Starts {
         }
     }
 
-    /// By route.
+    /// Returns the counts, by route.
     pub(super) fn counts(&self) -> impl Iterator<Item = u64> {
         self.0.iter().map(|count| count.load(Ordering::Relaxed))
     }
@@ -91,7 +93,8 @@ impl Place {
     }
 }
 
-/// Beyond the limit there is one more route for each method: nine of standards, and all others.
+/// Beyond the limit there is one more route for each method: the nine standard ones, and all
+/// others.
 const METHODS: usize = 16;
 
 #[cfg(test)]
@@ -99,10 +102,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_route_has_a_count_and_one_that_cannot_be_is_not_lost() {
+    fn each_route_has_a_count_and_an_impossible_one_is_not_lost() {
         for keys in [0, 1, 100, 10_000] {
             let starts = Starts::new(keys);
-            // Those of the limit, and of what is beyond it one for each method: the nine standard
+            // The routes within the limit, and beyond it one for each method: the nine standard
             // ones and all others.
             let routes = keys as u32 + 10;
             (0..routes).for_each(|route| starts.add(route));

@@ -1,4 +1,4 @@
-//! The totals as an application reads them.
+//! The totals in their public types.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_those_that_have_counts_with_names_and_tags_as_they_were_given() {
+    fn rows_have_counts_and_unescaped_names_and_tags() {
         let boundaries = Boundaries::fine();
         let route = Arc::new(RouteName { id: 0, method: "GET", resource: "/a".into() });
         let key = |id, error_code: &str, tags: &[u8]| {

@@ -1,4 +1,4 @@
-//! What the shards have counted, added up: the interval that is to be written, and the totals.
+//! The sums over the shards: the interval that is written next, and the totals.
 
 use std::mem;
 
@@ -10,14 +10,14 @@ use super::{
 };
 use crate::clock::{self, MonotonicInstant};
 
-/// Under one lock, which no request takes.
+/// The sums are under one lock, which no request takes.
 #[derive(Debug)]
 pub(super) struct Sums {
-    /// By key.
+    /// Indexed by key.
     open: Vec<Sum>,
     totals: Vec<Sum>,
     rolled_up: u64,
-    /// Since when the open interval has been running.
+    /// When the open interval began.
     since: MonotonicInstant,
     /// The second table of each shard, empty.
     spares: Vec<Table>,
@@ -32,11 +32,11 @@ pub(crate) struct RollupCounts {
     /// Ended, but filtered.
     pub(crate) left_out: u64,
     pub(crate) running: i64,
-    /// Ended, with points of their own.
+    /// Ended, with a point of their own.
     pub(crate) kept: u64,
-    /// Counted, and in no line yet.
+    /// Counted, but not in a line yet.
     pub(crate) open: u64,
-    /// In lines that were taken.
+    /// In lines that were accepted.
     pub(crate) rolled_up: u64,
 }
 
@@ -72,7 +72,7 @@ impl Sums {
         }
     }
 
-    /// Returns this part of the ledger: how many requests wait to be written, and are written.
+    /// Returns this part of the ledger: the requests that wait to be written, and the written ones.
     pub(super) fn counts(&self) -> RollupCounts {
         RollupCounts {
             open: self.open.iter().map(|sum| sum.tally.count).sum(),
@@ -86,7 +86,7 @@ impl Sums {
         self.totals.clone()
     }
 
-    /// Writes the lines of an interval, see
+    /// Writes the lines of an interval; see
     /// [`Rollup::write_interval`](super::Rollup::write_interval).
     pub(super) fn write(
         &mut self,

@@ -1,4 +1,4 @@
-//! What one shard has counted since it was last taken.
+//! The counts of one shard since they were last taken.
 
 use std::sync::Arc;
 
@@ -8,32 +8,32 @@ use crate::point::TraceId;
 /// Counts by key. Keys stay when the counts are taken, so that the next interval allocates nothing.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// The number of a cell plus 1, where the hash of its key says or behind that; 0 is free. Never
-    /// more than half full.
+    /// An open-addressing hash table of cell numbers plus 1; 0 is free. It is never more than half
+    /// full.
     index: Vec<u32>,
     cells: Vec<Cell>,
-    /// Cells of requests that did not fail and have no tags: two places for each route, of which
-    /// one is for redirections, so that 200 and 304 of a route do not share one. A place that two
-    /// statuses share is the last one's.
+    /// Cells of requests that did not fail and have no tags. Each route has two places, one of
+    /// which is for redirections, so that 200 and 304 do not share one. If two statuses share a
+    /// place, the last one has it.
     plain: Vec<PlainPlace>,
-    /// The cells with counts in this interval: the others cost nothing when it ends.
+    /// The cells with counts in this interval. Other cells cost nothing when it ends.
     touched: Vec<u32>,
 }
 
-/// A cell, and the status code that it is for; 0 is none.
+/// A cell and its status code; 0 means none.
 #[derive(Clone, Copy, Debug, Default)]
 struct PlainPlace {
     cell: u32,
     status: u16,
 }
 
-/// One key's counts. Durations in nanoseconds.
+/// The counts of one key. Durations are in nanoseconds.
 #[derive(Debug)]
 pub(super) struct Cell {
     pub(super) key: Arc<RollupKey>,
     pub(super) tally: Tally,
-    /// 32 bits: a shard that counts a million requests a second fills them in over an hour, which
-    /// is the longest interval.
+    /// 32 bits suffice: a shard that counts a million requests a second fills them in more than an
+    /// hour, which is the longest interval.
     pub(super) buckets: Box<[u32]>,
     pub(super) example: Option<Exemplar>,
 }
@@ -45,7 +45,7 @@ pub(super) struct Exemplar {
     pub(super) trace: TraceId,
 }
 
-/// What is counted of one request.
+/// The counted values of one request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Measured {
     pub(super) nanoseconds: u64,
@@ -54,37 +54,37 @@ pub(super) struct Measured {
     pub(super) trace: Option<TraceId>,
 }
 
-/// Counts and sums of one key, apart from its histogram.
+/// Counts and sums of one key, without its histogram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) count: u64,
     pub(crate) min: u64,
     pub(crate) sum: u64,
     pub(crate) max: u64,
-    /// Requests of these whose raw points were kept. Not beside another sum: compilers would join
-    /// the two additions, at twice the instructions.
+    /// Requests whose raw points were kept. Not next to another sum: compilers would join the two
+    /// additions, at twice the instructions.
     pub(crate) kept: u64,
 }
 
-/// One key's counts over all shards, with its histogram.
+/// The counts of one key over all shards, with its histogram.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Sum {
     pub(crate) tally: Tally,
-    /// Empty while nothing was counted.
+    /// Empty until something is counted.
     pub(crate) buckets: Vec<u64>,
     pub(super) example: Option<Exemplar>,
 }
 
 impl Table {
-    /// Finds, as [`find`](Self::find) does, a key without an error code and tags. Does not find
-    /// what nothing was counted in yet, and sometimes not what is there.
+    /// Finds a key without an error code and tags, like [`find`](Self::find). Returns `None` if
+    /// nothing was counted in the cell in this interval, and sometimes although it exists.
     #[inline]
     pub(super) fn find_plain(&mut self, route: u32, status: u16) -> Option<&mut Cell> {
         let place = self.plain.get(plain_place(route, status)).filter(|place| place.status == status)?;
         self.cells.get_mut(place.cell as usize).filter(|cell| cell.tally.count > 0)
     }
 
-    /// Returns the cell of a key, about to be counted in. `None` if this table has not seen the key
+    /// Returns the cell of a key, to count in. Returns `None` if the table does not contain the key
     /// yet.
     #[inline]
     pub(super) fn find(&mut self, parts: KeyParts<'_>, hash: u64) -> Option<&mut Cell> {
@@ -117,7 +117,7 @@ impl Table {
         }
     }
 
-    /// Makes a cell for a key that [`find`](Self::find) has not found.
+    /// Adds a cell for a key that [`find`](Self::find) did not find.
     pub(super) fn add(&mut self, key: Arc<RollupKey>, buckets: usize) {
         let buckets = vec![0; buckets].into();
         self.cells.push(Cell { key, tally: Tally::default(), buckets, example: None });
@@ -140,17 +140,17 @@ impl Table {
         self.index[place & mask] = number as u32 + 1;
     }
 
-    /// Returns how many requests are counted here.
+    /// Returns the number of counted requests.
     pub(super) fn count(&self) -> u64 {
         self.touched().map(|cell| cell.tally.count).sum()
     }
 
-    /// Returns how many of these have points of their own.
+    /// Returns the number of counted requests with points of their own.
     pub(super) fn kept(&self) -> u64 {
         self.touched().map(|cell| cell.tally.kept).sum()
     }
 
-    /// Hands every key's counts over and forgets them.
+    /// Passes the counts of each key to `take`, and resets them.
     pub(super) fn take(&mut self, mut take: impl FnMut(&Cell)) {
         for number in self.touched.drain(..) {
             let cell = &mut self.cells[number as usize];
@@ -171,7 +171,7 @@ impl Cell {
     pub(super) fn record(&mut self, nanoseconds: u64, bucket: usize, kept: bool) {
         self.tally.count += 1;
         self.tally.kept += u64::from(kept);
-        // Full after 584 years of execution time.
+        // It overflows after 584 years of execution time.
         self.tally.sum = self.tally.sum.wrapping_add(nanoseconds);
         self.tally.min = self.tally.min.min(nanoseconds);
         self.tally.max = self.tally.max.max(nanoseconds);
@@ -191,7 +191,7 @@ impl Cell {
 }
 
 impl Exemplar {
-    /// Returns the slower one; of two that took as long, the first.
+    /// Returns the slower one, or the first one if both took equally long.
     fn slower(one: Option<Self>, other: Option<Self>) -> Option<Self> {
         match (one, other) {
             (Some(one), Some(other)) if other.nanoseconds > one.nanoseconds => Some(other),
@@ -233,7 +233,7 @@ impl Default for Tally {
     }
 }
 
-/// Returns the place of a plain key; bit 5 tells 200 to 223 from 300 to 319.
+/// Returns the place of a plain key. Bit 5 distinguishes 200 to 223 from 300 to 319.
 #[inline]
 fn plain_place(route: u32, status: u16) -> usize {
     route as usize * 2 + usize::from(status >> 5 & 1)
@@ -260,7 +260,7 @@ mod tests {
         table.find(parts, hash).expect("just added").record(1, 0, false);
     }
 
-    /// Whether the usual request finds its cell at once.
+    /// Returns whether a usual request finds its cell at once.
     fn is_plain(table: &mut Table, parts: KeyParts<'_>) -> bool {
         let cell = table.find_plain(parts.route, parts.status);
         cell.inspect(|cell| assert!(parts.is_of(&cell.key), "{parts:?} has found {:?}", cell.key)).is_some()
@@ -272,7 +272,7 @@ mod tests {
         let all = (0..20).flat_map(|route| [200, 304].map(|status| parts(route, status)));
         all.clone().for_each(|parts| count(&mut table, parts));
         assert!(all.clone().all(|parts| is_plain(&mut table, parts)));
-        // A third status takes no place from another route.
+        // A third status takes no place of another route.
         for route in 0..20 {
             count(&mut table, parts(route, 404));
             assert!(is_plain(&mut table, parts(route, 404)));
@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_an_error_code_or_tags_is_not_found_as_the_usual_one() {
+    fn requests_with_an_error_code_or_tags_do_not_find_the_usual_cell() {
         for (error_code, tags) in [("e", &b""[..]), ("", b",t=1"), ("e", b",t=1")] {
             let mut table = Table::default();
             count(&mut table, KeyParts { error_code, tags, ..parts(3, 200) });

@@ -1,4 +1,4 @@
-//! Counts are exact, whoever counts, looks and takes at the same time.
+//! Counts are exact, whatever counts, reads and takes them at the same time.
 
 use std::{collections::BTreeMap, thread};
 
@@ -52,7 +52,7 @@ fn sum(lines: &[String], field: &str) -> u64 {
 }
 
 #[test]
-fn a_line_tells_all_of_its_interval() {
+fn a_line_has_all_counts_of_its_interval() {
     let rollup = rollup(10);
     for milliseconds in [10, 20, 30] {
         rollup.end(&request(&rollup, "/items/{id}", 404, milliseconds * 1_000_000));
@@ -85,7 +85,7 @@ fn running_requests_have_a_line_of_their_route() {
 }
 
 #[test]
-fn what_is_not_taken_stays_in_the_interval() {
+fn refused_lines_stay_in_the_interval() {
     let rollup = rollup(10);
     for number in 0..30u16 {
         rollup.end(&request(&rollup, "/a", 200 + number % 3, 1_000));
@@ -117,13 +117,13 @@ fn a_line_has_the_trace_of_its_slowest_request_from_whatever_shard() {
     let of = |trace: &str| Some((32, trace.to_owned()));
     end(50, 0);
     assert_eq!(example(&lines(&rollup)), None);
-    // The others run on threads, and so on shards, of their own.
+    // The others run on threads, and therefore on shards, of their own.
     thread::scope(|scope| {
         for (nanoseconds, trace) in [(10, 1), (30, 2), (50, 0), (20, 3)] {
             scope.spawn(move || end(nanoseconds, trace));
         }
     });
-    // A line that is not taken leaves it for the next interval.
+    // If a line is refused, its exemplar stays for the next interval.
     rollup.write_interval(&template(&rollup), &mut |_, _| false);
     assert_eq!(rollup.totals().keys[0].1.tally.count, 5);
     assert_eq!(example(&lines(&rollup)), of("2"));
@@ -149,7 +149,7 @@ fn keys_beyond_the_limit_count_as_other_and_keep_their_status() {
 }
 
 #[test]
-fn keys_beyond_the_limit_meet_at_no_lock() {
+fn keys_beyond_the_limit_take_no_shared_lock() {
     let rollup = std::sync::Arc::new(rollup(2));
     let end = |rollup: &Rollup, number: u32| {
         let tag = format!(",number={number}");
@@ -200,14 +200,14 @@ fn keys_differ_by_each_of_their_parts() {
 }
 
 #[test]
-fn the_usual_way_and_the_other_one_count_into_the_same_line() {
+fn usual_and_other_requests_count_into_the_same_line() {
     let rollup = rollup(200);
     let mut expected = BTreeMap::new();
     for number in 0..150u32 {
         let resource = format!("/{number}");
         let route = rollup.route("GET", &resource);
         for status in [200, 204] {
-            // More keys than there are places for the usual ones, in changing order.
+            // There are more keys than places for usual ones, in changing order.
             for _ in 0..=number % 3 {
                 let started = rollup.start(RouteKey::Known(route));
                 rollup.end_plain(started, route, status, 1_000, number == 7);

@@ -1,4 +1,4 @@
-//! Which values pass, how many, and what is said of the others.
+//! Which values are admitted, how many, and what is logged about others.
 
 use std::{collections::HashSet, thread};
 
@@ -10,7 +10,7 @@ fn admits(values: &TagCardinality, key: &[u8], value: &[u8]) -> bool {
 }
 
 fn admitted(values: &TagCardinality, range: std::ops::Range<u32>) -> HashSet<u32> {
-    // Short ones and longer ones.
+    // Uses short and longer values.
     let text = |number: u32| {
         if number.is_multiple_of(2) { format!("{number}") } else { format!("tenant-{number}") }
     };
@@ -28,7 +28,7 @@ fn the_first_values_pass_and_keep_passing() {
 }
 
 #[test]
-fn keys_are_apart_and_the_overflow_value_is_free() {
+fn keys_have_limits_of_their_own_and_the_overflow_value_is_free() {
     let values = TagCardinality::new(1);
     assert!(admits(&values, b"a", b"1") && !admits(&values, b"a", b"2"));
     assert!(admits(&values, b"b", b"2") && !admits(&values, b"b", b"1"));
@@ -40,7 +40,7 @@ fn keys_are_apart_and_the_overflow_value_is_free() {
 }
 
 #[test]
-fn the_overflow_is_said_once_per_tag_without_values() {
+fn the_overflow_is_logged_once_per_tag_without_values() {
     let values = TagCardinality::new(1);
     let log = logged(|| {
         for number in 0..10 {
@@ -53,7 +53,7 @@ fn the_overflow_is_said_once_per_tag_without_values() {
 }
 
 #[test]
-fn nothing_is_said_below_the_limit() {
+fn nothing_is_logged_below_the_limit() {
     let values = TagCardinality::new(3);
     let log = logged(|| (0..3).for_each(|_| assert_eq!(admitted(&values, 0..3).len(), 3)));
     assert_eq!(log, "");
@@ -105,13 +105,13 @@ fn keys_beyond_the_bound_share_one_set() {
 }
 
 #[test]
-fn exactly_the_limit_passes_whoever_comes_at_once() {
+fn exactly_the_limit_is_admitted_between_threads() {
     for limit in [1, 50, 1_000] {
         for round in 0..20 {
             let values = TagCardinality::new(limit);
             let seen: HashSet<u32> = thread::scope(|scope| {
                 let threads: Vec<_> = (0..8)
-                    // Overlapping ranges: some values come from several threads at once, some
+                    // The ranges overlap: some values come from several threads at once, others
                     // from one only.
                     .map(|thread| (thread * 300)..(thread * 300 + 3_000))
                     .map(|range| scope.spawn(|| admitted(&values, range)))
@@ -125,7 +125,7 @@ fn exactly_the_limit_passes_whoever_comes_at_once() {
 }
 
 #[test]
-fn values_without_end_leave_no_trace() {
+fn values_beyond_the_limit_take_no_memory() {
     let values = TagCardinality::new(1_000);
     admitted(&values, 0..1_000);
     let before = format!("{:?}", values.decided);
@@ -148,9 +148,9 @@ fn hash(values: &TagCardinality, tag: &[u8]) -> u64 {
     hasher.finish()
 }
 
-/// Another thread is between its insertion and its decision.
+/// The other thread is between its insertion and its decision.
 #[test]
-fn a_value_that_nobody_has_decided_on_yet_is_neither_admitted_nor_counted_again() {
+fn an_undecided_value_is_neither_admitted_nor_counted_again() {
     let values = TagCardinality::new(2);
     let open = values.decided.find_or_insert(hash(&values, b"tenant=1"), UNDECIDED).expect("room");
     for _ in 0..3 {
@@ -161,7 +161,7 @@ fn a_value_that_nobody_has_decided_on_yet_is_neither_admitted_nor_counted_again(
     assert!(!admits(&values, b"tenant", b"1"));
 }
 
-/// The other thread decides while this one waits for it.
+/// The other thread decides while this one waits.
 #[test]
 fn a_decision_is_that_of_the_thread_that_was_first() {
     let values = TagCardinality::new(2);

@@ -1,4 +1,4 @@
-//! A request counts under its own key, whichever way it is counted.
+//! A request counts under its own key, on both code paths.
 
 use std::{hash::BuildHasher, ptr};
 
@@ -38,7 +38,7 @@ fn the_usual_request_is_in_the_line_of_each_interval() {
 }
 
 #[test]
-fn the_usual_request_takes_no_cell_of_another_route_or_with_tags() {
+fn the_usual_request_does_not_count_for_another_route_or_with_tags() {
     let rollup = rollup(10);
     let [a, b] = ["/a", "/b"].map(|resource| rollup.route("GET", resource));
     end_tagged(&rollup, ",t=1");
@@ -62,7 +62,7 @@ fn a_request_whose_route_changes_ends_where_it_has_started() {
     assert_eq!((totals(&rollup), rollup.snapshot().running), (map([("/b", 6)]), 0));
 }
 
-/// Known keys have their line in each interval, those beyond the limit never have theirs.
+/// Known keys have their line in each interval. Keys beyond the limit never have one.
 #[test]
 fn a_full_table_still_counts_known_keys_under_their_names() {
     let rollup = Rollup::with_shards(1, Boundaries::fine(), 2);
@@ -93,7 +93,7 @@ fn filtered_requests_are_counted_as_such_whichever_thread_ends_them() {
     assert_eq!(rollup.ended_without_point(), 24);
 }
 
-/// Two names may have one hash.
+/// Two names may have the same hash.
 #[test]
 fn a_route_is_found_by_its_name_and_not_by_its_hash() {
     let rollup = Rollup::with_shards(1, Boundaries::fine(), 10);
@@ -125,7 +125,7 @@ fn lines_of_running_requests_count_among_those_that_were_taken() {
 }
 
 #[test]
-fn the_next_shard_is_the_next_whichever_is_a_threads_own() {
+fn stepping_visits_the_shards_in_order_from_any_own_shard() {
     let rollup = rollup(10);
     let place = |step| rollup.shards.iter().position(|place| ptr::eq(&raw const place.0, rollup.place(step)));
     let places = || [0, 1, 2, 3].map(|step| place(step).expect("one of the four"));
