@@ -8,8 +8,8 @@ use crate::{
     },
 };
 
-/// What the layer adds where it is asked to. Apart from what handlers add, each of which takes
-/// looks at its name, its type and the room that is left.
+/// The fields that the layer adds if configured. They are separate from those of handlers, for
+/// which name, type and remaining room must be checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddedFields {
     pub(crate) trace_id: Option<TraceId>,
@@ -21,7 +21,8 @@ pub(crate) struct AddedFields {
 pub(super) const ADDED_NAMES: [&str; 3] = [REQUEST_BYTES, RESPONSE_BYTES, TRACE_ID];
 
 impl AddedFields {
-    /// Writes the fields behind the others of a line. Names that a handler has used are its own.
+    /// Writes the fields after all others of a line. A handler's field with the same name takes
+    /// precedence.
     #[inline]
     pub(super) fn write(&self, line: &mut Vec<u8>, extras: Option<&Extras>) {
         let extras = extras.filter(|extras| !extras.is_empty());
@@ -35,7 +36,7 @@ impl AddedFields {
             count(line, bytes);
         }
         if let Some(trace_id) = self.trace_id.filter(|_| is_free(TRACE_ID)) {
-            // In one piece.
+            // Written as one piece.
             const NAME: [u8; TRACE_ID.len() + 2] = assignment!(TRACE_ID);
             let mut text = [b'"'; NAME.len() + size_of::<TraceId>() + 2];
             text[..NAME.len()].copy_from_slice(&NAME);
@@ -63,7 +64,7 @@ mod tests {
     const ALL: AddedFields =
         AddedFields { trace_id: Some([b'7'; 32]), request_bytes: Some(3), response_bytes: Some(u64::MAX) };
 
-    /// Returns both lines of a request to which the layer adds this.
+    /// Returns both lines of a request to which the layer adds these fields.
     fn lines(added: Option<&AddedFields>, extras: Option<&Extras>) -> [String; 2] {
         let template = RequestTemplate::new(&StaticTags::new("shop", None, &BTreeMap::new()), true);
         let head = template.head("GET", "/");
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn the_fields_stand_behind_the_others() {
+    fn the_fields_come_after_all_others() {
         let mut extras = Extras::default();
         assert!(extras.field("z", true.into(), &Limits::default()).is_empty());
         for extras in [None, Some(&extras)] {
@@ -120,12 +121,12 @@ mod tests {
     }
 
     #[test]
-    fn without_a_field_the_line_stays_as_it_is() {
+    fn without_a_field_the_line_is_unchanged() {
         assert_eq!(lines(Some(&AddedFields::default()), None), lines(None, None));
     }
 
     #[test]
-    fn names_that_a_handler_has_used_are_its_own() {
+    fn fields_of_a_handler_take_precedence() {
         for (name, is_tag) in
             [REQUEST_BYTES, RESPONSE_BYTES, TRACE_ID].iter().flat_map(|name| [(name, true), (name, false)])
         {

@@ -1,4 +1,4 @@
-//! What became of the names and values of a point, for the counters.
+//! How often names and values of a point were changed, for the counters.
 
 use std::ops::AddAssign;
 
@@ -7,18 +7,18 @@ use crate::stats::RecorderCounters;
 /// How many names and values of a point were changed or left out, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Changes {
-    /// Names and values that hold something else now, so that every InfluxDB takes them.
+    /// Names and values that were changed so that every InfluxDB accepts them.
     pub(crate) sanitized: u32,
-    /// Names and values that were cut to their greatest size.
+    /// Names and values that were cut to their maximum size.
     pub(crate) truncated: u32,
-    /// Tags and fields left out: a reserved or empty name, a name used twice, an empty tag, a
-    /// number that is none.
+    /// Tags and fields left out: a reserved or empty name, a duplicate name, an empty tag, or a
+    /// number that is NaN or infinite.
     pub(crate) refused: u32,
-    /// Tags and fields left out: beyond the number or the bytes that one point may have.
+    /// Tags and fields left out: more than the number or the bytes that one point may have.
     pub(crate) excess: u32,
-    /// Tags and fields left out: the measurement has the name with another type or kind.
+    /// Tags and fields left out: the measurement has this name with another type or kind.
     pub(crate) conflicts: u32,
-    /// Tags whose value became the overflow value.
+    /// Tags whose value was replaced by the overflow value.
     pub(crate) overflowed: u32,
 }
 
@@ -30,7 +30,7 @@ impl Changes {
         sanitized | truncated | refused | excess | conflicts | overflowed == 0
     }
 
-    /// Adds them to the counters; touches none where nothing was changed.
+    /// Adds them to the counters, but writes none of these if nothing was changed.
     pub(crate) fn count(&self, counters: &RecorderCounters) {
         for (changed, counter) in [
             (self.sanitized, &counters.sanitized),

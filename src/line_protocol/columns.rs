@@ -1,8 +1,8 @@
-//! The columns of a line that this crate wrote, visited without a copy.
+//! Iterates over the columns of a line that this crate wrote, without a copy.
 
 use std::borrow::Cow;
 
-/// What a column of a line holds.
+/// The kind of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ColumnKind {
     Tag,
@@ -15,7 +15,7 @@ pub(crate) enum ColumnKind {
 /// One tag or field of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Column<'a> {
-    /// The name as it stands in the line, with its escapes.
+    /// The encoded name, with its escapes.
     pub(crate) key: &'a [u8],
     pub(crate) kind: ColumnKind,
     /// The name, an equals sign and the value.
@@ -38,17 +38,18 @@ impl<'a> Columns<'a> {
         Self { measurement, rest, tags: true }
     }
 
-    /// Returns the measurement as it stands in the line.
+    /// Returns the encoded measurement.
     pub(crate) fn measurement(&self) -> &'a [u8] {
         self.measurement
     }
 
-    /// Returns whether the measurement has this name, which is written without escapes.
+    /// Returns whether the measurement has this name, which is given without escapes.
     pub(crate) fn is_of(&self, name: &str) -> bool {
         unescaped(self.measurement, false) == name.as_bytes()
     }
 
-    /// Returns what follows the columns read so far: after the last one, a space and the timestamp.
+    /// Returns the rest of the line after the columns read so far. After the last one, that is a
+    /// space and the timestamp.
     fn rest(&self) -> &'a [u8] {
         self.rest
     }
@@ -74,14 +75,14 @@ impl<'a> Iterator for Columns<'a> {
 }
 
 impl Column<'_> {
-    /// Returns whether the column has this name, which is written without escapes.
+    /// Returns whether the column has this name, which is given without escapes.
     pub(crate) fn is_called(&self, name: &str) -> bool {
         unescaped(self.key, true) == name.as_bytes()
     }
 }
 
-/// Returns the line, with its line break, without the columns for which `remove` is true. `None`
-/// where no field would be left, or the line is not one of ours.
+/// Returns the line, with its line break, without the columns for which `remove` is true. Returns
+/// `None` if no field would be left, or if the line was not written by this crate.
 pub(crate) fn without(line: &[u8], mut remove: impl FnMut(&Column<'_>) -> bool) -> Option<Vec<u8>> {
     let mut columns = Columns::of(line);
     let mut kept = Vec::with_capacity(line.len() + 1);
@@ -109,8 +110,8 @@ pub(crate) fn timestamp(line: &[u8]) -> Option<i64> {
     std::str::from_utf8(line.rsplit(|byte| *byte == b' ').next()?).ok()?.parse().ok()
 }
 
-/// Returns where a name or a tag's value ends: before an unescaped comma or space, or, unless it is
-/// a measurement, an equals sign.
+/// Returns where a name or a tag's value ends: before an unescaped comma or space, or, except in a
+/// measurement, an equals sign.
 fn name_end(text: &[u8], equals: bool) -> usize {
     let ends = |byte: u8| matches!(byte, b',' | b' ') || byte == b'=' && equals;
     let mut at = 0;
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn columns_are_taken_out_and_the_rest_stays_as_it_is() {
+    fn columns_are_removed_and_the_others_are_unchanged() {
         let without = |key: &str| without(LINE, |column| column.is_called(key)).expect("fields are left");
         assert_eq!(
             without("t,1"),
@@ -205,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_line_of_ours_is_left_alone() {
+    fn lines_that_this_crate_did_not_write_are_left_alone() {
         for line in
             ["", "\n", "m", "m v", "m v=", "m v=\"x", "m v=\"x\\", "m v=1", "m v=1 x", "m,t v=1 1", ",", " "]
         {

@@ -1,26 +1,27 @@
-//! Encoded tags or fields, taken one by one where a line has room for them.
+//! An iterator over encoded tags or fields, to merge them into a line in order.
 
 use crate::point::value::FieldType;
 
-/// Where one `key=value` is, and the type of a field's value.
+/// The position of one `key=value`, and the type of a field's value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) start: usize,
     pub(super) key: usize,
     pub(super) end: usize,
     pub(super) field_type: FieldType,
-    /// The number of its key among the plain ones, or [`NO_PLAIN_KEY`].
+    /// The number of its cached key, or [`NO_PLAIN_KEY`].
     pub(super) plain_key: u8,
 }
 
 impl Entry {
-    /// Creates an entry without a place, whose key is none of the plain ones.
+    /// Creates an entry without a position, whose key is not cached.
     pub(super) fn new(field_type: FieldType) -> Self {
         Self { start: 0, key: 0, end: 0, field_type, plain_key: NO_PLAIN_KEY }
     }
 }
 
-/// Entries in their order, of which those are taken that belong before the next name of the line.
+/// Iterates over entries in their order. The caller takes those that belong before the next name of
+/// the line.
 #[derive(Debug)]
 pub(super) struct Cursor<'a> {
     arena: &'a [u8],
@@ -34,7 +35,7 @@ impl<'a> Cursor<'a> {
         Self { arena, rest }
     }
 
-    /// Returns the next entry, as it is written, if its name comes before `name`.
+    /// Returns the next entry in encoded form, if its name comes before `name`.
     #[inline]
     pub(super) fn before(&mut self, name: &[u8]) -> Option<&'a [u8]> {
         if self.has_before(name) { self.next() } else { None }

@@ -1,4 +1,4 @@
-//! Holds `docs/schema.md` against the code.
+//! Tests `docs/schema.md` against the code.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::{
 
 const DOCUMENT: &str = include_str!("../../docs/schema.md");
 
-/// Returns the text below a heading, to the next heading of its level or above.
+/// Returns the text below a heading, up to the next heading of the same or a higher level.
 fn section(heading: &str) -> &'static str {
     let level = heading.bytes().take_while(|byte| *byte == b'#').count();
     let after =
@@ -25,7 +25,7 @@ fn section(heading: &str) -> &'static str {
     after.get(..end).unwrap_or(after)
 }
 
-/// Returns the cells of a section's tables, without heads.
+/// Returns the cells of a section's tables, without their headers.
 fn rows(section: &'static str) -> impl Iterator<Item = Vec<&'static str>> {
     let cells = |line: &'static str| line.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>();
     let is_content = |cells: &Vec<&str>| !cells[0].starts_with("--") && cells[0] != "kind";
@@ -37,7 +37,7 @@ fn quoted(text: &str) -> BTreeSet<&str> {
     text.split('`').skip(1).step_by(2).collect()
 }
 
-/// Formats a number as the document writes it.
+/// Formats a number as the document does.
 fn with_commas(number: i128) -> String {
     let digits = number.unsigned_abs().to_string();
     let groups: Vec<&str> =

@@ -1,4 +1,4 @@
-//! The tags and fields of one point, encoded as they come, sorted, each name once.
+//! The tags and fields of one point, encoded as they are added, sorted, each name once.
 
 use crate::{
     line_protocol::{
@@ -10,12 +10,12 @@ use crate::{
     settings::Limits,
 };
 
-/// Encoded tags and fields: `,key=value` each, one behind the other in one arena, and where each of
-/// them is.
+/// Encoded tags and fields: `,key=value` each, one after the other in one arena, and the position
+/// of each.
 ///
-/// The last value of a key wins. A name is a tag or a field, not both, as InfluxDB 3 demands: a tag
-/// wins over a field. A value that is replaced gives its bytes back at once, so that setting one
-/// key for ever takes no more room than once.
+/// The last value of a key wins. A name is either a tag or a field, as InfluxDB 3 demands: a tag
+/// wins over a field. The bytes of a replaced value are freed at once, so that setting one key any
+/// number of times takes no more memory than once.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entries {
     pub(super) arena: Vec<u8>,
@@ -23,15 +23,15 @@ pub(super) struct Entries {
     pub(super) fields: Vec<Entry>,
 }
 
-/// What the entries of one point may take.
+/// The bounds on the entries of one point.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EntryLimits<'a> {
     pub(super) limits: &'a Limits,
-    /// Tags and fields together.
+    /// The number of tags and fields together.
     pub(super) count: usize,
-    /// Bytes of all of them, as written.
+    /// Their encoded bytes together.
     pub(super) bytes: usize,
-    /// Whether a name, as it is encoded, cannot be used.
+    /// Whether an encoded name is reserved.
     pub(super) reserved: fn(&[u8]) -> bool,
 }
 
@@ -84,7 +84,7 @@ impl Entries {
                 true
             }
             Value::Unsigned(number) => {
-                // Never `u`: InfluxDB 1.x refuses it.
+                // Never `u`, which InfluxDB 1.x refuses.
                 own.sanitized += u32::from(i64::try_from(*number).is_err());
                 self.integer_field(i64::try_from(*number).unwrap_or(i64::MAX));
                 true
@@ -96,7 +96,7 @@ impl Entries {
         self.keep(entry, false, stored, room, own, changes);
     }
 
-    /// Takes over all of `other`, as if its tags and fields were set now.
+    /// Adds all entries of `other`, as if its tags and fields were set now.
     pub(super) fn merge(&mut self, other: &Self, room: EntryLimits<'_>, changes: &mut Changes) {
         let tags = other.tags.iter().map(|entry| (entry, true));
         for (entry, is_tag) in tags.chain(other.fields.iter().map(|entry| (entry, false))) {
@@ -108,7 +108,7 @@ impl Entries {
         }
     }
 
-    /// Leaves out the tag or field of this name, as it is encoded.
+    /// Removes the tag or field with this encoded name, and counts it as refused.
     pub(super) fn refuse(&mut self, name: &[u8], changes: &mut Changes) {
         for is_tag in [true, false] {
             if let Ok(at) = self.find(is_tag, name) {
@@ -123,7 +123,7 @@ impl Entries {
         self.find(true, name).is_ok() || self.find(false, name).is_ok()
     }
 
-    /// Returns the value of a field of this encoded name, as it is written.
+    /// Returns the encoded value of the field with this encoded name.
     pub(super) fn field_value(&self, name: &[u8]) -> Option<&[u8]> {
         let entry = self.fields[self.find(false, name).ok()?];
         Some(&self.arena[entry.key + 1..entry.end])
@@ -155,8 +155,8 @@ impl Entries {
         Cursor::new(&self.arena, &self.fields)
     }
 
-    /// Returns all tags as a line holds them, a comma before each, if they stand in the arena like
-    /// that: they came first and in order.
+    /// Returns all tags as in a line, a comma before each, if they are in the arena like that: they
+    /// were added first and in order.
     #[inline]
     pub(super) fn tags_in_order(&self) -> Option<&[u8]> {
         let mut end = 0;
@@ -174,8 +174,8 @@ impl Entries {
         self.arena.capacity()
     }
 
-    /// Keeps an entry that was just written at the end of the arena, or takes its bytes back. `own`
-    /// is what came of writing it, which does not count where it is not kept.
+    /// Keeps an entry that was just written at the end of the arena, or removes its bytes again.
+    /// `own` are the changes of writing it, which count only if it is kept.
     fn keep(
         &mut self,
         entry: Entry,
@@ -217,8 +217,8 @@ impl Entries {
         }
     }
 
-    /// Returns where an entry is in its list, or belongs. The order is that of encoded names, as
-    /// InfluxDB sorts them.
+    /// Returns the position of an entry in its list, or the one where it must be inserted. The
+    /// order is that of encoded names, as in InfluxDB.
     #[inline]
     fn find(&self, is_tag: bool, name: &[u8]) -> Result<usize, usize> {
         let list = if is_tag { &self.tags } else { &self.fields };
@@ -239,7 +239,7 @@ impl Entries {
         if is_tag { &mut self.tags } else { &mut self.fields }
     }
 
-    /// Closes the gap of an entry that is in no list any more.
+    /// Closes the gap of an entry that is no longer in a list.
     pub(super) fn release(&mut self, gone: Entry) {
         let size = 1 + gone.end - gone.start;
         self.arena.copy_within(gone.end.., gone.start - 1);
@@ -253,14 +253,14 @@ impl Entries {
         }
     }
 
-    /// Begins an entry: with a comma, so that tags that came in order stand in the arena as they
-    /// stand in a line.
+    /// Begins an entry with a comma, so that tags that are added in order are in the arena as in a
+    /// line.
     pub(super) fn begin(&mut self) -> usize {
         self.arena.push(b',');
         self.arena.len()
     }
 
-    /// Writes a value that is no text, or nothing for a number that is none.
+    /// Writes a value that is not a string. Writes nothing for a number that is NaN or infinite.
     #[inline(never)]
     fn number(&mut self, value: &Value<'_>) -> bool {
         let to = &mut self.arena;
@@ -280,8 +280,8 @@ impl Entries {
     }
 }
 
-/// What an entry takes beside its bytes: a tag may yet get the overflow value.
+/// What an entry reserves in addition to its bytes: a tag may still get the overflow value.
 pub(super) const ROOM_BESIDE: usize = OVERFLOW.len();
-/// What a cleared arena keeps for the next point.
+/// The memory that a cleared arena keeps for the next point.
 const KEPT_BYTES: usize = 16 * 1024;
 const KEPT_ENTRIES: usize = 64;

@@ -1,12 +1,12 @@
-//! Names, tag values and strings as line protocol holds them.
+//! Escaping of names, tag values and strings in line protocol.
 //!
-//! A text is scanned first for anything that needs a closer look; nearly none does, and such a text
-//! is copied as it is. Otherwise it is rewritten character by character.
+//! A text is scanned first for characters that need escaping. Nearly none has any, and is copied
+//! unchanged. Otherwise it is rewritten character by character.
 
 use crate::line_protocol::Changes;
 
-/// Where a name or a tag value stands: what must be escaped, and what no server may see, differs a
-/// little.
+/// The position of a text in a line. What must be escaped, and which characters a server must never
+/// receive, depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EscapeContext {
     Measurement,
@@ -31,13 +31,13 @@ pub(super) fn text(
     }
 }
 
-/// Returns whether this is the key or the value of a tag that [`text`] writes as it is.
+/// Returns whether [`text`] writes this key or value of a tag unchanged.
 #[inline]
 pub(super) fn is_plain_tag(bytes: &[u8], limit: usize) -> bool {
     !bytes.is_empty() && bytes.len() <= limit && is_plain(bytes, EscapeContext::TagValue)
 }
 
-/// Returns whether [`string`] writes this text as it is.
+/// Returns whether [`string`] writes this text unchanged.
 #[inline]
 pub(super) fn is_plain_string(text: &str, limit: usize) -> bool {
     text.len() <= limit && classes(text.as_bytes()) & STRING == 0
@@ -46,7 +46,8 @@ pub(super) fn is_plain_string(text: &str, limit: usize) -> bool {
 #[cold]
 fn rewrite_text(out: &mut Vec<u8>, text: &str, position: EscapeContext, limit: usize, changes: &mut Changes) {
     if position == EscapeContext::Measurement && text.starts_with('#') {
-        // The line would be a comment: answered with success and lost.
+        // The line would be a comment: the server would report success, and the point would be
+        // lost.
         out.push(b'_');
         let mut rest = Changes::default();
         rewrite(out, text.chars(), position, limit.saturating_sub(1), &mut rest);
@@ -56,8 +57,8 @@ fn rewrite_text(out: &mut Vec<u8>, text: &str, position: EscapeContext, limit: u
     }
 }
 
-/// Appends a route, as [`text`] would append `method:resource`, without that text being made.
-/// `method` is a plain word.
+/// Appends a route as [`text`] appends `method:resource`, without building that text. `method` is a
+/// plain word.
 #[inline]
 pub(super) fn route(
     out: &mut Vec<u8>,
@@ -85,7 +86,7 @@ fn rewrite_route(out: &mut Vec<u8>, method: &str, resource: &str, limit: usize, 
     rewrite(out, characters, EscapeContext::TagValue, limit, changes);
 }
 
-/// Appends a string field's value with its quotes, of which at most `limit` bytes are stored.
+/// Appends the value of a string field in quotes, of which at most `limit` bytes are stored.
 #[inline]
 pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Changes) {
     out.push(b'"');
@@ -97,8 +98,8 @@ pub(super) fn string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut 
     out.push(b'"');
 }
 
-/// Encodes as [`string`] does, for what is most likely ASCII. Bytes that are no text are replaced:
-/// one of them would make the batch unreadable.
+/// Encodes like [`string`], for bytes that are most likely ASCII. Invalid UTF-8 is replaced: a
+/// single invalid byte would make the batch unreadable.
 pub(super) fn string_of_bytes(out: &mut Vec<u8>, bytes: &[u8], limit: usize, changes: &mut Changes) {
     if bytes.len() <= limit && classes(bytes) & (STRING | NOT_ASCII) == 0 {
         out.push(b'"');
@@ -123,7 +124,7 @@ fn rewrite_string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Cha
         match character {
             '"' => out.extend_from_slice(br#"\""#),
             '\\' => out.extend_from_slice(br"\\"),
-            // Two characters that read as what they stand for: a line break would end the point.
+            // Two characters that represent a line break: a real one would end the point.
             '\n' => out.extend_from_slice(br"\\n"),
             '\r' => out.extend_from_slice(br"\\r"),
             _ => out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -132,14 +133,14 @@ fn rewrite_string(out: &mut Vec<u8>, text: &str, limit: usize, changes: &mut Cha
     changes.sanitized += u32::from(sanitized);
 }
 
-/// Classifies the bytes. Every one is looked up, without an early exit, which compiles to two
-/// instructions a byte: most texts are short and plain.
+/// Classifies the bytes. All of them are looked up, without an early exit. That compiles to two
+/// instructions a byte, and most texts are short and plain.
 #[inline]
 fn classes(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0, |found, byte| found | CLASSES[usize::from(*byte)])
 }
 
-/// Returns whether no byte needs a closer look.
+/// Returns whether no byte needs escaping.
 #[inline]
 pub(super) fn is_plain(bytes: &[u8], position: EscapeContext) -> bool {
     let found = classes(bytes);
@@ -172,12 +173,12 @@ fn rewrite(
         let next = characters.peek().copied();
         let kept = match character {
             _ if character.is_control() => '_',
-            // A server would take it for the escape of what follows, and some merge two backslashes
-            // into one.
+            // A server would read it as the escape of the next character, and some merge two
+            // backslashes into one.
             '\\' if matches!(next, None | Some('\\' | ',' | '=' | ' ' | '"')) => '/',
-            // VictoriaMetrics takes all up to the next quote for a string.
+            // VictoriaMetrics reads everything up to the next quote as a string.
             '"' if position == EscapeContext::FieldKey => '_',
-            // InfluxDB 3 makes a family of columns of `family::name`.
+            // InfluxDB 3 reads `family::name` as a column of a family.
             ':' if position == EscapeContext::FieldKey && (next == Some(':') || last == Some(':')) => '_',
             _ => character,
         };
@@ -192,7 +193,7 @@ fn rewrite(
     changes.truncated += u32::from(truncated);
 }
 
-/// What a byte may need a closer look in.
+/// Where a byte may need escaping.
 static CLASSES: [u8; 256] = {
     let mut classes = [0; 256];
     let mut byte = 0;
@@ -216,11 +217,11 @@ static CLASSES: [u8; 256] = {
 
 /// In every name and tag value.
 const NAME: u8 = 1;
-/// In a field's name beside these.
+/// In addition in a field's name.
 const FIELD_KEY: u8 = 2;
 /// In the value of a string field.
 const STRING: u8 = 4;
-/// In bytes that are not known to be text.
+/// In bytes that may be invalid UTF-8.
 const NOT_ASCII: u8 = 8;
 
 #[cfg(test)]
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_names_and_tag_values() {
+    fn names_and_tag_values_are_escaped() {
         for (raw, name, sanitized) in [
             ("GET:/items/{id}", "GET:/items/{id}", 0),
             ("a b,c", r"a\ b\,c", 0),
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn where_positions_differ() {
+    fn escaping_depends_on_the_position() {
         assert_eq!(encoded("a=b", EscapeContext::Measurement), ("a=b".to_owned(), 0));
         assert_eq!(encoded("a=b", EscapeContext::TagValue), (r"a\=b".to_owned(), 0));
         assert_eq!(encoded(r"a\=b", EscapeContext::Measurement), ("a/=b".to_owned(), 1));
@@ -294,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn what_becomes_of_strings() {
+    fn strings_are_escaped() {
         let encoded = |raw: &str, limit| written(|out, changes| string(out, raw, limit, changes));
         let sanitized = Changes { sanitized: 1, ..Changes::default() };
         let truncated = Changes { truncated: 1, ..Changes::default() };
@@ -307,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_become_text() {
+    fn invalid_utf8_is_replaced() {
         let encoded = |raw: &[u8]| written(|out, changes| string_of_bytes(out, raw, 9, changes));
         for text in ["a1-b2", "é,\"\\", "a\nb", "much too long"] {
             assert_eq!(encoded(text.as_bytes()), written(|out, changes| string(out, text, 9, changes)));

@@ -1,4 +1,4 @@
-//! What handlers add to the points of their own request.
+//! The tags and fields that handlers add to the points of their own request.
 
 use crate::{
     line_protocol::{
@@ -12,12 +12,13 @@ use crate::{
     settings::Limits,
 };
 
-/// Extra tags and fields of one request, encoded as they come: recycled, it allocates nothing once
-/// it is warm.
+/// Extra tags and fields of one request, encoded as they are added. Its memory is reused, so it
+/// allocates nothing once it is warm.
 ///
-/// Refused and counted: names of the standard tags and fields, names reserved by InfluxDB, empty
-/// names, empty tags, numbers that are none. The last value of a key wins, but one that is refused
-/// leaves the earlier one in place. Where a name comes as a tag and as a field, the tag is kept.
+/// These are refused and counted: names of the standard tags and fields, names reserved by
+/// InfluxDB, empty names, empty tags, and numbers that are NaN or infinite. The last value of a key
+/// wins, but a refused one leaves the earlier one in place. If a name is used for a tag and a
+/// field, the tag is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Extras {
     pub(super) entries: Entries,
@@ -25,7 +26,7 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
-    /// Sets a tag if nothing of it needs a closer look, which most do not; false for others.
+    /// Sets a tag if nothing of it needs escaping, as usual. Returns false for others.
     #[inline(always)]
     pub(crate) fn plain_tag(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
         let Value::String(text) = value else { return false };
@@ -33,14 +34,14 @@ impl Extras {
         self.entries.plain_tag(key, text, room(limits))
     }
 
-    /// Sets a field if nothing of it needs a closer look, which most do not; false for others.
+    /// Sets a field if nothing of it needs escaping, as usual. Returns false for others.
     #[inline(always)]
     pub(crate) fn plain_field(&mut self, key: &'static str, value: &Value<'_>, limits: &Limits) -> bool {
         let Some(key) = self.plain_keys.of_field(key) else { return false };
         self.entries.plain_field(key, value, room(limits))
     }
 
-    /// Sets a tag; a number or boolean becomes its text.
+    /// Sets a tag. A number or boolean becomes its text.
     #[inline]
     pub(crate) fn tag(&mut self, key: &'static str, value: Value<'_>, limits: &Limits) -> Changes {
         let mut changes = Changes::default();
@@ -64,7 +65,7 @@ impl Extras {
         }
     }
 
-    /// Returns the field `trace_id`, where it is the id of a trace.
+    /// Returns the field `trace_id` if it is the id of a trace.
     pub(crate) fn trace_id(&self) -> Option<TraceId> {
         let [b'"', digits @ .., b'"'] = self.entries.field_value(schema::TRACE_ID.as_bytes())? else {
             return None;
@@ -73,14 +74,14 @@ impl Extras {
         digits.iter().all(u8::is_ascii_hexdigit).then_some(*digits)
     }
 
-    /// Takes over the tags and fields of another container, as if they were set now.
+    /// Adds the tags and fields of another container, as if they were set now.
     pub(crate) fn merge(&mut self, other: &Self, limits: &Limits) -> Changes {
         let mut changes = Changes::default();
         self.entries.merge(&other.entries, room(limits), &mut changes);
         changes
     }
 
-    /// Makes the extras of a request fit what was seen in all points before.
+    /// Adapts the extras of a request to the types and values of all earlier points.
     pub(super) fn settle(&mut self, types: &FieldTypes, values: &TagCardinality, changes: &mut Changes) {
         let Self { entries, plain_keys } = self;
         entries.settle_tags(REQUESTS.as_bytes(), types, values, changes);
@@ -94,12 +95,12 @@ impl Extras {
         }
     }
 
-    /// Returns whether there is nothing to add.
+    /// Returns whether there are no extras.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Forgets everything but keeps the memory, up to 16 KiB of it.
+    /// Removes all entries but keeps their memory, up to 16 KiB.
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.entries.clear();
@@ -107,7 +108,7 @@ impl Extras {
 }
 
 impl Clone for Extras {
-    /// Copies the extras for one point, so without the keys that are kept for the next ones.
+    /// Copies the extras for one point, without the cached keys.
     fn clone(&self) -> Self {
         let mut entries = self.entries.clone();
         entries.fields.iter_mut().for_each(|field| field.plain_key = NO_PLAIN_KEY);
@@ -129,7 +130,7 @@ mod tests {
     const REFUSED: Changes = Changes { refused: 1, ..OK };
     const EXCESS: Changes = Changes { excess: 1, ..OK };
 
-    /// Returns tags, a space and fields, as a line has them.
+    /// Returns tags, a space and fields, as in a line.
     fn text(extras: &Extras) -> String {
         let joined = |entries: Vec<&[u8]>| String::from_utf8(entries.join(&b',')).expect("UTF-8");
         joined(extras.entries.tags().collect()) + " " + &joined(extras.entries.fields().collect())
@@ -166,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_taken_and_numbers_that_are_none_are_refused() {
+    fn reserved_names_and_numbers_that_are_not_finite_are_refused() {
         let (mut extras, limits) = (Extras::default(), Limits::default());
         for key in
             ["", "time", "_field", "_measurement", "__chunk_order", "route", "execution_time", "body_end"]
@@ -174,7 +175,7 @@ mod tests {
             assert_eq!(extras.tag(key, 1.into(), &limits), REFUSED, "{key}");
             assert_eq!(extras.field(key, 1.into(), &limits), REFUSED, "{key}");
         }
-        // What becomes a reserved name is one.
+        // A name that becomes a reserved one is refused, too.
         assert_eq!(extras.field("error\ncode", 1.into(), &limits), REFUSED);
         for number in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert_eq!(extras.tag("a", number.into(), &limits), REFUSED);
@@ -212,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn setting_one_key_for_ever_takes_no_more_room_than_once() {
+    fn setting_one_key_many_times_takes_no_more_memory_than_once() {
         let (mut extras, limits) = (Extras::default(), Limits::default());
         let longest = "x".repeat(5_000);
         extras.tag("before", "1".into(), &limits);
@@ -278,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_tags_with_keys_that_lie_together_are_told_apart() {
+    fn usual_tags_with_adjacent_keys_are_distinguished() {
         let (mut extras, limits) = (Extras::default(), Limits { extras: 100, ..Limits::default() });
         let keys: &'static str = "abcdefghijklmnopqrstuvwxyz";
         let expected: Vec<String> = keys.chars().map(|key| format!("{key}={key}{key}")).collect();
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn usual_tags_keep_to_the_bytes_of_a_request() {
+    fn usual_tags_respect_the_bound_on_bytes_of_a_request() {
         let (mut extras, limits) = (Extras::default(), Limits { tag_bytes: usize::MAX, ..Limits::default() });
         let long = Value::from("x".repeat(15_000));
         for (key, fits) in [("a", true), ("b", true), ("c", true), ("d", false)] {

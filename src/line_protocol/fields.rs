@@ -1,11 +1,11 @@
-//! The fields of a request's line: the standard ones, and extra ones in between.
+//! The fields of a request's line: the standard ones, with extra ones in between.
 
 use std::mem;
 
 use crate::line_protocol::{AddedFields, Extras, cursor::Cursor};
 
-/// A separator, a name and an equals sign in one piece of constant size, whose copy is a move or
-/// two.
+/// A separator, a name and an equals sign as one array of constant size, so that copying it takes
+/// one or two moves.
 macro_rules! assignment {
     ($name:expr) => {
         const { crate::line_protocol::fields::text_of::<{ $name.len() + 2 }>($name) }
@@ -14,11 +14,11 @@ macro_rules! assignment {
 
 pub(super) use assignment;
 
-/// The fields of a line, in the order of their names: the standard ones as they are assigned, extra
-/// ones in between.
+/// The fields of a line, in the order of their names: the standard ones as they are assigned, with
+/// extra ones in between.
 pub(super) struct Fields<'a> {
     extras: Option<&'a Extras>,
-    /// The extra ones that remain.
+    /// The extra fields that are not written yet.
     remaining: Cursor<'a>,
     /// A space before the first field, then commas.
     separator: u8,
@@ -37,7 +37,7 @@ impl<'a> Fields<'a> {
         self.separator == b',' && self.remaining.is_empty()
     }
 
-    /// Writes the extra fields that come before a standard one, and all of that one but its value.
+    /// Writes the extra fields that come before a standard one, and the name of that one.
     #[inline(always)]
     pub(super) fn assign<const N: usize>(&mut self, out: &mut Vec<u8>, mut text: [u8; N]) {
         if !self.remaining.is_empty() {
@@ -54,8 +54,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Writes the remaining fields, all behind a standard one, what the layer adds, and the
-    /// timestamp.
+    /// Writes the remaining extra fields, the fields of the layer, and the timestamp.
     #[inline(always)]
     pub(super) fn end(self, out: &mut Vec<u8>, added: Option<&AddedFields>, stamp: i64) {
         for field in self.remaining {

@@ -1,29 +1,29 @@
-//! Points as line protocol: an encoder whose every line is one point for InfluxDB 1.x, 2.x, 3.x and
-//! VictoriaMetrics, and a parser of what it writes.
+//! Line protocol. The encoder writes each point as one line that InfluxDB 1.x, 2.x, 3.x and
+//! VictoriaMetrics accept. The parser reads what the encoder writes.
 //!
 //! # Rules
 //!
-//! One point is exactly one line, whatever its names and values hold:
+//! One point is exactly one line, whatever its names and values contain:
 //!
 //! ```text
 //! measurement,tag=value,… field=1.5,field=2i,field="text",field=true 1700000000000000000⏎
 //! ```
 //!
-//! - *Names and tag values*: control characters become `_`; a comma, a space and (but for the
-//!   measurement) an equals sign are escaped, nothing else is. A backslash stays where it cannot be
-//!   read as an escape, which is anywhere but at the end and before a backslash, comma, equals
-//!   sign, space or quote; there it becomes `/`. A measurement that starts with `#` gets a `_`
-//!   before it; of a run of colons in a field's name each becomes `_`, and so does a quote there,
-//!   where VictoriaMetrics would begin a string.
-//! - *Tags* are sorted by their encoded names, each name once; empty ones are left out.
-//! - *Fields*, sorted likewise but for those that the layer adds, which come last: floats are
-//!   finite, with a digit on both sides of a point; integers end in `i`, unsigned ones saturate;
-//!   strings escape `"` and `\`, and hold `\n` and `\r` as two characters each instead of line
-//!   breaks.
-//! - *The timestamp* is always there, in nanoseconds.
+//! - *Names and tag values*: control characters become `_`. A comma, a space and (except in the
+//!   measurement) an equals sign are escaped, nothing else is. A backslash is kept unless it could
+//!   be read as an escape: at the end and before a backslash, comma, equals sign, space or quote it
+//!   becomes `/`. A measurement that starts with `#` gets a `_` before it. In a field's name each
+//!   of several consecutive colons becomes `_`, and so does a quote, where VictoriaMetrics would
+//!   begin a string.
+//! - *Tags* are sorted by their encoded names, each name once. Empty ones are left out.
+//! - *Fields* are sorted likewise, except that those of the layer come last. Floats are finite,
+//!   with a digit on both sides of a point. Integers end in `i`; unsigned ones saturate. Strings
+//!   escape `"` and `\`. Instead of line breaks they contain `
+//! ` and `\r`, as two characters each.
+//! - *The timestamp* is always present, in nanoseconds.
 //! - *Sizes*: a line has at most [`LINE_BYTES`]. Names are cut at [`NAME_BYTES`], standard values
-//!   at [`STANDARD_BYTES`], others as the settings say; what still has no room is left out, and
-//!   never a standard tag or field.
+//!   at [`STANDARD_BYTES`], others at the sizes of the settings. Tags and fields that still exceed
+//!   the line are left out, but never standard ones.
 //!
 //! Every change is counted, in [`Changes`].
 
@@ -69,26 +69,28 @@ fn stamp(out: &mut Vec<u8>, stamp: i64) {
     number_format::timestamp(out, stamp.clamp(EARLIEST, LATEST));
 }
 
-/// The longest line: InfluxDB bounds measurement, tags and a field's name together by as much.
+/// The maximum length of a line. InfluxDB applies this bound to measurement, tags and a field's
+/// name together.
 pub(crate) const LINE_BYTES: usize = 65_535;
 
 /// The earliest and the latest timestamp that InfluxDB stores.
 pub(crate) const EARLIEST: i64 = i64::MIN + 2;
 pub(crate) const LATEST: i64 = i64::MAX - 1;
 
-/// Bytes of a measurement's name, a tag's key or a field's key.
+/// Maximum bytes of a measurement's name, a tag's key or a field's key.
 const NAME_BYTES: usize = 256;
-/// Bytes of the value of a standard tag or field: route, service, error code, request id.
+/// Maximum bytes of the value of a standard tag or field: route, service, error code, request id.
 pub(crate) const STANDARD_BYTES: usize = 1024;
-/// Bytes of any other value, whatever the settings say.
+/// Maximum bytes of any other value, whatever the settings are.
 pub(crate) const VALUE_BYTES: usize = 20 * 1024;
 
-// A value takes at most twice its bytes, once escaped. The parts of a request's line, each at its
-// largest, fit together: five standard values, the static tags, the extras, and what is constant.
+// A value takes at most twice its bytes when it is escaped. The parts of a request's line fit
+// together even if each has its maximum size: five standard values, the static tags, the extras,
+// and the constant parts.
 
-/// Encoded bytes of the further static tags of the settings.
+/// Maximum encoded bytes of the further static tags of the settings.
 const STATIC_BYTES: usize = 6 * 1024;
-/// Encoded bytes of the extra tags and fields of one request.
+/// Maximum encoded bytes of the extra tags and fields of one request.
 const EXTRAS_BYTES: usize = 45 * 1024;
 const CONSTANT_BYTES: usize = 1024;
 const _: () = assert!(2 * 5 * STANDARD_BYTES + STATIC_BYTES + EXTRAS_BYTES + CONSTANT_BYTES <= LINE_BYTES);

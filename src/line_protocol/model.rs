@@ -1,5 +1,5 @@
-//! What the documentation says becomes of a point, written as plainly as it reads; and what
-//! InfluxData's parser makes of a line.
+//! A simple model of the documented rules for stored points, and a reader that uses InfluxData's
+//! parser.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ pub(crate) struct ModelPoint {
     pub(crate) time: i64,
 }
 
-/// Computes what is to be stored of a point; `None` where nothing can be.
+/// Returns the point that must be stored, or `None` if nothing can be stored.
 pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<ModelPoint> {
     let measurement = match point.measurement() {
         comment if comment.starts_with('#') => format!("_{}", name(cut(comment, 255), false)),
@@ -45,7 +45,7 @@ pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
             Value::Unsigned(number) => Value::Integer(i64::try_from(number).unwrap_or(i64::MAX)),
             other => other.into_owned(),
         };
-        // A measurement of our own has its tags already.
+        // The tags of a measurement of our own cannot be fields.
         let is_tag = COLUMNS.contains(&(measurement.as_str(), key.as_str(), ColumnType::Tag));
         if !reserved(&key) && !tags.contains_key(&key) && !is_tag {
             fields.insert(key, value);
@@ -54,7 +54,7 @@ pub(crate) fn expected(point: &dyn Point, time: i64, limits: &Limits) -> Option<
     (!measurement.is_empty() && !fields.is_empty()).then_some(ModelPoint { measurement, tags, fields, time })
 }
 
-/// Parses with InfluxData's parser a line, which must hold exactly one point.
+/// Parses a line, which must contain exactly one point, with InfluxData's parser.
 pub(crate) fn read_by_influxdata(line: &[u8]) -> ModelPoint {
     let text = std::str::from_utf8(line).expect("line protocol is UTF-8");
     let mut lines = parse_lines(text);
@@ -105,7 +105,7 @@ fn reserved(key: &str) -> bool {
     matches!(key, "" | "time" | "_field" | "_measurement" | "__chunk_order")
 }
 
-/// Returns a string without line breaks, of whole characters or what stands for them.
+/// Returns a string whose line breaks are replaced, cut at whole characters.
 pub(crate) fn string(text: &str, limit: usize) -> String {
     let mut kept = String::new();
     for character in text.chars() {

@@ -1,4 +1,4 @@
-//! The line of a point of the application's own.
+//! The line of one of the application's own points.
 
 use std::fmt;
 
@@ -13,21 +13,21 @@ use crate::{
     settings::Limits,
 };
 
-/// Why a point cannot be stored at all.
+/// Why a point cannot be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InvalidPoint {
     /// The measurement has no name.
     EmptyMeasurement,
-    /// No field is left that can be stored.
+    /// No field that can be stored is left.
     NoField,
     /// The tags alone fill the line.
     LineTooLong,
-    /// The time is outside of what InfluxDB stores.
+    /// The time is outside the range that InfluxDB stores.
     TimeOutOfRange,
 }
 
-/// Appends the line of a point of the application's own. Static tags are added unless the point has
-/// a tag or field of the name. `stamp` is the point's own time, or a unique one.
+/// Appends the line of one of the application's own points. A static tag is added unless the point
+/// has a tag or field of this name. `stamp` is the point's own time, or a unique one.
 pub(crate) fn encode_point(
     point: &dyn Point,
     stamp: i64,

@@ -1,4 +1,4 @@
-//! The way back: a line that this crate wrote, as typed values.
+//! Parses a line that this crate wrote into typed values.
 
 use std::{iter, str};
 
@@ -8,9 +8,9 @@ use crate::{
     work::looked_at,
 };
 
-/// Reads one line in the form in which this crate writes it, with or without its line break. `None`
-/// for nearly anything else: two backslashes in a name, and other forms of a float, are read as
-/// well, although nothing here writes them.
+/// Parses one line in the form that this crate writes, with or without its line break. Returns
+/// `None` for nearly anything else. Two backslashes in a name, and other forms of a float, are
+/// accepted, too, although this crate does not write them.
 pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
     let mut rest = str::from_utf8(line.strip_suffix(b"\n").unwrap_or(line)).ok()?;
     let measurement = name(&mut rest, NameKind::Measurement)?;
@@ -38,7 +38,7 @@ pub(crate) fn parse(line: &[u8]) -> Option<DataPoint> {
         rest = rest.strip_prefix('=')?;
         let value = value(&mut rest)?;
         if key.raw <= last {
-            // Once: fields that the layer adds come behind all others.
+            // Only once: the fields of the layer come after all others.
             if adds {
                 return None;
             }
@@ -69,8 +69,8 @@ struct ParsedName<'a> {
     text: String,
 }
 
-/// Parses a name or tag value: all up to an unescaped comma or space, or, but for the measurement,
-/// equals sign.
+/// Parses a name or tag value: everything up to an unescaped comma or space, or, except in the
+/// measurement, equals sign.
 fn name<'a>(rest: &mut &'a str, place: NameKind) -> Option<ParsedName<'a>> {
     let ends = |byte| matches!(byte, b',' | b' ') || byte == b'=' && place == NameKind::Other;
     let bytes = rest.as_bytes();
@@ -145,7 +145,7 @@ fn string<'a>(text: &'a str, rest: &mut &'a str) -> Option<Value<'static>> {
     }
 }
 
-/// Parses only the digits that we write: no plus sign, no leading zero.
+/// Parses only the digits that this crate writes: no plus sign, no leading zero.
 fn integer(text: &str) -> Option<i64> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = digits == "0" && text == digits
@@ -258,12 +258,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        fn no_bytes_cause_a_panic(bytes: Vec<u8>) {
             parse(&bytes);
         }
 
         #[test]
-        fn nothing_like_a_line_makes_it_panic(line in "[ab\\\\,= \"#\n:._t1ie+-]{0,40}") {
+        fn nothing_similar_to_a_line_causes_a_panic(line in "[ab\\\\,= \"#\n:._t1ie+-]{0,40}") {
             parse(line.as_bytes());
             parse(format!("a {line} 1").as_bytes());
             parse(format!("a b={line} 1").as_bytes());
@@ -280,7 +280,7 @@ mod tests {
         });
     }
 
-    /// Names in their order, the only ones that are read to the end.
+    /// Names in their order, since only these are read to the end.
     #[test]
     fn the_cost_of_many_tags_and_fields_is_linear_in_their_number() {
         for (tag, field) in [

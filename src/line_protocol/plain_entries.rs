@@ -1,4 +1,4 @@
-//! Tags and fields that need no look, which most do not.
+//! The fast path for tags and fields that need no escaping, which most do not.
 
 use crate::{
     line_protocol::{
@@ -11,19 +11,20 @@ use crate::{
 };
 
 impl Entries {
-    /// Returns whether a key of a tag is written as it is.
+    /// Returns whether the key of a tag needs no escaping.
     pub(super) fn is_plain_key(key: &str) -> bool {
         escape::is_plain_tag(key.as_bytes(), NAME_BYTES)
     }
 
-    /// Returns whether a key that [is plain](Self::is_plain_key) is so as that of a field, too.
+    /// Returns whether a key that [is plain](Self::is_plain_key) is plain as the key of a field,
+    /// too.
     pub(super) fn is_plain_field_key(key: &str) -> bool {
         escape::is_plain(key.as_bytes(), EscapeContext::FieldKey)
     }
 
-    /// Takes a tag with a plain key, as `,key=`, if it is a usual one: nothing of its value needs a
-    /// change, its place is behind all others, and there is room. False for any other, which is to
-    /// be given to [`tag`](Self::tag).
+    /// Adds a tag with a plain key, given as `,key=`, if it is a usual one: its value needs no
+    /// escaping, it comes after all others, and there is room. Returns false for any other, which
+    /// must be passed to [`tag`](Self::tag).
     #[inline(always)]
     pub(super) fn plain_tag(&mut self, key: &[u8], text: &str, room: EntryLimits<'_>) -> bool {
         let value = text.as_bytes();
@@ -45,9 +46,9 @@ impl Entries {
         true
     }
 
-    /// Takes a field with a plain key, as `,key=`, if it is a usual one: its name is new, nothing
-    /// of its value needs a change, and there is room. False for any other, which is to be given to
-    /// [`field`](Self::field). `number` is that of the key.
+    /// Adds a field with a plain key, given as `,key=`, if it is a usual one: its name is new, its
+    /// value needs no escaping, and there is room. Returns false for any other, which must be
+    /// passed to [`field`](Self::field). `number` is that of the key.
     #[inline]
     pub(super) fn plain_field(
         &mut self,
@@ -93,8 +94,8 @@ impl Entries {
         true
     }
 
-    /// Returns where a field belongs whose name neither a tag nor a field has. Looks at one after
-    /// the other: most requests have few.
+    /// Returns the position for a new field whose name no tag or field has. It searches linearly,
+    /// since most requests have few.
     #[inline]
     fn place_of_new_field(&self, name: &[u8]) -> Option<usize> {
         let name_of = |entry: &Entry| &self.arena[entry.start..entry.key];
@@ -112,5 +113,5 @@ impl Entries {
     }
 }
 
-/// The longest float has 24 characters, the longest integer 21 with its `i`.
+/// The longest float has 24 characters, the longest integer 21 including its `i`.
 const LONGEST_NUMBER: usize = 32;

@@ -1,4 +1,4 @@
-//! Keys of tags and fields that need no look.
+//! A cache of keys of tags and fields that need no escaping.
 
 use std::ptr;
 
@@ -8,8 +8,8 @@ use crate::{
     schema::field_types::FieldTypes,
 };
 
-/// Keys that were found to need no look. They are the application's own, so few; told apart by
-/// where they are, which costs less than to look again.
+/// Keys that need no escaping. They are constants of the application, so there are few. Comparing
+/// their addresses costs less than checking them again.
 #[derive(Debug, Default)]
 pub(super) struct PlainKeys([PlainKey; PLAIN_KEYS]);
 
@@ -18,19 +18,20 @@ struct PlainKey {
     key: &'static str,
     /// `,key=`
     text: Box<[u8]>,
-    /// Whether it is plain as the key of a field, too.
+    /// Whether it also needs no escaping as the key of a field.
     is_field: bool,
-    /// The number of the types that have admitted a field of this name, and which type it has
-    /// there: for good.
+    /// The number of the types that have admitted a field of this name, and its type there, which
+    /// never changes.
     admitted: Option<(u64, FieldType)>,
 }
 
 impl PlainKeys {
-    /// Returns the number of a key and how it is written, `,key=`; `None` for one that needs a
-    /// closer look, and for one too many.
+    /// Returns the number of a key and its encoded form, `,key=`. Returns `None` for a key that
+    /// needs escaping, and if the cache is full.
     #[inline(always)]
     pub(super) fn of_tag(&mut self, key: &'static str) -> Option<(usize, &[u8])> {
-        // Constants lie side by side: those of one handler mostly have places of their own.
+        // Constants are adjacent in memory, so those of one handler mostly have places of their
+        // own.
         let mut place = key.as_ptr().addr() % PLAIN_KEYS;
         if !ptr::eq(self.0[place].key, key) {
             place = self.look_up(key, place)? % PLAIN_KEYS;
@@ -38,7 +39,7 @@ impl PlainKeys {
         Some((place, &self.0[place].text))
     }
 
-    /// Returns what [`of_tag`](Self::of_tag) does, for the key of a field.
+    /// Returns the same as [`of_tag`](Self::of_tag) for the key of a field.
     #[inline(always)]
     pub(super) fn of_field(&mut self, key: &'static str) -> Option<(usize, &[u8])> {
         let (place, _) = self.of_tag(key)?;
@@ -46,8 +47,8 @@ impl PlainKeys {
         is_field.then_some((place, text))
     }
 
-    /// Returns where a key is that is not in its first place, or is new and goes into the first
-    /// free one. None of them ever makes room for another, or two that share a place would cost an
+    /// Returns the place of a key that is not in its first place. A new key goes into the first
+    /// free one. No key ever replaces another: otherwise two that share a place would cost an
     /// allocation each time.
     #[inline(never)]
     fn look_up(&mut self, key: &'static str, first: usize) -> Option<usize> {
@@ -64,8 +65,7 @@ impl PlainKeys {
         None
     }
 
-    /// Returns whether these types have admitted a field of this type and of the key with this
-    /// number.
+    /// Returns whether these types have admitted a field of this type with the key of this number.
     #[inline]
     pub(super) fn has_admitted(&self, number: u8, field_type: FieldType, types: &FieldTypes) -> bool {
         self.0
@@ -73,7 +73,7 @@ impl PlainKeys {
             .is_some_and(|known| known.admitted == Some((types.number(), field_type)))
     }
 
-    /// Remembers for the next requests that these types have admitted it.
+    /// Notes for the next requests that these types have admitted it.
     pub(super) fn note_admitted(&mut self, number: u8, field_type: FieldType, types: &FieldTypes) {
         if let Some(known) = self.0.get_mut(usize::from(number)) {
             known.admitted = Some((types.number(), field_type));

@@ -1,4 +1,5 @@
-//! The lines of a request: written on its own path, so from constants that were encoded once.
+//! The lines of a request. They are written on the request path, so they consist of constants that
+//! were encoded once.
 
 use std::time::Duration;
 
@@ -24,39 +25,39 @@ use crate::{
 /// Constants of one monitor, encoded once: the request path only copies them.
 #[derive(Debug)]
 pub(crate) struct RequestTemplate {
-    /// `requests`, the static tags that come before the route, `,route=`.
+    /// `requests`, the static tags before the route, `,route=`.
     requests: Segment,
-    /// `errors`, the static tags that come before the error code, `,error_code=`.
+    /// `errors`, the static tags before the error code, `,error_code=`.
     errors: Segment,
-    /// From behind the error code: the static tags that come before the route, `,route=`.
+    /// After the error code: the static tags before the route, `,route=`.
     errors_route: Segment,
-    /// From behind the route: the static tags that come before the status code, `,status_code=`.
+    /// After the route: the static tags before the status code, `,status_code=`.
     status_code: Segment,
-    /// From behind the status code: the static tags that remain.
+    /// After the status code: the remaining static tags.
     remaining: Segment,
-    /// Names of static tags that handlers would otherwise be free to use.
+    /// Names of static tags that handlers could otherwise use.
     taken: Box<[Box<[u8]>]>,
     request_id: bool,
 }
 
-/// What is known of a request when its points are written.
+/// The data of a request from which its lines are written.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestLine<'a> {
     /// Nanoseconds since the epoch, unique.
     pub(crate) stamp: i64,
-    /// One of the constants of the methods, which need no look.
+    /// One of the constants of the methods, which need no escaping.
     pub(crate) method: &'static str,
-    /// The raw text of the route behind the method, such as `/items/{id}`.
+    /// The raw text of the route after the method, such as `/items/{id}`.
     pub(crate) resource: &'a str,
-    /// What the same template makes of the method and the resource, if it is known.
+    /// The head that the same template returned for the method and the resource, if it is cached.
     pub(crate) head: Option<&'a LineHead>,
     pub(crate) status_code: u16,
-    /// Not used where the template leaves request ids out.
+    /// Not used if the template leaves request ids out.
     pub(crate) request_id: RequestIdText<'a>,
     pub(crate) execution_time: Duration,
-    /// Where the body was tracked.
+    /// Present if the body was tracked.
     pub(crate) body: Option<&'a BodyFields>,
-    /// What the layer itself adds.
+    /// The fields that the layer itself adds.
     pub(crate) added: Option<&'a AddedFields>,
 }
 
@@ -72,25 +73,25 @@ pub(crate) struct LineHead {
 /// The text of a request's id, as bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RequestIdText<'a> {
-    /// Brought by the request, so it may hold anything.
+    /// Brought by the request, so it may contain anything.
     Own(&'a [u8]),
-    /// The number of one made by this crate: letters, digits and dashes, which need no look.
+    /// The number of a generated id: letters, digits and dashes, which need no escaping.
     Generated(u64),
 }
 
-/// What became of the response's body.
+/// How the response's body ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyFields {
     pub(crate) bytes: u64,
     /// One of `schema::BODY_COMPLETE`, `BODY_ERROR`, `BODY_DROPPED`, `BODY_UNFINISHED`.
     pub(crate) end: &'static str,
-    /// From the start of the request to the end of the body.
+    /// Time from the start of the request to the end of the body.
     pub(crate) response_time: Duration,
 }
 
 impl RequestTemplate {
-    /// Creates the templates. Without `request_id`, points have no such field, and `errors` has
-    /// `execution_time` instead, since a point needs one.
+    /// Creates the templates. Without `request_id`, points have no such field. Points in `errors`
+    /// then have `execution_time`, since a point needs a field.
     pub(crate) fn new(static_tags: &StaticTags, request_id: bool) -> Self {
         Self {
             requests: Segment::new(REQUESTS, static_tags, None, Some(ROUTE)),
@@ -103,8 +104,8 @@ impl RequestTemplate {
         }
     }
 
-    /// Encodes the head of all lines with this route; `None` where it has to be changed, which is
-    /// to be counted for each of them.
+    /// Encodes the head of all lines with this route. Returns `None` if encoding changes it, which
+    /// must be counted for each line.
     pub(crate) fn head(&self, method: &'static str, resource: &str) -> Option<LineHead> {
         let mut changes = Changes::default();
         let mut text = self.requests.text().to_vec();
@@ -114,11 +115,11 @@ impl RequestTemplate {
         changes.is_empty().then(|| LineHead { text: text.into(), route })
     }
 
-    /// Makes extras fit the points of this monitor: to be called once, when the request has ended,
-    /// before encoding.
+    /// Adapts extras to the points of this monitor. Must be called once, when the request has
+    /// ended, before encoding.
     ///
-    /// Extras with the name of a static tag are left out, fields keep to the type of their name,
-    /// and tags to the number of values they may have.
+    /// Extras with the name of a static tag are left out. Fields keep the type of their name, and
+    /// tags the limit on their values.
     pub(crate) fn prepare(
         &self,
         extras: &mut Extras,
@@ -145,7 +146,7 @@ impl RequestTemplate {
             Some((head, tags)) => {
                 out.extend_from_slice(&head.text);
                 number_format::status_code(out, request.status_code);
-                // Mostly neither: copying nothing takes as long as copying a few bytes.
+                // Usually there are none: copying nothing takes as long as copying a few bytes.
                 if !self.remaining.text().is_empty() {
                     out.extend_from_slice(self.remaining.text());
                 }
@@ -153,18 +154,18 @@ impl RequestTemplate {
                     out.extend_from_slice(tags);
                 }
             }
-            // With a copy of the request, here and below, so that nothing of it has to be in memory
-            // for the sake of rare calls.
+            // The request is copied, here and below, so that it need not be in memory for the sake
+            // of rare calls.
             None => self.tags_among(out, &{ *request }, extras, changes),
         }
-        // What the layer adds leaves out the names that a handler has used, those of tags, too.
+        // The layer's fields yield to all names that a handler has used, including tags.
         match extras.filter(|extras| request.added.is_some() || !extras.entries.fields().is_empty()) {
             None => self.fields(out, request, changes, None),
             Some(extras) => self.fields_among(out, &{ *request }, changes, extras),
         }
     }
 
-    /// Appends the line in `errors` of a request that failed. An empty error code becomes the
+    /// Appends the line in `errors` of a failed request. An empty error code is replaced by the
     /// status code.
     pub(crate) fn encode_error(
         &self,
@@ -180,7 +181,7 @@ impl RequestTemplate {
         }
     }
 
-    /// Returns the extra tags, if all belong behind those of the template.
+    /// Returns the extra tags if all of them come after those of the template.
     #[inline(always)]
     fn tags_behind<'a>(&self, extras: Option<&'a Extras>) -> Option<&'a [u8]> {
         let Some(Extras { entries, .. }) = extras.filter(|extras| !extras.is_empty()) else {
@@ -217,8 +218,8 @@ impl RequestTemplate {
         self.fields(out, request, changes, Some(extras));
     }
 
-    /// Writes the fields. Inlined once for requests without extra fields, where all that asks for
-    /// them is then left out.
+    /// Writes the fields. It is inlined once for requests without extra fields, which removes all
+    /// code for them.
     #[inline(always)]
     fn fields(
         &self,
@@ -233,7 +234,7 @@ impl RequestTemplate {
             number_format::integer(out, i64::try_from(body.bytes).unwrap_or(i64::MAX));
             out.push(b'i');
             fields.assign(out, assignment!(BODY_END));
-            // One of the constants of the schema, which need no look.
+            // One of the constants of the schema, which need no escaping.
             out.push(b'"');
             out.extend_from_slice(body.end.as_bytes());
             out.push(b'"');
@@ -257,7 +258,7 @@ impl RequestTemplate {
         fields.end(out, request.added, request.stamp);
     }
 
-    /// Writes the line of an error. Inlined once without extras, too.
+    /// Writes the line of an error. It is inlined once without extras, too.
     #[inline(always)]
     fn error(
         &self,
@@ -304,7 +305,7 @@ impl RequestTemplate {
         self.status_code.write(out, tags);
     }
 
-    /// Writes the value of `status_code` and the tags that remain.
+    /// Writes the value of `status_code` and the remaining tags.
     #[inline(always)]
     fn status(&self, out: &mut Vec<u8>, request: &RequestLine<'_>, mut tags: Cursor<'_>) {
         number_format::status_code(out, request.status_code);
@@ -319,8 +320,8 @@ impl RequestTemplate {
 }
 
 impl RequestIdText<'_> {
-    /// Writes the name and the value in one piece, where no extra field can come before and another
-    /// field has.
+    /// Writes the name and the value as one piece. Requires that no extra field comes before, and
+    /// that another field was written.
     #[inline(always)]
     fn assign_generated(out: &mut Vec<u8>, number: u64) {
         const NAME: [u8; REQUEST_ID.len() + 2] = assignment!(REQUEST_ID);

@@ -11,15 +11,15 @@ use crate::{
     },
 };
 
-/// What tells one rollup line from another.
+/// The tags that distinguish rollup lines.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RollupTags<'a> {
     pub(crate) method: &'static str,
     pub(crate) resource: &'a str,
     pub(crate) status: Option<u16>,
-    /// Empty where nothing failed.
+    /// Empty if nothing failed.
     pub(crate) error_code: &'a str,
-    /// As the extras of a request have encoded them: `,key=value` each.
+    /// In the encoded form of a request's extras: `,key=value` each.
     pub(crate) extra: &'a [u8],
 }
 
@@ -38,7 +38,7 @@ impl RollupTagNames {
         self.0.is_empty()
     }
 
-    /// Appends those of a request's tags that have one of the names, as they are encoded.
+    /// Appends those tags of a request that have one of these names, in encoded form.
     pub(crate) fn select(&self, extras: &Extras, out: &mut Vec<u8>) {
         for tag in extras.entries.tags() {
             let is_of = |name: &[u8]| tag.strip_prefix(name).is_some_and(|rest| rest.first() == Some(&b'='));
@@ -56,7 +56,7 @@ fn encoded_name(name: &str) -> Box<[u8]> {
     encoded.into()
 }
 
-/// Appends measurement and tags, sorted.
+/// Appends the measurement and the sorted tags.
 pub(crate) fn rollup_head(
     out: &mut Vec<u8>,
     measurement: &str,
@@ -93,7 +93,7 @@ pub(crate) fn rollup_end(out: &mut Vec<u8>, stamp: i64) {
     super::stamp(out, stamp);
 }
 
-/// Splits encoded tags. A backslash before a comma is an escape: nothing else ends in one.
+/// Splits encoded tags. A backslash before a comma is always an escape.
 fn split(tags: &[u8]) -> impl Iterator<Item = &[u8]> {
     let ends = tags.iter().enumerate().skip(1);
     let ends = ends.filter(|(at, byte)| **byte == b',' && tags[at - 1] != b'\\').map(|(at, _)| at);
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_sorted_whatever_they_are_called() {
+    fn tags_are_sorted_whatever_their_names() {
         let further = BTreeMap::from([("status".into(), "x".into()), ("aa".into(), "y".into())]);
         let static_tags = StaticTags::new("shop", None, &further);
         let tags = RollupTags {

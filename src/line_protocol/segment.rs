@@ -2,15 +2,15 @@
 
 use crate::line_protocol::{StaticTags, cursor::Cursor};
 
-/// A constant run of a line's tags, which may end in the middle of one, and where an extra tag may
-/// come in between.
+/// A constant run of a line's tags. It may end in the middle of one, and extra tags may have to be
+/// inserted into it.
 #[derive(Debug)]
 pub(super) struct Segment {
     text: Box<[u8]>,
     cuts: Box<[Cut]>,
 }
 
-/// An extra tag with a lesser name goes to `at` or before.
+/// A position: an extra tag with a lesser name is inserted at `at` or before.
 #[derive(Debug)]
 struct Cut {
     name: Box<[u8]>,
@@ -18,8 +18,8 @@ struct Cut {
 }
 
 impl Segment {
-    /// Creates a segment from the static tags between two standard ones, and the second one's name,
-    /// whose value varies.
+    /// Creates the segment of the static tags between two standard ones. It ends with the name of
+    /// the second one, whose value varies.
     pub(super) fn new(
         start: &str,
         static_tags: &StaticTags,
@@ -49,7 +49,7 @@ impl Segment {
         &self.text
     }
 
-    /// Writes all of it, and the extra tags that belong in between.
+    /// Writes the segment, with the extra tags that belong into it.
     #[inline(always)]
     pub(super) fn write(&self, out: &mut Vec<u8>, tags: &mut Cursor<'_>) {
         if tags.is_empty() || self.cuts.last().is_none_or(|cut| !tags.has_before(&cut.name)) {

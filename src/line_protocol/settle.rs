@@ -1,4 +1,4 @@
-//! The tags and fields of one point, made to fit what the monitor has seen in all points before.
+//! Adapts the tags and fields of one point to what the monitor has seen in earlier points.
 
 use crate::{
     line_protocol::{
@@ -19,8 +19,7 @@ use crate::{
 };
 
 impl Entries {
-    /// Returns what a field holds with this number added to it; `None` where one of both is no
-    /// number.
+    /// Returns the sum of a field and this number, or `None` if one of them is not a number.
     pub(super) fn sum(&self, key: &str, value: Value<'_>) -> Option<Value<'static>> {
         let mut name = Vec::new();
         escape::text(&mut name, key, EscapeContext::FieldKey, NAME_BYTES, &mut Changes::default());
@@ -45,9 +44,8 @@ impl Entries {
         }
     }
 
-    /// Applies what the monitor knows of all points: the one type of each field, and how many
-    /// values a tag may have. All names are looked up as they are encoded: different ones may
-    /// become one in the database.
+    /// Applies the type of each field and the limit on each tag's values, as known from all points.
+    /// Names are looked up in their encoded form: different names may become one in the database.
     pub(super) fn settle(
         &mut self,
         measurement: &[u8],
@@ -59,7 +57,7 @@ impl Entries {
         self.settle_fields(measurement, types, changes);
     }
 
-    /// Does [`settle`](Self::settle) for the tags.
+    /// Applies [`settle`](Self::settle) to the tags.
     #[inline]
     pub(super) fn settle_tags(
         &mut self,
@@ -68,8 +66,8 @@ impl Entries {
         values: &TagCardinality,
         changes: &mut Changes,
     ) {
-        // A tag that requests have had before is one that they may have. Other measurements are
-        // few, and looked up each time.
+        // A tag that was marked as one of requests is admitted. Other measurements are rare, so
+        // their tags are checked each time.
         let is_known = |entry: &Entry| values.is_of_requests(&self.arena[entry.start..entry.end]);
         let of_requests = measurement == REQUESTS.as_bytes();
         if let Some(first) = self.tags.iter().position(|entry| !(of_requests && is_known(entry))) {
@@ -77,7 +75,7 @@ impl Entries {
         }
     }
 
-    /// Does [`settle`](Self::settle) for the fields.
+    /// Applies [`settle`](Self::settle) to the fields.
     #[inline(never)]
     pub(super) fn settle_fields(&mut self, measurement: &[u8], types: &FieldTypes, changes: &mut Changes) {
         let (arena, fields) = (&self.arena, &mut self.fields);
@@ -98,8 +96,8 @@ impl Entries {
         });
     }
 
-    /// Leaves out tags from `first` on whose names are those of fields, and gives those whose
-    /// values are too many the overflow value.
+    /// Removes tags from `first` on whose names belong to fields. Tags with too many values get the
+    /// overflow value.
     #[inline(never)]
     fn settle_tags_from(
         &mut self,

@@ -1,4 +1,4 @@
-//! The tags that every point of a monitor has: `service`, `instance` and those of the settings.
+//! The tags of every point of a monitor: `service`, `instance` and those of the settings.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(crate) struct StaticTags {
     tags: Vec<StaticTag>,
 }
 
-/// `,key=value` as it is written.
+/// The encoded form `,key=value`.
 #[derive(Clone, Debug)]
 pub(super) struct StaticTag {
     text: Vec<u8>,
@@ -24,11 +24,11 @@ pub(super) struct StaticTag {
 }
 
 impl StaticTags {
-    /// Encodes the tag `service`, the tag `instance` where there is one, and further ones.
+    /// Encodes the tag `service`, the tag `instance` if there is one, and further ones.
     ///
-    /// Left out, with a warning, are further tags with the name of a standard tag or field, a name
-    /// reserved by InfluxDB, or beyond 6 KiB together; settings that were checked hold none of
-    /// these. Empty values are left out silently.
+    /// Further tags are left out, with a warning, if their name is that of a standard tag or field
+    /// or reserved by InfluxDB, or if they exceed 6 KiB together. Validated settings contain none
+    /// of these. Empty values are left out without a warning.
     pub(crate) fn new(service: &str, instance: Option<&str>, further: &BTreeMap<String, String>) -> Self {
         let mut tags = Self::default();
         let mut bytes = 0;
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_are_sorted_and_standard_names_are_kept_free() {
+    fn tags_are_sorted_and_standard_names_are_left_out() {
         let further = ["zone", "region", "route", "time", "execution_time", "a b"]
             .map(|key| (key.into(), "x,y".into()));
         let tags = StaticTags::new("licenses", Some("one"), &further.into());
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_values_and_what_is_too_long_are_left_out() {
+    fn empty_values_and_tags_beyond_the_bound_are_left_out() {
         let further = (0..30).map(|number| (format!("tag{number:02}"), "x".repeat(1_000)));
         let tags = StaticTags::new("", None, &further.collect());
         assert_eq!(tags.iter().count(), 6);

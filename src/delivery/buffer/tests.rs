@@ -295,7 +295,7 @@ fn recycled_chunks_are_used_again_and_bounded() {
 }
 
 #[test]
-fn a_poisoned_lock_is_still_used() {
+fn a_lock_is_still_used_after_a_panic() {
     let (buffer, ledger) = (Buffer::with_shards(1, PLENTY, Overflow::DropOldest), Ledger::default());
     let panicked = thread::scope(|scope| {
         scope

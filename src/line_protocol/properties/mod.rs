@@ -1,5 +1,5 @@
-//! Properties of the encoder over arbitrary points, judged by InfluxData's own parser and by a
-//! plain model of the rules.
+//! Property tests of the encoder with arbitrary points, checked by InfluxData's own parser and by a
+//! simple model of the rules.
 
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -11,7 +11,7 @@ use crate::{
 mod own_points;
 mod requests;
 
-/// A point whose every part was chosen by a property.
+/// A point with arbitrary parts.
 #[derive(Clone, Debug)]
 pub(super) struct AnyPoint {
     measurement: String,
@@ -33,13 +33,13 @@ impl Point for AnyPoint {
     }
 }
 
-/// Returns limits so small that texts are cut all the time.
+/// Returns limits so small that texts are often cut.
 fn small_limits() -> Limits {
     Limits { tag_bytes: 24, field_bytes: 32, extras: 6, tag_values: 0, rollup_keys: 1_000 }
 }
 
-/// Generates mostly short texts of characters with a meaning in line protocol, and now and then a
-/// huge one.
+/// Generates mostly short texts of characters with a meaning in line protocol, and sometimes a huge
+/// one.
 fn any_text() -> impl Strategy<Value = String> {
     let nasty = select(vec![
         '\\', ',', '=', ' ', '"', '#', ':', '\n', '\r', '\t', '\0', '\u{1}', '\u{7f}', '\u{85}', '\u{9f}',

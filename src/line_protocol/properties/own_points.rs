@@ -1,4 +1,4 @@
-//! Points of the application's own.
+//! The application's own points.
 
 use proptest::prelude::*;
 
@@ -41,8 +41,8 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
                     && stored.tags.into_iter().eq(sorted(&point.tags))
                     && stored.fields.into_iter().eq(sorted(&point.fields))
             });
-            // What was changed is counted, and nothing else is; but of a name that comes twice, the
-            // value that gave way was counted.
+            // Changes are counted, and nothing else is. The exception is a duplicate name: changes
+            // of the replaced value were counted.
             let once = sorted(&point.tags).len() == point.tags.len()
                 && sorted(&point.fields).len() == point.fields.len();
             if !untouched {
@@ -55,7 +55,7 @@ fn judged(point: &AnyPoint, time: i64, limits: &Limits) {
     }
 }
 
-/// Returns the entries as they would be stored if nothing had to be changed: unsigned integers have
+/// Returns the entries as they would be stored if nothing had to be changed. Unsigned integers have
 /// no type of their own there.
 fn sorted<T: Clone + Into<Value<'static>> + AsStored>(entries: &[(String, T)]) -> Vec<(String, T)> {
     let mut entries: Vec<(String, T)> =
@@ -122,7 +122,7 @@ proptest! {
 }
 
 #[test]
-fn what_cannot_be_stored_says_why() {
+fn invalid_points_return_the_reason() {
     let point = DataPoint::new("jobs").with_field("a", 1);
     let limits = Limits::default();
     let invalid = |point: &dyn Point, time| encoded(point, time, &limits).expect_err("invalid");
@@ -142,7 +142,7 @@ fn what_cannot_be_stored_says_why() {
 }
 
 #[test]
-fn a_point_with_too_much_is_cut_to_one_line() {
+fn a_point_that_is_too_long_is_cut_to_one_line() {
     let mut point = DataPoint::new("#".repeat(1_000)).with_field("first", 1);
     for number in 0..1_000 {
         point = point

@@ -1,5 +1,5 @@
-//! The points of requests: the path of the layer, which copies constants, against the path of own
-//! points.
+//! Points of requests: compares the encoder of the layer, which copies constants, with the one for
+//! own points.
 
 use std::time::Duration;
 
@@ -18,8 +18,8 @@ use crate::{
 
 const METHODS: [&str; 3] = ["GET", "OPTIONS", "OTHER"];
 
-/// Keys as handlers might write them: few, so that they collide, around every standard name, and
-/// with all that is to be escaped.
+/// Keys as handlers might write them. There are few, so that they collide, around every standard
+/// name, with all characters that must be escaped.
 const KEYS: [&str; 20] = [
     "a",
     "db_time",
@@ -55,7 +55,7 @@ fn any_extras() -> impl Strategy<Value = Vec<AddedExtra>> {
     vec(added.prop_map(|(is_tag, key, value)| AddedExtra { is_tag, key, value }), 0..12)
 }
 
-/// Cuts an id to the length it can have on the request's path, which has no settings for it.
+/// Cuts an id to the length that it can have on the request path, where no setting bounds it.
 fn short(text: String) -> String {
     cut(&text, 512).to_owned()
 }
@@ -77,7 +77,7 @@ fn set(extras: &mut Extras, added: &[AddedExtra], limits: &Limits) -> Changes {
     changes
 }
 
-/// Sets extras as request data does: the usual tags and fields by a path of their own.
+/// Sets extras as request data does: usual tags and fields take the fast path.
 fn set_as_handlers_do(extras: &mut Extras, added: &[AddedExtra], limits: &Limits) -> Changes {
     let mut changes = Changes::default();
     for added in added {
@@ -92,7 +92,7 @@ fn set_as_handlers_do(extras: &mut Extras, added: &[AddedExtra], limits: &Limits
     changes
 }
 
-/// Generates extras, most of them usual ones, and some as long as all of a request's together may
+/// Generates extras. Most of them are usual, and some are as long as all extras of a request may
 /// be.
 fn usual_extras() -> impl Strategy<Value = Vec<AddedExtra>> {
     let texts = vec!["acme", "globex", "x", "a b"];
@@ -158,10 +158,9 @@ proptest! {
         let mut point = RequestPoint::new(&service, method, &resource, status_code, execution_time)
             .with_request_id(&request_id);
         for AddedExtra { is_tag, key, value } in &added {
-            // Static tags are not the handler's to set, but are an own point's.
+            // Handlers cannot set static tags, but an own point can.
             if !further.contains_key(*key) || further[*key].is_empty() {
-                // `NaN` has a text, which a tag could hold, but a handler's number that is none is
-                // refused.
+                // `NaN` has a text, which a tag could hold, but from a handler it is refused.
                 let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
                 point = match is_tag {
                     true if is_number => point.with_tag(*key, value.clone()),
@@ -184,14 +183,14 @@ proptest! {
     }
 
     #[test]
-    fn the_way_of_usual_extras_makes_no_difference(
+    fn the_fast_path_for_usual_extras_writes_the_same_bytes(
         rounds in vec((usual_extras(), any::<bool>(), any::<bool>()), 1..6),
         tag_bytes in select(vec![1, 5, 20, usize::MAX]),
         field_bytes in select(vec![1, 5, 20, usize::MAX]),
         extras in 1..9_usize,
     ) {
         let limits = Limits { tag_bytes, field_bytes, extras, ..Limits::default() };
-        // As a slot is used again for the next request, which may be another monitor's.
+        // As request data is reused for the next request, which may belong to another monitor.
         let mut recycled = Extras::default();
         let (types, expected_types) = (<[FieldTypes; 2]>::default(), <[FieldTypes; 2]>::default());
         let values = TagCardinality::new(0);

@@ -1,4 +1,4 @@
-//! The lines of a request, byte by byte.
+//! Tests the lines of a request, byte by byte.
 
 use super::*;
 use crate::settings::Limits;
@@ -45,7 +45,7 @@ fn the_lines_of_a_request() {
 }
 
 #[test]
-fn static_tags_stand_where_they_belong() {
+fn static_tags_are_in_sorted_order() {
     let tags = [("cluster", "c"), ("fleet", "f"), ("sector", "s"), ("site", "t"), ("zone", "z")];
     let template = template(Some("i"), &tags, true);
     assert_eq!(
@@ -56,7 +56,7 @@ fn static_tags_stand_where_they_belong() {
 }
 
 #[test]
-fn extras_stand_where_they_belong() {
+fn extras_are_in_sorted_order() {
     let (mut extras, limits) = (Extras::default(), Limits::default());
     for key in ["zz", "status", "a", "error_codf", "routf"] {
         assert!(extras.tag(key, "x".into(), &limits).is_empty());
@@ -97,7 +97,7 @@ fn without_request_ids_an_error_has_its_execution_time() {
 }
 
 #[test]
-fn extras_give_way_to_static_tags_and_keep_to_types_and_values() {
+fn extras_yield_to_static_tags_and_respect_types_and_limits() {
     let (mut extras, limits) = (Extras::default(), Limits::default());
     let (types, values) = (FieldTypes::default(), TagCardinality::new(1));
     let template = template(None, &[("zone", "z"), ("site", "t")], false);
@@ -175,7 +175,7 @@ fn the_largest_request_fits_into_a_line() {
 }
 
 #[test]
-fn a_usual_field_keeps_to_the_type_that_each_monitor_has_seen_first() {
+fn a_usual_field_keeps_the_first_type_of_each_monitor() {
     let (mut extras, limits) = (Extras::default(), Limits::default());
     let (first, second) = (FieldTypes::default(), FieldTypes::default());
     let (template, values) = (template(None, &[], false), TagCardinality::new(0));
