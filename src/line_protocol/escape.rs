@@ -5,8 +5,7 @@
 
 use crate::line_protocol::Changes;
 
-/// The position of a text in a line. What must be escaped, and which characters a server must never
-/// receive, depends on it.
+/// The position of a text in a line. It decides what is escaped, and what a server must not see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum EscapeContext {
     Measurement,
