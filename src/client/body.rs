@@ -1,4 +1,4 @@
-//! The body of a response to a call, followed to its end.
+//! The body of a response to a call, tracked to its end.
 
 use std::{
     pin::Pin,
@@ -79,8 +79,8 @@ impl<B: Body> Body for ClientBody<B> {
     }
 }
 
-/// A body under way. Dropped before its end it is recorded as dropped, unless all of its length was
-/// read.
+/// A body under way. If it is dropped before its end, it is recorded as dropped, unless all of its
+/// length was read.
 #[derive(Debug)]
 struct UnfinishedAnswer {
     call: Call,

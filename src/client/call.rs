@@ -15,7 +15,7 @@ use crate::{
     request::{self, RequestId, catch_panic::catch_panic, current, head::RequestHead},
 };
 
-/// A call under way. Dropped before its end, it counts as canceled.
+/// A call under way. If it is dropped before its end, it counts as cancelled.
 #[derive(Debug)]
 pub(super) struct Call {
     config: Arc<ClientConfig>,
@@ -32,7 +32,7 @@ pub(super) struct Call {
 struct Head {
     status: StatusCode,
     after: Duration,
-    /// What the application makes of it.
+    /// The error code of the application's function.
     error_code: Option<ErrorCode>,
 }
 
@@ -63,8 +63,8 @@ impl Call {
         Self { config: Arc::clone(config), start, stamp, route, request_id, head: None, ended: false }
     }
 
-    /// Runs the client without the request of the handler: what it calls in this process is not
-    /// part of that one. A panic ends the call.
+    /// Runs the client without the handler's request as the current one: other services that it
+    /// calls in this process are not part of that request. A panic ends the call.
     pub(super) fn run<R>(&mut self, run: impl FnOnce() -> R) -> R {
         let mut running = Running { call: self, outer: None, returned: false };
         current::enter(&mut running.outer);
@@ -86,7 +86,7 @@ impl Call {
         self.end(Some(&code), None);
     }
 
-    /// Ends with the head: the body is not followed.
+    /// Ends the call with the head, without tracking the body.
     pub(super) fn finish(&mut self) {
         self.end(None, None);
     }
@@ -135,7 +135,7 @@ impl Drop for Call {
     }
 }
 
-/// Puts the handler's request back, also when the client panics.
+/// Restores the handler's request, also when the client panics.
 struct Running<'a> {
     call: &'a mut Call,
     outer: Option<current::Current>,

@@ -1,4 +1,4 @@
-//! What a client layer was told.
+//! The configuration of a client layer.
 
 use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::{
     point::error_code::ErrorCode, record::recorder::Recorder, request::RouteFunction, stats::TargetCounters,
 };
 
-/// What a layer was told, shared by its services and calls.
+/// The configuration of a layer, shared by its services and calls.
 #[derive(Clone)]
 pub(super) struct ClientConfig {
     pub(super) recorder: Arc<Recorder>,

@@ -1,4 +1,4 @@
-//! Which error code a client's error gets.
+//! The error codes of a client's errors.
 
 use std::{any::Any, error::Error, io};
 
@@ -10,7 +10,7 @@ pub(super) const TIMEOUT: ErrorCode = ErrorCode::from_static("timeout");
 pub(super) const CANCELED: ErrorCode = ErrorCode::from_static("canceled");
 pub(super) const PANIC: ErrorCode = ErrorCode::from_static("panic");
 pub(super) const BODY_ERROR: ErrorCode = ErrorCode::from_static("body_error");
-/// None of the above, and nothing that the application's functions know.
+/// The code of all other errors that no function of the application classifies.
 pub(super) const CLIENT_ERROR: ErrorCode = ErrorCode::from_static("client_error");
 
 impl ClientConfig {
@@ -25,7 +25,7 @@ impl ClientConfig {
     }
 }
 
-/// Types that need no registration.
+/// Returns errors of types that need no registration.
 fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     if let Some(error) = error.downcast_ref::<BoxError>() {
         return Some(&**error);
@@ -40,7 +40,8 @@ fn known(error: &dyn Any) -> Option<&(dyn Error + 'static)> {
     error.downcast_ref::<io::Error>().map(|error| error as _)
 }
 
-/// Returns the code that the chain of sources tells. A time-out while connecting is a time-out.
+/// Returns the code that follows from the chain of sources. A timeout while connecting is a
+/// timeout.
 fn by_sources(error: &(dyn Error + 'static)) -> ErrorCode {
     let mut connect = false;
     let mut next = Some(error);
@@ -83,11 +84,11 @@ fn is_connect(error: &(dyn Error + 'static)) -> bool {
     error.to_string().starts_with(HYPER_CONNECT)
 }
 
-/// tower's `Elapsed`, whose type is behind a feature of tower.
+/// tower's `Elapsed`, whose type requires a feature of tower.
 const TOWER_TIMEOUT: &str = "request timed out";
-/// hyper-util's legacy client, whose type would be a dependency.
+/// hyper-util's legacy client, whose type would require a dependency.
 const HYPER_CONNECT: &str = "client error (Connect)";
-/// A chain that leads back to itself must not hold the request.
+/// A cyclic chain must not block the request.
 const MAX_DEPTH: usize = 32;
 
 #[cfg(test)]
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_chain_of_sources_tells_connect_and_timeout() {
+    fn the_chain_of_sources_distinguishes_connect_and_timeout() {
         let io = |kind| BoxError::from(io::Error::new(kind, "x"));
         for (error, code) in [
             (io(io::ErrorKind::ConnectionRefused), CONNECT),
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_without_end_ends() {
+    fn an_endless_chain_of_sources_is_cut() {
         assert_eq!(by_sources(&Endless), CLIENT_ERROR);
     }
 }

@@ -12,16 +12,16 @@ use crate::point::{
     },
 };
 
-/// The point of a call: measurement `client_requests`.
+/// The point of a call, in the measurement `client_requests`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientPoint<'a> {
     pub(super) stamp: i64,
     pub(super) target: &'a str,
     pub(super) route: &'a str,
-    /// `None` where no response came.
+    /// `None` if no response arrived.
     pub(super) status: Option<StatusCode>,
     pub(super) execution_time: Duration,
-    /// Of the handler's request, empty outside of one.
+    /// The id of the handler's request, empty outside of one.
     pub(super) request_id: &'a str,
     pub(super) body: Option<BodyEnd>,
 }
@@ -34,7 +34,7 @@ pub(super) struct BodyEnd {
     pub(super) end: &'static str,
 }
 
-/// The second point of a call that failed: measurement `client_errors`.
+/// The second point of a failed call, in the measurement `client_errors`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ClientErrorPoint<'a> {
     pub(super) call: &'a ClientPoint<'a>,

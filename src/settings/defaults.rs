@@ -1,4 +1,4 @@
-//! The value of every setting that nobody gives.
+//! The default values of the settings.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) const MAX_TOTAL_SIZE: u64 = 1024 * MIB as u64;
 pub(super) const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const BATCH_SIZE: usize = 50_000;
 pub(super) const BATCH_BYTES: usize = 4 * MIB;
-/// What memory and spool have to hold at least one of: the size that bodies begin with.
+/// The initial size of request bodies. Memory and spool must have room for at least one.
 pub(super) const START_BYTES: usize = 768 * KIB;
 pub(super) const BUFFER_SIZE: usize = 32 * MIB;
 pub(super) const RETRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -39,6 +39,6 @@ pub(super) const SPOOL_MAX_FILES: usize = 100_000;
 pub(super) const SPOOL_MAX_AGE: Duration = DAY.saturating_mul(7);
 
 pub(super) const LICENSE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longer than two days, so that two midnights in a row may fail.
+/// More than two days, so that two checks at midnight may fail in a row.
 pub(super) const LICENSE_GRACE_PERIOD: Duration = Duration::from_secs(3 * 24 * 60 * 60);
 pub(super) const LICENSE_WARNING_DAYS: i64 = 14;

@@ -1,8 +1,8 @@
-//! Section `[monitoring]` of a configuration in any format that serde reads: which key goes where,
-//! and its other names.
+//! Reads section `[monitoring]` of a configuration in any format of serde: which key sets which
+//! field, and its aliases.
 //!
-//! What a value must be like is said here; whether it can work is said by `check`, since settings
-//! are also made in code.
+//! This module defines the form of a value. Whether a value works is checked by `check`, since
+//! settings are also created in code.
 
 use std::net::Ipv6Addr;
 
@@ -77,14 +77,14 @@ pub(super) fn read(section: &mut Section) -> Result<Settings, Error> {
     section.finish()?;
 
     if !stored && server {
-        // A server without the word `influx` beside it would otherwise be ignored, and points pile
-        // up in files.
+        // Otherwise a configured server without `storage = "influx"` would be ignored, and points
+        // would pile up in files.
         settings.storage = Storage::Influx;
     }
     Ok(settings)
 }
 
-/// Reads the server, and returns whether one is named.
+/// Reads the settings of the server. Returns whether an address or a bucket is given.
 pub(super) fn read_influx(section: &mut Section, influx: &mut InfluxSettings) -> Result<bool, Error> {
     let server = read_address(section, influx)?;
     section.read(&["organization", "org"], text, &mut influx.organization)?;
@@ -107,7 +107,8 @@ pub(super) fn read_influx(section: &mut Section, influx: &mut InfluxSettings) ->
     Ok(server || bucket)
 }
 
-/// Reads the URL, as one key or as the three of the reference, and whether an address is given.
+/// Reads the URL, as one key or as the three keys of the reference. Returns whether an address is
+/// given.
 fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bool, Error> {
     let url = section.read(&["url"], text, &mut influx.url)?;
     let host_key = section.take(&["host"])?;
@@ -127,7 +128,7 @@ fn read_address(section: &mut Section, influx: &mut InfluxSettings) -> Result<bo
     Ok(named)
 }
 
-/// Reads a name or an address, without anything around it.
+/// Reads a plain host name or address.
 fn host(given: Given) -> Result<String, Error> {
     let remedy =
         "not a plain host name or address; write one such as `localhost`, or give the whole URL as `url`";
@@ -140,11 +141,11 @@ fn host(given: Given) -> Result<String, Error> {
     let bare = bracketed.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok())
         || (!host.is_empty()
             && !host.contains(|letter: char| ":/@?#[]\\".contains(letter) || letter.is_whitespace()));
-    // The value is not printed: with an `@` or a `?` it may hold a password.
+    // The value is not printed: with an `@` or a `?` it may contain a password.
     if bare { Ok(host) } else { Err(Error::setting_without_value(&name, remedy)) }
 }
 
-/// Reads a number in the range of ports.
+/// Reads a port number.
 fn port(given: Given) -> Result<u16, Error> {
     let Given { name, node } = given;
     whole(Given { name: name.clone(), node: node.clone() })
@@ -231,7 +232,7 @@ fn keep(given: Given) -> Result<KeepRequests, Error> {
     word(given, &words)
 }
 
-/// Reads a word, or boundaries as a list or as text with commas between them.
+/// Reads a word, or boundaries as a list or as comma-separated text.
 fn histogram(given: Given) -> Result<RollupHistogram, Error> {
     let name = given.name.clone();
     let nodes = match &given.node {

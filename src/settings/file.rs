@@ -1,4 +1,4 @@
-//! Where points go without a database.
+//! Settings of the storage in files.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! How to reach InfluxDB.
+//! Settings of the connection to InfluxDB.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
@@ -142,7 +142,7 @@ impl fmt::Debug for InfluxSettings {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("InfluxSettings")
-            // Before it is checked, a URL may hold a user and a password.
+            // Before validation, a URL may contain a user and a password.
             .field("url", &printable_url(&self.url))
             .field("organization", &self.organization)
             .field("bucket", &self.bucket)

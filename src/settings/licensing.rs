@@ -1,4 +1,4 @@
-//! When and how the licence is checked.
+//! Settings of the licence check.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Bounds of what handlers add, and which requests count.
+//! Limits on what handlers add, and the filter of requests.
 
 use super::defaults::{EXTRAS, FIELD_BYTES, ROLLUP_KEYS, TAG_BYTES, TAG_VALUES};
 

@@ -1,4 +1,4 @@
-//! Metrics for Prometheus.
+//! Settings of the metrics for Prometheus.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub enum MetricNames {
 }
 
 impl MetricNames {
-    /// Ends of the duration histogram's buckets, but for the last one.
+    /// Returns the upper bounds of the duration histogram's buckets, except the last one.
     pub(crate) fn boundaries(self) -> &'static [Duration] {
         const fn us(microseconds: u64) -> Duration {
             Duration::from_micros(microseconds)
@@ -49,7 +49,7 @@ impl MetricNames {
             us(10_000_000),
         ];
         match self {
-            // The conventions advise those from 5 ms on.
+            // The conventions recommend the ones from 5 ms on.
             Self::OpenTelemetry => &LUNA[5..],
             Self::Luna => &LUNA,
         }

@@ -1,9 +1,9 @@
-//! A value as the configuration holds it, whatever the format, before anything is made of it.
+//! A value of the configuration in a common form for all formats, before it is interpreted.
 //!
-//! Formats differ in how they carry the same value: an environment has only text, JSON has no
-//! durations, YAML has nulls. All of them end here first, so that there is one place that says what
-//! a key takes, and our messages instead of serde's, which would quote the value of a token that
-//! has the wrong type.
+//! Formats represent the same value differently: an environment has only text, JSON has no
+//! durations, YAML has nulls. All of them are converted to this form first. So there is a single
+//! place that defines the values of a key, with our own messages. Those of serde would quote a
+//! token that has the wrong type.
 
 use std::fmt;
 
@@ -12,22 +12,22 @@ use serde::{
     de::{Error as _, MapAccess, SeqAccess, Visitor},
 };
 
-/// No `Debug`: a node may hold a secret.
+/// A value. It has no `Debug`, since it may contain a secret.
 #[derive(Clone)]
 pub(super) enum Node {
-    /// A null of JSON or YAML: as if the key were not there.
+    /// A null of JSON or YAML, which counts as a missing key.
     Null,
     Boolean(bool),
     Integer(i128),
     Float(f64),
     Text(String),
     List(Vec<Node>),
-    /// In the order of the file, with keys that are given twice.
+    /// In the order of the file, including duplicate keys.
     Table(Vec<(String, Node)>),
 }
 
 impl Node {
-    /// Names the kind of the value, for messages.
+    /// Returns the name of the value's kind, for messages.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Null => "nothing",
@@ -88,7 +88,7 @@ impl<'de> Visitor<'de> for NodeVisitor {
     }
 
     fn visit_bytes<E: serde::de::Error>(self, _: &[u8]) -> Result<Node, E> {
-        // The default would quote the bytes, which may be a token.
+        // The default implementation would quote the bytes, which may be a token.
         Err(E::custom("found bytes where text was expected"))
     }
 

@@ -1,9 +1,9 @@
-//! URLs as errors and `Debug` may show them.
+//! URLs in errors and `Debug` output.
 
 use super::value::shown;
 
-/// Formats a URL without what may be a secret: its query, its fragment, and all of it when it holds
-/// an `@`. Where user, password and host begin and end cannot be told in text that is not a URL.
+/// Formats a URL without its query and its fragment, which may be secret. A URL with an `@` is
+/// redacted as a whole: in invalid text, the limits of user, password and host are unknown.
 pub(super) fn printable_url(url: &str) -> String {
     if !is_printable(url) {
         return "[redacted]".to_owned();
@@ -15,6 +15,6 @@ pub(super) fn printable_url(url: &str) -> String {
 }
 
 pub(super) fn is_printable(url: &str) -> bool {
-    // `%40` is an `@` to whoever decodes it before he looks.
+    // `%40` is a decoded `@`.
     !url.contains('@') && !url.contains("%40")
 }

@@ -1,4 +1,4 @@
-//! Values of the process and its runtime.
+//! Settings of the values of the process and its runtime.
 
 use std::time::Duration;
 

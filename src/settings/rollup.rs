@@ -1,4 +1,4 @@
-//! Rollups: counts by key and interval beside raw points, or instead of them.
+//! Settings of rollups, and of requests with points of their own.
 
 use std::time::Duration;
 

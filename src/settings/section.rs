@@ -1,34 +1,34 @@
-//! One table of the configuration, read key by key: aliases, keys given twice, and keys that nobody
-//! knows.
+//! One table of the configuration, read key by key, with aliases. Duplicate and unknown keys are
+//! refused.
 
 use super::{node::Node, suggestion::suggestion};
 use crate::error::Error;
 
-/// The names of one key: its own first, then its aliases.
+/// The names of one key: its own name first, then its aliases.
 pub(super) type Names = &'static [&'static str];
 
-/// What is left of a table once each known key has been read from it is unknown.
+/// A table. The entries that are left after each known key was read are unknown.
 pub(super) struct Section {
-    /// What stands before a key in messages: empty or such as `spool.`.
+    /// The prefix of a key in messages: empty, or for instance `spool.`.
     prefix: String,
     entries: Vec<(String, Node)>,
     known: Vec<Names>,
 }
 
-/// A key as somebody wrote it, and its value.
+/// A key as written in the configuration, with its value.
 pub(super) struct Given {
     pub(super) name: String,
     pub(super) node: Node,
 }
 
 impl Section {
-    /// Creates a whole configuration section.
+    /// Creates a section from its entries.
     pub(super) fn new(entries: Vec<(String, Node)>) -> Self {
         Self { prefix: String::new(), entries, known: Vec::new() }
     }
 
-    /// Puts the value of a key into its slot, and says whether there was one. Without the key the
-    /// slot keeps its default.
+    /// Reads the value of a key into `slot`. Returns whether the key was present. Without the key,
+    /// `slot` keeps its default.
     pub(super) fn read<T>(
         &mut self,
         names: Names,
@@ -43,7 +43,7 @@ impl Section {
         Ok(found)
     }
 
-    /// Reads, in the same way, a key that has no value of its own while it is not given.
+    /// Reads a key without a default in the same way.
     pub(super) fn read_optional<T>(
         &mut self,
         names: Names,
@@ -53,7 +53,7 @@ impl Section {
         self.read(names, |given| value(given).map(Some), slot)
     }
 
-    /// Reads a table within the table, if there is one, and refuses what is left of it.
+    /// Reads a nested table, if it is present, and refuses its unknown keys.
     pub(super) fn table<T>(
         &mut self,
         names: Names,
@@ -67,8 +67,8 @@ impl Section {
         Ok(Some(value))
     }
 
-    /// Takes the key under any of its names, in any case. Two of them would leave it to chance
-    /// which one counts.
+    /// Takes the key under any of its names, in any case. Two of them are refused, since which one
+    /// counts would be arbitrary.
     pub(super) fn take(&mut self, names: Names) -> Result<Option<Given>, Error> {
         self.known.push(names);
         let mut given: Option<Given> = None;
@@ -88,9 +88,8 @@ impl Section {
         Ok(given.filter(|given| !matches!(given.node, Node::Null)))
     }
 
-    /// Ends the table. A key that nobody asked for is a spelling mistake, which would otherwise
-    /// pass unnoticed until the day the setting is needed. Its value is not printed: `tokn` holds a
-    /// token.
+    /// Ends the table. An unknown key is a spelling mistake, which would otherwise go unnoticed
+    /// until the setting is needed. Its value is not printed: `tokn` holds a token.
     pub(super) fn finish(&self) -> Result<(), Error> {
         let Some((key, _)) = self.entries.first() else { return Ok(()) };
         let name = format!("{}{key}", self.prefix);
@@ -104,7 +103,7 @@ impl Section {
         Err(Error::setting_without_value(&name, remedy))
     }
 
-    /// Returns every key that was asked for.
+    /// Returns the names of each key that was read.
     #[cfg(test)]
     pub(super) fn known(&self) -> &[Names] {
         &self.known

@@ -25,12 +25,12 @@ fn parse(text: &str) -> Option<u64> {
     if !number.contains('.') {
         return digits(number)?.checked_mul(*factor);
     }
-    // A float holds every size below 2^53 bytes exactly, and nobody has more.
+    // A float represents every size below 2^53 bytes exactly, and larger ones do not occur.
     let bytes = number.parse::<f64>().ok()? * *factor as f64;
     (bytes.fract() == 0.0 && bytes < 2f64.powi(53)).then_some(bytes as u64)
 }
 
-/// A size in the largest binary unit that gives a whole number.
+/// Formats a size in the largest binary unit that gives a whole number.
 pub(super) struct DisplaySize(pub(super) u64);
 
 impl fmt::Display for DisplaySize {
@@ -79,7 +79,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_size() {
+    fn invalid_sizes_are_refused() {
         for text in [
             "",
             "B",

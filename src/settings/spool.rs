@@ -1,4 +1,4 @@
-//! Where and how long batches wait on disk.
+//! Settings of the spool.
 
 use std::{path::PathBuf, time::Duration};
 

@@ -1,8 +1,8 @@
-//! Which known name somebody most likely meant.
+//! Suggests a known name for a misspelled one.
 
-/// Finds the known name with the fewest letters to change, and of several the first one.
+/// Returns the known name with the smallest edit distance, and of several the first one.
 pub(super) fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // A key of a megabyte must not cost a megabyte times every name.
+    // The cost of a very long key must be bounded.
     let word: String = word.chars().take(MAX_LETTERS).collect();
     known.into_iter().min_by_key(|name| strsim::osa_distance(&word, name))
 }
@@ -30,7 +30,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_name_is_named() {
+    fn the_most_similar_name_is_suggested() {
         let known = ["token", "token_file", "bucket", "url"];
         assert_eq!(suggestion("tokn", known), Some("token"));
         assert_eq!(suggestion("token_fil", known), Some("token_file"));

@@ -1,4 +1,4 @@
-//! Text that must never be seen in a log, an error, a `Debug` output or on the live page.
+//! Text that must never appear in a log, an error, a `Debug` output or on the live page.
 
 use std::fmt;
 
@@ -43,8 +43,7 @@ impl From<&str> for Token {
 
 impl fmt::Debug for Token {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Whether there is one is no secret, and is what one wants to know when a server refuses
-        // it.
+        // Whether there is a token is not secret, and is what matters when a server refuses it.
         formatter.write_str(if self.is_empty() { "[none]" } else { "[redacted]" })
     }
 }

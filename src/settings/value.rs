@@ -1,4 +1,4 @@
-//! What a key's value may look like: text, numbers, switches, words, lists and tables.
+//! Readers for the values of keys: text, numbers, switches, words, lists and tables.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -6,7 +6,7 @@ use super::{node::Node, section::Given};
 use crate::{error::Error, settings::Token, work::looked_at};
 
 impl Given {
-    /// Creates an error that refuses the value. Prints it, so it must not be a secret.
+    /// Creates an error that refuses the value. It prints the value, so this must not be a secret.
     pub(super) fn refuse(&self, remedy: &str) -> Error {
         let value = match &self.node {
             Node::Boolean(value) => value.to_string(),
@@ -24,24 +24,24 @@ impl Given {
     }
 }
 
-/// Reads text. A whole number is accepted, too, since some readers of environments make numbers of
-/// all that looks like one.
+/// Reads text. A whole number is accepted, too, since some readers of environments convert
+/// everything that looks like a number.
 pub(super) fn text(given: Given) -> Result<String, Error> {
     match &given.node {
         Node::Text(text) if has_variable(text) => Err(given.refuse(UNRESOLVED)),
         Node::Text(text) => Ok(text.clone()),
         Node::Integer(number) => Ok(number.to_string()),
-        // Not as it was written: 1.10 would become 1.1, and yes would become true.
+        // The original text is lost: 1.10 would become 1.1, and yes would become true.
         Node::Boolean(_) | Node::Float(_) => Err(given.refuse("it must be text; write it in quotes")),
         Node::Null | Node::List(_) | Node::Table(_) => Err(given.refuse("write text")),
     }
 }
 
-/// Reads text that is never printed. Numbers are refused: `007` would have become 7, and be refused
-/// by the server much later.
+/// Reads a secret, which is never printed. Numbers are refused: `007` would become 7, and the
+/// server would refuse that much later.
 pub(super) fn secret(given: Given) -> Result<Token, Error> {
     match given.node {
-        // A secret may hold any characters: only one that is nothing but a variable is none.
+        // A secret may contain any characters, so it is refused only if it consists of a variable.
         Node::Text(text) if text.split(' ').next_back().is_some_and(is_variable) => {
             Err(Error::setting_without_value(&given.name, UNRESOLVED))
         }
@@ -54,7 +54,7 @@ pub(super) fn path(given: Given) -> Result<PathBuf, Error> {
     text(given).map(PathBuf::from)
 }
 
-/// Reads true or false, also as 1 and 0, and as text, as environments have them.
+/// Reads true or false, also as 1 and 0, and as text, as in environments.
 pub(super) fn switch(given: Given) -> Result<bool, Error> {
     match &given.node {
         Node::Boolean(value) => Some(*value),
@@ -94,7 +94,7 @@ pub(super) fn word<T: Clone>(given: Given, words: &[(&str, T)]) -> Result<T, Err
     Err(given.refuse(&format!("write {}", known.join(" or "))))
 }
 
-/// Reads a list of texts, or one text with commas between them, as environments have it.
+/// Reads a list of texts, or one comma-separated text, as in environments.
 pub(super) fn texts(given: Given) -> Result<Vec<String>, Error> {
     let Given { name, node } = given;
     match node {
@@ -113,7 +113,7 @@ pub(super) fn texts(given: Given) -> Result<Vec<String>, Error> {
     }
 }
 
-/// Reads a table with any keys. Nulls are left out.
+/// Reads a table with arbitrary keys. Nulls are left out.
 pub(super) fn table<T>(
     given: Given,
     value: impl Fn(Given) -> Result<T, Error>,
@@ -134,24 +134,25 @@ pub(super) fn table<T>(
     Ok(values)
 }
 
-/// Parses a number of digits and nothing else: no sign, no point.
+/// Parses a number that consists of digits only: no sign, no point.
 pub(super) fn digits(text: &str) -> Option<u64> {
     let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     if all_digits { text.parse().ok() } else { None }
 }
 
-/// Returns whether a `${NAME}` or `$(NAME)` is in it, which somebody expected to be replaced. All
-/// replicas would store the same text, or write to a server of that name.
+/// Returns whether the text contains a `${NAME}` that was not replaced. All replicas would store
+/// the same text, or write to a server of that name.
 fn has_variable(text: &str) -> bool {
     VARIABLES.into_iter().any(|variable @ (begin, end, _)| {
-        // Looked for once: text of nothing but beginnings would be read to its end for each.
+    // The end is searched only once. Otherwise text with many beginnings would be read to its end
+    // for each of them.
         let Some(end) = text.rfind(end) else { return false };
         let mut begins = text[..=end].match_indices(begin);
         begins.any(|(start, _)| after_name(&text[start..=end], variable).is_some())
     })
 }
 
-/// Returns whether it is one `${NAME}` or `$(NAME)` and nothing else.
+/// Returns whether the text is exactly one `${NAME}`.
 fn is_variable(text: &str) -> bool {
     VARIABLES.into_iter().any(|variable @ (_, end, _)| {
         let rest = after_name(text, variable).and_then(|rest| rest.split_once(end));
@@ -169,7 +170,7 @@ fn after_name(text: &str, (begin, _, after): Variable) -> Option<&str> {
     (is_name && rest.starts_with(after)).then_some(rest)
 }
 
-/// Formats text of any length and content, fit for one line of a message.
+/// Formats text of any length and content for one line of a message.
 pub(super) fn shown(text: &str) -> String {
     let escaped = |part: &str| part.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'");
     match text.char_indices().nth(MAX_SHOWN) {

@@ -1,4 +1,4 @@
-//! Token, user and password: which of them are given, and whether a header can carry them. None is
+//! Checks of token, user and password: that they are complete, and can be sent in a header. None is
 //! ever printed.
 
 use std::{fs::File, io::Read, path::Path};
@@ -10,13 +10,13 @@ use super::super::{InfluxApi, InfluxAuthorization, InfluxClient, InfluxSettings}
 use crate::{error::Error, settings::Token};
 
 impl InfluxSettings {
-    /// Reads the current token: `token`, or what `token_file` holds at this moment, without white
-    /// space around it. Empty when neither is given. Called at start, and again when the server
+    /// Reads the current token: `token`, or the current content of `token_file` without surrounding
+    /// white space. It is empty if neither is set. It is called at start, and again when the server
     /// refuses the token, since secrets are rotated by replacing the file.
     ///
     /// # Errors
     ///
-    /// The file cannot be read or is empty, or the token cannot stand in a header.
+    /// Fails if the file cannot be read or is empty, or if a header cannot contain the token.
     pub(crate) fn current_token(&self) -> Result<Token, Error> {
         let Some(path) = &self.token_file else {
             let token = without_mark(self.token.expose());
@@ -46,7 +46,7 @@ impl InfluxSettings {
             let remedy = "cannot be combined with `token`; leave one of them out";
             return Err(Error::setting_without_value("token_file", remedy));
         }
-        // A pipe gives its content once: it is read when the client is made.
+        // A pipe returns its content only once: it is read when the client is created.
         let is_pipe = self.token_file.as_ref().is_some_and(|path| is_pipe(path));
         let token = is_pipe || !self.current_token()?.is_empty();
         self.check_user(token)
@@ -58,8 +58,8 @@ impl InfluxSettings {
         if text.trim() != text {
             return refuse("begins or ends with white space; remove it");
         }
-        // `HeaderValue` takes bytes beyond ASCII, and the server would only say that the token is
-        // wrong.
+        // `HeaderValue` accepts bytes beyond ASCII. The server would then only report a wrong
+        // token.
         if !text.is_ascii() || HeaderValue::from_str(text).is_err() {
             return refuse(
                 "holds a line break or a character that is not ASCII, which HTTP headers do not allow; copy it again",
@@ -110,20 +110,19 @@ impl InfluxSettings {
     }
 }
 
-/// Reads no more than a token can have, so that a path to something endless does not fill the
-/// memory.
+/// Reads at most the maximum length of a token, so that an endless file does not fill the memory.
 fn read_token(path: &Path) -> std::io::Result<Token> {
     let mut content = Zeroizing::new(String::with_capacity(1024));
     File::open(path)?.take(MAX_TOKEN_FILE).read_to_string(&mut content)?;
     Ok(Token::new(without_mark(&content).trim()))
 }
 
-/// Returns the text without the byte order mark that some editors write before it.
+/// Returns the text without the byte order mark that some editors write.
 fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
-/// Returns whether the path leads to something that can be read once only.
+/// Returns whether the path leads to something that can be read only once.
 pub(super) fn is_pipe(path: &Path) -> bool {
     path.metadata().is_ok_and(|metadata| !metadata.is_file() && !metadata.is_dir())
 }

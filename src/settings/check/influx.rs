@@ -1,4 +1,4 @@
-//! The server: bucket, which client speaks which endpoint, headers and certificates.
+//! Checks of the server's settings: bucket, client and endpoint, headers and certificates.
 
 use std::{collections::HashSet, fs};
 
@@ -51,8 +51,7 @@ impl InfluxSettings {
         Err(Error::setting("client", name, remedy))
     }
 
-    /// Checks settings that only one client or one endpoint has: given to another, it would be
-    /// ignored without a word.
+    /// Refuses settings that the chosen client or endpoint would silently ignore.
     fn check_api(&self) -> Result<(), Error> {
         let api = match self.api {
             InfluxApi::Auto => "auto",

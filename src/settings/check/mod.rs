@@ -1,5 +1,4 @@
-//! Everything about settings that can be found wrong without the network, before the first point is
-//! lost to it.
+//! Validation of settings without the network, before a point is lost because of them.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -67,8 +66,8 @@ impl Settings {
         numbers("max_in_flight", self.max_in_flight, 1, 16)
     }
 
-    /// Returns the bytes of a batch for which memory and spool must have room. The default is an
-    /// upper bound that less memory lowers; a value that somebody has chosen has to fit.
+    /// Returns the bytes of a batch that must fit into memory and spool. The default is an upper
+    /// bound that less memory lowers. A configured value must fit.
     fn needed_batch_bytes(&self) -> usize {
         if self.batch_bytes == BATCH_BYTES { START_BYTES } else { self.batch_bytes }
     }
@@ -79,7 +78,7 @@ impl Settings {
         Error::setting("buffer_size", size::DisplaySize(self.buffer_size as u64), remedy)
     }
 
-    /// Checks that no two parts use the same files.
+    /// Checks that no two parts use the same directory.
     fn check_directories(&self) -> Result<(), Error> {
         let file = (self.storage == Storage::File).then_some(("directory", self.file.directory.as_path()));
         let rejected = self.rejected_directory.as_deref().map(|directory| ("rejected_directory", directory));
@@ -122,7 +121,7 @@ impl Limits {
 
 impl SpoolSettings {
     fn check(&self, batch_bytes: usize) -> Result<(), Error> {
-        // A batch that does not fit would push all others out and then itself.
+        // A batch that does not fit would evict all others and then itself.
         let least = (batch_bytes as u64).saturating_mul(2);
         if self.max_size < least {
             let remedy = format!("two batches must fit; write {} or more", size::DisplaySize(least));
@@ -154,13 +153,13 @@ impl LicensingSettings {
     }
 }
 
-/// Checks a directory. One that is not there yet is created when it is needed. One that is there
-/// can be found unusable now.
+/// Checks a directory. A missing one is created when it is needed. An existing one may be found
+/// unusable now.
 fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
     if directory.as_os_str().is_empty() {
         return Err(Error::setting_without_value(name, "empty; name a directory"));
     }
-    // A file in the place of any part of the path is found by the nearest ancestor that exists.
+    // If a file is in the place of any part of the path, it is the nearest existing ancestor.
     let existing = directory.ancestors().find(|part| !part.as_os_str().is_empty() && part.exists());
     let Some(existing) = existing else { return Ok(()) };
     if !existing.is_dir() {
@@ -177,7 +176,7 @@ fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Checks the one setting that has a setter of its own.
+/// Checks the only setting that can be changed on its own.
 pub(crate) fn check_flush_interval(interval: Duration) -> Result<(), Error> {
     durations("flush_interval", interval, SHORTEST, HOUR)
 }

@@ -1,4 +1,4 @@
-//! Names and values that stand in every point, and routes that are filtered.
+//! Checks of names and values that are in every point, and of the filter's routes.
 
 use super::super::{FilterSettings, Settings, value::shown};
 use crate::{error::Error, point::schema};
@@ -20,8 +20,8 @@ pub(super) fn check(settings: &Settings) -> Result<(), Error> {
     settings.filter.check()
 }
 
-/// Checks the values of tags that we write ourselves. The encoder would replace control characters
-/// and leave out empty ones; here it can still be put right.
+/// Checks the values of standard tags. The encoder would replace control characters and leave out
+/// empty values; here the mistake can still be corrected.
 fn check_value(name: &str, value: &str) -> Result<(), Error> {
     if value.is_empty() {
         let remedy = "empty, which InfluxDB treats as a missing tag; give it a value or leave the key out";
@@ -55,7 +55,7 @@ fn check_key(key: &str) -> Result<(), Error> {
     match key {
         schema::SERVICE => refuse("a standard tag; set the key `service`, outside of `tags`"),
         schema::INSTANCE => refuse("a standard tag; set the key `instance`, outside of `tags`"),
-        // Not only where it is a tag: InfluxDB 3 takes no tag that has a field's name.
+        // Not only where it is a tag: InfluxDB 3 accepts no tag with the name of a field.
         _ if schema::COLUMNS.iter().any(|(_, column, _)| *column == key) => {
             refuse("the points have a tag or field of this name already; choose another one")
         }
@@ -63,12 +63,12 @@ fn check_key(key: &str) -> Result<(), Error> {
     }
 }
 
-/// Checks that the parts of a line fit together. A line holds 64 KiB: what stands in every point
-/// must leave room for what a point is about.
+/// Checks that the parts of a line fit together. A line has at most 64 KiB, so the static tags must
+/// leave room for the others.
 fn check_together(settings: &Settings) -> Result<(), Error> {
     let escapes = |text: &str| text.bytes().filter(|byte| b", =".contains(byte)).count();
     let written = |text: &str| text.len() + escapes(text);
-    // A comma before the name, an equals sign after it.
+    // A comma before the name, and an equals sign after it.
     let tags: usize = settings.tags.iter().map(|(key, value)| 2 + written(key) + written(value)).sum();
     if tags <= MAX_TOGETHER {
         return Ok(());
@@ -91,8 +91,8 @@ impl FilterSettings {
     }
 }
 
-/// Checks for `METHOD:/template` or `/template`: whatever else it is, it would never match a
-/// request, and nobody would know.
+/// Checks that the entry is `METHOD:/template` or `/template`. Any other would never match a
+/// request, and go unnoticed.
 fn check_route(name: &str, entry: &str) -> Result<(), Error> {
     let refuse = |remedy: String| Err(Error::setting(name, shown(entry), remedy));
     let (method, template) = match entry.split_once(':') {
@@ -144,7 +144,8 @@ fn check_route(name: &str, entry: &str) -> Result<(), Error> {
     refuse(remedy)
 }
 
-/// What requests without a route, and with a method of no standard, are counted under.
+/// The template of requests without a route. `OTHER` below is the method of requests with a
+/// non-standard one.
 const UNMATCHED: &str = "unmatched";
 const METHODS: [&str; 10] =
     ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER"];

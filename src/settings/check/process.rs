@@ -1,4 +1,4 @@
-//! Values of the process.
+//! Checks of the settings for values of the process.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Rollups, and raw points by rule.
+//! Checks of the settings of rollups and of requests with points.
 
 use std::time::Duration;
 
@@ -96,5 +96,5 @@ fn check_requests(settings: &Settings) -> Result<(), Error> {
 
 const SHORTEST_INTERVAL: Duration = Duration::from_millis(100);
 const MOST_TAGS: usize = 8;
-/// Together with one more bucket, 170 fields.
+/// Together with one more bucket there are 170 fields.
 const MOST_BOUNDARIES: usize = 169;

@@ -1,5 +1,5 @@
-//! The address of the server: what the clients would panic on, drop silently or fail at with every
-//! write is refused here.
+//! Checks of the server's URL. They refuse URLs on which a client would panic, ignore a part, or
+//! fail at each write.
 
 use std::path::PathBuf;
 
@@ -12,13 +12,13 @@ use super::super::{
 use crate::error::Error;
 
 impl InfluxSettings {
-    /// Parses the URL and checks that every write can use it.
+    /// Parses the URL and checks that writes can use it.
     ///
     /// # Errors
     ///
-    /// A URL without scheme or host, with another scheme than `http`, `https` and `unix`, with
-    /// user, query or fragment, with a path that the client cannot serve, or `https` without a
-    /// feature for it.
+    /// Fails on a URL without scheme or host, with a scheme other than `http`, `https` and `unix`,
+    /// or with user, query or fragment. Also fails on a path that the client does not support, and
+    /// on `https` without a feature for it.
     pub(crate) fn checked_url(&self) -> Result<Url, Error> {
         let refuse = |remedy: &str| refuse(&self.url, remedy);
         if self.url.is_empty() {
@@ -67,7 +67,7 @@ impl InfluxSettings {
         }
     }
 
-    /// Checks a path of a socket, such as `unix:///run/telegraf.sock`.
+    /// Checks the path of a socket, such as `unix:///run/telegraf.sock`.
     fn check_socket(&self, url: &Url) -> Result<(), Error> {
         let refuse = |remedy: &str| Err(refuse(&self.url, remedy));
         if self.client != InfluxClient::Reqwest {
@@ -124,9 +124,9 @@ impl InfluxSettings {
     }
 }
 
-/// Returns the path of the socket that a URL names; `None` for other URLs.
+/// Returns the path of the socket in a URL, or `None` for other URLs.
 pub(crate) fn socket_path(url: &Url) -> Option<PathBuf> {
-    // The path may hold `%20`.
+    // The path may contain `%20`.
     (url.scheme() == UNIX).then(|| url.to_file_path().ok()).flatten()
 }
 
@@ -136,7 +136,7 @@ fn refuse(url: &str, remedy: &str) -> Error {
 
 const SCHEMES: [&str; 3] = ["http", "https", UNIX];
 const UNIX: &str = "unix";
-/// What the system's addresses of sockets have room for, without the zero at the end.
+/// The limit of Linux; the one of BSD and macOS is 103.
 const SOCKET_PATH: usize = if cfg!(any(
     target_vendor = "apple",
     target_os = "dragonfly",

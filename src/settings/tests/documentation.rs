@@ -1,5 +1,5 @@
-//! `docs/settings.md` says what the code does: every key, its other names, its default and how its
-//! value is written.
+//! Tests `docs/settings.md` against the code: every key, its aliases, its default and the form of
+//! its value.
 
 use std::collections::BTreeSet;
 
@@ -31,12 +31,12 @@ fn every_key_of_the_code_is_documented_and_the_other_way_round() {
 }
 
 #[test]
-fn every_documented_default_is_the_codes() {
+fn every_documented_default_is_that_of_the_code() {
     let mut compared = 0;
     for DocumentedKey { key, default, .. } in rows() {
         match default.strip_prefix('`').and_then(|rest| rest.strip_suffix('`')) {
             Some(written) => {
-                // A text for everything, as an environment would have it.
+                // Everything is given as text, as in an environment.
                 let given = with(&key, json!(written)).unwrap_or_else(|error| panic!("{key}: {error}"));
                 assert_eq!(given, untouched(&key), "{key} defaults to {written}");
             }
@@ -174,8 +174,7 @@ fn a_section_of_the_luna_services_is_accepted_as_it_is() {
     }
 }
 
-/// Returns what `with` makes without the key. A host names a server, but not where points go, since
-/// `with` says that.
+/// Returns what `with` returns without the key. For a host it sets the storage, which `with` fixes.
 fn untouched(key: &str) -> Settings {
     match key {
         "service" => Settings::new(""),
@@ -184,7 +183,7 @@ fn untouched(key: &str) -> Settings {
     }
 }
 
-/// Returns whether a setting holds nothing.
+/// Returns whether a setting is empty.
 fn is_nothing(key: &str, settings: &Settings) -> bool {
     let influx = &settings.influx;
     match key {
@@ -215,7 +214,7 @@ fn is_nothing(key: &str, settings: &Settings) -> bool {
     }
 }
 
-/// Returns the rows of all tables that have five columns and a key in the first.
+/// Returns the rows of all tables that have five columns and a key in the first one.
 fn rows() -> Vec<DocumentedKey> {
     let rows: Vec<DocumentedKey> = DOCUMENT
         .lines()

@@ -1,4 +1,4 @@
-//! Every key arrives where it belongs, under each of its names, in each case, from each format.
+//! Every key reaches its setting, under each of its names, in each case, from each format.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -187,7 +187,7 @@ fn a_section_with_every_key_is_read_whole() {
 }
 
 #[test]
-fn what_is_not_given_keeps_its_default() {
+fn missing_keys_keep_their_defaults() {
     assert_eq!(parsed("service = 'shop'"), Settings::new("shop"));
     parsed("service = 'shop'").check().expect("the defaults are good");
     let empty_tables = "service = 'shop'\n[limits]\n[filter]\n[requests]\n[rollup]\n[process]\n[licensing]\n[tags]\n[headers]";
@@ -196,7 +196,7 @@ fn what_is_not_given_keeps_its_default() {
 }
 
 #[test]
-fn the_section_of_the_reference_is_understood() {
+fn the_section_of_the_reference_is_accepted() {
     let json = r#"{
         "SERVICE": "luna-licenses", "SEND_DATA_FOR_MONITORING": 1, "STORAGE_TYPE": "INFLUX", "FLUSHING_PERIOD": 1,
         "USE_SSL": 0, "HOST": "127.0.0.1", "PORT": 8086, "ORGANIZATION": "luna", "BUCKET": "luna_monitoring", "TOKEN": "kofqt4Pfqjn6o"
@@ -213,7 +213,7 @@ fn the_section_of_the_reference_is_understood() {
 }
 
 #[test]
-fn an_environment_of_texts_is_as_good_as_typed_values() {
+fn texts_of_an_environment_are_read_like_typed_values() {
     let typed = parsed(
         "service = 'shop'\nenabled = true\nport = 1234\nbatch_size = 10\nflush_interval = 0.5\nbatch_bytes = 65536",
     );
@@ -231,7 +231,7 @@ fn an_environment_of_texts_is_as_good_as_typed_values() {
 }
 
 #[test]
-fn a_named_server_is_where_points_go() {
+fn a_configured_server_selects_the_storage_influx() {
     let storage = |text: &str| parsed(&format!("service = 'shop'\n{text}")).storage;
     assert_eq!(storage(""), Storage::File);
     assert_eq!(storage("url = 'http://influxdb:8086'"), Storage::Influx);
@@ -340,7 +340,7 @@ warning_days = "30"
 "#;
 
 #[test]
-fn the_client_reqwest_has_its_old_name_too() {
+fn the_client_reqwest_keeps_its_old_name() {
     for name in ["reqwest", "http", " HTTP "] {
         let settings = parsed(&format!("service = 'shop'\nclient = '{name}'"));
         assert_eq!(settings.influx.client, InfluxClient::Reqwest, "{name}");

@@ -296,7 +296,7 @@ fn names() {
 }
 
 #[test]
-fn what_is_not_used_is_not_checked() {
+fn unused_settings_are_not_checked() {
     let mut settings = Settings::new("shop");
     settings.influx.url = "nonsense".to_owned();
     settings.check().expect("files need no server");

@@ -1,4 +1,4 @@
-//! Tests of the whole: text in, settings or messages out.
+//! Tests of whole sections: from text to settings or messages.
 
 mod documentation;
 mod keys;
@@ -23,7 +23,7 @@ fn parsed(text: &str) -> Settings {
     toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// Returns the message of a section, by the reader or at the latest by the check.
+/// Returns the error message of a section, from the reader or the validation.
 fn refused(text: &str) -> String {
     match toml::from_str::<Settings>(text) {
         Ok(settings) => match settings.check() {
@@ -43,8 +43,8 @@ fn assert_messages(start: &str, cases: &[(&str, &str)]) {
     }
 }
 
-/// Returns a key as the documentation writes it, such as `spool.mode`, put into a section that has
-/// all that is required.
+/// Sets a key as the documentation writes it, such as `spool.mode`, in a section with all required
+/// keys.
 fn with(key: &str, value: Value) -> Result<Settings, String> {
     let mut section = json!({ "service": "shop", "storage": "file" });
     let (table, key) = key.split_once('.').map_or((None, key), |(table, key)| (Some(table), key));
@@ -62,7 +62,7 @@ fn with(key: &str, value: Value) -> Result<Settings, String> {
     serde_json::from_value(section).map_err(|error| error.to_string())
 }
 
-/// Returns every key that the code knows, with its other names, as the documentation writes them.
+/// Returns every key that the code knows, with its aliases, as the documentation writes them.
 fn known() -> Vec<(String, Names)> {
     let prefixed = |prefix: &'static str, section: &Section| -> Vec<(String, Names)> {
         section.known().iter().map(|names| (format!("{prefix}{}", names[0]), *names)).collect()
@@ -99,6 +99,6 @@ fn known() -> Vec<(String, Names)> {
     keys
 }
 
-/// Tables with keys of their own, which the documentation has as headings.
+/// Tables with keys of their own, which are headings in the documentation.
 const TABLES: [&str; 8] =
     ["limits", "filter", "licensing", "metrics", "process", "requests", "rollup", "spool"];

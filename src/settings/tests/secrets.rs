@@ -1,4 +1,4 @@
-//! Whatever stands in a section, reading and checking it neither panics nor prints a secret.
+//! Reading and checking any section neither panics nor prints a secret.
 
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -8,7 +8,7 @@ use crate::settings::{InfluxSettings, Settings};
 
 const SECRET: &str = "hunter2hunter2";
 
-/// Returns all that anybody gets to see of a section.
+/// Returns everything that is visible of a section.
 fn output(section: &Value) -> String {
     match serde_json::from_value::<Settings>(section.clone()) {
         Ok(settings) => {
@@ -40,7 +40,7 @@ fn any_value() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Mostly keys that exist, in some case, so that values of every kind reach every reader.
+/// Mostly existing keys, in some case, so that values of every kind reach every reader.
 fn any_key() -> impl Strategy<Value = String> {
     let names: Vec<String> =
         known().iter().flat_map(|(_, names)| names.iter().map(|name| (*name).to_owned())).collect();
@@ -56,7 +56,7 @@ fn any_section() -> impl Strategy<Value = Map<String, Value>> {
     proptest::collection::hash_map(any_key(), any_value(), 0..8).prop_map(|table| table.into_iter().collect())
 }
 
-/// Returns where a secret may stand, and how it may be wrong there.
+/// Returns where a secret may be set, and how it may be wrong there.
 fn with_secret() -> impl Strategy<Value = Map<String, Value>> {
     let around =
         (any::<String>(), any::<String>()).prop_map(|(before, after)| format!("{before}{SECRET}{after}"));
@@ -93,7 +93,7 @@ proptest! {
 
     #[test]
     fn no_section_that_is_read_whole_panics(mut section in any_section()) {
-        // Without the keys that end the reading early.
+        // Leaves out the unknown keys, which would end the reading early.
         let names = known();
         section.retain(|key, _| names.iter().any(|(_, names)| names[0] == key));
         section.insert("service".to_owned(), json!("shop"));
@@ -124,14 +124,15 @@ proptest! {
 }
 
 #[test]
-fn a_url_with_a_user_is_not_shown_before_it_is_checked_either() {
+fn a_url_with_a_user_is_not_shown_even_before_validation() {
     let mut settings = Settings::new("shop");
     settings.influx.url = format!("http://me:{SECRET}@influxdb:8086");
     assert!(!format!("{settings:?}").contains(SECRET));
     assert!(format!("{settings:?}").contains("url: \"[redacted]\""));
 }
 
-/// What nothing has replaced is one text for all replicas, and a wrong token for every server.
+/// A variable that was not replaced is the same text for all replicas, and a wrong token for every
+/// server.
 #[test]
 fn a_variable_that_nothing_has_replaced_is_refused_with_its_key() {
     let texts: &[(&str, Value, &str)] = &[
@@ -194,7 +195,7 @@ fn the_cost_of_a_value_is_linear_in_its_length() {
     });
 }
 
-/// A path to something endless.
+/// The path leads to an endless file.
 #[cfg(unix)]
 #[test]
 fn little_is_read_of_a_file_that_never_ends() {
