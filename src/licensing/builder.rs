@@ -1,4 +1,4 @@
-//! [`Licensing`]: which check runs, where its midnight is, how long it may take.
+//! [`Licensing`]: the configuration of a licence check: its midnight and its timeout.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -147,5 +147,5 @@ impl<C> fmt::Debug for Licensing<C> {
     }
 }
 
-/// More who ask at once wait for room, then for a check.
+/// Further requests wait for room, then for a check.
 const WAITING_REQUESTS: usize = 64;

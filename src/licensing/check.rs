@@ -1,4 +1,4 @@
-//! [`LicenseCheck`]: what an application provides.
+//! [`LicenseCheck`]: the check that an application implements.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! Checks that could not run: when they are tried again, and for how long the last result counts.
+//! Failed checks: when they are repeated, and for how long the last result counts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::state::LicenseState;
 
-/// What is known of checks that could not run, and the last one that could.
+/// The state after failed checks: the last successful result, and the next attempt.
 #[derive(Debug)]
 pub(crate) struct Failures {
     grace_period: Duration,
@@ -21,32 +21,32 @@ impl Failures {
         Self { grace_period, last: None, in_a_row: 0, retry_at: None }
     }
 
-    /// Returns when the check is tried again, if the last one could not run.
+    /// Returns when the check is repeated, if the last one failed.
     pub(crate) fn retry_at(&self) -> Option<Instant> {
         self.retry_at
     }
 
-    /// Starts a new row of tries: those of another day begin with short pauses again.
+    /// Resets the pauses: the attempts of another day begin with short ones again.
     pub(crate) fn start_over(&mut self) {
         self.in_a_row = 0;
     }
 
-    /// Takes note of a check that ran.
+    /// Records a successful check.
     pub(crate) fn ran(&mut self, state: &LicenseState, at: Timestamp) {
         (self.in_a_row, self.retry_at) = (0, None);
         self.last = Some((state.clone(), at));
     }
 
-    /// Takes note of a check that could not run, and returns what counts for now: the last result
-    /// with a warning, as long as the grace period lasts and the licence does, and an error
-    /// otherwise.
+    /// Records a failed check, and returns the state that counts now. That is the last result with
+    /// a warning, within the grace period and while the licence is valid; otherwise it is an error.
     pub(crate) fn failed(&mut self, message: &str, at: Timestamp) -> LicenseState {
         let pause = FIRST_PAUSE.saturating_mul(1 << self.in_a_row.min(MOST_DOUBLINGS)).min(LONGEST_PAUSE);
         self.in_a_row = self.in_a_row.saturating_add(1);
-        // At random, so that replicas do not ask a licence server all at once when it is back.
+        // The pause is random, so that replicas do not all contact a licence server at once when it
+        // is back.
         let pause = pause.mul_f64(0.5 + 0.5 * fastrand::f64());
         let kept = self.kept(message, at);
-        // The result must not count for longer than it may because of a long pause.
+        // A long pause must not extend the time for which the result counts.
         let changes_in = kept.as_ref().and_then(|_| self.changes_in(at)).unwrap_or(pause);
         self.retry_at = Some(Instant::now() + pause.min(changes_in + FIRST_PAUSE.mul_f64(fastrand::f64())));
         kept.unwrap_or_else(|| LicenseState::unknown(message))
@@ -62,7 +62,7 @@ impl Failures {
         state.after(i64::try_from(age.as_secs() / SECONDS_A_DAY).ok()?).map(|state| state.warning(warning))
     }
 
-    /// Returns the time until the last result has a day less, or counts no more.
+    /// Returns the time until the last result has one day less, or no longer counts.
     fn changes_in(&self, at: Timestamp) -> Option<Duration> {
         let (_, checked_at) = self.last.as_ref()?;
         let age = age(*checked_at, at);
@@ -71,7 +71,7 @@ impl Failures {
     }
 }
 
-/// Returns the age of a result. A clock that was set back makes none older than now.
+/// Returns the age of a result. It is zero if the clock was set back.
 fn age(checked_at: Timestamp, at: Timestamp) -> Duration {
     Duration::try_from(at.duration_since(checked_at)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Licences: a check at start and at each local midnight, and a point for every one.
+//! Licences: a check at start and at each local midnight, with a point for each check.
 //!
 #![doc = include_str!("../docs/links.md")]
 #![doc = include_str!("../../docs/licensing.md")]

@@ -1,4 +1,4 @@
-//! [`LicensingPoint`]: the point of the measurement `licensing` that each check leaves.
+//! [`LicensingPoint`]: the point of each check, in the measurement `licensing`.
 
 use std::sync::Arc;
 
@@ -23,7 +23,8 @@ pub struct LicensingPoint {
 }
 
 impl LicensingPoint {
-    /// Creates the point. The timestamp must be unique, or the point would overwrite another.
+    /// Creates the point. The timestamp must be unique. Otherwise the point would overwrite another
+    /// one.
     pub(crate) fn new(service: Arc<str>, license: Arc<CheckedLicense>, stamp: Timestamp) -> Self {
         Self { service, license, stamp }
     }
@@ -73,18 +74,18 @@ impl Serialize for LicensingPoint {
     }
 }
 
-/// Returns the names of extras that are left out of the point because the schema has them.
+/// Returns the names of extras that are left out of the point because the schema uses them.
 pub(crate) fn reserved_extras(license: &CheckedLicense) -> impl Iterator<Item = &str> {
     let state = license.state();
     let names = state.tags().map(|(key, _)| key).chain(state.fields().map(|(key, _)| key));
     names.filter(|key| RESERVED.contains(key))
 }
 
-/// No line break: VictoriaMetrics splits a line at one, even inside a string.
+/// Not a line break: VictoriaMetrics splits a line at one, even inside a string.
 const SEPARATOR: &str = "; ";
 
-/// Names that the schema gives to this measurement: an extra of the same name would overwrite what
-/// dashboards read.
+/// The names that the schema uses in this measurement. An extra of the same name would overwrite
+/// what dashboards read.
 const RESERVED: [&str; 6] = [
     schema::INSTANCE,
     schema::SERVICE,

@@ -1,4 +1,4 @@
-//! When the licence is checked: at start and once on each local day, as soon as it begins.
+//! When the licence is checked: at start, and at the beginning of each local day.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -10,32 +10,32 @@ use jiff::{
 
 use crate::error::Error;
 
-/// Says for a moment of wall time whether a check is due. It holds no timer: whoever asks decides
-/// how often.
+/// Decides for a moment of wall time whether a check is due. It contains no timer: the caller
+/// decides how often to ask.
 ///
-/// It compares local *dates* instead of counting hours. So days of 23 and 25 hours, days that begin
-/// at 01:00, days that a zone skips, clocks that are set and machines that slept over midnight are
-/// all the same case: the date is another one.
+/// It compares local *dates* instead of counting hours. Days of 23 and 25 hours, days that begin at
+/// 01:00, days that a zone skips, clocks that are set, and machines that were suspended over
+/// midnight are then the same case: the date differs.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     zone: TimeZone,
-    /// The dates that were checked, the latest check last. One date alone would not do: a clock
-    /// that is set back to yesterday would cause a second check for yesterday, and then a second
-    /// one for today. Only the greatest date would not do either: after a minute in a wrong future
-    /// there would be no check until then.
+    /// The dates that were checked, the latest check last. The last date alone does not suffice. A
+    /// clock that is set back to yesterday would cause a second check for yesterday, and then a
+    /// second one for today. The greatest date alone does not suffice either: after a minute in a
+    /// wrong future there would be no check until then.
     checked: VecDeque<Date>,
     longest_pause: Duration,
 }
 
 impl Schedule {
-    /// Creates the schedule for midnight in this zone, with no day checked yet: the first question
-    /// is answered with yes.
+    /// Creates the schedule for midnight in this zone. No day is checked yet, so a check is due at
+    /// once.
     pub(crate) fn new(zone: TimeZone, longest_pause: Duration) -> Self {
         Self { zone, checked: VecDeque::new(), longest_pause }
     }
 
-    /// Returns true once for each local date. The date then counts as checked, whatever becomes of
-    /// the check.
+    /// Returns true once for each local date. The date then counts as checked, even if the check
+    /// fails.
     pub(crate) fn due(&mut self, now: Timestamp) -> bool {
         let date = self.date(now);
         if self.checked.iter().rev().any(|checked| *checked == date) {
@@ -48,9 +48,9 @@ impl Schedule {
         true
     }
 
-    /// Returns how long to wait before asking again: until the date changes, but not longer than
-    /// the longest pause, since timers stand still while a machine sleeps and know nothing of a
-    /// clock that is set.
+    /// Returns how long to wait before the next call: until the date changes, but at most the
+    /// longest pause. Timers stand still while a machine is suspended, and do not notice when the
+    /// clock is set.
     pub(crate) fn pause(&self, now: Timestamp) -> Duration {
         let change = self.next_date(now).map(|next| now.duration_until(next));
         let pause = change.and_then(|span| Duration::try_from(span).ok()).unwrap_or(self.longest_pause);
@@ -61,14 +61,14 @@ impl Schedule {
     fn next_date(&self, now: Timestamp) -> Option<Timestamp> {
         let today = self.date(now);
         let tomorrow = self.zone.to_ambiguous_timestamp(today.tomorrow().ok()?.at(0, 0, 0, 0));
-        // Midnight may come twice, and the first one may be over: America/St_Johns went from 00:01
-        // back to 23:01.
+        // Midnight may occur twice, and the first one may have passed: America/St_Johns went from
+        // 00:01 back to 23:01.
         let midnight = [tomorrow.earlier(), tomorrow.later()]
             .into_iter()
             .filter_map(Result::ok)
             .filter(|midnight| *midnight > now && self.date(*midnight) != today)
             .min()?;
-        // Or not at all, where the clock jumps over it: the jump is then where the date changes.
+        // It may not occur at all, if the clock jumps over it. The date then changes at the jump.
         self.zone
             .following(now)
             .map(|transition| transition.timestamp())
@@ -82,7 +82,7 @@ impl Schedule {
     }
 }
 
-/// Finds the zone of this IANA name, or the system's.
+/// Returns the zone of this IANA name, or the system's.
 pub(crate) fn time_zone(name: Option<&str>) -> Result<TimeZone, Error> {
     let Some(name) = name else {
         return Ok(TimeZone::try_system().unwrap_or_else(|error| {
@@ -105,12 +105,12 @@ pub(crate) fn time_zone(name: Option<&str>) -> Result<TimeZone, Error> {
     })
 }
 
-/// How many dates are remembered: a clock that is set back by more than a year repeats the checks
+/// How many dates are remembered. A clock that is set back by more than a year repeats the checks
 /// of that time.
 const REMEMBERED_DATES: usize = 400;
-/// How often wall time is looked at.
+/// How often wall time is checked.
 pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// Timers are no finer, and a pause of nothing would spin when the clock is slewed just before
+/// Timers have no finer resolution. A zero pause would spin when the clock is slewed just before
 /// midnight.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(1);
 
@@ -121,9 +121,9 @@ mod tests {
     use super::*;
     use crate::licensing::tests::zone;
 
-    /// Returns the local times of the checks within so many hours, by a driver that knows the
-    /// schedule only and wakes in odd intervals, so that it meets the first moment of a day by
-    /// being told, not by chance.
+    /// Returns the local times of the checks within `hours`. The driver uses only the schedule and
+    /// wakes at odd intervals. So it finds the first moment of a day only if the schedule returns
+    /// it.
     fn checks(zone: &TimeZone, start: Timestamp, hours: i64) -> Vec<DateTime> {
         let mut schedule = Schedule::new(zone.clone(), Duration::from_secs(37 * 60));
         let mut now = start;
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_jump_that_begins_before_midnight_is_where_the_day_begins() {
+    fn a_day_begins_at_a_jump_that_starts_before_midnight() {
         let Some(zone) = zone("America/Toronto") else { return };
         // At 23:30 the clocks went to 00:30 of the next day.
         let expected = [
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn a_day_that_came_twice_is_checked_once() {
         let Some(zone) = zone("Pacific/Kwajalein") else { return };
-        // The zone changed sides of the date line: 30 September 1969 was a Tuesday, twice.
+        // The zone moved across the date line: Tuesday, 30 September 1969, came twice.
         let expected = [
             date(1969, 9, 30).at(12, 0, 0, 0),
             date(1969, 10, 1).at(0, 0, 0, 0),
@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_midnights_the_one_that_is_to_come_counts() {
+    fn of_two_midnights_the_future_one_counts() {
         let Some(zone) = zone("America/St_Johns") else { return };
         // At 00:01 the clocks went back to 23:01 of the day before. The service starts after that.
         let start = "2008-11-02T02:45:00Z".parse().expect("a time");
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_ends_of_time_are_no_trouble() {
+    fn the_limits_of_time_cause_no_panic() {
         let Some(zone) = zone("Pacific/Apia") else { return };
         for zone in [zone, TimeZone::UTC] {
             let mut schedule = Schedule::new(zone, LONGEST_PAUSE);

@@ -1,4 +1,4 @@
-//! What a licence check finds: [`LicenseState`], and [`CheckedLicense`], the same with its time.
+//! The result of a licence check: [`LicenseState`], and [`CheckedLicense`] with its time.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -140,7 +140,7 @@ impl LicenseState {
         self.fields.iter().map(|(key, value)| (&**key, value))
     }
 
-    /// Returns the same so many days later; `None` if the licence ends before that.
+    /// Returns the state `days` later, or `None` if the licence ends before that.
     pub(crate) fn after(&self, days: i64) -> Option<Self> {
         let Some(days_left) = self.days_left else { return Some(self.clone()) };
         let rest = days_left.saturating_sub(days);

@@ -1,4 +1,4 @@
-//! The task behind a [`LicenseWatch`](super::LicenseWatch): asks the schedule, runs the check,
+//! The task behind a [`LicenseWatch`](super::LicenseWatch): follows the schedule, runs the check,
 //! records the point.
 
 use std::{any::Any, sync::Arc, time::Duration};
@@ -19,18 +19,18 @@ use super::{
 };
 use crate::clock::{self, MonotonicInstant};
 
-/// Somebody who waits for a check that begins after the question.
+/// A request for a check that begins after it.
 pub(crate) type CheckRequest = oneshot::Sender<Arc<CheckedLicense>>;
 
-/// What becomes of the points, and when no more are taken.
+/// Records the points, until it is closed.
 pub(crate) trait RecordPoint: Send + Sync + 'static {
     fn record(&self, point: &LicensingPoint);
 
     fn is_closed(&self) -> bool;
 }
 
-/// All that the task owns. It ends when the recorder is closed or nobody can ask for a check any
-/// more.
+/// The state of the task. It ends when the recorder is closed, or when no handle is left to request
+/// a check.
 pub(crate) struct Task<C> {
     pub(crate) check: Arc<C>,
     pub(crate) service: Arc<str>,
@@ -47,8 +47,8 @@ impl<C: LicenseCheck> Task<C> {
     pub(crate) async fn run(mut self) {
         while !self.recorder.is_closed() {
             let now = self.clock.now();
-            // Asked on every round and not only when the timer fires: requests in quick succession
-            // would put it off for ever.
+            // Evaluated in every iteration, not only when the timer fires: requests in quick
+            // succession would otherwise delay it for ever.
             if self.schedule.due(now) {
                 self.failures.start_over();
                 self.check(None, false).await;
@@ -70,8 +70,9 @@ impl<C: LicenseCheck> Task<C> {
         }
     }
 
-    /// Runs one check, for all who asked before it began: many requests at once cost one check, not
-    /// many. A retry that fails as the try before it leaves no point: nothing new is known.
+    /// Runs one check for all requests made before it began, so that many requests at once cost one
+    /// check. A retry that fails like the attempt before it records no point: it adds no
+    /// information.
     async fn check(&mut self, first: Option<CheckRequest>, is_retry: bool) {
         let mut requests = Vec::from_iter(first);
         while let Ok(request) = self.requests.try_recv() {
@@ -108,18 +109,18 @@ impl<C: LicenseCheck> Task<C> {
             log(&license);
         }
         for request in requests {
-            // Who asked may have gone meanwhile.
+            // The requester may be gone.
             let _ = request.send(Arc::clone(&license));
         }
     }
 }
 
-/// Runs the check in a task of its own, so that a panic ends that task and not the watch, and a
-/// check that never yields still times out where the runtime has another thread.
+/// Runs the check in a task of its own. A panic then ends that task instead of the watch. A check
+/// that never yields still times out if the runtime has another thread.
 ///
 /// # Errors
 ///
-/// Why the check could not run.
+/// Returns why the check could not run.
 async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> Result<LicenseState, String> {
     let check = Arc::clone(check);
     let mut running = AbortOnDrop(tokio::spawn(async move { check.check().await }));
@@ -134,8 +135,8 @@ async fn outcome<C: LicenseCheck>(check: &Arc<C>, timeout: Duration) -> Result<L
     }
 }
 
-/// A check that times out, or whose watch is dropped, must not go on: each further one would pile
-/// up on it.
+/// A check that times out, or whose watch is dropped, must not continue: otherwise further checks
+/// would pile up.
 struct AbortOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for AbortOnDrop<T> {
@@ -149,7 +150,7 @@ fn chain(error: &BoxError) -> String {
     let mut source = error.source();
     while let Some(error) = source {
         let message = error.to_string();
-        // Many errors print their source already.
+        // Many errors already print their source.
         if !text.contains(&message) {
             text.push_str(": ");
             text.push_str(&message);

@@ -4,8 +4,8 @@ use std::{fmt, sync::Arc};
 
 use jiff::Timestamp;
 
-/// Tells the time of day. Not the clock of the stamps: that one never steps back, and a licence
-/// check must see it when the system's clock does.
+/// Returns the time of day. It is not the clock of the stamps: that one never steps back, but a
+/// licence check must notice when the system's clock does.
 #[derive(Clone)]
 pub(crate) struct WallClock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 

@@ -1,5 +1,5 @@
-//! [`LicenseWatch`], the handle on a running check, and [`LicenseChanges`], which tells when its
-//! result changes.
+//! [`LicenseWatch`], the handle to a running check, and [`LicenseChanges`], which notifies of new
+//! results.
 
 use std::sync::Arc;
 

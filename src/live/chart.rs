@@ -1,23 +1,23 @@
-//! Charts as SVG: paths of numbers only, so nothing from outside can get into them.
+//! Charts as SVG: paths that consist of numbers, so no foreign text can get into them.
 
 use std::fmt::Write;
 
-/// A bar chart of all and, within each bar, of the failed ones. One unit wide for each slot,
-/// [`HEIGHT`] units high.
+/// A bar chart of all requests and, within each bar, the failed ones. Each slot is one unit wide,
+/// and the chart is [`HEIGHT`] units high.
 #[derive(Debug)]
 pub(super) struct Bars {
     pub(super) width: usize,
-    /// The path of the bars of those that did not fail, on top of the others.
+    /// The path of the successful requests, on top of the failed ones.
     pub(super) good: String,
-    /// The path of the bars of the failed ones.
+    /// The path of the failed requests.
     pub(super) failed: String,
-    /// What the full height stands for.
+    /// The value at the full height.
     pub(super) top: u64,
 }
 
 impl Bars {
-    /// Creates a chart from pairs of all and failed. `round` makes the scale end at a number that
-    /// is easy to read.
+    /// Creates a chart from pairs of all and failed requests. With `round`, the scale ends at a
+    /// number that is easy to read.
     pub(super) fn new(slots: impl ExactSizeIterator<Item = (u64, u64)> + Clone, round: bool) -> Self {
         let most = slots.clone().map(|(all, failed)| all.max(failed)).max().unwrap_or(0);
         let top = if round { round_up(most as f64).ceil() as u64 } else { most };
@@ -32,7 +32,7 @@ impl Bars {
     }
 }
 
-/// Draws a line through the slots that have a value; a slot without one interrupts it.
+/// Draws a line through the slots that have a value. A slot without one interrupts it.
 pub(super) fn line(values: impl Iterator<Item = Option<f64>>, top: f64) -> String {
     let mut path = String::new();
     let mut drawing = false;
@@ -46,7 +46,7 @@ pub(super) fn line(values: impl Iterator<Item = Option<f64>>, top: f64) -> Strin
         let _ = if drawing {
             write!(path, "L{x} {y:.1}")
         } else {
-            // A slot alone between two empty ones is still a stroke.
+            // A single slot between two empty ones is drawn as a short stroke.
             write!(path, "M{} {y:.1}h.6", x - 0.3)
         };
         drawing = true;
@@ -76,11 +76,11 @@ fn scaled(value: f64, top: f64) -> f64 {
     if top <= 0.0 || value <= 0.0 {
         return 0.0;
     }
-    // What there is must be seen, however little it is.
+    // A small value must still be visible.
     (value / top * HEIGHT).clamp(1.0, HEIGHT)
 }
 
-/// Units of a chart's height.
+/// The height of a chart in units.
 pub(super) const HEIGHT: f64 = 40.0;
 
 #[cfg(test)]
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_stand_on_each_other() {
+    fn bars_are_stacked() {
         let bars = Bars::new([(100, 0), (100, 50), (0, 0), (3, 5)].into_iter(), true);
         assert_eq!((bars.width, bars.top), (4, 100));
         assert_eq!(bars.good, "M0.1 40.0h.8v-40.0h-.8zM1.1 20.0h.8v-20.0h-.8z");

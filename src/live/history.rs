@@ -1,5 +1,4 @@
-//! What earlier processes left in line-protocol files, read once at the start and no further than a
-//! bound.
+//! Lines that earlier processes wrote into files, read once at the start, up to a bound.
 
 use std::{
     fs::File,
@@ -9,12 +8,12 @@ use std::{
 
 use crate::fs_ext;
 
-/// Files as they were when observing began, newest first.
+/// The files as they were when observing began, newest first.
 #[derive(Debug)]
 pub(super) struct StoredFiles(Vec<(PathBuf, u64)>);
 
 impl StoredFiles {
-    /// Finds what the directory holds now. What is written there later the observer learns by
+    /// Lists the current files of the directory. The observer receives what is written later by
     /// itself.
     pub(super) fn find(directory: &Path) -> Self {
         let mut files = fs_ext::list(directory).unwrap_or_default();
@@ -23,13 +22,13 @@ impl StoredFiles {
         Self(files.into_iter().map(|file| (file.path, file.length)).collect())
     }
 
-    /// Reads the lines of the newest files, no more than `limit` bytes of them. Blocks.
+    /// Reads the lines of the newest files, at most `limit` bytes of them. Blocks.
     pub(super) fn read(self, mut limit: u64, mut line: impl FnMut(&[u8])) -> io::Result<()> {
         for (path, length) in self.0 {
             if limit == 0 {
                 break;
             }
-            // Deleted meanwhile, to stay under the bound of the files.
+            // The file may have been deleted meanwhile, by the bound on the files.
             let Ok(mut file) = File::open(&path) else { continue };
             let take = length.min(limit);
             limit -= take;
@@ -37,7 +36,7 @@ impl StoredFiles {
             let mut reader = BufReader::with_capacity(64 * 1024, file.take(take));
             let mut buffer = Vec::new();
             if take < length {
-                // The rest of a line whose beginning lies before the bound.
+                // Skips the rest of a line that begins before the bound.
                 reader.read_until(b'\n', &mut buffer)?;
             }
             loop {
@@ -52,8 +51,8 @@ impl StoredFiles {
     }
 }
 
-/// Returns whether a name is like `points-20260603T101112Z-0000-89abcdef-0.lp`, as the file storage
-/// names them.
+/// Returns whether a name has the format of the file storage, such as
+/// `points-20260603T101112Z-0000-89abcdef-0.lp`.
 fn is_points_file(name: &str) -> bool {
     let stamp = name.strip_prefix("points-").and_then(|rest| rest.strip_suffix(".lp")?.split_once('-'));
     stamp.is_some_and(|(stamp, _)| fs_ext::is_stamp(stamp))

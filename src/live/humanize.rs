@@ -1,4 +1,4 @@
-//! Numbers and states in the words of people.
+//! Formats numbers and states for people.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ pub(super) fn percent(share: f64) -> String {
         0.0 => "0 %".to_owned(),
         ..0.1 => "< 0.1 %".to_owned(),
         percent @ ..10.0 => format!("{percent:.1} %"),
-        // All but a few are not all.
+        // A share just below 1 must not be shown as 100 %.
         percent @ 99.5..100.0 => format!("{:.1} %", percent.min(99.9)),
         percent => format!("{percent:.0} %"),
     }
@@ -56,7 +56,7 @@ pub(super) fn seconds(seconds: f64) -> String {
     }
 }
 
-/// Formats a value with [`seconds`], or its absence.
+/// Formats a value with [`seconds`], or a dash without one.
 pub(super) fn maybe_seconds(value: Option<f64>) -> String {
     value.map_or_else(|| "–".to_owned(), seconds)
 }
@@ -105,7 +105,7 @@ fn stamp(seconds: f64, format: &str) -> String {
         .map_or_else(|_| "?".to_owned(), |time| time.strftime(format).to_string())
 }
 
-/// How bad something is: the name of a class of the style sheet.
+/// How serious a state is: the name of a class of the style sheet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Level {
     Good,
@@ -125,7 +125,7 @@ impl std::fmt::Display for Level {
     }
 }
 
-/// Describes how delivery is going: a word, and what it means for the points.
+/// Describes the state of delivery: its level, a short name, and the consequence for the points.
 pub(super) fn delivery(stats: &Stats, now: u64) -> (Level, &'static str, String) {
     let delivery = &stats.delivery;
     let kept = "The points are kept";
@@ -151,7 +151,7 @@ pub(super) fn delivery(stats: &Stats, now: u64) -> (Level, &'static str, String)
             "Storage does not answer",
             format!("{kept} and are sent when it is back; {retry}."),
         ),
-        // The reasons are types of the sinks, which this room does not know.
+        // Matched by name: the reasons are types of the sinks, which this module does not know.
         DeliveryState::Blocked(_) => match delivery.state.as_str() {
             "blocked: authorization" => (
                 Level::Bad,

@@ -1,13 +1,13 @@
-//! Execution times in buckets, fine enough for percentiles that people look at.
+//! Execution times in buckets that are fine enough for displayed percentiles.
 
-/// Execution times, counted in buckets each a twelfth wider than the one before: percentiles are
-/// within 5 % of the truth.
+/// Counts execution times in buckets, each about nine percent wider than the one before.
+/// Percentiles are within 5 % of the exact value.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Latencies {
     /// The number of the first bucket of `counts`.
     first: usize,
-    /// Only from the lowest to the highest bucket in use: the times of one route are near each
-    /// other.
+    /// Covers only the lowest to the highest bucket in use: the times of one route are close
+    /// together.
     counts: Vec<u32>,
     max: f64,
 }
@@ -27,8 +27,8 @@ impl Latencies {
         }
     }
 
-    /// Returns a percentile: so many in a hundred took at most this many seconds; `None` where
-    /// nothing was recorded.
+    /// Returns a percentile: `percent` in a hundred took at most this many seconds. Returns `None`
+    /// if nothing was recorded.
     pub(super) fn percentile(&self, percent: u64) -> Option<f64> {
         let count: u64 = self.counts.iter().map(|count| u64::from(*count)).sum();
         let wanted = (count * percent).div_ceil(100).max(1);
@@ -59,7 +59,7 @@ impl Latencies {
 
 fn bucket_of(seconds: f64) -> usize {
     let microseconds = (seconds * 1e6).max(1.0);
-    // Not a number becomes 0.
+    // NaN becomes 0.
     ((microseconds.log2() * PER_OCTAVE) as usize).min(BUCKETS - 1)
 }
 
@@ -67,9 +67,9 @@ fn middle_of(bucket: usize) -> f64 {
     ((bucket as f64 + 0.5) / PER_OCTAVE).exp2() / 1e6
 }
 
-/// Buckets in which a time doubles.
+/// Buckets between a time and its double.
 const PER_OCTAVE: f64 = 8.0;
-/// From 1 µs to 134 seconds; what takes longer is in the last one.
+/// From 1 µs to 134 seconds. Longer times are in the last one.
 const BUCKETS: usize = 27 * 8;
 
 #[cfg(test)]

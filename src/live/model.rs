@@ -1,5 +1,4 @@
-//! All that the page stores about the requests, bounded whatever the service has of routes and
-//! errors.
+//! The data of the page about requests. It is bounded for any number of routes and errors.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -10,32 +9,32 @@ use super::{
 };
 use crate::stats::RollupSnapshot;
 
-/// Fed line by line, read by the page.
+/// Updated line by line, and read by the page.
 #[derive(Debug)]
 pub(super) struct Model {
     pub(super) total: Track<TotalWindow>,
     pub(super) routes: HashMap<Box<str>, Track<RouteWindow>>,
-    /// Of the routes beyond [`ROUTES`].
+    /// The routes beyond [`ROUTES`].
     pub(super) other_routes: Track<RouteWindow>,
     /// Newest first.
     pub(super) latest_errors: VecDeque<LatestError>,
     pub(super) observed: Observed,
-    /// Where requests are counted by rollups, and points are read for the latest errors alone.
+    /// Present if rollups count the requests. Points are then read only for the latest errors.
     pub(super) rollups: Option<RollupReader>,
     /// The second since which requests are known.
     pub(super) since: u64,
-    /// No route is forgotten before this second.
+    /// No route is removed before this second.
     next_cleaning: u64,
 }
 
-/// The same in both windows.
+/// The same data in both windows.
 #[derive(Clone, Debug)]
 pub(super) struct Track<W> {
     pub(super) minutes: W,
     pub(super) hours: W,
 }
 
-/// A failed request, as the page shows it.
+/// A failed request as the page shows it.
 #[derive(Clone, Debug, serde::Serialize)]
 pub(super) struct LatestError {
     /// Seconds since the epoch.
@@ -51,11 +50,11 @@ pub(super) struct LatestError {
 pub(super) struct Observed {
     /// Points of all measurements.
     pub(super) points: u64,
-    /// Lines that could not be read.
+    /// Lines that could not be parsed.
     pub(super) unreadable: u64,
-    /// Batches that came faster than they could be read.
+    /// Batches that were skipped because they came faster than they could be read.
     pub(super) missed_batches: u64,
-    /// Requests and errors with times outside of the longest window.
+    /// Requests and errors with times outside the longest window.
     pub(super) out_of_range: u64,
     /// Points that were read from files at the start.
     pub(super) from_files: u64,
@@ -118,7 +117,7 @@ impl Model {
         }
     }
 
-    /// Counts what rollups have counted since the last look, as of now.
+    /// Adds what the rollups have counted since the last call, with the current time.
     pub(super) fn read_rollups(&mut self, now: u64, totals: impl FnOnce() -> Option<RollupSnapshot>) {
         let Some(rollups) = &mut self.rollups else { return };
         let added = totals().map(|totals| rollups.read(totals)).unwrap_or_default();
@@ -206,7 +205,7 @@ impl Model {
 }
 
 impl Model {
-    /// Returns how many requests of each route run now, where that is known.
+    /// Returns how many requests of each route are running, if that is known.
     pub(super) fn running(&self) -> Option<HashMap<&str, u64>> {
         let rollups = self.rollups.as_ref()?;
         let mut running = HashMap::new();
@@ -236,10 +235,10 @@ fn shorten(text: &str) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Routes that are told apart.
+/// Routes that are shown separately.
 pub(super) const ROUTES: usize = 500;
 const LATEST_ERRORS: usize = 20;
-/// Seconds between two looks for routes that can be forgotten.
+/// Seconds between two searches for routes that can be removed.
 const CLEANING_INTERVAL: u64 = 60;
 const TEXT_BYTES: usize = 160;
 
@@ -258,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_bounded_whatever_comes() {
+    fn memory_is_bounded_for_any_input() {
         let mut model = Model::new(6000, None);
         for number in 0..2000 {
             let long = format!("{number}{}", "x".repeat(1000));
@@ -269,7 +268,7 @@ mod tests {
         let other = model.other_routes.minutes.detail(&MINUTES, 6000);
         assert_eq!((other.requests, other.failed), (1500, 1500));
         assert!(model.routes.keys().all(|route| route.len() <= TEXT_BYTES));
-        // All are over after half a day, and new routes find room again.
+        // All routes have left the window after half a day, so there is room for new ones.
         let later = 6000 + 13 * 3600;
         model.observe(request(later, "GET:/new").as_bytes(), later);
         assert_eq!(model.routes.len(), 1);
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_shown_is_counted() {
+    fn lines_that_cannot_be_shown_are_counted() {
         let mut model = Model::new(60_000, None);
         model.observe(b"requests,nonsense", 60_000);
         model.observe(request(1000, "GET:/a").as_bytes(), 60_000);

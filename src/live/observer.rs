@@ -1,4 +1,4 @@
-//! Feeds the model from the stream of batches, off the path of the requests.
+//! Updates the model from the stream of batches, off the request path.
 
 use std::{
     sync::Arc,
@@ -15,7 +15,7 @@ use tokio::{
 use super::{history::StoredFiles, model::Model, rollups::RollupReader, snapshot::PageSnapshot};
 use crate::{delivery::batch::Batch, licensing::LicenseWatch, monitor::Monitor, settings::Storage};
 
-/// What the handlers of the page share. Its tasks end with it.
+/// The shared state of the page's handlers. Its tasks end when it is dropped.
 #[derive(Debug)]
 pub(super) struct Observer {
     pub(super) monitor: Monitor,
@@ -33,7 +33,7 @@ impl Observer {
         let rollups = rollups.map(|(totals, boundaries)| RollupReader::new(boundaries, totals));
         let counts_rollups = rollups.is_some();
         let model = Arc::new(SharedModel(Mutex::new(Model::new(now(), rollups))));
-        // Before the subscription: a line must not come by both ways.
+        // Before the subscription: otherwise a line could be read twice.
         let history = file_directory(&monitor).map(|directory| StoredFiles::find(&directory));
         let observed = monitor.observe();
         let looks = observed.as_ref().filter(|_| counts_rollups).map(|(runtime, _)| {
@@ -76,13 +76,13 @@ impl Drop for Observer {
 
 impl SharedModel {
     fn lock(&self) -> MutexGuard<'_, Model> {
-        // Half a line counted is no reason to show nothing any more.
+        // A panic may leave a line half counted, which must not keep the page from being shown.
         self.0.lock()
     }
 }
 
-/// Reads the rollups at intervals. What has ended belongs to the chart's bar of its time, so
-/// somebody has to look while nobody loads the page, too.
+/// Reads the rollups at intervals. Requests must be counted in the chart's bar of their time, even
+/// while nobody loads the page.
 async fn read_rollups(monitor: Monitor, model: Arc<SharedModel>) {
     let mut ticks = interval(ROLLUP_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -108,7 +108,7 @@ async fn observe(mut batches: broadcast::Receiver<Batch>, model: Arc<SharedModel
                 let (mut model, now) = (model.lock(), now());
                 lines.by_ref().take(LINES_AT_ONCE).for_each(|line| model.observe(line, now));
             }
-            // A full batch takes milliseconds: requests that wait for this thread go first.
+            // A full batch takes milliseconds, so requests that wait for this thread run first.
             task::yield_now().await;
         }
     }
@@ -137,11 +137,11 @@ fn read_history(history: StoredFiles, model: &SharedModel, service: &str) {
     }
 }
 
-/// Returns where the points go, if they go to files.
+/// Returns the directory of the points, if they go to files.
 fn file_directory(monitor: &Monitor) -> Option<std::path::PathBuf> {
     let directory = monitor
         .settings(|settings| (settings.storage == Storage::File).then(|| settings.file.directory.clone()))?;
-    // A sink of the application's own takes the place of the one that the settings name.
+    // A sink of the application replaces the one of the settings.
     (monitor.stats().delivery.sink == format!("files in {}", directory.display())).then_some(directory)
 }
 
@@ -149,9 +149,9 @@ fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-/// A few tens of microseconds.
+/// Takes some tens of microseconds.
 const LINES_AT_ONCE: usize = 256;
-/// Short beside a bar of the chart.
+/// Short compared with a bar of the chart.
 const ROLLUP_INTERVAL: Duration = Duration::from_secs(1);
-/// About a hundred thousand points, read in less than a second.
+/// About a hundred thousand points, which are read in less than a second.
 const HISTORY_BYTES: u64 = 16 * 1024 * 1024;

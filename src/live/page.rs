@@ -1,4 +1,4 @@
-//! The page: a snapshot in words and charts, put into the template.
+//! The page: renders a snapshot as text and charts with the template.
 
 use askama::Template;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::licensing::LicenseStatus;
 
-/// What the reader has chosen by the links of the page.
+/// The options that the reader has chosen by the links of the page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Choice {
     hours: bool,
@@ -110,7 +110,7 @@ pub(super) fn render(snapshot: &PageSnapshot, place: &str, choice: Choice) -> Re
 #[derive(Template)]
 #[template(path = "live.html")]
 struct Page<'a> {
-    /// Where links start from.
+    /// The prefix of links.
     place: &'a str,
     service: &'a str,
     now: String,
@@ -123,7 +123,7 @@ struct Page<'a> {
     all: &'a Figures,
     running: u64,
     bars: Bars,
-    /// What each bar stands for, in words.
+    /// A description of each bar.
     hints: Vec<String>,
     slot_words: String,
     /// Paths of the median and of the 95th percentile.
@@ -147,7 +147,7 @@ impl Page<'_> {
         Choice { order: Choice::from_query(order).order, ..self.choice }.link()
     }
 
-    /// Returns whether requests that run now are known by route.
+    /// Returns whether running requests are known by route.
     fn knows_running(&self) -> bool {
         self.snapshot.observed.rollups
     }
@@ -164,7 +164,7 @@ impl Page<'_> {
         Choice { paused, ..self.choice }.link()
     }
 
-    // askama passes references.
+    // The parameters are references, since askama passes references.
 
     fn count(&self, number: &u64) -> String {
         humanize::count(*number)
@@ -209,7 +209,7 @@ impl Page<'_> {
     }
 }
 
-/// A line of the table of routes.
+/// A row of the table of routes.
 struct RouteRow<'a> {
     method: &'a str,
     resource: &'a str,

@@ -1,8 +1,8 @@
-//! The latest of a row of numbered slots; older ones are forgotten.
+//! A sliding window of numbered slots that drops old ones.
 
 use std::collections::VecDeque;
 
-/// Slots by rising number. Holds only those that were written to.
+/// Slots by ascending number. Contains only those that were written to.
 #[derive(Clone, Debug)]
 pub(super) struct Ring<T> {
     slots: VecDeque<(u64, T)>,
@@ -13,11 +13,12 @@ impl<T: Default> Ring<T> {
         Self { slots: VecDeque::new() }
     }
 
-    /// Returns the slot of this number, and clears all that is outside of the bounds any more:
-    /// neither what is too old, nor what a clock that has been set back left in the future.
+    /// Returns the slot of this number. First removes all slots outside the bounds: those that are
+    /// too old, and those in the future after the clock was set back.
     pub(super) fn at(&mut self, number: u64, oldest: u64, newest: u64) -> &mut T {
         self.forget(oldest, newest);
-        // Points come nearly in the order of their times, so the place is at the end or next to it.
+        // Points arrive nearly in the order of their times, so the place is at the end or next to
+        // it.
         let mut place = self.slots.len();
         while place > 0 && self.slots[place - 1].0 > number {
             place -= 1;
@@ -54,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slots_come_in_order_and_old_and_future_ones_go() {
+    fn slots_are_in_order_and_old_and_future_ones_are_removed() {
         let mut ring = Ring::<u32>::new();
         for number in [5, 7, 6, 5, 9] {
             *ring.at(number, 0, 9) += 1;

@@ -1,5 +1,5 @@
-//! Requests as rollups count them: how many more than at the last look, and how many by a line that
-//! an earlier process has written.
+//! Requests as counted by rollups: the increase since the last read, and the counts in a line of an
+//! earlier process.
 
 use std::{collections::HashMap, mem, time::Duration};
 
@@ -18,28 +18,28 @@ use crate::{
 pub(super) struct CountedRequests {
     pub(super) route: String,
     pub(super) status_code: String,
-    /// `None` for those that did not fail.
+    /// `None` for requests that did not fail.
     pub(super) error_code: Option<String>,
     pub(super) count: u64,
-    /// Seconds that stand for a bucket, and how many requests are in it.
+    /// Seconds that represent a bucket, and the number of its requests.
     pub(super) times: Vec<(f64, u64)>,
 }
 
 /// A line of the measurement `requests_rollup`.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct RollupLine {
-    /// Nanoseconds since the epoch, at the end of the interval.
+    /// The end of the interval, in nanoseconds since the epoch.
     pub(super) time: i64,
     pub(super) service: String,
     pub(super) counted: CountedRequests,
 }
 
-/// Finds what has been added to the totals.
+/// Computes the increase of the totals.
 #[derive(Debug)]
 pub(super) struct RollupReader {
     boundaries: Boundaries,
     before: HashMap<CounterKey, KeyTotals>,
-    /// By route, as of the last look.
+    /// Running requests by route, as of the last read.
     pub(super) running: Vec<(String, u64)>,
 }
 
@@ -53,14 +53,14 @@ struct KeyTotals {
 }
 
 impl RollupReader {
-    /// Creates the view. What was counted before is not shown: it is not known when that was.
+    /// Creates the reader. Earlier counts are not shown, since their times are unknown.
     pub(super) fn new(boundaries: Boundaries, totals: RollupSnapshot) -> Self {
         let mut reader = Self { boundaries, before: HashMap::new(), running: Vec::new() };
         reader.read(totals);
         reader
     }
 
-    /// Returns what was counted since the last look.
+    /// Returns the counts since the last read.
     pub(super) fn read(&mut self, totals: RollupSnapshot) -> Vec<CountedRequests> {
         self.running = totals.running;
         totals.rows.into_iter().filter_map(|row| self.read_row(row)).collect()
@@ -83,7 +83,7 @@ impl RollupReader {
         Some(CountedRequests { route, status_code: status_code.to_string(), error_code, count, times })
     }
 
-    /// Reads a line of the measurement. `None` for any other, and for one without counts.
+    /// Parses a line of the measurement. Returns `None` for any other, and for one without counts.
     pub(super) fn read_line(&self, line: &[u8]) -> Option<RollupLine> {
         let is_ours = line.strip_prefix(REQUESTS_ROLLUP.as_bytes())?.first() == Some(&b',');
         let point = is_ours.then(|| parse(line)).flatten()?;
@@ -140,19 +140,21 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_added_is_told() {
+    fn only_the_increase_is_returned() {
         let mut reader = reader(&[row("a", None, &[(16, 5)])]);
         assert_eq!(reader.read(snapshot(&[row("a", None, &[(16, 5)])])), []);
         let now = [row("a", None, &[(4, 2), (16, 6)]), row("a", Some("7"), &[(1000, 1)])];
         let added = reader.read(snapshot(&now));
         assert_eq!((added[0].count, added[0].error_code.as_deref()), (3, None));
-        // Between the shortest and the end of the first bucket, and between the ends of the second.
+        // Between the shortest time and the end of the first bucket, and between the ends of the
+        // second.
         let near = |seconds: f64, expected: f64| (seconds / expected - 1.0).abs() < 0.001;
         assert!(near(added[0].times[0].0, 0.002_828) && added[0].times[0].1 == 2, "{added:?}");
         assert!(near(added[0].times[1].0, 0.008) && added[0].times[1].1 == 1, "{added:?}");
         assert_eq!((added[1].count, added[1].error_code.as_deref()), (1, Some("7")));
         assert_eq!(reader.read(snapshot(&now)), []);
-        // An older look than the last one, which nothing here takes: it must not count backwards.
+        // An earlier snapshot than the last one, which does not occur here, must not decrease the
+        // counts.
         assert_eq!(reader.read(snapshot(&[row("a", None, &[(16, 5)])])), []);
     }
 

@@ -1,4 +1,4 @@
-//! The router that an application nests.
+//! The router of the page, which an application nests.
 
 use std::sync::Arc;
 
@@ -91,14 +91,14 @@ async fn show_page(
     parameters: Result<RawPathParams, RawPathParamsRejection>,
     RawQuery(query): RawQuery,
 ) -> Response {
-    // The page is at `/monitoring`, mostly without a slash at its end, and links start from there.
-    // They are relative, as a proxy may serve it under another path.
+    // The page is at `/monitoring`, usually without a slash at the end. Its links are relative to
+    // that, since a proxy may serve it under another path.
     let has_slash =
         |path: &NestedPath| matched.as_ref().is_ok_and(|matched| has_slash(path.as_str(), matched.as_str()));
     let nested = nested.ok().filter(|path| !has_slash(path));
     let place = nested.and_then(|path| {
         let last = path.as_str().rsplit('/').next()?;
-        // A parameter of the path has been replaced by what was asked for.
+        // A parameter of the path is replaced by its value in the request.
         let name = last.strip_prefix('{').and_then(|last| last.strip_suffix('}'));
         let value = name.zip(parameters.as_ref().ok()).and_then(|(name, parameters)| {
             parameters.iter().find_map(|(key, value)| (key == name).then(|| encoded(value)))
@@ -108,11 +108,10 @@ async fn show_page(
     page(&observer, &place.unwrap_or_default(), query.as_deref())
 }
 
-/// Returns whether the page was asked for with a slash at the end of its path, from where links
-/// need no prefix.
+/// Returns whether the request's path ended with a slash. Links then need no prefix.
 ///
-/// axum tells it by the matched path: `nest_service` adds the inner path `/` to its own, which has
-/// the slash or not.
+/// axum's matched path shows it: `nest_service` appends the inner path `/` to its own, which ends
+/// with a slash or not.
 fn has_slash(nested: &str, matched: &str) -> bool {
     nested.ends_with('/') || matched.ends_with("//")
 }
@@ -163,7 +162,7 @@ fn failed(error: &dyn std::error::Error) -> Response {
     StatusCode::INTERNAL_SERVER_ERROR.into_response()
 }
 
-/// No script at all, and nothing from elsewhere.
+/// Forbids scripts, and resources from other origins.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 const STYLE: &str = include_str!("page.css");

@@ -1,7 +1,7 @@
-//! What the page needs of a line, read without building a point of it.
+//! Reads from a line what the page needs, without creating a point.
 //!
-//! A service under load writes a hundred thousand lines a second: reading each into a
-//! [`DataPoint`](crate::DataPoint) would cost several times as much as this.
+//! A service under load writes a hundred thousand lines a second. Parsing each into a
+//! [`DataPoint`](crate::DataPoint) would cost several times as much.
 
 use std::{borrow::Cow, str};
 
@@ -14,7 +14,7 @@ use crate::{
     work::looked_at,
 };
 
-/// A line of one of the two measurements that the page shows, or of another.
+/// A line of one of the two measurements that the page shows, or of another one.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum ScannedLine<'a> {
     Request(ScannedRequest<'a>),
@@ -44,14 +44,14 @@ pub(super) struct ScannedError<'a> {
     pub(super) request_id: Option<Cow<'a, str>>,
 }
 
-/// Reads a line in the form in which this crate writes it. `None` for anything else.
+/// Reads a line in the form that this crate writes. Returns `None` for anything else.
 pub(super) fn scan(line: &[u8]) -> Option<ScannedLine<'_>> {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     let (is_request, is_error) = (starts(line, REQUESTS), starts(line, ERRORS));
     if !is_request && !is_error {
         return Some(ScannedLine::Other);
     }
-    // An escape is rare, and reading around it is the parser's business.
+    // Escapes are rare, and left to the parser.
     if line.contains(&b'\\') {
         return slowly(line);
     }
@@ -92,7 +92,7 @@ pub(super) fn scan(line: &[u8]) -> Option<ScannedLine<'_>> {
     (!failure.route.is_empty()).then_some(ScannedLine::Error(failure))
 }
 
-/// Returns whether a line is a failed request's.
+/// Returns whether the line belongs to a failed request.
 pub(super) fn is_error(line: &[u8]) -> bool {
     starts(line, ERRORS)
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_refused() {
+    fn lines_that_this_crate_did_not_write_are_refused() {
         for line in [
             "requests,",
             "requests,route=GET:/a",
@@ -198,14 +198,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes: Vec<u8>) {
+        fn no_bytes_cause_a_panic(bytes: Vec<u8>) {
             scan(&bytes);
             scan(&[b"requests,".as_slice(), &bytes].concat());
             scan(&[b"errors,a=b ".as_slice(), &bytes].concat());
         }
 
         #[test]
-        fn it_reads_as_the_parser_does(
+        fn the_result_is_that_of_the_parser(
             route in "[a-z/{}<>\"', =]{1,12}[a-z]",
             extra in "[a-z ,=\"\\\\<]{0,12}",
             seconds in 0.0..1e3_f64,

@@ -1,4 +1,4 @@
-//! One moment's view of everything: what `stats` serves as JSON, and what the page is drawn from.
+//! A snapshot of everything that the page shows, which `stats` also serves as JSON.
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
@@ -12,7 +12,7 @@ use crate::{licensing::CheckedLicense, stats::Stats};
 
 #[derive(Debug, Serialize)]
 pub(super) struct PageSnapshot {
-    /// Its keys stand at the top.
+    /// Its keys are at the top level.
     #[serde(flatten)]
     pub(super) stats: Stats,
     pub(super) service: String,
@@ -29,18 +29,18 @@ pub(super) struct PageSnapshot {
 /// The requests of a window.
 #[derive(Debug, Serialize)]
 pub(super) struct Span {
-    /// How much of the window has been observed so far.
+    /// How much of the window was observed so far.
     pub(super) seconds: u64,
     #[serde(flatten)]
     pub(super) all: Figures,
     pub(super) slot_seconds: u64,
-    /// From the oldest to the one that is running.
+    /// From the oldest to the current one.
     pub(super) slots: Vec<ChartInterval>,
-    /// By the number of their requests, the most first.
+    /// Sorted by the number of their requests, the most first.
     pub(super) routes: Vec<RouteSnapshot>,
 }
 
-/// Durations in seconds.
+/// Durations are in seconds.
 #[derive(Debug, Serialize)]
 pub(super) struct Figures {
     pub(super) requests: u64,
@@ -68,9 +68,9 @@ pub(super) struct RouteSnapshot {
     pub(super) route: String,
     #[serde(flatten)]
     pub(super) figures: Figures,
-    /// Requests that run now; `None` where nothing counts them.
+    /// Running requests, or `None` if they are not counted.
     pub(super) running: Option<u64>,
-    /// For each slot of the window.
+    /// One for each slot of the window.
     #[serde(serialize_with = "requests")]
     pub(super) slots: Vec<Count>,
 }
@@ -118,7 +118,7 @@ impl Model {
             })
         });
         let mut routes: Vec<_> = routes.collect();
-        // Nothing of these has ended yet, or not for half a day.
+        // Routes without a request that has ended in the window.
         routes.extend(running.into_iter().flatten().take(ROUTES).map(|(name, running)| RouteSnapshot {
             route: name.to_owned(),
             figures: Figures::new(&Detail::default(), seconds),
@@ -148,7 +148,7 @@ impl Figures {
         }
     }
 
-    /// Returns the share of the failed ones, 0 to 1.
+    /// Returns the share of failed requests, 0 to 1.
     pub(super) fn failed_share(&self) -> f64 {
         if self.requests == 0 { 0.0 } else { (self.failed as f64 / self.requests as f64).min(1.0) }
     }
@@ -158,7 +158,7 @@ fn requests<S: serde::Serializer>(slots: &[Count], serializer: S) -> Result<S::O
     serializer.collect_seq(slots.iter().map(|slot| slot.requests))
 }
 
-/// Stands for the routes that are not told apart any more.
+/// The name for all routes that are not shown separately.
 const OTHER_ROUTES: &str = "other routes";
 
 #[cfg(test)]
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_that_were_driven() {
+    fn numbers_match_the_recorded_requests() {
         let mut model = Model::new(6000, None);
         for number in 0..100 {
             let (time, seconds) = (6_000_000_000_000_u64 + number, (number + 1) as f64 / 1000.0);

@@ -1,11 +1,11 @@
-//! The ledger and the state of delivery, as a list that people read.
+//! The ledger and the state of delivery, as a list for people.
 
 use std::collections::BTreeMap;
 
 use super::humanize::{self, Level};
 use crate::stats::{MANY_SERIES, Stats};
 
-/// Describes where the points are, and how their delivery is going.
+/// Describes where the points are, and the state of their delivery.
 pub(super) fn facts(stats: &Stats) -> Vec<(&'static str, String, Level)> {
     let (ledger, delivery) = (&stats.ledger, &stats.delivery);
     let worse = |number: u64, level| if number > 0 { level } else { Level::Unknown };

@@ -1,11 +1,11 @@
-//! Counts of a stretch of time that moves along: by short slots for charts, and by groups of these
-//! for percentiles.
+//! Counts of a sliding window of time: by short slots for charts, and by groups of slots for
+//! percentiles.
 
 use std::collections::BTreeMap;
 
 use super::{latencies::Latencies, ring::Ring};
 
-/// How a window is divided.
+/// The division of a window.
 #[derive(Debug)]
 pub(super) struct Shape {
     /// Seconds of a slot, which is a bar of a chart.
@@ -24,8 +24,7 @@ impl Shape {
         self.slot * self.slots
     }
 
-    /// Returns the second in which the window begins: it holds whole groups and the one that is
-    /// running.
+    /// Returns the second in which the window begins. It contains whole groups and the current one.
     pub(super) fn start(&self, now: u64) -> u64 {
         (now / self.group()).saturating_sub(self.groups - 1) * self.group()
     }
@@ -51,14 +50,14 @@ impl Detail {
     }
 }
 
-/// What a bar of a small chart needs.
+/// The numbers for a bar of a small chart.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
     pub(super) requests: u32,
     pub(super) failed: u32,
 }
 
-/// Something that happened to a route.
+/// An event of a route.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum RouteEvent<'a> {
     Request {
@@ -68,7 +67,7 @@ pub(super) enum RouteEvent<'a> {
     Failure {
         error_code: &'a str,
     },
-    /// Requests of one key of the rollups; with an error code, all of them failed.
+    /// Requests of one key of the rollups. With an error code, all of them failed.
     Counted {
         status_code: &'a str,
         error_code: Option<&'a str>,
@@ -78,7 +77,7 @@ pub(super) enum RouteEvent<'a> {
 }
 
 impl RouteEvent<'_> {
-    /// Returns how many requests, and failures.
+    /// Returns the numbers of requests and of failures.
     fn counts(&self) -> (u64, u64) {
         match self {
             Self::Request { .. } => (1, 0),
@@ -88,7 +87,7 @@ impl RouteEvent<'_> {
     }
 }
 
-/// Counts by a few words; further words are counted together.
+/// Counts by a few words. Further words are counted together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct WordCounts {
     words: Vec<(Box<str>, u64)>,
@@ -111,7 +110,7 @@ impl WordCounts {
         self.others += other.others;
     }
 
-    /// Returns the counts by word, with what had no room as `other`.
+    /// Returns the counts by word. Words without room count as `other`.
     pub(super) fn to_map(&self) -> BTreeMap<String, u64> {
         let words = self.words.iter().map(|(word, count)| (word.to_string(), *count));
         let mut map: BTreeMap<_, _> = words.collect();
@@ -134,7 +133,7 @@ impl RouteWindow {
         Self { counts: Ring::new(), groups: Ring::new() }
     }
 
-    /// Records an event. Nothing is counted outside of the window.
+    /// Records an event. Events outside the window are ignored.
     pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: RouteEvent<'_>) {
         let start = shape.start(now);
         if second < start || second > now + TOLERANCE {
@@ -157,12 +156,12 @@ impl RouteWindow {
         sum
     }
 
-    /// Returns the counts of each slot of the window, from the first to the one that is running.
+    /// Returns the counts of each slot of the window, from the first to the current one.
     pub(super) fn counts(&self, shape: &Shape, now: u64) -> Vec<Count> {
         spread(&self.counts, shape, now, Count::default(), |count| *count)
     }
 
-    /// Returns whether all of it has left the window.
+    /// Returns whether all of its events have left the window.
     pub(super) fn is_over(&mut self, shape: &Shape, now: u64) -> bool {
         let start = shape.start(now);
         self.counts.forget(start / shape.slot, u64::MAX);
@@ -180,7 +179,7 @@ impl TotalWindow {
         Self(Ring::new())
     }
 
-    /// Returns whether the event lies within the window.
+    /// Records an event. Returns whether it is within the window.
     pub(super) fn record(&mut self, shape: &Shape, now: u64, second: u64, event: RouteEvent<'_>) -> bool {
         let start = shape.start(now);
         if second < start || second > now + TOLERANCE {
@@ -191,7 +190,7 @@ impl TotalWindow {
         true
     }
 
-    /// Returns the counts of each slot of the window, from the first to the one that is running.
+    /// Returns the counts of each slot of the window, from the first to the current one.
     pub(super) fn slots(&self, shape: &Shape, now: u64) -> Vec<Detail> {
         spread(&self.0, shape, now, Detail::default(), Detail::clone)
     }
@@ -230,9 +229,9 @@ fn spread<T: Default, U: Clone>(
     slots
 }
 
-/// Seconds that a point may lie in the future: clocks are set while requests run.
+/// How many seconds a point may be in the future, since clocks are set while requests run.
 const TOLERANCE: u64 = 5;
-/// Different status codes or error codes that are counted by themselves, of one route in one group.
+/// Distinct status codes or error codes of one route in one group that are counted separately.
 const WORDS: usize = 12;
 
 #[cfg(test)]
@@ -264,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_or_in_the_future_is_left_out() {
+    fn events_outside_the_window_are_ignored() {
         let (mut route, mut total) = (RouteWindow::new(), TotalWindow::new());
         for second in [0, 1000, 6000 + 60, u64::MAX] {
             route.record(&MINUTES, 6000, second, REQUEST);
@@ -284,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_bounded_and_none_is_lost() {
+    fn words_are_bounded_and_no_count_is_lost() {
         let mut tally = WordCounts::default();
         (0..100).for_each(|number| tally.count(&number.to_string(), 2));
         let mut sum = WordCounts::default();

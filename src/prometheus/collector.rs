@@ -1,4 +1,4 @@
-//! What a registry asks at each scrape.
+//! The collector that a registry reads at each scrape.
 
 use std::fmt;
 

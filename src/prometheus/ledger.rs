@@ -50,7 +50,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
     Ok(())
 }
 
-/// Returns a row for each reason, or one without.
+/// Encodes a counter with a row for each reason, or with a single row.
 fn counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,

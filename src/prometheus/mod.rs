@@ -1,8 +1,7 @@
 //! Metrics for Prometheus: requests, the ledger of delivery, and values of the process.
 //!
-//! [prometheus](crate::docs::prometheus) lists all names. [`Monitor::metrics_route`] returns a
-//! route to serve. [`Monitor::collector`] returns a collector for an application that has its own
-//! registry.
+//! Their names are [documented](crate::docs::prometheus). [`Monitor::metrics_route`] is the route
+//! to serve. [`Monitor::collector`] is what an application registers with its own registry.
 
 mod collector;
 mod ledger;

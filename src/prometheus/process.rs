@@ -1,5 +1,4 @@
-//! Values of the process, by the names that Prometheus' own client libraries have for them, and of
-//! the runtime.
+//! Values of the process, under the names of Prometheus' own client libraries, and of the runtime.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! Requests as metrics, by one of two sets of names.
+//! Requests as metrics, under one of two sets of names.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
     stats::{RollupRow, RollupSnapshot},
 };
 
-/// By name, each name once.
+/// Sorted by name, each name once.
 type Labels = Vec<(String, String)>;
 
 #[derive(Default)]
@@ -99,8 +99,8 @@ fn write_durations(
         let mut ends: Vec<(Duration, u64)> = names.boundaries().iter().map(|end| (*end, 0)).collect();
         ends.push((Duration::MAX, 0));
         for (end, count) in buckets {
-            // The counts have these boundaries among theirs, so each bucket lies within one of
-            // these.
+            // The counts have all of these boundaries, so each of their buckets lies within one of
+            // these buckets.
             if let Some(bucket) = ends.iter_mut().find(|(boundary, _)| end <= boundary) {
                 bucket.1 += count;
             }
@@ -125,8 +125,8 @@ fn write_running(
     let help = "Number of active HTTP server requests";
     let name = "http_server_active_requests";
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    // Routes that were in use stay, as zero: a gauge that vanishes keeps its last value for five
-    // minutes.
+    // Routes that were in use remain, with zero: a gauge that disappears keeps its last value for
+    // five minutes.
     let idle = requests.rows.iter().map(|row| (labels(&row.route), 0));
     let running = requests.running.iter().map(|(route, running)| (labels(route), *running));
     for (labels, running) in &counts(idle.chain(running)) {
@@ -175,8 +175,8 @@ fn with_tags(mut labels: Labels, row: &RollupRow) -> Labels {
     labels
 }
 
-/// Adds a label. A name that is there already gets an underscore: two labels of one name make a
-/// scrape fail.
+/// Adds a label. A duplicate name gets an underscore: two labels of the same name make a scrape
+/// fail.
 fn add(labels: &mut Labels, name: &str, value: String) {
     let mut name = name.to_owned();
     while labels.iter().any(|(other, _)| *other == name) {
@@ -185,7 +185,7 @@ fn add(labels: &mut Labels, name: &str, value: String) {
     labels.push((name, value));
 }
 
-/// Letters, digits and underscores, and no digit first.
+/// Returns a valid name: letters, digits and underscores, without a leading digit.
 fn label_name(name: &str) -> String {
     let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
     let name: String = name.chars().map(allowed).collect();

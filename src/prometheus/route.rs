@@ -1,4 +1,4 @@
-//! The route for applications that have no registry.
+//! The route for applications without a registry.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ fn scrape(registry: &Registry, headers: &HeaderMap) -> Response {
     };
     match encoded {
         Ok(()) => ([(header::CONTENT_TYPE, kind)], body).into_response(),
-        // Writing into a string fails only if a metric says so, and ours do not.
+        // Writing into a string fails only if a metric returns an error, and ours do not.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }

@@ -1,4 +1,4 @@
-//! [`PublicKey`]: the key that licence files are verified with.
+//! [`PublicKey`]: the key that verifies licence files.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -67,7 +67,7 @@ impl PublicKey {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, Error> {
         let path = path.as_ref();
         let mut text = String::new();
-        // A path to something endless must not fill the memory.
+        // An endless file must not fill the memory.
         let read = File::open(path).and_then(|file| file.take(MAX_KEY_FILE).read_to_string(&mut text));
         read.map_err(|error| {
             Error::io(
@@ -78,8 +78,8 @@ impl PublicKey {
         if text.contains("-----BEGIN") { Self::from_pem(&text) } else { Self::from_base64(&text) }
     }
 
-    /// Returns whether this key made this signature. The check is strict: every licence has one
-    /// signature only, and no odd key or signature that fits several licences is taken.
+    /// Returns whether this key made this signature. The check is strict: each licence has exactly
+    /// one valid signature. Weak keys, and signatures that fit several licences, are refused.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8; 64]) -> bool {
         self.0.verify_strict(message, &Signature::from_bytes(signature)).is_ok()
     }
@@ -92,5 +92,5 @@ impl PublicKey {
     }
 }
 
-/// Larger than any key, in whatever form.
+/// Larger than any key, in whatever format.
 const MAX_KEY_FILE: u64 = 64 * 1024;

@@ -81,8 +81,8 @@ impl LicenseFile {
                 return LicenseState::unknown(format!("the licence file `{path}` cannot be read: {error}"));
             }
         };
-        // Around a licence that was sent by mail and saved by hand there may be line breaks; they
-        // are no part of it.
+        // A licence that was sent by mail and saved by hand may be surrounded by line breaks, which
+        // are not part of it.
         match License::verify(content.trim_ascii(), &self.key) {
             Ok(license) => self.judge(license),
             Err(fault) => LicenseState::unknown(format!("the licence file `{path}` {fault}")),
@@ -129,8 +129,8 @@ impl LicenseCheck for LicenseFile {
     }
 }
 
-/// Reads a file of bounded size. Anything but a regular file is refused: a pipe would block the
-/// thread for good, and with it the end of the process.
+/// Reads a file of bounded size. Only regular files are accepted: a pipe would block the thread for
+/// ever, and with it the end of the process.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));

@@ -1,10 +1,10 @@
-//! Reads a licence: a JSON Web Token in the compact form, signed with Ed25519 and nothing else.
+//! Parses a licence: a JSON Web Token in the compact form, signed with Ed25519 only.
 //!
-//! Own code on top of `ed25519-dalek`, not a JWT crate: those carry algorithms that must be refused
-//! here. `jsonwebtoken` 11 in particular takes its cryptography from a provider that is one for the
-//! whole process and picked by features, which panics when an application and a library pick
-//! different ones, and its pure-Rust provider brings `rsa` with an advisory that has no fix
-//! (RUSTSEC-2023-0071). What is left to do is small: two dots, base64, one algorithm.
+//! This is own code on top of `ed25519-dalek` instead of a JWT crate, since those support
+//! algorithms that must be refused here. In particular, `jsonwebtoken` 11 uses one cryptography
+//! provider for the whole process, chosen by features. It panics when an application and a library
+//! choose different ones. Its pure-Rust provider depends on `rsa`, which has an advisory without a
+//! fix (RUSTSEC-2023-0071). The remaining code is small: two dots, base64, one algorithm.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::PublicKey;
 use crate::point::Value;
 
-/// What a licence says. Nobody but the holder of the private key can have said it.
+/// The content of a licence, which only the holder of the private key can have signed.
 #[derive(Debug, PartialEq)]
 pub(super) struct License {
     pub(super) subject: String,
@@ -25,19 +25,19 @@ pub(super) struct License {
     pub(super) limits: BTreeMap<String, Value<'static>>,
 }
 
-/// Why a text is no licence.
+/// Why a text is not a valid licence.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum LicenseFault {
-    /// Not of the form at all.
+    /// It does not have the form of a licence.
     Malformed(String),
-    /// Signed in another way, or not at all.
+    /// It is signed with another algorithm, or not signed.
     Algorithm(String),
-    /// Changed, or signed with another key.
+    /// It was changed, or signed with another key.
     Signature,
 }
 
 impl License {
-    /// Reads and verifies. Nothing but the name of the algorithm is looked at before the signature
+    /// Parses and verifies a licence. Only the name of the algorithm is read before the signature
     /// is verified.
     pub(super) fn verify(token: &[u8], key: &PublicKey) -> Result<Self, LicenseFault> {
         let malformed = |what: &str| LicenseFault::Malformed(what.to_owned());
@@ -76,7 +76,7 @@ impl License {
     }
 }
 
-/// Decodes strict base64: without padding, and with no second way to write the same bytes.
+/// Decodes strict base64: without padding, and with exactly one encoding for the same bytes.
 fn decode(part: &[u8]) -> Option<Vec<u8>> {
     Base64UrlUnpadded::decode_vec(std::str::from_utf8(part).ok()?).ok()
 }
@@ -87,7 +87,7 @@ struct JoseHeader {
     crit: Option<serde_json::Value>,
 }
 
-/// The claims with their registered names; others are ignored, as the standard says.
+/// The claims with registered names. Others are ignored, as the standard demands.
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
@@ -143,9 +143,9 @@ impl TryFrom<Claims> for License {
     }
 }
 
-/// Reads seconds since the epoch. A fraction is cut off.
+/// Converts seconds since the epoch, without their fraction.
 fn time(claim: &str, seconds: f64) -> Result<Timestamp, LicenseFault> {
-    // A float converts to the nearest integer there is, which is then out of range for a time.
+    // The conversion saturates, and a saturated value is out of range for a time.
     let time = Timestamp::from_second(seconds.floor() as i64);
     time.map_err(|_| LicenseFault::Malformed(format!("its claim `{claim}` is no time in seconds")))
 }
@@ -164,9 +164,9 @@ impl fmt::Display for LicenseFault {
     }
 }
 
-/// Two names of one algorithm: the first by RFC 8037, the second by RFC 9864, which is to follow
+/// Two names of the same algorithm: the first by RFC 8037, the second by RFC 9864, which replaces
 /// it.
 const ALGORITHMS: [&str; 2] = ["EdDSA", "Ed25519"];
-/// Each becomes a field of every point.
+/// Each of them becomes a field of every point.
 const MAX_LIMITS: usize = 32;
 const SHOWN_ALGORITHM: usize = 32;

@@ -1,5 +1,4 @@
-//! Checks that cannot run: tried again with growing pauses, while the last result counts for a
-//! time.
+//! Failed checks: repeated with growing pauses, while the last result counts for a limited time.
 
 use std::{
     future,
@@ -15,7 +14,7 @@ use crate::{
     licensing::{LicenseState, LicenseStatus, LicenseWatch, Licensing},
 };
 
-/// A licence server that can be away.
+/// A licence server that can be unavailable.
 #[derive(Clone, Default)]
 struct Server(Arc<Mutex<AnswerState>>);
 
@@ -53,7 +52,7 @@ impl Server {
         self.0.lock().expect("no panic under the lock").away = away;
     }
 
-    /// The times of all checks since the last call.
+    /// Returns the times of all checks since the last call.
     fn asked(&self) -> Vec<Instant> {
         std::mem::take(&mut self.0.lock().expect("no panic under the lock").asked)
     }
@@ -85,7 +84,7 @@ fn status(watch: &LicenseWatch) -> LicenseStatus {
     watch.latest().expect("a result").status()
 }
 
-/// The statuses of all points.
+/// Returns the statuses of all points.
 fn recorded(points: &Points) -> Vec<&'static str> {
     points.all().iter().map(|point| point.license().status().as_str()).collect()
 }
@@ -154,7 +153,7 @@ async fn the_last_result_counts_no_longer_than_the_grace_period_nor_the_licence(
         let watch = server.watch(grace, &clock(), &points);
         pass(MINUTE).await;
         server.away(Away::Refusing);
-        // From noon to the moment before noon, and then over it.
+        // From noon to shortly before noon, and then past it.
         for day in 0..5 {
             pass(DAY - 20 * MINUTE).await;
             let expected = if day < kept {
@@ -173,7 +172,7 @@ async fn the_last_result_counts_no_longer_than_the_grace_period_nor_the_licence(
 #[tokio::test(start_paused = true)]
 async fn the_last_result_ends_within_seconds_of_the_grace_period_and_of_the_licence() {
     for (grace, days_left, ends_after) in [(1, 100, DAY), (3, 100, 3 * DAY), (3, 0, DAY), (3, 1, 2 * DAY)] {
-        // Not at noon, where every day starts with short pauses.
+        // Not at noon, when each day starts with short pauses.
         let (server, points) = (Server::answering(LicenseState::new(days_left)), points());
         let watch = server.watch(grace, &clock(), &points);
         pass(HOUR).await;
@@ -201,7 +200,7 @@ async fn what_a_check_has_found_is_no_failure() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_asks_gets_a_point_and_success_ends_the_tries() {
+async fn a_check_on_demand_records_a_point_and_success_ends_the_retries() {
     let (server, points) = (Server::answering(LicenseState::new(9)), points());
     server.away(Away::Refusing);
     let watch = server.watch(3, &clock(), &points);

@@ -1,4 +1,5 @@
-//! The handle: checks on demand, word of changes, the end of the task; what is refused at start.
+//! The handle: checks on demand, notifications of changes, the end of the task, and settings
+//! refused at start.
 
 use std::{
     future,
@@ -30,7 +31,7 @@ async fn a_check_on_demand_is_a_check_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_ask_at_once_share_a_check() {
+async fn many_requests_at_once_share_a_check() {
     let points = points();
     let slow = || async {
         pass(5).await;
@@ -55,7 +56,7 @@ async fn many_who_ask_at_once_share_a_check() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn asking_all_the_time_does_not_put_midnight_off() {
+async fn permanent_requests_do_not_delay_the_check_at_midnight() {
     let points = points();
     let watch = spawn(fine, "UTC", &clock(), &points).expect("settings are right");
     watch.first().await.expect("the check ends");
@@ -67,7 +68,7 @@ async fn asking_all_the_time_does_not_put_midnight_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn changes_are_told_and_repetitions_are_not() {
+async fn changes_are_notified_and_repetitions_are_not() {
     let days = Arc::new(AtomicI64::new(5));
     let points = points();
     let check = {
@@ -88,7 +89,7 @@ async fn changes_are_told_and_repetitions_are_not() {
     assert_eq!(changes.latest().expect("it stays readable").state().days_left(), Some(4));
 }
 
-/// Counts itself while it exists.
+/// Counts the instances that exist.
 struct Alive(Arc<AtomicUsize>);
 
 impl Alive {

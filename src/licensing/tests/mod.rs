@@ -1,5 +1,4 @@
-//! A watch under a clock of the test's own: tokio's paused time, plus jumps that only the wall
-//! clock makes.
+//! A watch with the clock of the test: tokio's paused time, plus jumps of the wall clock alone.
 
 mod failures;
 mod life;
@@ -27,7 +26,7 @@ use super::{
 };
 use crate::{error::Error, settings::LicensingSettings};
 
-/// Keeps the points instead of sending them.
+/// Stores the points instead of sending them.
 #[derive(Default)]
 pub(crate) struct Points {
     points: Mutex<Vec<LicensingPoint>>,
@@ -47,7 +46,7 @@ impl Points {
         self.closed.store(true, Ordering::SeqCst);
     }
 
-    /// Returns when the checks began, on the clocks of this zone.
+    /// Returns when the checks began, in the local time of this zone.
     fn local_times(&self, zone: &TimeZone) -> Vec<DateTime> {
         let local = |point: &LicensingPoint| {
             let checked_at =
@@ -68,7 +67,7 @@ impl RecordPoint for Points {
     }
 }
 
-/// Wall time that runs with tokio's paused time and can be set.
+/// Wall time that follows tokio's paused time, and can be set.
 #[derive(Clone)]
 struct Clock {
     start: Instant,
@@ -82,8 +81,7 @@ impl Clock {
         Self { start: Instant::now(), base: Arc::new(Mutex::new(base)) }
     }
 
-    /// Sets the wall clock forward or back while timers know nothing of it, as `date --set` and
-    /// sleep do.
+    /// Sets the wall clock forward or back without the timers, as `date --set` and suspending do.
     fn jump(&self, seconds: i64) {
         let mut base = self.base.lock();
         *base = base.checked_add(SignedDuration::from_secs(seconds)).expect("in range");
@@ -114,7 +112,7 @@ fn spawn(
     Licensing::new(check).clock(clock.wall()).spawn_with(&settings(zone), "luna-licenses", recorder)
 }
 
-/// Noon of a day without anything special.
+/// Noon of an ordinary day.
 fn clock() -> Clock {
     Clock::at("2026-05-04T12:00:00", &TimeZone::UTC)
 }
@@ -123,22 +121,22 @@ fn points() -> Arc<Points> {
     Arc::default()
 }
 
-/// Returns a check that finds all in order.
+/// Returns a check without warnings and errors.
 fn fine() -> future::Ready<Result<LicenseState, Error>> {
     future::ready(Ok(LicenseState::new(100)))
 }
 
-/// Lets time pass, and everything that is due in it happen.
+/// Lets time pass, and runs everything that is due in it.
 async fn pass(seconds: u64) {
     tokio::time::sleep(Duration::from_secs(seconds)).await;
 }
 
-/// Returns the zone, or `None` with a word on standard error where the system has no zone data:
-/// such a test proves nothing then.
+/// Returns the zone, or `None` with a message on standard error if the system has no zone data. The
+/// test then proves nothing.
 pub(crate) fn zone(name: &str) -> Option<TimeZone> {
     let zone = TimeZone::get(name).ok();
     if zone.is_none() {
-        // Past libtest, which keeps what passing tests print by macro to itself.
+        // Written directly, since libtest hides what passing tests print by macro.
         writeln!(io::stderr(), "NOT RUN: no time zone data for {name}; install tzdata")
             .expect("stderr is open");
         let required = env::var("TOWER_INFLUX_LIVE").is_ok_and(|value| value == "required");

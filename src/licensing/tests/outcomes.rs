@@ -1,4 +1,4 @@
-//! What becomes of a check: the point it leaves, also when it fails, hangs or panics.
+//! The point of each check, also if the check fails, hangs or panics.
 
 use std::{
     future,
@@ -134,7 +134,7 @@ async fn a_check_that_panics_is_an_error_point() {
     };
     let (state, _) = state_of(panicking).await;
     assert_eq!(state, LicenseState::unknown("the licence check panicked: no licence"));
-    // Before the first await, while the future is made.
+    // This one panics before the first await, when the future is created.
     let (state, _) = state_of(|| -> future::Ready<Result<LicenseState, Error>> { panic!("at once") }).await;
     assert_eq!(state, LicenseState::unknown("the licence check panicked: at once"));
 }
@@ -175,7 +175,7 @@ fn a_check_that_blocks_its_thread_times_out_on_a_runtime_with_threads() {
 
 type Pairs<V> = Vec<(String, V)>;
 
-/// Measurement, tags and fields of the last point.
+/// Returns the measurement, tags and fields of the last point.
 fn last(points: &Points) -> (String, Pairs<String>, Pairs<Value<'static>>) {
     let points = points.all();
     let point = points.last().expect("a point was recorded");

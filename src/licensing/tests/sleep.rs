@@ -1,4 +1,4 @@
-//! Clocks that are set, and machines that sleep over midnight.
+//! Clocks that are set, and machines that are suspended over midnight.
 
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ async fn a_clock_set_back_repeats_no_day() {
     let _watch = spawn(fine, BERLIN, &clock, &points).expect("settings are right");
     pass(2 * DAY).await;
     assert_eq!(points.count(), 3);
-    // Back to a day on which the licence was checked, and through its midnight.
+    // Goes back to a day on which the licence was checked, and through its midnight.
     clock.jump(-2 * DAY as i64);
     pass(DAY + HOUR).await;
     assert_eq!(points.count(), 3, "the 4th and 5th were checked before");
@@ -41,7 +41,7 @@ async fn a_clock_set_back_repeats_no_day() {
     assert_eq!(points.count(), 3, "so was the 6th");
     pass(DAY).await;
     assert_eq!(points.local_times(&zone)[3], date(2026, 5, 7).at(0, 0, 0, 0));
-    // Back to a day of before the start.
+    // Goes back to a day before the start.
     clock.jump(-10 * DAY as i64);
     pass(MINUTE).await;
     assert_eq!(points.local_times(&zone)[4].date(), date(2026, 4, 27));

@@ -1,5 +1,5 @@
-//! Two simulated years in zones of every kind: one point at start and one on each local day, at its
-//! first moment.
+//! Two simulated years in different zones: one point at start, and one at the first moment of each
+//! local day.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,14 +11,14 @@ use jiff::{
 use super::{Clock, DAY, MINUTE, Points, fine, pass, settings, zone};
 use crate::licensing::Licensing;
 
-/// Runs two years from a local time in the afternoon and compares the dates with the calendar;
-/// returns the checks that were not at 00:00.
+/// Runs two years from a local time in the afternoon, and compares the dates with the calendar.
+/// Returns the checks that were not at 00:00.
 async fn two_years(name: &str, start: &str, skipped: &[Date]) -> Vec<DateTime> {
     let Some(zone) = zone(name) else { return Vec::new() };
     let clock = Clock::at(start, &zone);
     let points = Arc::new(Points::default());
-    // Minutes would be a million rounds a zone; midnight is met by the timer, not by chance of the
-    // step.
+    // Steps of a minute would take a million iterations a zone. Midnight is found by the timer, not
+    // by the step.
     let licensing = Licensing::new(fine).clock(clock.wall()).longest_pause(Duration::from_secs(37 * MINUTE));
     let recorder = Arc::clone(&points);
     let watch = licensing.spawn_with(&settings(name), "luna-licenses", recorder).expect("settings are right");
@@ -47,7 +47,7 @@ async fn two_years(name: &str, start: &str, skipped: &[Date]) -> Vec<DateTime> {
     times.into_iter().skip(1).filter(|time| *time != time.date().at(0, 0, 0, 0)).collect()
 }
 
-/// Where data is missing, nothing ran and `[]` came back: only say what was seen.
+/// Without zone data nothing ran, and there is nothing to compare.
 fn assert_late(name: &str, late: &[DateTime], expected: &[DateTime]) {
     if zone(name).is_some() {
         assert_eq!(late, expected, "days of {name} that do not begin at 00:00");
@@ -121,7 +121,7 @@ async fn kathmandu_is_off_by_quarters() {
 
 #[tokio::test(start_paused = true)]
 async fn st_johns_went_back_over_midnight() {
-    // At 00:01 the clocks went back to 23:01 of the day before: midnight came twice, the second
+    // At 00:01 the clocks went back to 23:01 of the day before. Midnight came twice, the second
     // time for a day that had begun already.
     let late = two_years("America/St_Johns", "2008-01-15T13:37:00", &[]).await;
     assert_late("America/St_Johns", &late, &[]);

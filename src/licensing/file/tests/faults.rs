@@ -1,4 +1,4 @@
-//! Each fault has a message of its own, and none is accepted.
+//! Each fault has a message of its own, and no faulty licence is accepted.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use super::super::token::License;
 use super::{LicenseFixture, SUMMER, claims, encode, issue, public_key, sign, sign_bytes, signing_key};
 use crate::licensing::{LicenseCheck, LicenseFile, LicenseStatus, PublicKey};
 
-/// Returns the one error of a file with this content, with the path cut out.
+/// Returns the only error of a file with this content, without the path.
 async fn error_of(content: impl AsRef<[u8]>) -> String {
     let fixture = LicenseFixture::new();
     let state = fixture.put(content).check(SUMMER).await;
@@ -43,7 +43,7 @@ async fn a_file_that_cannot_be_read() {
 }
 
 #[tokio::test]
-async fn a_text_that_is_no_licence() {
+async fn a_text_that_is_not_a_licence() {
     let (header, body) = (encode(br#"{"alg":"EdDSA"}"#), encode(b"{}"));
     for (content, expected) in [
         (String::new(), "it is empty"),
@@ -105,7 +105,7 @@ async fn claims_that_are_not_those_of_a_licence() {
 
 #[tokio::test]
 async fn other_algorithms() {
-    // The public key of RFC 8037 as the secret of an HMAC, and no signature at all.
+    // Uses the public key of RFC 8037 as the secret of an HMAC, and no signature at all.
     let key = PublicKey::from_base64("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").expect("a sound key");
     for (name, token) in [
         (
@@ -130,7 +130,7 @@ async fn other_algorithms() {
         let expected = format!("the licence file `{path}` is signed with `{name}`; only `EdDSA` is accepted");
         assert_eq!(state.errors(), [expected]);
     }
-    // Even with a good signature.
+    // These are refused even with a valid signature.
     for name in ["none", "None", "eddsa", "ES256", "RS256", "Ed448", ""] {
         let error = error_of(sign(&json!({"alg": name}), &claims())).await;
         assert_eq!(
@@ -143,7 +143,7 @@ async fn other_algorithms() {
 }
 
 #[tokio::test]
-async fn a_signature_of_somebody_else() {
+async fn a_signature_of_another_key() {
     let expected =
         "the licence file `PATH` has a wrong signature: it was changed, or issued with another key";
     let fixture = LicenseFixture::new();
@@ -153,7 +153,7 @@ async fn a_signature_of_somebody_else() {
     let state = LicenseFile::new(&path, key, "luna-licenses").check().await.expect("a state");
     assert_eq!(state.errors(), [expected.replace("PATH", &path.display().to_string())]);
     assert_eq!(state.days_left(), None);
-    // The parts of two good licences do not make a third.
+    // Parts of two valid licences do not make a third one.
     let mut longer = claims();
     longer["exp"] = json!(9_999_999_999_i64);
     let (one, two) = (issue(&claims()), issue(&longer));
@@ -205,7 +205,7 @@ fn keys_that_cannot_be_used() {
     for text in ["", "AAAA", "not base64!", &encode(&[1; 33])] {
         assert!(PublicKey::from_base64(text).expect_err("no key").is_setting(), "{text}");
     }
-    // The neutral element: every message has a signature that fits.
+    // The neutral element, for which every message has a valid signature.
     let mut weak = [0; 32];
     weak[0] = 1;
     assert!(PublicKey::from_bytes(&weak).expect_err("weak").to_string().contains("weak"));
@@ -226,7 +226,7 @@ fn the_cost_of_a_licence_and_of_a_key_is_linear_in_its_length() {
 
 #[cfg(unix)]
 #[test]
-fn little_is_read_of_a_key_file_that_never_ends() {
+fn an_endless_key_file_is_read_up_to_a_bound() {
     let held = allocation_counter::measure(|| {
         assert!(PublicKey::from_file("/dev/zero").expect_err("no key").is_setting());
     });

@@ -1,4 +1,4 @@
-//! Licences issued, judged and tampered with.
+//! Tests that issue, judge and tamper with licences.
 
 mod faults;
 mod tamper;
@@ -14,7 +14,7 @@ use tempfile::TempDir;
 use super::{LicenseFile, PublicKey};
 use crate::licensing::{LicenseCheck, LicenseState, wall_clock::WallClock};
 
-/// Returns the private key of these tests, and nothing else's.
+/// Returns the private key of these tests, which is used nowhere else.
 fn signing_key() -> SigningKey {
     SigningKey::from_bytes(&[7; 32])
 }
@@ -27,7 +27,7 @@ fn encode(part: &[u8]) -> String {
     Base64UrlUnpadded::encode_string(part)
 }
 
-/// Signs whatever the header says.
+/// Signs claims with any header.
 fn sign(header: &Json, claims: &Json) -> String {
     sign_bytes(header.to_string().as_bytes(), claims.to_string().as_bytes())
 }
@@ -42,7 +42,7 @@ fn issue(claims: &Json) -> String {
     sign(&json!({"alg": "EdDSA", "typ": "JWT"}), claims)
 }
 
-/// Claims of a licence that ends on the first of January 2027.
+/// Returns the claims of a licence that ends on 1 January 2027.
 fn claims() -> Json {
     json!({
         "sub": "Acme", "aud": "luna-licenses", "nbf": seconds("2026-01-01T00:00:00Z"),
@@ -54,7 +54,7 @@ fn seconds(time: &str) -> i64 {
     time.parse::<Timestamp>().expect("a time").as_second()
 }
 
-/// A licence file in a directory of its own, looked at on a given day.
+/// A licence file in a directory of its own, checked on a given day.
 struct LicenseFixture {
     directory: TempDir,
 }
@@ -96,13 +96,13 @@ async fn a_good_licence_is_in_order() {
 }
 
 #[tokio::test]
-async fn white_space_around_a_licence_is_no_part_of_it() {
+async fn white_space_around_a_licence_is_ignored() {
     let state = LicenseFixture::new().put(format!("\n {}\r\n\n", issue(&claims()))).check(SUMMER).await;
     assert_eq!(state.errors(), [""; 0]);
 }
 
 #[tokio::test]
-async fn the_end_draws_near_and_passes() {
+async fn an_ending_licence_is_a_warning_and_an_ended_one_an_error() {
     let fixture = LicenseFixture::new();
     fixture.put(issue(&claims()));
     let warned = |days: &str| vec![format!("the licence ends at 2027-01-01T00:00:00Z, {days}")];
@@ -124,7 +124,7 @@ async fn the_end_draws_near_and_passes() {
 }
 
 #[tokio::test]
-async fn when_to_warn_comes_from_the_settings_unless_it_is_said() {
+async fn warning_days_come_from_the_settings_unless_set_in_code() {
     let fixture = LicenseFixture::new();
     fixture.put(issue(&claims()));
     let warned = async |mut file: LicenseFile, setting: i64| {
@@ -151,7 +151,7 @@ async fn a_licence_is_replaced_by_replacing_the_file() {
 }
 
 #[tokio::test]
-async fn several_products_fractions_and_unknown_claims_are_taken() {
+async fn several_products_fractions_and_unknown_claims_are_accepted() {
     let mut claims = claims();
     claims["aud"] = json!(["luna-api", "luna-licenses"]);
     claims["exp"] = json!(1798761600.75);
@@ -168,13 +168,13 @@ async fn several_products_fractions_and_unknown_claims_are_taken() {
 }
 
 #[tokio::test]
-async fn both_names_of_the_algorithm_are_taken() {
+async fn both_names_of_the_algorithm_are_accepted() {
     let token = sign(&json!({"alg": "Ed25519"}), &claims());
     assert_eq!(LicenseFixture::new().put(token).check(SUMMER).await.errors(), [""; 0]);
 }
 
 #[tokio::test]
-async fn it_is_a_check_of_a_watch() {
+async fn a_licence_file_is_a_check_for_a_watch() {
     let fixture = LicenseFixture::new();
     fixture.put(issue(&claims()));
     let recorder = Arc::new(crate::licensing::tests::Points::default());

@@ -15,7 +15,7 @@ fn accepted(token: &[u8]) -> bool {
 
 #[test]
 fn the_example_of_the_standard_is_verified() {
-    // RFC 8037, appendix A.4: a good signature over a text that is no licence.
+    // RFC 8037, appendix A.4: a valid signature of a text that is not a licence.
     let key = PublicKey::from_base64("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo").expect("a sound key");
     let token = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.\
                  hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
@@ -29,7 +29,7 @@ fn the_example_of_the_standard_is_verified() {
 
 #[test]
 fn a_licence_of_another_library_is_read() {
-    // Issued by PyJWT 2 with a key in the form that OpenSSL 3.0 reads.
+    // Issued by PyJWT 2 with a key in the format of OpenSSL 3.0.
     let key = PublicKey::from_pem(
         "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAW6vcbo7qgulyUPrJStrZ8/2WzOILTjM6e6YbXRue8pU=\n-----END PUBLIC KEY-----\n",
     );
@@ -74,7 +74,7 @@ fn each_byte_removed_doubled_or_swapped() {
     }
 }
 
-/// Around the licence a file may have white space, and nothing else.
+/// White space may surround the licence in a file, and nothing else.
 #[test]
 fn each_bit_of_the_file_flipped() {
     let file = LicenseFile::new("license.jwt", public_key(), "luna-licenses");
@@ -107,7 +107,7 @@ proptest! {
         prop_assert!(!accepted(parts.join(".").as_bytes()));
     }
 
-    /// Whatever is signed, judging it does not panic.
+    /// Judging a signed licence never panics, whatever its numbers.
     #[test]
     fn signed_numbers_of_any_size_are_judged(
         end in prop_oneof![any::<i64>().prop_map(|end| json!(end)), any::<f64>().prop_map(|end| json!(end))],
