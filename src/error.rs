@@ -1,4 +1,4 @@
-//! One opaque error for all that can go wrong before or beside the delivery of points.
+//! An opaque error for all failures before or besides the delivery of points.
 
 use std::{error, fmt, io};
 
@@ -55,7 +55,7 @@ impl Error {
         self.kind == Kind::Closed
     }
 
-    /// Creates an error for a setting. `value` must not be a secret: it is printed.
+    /// Creates an error for a setting. `value` is printed, so it must not be a secret.
     pub(crate) fn setting(name: &str, value: impl fmt::Display, remedy: impl fmt::Display) -> Self {
         Self::new(Kind::Setting, format!("setting `{name}` is `{value}`: {remedy}"))
     }
@@ -81,7 +81,7 @@ impl Error {
         Self::new(Kind::Closed, "the monitor is shut down and takes no more points".to_owned())
     }
 
-    /// Creates an error for a key, which is printed nowhere: it may be a private one by mistake.
+    /// Creates an error for a key. It is not printed, since it may be a private one by mistake.
     #[cfg(feature = "license-file")]
     pub(crate) fn license_key(what: impl fmt::Display) -> Self {
         Self::new(Kind::Setting, format!("the public key for licences cannot be used: {what}"))
@@ -130,7 +130,7 @@ impl fmt::Debug for Error {
         let mut debug = formatter.debug_struct("Error");
         debug.field("kind", &self.kind).field("message", &self.message);
         if let Some(source) = &self.source {
-            // In words: it is what `main` prints where it returns the error.
+            // As text, since this is what `main` prints when it returns the error.
             debug.field("source", &format_args!("{source}"));
         }
         debug.finish()

@@ -1,7 +1,7 @@
-//! Files and directories that belong to this user alone, and the few operations on them that can
-//! fail half-way.
+//! Files and directories that belong to this user alone, and the operations on them that can fail
+//! half-way.
 //!
-//! All of them block: call them off the async threads.
+//! All of them block: they must not be called on async threads.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
@@ -10,8 +10,8 @@ use std::{
     time::SystemTime,
 };
 
-/// Creates the directory and its missing parents, open to this user only. One that exists is left
-/// as it is.
+/// Creates the directory and its missing parents, accessible to this user only. An existing one is
+/// left unchanged.
 pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     if !path.exists() {
@@ -24,7 +24,7 @@ pub(crate) fn create_directory(path: &Path) -> io::Result<()> {
     builder.create(path)
 }
 
-/// Creates a file that must not exist yet, open to this user only. What is written goes to its end,
+/// Creates a file that must not exist yet, accessible to this user only. Writes append to its end,
 /// also after a truncation.
 pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     #[cfg(test)]
@@ -36,7 +36,7 @@ pub(crate) fn create_file(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
-/// Writes all bytes. `path` is the one under which the file was created.
+/// Writes all bytes. `path` is the path under which the file was created.
 pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Result<()> {
     #[cfg(test)]
     if let Some((part, error)) = faults::cut_write(path, bytes) {
@@ -48,9 +48,9 @@ pub(crate) fn write_all(mut file: &File, path: &Path, bytes: &[u8]) -> io::Resul
     file.write_all(bytes)
 }
 
-/// An open file that may hold a lock, which ends with this value. Closing the file does not always
-/// end it: a child that another thread is just starting has a copy of it, until it runs its own
-/// program.
+/// An open file that may hold a lock, which is released when this value is dropped. Closing the
+/// file does not always release it: a child process that another thread is starting has a copy of
+/// it until `exec`.
 #[derive(Debug)]
 pub(crate) struct Lockable(pub(crate) File);
 
@@ -60,8 +60,7 @@ impl Drop for Lockable {
     }
 }
 
-/// Returns when what was written is on the disk. `path` is the one under which the file was
-/// created.
+/// Syncs the written data to disk. `path` is the path under which the file was created.
 pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     #[cfg(test)]
     faults::check(faults::Operation::Sync, path)?;
@@ -70,11 +69,11 @@ pub(crate) fn sync_file(file: &File, path: &Path) -> io::Result<()> {
     file.sync_data()
 }
 
-/// Returns when the names in this directory are durable.
+/// Syncs the names in this directory to disk.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     #[cfg(test)]
     faults::check(faults::Operation::Sync, path)?;
-    // Elsewhere a directory cannot be opened as a file, and renames are journaled.
+    // On other systems a directory cannot be opened as a file, and renames are journaled.
     #[cfg(unix)]
     File::open(path)?.sync_all()?;
     #[cfg(not(unix))]
@@ -88,7 +87,7 @@ pub(crate) fn remove_file(path: &Path) -> io::Result<()> {
     fs::remove_file(path)
 }
 
-/// Moves within one file system. What has the new name already is replaced.
+/// Renames a file within one file system. An existing file with the new name is replaced.
 pub(crate) fn rename(from: &Path, to: &Path) -> io::Result<()> {
     #[cfg(test)]
     faults::check(faults::Operation::Rename, from)?;
@@ -105,13 +104,13 @@ pub(crate) fn probe(directory: &Path) -> io::Result<()> {
     written.and(removed)
 }
 
-/// Lists the regular files of a directory, with their names and lengths; links, pipes and
-/// directories are not followed or opened.
+/// Lists the regular files of a directory, with their names and lengths. Links are not followed;
+/// pipes and directories are not opened.
 pub(crate) fn list(directory: &Path) -> io::Result<Vec<Listed>> {
     files(directory)?.collect()
 }
 
-/// Returns the files one by one: a directory may hold more names than there is memory for.
+/// Returns the files one by one, since a directory may contain more names than fit into memory.
 pub(crate) fn files(directory: &Path) -> io::Result<Files> {
     #[cfg(test)]
     faults::check(faults::Operation::List, directory)?;
@@ -135,7 +134,8 @@ impl Iterator for Files {
             if let Err(error) = faults::check(faults::Operation::ListNext, &entry.path()) {
                 return Some(Err(error));
             }
-            // A file that vanishes meanwhile is no error: another process may have deleted it.
+            // A file that disappears meanwhile is not an error: another process may have deleted
+            // it.
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
                 let name = entry.file_name().to_string_lossy().into_owned();
@@ -153,14 +153,14 @@ pub(crate) struct Listed {
     pub(crate) length: u64,
 }
 
-/// Formats a time as `20260603T101112Z`: UTC, so that names sort by time, without the hours that
-/// zones repeat or leave out.
+/// Formats a time as `20260603T101112Z`. It is in UTC, so that names sort by time and no hour is
+/// repeated or missing.
 pub(crate) fn stamp(time: SystemTime) -> String {
     let time = jiff::Timestamp::try_from(time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// Returns whether this is what [`stamp`] writes.
+/// Returns whether the text has the form of [`stamp`].
 pub(crate) fn is_stamp(text: &str) -> bool {
     let pattern = b"00000000T000000Z";
     text.len() == pattern.len()
@@ -170,7 +170,7 @@ pub(crate) fn is_stamp(text: &str) -> bool {
         })
 }
 
-/// Errors of disks that tests cannot have otherwise: they hold for everything below one directory.
+/// Injects errors of disks that tests cannot cause otherwise, for everything below one directory.
 #[cfg(test)]
 pub(crate) mod faults {
     use parking_lot::Mutex;
@@ -190,11 +190,11 @@ pub(crate) mod faults {
         Read,
         /// Opening a directory.
         List,
-        /// Going on to a file in one.
+        /// Reading the next file of a directory.
         ListNext,
     }
 
-    /// The fault ends with this value.
+    /// The fault ends when this value is dropped.
     #[derive(Debug)]
     pub(crate) struct InjectedFault(PathBuf, Operation);
 
@@ -212,12 +212,12 @@ pub(crate) mod faults {
         }
     }
 
-    /// Injects a fault. `code` is the operating system's, such as 28 for a full disk.
+    /// Injects a fault. `code` is that of the operating system, such as 28 for a full disk.
     pub(crate) fn inject(directory: &Path, operation: Operation, code: i32) -> InjectedFault {
         inject_times(directory, operation, code, usize::MAX)
     }
 
-    /// Injects a fault that is over after it has happened so often.
+    /// Injects a fault that ends after it has occurred `times` times.
     pub(crate) fn inject_times(
         directory: &Path,
         operation: Operation,
@@ -229,7 +229,7 @@ pub(crate) mod faults {
         InjectedFault(directory.to_owned(), operation)
     }
 
-    /// Creates the file that exists by a fault, as another process has that was quicker.
+    /// Creates the file of an `AlreadyExists` fault, as a quicker process would have done.
     pub(super) fn create_first(path: &Path, error: &io::Error) {
         if error.kind() == io::ErrorKind::AlreadyExists {
             fs::write(path, "").expect("it can be created");
@@ -269,7 +269,7 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn stamps_are_utc_and_known_again() {
+    fn stamps_are_utc_and_recognized() {
         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(1_780_481_472);
         assert_eq!(stamp(time), "20260603T101112Z");
         assert!(is_stamp(&stamp(time)) && is_stamp(&stamp(SystemTime::UNIX_EPOCH)));
@@ -282,7 +282,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn what_is_created_is_private() {
+    fn created_files_and_directories_are_private() {
         use std::os::unix::fs::PermissionsExt;
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("a/b");
@@ -299,7 +299,7 @@ mod tests {
         let path = directory.path().join("lock");
         let owner = Lockable(create_file(&path).expect("creates"));
         owner.0.try_lock().expect("is free");
-        // As a child has it between fork and exec.
+        // As a child process has it between fork and exec.
         let copy = owner.0.try_clone().expect("copies");
         let other = File::open(&path).expect("opens");
         assert!(other.try_lock().is_err());

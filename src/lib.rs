@@ -3,7 +3,7 @@
 #![cfg_attr(not(feature = "live"), doc = include_str!("docs/without_live.md"))]
 #![doc = include_str!("docs/front.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-// What one feature uses is dead without it; with all of them on nothing is.
+// The code of a feature is partly unused without other features. With all of them, nothing is.
 #![cfg_attr(
     not(all(
         feature = "axum",

@@ -1,4 +1,4 @@
-//! What a test has logged.
+//! Captures what a test logs.
 
 use std::{
     fs::File,
@@ -8,14 +8,14 @@ use std::{
 
 use tracing::{Subscriber, instrument::WithSubscriber};
 
-/// Runs a function and returns the lines that it logs on this thread.
+/// Runs a function, and returns the lines that it logs on this thread.
 pub(crate) fn logged(run: impl FnOnce()) -> String {
     let (log, subscriber) = subscriber();
     tracing::subscriber::with_default(subscriber, run);
     text(&log)
 }
 
-/// Awaits a future and returns the lines that it logs itself, not what runs beside it.
+/// Awaits a future, and returns the lines that it logs itself, without those of other tasks.
 pub(crate) async fn logged_by(future: impl Future<Output = ()>) -> String {
     let (log, subscriber) = subscriber();
     future.with_subscriber(subscriber).await;

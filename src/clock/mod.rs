@@ -1,30 +1,30 @@
-//! Unique stamps: nanoseconds of the epoch, no two alike within the process.
+//! Unique timestamps in nanoseconds since the epoch. No two are equal within the process.
 //!
-//! InfluxDB keeps one point for each measurement, tag set and timestamp, so two requests that start
-//! in the same tick would silently become one. The upper 56 bits of a stamp are wall time in quanta
-//! of 256 ns. The low 8 bits, its residue, name the sequence that it comes from: 5 bits for the
-//! shard of the thread, 3 bits for the era, mixed with a random mask of the process so that
-//! replicas mostly differ. Each of these 256 sequences only ever rises, by compare-and-swap, and no
-//! two share a residue: **no duplicate is possible, whatever the clocks, the anchor and the
-//! scheduler do**. Everything else here serves only the error of a stamp, normally less than 300
-//! ns.
+//! InfluxDB keeps one point for each measurement, tag set and timestamp. Two requests that start in
+//! the same tick would silently become one. The upper 56 bits of a stamp are wall time in quanta of
+//! 256 ns. The low 8 bits, its residue, identify the sequence that it comes from: 5 bits for the
+//! shard of the thread, 3 bits for the era. They are mixed with a random mask of the process, so
+//! that replicas mostly differ. Each of these 256 sequences only ever rises, by compare-and-swap,
+//! and no two share a residue. So **no duplicate is possible, whatever the clocks, the anchor and
+//! the scheduler do**. Everything else here only reduces the error of a stamp, normally to less
+//! than 300 ns.
 //!
 //! Wall time is an anchor (wall minus monotonic time) plus the monotonic time that the caller has
-//! read anyway. The first caller that finds the anchor a second old renews it; nothing runs while
-//! nobody asks. After a step of the system clock, stamps follow it within a second of traffic. On
-//! Linux the monotonic clock goes on while the machine is suspended, so the first stamp afterwards
-//! is right. Elsewhere it may stand still: stamps are then behind by as long as the machine slept
-//! since the anchor was renewed, until a second of it being awake has passed.
+//! read anyway. The first caller that finds the anchor a second old renews it; there is no
+//! background task. After a step of the system clock, stamps follow it within a second of traffic.
+//! On Linux the monotonic clock advances while the machine is suspended, so the first stamp
+//! afterwards is right. Elsewhere it may stand still. Stamps are then behind by the time that the
+//! machine was suspended since the last renewal, until it has been awake for a second.
 //!
-//! A clock that was set back must not drag its sequences along until time has caught up. So each
-//! renewal takes the era with the highest mark that lies below the new time: after a step back one
-//! that was never used or was left earlier, otherwise nearly always the current one. Choosing the
-//! closest mark keeps the low ones for deeper steps; a clock that jumps to and fro needs two eras
-//! for ever. When no mark is low enough, the old anchor is kept.
+//! After the clock was set back, its sequences must not continue at the later time until the clock
+//! has caught up. So each renewal chooses the era with the highest mark below the new time. After a
+//! step back, that is one that was never used or was left earlier; otherwise it is nearly always
+//! the current one. Choosing the closest mark keeps the low ones for deeper steps. A clock that
+//! jumps back and forth needs only two eras. When no mark is low enough, the old anchor is kept.
 //!
-//! Not covered: a restart after a step back may repeat stamps of the process before (as likely as
-//! two requests in one quantum of 256 ns of one series, times 1/256), replicas without a tag
-//! `instance` likewise; points with explicit times.
+//! Not covered: a restart after a step back may repeat stamps of the earlier process. That is as
+//! likely as two requests of one series in one quantum of 256 ns, times 1/256. The same holds for
+//! replicas without a tag `instance`. Points with explicit times are not covered, either.
 
 use std::{
     collections::hash_map::RandomState,
@@ -43,26 +43,26 @@ pub(crate) use monotonic::MonotonicInstant;
 
 use crate::sync::shard::{self, Padded};
 
-/// Returns a unique timestamp for an instant that the caller has just read: nanoseconds of the
-/// epoch.
+/// Returns a unique timestamp, in nanoseconds since the epoch, for an instant that the caller has
+/// just read.
 #[inline]
 pub(crate) fn stamp(now: MonotonicInstant) -> i64 {
     STAMPS.next(shard::shard(), now.nanoseconds(), read)
 }
 
-/// The generator of stamps, without clocks of its own: the caller brings the monotonic time, in
-/// nanoseconds from any fixed moment, and a way to read both clocks when the anchor must be
-/// renewed.
+/// Generates stamps, without clocks of its own. The caller provides the monotonic time, in
+/// nanoseconds since any fixed moment. It also provides a function that reads both clocks when the
+/// anchor must be renewed.
 #[derive(Debug)]
 pub(crate) struct Stamps {
-    /// Wall minus monotonic time, in nanoseconds; the lowest 3 bits are the era. One atomic, so
-    /// that nobody can see the offset of one era with the number of another.
+    /// Wall minus monotonic time, in nanoseconds. The lowest 3 bits are the era. It is one atomic,
+    /// so that no thread combines the offset of one era with the number of another.
     anchor: AtomicI64,
-    /// Monotonic time from which on the anchor is stale.
+    /// The monotonic time from which on the anchor is stale.
     renew_at: AtomicI64,
     mask: i64,
     warned: AtomicBool,
-    /// The last quantum given out, for each shard and era.
+    /// The last quantum used, for each shard and era.
     last: [Padded<[AtomicI64; ERAS]>; SHARDS],
 }
 
@@ -85,8 +85,8 @@ impl Stamps {
         }
     }
 
-    /// Returns the next stamp of this shard, as close to `monotonic` as can be. `read` is called
-    /// when the anchor is stale.
+    /// Returns the next stamp of this shard, as close to `monotonic` as possible. Calls `read` if
+    /// the anchor is stale.
     #[inline]
     pub(crate) fn next(&self, shard: usize, monotonic: i64, read: impl FnOnce() -> ClockReading) -> i64 {
         let due = self.renew_at.load(Relaxed);
@@ -97,8 +97,8 @@ impl Stamps {
         }
     }
 
-    /// Takes the next quantum. The rare cases are calls in tail position, which spare the usual one
-    /// the saving of registers.
+    /// Takes the next quantum. The rare cases are tail calls, so that the usual case need not save
+    /// registers.
     #[inline]
     fn take(&self, shard: usize, anchor: i64, monotonic: i64) -> i64 {
         let (shard, era) = (shard % SHARDS, anchor & ERA);
@@ -111,7 +111,7 @@ impl Stamps {
         self.take_later(shard, era, candidate)
     }
 
-    /// Takes a later quantum: another thread of this shard was in the same one, or is ahead.
+    /// Takes a later quantum: another thread of this shard has used the same one, or is ahead.
     #[cold]
     fn take_later(&self, shard: usize, era: i64, candidate: i64) -> i64 {
         let last = &self.last[shard].0[era as usize];
@@ -135,9 +135,9 @@ impl Stamps {
         ((shard as i64) << ERA_BITS | era) ^ self.mask
     }
 
-    /// Takes a quantum in another shard. A thread that was held up between reading the clock and
-    /// coming here finds the sequence of its shard ahead of it, if another thread uses the same
-    /// shard. Rather than be milliseconds off it takes its stamp from a shard that is not.
+    /// Takes a quantum in another shard. If a thread was delayed after reading the clock, another
+    /// thread may have advanced the sequence of its shard. Its stamp would be milliseconds off, so
+    /// it is taken from a shard that is not ahead.
     fn elsewhere(&self, shard: usize, era: i64, candidate: i64) -> Option<i64> {
         (1..SHARDS).map(|step| (shard + step) % SHARDS).find_map(|other| {
             let last = &self.last[other].0[era as usize];
@@ -159,15 +159,15 @@ impl Stamps {
         self.take(shard, anchor, monotonic)
     }
 
-    /// Reads the clocks, unless another thread is just doing so, and returns the anchor to use.
+    /// Reads the clocks, unless another thread is doing so, and returns the anchor to use.
     fn renew(&self, due: i64, monotonic: i64, read: impl FnOnce() -> ClockReading) -> i64 {
         let anchor = self.anchor.load(Relaxed);
         let next = monotonic.saturating_add(RENEW_AFTER);
         if self.renew_at.compare_exchange(due, next, Relaxed, Relaxed).is_err() {
             return anchor;
         }
-        // Before the clocks: otherwise stamps given out while this thread is held up would look
-        // like a clock set back.
+        // Read before the clocks: otherwise stamps used while this thread is delayed would look
+        // like a clock that was set back.
         let marks = self.marks();
         let reading = read();
         let current = anchor & ERA;
@@ -178,18 +178,18 @@ impl Stamps {
                 self.warn();
                 return anchor;
             }
-            // Not set back, only ahead of itself: a load that nothing but a test of stamps can
-            // make.
+            // The clock was not set back; the sequences are ahead of it. Only a load test of stamps
+            // can cause that.
             None => current,
         };
         let renewed = offset & !ERA | era;
-        // If this fails, this thread was held up for a second and its reading is old.
+        // If this fails, this thread was delayed for a second and its reading is old.
         self.anchor
             .compare_exchange(anchor, renewed, Relaxed, Relaxed)
             .map_or_else(|newer| newer, |_| renewed)
     }
 
-    /// Returns the highest quantum that each era has given out.
+    /// Returns the highest quantum that each era has used.
     fn marks(&self) -> [i64; ERAS] {
         let mut marks = [i64::MIN; ERAS];
         for Padded(shard) in &self.last {
@@ -212,16 +212,16 @@ impl Stamps {
 }
 
 impl ClockReading {
-    /// Returns the offset, kept away from the ends of the range, so that an absurd wall clock
-    /// cannot overflow a stamp within 36 years of uptime.
+    /// Returns the offset, limited so that an absurd wall clock cannot overflow a stamp within 36
+    /// years of uptime.
     fn offset(self) -> i64 {
         self.wall.saturating_sub(self.monotonic).clamp(-FARTHEST, FARTHEST)
     }
 }
 
-/// Returns the era with the highest mark below `wall`. The current one may be a little ahead:
-/// clocks are also slewed and read with some noise, and an era for each such trifle would use them
-/// up.
+/// Returns the era with the highest mark below `wall`. The current era may be slightly ahead:
+/// clocks are slewed and read with some noise, and an era for each such deviation would soon use
+/// all of them.
 fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
     (0..ERAS as i64)
         .map(|era| (marks[era as usize], era == current, era))
@@ -230,8 +230,8 @@ fn best_era(marks: &[i64; ERAS], current: i64, wall: i64) -> Option<i64> {
         .map(|(_, _, era)| era)
 }
 
-/// Reads both clocks. A thread held up between the two would put every stamp of the next second
-/// off, so the closest of a few tries counts.
+/// Reads both clocks. If the thread is delayed between the two reads, every stamp of the next
+/// second would be off, so the closest of several tries is used.
 fn read() -> ClockReading {
     let mut best = None;
     for _ in 0..READ_TRIES {
@@ -268,9 +268,9 @@ const RESIDUE: i64 = QUANTUM - 1;
 const MICROSECOND: i64 = 1_000;
 const MILLISECOND: i64 = 1_000 * MICROSECOND;
 const RENEW_AFTER: i64 = 1_000 * MILLISECOND;
-/// From here on a clock ahead of its wall counts as set back.
+/// If the sequences are this far ahead of the wall clock, the clock counts as set back.
 const STEP: i64 = MILLISECOND;
-/// A stamp later than this than its moment is looked for in another shard first.
+/// If a stamp would be later than its moment by more than this, another shard is tried first.
 const DRAG: i64 = 2 * QUANTUM;
 const FARTHEST: i64 = i64::MAX - (1 << 60);
 const READ_TRIES: usize = 5;

@@ -2,34 +2,34 @@
 
 use std::time::Duration;
 
-/// A moment of the monotonic clock: nanoseconds since one that is the same for the whole process.
+/// A moment of the monotonic clock: nanoseconds since a fixed moment of the process.
 ///
-/// On Linux it goes on while the machine is suspended, as `Instant` does not there: otherwise wall
-/// time would run away from it, and stamps of a machine that sleeps often would be hours old.
-/// `Instant` also checks each difference, which takes 95 instructions more for a request.
+/// On Linux, unlike `Instant`, it advances while the machine is suspended. Otherwise wall time
+/// would run ahead of it, and stamps of a machine that is often suspended would be hours old.
+/// `Instant` also checks each difference, which takes 95 more instructions for a request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct MonotonicInstant(i64);
 
 impl MonotonicInstant {
-    /// Reads the clock. The result is not before any instant that this thread has read. One core
-    /// may be behind another by less than what a reading takes.
+    /// Reads the clock. The result is not before any instant that this thread has read. The clock
+    /// of one core may be behind another one by less than the duration of a read.
     #[cfg(any(target_os = "linux", target_os = "android"))]
     #[allow(clippy::useless_conversion, reason = "seconds have 32 bits on some systems")]
     #[inline]
     pub(crate) fn now() -> Self {
         use nix::time::{ClockId, clock_gettime};
 
-        // It fails only for a clock that there is not, as the first one before Linux 2.6.39. Both
-        // are read without a system call.
+        // This fails only for a missing clock, such as the first one before Linux 2.6.39. Both are
+        // read without a system call.
         let (seconds, nanoseconds) = clock_gettime(ClockId::CLOCK_BOOTTIME)
             .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC))
             .map_or((0, 0), |time| (time.tv_sec(), time.tv_nsec()));
-        // Enough for 292 years of uptime.
+        // This suffices for 292 years of uptime.
         Self(i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds))
     }
 
-    /// Reads the clock of platforms whose own clock is not as fine as `Instant` or another one. It
-    /// may stand still while the machine is suspended.
+    /// Reads `Instant`, on platforms without a better clock. It may stand still while the machine
+    /// is suspended.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     pub(crate) fn now() -> Self {
         use std::{sync::LazyLock, time::Instant};
@@ -43,19 +43,20 @@ impl MonotonicInstant {
         self.0
     }
 
-    /// Returns the time since then; zero if this is later than now.
+    /// Returns the time since then, or zero if this instant is in the future.
     #[inline]
     pub(crate) fn elapsed(self) -> Duration {
         Duration::from_nanos(self.elapsed_nanoseconds())
     }
 
-    /// Returns [`elapsed`](Self::elapsed) as a number, which is not divided by a billion first.
+    /// Returns [`elapsed`](Self::elapsed) as a number of nanoseconds, which avoids a division by a
+    /// billion.
     #[inline]
     pub(crate) fn elapsed_nanoseconds(self) -> u64 {
         u64::try_from(Self::now().0 - self.0).unwrap_or(0)
     }
 
-    /// Returns the instant so long before this one.
+    /// Returns the instant that was `time` before this one.
     #[cfg(test)]
     pub(crate) fn before(self, time: Duration) -> Self {
         Self(self.0 - time.as_nanos() as i64)

@@ -1,4 +1,4 @@
-//! Clocks that a test drives, and stamps while nothing is wrong with the clocks.
+//! Clocks that a test controls, and stamps under normal conditions.
 
 use std::{cell::Cell, sync::Barrier, thread};
 
@@ -61,7 +61,7 @@ impl Driven {
         stamp
     }
 
-    /// Returns how far a stamp taken now is from the wall clock.
+    /// Returns the difference between a stamp taken now and the wall clock.
     fn error(&self, shard: usize) -> i64 {
         (self.stamp_of(shard) - self.wall()).abs()
     }
@@ -115,14 +115,14 @@ fn two_million_stamps_of_200_threads_are_unique() {
 }
 
 #[test]
-fn a_stamp_is_the_system_s_time() {
+fn a_stamp_is_the_time_of_the_system() {
     let system = unix_nanoseconds(SystemTime::now());
     let stamp = stamp(MonotonicInstant::now());
     assert!((stamp - system).abs() < 60 * SECOND, "{stamp} is not about {system}");
 }
 
 #[test]
-fn a_single_thread_s_stamps_rise_and_are_within_a_microsecond() {
+fn the_stamps_of_a_thread_rise_and_are_within_a_microsecond() {
     let clock = Driven::new(START);
     let mut last = i64::MIN;
     for round in 0..200_000 {
@@ -151,7 +151,7 @@ fn the_clocks_are_read_once_a_second_at_most() {
 }
 
 #[test]
-fn a_thread_that_was_held_up_gets_a_stamp_of_its_own_moment() {
+fn a_delayed_thread_gets_a_stamp_of_its_own_moment() {
     let clock = Driven::new(START);
     let before = clock.wall();
     for shard in 0..SHARDS - 1 {
@@ -160,7 +160,8 @@ fn a_thread_that_was_held_up_gets_a_stamp_of_its_own_moment() {
     }
     let late = clock.stamp_at(0, 0);
     assert!((late - before).abs() < MICROSECOND, "{} ns off", late - before);
-    // Now every shard is ahead: still unique, and no further off than its own shard was.
+    // Now every shard is ahead. The stamp is still unique, and no further off than its own shard
+    // was.
     clock.stamp_of(SHARDS - 1);
     clock.stamp_at(0, 0);
     clock.stamp_at(0, 0);

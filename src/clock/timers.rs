@@ -1,4 +1,4 @@
-//! Whether a runtime has what delivery needs of it.
+//! Checks that a runtime has the timers that delivery needs.
 
 use std::{panic, time::Duration};
 
@@ -6,14 +6,14 @@ use tokio::{runtime::Handle, time};
 
 use crate::error::Error;
 
-/// Checks that the runtime has timers. `what` needs them.
+/// Checks that the runtime has timers. `what` is the part that needs them.
 ///
-/// tokio does not tell, but panics where a timer is made without them: better here, at the start,
+/// Without timers tokio panics when one is created. It is better to find out here, at the start,
 /// than in a task later.
 ///
 /// # Errors
 ///
-/// A runtime that was built without `enable_time`.
+/// Fails if the runtime was built without `enable_time`.
 pub(crate) fn check(runtime: &Handle, what: &str) -> Result<(), Error> {
     let _entered = runtime.enter();
     panic::catch_unwind(|| drop(time::sleep(Duration::ZERO))).map_err(|_| {

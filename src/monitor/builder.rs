@@ -1,4 +1,4 @@
-//! The only place that puts the stages together: recorder, buffer, flusher, sink, spool.
+//! The only place that connects the stages: recorder, buffer, flusher, sink, spool.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 

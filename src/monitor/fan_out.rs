@@ -1,8 +1,8 @@
-//! Further destinations: each has a buffer, a flusher, a ledger and a spool of its own, so that
+//! Further destinations. Each has a buffer, a flusher, a ledger and a spool of its own, so that
 //! none waits for another.
 //!
-//! What is pushed into the buffer of the main destination, and the lines of rollups that it has
-//! taken, are copied into the buffer of each.
+//! Lines pushed into the buffer of the main destination, and lines that the buffer of rollups has
+//! accepted, are copied into the buffer of each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -29,10 +29,10 @@ use crate::{
     stats::{DestinationStats, RecorderCounters, Stats, ledger::Ledger},
 };
 
-/// `None` where the settings have no spool.
+/// `None` without a spool in the settings.
 type OpenedSpool = Option<Arc<Spool>>;
 
-/// All further destinations of a monitor. Empty for nearly every one.
+/// All further destinations of a monitor; usually there are none.
 #[derive(Clone, Default)]
 pub(super) struct FanOut(Arc<[FurtherDestination]>);
 
@@ -74,7 +74,7 @@ impl FanOut {
         sinks.into_iter().map(start).collect::<Result<_, Error>>().map(Self)
     }
 
-    /// Waits for the end of all.
+    /// Waits until all flushers have ended.
     pub(super) fn have_ended(&self) -> impl Future<Output = ()> + Send + 'static {
         let ends: Vec<_> = self.0.iter().map(|destination| destination.flusher.has_ended()).collect();
         async move {
@@ -84,12 +84,12 @@ impl FanOut {
         }
     }
 
-    /// Returns how many destinations there are beside the main one.
+    /// Returns the number of further destinations.
     pub(super) fn count(&self) -> usize {
         self.0.len()
     }
 
-    /// Returns the buffers that copies go to.
+    /// Returns the buffers that receive copies.
     pub(super) fn buffers(&self) -> Vec<Arc<Buffer>> {
         self.0.iter().map(|destination| Arc::clone(&destination.buffer)).collect()
     }
@@ -98,7 +98,7 @@ impl FanOut {
         self.0.iter().for_each(|destination| destination.flusher.set_flush_interval(interval));
     }
 
-    /// Opens the spools of other settings: all that can fail of a reload.
+    /// Opens the spools for new settings. This is the only part of a reload that can fail.
     pub(super) fn open_spools(&self, settings: &Settings) -> Result<Vec<OpenedSpool>, Error> {
         let open = |FurtherDestination { name, sink, flusher, .. }: &FurtherDestination| {
             reopen_spool(&Present::of(flusher), &own_settings(settings, name), &**sink)
@@ -106,7 +106,7 @@ impl FanOut {
         self.0.iter().map(open).collect()
     }
 
-    /// Goes on with other settings and these spools.
+    /// Continues with new settings and these spools.
     pub(super) async fn reload(
         &self,
         settings: &Settings,
@@ -134,7 +134,7 @@ impl FanOut {
         Ok(report)
     }
 
-    /// Asks all destinations, so that the pauses of all of them end.
+    /// Probes all destinations, which ends the pauses of all of them.
     pub(super) async fn check(&self, main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
         let checks = self.spawn(|flusher| async move { flusher.check().await });
         let mut result = main.await;
@@ -145,8 +145,8 @@ impl FanOut {
         result
     }
 
-    /// Shuts down each as soon as nothing more comes, and in any case in time to send what is
-    /// there. `is_closed` tells whether the buffers that are copied from are closed.
+    /// Shuts down each destination when no further lines can come, or in time to send the existing
+    /// ones. `is_closed` tells whether the buffers that are copied from are closed.
     pub(super) async fn shutdown(
         &self,
         main: impl Future<Output = ShutdownReport>,
@@ -154,7 +154,7 @@ impl FanOut {
         timeout: Duration,
     ) -> ShutdownReport {
         let started = Instant::now();
-        // Tasks, so that they go on when this future is dropped.
+        // Tasks, so that they continue if this future is dropped.
         let endings = self.spawn(|flusher| {
             let is_closed = is_closed.clone();
             async move {
@@ -178,7 +178,7 @@ impl FanOut {
         report
     }
 
-    /// Adds what the others count to what the main destination does.
+    /// Adds the statistics of further destinations to those of the main one.
     pub(super) fn stats(&self, main: Stats) -> Stats {
         if self.0.is_empty() {
             return main;
@@ -206,7 +206,7 @@ impl FanOut {
     }
 }
 
-/// Names are directories of spools and keys of statistics.
+/// Checks the names, which are directories of spools and keys of statistics.
 fn check_names(sinks: &[(String, Arc<dyn Sink>)]) -> Result<(), Error> {
     let mut names = BTreeSet::from(RESERVED);
     for (name, _) in sinks {
@@ -232,18 +232,19 @@ fn is_plain(byte: u8) -> bool {
 fn own_settings(settings: &Settings, name: &str) -> Settings {
     let mut own = settings.clone();
     if let Some(spool) = &mut own.spool {
-        // Apart, as two sinks may describe themselves alike.
+        // A separate directory, since two sinks may have the same description.
         spool.directory.push(name);
     }
     own
 }
 
-/// The destination of the settings, or of [`sink`](super::MonitorBuilder::sink), in statistics.
+/// The name of the destination of the settings, or of [`sink`](super::MonitorBuilder::sink), in
+/// statistics.
 const MAIN: &str = "main";
-/// What lies in the spool's directory beside those of further destinations.
+/// Other names in the spool's directory.
 const RESERVED: [&str; 3] = [MAIN, "rollups", "corrupt"];
 const MAX_NAME: usize = 64;
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// What sending gets of the time of a shutdown, at least, or a fifth; never more than half.
+/// The time reserved for sending at shutdown: at least this or a fifth, and at most half.
 const RESERVE: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);

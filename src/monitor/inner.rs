@@ -1,4 +1,4 @@
-//! What all handles of a monitor share.
+//! The state that all handles of a monitor share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,9 +23,9 @@ pub(super) struct Inner {
     pub(super) rollups: Option<Rollups>,
     pub(super) fan_out: FanOut,
     pub(super) settings: Mutex<Settings>,
-    /// The application's own, which no settings replace.
+    /// The application's own sink, which no settings replace.
     pub(super) own_sink: Option<Arc<dyn Sink>>,
-    /// The runtime that the monitor was started on; delivery's where it was started on none.
+    /// The runtime on which the monitor was started, or that of delivery if there was none.
     pub(super) application: Handle,
     /// Held while the settings are changed.
     pub(super) reloading: tokio::sync::Mutex<()>,

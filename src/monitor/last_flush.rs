@@ -1,7 +1,7 @@
-//! What is recorded when the application's runtime ends is sent, though nobody asks for it.
+//! Sends what is recorded when the application's runtime ends, without a call of the application.
 //!
-//! `main` often returns without a shutdown while a handle lives on in a static: its thread is
-//! stopped with the process then, wherever it is.
+//! `main` often returns without a shutdown while a handle lives on in a static. The thread of
+//! delivery is then stopped with the process, whatever it is doing.
 
 use std::{
     sync::{Arc, Weak, mpsc},
@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::inner::Inner;
 
-/// Leaves a task on the runtime of the application, whose end is the runtime's.
+/// Spawns a task on the runtime of the application. It is dropped when that runtime ends.
 pub(super) fn spawn(application: &Handle, inner: &Arc<Inner>) {
     if inner.flusher.has_thread() {
         let (ended, last) = (inner.flusher.has_ended(), LastFlush(Arc::downgrade(inner)));
@@ -35,10 +35,10 @@ impl Drop for LastFlush {
             drop(inner);
             let _ = done.send(());
         });
-        // Fails at once where delivery has ended.
+        // Fails at once if delivery has ended.
         let _ = wait.recv_timeout(LAST_MOMENT);
     }
 }
 
-/// How long the end of the runtime may be held up.
+/// For how long the end of the runtime may be delayed.
 const LAST_MOMENT: Duration = Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! Licence checks of a monitor, and what they record through.
+//! Licence checks of a monitor, and the recorder of their points.
 
 use std::sync::{Arc, Weak};
 
@@ -47,7 +47,7 @@ impl<C: LicenseCheck> Licensing<C> {
 
 impl Monitor {
     /// Returns a recorder that keeps nothing alive: the flusher must end, and spool what is left,
-    /// when only licence checks are left to use it.
+    /// when only licence checks still use it.
     fn license_recorder(&self) -> Arc<dyn RecordPoint> {
         match &self.inner {
             Some(inner) => Arc::new(WeakRecorder(Arc::downgrade(&inner.recorder))),
@@ -70,7 +70,7 @@ impl RecordPoint for WeakRecorder {
     }
 }
 
-/// Of a disabled monitor: nothing is recorded, and the licence is checked all the same.
+/// For a disabled monitor: nothing is recorded, but the licence is still checked.
 struct Disabled;
 
 impl RecordPoint for Disabled {

@@ -67,7 +67,7 @@ use rollups::Rollups;
 /// ```
 #[derive(Clone)]
 pub struct Monitor {
-    /// `None` for a disabled one.
+    /// `None` for a disabled monitor.
     inner: Option<Arc<Inner>>,
 }
 

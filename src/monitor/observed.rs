@@ -1,9 +1,9 @@
-//! What the live page and the metrics see of a monitor.
+//! The parts of a monitor that the live page and the metrics read.
 
 use super::Monitor;
 
 impl Monitor {
-    /// Reads the current values of the process; `None` where the settings do not ask for them.
+    /// Reads the current values of the process. Returns `None` if the settings do not enable them.
     #[cfg(all(feature = "process", feature = "prometheus"))]
     pub(crate) fn process(&self) -> Option<crate::process::ProcessValues> {
         self.settings(|settings| settings.process.interval)?;
@@ -17,8 +17,8 @@ impl Monitor {
         self.inner.as_ref()?.rollups.as_ref().map(|rollups| rollups.counts().boundaries().clone())
     }
 
-    /// Subscribes to the batches as they are created, for the live page, and the runtime on which
-    /// they can be read.
+    /// Subscribes to new batches for the live page. Also returns the runtime on which they can be
+    /// read.
     #[cfg(feature = "live")]
     pub(crate) fn observe(
         &self,

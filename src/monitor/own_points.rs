@@ -1,5 +1,5 @@
-//! Points that the monitoring writes about itself, in the measurement `monitoring`, where the
-//! settings ask for them.
+//! Points of the monitoring about itself, in the measurement `monitoring`, if the settings enable
+//! them.
 
 use std::{
     sync::{Arc, Weak},
@@ -17,8 +17,8 @@ use crate::{
     stats::Stats,
 };
 
-/// Writes a point every [`PERIOD`] in which other points came, until the monitor is gone or shut
-/// down.
+/// Writes a point every [`PERIOD`] in which other points were recorded, until the monitor is
+/// dropped or shut down.
 pub(super) fn spawn(runtime: &Handle, inner: &Arc<Inner>) {
     runtime.spawn(write(Arc::downgrade(inner)));
 }
@@ -26,24 +26,24 @@ pub(super) fn spawn(runtime: &Handle, inner: &Arc<Inner>) {
 async fn write(inner: Weak<Inner>) {
     let mut ticks = interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let (mut told, mut own) = (0, 0);
+    let (mut reported, mut own) = (0, 0);
     loop {
         ticks.tick().await;
-        // Held for no longer than this: the flusher must end, and spool what is left, when only
-        // this is left to use it.
+        // Held only for this iteration: the flusher must end, and spool what is left, when only
+        // this task still uses it.
         let Some(inner) = inner.upgrade() else { return };
         if inner.recorder.buffer.is_closed() {
             return;
         }
         let stats = inner.stats();
-        // Without the points of this kind: an idle service must not write one because of the one
+        // Without points of this kind: an idle service must not write one because of the one
         // before.
         let others = (stats.ledger.offered + stats.ledger.recovered).saturating_sub(own);
-        if others != told {
+        if others != reported {
             let service = inner.settings.lock().service.clone();
             inner.recorder.record(&point(&stats, &service));
-            // Each destination counts it.
-            (told, own) = (others, own + 1 + inner.fan_out.count() as u64);
+            // Each destination counts the point.
+            (reported, own) = (others, own + 1 + inner.fan_out.count() as u64);
         }
     }
 }
@@ -74,7 +74,7 @@ fn point(stats: &Stats, service: &str) -> DataPoint {
         .with_field("queue_time_p99", seconds(delivery.queue_time.p99()))
 }
 
-/// Converts a count: InfluxDB's integers have a sign.
+/// Converts a count, since integers of InfluxDB are signed.
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_point_tells_of_the_others_and_none_of_its_own_kind() {
+    async fn a_point_counts_the_others_and_none_of_its_own_kind() {
         let (monitor, sink) = monitor(true);
         pass(5).await;
         assert!(sink.is_empty(), "nothing has happened");
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_off_unless_asked_for() {
+    async fn points_are_off_by_default() {
         let (monitor, sink) = monitor(false);
         monitor.record(&DataPoint::new("jobs").with_field("n", 1));
         pass(5).await;
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_keeps_no_monitor_alive() {
+    async fn the_task_keeps_no_monitor_alive() {
         let (monitor, sink) = monitor(true);
         monitor.record(&DataPoint::new("jobs").with_field("n", 1));
         let inner = Arc::downgrade(monitor.inner.as_ref().expect("enabled"));

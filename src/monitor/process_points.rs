@@ -1,4 +1,4 @@
-//! Points with the values of the process, in the measurement `process`, where the settings ask for
+//! Points with the values of the process, in the measurement `process`, if the settings enable
 //! them.
 
 use std::{
@@ -19,7 +19,7 @@ use crate::{
     settings::Storage,
 };
 
-/// Writes a point now and after every interval, until the monitor is gone or shut down.
+/// Writes a point now and after every interval, until the monitor is dropped or shut down.
 pub(super) fn spawn(inner: &Arc<Inner>) {
     let settings = inner.settings.lock();
     let Some(length) = settings.process.interval else { return };
@@ -41,10 +41,11 @@ async fn write(runtime: Handle, inner: Weak<Inner>, service: String, length: Dur
     loop {
         ticks.tick().await;
         let of_runtime = runtime.clone();
-        // Files, even if of the kernel: a long list of open ones must not hold requests up.
+        // On a blocking thread, although these are files of the kernel: listing many open files
+        // must not delay requests.
         let read = task::spawn_blocking(move || ProcessValues::read(&of_runtime));
         let Ok(values) = read.await else { return };
-        // Held for no longer than this: the flusher must end when only this is left to use it.
+        // Held only for this iteration: the flusher must end when only this task still uses it.
         let Some(inner) = inner.upgrade() else { return };
         if inner.recorder.buffer.is_closed() {
             return;
@@ -88,7 +89,7 @@ fn point(values: &ProcessValues, service: &str) -> DataPoint {
     point
 }
 
-/// Converts a count: InfluxDB's integers have a sign.
+/// Converts a count, since integers of InfluxDB are signed.
 fn whole(count: u64) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_off_unless_asked_for_and_ends_with_the_shutdown() {
+    async fn points_are_off_by_default_and_end_with_the_shutdown() {
         let (off, none) = monitor(None);
         let (on, points) = monitor(Some(Duration::from_secs(1)));
         wait_for_points(&on, &points, 3).await;

@@ -1,5 +1,5 @@
-//! Changes what delivery works with while it runs, in two steps: everything is opened first, and
-//! only what cannot fail comes after that.
+//! Changes the settings of a running delivery in two steps. First everything is opened; after that
+//! nothing can fail.
 
 use std::sync::Arc;
 
@@ -19,8 +19,8 @@ use crate::{
     settings::{Settings, Storage},
 };
 
-/// What the new settings need, opened and not yet in use. When it is dropped, nothing has changed:
-/// a spool counts what lies in it when it is taken over.
+/// What the new settings need, opened but not yet in use. Dropping it changes nothing: a spool
+/// recovers its files only when it is put into use.
 struct Opened {
     sink: Arc<dyn Sink>,
     rejected: Option<Arc<RejectedFiles>>,
@@ -29,7 +29,7 @@ struct Opened {
     added: Vec<Option<Arc<Spool>>>,
 }
 
-/// Changes what delivery works with, or nothing at all. Goes on when nobody waits any more.
+/// Changes the delivery, or nothing at all. Continues even if the caller stops waiting.
 pub(super) async fn reload(inner: &Arc<Inner>, settings: Settings) -> Result<(), Error> {
     let changing = inner.flusher.runtime().spawn(change(Arc::clone(inner), settings));
     changing.await.map_err(|_| inner.flusher.ended())?
@@ -44,7 +44,7 @@ async fn change(inner: Arc<Inner>, settings: Settings) -> Result<(), Error> {
     let (points, rollups) = (Present::of(&inner.flusher), own.map(|own| Present::of(&own.flusher)));
     let (sink, fan_out, new) = (inner.own_sink.clone(), inner.fan_out.clone(), settings.clone());
     let opening = move || Opened::open(&new, sink, &points, rollups.as_ref(), &fan_out);
-    // Not on a thread of the application: it reads files, and locks directories.
+    // Not on a thread of the application, since it reads files and locks directories.
     let opened = inner.flusher.runtime().spawn_blocking(opening).await;
     let Opened { sink, rejected, points, rollups, added } = opened.map_err(|_| inner.flusher.ended())??;
     let main = inner.flusher.reload(Arc::clone(&sink), points.clone(), rejected.clone(), (&settings).into());
@@ -85,7 +85,7 @@ impl Opened {
     }
 }
 
-/// Refuses to change settings that every request reads without a lock.
+/// Refuses changes to settings that every request reads without a lock.
 fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
     let refuse = |name: &str| {
         Err(Error::setting_without_value(

@@ -1,9 +1,9 @@
-//! How rollups are delivered: by a buffer, a flusher and a spool of their own, to the same sink.
+//! Delivery of rollups: with a buffer, a flusher and a spool of their own, to the same sink.
 //!
-//! Apart from raw points, so that these can never push them out. The rollups' buffer is written to
-//! only while it has room, and what has no room stays counted in the open interval, which becomes
-//! longer. Their flusher drops nothing for its age, and their spool is not filled beyond half of
-//! its size.
+//! They are separate from raw points, so that these can never displace them. Lines are pushed into
+//! the rollups' buffer only while it has room. Otherwise the counts stay in the open interval,
+//! which becomes longer. The flusher of rollups drops nothing because of its age, and their spool
+//! is filled up to half of its size.
 
 use std::{
     sync::{Arc, Weak},
@@ -28,7 +28,7 @@ use crate::{
     stats::{RecorderCounters, ledger::Ledger},
 };
 
-/// The rollups' own delivery.
+/// The delivery of the rollups.
 #[derive(Clone, Debug)]
 pub(super) struct RollupDelivery {
     pub(super) flusher: Flusher,
@@ -41,12 +41,12 @@ pub(super) struct RollupDelivery {
 struct Writer {
     rollup: Arc<Rollup>,
     template: LineTemplate,
-    /// Of further destinations.
+    /// The buffers of further destinations.
     copies: Vec<Arc<Buffer>>,
 }
 
-/// What waits to be sent, and how much of it there may be. Holds no handle of the flusher, which
-/// ends when the last one is gone.
+/// The backlog of lines to send, and its bounds. It has no handle to the flusher, which ends when
+/// the last handle is dropped.
 #[derive(Debug)]
 struct Backlog {
     buffer: Arc<Buffer>,
@@ -57,8 +57,8 @@ struct Backlog {
 
 #[derive(Debug, Default)]
 struct Spooled {
-    /// Not held: the directory is another process's, or monitor's, as soon as the flusher is done
-    /// with it.
+    /// A weak reference: another process or monitor may take the directory as soon as the flusher
+    /// is done with it.
     spool: Weak<Spool>,
     bytes: u64,
     files: usize,
@@ -79,7 +79,7 @@ impl RollupDelivery {
         let spool = open_spool(&own, &*sink, &ledger)?;
         let writer = Arc::new(Writer { rollup: Arc::clone(rollup), template, copies });
         let last = Arc::clone(&writer);
-        // However the end comes about, what was counted until then is written.
+        // However the buffer is closed, the counts until then are written.
         let buffer =
             Buffer::new(own.buffer_size, own.overflow).before_close(move |buffer| last.end_interval(buffer));
         let buffer = Arc::new(buffer);
@@ -118,7 +118,7 @@ impl RollupDelivery {
         self.room.buffer.is_closed_everywhere()
     }
 
-    /// Goes on with another sink, and with another spool where that is another place.
+    /// Continues with another sink, and with another spool if its directory or target differs.
     pub(super) async fn reload(
         &self,
         settings: &Settings,
@@ -133,8 +133,8 @@ impl RollupDelivery {
         Ok(())
     }
 
-    /// Waits for the requests that run, ends the last interval, and sends it. The part of the time
-    /// that sending needs is kept free.
+    /// Waits for the running requests, ends the last interval, and sends it. A part of the time is
+    /// reserved for sending.
     pub(super) async fn shutdown(&self, requests: Arc<Buffer>, timeout: Duration) -> ShutdownReport {
         let started = Instant::now();
         let timeout = timeout.min(LONGEST);
@@ -157,7 +157,7 @@ impl Writer {
         self.rollup.write_interval(&self.template, &mut |line, points| {
             let taken = buffer.push(line, points, false) == Pushed::Accepted;
             if taken {
-                // Else the counts come again, with the next interval.
+                // Otherwise the counts are pushed again, with the next interval.
                 self.copies.iter().for_each(|copy| _ = copy.push(line, points, false));
             }
             taken
@@ -195,11 +195,11 @@ async fn end_intervals(length: Duration, writer: Arc<Writer>, room: Arc<Backlog>
     }
 }
 
-/// Returns the settings as the rollups' delivery takes them.
+/// Returns the settings for the delivery of rollups.
 pub(super) fn own_settings(settings: &Settings) -> Settings {
     let mut own = settings.clone();
     own.buffer_size = settings.limits.rollup_keys.saturating_mul(BYTES_PER_KEY).max(LEAST_BUFFER);
-    // What is refused stays in the open interval; what has been taken would be dropped.
+    // Refused lines stay in the open interval. Accepted ones would be dropped.
     own.overflow = Overflow::DropNewest;
     own.max_retry_time = FOREVER;
     if let Some(spool) = &mut own.spool {
@@ -211,15 +211,15 @@ pub(super) fn own_settings(settings: &Settings) -> Settings {
     own
 }
 
-/// Eight lines at their longest, with every bucket in use: a quarter of the buffer may wait, and
-/// one more interval and the last one fit beside it.
+/// Eight lines of maximum length, with every bucket in use. A quarter of the buffer may wait. One
+/// more interval and the last one then fit, too.
 const BYTES_PER_KEY: usize = 32 * 1024;
-/// What the settings require of a spool with the default size of a batch.
+/// The minimum that the settings demand of a spool with the default batch size.
 const LEAST_SPOOL: u64 = 1536 * 1024;
 const LEAST_BUFFER: usize = 8 * 1024 * 1024;
 const LEAST_FILES: usize = 100;
 const FOREVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// What sending gets of the time of a shutdown, at least, or a fifth; never more than half.
+/// The time reserved for sending at shutdown: at least this or a fifth, and at most half.
 const RESERVE: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);

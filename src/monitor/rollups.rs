@@ -1,4 +1,4 @@
-//! What a monitor with rollups does differently: two deliveries count as one.
+//! The parts of a monitor that differ with rollups: two deliveries act as one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -24,8 +24,8 @@ pub(super) struct Rollups {
 }
 
 impl Rollups {
-    /// `None` where the settings ask for no counts. `points` is what delivers the points, `copies`
-    /// get the lines, too.
+    /// Starts the rollups. Returns `None` if the settings enable no counts. `points` delivers the
+    /// points; `copies` also receive the lines.
     pub(super) fn start(
         runtime: &DeliveryRuntime,
         settings: &Settings,
@@ -72,7 +72,7 @@ impl Rollups {
         Ok(points?.merge(own?))
     }
 
-    /// Asks on behalf of both, so that the pauses of both end.
+    /// Probes on behalf of both deliveries, which ends the pauses of both.
     pub(super) async fn check(&self, points: &Flusher) -> Result<(), Error> {
         points.check().await?;
         match &self.delivery {
@@ -90,13 +90,13 @@ impl Rollups {
     ) -> ShutdownReport {
         let Some(own) = self.delivery.clone() else { return points.shutdown(timeout).await };
         let (ending, requests) = (own.clone(), Arc::clone(requests));
-        // A task, so that it goes on when this future is dropped.
+        // A task, so that it continues if this future is dropped.
         points.runtime().spawn(async move { ending.shutdown(requests, timeout).await });
         let (points, own) = tokio::join!(points.shutdown(timeout), own.flusher.wait_for_end(timeout));
         points.merge(own)
     }
 
-    /// Returns whether no further line comes.
+    /// Returns whether no further line can come.
     pub(super) fn is_closed(&self) -> bool {
         self.delivery.as_ref().is_none_or(RollupDelivery::is_closed)
     }

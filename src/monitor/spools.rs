@@ -1,4 +1,4 @@
-//! The spool that the settings name: opened, or kept over a reload.
+//! The spool of the settings: opens it, or keeps it at a reload.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ pub(super) fn open_spool(
     Spool::open(spool, &sink.target(), Arc::clone(ledger)).map(|spool| Some(Arc::new(spool)))
 }
 
-/// The spools that a delivery has, and the ledger that they count in.
+/// The spools of a delivery, and the ledger in which they count.
 pub(super) struct Present {
     spools: Vec<Arc<Spool>>,
     ledger: Arc<Ledger>,
@@ -30,9 +30,9 @@ impl Present {
     }
 }
 
-/// Keeps the spool that there is at the same place for the same destination, also one of an earlier
-/// destination: what waits there goes on waiting for it. Its bounds are changed by
-/// [`configure_spool`], when nothing can fail any more.
+/// Keeps an existing spool with the same directory and target, also one of an earlier target: its
+/// batches still wait for that. [`configure_spool`] changes its bounds, when nothing can fail any
+/// more.
 pub(super) fn reopen_spool(
     present: &Present,
     settings: &Settings,

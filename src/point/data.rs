@@ -1,4 +1,4 @@
-//! A point that owns its parts: for points of the application's own, and as what is read back.
+//! A point that owns its parts, for the application's own points and for points that are read back.
 
 use serde::{Serialize, Serializer};
 

@@ -1,4 +1,4 @@
-//! The application's own code for what went wrong.
+//! The application's own code for a failure.
 
 use std::{borrow::Cow, fmt};
 
@@ -39,7 +39,7 @@ impl ErrorCode {
         Self(Code::Text(Cow::Borrowed(code)))
     }
 
-    /// Passes the code as the text of a tag to `read`, without allocation.
+    /// Passes the code as text to `read`, without allocation.
     pub(crate) fn with_text<R>(&self, read: impl FnOnce(&str) -> R) -> R {
         match &self.0 {
             Code::Number(number) => read(itoa::Buffer::new().format(*number)),
@@ -68,7 +68,7 @@ from!(i8, i16, i32, i64, u8, u16, u32);
 
 impl From<u64> for ErrorCode {
     fn from(code: u64) -> Self {
-        // Beyond the numbers of a code that another one can have, so as text.
+        // It exceeds the numbers that another code can have, so it is stored as text.
         i64::try_from(code).map_or_else(|_| Self::from(code.to_string()), Self::from)
     }
 }

@@ -1,4 +1,4 @@
-//! The text of an id that was made here: 12 digits of the process, a dash, ten of the request.
+//! The text of a generated id: 12 digits of the process, a dash, and ten digits of the request.
 
 use std::{
     hash::{BuildHasher, Hasher, RandomState},
@@ -10,8 +10,8 @@ use std::{
 pub(crate) fn text_of(number: u64) -> [u8; GENERATED_ID_BYTES] {
     static PREFIX: OnceLock<[u8; PREFIX_LENGTH]> = OnceLock::new();
     let prefix = PREFIX.get_or_init(|| {
-        // The standard library seeds this from the system once; no request asks the system for
-        // randomness.
+        // The standard library seeds this from the system once. No request reads randomness from
+        // the system.
         let random = RandomState::new().build_hasher().finish();
         let mut prefix = [b'-'; PREFIX_LENGTH];
         prefix[..8].copy_from_slice(&hexadecimal(random as u32));
@@ -41,13 +41,13 @@ fn hexadecimal(number: u32) -> [u8; 8] {
     let fours = (number | (number << 16)) & 0x0000_ffff_0000_ffff;
     let twos = (fours | (fours << 8)) & 0x00ff_00ff_00ff_00ff;
     let ones = (twos | (twos << 4)) & 0x0f0f_0f0f_0f0f_0f0f;
-    // 1 in each byte that holds 10 or more, and so is a letter.
+    // 1 in each byte that holds 10 or more, and therefore becomes a letter.
     let letters = ((ones + u64::from_ne_bytes([6; 8])) >> 4) & u64::from_ne_bytes([1; 8]);
     (ones + u64::from_ne_bytes([b'0'; 8]) + letters * u64::from(b'a' - b'9' - 1)).to_be_bytes()
 }
 
 const PREFIX_LENGTH: usize = 13;
-/// Behind the prefix, ten digits of a number last for a trillion requests of one process.
+/// The ten digits after the prefix suffice for a trillion requests of one process.
 pub(crate) const GENERATED_ID_BYTES: usize = 23;
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! Numbers as text, the same wherever one is written: in a field, in a tag, in a route's status
-//! code.
+//! Numbers as text, in the same format everywhere: in fields, in tags, and as status codes.
 
 use std::{cell::Cell, time::Duration};
 
@@ -10,17 +9,17 @@ pub(crate) fn integer(out: &mut Vec<u8>, number: i64) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
-/// Appends a finite float so that reading it gives the same float, always with a digit on both
+/// Appends a finite float. Parsing the text gives the same float, and it always has a digit on both
 /// sides of a `.`.
 ///
-/// A number that is a whole number of billionths, as every duration is, is written plainly; what is
-/// smaller or finer in the shortest form, with an exponent where that is shorter.
+/// A whole number of billionths, such as every duration, is written in plain decimal. Other numbers
+/// have their shortest form, with an exponent where that is shorter.
 pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
     let size = number.abs();
     if size < PLAIN_BELOW as f64 {
         let billionths = (size * BILLION as f64 + 0.5) as u64;
-        // At most 15 digits, so the nearest float to these digits is `number`, and its shortest
-        // digits are these.
+        // There are at most 15 digits, so the float nearest to them is `number`, and they are its
+        // shortest digits.
         if billionths != 0 && billionths as f64 / BILLION as f64 == size {
             if number.is_sign_negative() {
                 out.push(b'-');
@@ -31,8 +30,8 @@ pub(crate) fn float(out: &mut Vec<u8>, number: f64) {
     out.extend_from_slice(zmij::Buffer::new().format_finite(number).as_bytes());
 }
 
-/// Appends a duration in seconds, as [`float`] writes [`as_seconds`] of it, without any arithmetic
-/// on floats.
+/// Appends a duration in seconds, in the same form as [`float`] for [`as_seconds`], but without
+/// float arithmetic.
 #[inline(always)]
 pub(crate) fn seconds(out: &mut Vec<u8>, duration: Duration) {
     if duration.as_secs() < PLAIN_BELOW {
@@ -52,7 +51,7 @@ pub(crate) fn as_seconds(duration: Duration) -> f64 {
     }
 }
 
-/// Appends the status code of a response: three digits, but for what is no status code.
+/// Appends the status code of a response: three digits, unless it is an invalid code.
 #[inline]
 pub(crate) fn status_code(out: &mut Vec<u8>, code: u16) {
     match StatusCode::from_u16(code) {
@@ -61,8 +60,8 @@ pub(crate) fn status_code(out: &mut Vec<u8>, code: u16) {
     }
 }
 
-/// Appends a space, a timestamp in nanoseconds and the end of the line. Timestamps of the years
-/// 2001 to 2262 have 19 digits.
+/// Appends a space, a timestamp in nanoseconds and the end of the line. Timestamps from 2001 to
+/// 2262 have 19 digits.
 #[inline(always)]
 pub(crate) fn timestamp(out: &mut Vec<u8>, stamp: i64) {
     if stamp < 10_i64.pow(18) {
@@ -76,8 +75,8 @@ pub(crate) fn timestamp(out: &mut Vec<u8>, stamp: i64) {
     out.extend_from_slice(&digits);
 }
 
-/// Formats the first eleven digits of a timestamp. They stay the same for a tenth of a second, so a
-/// thread keeps the last ones.
+/// Formats the first eleven digits of a timestamp. They stay the same for a tenth of a second, so
+/// each thread caches the last ones.
 #[inline]
 fn upper_digits(upper: u64) -> [u8; 11] {
     thread_local!(static LAST: Cell<(u64, [u8; 11])> = const { Cell::new((0, [b'0'; 11])) });
@@ -127,9 +126,9 @@ fn three_digits(number: u16) -> [u8; 3] {
     [digit(number / 100), digit(number / 10), digit(number)]
 }
 
-/// Splits all eight digits of a number below a hundred million at once, one in each lane of eight
-/// bits, the first in the lowest: halved into four, two and one digits a lane, with the divisions
-/// by 100 and 10 as multiplications, exact for what a lane can hold.
+/// Splits all eight digits of a number below a hundred million at once, one into each lane of eight
+/// bits, the first into the lowest. Each step halves the digits of a lane: four, two, one. The
+/// divisions by 100 and 10 are multiplications, which are exact for the values of a lane.
 #[inline]
 fn eight_lanes(number: u32) -> u64 {
     let number = u64::from(number);
@@ -148,8 +147,8 @@ fn text_of_lanes(lanes: u64) -> [u8; 8] {
 const HUNDRED_MILLION: u64 = 100_000_000;
 const BILLION: u64 = 1_000_000_000;
 
-/// Seconds below which a whole number of billionths has at most 15 digits, which a float holds
-/// exactly enough.
+/// Below this many seconds, a whole number of billionths has at most 15 digits, which a float
+/// represents accurately enough.
 const PLAIN_BELOW: u64 = 1_000_000;
 
 #[cfg(test)]
@@ -197,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn status_codes_have_three_digits_unless_they_are_none() {
+    fn status_codes_have_three_digits_unless_they_are_invalid() {
         for code in [0, 7, 99, 100, 204, 404, 999, 1000, u16::MAX] {
             assert_eq!(written(|out| status_code(out, code)), code.to_string());
         }

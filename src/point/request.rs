@@ -1,5 +1,5 @@
-//! The points of a request, for services that record requests by hand, and for programs that use
-//! points as values.
+//! The points of a request, for services that record requests themselves, and for anyone who needs
+//! them as values.
 
 use std::{borrow::Cow, time::Duration};
 
@@ -48,7 +48,7 @@ pub struct RequestErrorPoint<'a> {
     error_code: Cow<'a, str>,
 }
 
-/// What both points of a request share.
+/// The common part of both points of a request.
 #[derive(Clone, Debug, PartialEq)]
 struct RequestParts<'a> {
     service: Cow<'a, str>,

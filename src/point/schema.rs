@@ -1,4 +1,4 @@
-//! Every name that this crate itself writes, and every name that others must not use.
+//! Every name that this crate writes, and every name that others must not use.
 
 use crate::point::value::FieldType;
 
@@ -8,12 +8,12 @@ pub(crate) const REQUESTS: &str = "requests";
 pub(crate) const ERRORS: &str = "errors";
 /// The measurement with one point for every licence check.
 pub(crate) const LICENSING: &str = "licensing";
-/// The measurement with the monitoring's points about itself, where the settings ask for them.
+/// The measurement with the monitoring's points about itself, if the settings enable them.
 pub(crate) const MONITORING: &str = "monitoring";
-/// The measurement with one point for every key and interval, where the settings ask for rollups.
+/// The measurement with one point for every key and interval, if the settings enable rollups.
 pub(crate) const REQUESTS_ROLLUP: &str = "requests_rollup";
 
-/// The measurement with the values of the process and its runtime, where the settings ask for them.
+/// The measurement with the values of the process and its runtime, if the settings enable them.
 pub(crate) const PROCESS: &str = "process";
 
 /// The measurement with one point for every outgoing call.
@@ -41,27 +41,26 @@ pub(crate) const STATUS_CODE: &str = "status_code";
 pub(crate) const EXECUTION_TIME: &str = "execution_time";
 pub(crate) const REQUEST_ID: &str = "request_id";
 
-/// The trace that a request belongs to, where that is asked for.
+/// The trace of a request, if traces are enabled.
 pub(crate) const TRACE_ID: &str = "trace_id";
 
-/// Bytes of the request's body that its head declares, where sizes are asked for.
+/// The length of the request's body, if sizes are enabled.
 pub(crate) const REQUEST_BYTES: &str = "request_bytes";
-/// Bytes of the response's body that its head declares, where sizes are asked for.
+/// The length of the response's body, if sizes are enabled.
 pub(crate) const RESPONSE_BYTES: &str = "response_bytes";
 
-/// Bytes of the response's body that went out, where bodies are tracked.
+/// Bytes of the response's body that were sent, if bodies are tracked.
 pub(crate) const BODY_BYTES: &str = "body_bytes";
-/// How the response's body ended, where bodies are tracked: one of the three words below.
+/// How the response's body ended, if bodies are tracked: one of the values below.
 pub(crate) const BODY_END: &str = "body_end";
-/// Seconds from the start of the request to the end of its response's body, where bodies are
-/// tracked.
+/// Seconds from the start of the request to the end of its response's body, if bodies are tracked.
 pub(crate) const RESPONSE_TIME: &str = "response_time";
 
 /// The body was sent to its end.
 pub(crate) const BODY_COMPLETE: &str = "complete";
 /// The body itself failed.
 pub(crate) const BODY_ERROR: &str = "error";
-/// The body was given up before its end, mostly because the client went away.
+/// The body was dropped before its end, usually because the client disconnected.
 pub(crate) const BODY_DROPPED: &str = "dropped";
 /// The body was still being sent when the monitor was shut down.
 pub(crate) const BODY_UNFINISHED: &str = "unfinished";
@@ -73,12 +72,12 @@ pub(crate) const LICENSE_PERIOD_REST: &str = "license_period_rest";
 pub(crate) const LICENSE_WARNINGS: &str = "warnings";
 pub(crate) const LICENSE_ERRORS: &str = "errors";
 
-/// What a tag says instead of one more value, once it has as many different ones as
+/// The value of a tag instead of a further one, when it has as many distinct values as
 /// `limits.tag_values` allows.
 pub(crate) const OVERFLOW: &str = "other";
 
-/// Keys that InfluxDB itself refuses or misreads: 1.x drops a point with a tag `time`, 2.x refuses
-/// the whole body.
+/// Keys that InfluxDB refuses or misreads: 1.x drops a point with a tag `time`, 2.x refuses the
+/// whole body.
 pub(crate) const RESERVED_BY_INFLUXDB: [&str; 4] = ["time", "_field", "_measurement", "__chunk_order"];
 
 /// Keys of `requests` and `errors` that handlers cannot set.
@@ -95,13 +94,13 @@ pub(crate) const RESERVED_BY_REQUESTS: [&str; 10] = [
     RESPONSE_TIME,
 ];
 
-/// Returns whether InfluxDB keeps the key to itself. The list above, in the form that compiles to
-/// the fewest comparisons.
+/// Returns whether InfluxDB reserves the key. It contains the list above in the form that compiles
+/// to the fewest comparisons.
 pub(crate) fn is_reserved_by_influxdb(key: &[u8]) -> bool {
     matches!(key, b"time" | b"_field" | b"_measurement" | b"__chunk_order")
 }
 
-/// Returns whether handlers cannot set the key: both lists above.
+/// Returns whether handlers cannot set the key, by both lists above.
 pub(crate) fn is_reserved(key: &[u8]) -> bool {
     let by_requests = matches!(
         key,
@@ -119,14 +118,14 @@ pub(crate) fn is_reserved(key: &[u8]) -> bool {
     by_requests || is_reserved_by_influxdb(key)
 }
 
-/// What a column of a measurement is.
+/// The kind of a measurement's column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ColumnType {
     Tag,
     Field(FieldType),
 }
 
-/// Every column that this crate itself writes.
+/// Every column that this crate writes.
 pub(crate) const COLUMNS: [(&str, &str, ColumnType); 46] = [
     (REQUESTS, INSTANCE, ColumnType::Tag),
     (REQUESTS, ROUTE, ColumnType::Tag),

@@ -1,4 +1,4 @@
-//! The one form in which points serialize: `time`, `measurement`, `tags` and `fields`.
+//! The common form in which points serialize: `time`, `measurement`, `tags` and `fields`.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::point::Point;
 
 impl Serialize for dyn Point + '_ {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // Maps, so that a name that comes twice cannot make a document with a key twice.
+        // Maps, so that a duplicate name does not produce a document with a duplicate key.
         let mut tags = BTreeMap::new();
         self.visit_tags(&mut |key, value| {
             if !value.is_empty() {

@@ -27,7 +27,7 @@ pub enum Value<'a> {
     None,
 }
 
-/// What a field is declared as in the database by its first value.
+/// The type with which the database declares a field by its first value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FieldType {
     Float,
@@ -71,7 +71,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the type that this value declares a field as.
+    /// Returns the type with which this value declares a field.
     pub(crate) fn field_type(&self) -> FieldType {
         match self {
             Self::String(_) | Self::None => FieldType::String,
@@ -81,7 +81,7 @@ impl Value<'_> {
         }
     }
 
-    /// Returns the value as a tag holds it: as text.
+    /// Returns the value as the text of a tag.
     pub(crate) fn into_text<'a>(self) -> Cow<'a, str>
     where
         Self: 'a,
@@ -92,7 +92,7 @@ impl Value<'_> {
         }
     }
 
-    /// Borrows the value, with its text from this one.
+    /// Borrows the value, including its text.
     pub(crate) fn borrow(&self) -> Value<'_> {
         match self {
             Self::String(text) => Value::String(Cow::Borrowed(text)),

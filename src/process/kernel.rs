@@ -1,4 +1,4 @@
-//! What Linux says of a process, in `/proc`.
+//! The values of a process in Linux' `/proc`.
 
 use std::{sync::OnceLock, time::Duration};
 
@@ -8,8 +8,8 @@ use procfs::{
 
 use super::ProcessValues;
 
-/// Reads the values. A process that may not look into `/proc/self/fd`, as one with capabilities of
-/// its own, still gets the other values.
+/// Reads the values. A process that may not read `/proc/self/fd`, such as one with capabilities,
+/// still gets the other values.
 pub(super) fn read(values: &mut ProcessValues) {
     let read = Process::myself().and_then(|process| {
         let stat = read_stat(values, &process);
@@ -37,7 +37,7 @@ fn read_files(values: &mut ProcessValues, process: &Process) -> ProcResult<()> {
     Ok(())
 }
 
-/// Reads the boot time once: it stands in a file that has a line for every processor.
+/// Reads the boot time only once: its file has a line for every processor.
 fn boot_time() -> ProcResult<Duration> {
     static BOOT_TIME: OnceLock<Duration> = OnceLock::new();
     if let Some(time) = BOOT_TIME.get() {

@@ -1,4 +1,4 @@
-//! Values of this process and of the runtime that it works on, as they are now.
+//! The current values of this process and of its tokio runtime.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use tokio::runtime::Handle;
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod kernel;
 
-/// Values of one moment. What the system does not tell is `None`.
+/// Values at one moment. Those that the system does not provide are `None`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ProcessValues {
-    /// Of all threads, in user and kernel mode together, since the start.
+    /// CPU time of all threads since the start, in user and kernel mode together.
     pub(crate) cpu_time: Option<Duration>,
-    /// Bytes.
+    /// In bytes.
     pub(crate) resident_memory: Option<u64>,
-    /// Bytes.
+    /// In bytes.
     pub(crate) virtual_memory: Option<u64>,
     pub(crate) threads: Option<u64>,
     pub(crate) open_files: Option<u64>,
     /// `None` also if there is no limit.
     pub(crate) max_open_files: Option<u64>,
-    /// Since 1970.
+    /// Time since 1970.
     pub(crate) start_time: Option<Duration>,
     pub(crate) runtime: RuntimeValues,
-    /// Why something of the above is missing, though the system has it.
+    /// Why a value is missing although the system provides it.
     pub(crate) error: Option<String>,
 }
 
@@ -32,16 +32,15 @@ pub(crate) struct ProcessValues {
 pub(crate) struct RuntimeValues {
     pub(crate) workers: u64,
     pub(crate) alive_tasks: u64,
-    /// Tasks in the queue that all workers share. Those in the workers' own queues are not among
-    /// them.
+    /// Tasks in the queue that all workers share, without those in the workers' own queues.
     pub(crate) queue_depth: u64,
-    /// Of all workers, since the start of the runtime.
+    /// Time of all workers since the start of the runtime.
     pub(crate) busy_time: Duration,
 }
 
 impl ProcessValues {
-    /// Reads all of them. Takes tens of microseconds, more with many open files on Linux before
-    /// 6.2, which has to list them.
+    /// Reads all values. This takes tens of microseconds. Linux before 6.2 has to list the open
+    /// files, so many of them take longer.
     pub(crate) fn read(runtime: &Handle) -> Self {
         let mut values = Self { runtime: RuntimeValues::read(runtime), ..Self::default() };
         #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -70,7 +69,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-    async fn the_runtime_is_the_one_that_was_asked_for() {
+    async fn the_values_are_those_of_the_given_runtime() {
         let tasks: Vec<_> = (0..5).map(|_| tokio::spawn(std::future::pending::<()>())).collect();
         let values = RuntimeValues::read(&Handle::current());
         assert_eq!((values.workers, values.alive_tasks), (3, 5));
@@ -82,7 +81,7 @@ mod tests {
             }
         });
         busy.await.expect("ends");
-        // A worker adds up when it has nothing to do any more.
+        // A worker updates its busy time when it becomes idle.
         let start = std::time::Instant::now();
         while RuntimeValues::read(&Handle::current()).busy_time < Duration::from_millis(30) {
             assert!(start.elapsed() < Duration::from_secs(30), "the busy time stands still");
@@ -92,7 +91,7 @@ mod tests {
 
     #[cfg(target_os = "linux")]
     #[tokio::test]
-    async fn the_kernel_says_what_this_process_does() {
+    async fn the_values_of_the_kernel_follow_what_this_process_does() {
         let before = ProcessValues::read(&Handle::current());
         assert_eq!(before.error, None);
         let files: Vec<_> = (0..200).map(|_| File::open("/dev/null").expect("opens")).collect();

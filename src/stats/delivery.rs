@@ -1,4 +1,4 @@
-//! What the flusher tells of its work beside the ledger.
+//! Statistics of the flusher besides the ledger.
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::{DeliveryState, Histogram, RejectReason};
 
-/// Written by the flusher, read by snapshots. Taken a few times a batch, never by a request.
+/// Written by the flusher, and read by snapshots. It is locked a few times a batch, never by a
+/// request.
 #[derive(Debug, Default)]
 pub(crate) struct Delivery(Mutex<Progress>);
 
@@ -34,7 +35,7 @@ pub(crate) struct Progress {
     /// Since when the oldest batch in memory has been waiting.
     pub(crate) oldest: Option<Instant>,
     pub(crate) waiting_batches: usize,
-    /// Bytes of lines in memory twice, as they are being sent.
+    /// Bytes of lines that are in memory twice while they are being sent.
     pub(crate) decompressed: usize,
     /// Panics of the flusher itself.
     pub(crate) restarts: u64,
@@ -42,10 +43,10 @@ pub(crate) struct Progress {
     pub(crate) series: u64,
 }
 
-/// Series of one process from which on there are many.
+/// The number of series of one process that counts as high.
 ///
-/// The free plan of InfluxDB Cloud has room for as many, and a hundred such processes make a
-/// million, at which InfluxDB 1 refuses new ones by default.
+/// The free plan of InfluxDB Cloud allows this many. A hundred such processes make a million, at
+/// which InfluxDB 1 refuses new series by default.
 pub(crate) const MANY_SERIES: u64 = 10_000;
 
 /// The number of writes by their results.
@@ -83,7 +84,7 @@ impl Delivery {
 }
 
 impl Progress {
-    /// Returns how old the oldest waiting batch is.
+    /// Returns the age of the oldest waiting batch.
     pub(crate) fn oldest_age(&self) -> Option<Duration> {
         self.oldest.map(|since| since.elapsed())
     }

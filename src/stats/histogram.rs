@@ -1,4 +1,4 @@
-//! Durations in a few fixed buckets: cheap to count, exact enough to look at.
+//! Durations in a few fixed buckets: cheap to count, and accurate enough for display.
 
 use std::time::Duration;
 
@@ -49,8 +49,8 @@ impl Histogram {
         self.percentile(99)
     }
 
-    /// Returns the upper bound of the bucket in which the share of so many in a hundred is reached;
-    /// zero if nothing was counted.
+    /// Returns the upper bound of the bucket that contains this percentile, or zero if nothing was
+    /// counted.
     fn percentile(&self, percent: u64) -> Duration {
         let wanted = (self.count() * percent).div_ceil(100);
         let mut seen = 0;

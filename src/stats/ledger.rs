@@ -1,13 +1,13 @@
-//! The ledger of delivery: where every accepted point is, by counters none of which is derived from
-//! the others.
+//! The ledger of delivery: where every accepted point is. None of its counters is derived from
+//! another one.
 //!
-//! `accepted + recovered = written + rejected + dropped + buffered + in flight + spooled`, at every
-//! snapshot.
+//! `accepted + recovered = written + rejected + dropped + buffered + in flight + spooled` holds at
+//! every snapshot.
 //!
-//! `accepted`, `buffered` and the buffer's part of `dropped` live in the shards of the buffer,
-//! under each shard's own lock. Everything else is here, under one lock that only the flusher, the
+//! `accepted`, `buffered` and the buffer's part of `dropped` are in the shards of the buffer, under
+//! each shard's own lock. All other counters are here, under one lock that only the flusher, the
 //! spool and snapshots take. A drain holds this lock while it swaps the shards one by one, and so
-//! does a snapshot: no point is seen in both places or in none.
+//! does a snapshot. So no point is seen in both places or in none.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ use crate::{
 #[derive(Debug, Default)]
 pub(crate) struct Ledger(Mutex<LedgerCounts>);
 
-/// Counted in points.
+/// All counts are in points.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct LedgerCounts {
     /// Found in the spool, left there by an earlier process.
@@ -29,8 +29,7 @@ pub(crate) struct LedgerCounts {
     pub(crate) rejected: BTreeMap<RejectReason, u64>,
     /// Dropped after they had left the buffer.
     pub(crate) dropped: BTreeMap<DropReason, u64>,
-    /// Sealed into batches and in memory: being sent, waiting for another try, or about to be
-    /// spooled.
+    /// In batches in memory: being sent, waiting for a retry, or about to be spooled.
     pub(crate) in_flight: u64,
     pub(crate) spooled: u64,
 }
@@ -42,17 +41,17 @@ impl Ledger {
     }
 }
 
-/// Where a point is before something final becomes of it.
+/// Where a point is before its final result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PointLocation {
     /// Counted as `in_flight`.
     Memory,
-    /// Counted as `spooled`: it lies on disk, and stays counted there while a copy is being sent.
+    /// Counted as `spooled`. It is on disk, and counted there even while a copy is being sent.
     Spool,
 }
 
 impl LedgerCounts {
-    /// Takes points out of the buffer.
+    /// Counts points that leave the buffer.
     pub(crate) fn take_off(&mut self, points: usize) {
         self.in_flight += points as u64;
     }
@@ -92,9 +91,8 @@ impl LedgerCounts {
         self.spooled += points as u64;
     }
 
-    /// Subtracts points. A gauge that wrapped would show as quintillions of points and hide the
-    /// mistake that made it; at zero the ledger merely stops balancing, which is what it is there
-    /// to show.
+    /// Subtracts points, saturating at zero. A gauge that wrapped would show quintillions of points
+    /// and hide the bug. At zero the ledger stops balancing, which shows the bug.
     fn leave(&mut self, from: PointLocation, points: usize) {
         let gauge = match from {
             PointLocation::Memory => &mut self.in_flight,
@@ -110,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_move_keeps_the_balance() {
+    fn every_move_keeps_every_point_accounted_for() {
         let mut counts = LedgerCounts::default();
         counts.take_off(10);
         counts.recover(5);
@@ -132,7 +130,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "which holds")]
     #[cfg(debug_assertions)]
-    fn a_move_of_more_than_there_is_does_not_pass_unseen() {
+    fn a_move_of_more_points_than_exist_is_detected() {
         LedgerCounts::default().write(PointLocation::Memory, 1);
     }
 }

@@ -1,11 +1,12 @@
-//! Several deliveries of one monitor as one: those of points, of rollups, of further destinations.
+//! Merges several deliveries of one monitor: those of points, of rollups, and of further
+//! destinations.
 
 use std::{cmp::max, collections::BTreeMap};
 
 use super::{DeliveryState, DeliveryStats, LedgerStats, RecorderStats, SpoolStats, Stats, WriteStats};
 
 impl Stats {
-    /// Adds the other delivery's. Of what cannot be added, the worse one stays.
+    /// Adds the numbers of the other delivery. Where there is no sum, the worse value is kept.
     pub(crate) fn merge(mut self, other: Self) -> Self {
         self.ledger.add(&other.ledger);
         self.recorder.add(&other.recorder);
@@ -33,7 +34,7 @@ impl LedgerStats {
 }
 
 impl RecorderStats {
-    /// Adds only what the ledger needs: the rest is counted once for both.
+    /// Adds only what the ledger needs: the other counters are shared by both.
     fn add(&mut self, other: &Self) {
         self.invalid += other.invalid;
         self.refused_full += other.refused_full;
@@ -96,8 +97,8 @@ impl SpoolStats {
     }
 }
 
-/// Ranks states by how much they need attention. A part that has ended says nothing of the other
-/// one.
+/// Ranks states by how much attention they need. A delivery that has ended says nothing about the
+/// other one.
 fn rank(state: DeliveryState) -> u8 {
     match state {
         DeliveryState::Closed => 0,

@@ -1,4 +1,4 @@
-//! Statistics of a monitor: the ledger, further counters, and the state of delivery.
+//! The statistics of a monitor: the ledger, further counters, and the state of delivery.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -24,12 +24,12 @@ pub use state::DeliveryState;
 
 pub(crate) use delivery::{Delivery, MANY_SERIES};
 
-/// A counter that any thread may raise.
+/// A counter that any thread may increase.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl RecorderCounters {
-    /// Returns a snapshot without what the buffer counts.
+    /// Returns a snapshot without the counts of the buffer.
     pub(crate) fn snapshot(&self) -> RecorderStats {
         RecorderStats {
             sanitized: self.sanitized.count(),
@@ -62,25 +62,25 @@ impl Counter {
     }
 }
 
-/// `MonitoringData` taken where no monitored request was running, in the whole process: no monitor
-/// can be blamed for it.
+/// Counts `MonitoringData` extracted where no monitored request was running. It counts for the
+/// whole process, since it belongs to no monitor.
 pub(crate) static DETACHED: Counter = Counter::new();
 
-/// Counters of what happens to values before they reach the buffer. Rarely written, so one line for
-/// all.
+/// Counters of changes to values before they reach the buffer. They are rarely written, so they
+/// share a cache line.
 #[derive(Debug, Default)]
 pub(crate) struct RecorderCounters {
     /// Names and values that were changed so that InfluxDB accepts them.
     pub(crate) sanitized: Counter,
-    /// Tags and fields that were cut to their greatest size.
+    /// Tags and fields that were cut to their maximum size.
     pub(crate) truncated: Counter,
     /// Extra tags and fields with a reserved or empty name, or with a value that cannot be stored.
     pub(crate) refused_extras: Counter,
     /// Extra tags and fields beyond the number that one point may have.
     pub(crate) excess_extras: Counter,
-    /// Extra tags and fields that came after their request had ended.
+    /// Extra tags and fields that were set after their request had ended.
     pub(crate) late_extras: Counter,
-    /// Headers `traceparent` that are not valid.
+    /// Invalid `traceparent` headers.
     pub(crate) invalid_traces: Counter,
     /// Panics of functions given to `on_request` and `on_response`.
     pub(crate) callback_panics: Counter,

@@ -1,4 +1,4 @@
-//! Counters by names that the application gives: targets of outgoing calls, kinds of connections.
+//! Counters by names of the application: targets of outgoing calls, kinds of connections.
 
 use std::{
     borrow::Cow,
@@ -36,7 +36,7 @@ pub struct ConnectionStats {
     pub open: u64,
 }
 
-/// See [`TargetStats`].
+/// The counters behind a [`TargetStats`].
 #[derive(Debug, Default)]
 pub(crate) struct TargetCounters {
     started: AtomicU64,
@@ -55,7 +55,7 @@ impl TargetCounters {
     }
 
     pub(crate) fn target(&self) -> TargetStats {
-        // The end first: read later, it could be ahead of the start.
+        // The ends are read first: read later, they could be ahead of the starts.
         let ended = self.ended.load(Relaxed);
         let running = self.started.load(Relaxed).saturating_sub(ended);
         TargetStats { calls: ended, errors: self.errors.load(Relaxed), running }
@@ -67,12 +67,13 @@ impl TargetCounters {
     }
 }
 
-/// The counters of each name. Looked up when a layer or guard is made, never for a call.
+/// The counters of each name. They are looked up when a layer or guard is created, not for each
+/// call.
 #[derive(Debug, Default)]
 pub(crate) struct Named(Mutex<BTreeMap<Cow<'static, str>, Arc<TargetCounters>>>);
 
 impl Named {
-    /// Finds the counters of this name, or those of the overflow value beyond [`MAX_NAMES`].
+    /// Returns the counters of this name, or those of the overflow value beyond [`MAX_NAMES`].
     pub(crate) fn of(&self, name: Cow<'static, str>) -> Arc<TargetCounters> {
         let mut names = self.0.lock();
         let known = names.contains_key(&name) || names.len() < MAX_NAMES;
@@ -86,7 +87,7 @@ impl Named {
     }
 }
 
-/// Names that are counted apart.
+/// Names that are counted separately.
 const MAX_NAMES: usize = 256;
 
 #[cfg(test)]

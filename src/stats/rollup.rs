@@ -1,4 +1,4 @@
-//! What was counted of requests, for those who look: totals since the start, and the ledger.
+//! Public statistics of the rollups: totals since the start, and their ledger.
 
 use std::time::Duration;
 

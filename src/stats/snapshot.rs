@@ -1,4 +1,4 @@
-//! The public snapshot of all that a monitor reports about itself.
+//! The public snapshot of everything that a monitor reports about itself.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The snapshot as people and machines read it.
+//! Tests of the snapshot's forms for people and machines.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -23,7 +23,7 @@ fn stats() -> Stats {
 }
 
 #[test]
-fn the_ledger_balances_or_says_that_it_does_not() {
+fn balances_detects_a_missing_point() {
     let mut stats = stats();
     assert!(stats.balances());
     assert_eq!((stats.ledger.rejected_total(), stats.ledger.dropped_total()), (3, 3));
@@ -36,7 +36,7 @@ fn the_ledger_balances_or_says_that_it_does_not() {
 }
 
 #[test]
-fn one_line_says_how_it_goes() {
+fn the_display_is_one_line() {
     assert_eq!(
         stats().to_string(),
         "accepted 20 written 9 rejected 3 dropped 3 spooled 4 buffered 1 in flight 2 recovered 2 · InfluxDB at \
@@ -60,7 +60,7 @@ fn it_serializes_to_plain_json() {
 }
 
 #[test]
-fn a_time_before_the_epoch_does_not_keep_anything_from_being_shown() {
+fn a_time_before_the_epoch_does_not_prevent_serialization() {
     let mut stats = stats();
     stats.delivery.backoff_until = SystemTime::UNIX_EPOCH.checked_sub(Duration::from_secs(1));
     let json = serde_json::to_value(stats).expect("serializes");
@@ -68,7 +68,7 @@ fn a_time_before_the_epoch_does_not_keep_anything_from_being_shown() {
 }
 
 #[test]
-fn reasons_are_called_alike_in_code_in_data_and_in_the_documentation() {
+fn reasons_have_the_same_names_in_code_data_and_documentation() {
     let page = include_str!("../../docs/delivery.md");
     let dropped = [
         DropReason::BufferFull,

@@ -1,12 +1,12 @@
-//! A set of hashes that many threads read and extend without waiting for each other, and that never
+//! A set of hashes that many threads read and extend without waiting for each other. It never
 //! shrinks.
 //!
 //! Each entry is one atomic word: the upper 60 bits of a hash and four bits for its owner. Entries
-//! live in groups of 16 slots, groups in levels that are eight times as large as the one before and
-//! are made when first needed. A hash goes into the first free slot of its group; when the group is
-//! full, into its group one level up. Since nothing is ever removed, a full group stays full, so
-//! every thread looks for a hash in the same places in the same order, and finds it in at most
-//! `16 × levels` steps, whatever the values are.
+//! are in groups of 16 slots. Groups are in levels, each eight times as large as the one before and
+//! created when first needed. A hash goes into the first free slot of its group. If the group is
+//! full, the hash goes into its group one level up. Nothing is ever removed, so a full group stays
+//! full. Every thread therefore searches the same slots in the same order. It finds a hash in at
+//! most `16 × levels` steps, whatever the values are.
 
 use std::sync::{
     OnceLock,
@@ -23,7 +23,7 @@ pub(crate) struct AtomicHashSet {
 #[derive(Debug)]
 pub(crate) struct HashSetEntry<'a> {
     slot: &'a AtomicU64,
-    /// Whether it was put there just now, by this very call.
+    /// Whether this call inserted it.
     pub(crate) inserted: bool,
 }
 
@@ -36,12 +36,12 @@ impl AtomicHashSet {
         Self { levels: (0..levels.max(1)).map(|_| OnceLock::new()).collect() }
     }
 
-    /// Returns how many entries fit into one level, the lowest being 1.
+    /// Returns how many entries fit into one level, of which the lowest is 1.
     pub(crate) fn level_size(level: usize) -> usize {
         16 * (FIRST_LEVEL << (3 * (level - 1)))
     }
 
-    /// Finds the entry of `hash`, if it is in the set.
+    /// Returns the entry of `hash`, if it is in the set.
     #[inline(always)]
     pub(crate) fn find(&self, hash: u64) -> Option<HashSetEntry<'_>> {
         for (level, groups) in self.levels.iter().enumerate() {
@@ -56,7 +56,8 @@ impl AtomicHashSet {
         None
     }
 
-    /// Finds the entry of `hash`, or inserts one with `mark`, of 1 to 15. `None`: no room.
+    /// Returns the entry of `hash`, or inserts one with `mark`, which is 1 to 15. Returns `None` if
+    /// there is no room.
     pub(crate) fn find_or_insert(&self, hash: u64, mark: u8) -> Option<HashSetEntry<'_>> {
         let new = hash & HASH | u64::from(mark) & MARK;
         debug_assert_ne!(new & MARK, 0, "a slot that holds 0 is free");
@@ -85,20 +86,20 @@ impl HashSetEntry<'_> {
         (self.slot.load(Ordering::Acquire) & MARK) as u8
     }
 
-    /// Sets the owner's four bits, as only the thread that inserted the entry may.
+    /// Sets the owner's four bits. Only the thread that inserted the entry may call it.
     pub(crate) fn set_mark(&self, mark: u8) {
         let word = self.slot.load(Ordering::Relaxed);
         self.slot.store(word & HASH | u64::from(mark) & MARK, Ordering::Release);
     }
 
-    /// Sets these bits of the owner's four, and tells what all of them were before.
+    /// Sets some of the owner's four bits, and returns their previous value.
     pub(crate) fn add_to_mark(&self, bits: u8) -> u8 {
         (self.slot.fetch_or(u64::from(bits) & MARK, Ordering::AcqRel) & MARK) as u8
     }
 }
 
-/// Hashes names, which are few, short and the application's own, so that nobody aims at collisions:
-/// FNV-1a, begun with the hash of what comes before.
+/// Hashes names with FNV-1a, starting with the hash of the preceding part. Names are few, short and
+/// chosen by the application, so nobody constructs collisions.
 #[inline]
 pub(crate) fn hash_names(before: u64, name: &[u8]) -> u64 {
     name.iter().fold(before, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
@@ -116,12 +117,12 @@ fn make(level: usize) -> Box<[Group]> {
 }
 
 fn group(groups: &[Group], level: usize, hash: u64) -> &Group {
-    &groups[place(level, hash) & (groups.len() - 1)]
+    &groups[group_bits(level, hash) & (groups.len() - 1)]
 }
 
-/// Returns the bits that choose the group: others at each level, or the hashes of one full group
-/// would meet again in one group above.
-fn place(level: usize, hash: u64) -> usize {
+/// Returns the bits that choose the group. They differ for each level: otherwise the hashes of one
+/// full group would all go into the same group above.
+fn group_bits(level: usize, hash: u64) -> usize {
     hash.rotate_right(60 - (11 * level as u32) % 60) as usize
 }
 
@@ -142,7 +143,7 @@ mod tests {
     use super::*;
 
     fn hash(number: u64) -> u64 {
-        // SplitMix64, which spreads neighbouring numbers over all bits.
+        // SplitMix64, which spreads consecutive numbers over all bits.
         let mut bits = number.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         bits = (bits ^ bits >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         bits = (bits ^ bits >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_set_takes_no_more_and_forgets_nothing() {
+    fn a_full_set_accepts_no_more_and_loses_nothing() {
         let set = AtomicHashSet::new(1);
         let taken: Vec<u64> =
             (0..1_000).map(hash).filter(|hash| set.find_or_insert(*hash, 1).is_some()).collect();
@@ -175,7 +176,7 @@ mod tests {
     #[test]
     fn one_group_is_spread_over_many_above_it() {
         let set = AtomicHashSet::new(3);
-        let one_group = (0..).map(hash).filter(|hash| place(0, *hash).is_multiple_of(FIRST_LEVEL));
+        let one_group = (0..).map(hash).filter(|hash| group_bits(0, *hash).is_multiple_of(FIRST_LEVEL));
         for hash in one_group.take(500) {
             assert!(set.find_or_insert(hash, 1).is_some());
         }

@@ -1,4 +1,4 @@
-//! Waits for a future on a thread that has no runtime.
+//! Waits for a future on a thread without a runtime.
 
 use std::{
     future::Future,
@@ -8,14 +8,14 @@ use std::{
     thread::{self, Thread},
 };
 
-/// Runs the future on this thread. What it waits for must be brought about by another one.
+/// Runs the future on this thread. Another thread must complete what it waits for.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let waker = Arc::new(Unpark(thread::current())).into();
     let mut future = pin!(future);
     loop {
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(output) => return output,
-            // Returns at once if the waker was called since.
+            // Returns at once if the waker was called since the poll.
             Poll::Pending => thread::park(),
         }
     }

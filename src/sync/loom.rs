@@ -25,9 +25,9 @@ impl<T> Mutex<T> {
     }
 }
 
-/// What the buffer relies on in tokio's `Notify`: a permit that is kept when nobody waits, one
-/// waiter, and that what happened before the notification is seen after it. Tokio's own would work
-/// too, but loom could not see the latter.
+/// The properties of tokio's `Notify` that the buffer needs: one waiter, and a permit that is kept
+/// when nobody waits. Writes before the notification are visible after it. Tokio's own would work,
+/// too, but loom could not check the latter.
 #[derive(Debug)]
 pub(crate) struct Notify(Mutex<(bool, Option<Waker>)>);
 

@@ -1,5 +1,5 @@
-//! Names what the buffer and the ledger synchronise threads with, so that the models can put loom's
-//! there.
+//! The synchronization primitives of the buffer and the ledger. The models replace them by those of
+//! loom.
 
 #[cfg(not(tower_influx_loom))]
 pub(crate) use parking_lot::{Mutex, MutexGuard};

@@ -1,31 +1,31 @@
-//! A number for each thread, so that threads can keep out of each other's way, and the padding that
-//! makes it work.
+//! A number for each thread, so that threads use separate shards, and the padding that keeps these
+//! on separate cache lines.
 
 use std::{
     cell::Cell,
     sync::atomic::{AtomicU32, Ordering},
 };
 
-/// Returns the calling thread's number, handed out round robin at its first use and kept for its
-/// life. Callers mask it to the number of places they have.
+/// Returns the number of the calling thread. It is assigned round robin at the first use, and never
+/// changes. Callers mask it to their number of shards.
 #[cfg(not(tower_influx_loom))]
 #[inline]
 pub(crate) fn shard() -> usize {
-    // Const-initialised and without a destructor, so this is one load and also works while the
-    // thread is torn down.
+    // The cell is const-initialized and has no destructor, so this is a single load, and also works
+    // during the destruction of the thread.
     let number = SHARD.with(Cell::get);
     if number == UNSET { hand_out() } else { number as usize }
 }
 
-/// A value on cache lines of its own: two places that different threads write must not share one.
-/// 128 bytes, because processors fetch lines of 64 bytes in pairs, and some have lines of 128.
+/// A value on cache lines of its own: values that different threads write must not share one. It
+/// has 128 bytes, because processors fetch lines of 64 bytes in pairs, and some have lines of 128.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 pub(crate) struct Padded<T>(pub(crate) T);
 
 #[cold]
 fn hand_out() -> usize {
-    // After four thousand million threads one would get `UNSET` and ask again at its next use:
+    // After four thousand million threads, one gets `UNSET` and asks again at each use, which is
     // harmless.
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     SHARD.with(|shard| shard.set(number));
@@ -45,8 +45,8 @@ loom::thread_local! {
     static MODEL_SHARD: Cell<usize> = Cell::new(0);
 }
 
-/// Returns what [`take_shard`] set, or 0: numbers handed out round robin would differ from run to
-/// run.
+/// Returns the number that [`take_shard`] set, or 0: numbers assigned round robin would differ from
+/// run to run.
 #[cfg(tower_influx_loom)]
 pub(crate) fn shard() -> usize {
     MODEL_SHARD.with(Cell::get)

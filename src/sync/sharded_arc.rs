@@ -1,4 +1,4 @@
-//! A shared value that many threads clone and drop all the time without waiting for each other.
+//! A shared value that many threads clone and drop all the time without contention.
 
 use std::{
     fmt,
@@ -8,24 +8,24 @@ use std::{
 
 use crate::sync::shard::{Padded, shard};
 
-/// An [`Arc`] whose clones are counted apart for each shard of threads.
+/// An [`Arc`] whose clones are counted separately for each shard of threads.
 ///
-/// The one counter of an `Arc` is a place that all cores write to, at some 50 ns a write where they
-/// meet. So each value here belongs to the shard of the thread that made it. A clone made on
-/// that shard counts there; one that is made on another is a clone of a copy that belongs there,
-/// which the first one makes. A copy may be copied in turn, so a handle that was cloned on one
-/// thread and is used on others, as a router's is, counts with those.
+/// All cores write to the single counter of an `Arc`, at about 50 ns a write under contention. So
+/// each value here belongs to the shard of the thread that created it. A clone made on that shard
+/// is counted there. The first clone made on another shard copies the value; further clones there
+/// are clones of that copy. A copy may be copied again: a handle that was cloned on one thread and
+/// is used on others, like that of a router, is counted there.
 ///
-/// A copy of a copy is not copied any further, and counts as an `Arc` does: a service that replaces
-/// itself by its clone on changing threads would otherwise grow a chain for ever. Each handle keeps
-/// its own copy alive, and those made of it, but not what it was copied from: no cycle, so nothing
-/// is leaked.
+/// A copy of a copy is not copied again, and is counted like an `Arc`. Otherwise a service that
+/// replaces itself by its clone on changing threads would grow an endless chain. Each handle keeps
+/// its own copy alive, and the copies made of it, but not the one that it was copied from. So there
+/// is no cycle, and nothing leaks.
 pub(crate) struct ShardedArc<T>(Arc<Padded<ShardCopy<T>>>);
 
 struct ShardCopy<T> {
     value: T,
     shard: usize,
-    /// How often it was copied, from 0.
+    /// How often it was copied, starting from 0.
     depth: u8,
     elsewhere: OnceLock<Box<[OnceLock<ShardedArc<T>>]>>,
 }
@@ -75,7 +75,7 @@ impl<T: fmt::Debug> fmt::Debug for ShardedArc<T> {
     }
 }
 
-/// Threads beyond these share shards.
+/// Further threads share shards.
 const SHARDS: usize = 32;
 /// A router is cloned once where it is built, and again for each request.
 const DEEPEST: u8 = 2;
@@ -126,11 +126,11 @@ mod tests {
     }
 
     #[test]
-    fn a_clone_outlives_what_it_was_cloned_from_and_nothing_is_left() {
+    fn a_clone_outlives_its_original_and_nothing_leaks() {
         let value = Arc::new("value");
         let mut shared = ShardedArc::new(Arc::clone(&value));
         for _ in 0..100 {
-            // Each on a thread of its own, and each a clone of the last.
+            // Each clone is made from the last one, on a thread of its own.
             shared = thread::scope(|scope| scope.spawn(|| shared.clone()).join()).expect("no panic");
             assert_eq!(**shared, "value");
         }

@@ -1,4 +1,4 @@
-//! The counter, the property, and the list of all parsers of foreign bytes.
+//! The counter, the assertion, and the list of all parsers of foreign bytes.
 
 use std::{cell::Cell, fs, path::Path};
 
@@ -14,15 +14,15 @@ pub(crate) fn looked_at(bytes: usize) {
     BYTES.set(BYTES.get() + bytes);
 }
 
-/// Returns how many bytes are looked at by `run`.
+/// Returns how many bytes `run` reads.
 pub(crate) fn of<T>(run: impl FnOnce() -> T) -> usize {
     BYTES.set(0);
     run();
     BYTES.get()
 }
 
-/// Every file that reads bytes which the service did not choose, and what they are. Each of them
-/// has a test that calls [`assert_linear`].
+/// Every file that reads bytes which the service did not choose, and what they are. Each has a test
+/// that calls [`assert_linear`].
 const PARSERS: [(&str, &str); 19] = [
     ("src/delivery/sink/authorization.rs", "answers that send secrets back"),
     ("src/delivery/sink/classify/retry_after.rs", "dates of servers"),
@@ -48,8 +48,8 @@ const PARSERS: [(&str, &str); 19] = [
 /// Answers have a test of their own, with a bound for each byte.
 const ANSWERS: &str = "src/delivery/sink/classify/tests/linear.rs";
 
-/// Asserts that four times as many bytes cost about four times as much, however they are made of
-/// these pieces: bytes looked at by loops and bytes allocated.
+/// Asserts that four times as many bytes cost about four times as much, for texts of these pieces.
+/// It counts bytes read by loops and bytes allocated.
 #[track_caller]
 pub(crate) fn assert_linear(pieces: &[&'static str], parse: impl Fn(&str)) {
     let pieces: Vec<&'static str> = pieces.iter().chain(&ANYWHERE).copied().collect();
@@ -62,7 +62,7 @@ pub(crate) fn assert_linear(pieces: &[&'static str], parse: impl Fn(&str)) {
         assert!(most <= bound, "{most} bytes held for {}", text.len());
         looked + allocated.bytes_total as usize + allocated.count_total as usize
     };
-    // The same texts each time, so that a failure comes again.
+    // The same texts in each run, so that a failure can be reproduced.
     let random = TestRng::deterministic_rng(RngAlgorithm::ChaCha);
     let mut runner = TestRunner::new_with_rng(
         Config { cases: 32, failure_persistence: None, ..Config::default() },
@@ -81,15 +81,15 @@ pub(crate) fn assert_linear(pieces: &[&'static str], parse: impl Fn(&str)) {
     }
 }
 
-/// Bytes of the smaller text.
+/// The length of the smaller text in bytes.
 const SIZE: usize = 4 * 1024;
-/// What any text costs.
+/// The constant cost of any text.
 const SLACK: usize = 2 * SIZE;
-/// Times that each byte may be looked at or allocated.
+/// How often each byte may be read or allocated.
 const LOOKS: usize = 60;
-/// Bytes that may be held at once for each that is given.
+/// Allocated bytes at once for each byte of input.
 const MOST_HELD: usize = 32;
-/// What means something to most parsers.
+/// Pieces with a meaning for most parsers.
 const ANYWHERE: [&str; 16] =
     ["\"", "\\", "\\\"", ",", "=", " ", "\n", "\r", ":", "-", ".", "%", "a", "0", "é", "\u{0}"];
 
@@ -117,7 +117,7 @@ fn every_parser_of_foreign_bytes_has_its_test() {
 
 #[test]
 #[should_panic(expected = "Test failed")]
-fn a_parser_that_starts_over_and_over_is_caught() {
+fn a_parser_that_starts_again_for_each_byte_is_detected() {
     assert_linear(&[], |text| {
         for (at, _) in text.char_indices() {
             looked_at(text[at..].find('"').unwrap_or(text.len() - at));
@@ -127,7 +127,7 @@ fn a_parser_that_starts_over_and_over_is_caught() {
 
 #[test]
 #[should_panic(expected = "Test failed")]
-fn a_parser_that_copies_the_rest_again_and_again_is_caught() {
+fn a_parser_that_copies_the_rest_repeatedly_is_detected() {
     assert_linear(&[], |text| {
         let mut rest = text.to_owned();
         while let Some((_, after)) = rest.split_once(['a', ',', '"', '.']) {

@@ -5,12 +5,12 @@ use super::*;
 const AWAKE: i64 = 50 * MILLISECOND;
 const ASLEEP: i64 = 300 * SECOND;
 
-/// The issue's own case: many suspends, with less than a second of being awake between them.
+/// Many suspends, with less than a second of being awake between them.
 #[test]
-fn a_clock_that_goes_on_while_the_machine_sleeps_gives_right_stamps_at_once() {
+fn a_clock_that_advances_during_suspend_gives_right_stamps_at_once() {
     let clock = Driven::new(START);
     for round in 0..20 {
-        // As CLOCK_BOOTTIME: wall and monotonic time pass alike.
+        // Like CLOCK_BOOTTIME: wall and monotonic time advance alike.
         clock.advance(ASLEEP);
         assert!(clock.error(round) < MICROSECOND, "round {round}");
         clock.advance(AWAKE);
@@ -21,11 +21,11 @@ fn a_clock_that_goes_on_while_the_machine_sleeps_gives_right_stamps_at_once() {
 }
 
 #[test]
-fn a_clock_that_stands_still_is_behind_by_the_sleep_of_one_awake_second() {
+fn a_clock_that_stops_during_suspend_is_behind_by_at_most_the_sleep_of_one_awake_second() {
     let clock = Driven::new(START);
     let mut asleep_since_renewal = 0;
     for round in 0..100 {
-        // As CLOCK_MONOTONIC: only wall time passes.
+        // Like CLOCK_MONOTONIC: only wall time advances.
         clock.step(ASLEEP);
         asleep_since_renewal += ASLEEP;
         clock.advance(AWAKE);
@@ -43,7 +43,7 @@ fn a_clock_that_stands_still_is_behind_by_the_sleep_of_one_awake_second() {
 }
 
 #[test]
-fn sleep_during_steps_of_the_clock_leaves_no_error() {
+fn suspend_during_steps_of_the_clock_leaves_no_error() {
     let clock = Driven::new(START);
     for step in [-HOUR, SECOND, -SECOND, HOUR, -2 * MILLISECOND] {
         clock.stamp_of(0);

@@ -20,7 +20,7 @@ fn after_each_step_the_stamps_follow_the_clock() {
                 clock.advance(10 * MICROSECOND);
                 assert!(clock.error(shard) < MICROSECOND, "step {step}, round {round}");
             }
-            // Up to a second late, stamps still tell the time of before the step.
+            // For up to a second, stamps still follow the time before the step.
             clock.step(step);
             assert!((clock.error(0) - step.abs()).abs() < MICROSECOND);
             clock.advance(SECOND);
@@ -30,7 +30,7 @@ fn after_each_step_the_stamps_follow_the_clock() {
 }
 
 #[test]
-fn a_moment_that_comes_again_has_other_stamps() {
+fn a_repeated_moment_has_other_stamps() {
     let clock = Driven::new(START);
     for _ in 0..ERAS {
         let before = clock.wall();
@@ -44,7 +44,7 @@ fn a_moment_that_comes_again_has_other_stamps() {
 }
 
 #[test]
-fn a_clock_that_jumps_to_and_fro_needs_two_eras() {
+fn a_clock_that_jumps_back_and_forth_needs_two_eras() {
     let clock = Driven::new(START);
     let mut eras = BTreeSet::new();
     for round in 0..100 {
@@ -61,7 +61,7 @@ fn a_clock_that_jumps_to_and_fro_needs_two_eras() {
 }
 
 #[test]
-fn with_all_eras_used_up_the_old_time_is_kept_until_the_clock_has_caught_up() {
+fn when_all_eras_are_used_the_old_time_is_kept_until_the_clock_has_caught_up() {
     let clock = Driven::new(START);
     clock.stamp_of(0);
     for _ in 0..ERAS - 1 {
@@ -81,14 +81,14 @@ fn with_all_eras_used_up_the_old_time_is_kept_until_the_clock_has_caught_up() {
 }
 
 #[test]
-fn small_steps_back_use_up_no_era() {
+fn small_steps_back_use_no_era() {
     let clock = Driven::new(START);
     let era = clock.era();
     for _ in 0..100 {
         clock.stamp_of(0);
         clock.step(-MILLISECOND + 10 * MICROSECOND);
         clock.advance(SECOND);
-        // The time is given out again, so within it a stamp may be off by the step.
+        // This time was stamped before, so a stamp in it may be off by the step.
         assert!(clock.error(0) < MILLISECOND);
         clock.advance(2 * MILLISECOND);
         assert!(clock.error(0) < MICROSECOND);
@@ -98,13 +98,13 @@ fn small_steps_back_use_up_no_era() {
 }
 
 #[test]
-fn a_thread_that_still_has_the_old_anchor_cannot_spoil_an_era_for_long() {
+fn a_thread_with_an_old_anchor_affects_an_era_only_briefly() {
     let clock = Driven::new(START);
     clock.step(-HOUR);
     clock.advance(SECOND);
     clock.stamp_of(0);
-    // As if it had loaded the anchor before an hour's step, was held up, and now writes into the
-    // era in use.
+    // As if the thread had loaded the anchor before a step of an hour, was delayed, and now writes
+    // into the current era.
     let era = clock.era() as usize;
     clock.stamps.last[5].0[era].store((clock.wall() + HOUR) & !RESIDUE, Relaxed);
     clock.advance(SECOND);
@@ -114,7 +114,7 @@ fn a_thread_that_still_has_the_old_anchor_cannot_spoil_an_era_for_long() {
 }
 
 #[test]
-fn an_absurd_wall_clock_is_only_an_absurd_time() {
+fn an_absurd_wall_clock_causes_no_overflow() {
     for wall in [i64::MIN, i64::MIN + 1, -START, -1, 0, i64::MAX - SECOND, i64::MAX] {
         let clock = Driven::new(wall);
         for other in [i64::MAX, START, i64::MIN, 0] {
@@ -150,7 +150,7 @@ fn threads_that_race_with_steps_never_share_a_stamp() {
         given
     };
     let all = thread::scope(|scope| {
-        // Two threads on each shard.
+        // Two threads use each shard.
         let threads: Vec<_> = (0..THREADS).map(|number| scope.spawn(move || work(number / 2))).collect();
         let mut random = fastrand::Rng::with_seed(7);
         while running.load(Ordering::Relaxed) > 0 {
@@ -175,7 +175,7 @@ enum Act {
     Step { nanoseconds: i64 },
 }
 
-/// Half of all times are whole seconds, so that the same moments come again and again.
+/// Half of all times are whole seconds, so that the same moments occur repeatedly.
 fn act() -> impl Strategy<Value = Act> {
     let shard = prop_oneof![0..3usize, 0..SHARDS * 2];
     let seconds = |range: Range<i64>| range.prop_map(|seconds| seconds * SECOND);
@@ -227,7 +227,7 @@ proptest! {
             clock.step(step);
             clock.advance(SECOND + pause);
             for shard in 0..SHARDS {
-                // The first millisecond can be one that a step of less than that gives out again.
+                // The first millisecond may be stamped already, if the step was shorter than that.
                 clock.advance(MILLISECOND);
                 let error = clock.error(shard);
                 prop_assert!(shard == 0 && error <= STEP || error < MICROSECOND, "{error} ns off after a step of {step}");

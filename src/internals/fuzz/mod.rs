@@ -1,4 +1,4 @@
-//! The fuzz targets: each takes arbitrary bytes and panics where a guarantee does not hold.
+//! The fuzz targets. Each takes arbitrary bytes, and panics if a guarantee is broken.
 
 mod own_points;
 mod parser;

@@ -1,4 +1,4 @@
-//! Points of the application's own: any point is one line with the documented values, for
+//! The application's own points: any point becomes one line with the documented values, for
 //! InfluxData's parser and for ours.
 
 use arbitrary::{Arbitrary, Unstructured};
@@ -49,7 +49,7 @@ pub fn own_points(bytes: &[u8]) {
             assert_one_line(&line);
             let stored = read_by_influxdata(&line);
             assert_eq!(stored, read_by_us(&line));
-            // What has no room in one line is left out, which the model does not know of.
+            // What has no room in one line is left out, which the model does not do.
             if changes.excess == 0 {
                 assert_eq!(Some(stored), expected);
             }
@@ -82,7 +82,7 @@ fn encoded(
     result.ok().map(|changes| (line, changes))
 }
 
-/// The texts of the input are built once: a point lends its measurement.
+/// Texts of the input, built once, since a point lends its measurement.
 struct BuiltPoint {
     measurement: String,
     tags: Vec<(String, String)>,

@@ -1,5 +1,5 @@
-//! Our parser, given anything: it never panics, and of what it reads it misses nothing that we
-//! write ourselves.
+//! Our parser with arbitrary input: it never panics, and reads every line that this crate writes
+//! completely.
 
 use crate::{
     line_protocol::{
@@ -15,8 +15,8 @@ use crate::{
 /// Reads any bytes as a line.
 pub fn parser(bytes: &[u8]) {
     let Some(point) = parse(bytes) else { return };
-    // It also reads numbers and names in forms that we never write, and that others may read
-    // otherwise.
+    // It also accepts numbers and names in forms that this crate never writes, and that others may
+    // read differently.
     if let Some((line, changes)) = encoded(&point)
         && changes.is_empty()
     {

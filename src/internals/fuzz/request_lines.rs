@@ -1,5 +1,5 @@
-//! The points of requests, with what handlers add: the layer's path against that of own points,
-//! which has the values judged.
+//! Points of requests with extras of handlers. Compares the layer's encoder with that of own
+//! points, whose values are checked.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,8 +20,8 @@ use crate::{
     settings::Limits,
 };
 
-/// Keys as handlers might write them: few, so that they collide, around every standard name, and
-/// with all that is to be escaped.
+/// Keys as handlers might write them. There are few, so that they collide, around every standard
+/// name, with all characters that must be escaped.
 const KEYS: [&str; 20] = [
     "a",
     "db_time",
@@ -83,7 +83,7 @@ impl ArbitraryKey {
 /// Encodes requests with what handlers add, by the layer's path and by that of own points.
 pub fn request_lines(bytes: &[u8]) {
     let Ok(input) = ArbitraryRequests::arbitrary(&mut Unstructured::new(bytes)) else { return };
-    // Of the names that are the same as a tag's and as a field's.
+    // From the names that are also used for tags and fields.
     let key = |number: u8| KEYS[usize::from(number) % 10].to_owned();
     let further: BTreeMap<_, _> =
         input.static_tags.iter().map(|(number, value)| (key(*number), value.text())).collect();
@@ -101,7 +101,7 @@ pub fn request_lines(bytes: &[u8]) {
     }
 }
 
-/// Checks texts that both accept only: ids are cut at different lengths.
+/// Compares texts that both encoders accept, since ids are cut at different lengths.
 fn both_paths_write_the_same(
     request: &ArbitraryRequest,
     service: &str,
@@ -125,11 +125,11 @@ fn both_paths_write_the_same(
     .with_request_id(request_id);
     for ArbitraryExtra { is_tag, key, value } in &request.added {
         let (key, value) = (key.text(), value.value());
-        // Static tags are not the handler's to set, but are an own point's.
+        // Handlers cannot set static tags, but an own point can.
         if further.get(key).is_some_and(|value| !value.is_empty()) {
             continue;
         }
-        // `NaN` has a text, which a tag could hold, but a handler's number that is none is refused.
+        // `NaN` has a text, which a tag could hold, but from a handler it is refused.
         let is_number = !matches!(value, Value::Float(number) if !number.is_finite());
         point = match is_tag {
             true if is_number => point.with_tag(key, value),
@@ -156,7 +156,7 @@ impl ArbitraryRequest {
         ["GET", "POST", "DELETE", "other", "X"][usize::from(self.method) % 5]
     }
 
-    /// Returns an id that is as long as both paths accept it.
+    /// Returns an id of a length that both encoders accept.
     fn request_id(&self) -> String {
         cut(&self.request_id.text(), 512).to_owned()
     }
@@ -188,7 +188,7 @@ impl ArbitraryRequest {
         let template = RequestTemplate::new(static_tags, request_id);
         let (mut extras, limits, mut changes) = (Extras::default(), Limits::default(), Changes::default());
         for ArbitraryExtra { is_tag, key, value } in &self.added {
-            // As a slot does it: the usual tags have a way of their own.
+            // As request data does: usual tags and fields take the fast path.
             let is_set = match is_tag {
                 true => extras.plain_tag(key.text(), &value.value(), &limits),
                 false => extras.plain_field(key.text(), &value.value(), &limits),
@@ -238,7 +238,7 @@ impl SeenExtras {
             let values = self.values.entry(key.clone()).or_default();
             values.insert(value.clone());
             let most = TAG_VALUES + usize::from(values.contains(schema::OVERFLOW));
-            // The route is one of the names, and has no bound.
+            // The route is one of the names, and has no limit.
             assert!(
                 values.len() <= most || key == schema::ROUTE,
                 "tag {key:?} has more than {TAG_VALUES} values"

@@ -1,5 +1,5 @@
-//! A spool that finds anything in its directory: it starts, sends what is whole, sends nothing
-//! else, and loses nothing.
+//! A spool with arbitrary files in its directory: it starts, sends whole batches and nothing else,
+//! and loses nothing.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ use crate::{
 
 #[derive(Arbitrary, Debug)]
 struct ArbitraryFile {
-    /// Of this target or of another one.
+    /// Whether it is for this target or another one.
     ours: bool,
     /// The process that left it.
     process: Option<u8>,
@@ -38,7 +38,7 @@ enum ArbitraryName {
 #[derive(Arbitrary, Debug)]
 enum ArbitraryContent {
     Bytes(Vec<u8>),
-    /// A header that says what it likes, with checks that are right.
+    /// A header with arbitrary values and correct checks.
     Sealed {
         fields: ArbitraryHeader,
         lines: Vec<u8>,
@@ -129,7 +129,7 @@ pub fn spool(bytes: &[u8]) {
 }
 
 impl ArbitraryFile {
-    /// Returns the lines, if they are whole and ours to send.
+    /// Returns the lines if they are whole and for our target.
     fn sendable(&self) -> Option<Vec<u8>> {
         let ours = self.ours && matches!(self.name, ArbitraryName::Batch | ArbitraryName::Lines(_));
         if ours { whole(&self.content.bytes()) } else { None }
@@ -209,8 +209,8 @@ fn sealed(text: &str, lines: &[u8]) -> Vec<u8> {
     [format!("{text} check={check:08x}\n").as_bytes(), lines].concat()
 }
 
-/// Returns the lines of a file that is as this crate writes it, for our target. Written from the
-/// format's description alone.
+/// Returns the lines of a file that has this crate's format and our target. It is written only from
+/// the description of the format.
 fn whole(file: &[u8]) -> Option<Vec<u8>> {
     let (header, lines) = split(file)?;
     let fields: Vec<&str> = header.strip_prefix(MAGIC)?.strip_prefix("1 ")?.split(' ').collect();
@@ -230,7 +230,8 @@ fn whole(file: &[u8]) -> Option<Vec<u8>> {
     (right && lines.ends_with(b"\n") && sealed(&written, lines) == file).then(|| lines.to_vec())
 }
 
-/// Returns whether the file is for another target, or of a newer version, and so not ours to judge.
+/// Returns whether the file is for another target or of a newer version, so that it is not ours to
+/// judge.
 fn is_somebody_elses(file: &[u8]) -> bool {
     let checked = split(file).and_then(|(header, _)| {
         let (text, check) = header.rsplit_once(" check=")?;
@@ -242,7 +243,7 @@ fn is_somebody_elses(file: &[u8]) -> bool {
     if version.parse::<u32>().is_ok_and(|version| version > 1) {
         return true;
     }
-    // A header that is canonical but for its target.
+    // A header that is canonical except for its target.
     let fields: Vec<&str> = fields.split(' ').collect();
     let [sequence, created, points, bytes, target, lines] = fields[..] else { return false };
     let canonical = |field: &str, name: &str| {
@@ -264,8 +265,7 @@ fn is_somebody_elses(file: &[u8]) -> bool {
         && hexadecimal(lines, "lines=", 8)
 }
 
-/// Returns the first line, which has at most 512 bytes with its line break, and what comes after
-/// it.
+/// Returns the first line, which has at most 512 bytes including its line break, and the rest.
 fn split(file: &[u8]) -> Option<(&str, &[u8])> {
     let end = file.iter().take(512).position(|byte| *byte == b'\n')?;
     Some((std::str::from_utf8(&file[..end]).ok()?, &file[end + 1..]))

@@ -1,4 +1,4 @@
-//! Runs every committed seed through its target: what a fuzzer found once stays found.
+//! Runs every committed seed through its target, so that earlier findings stay fixed.
 
 use std::{fs, path::Path};
 
@@ -26,7 +26,7 @@ fn every_seed_passes_its_target() {
         let mut count = 0;
         for file in files {
             let path = file.expect("reads").path();
-            // Shown only where the seed fails.
+            // Shown only if the seed fails.
             println!("{}", path.display());
             target(&fs::read(path).expect("reads"));
             count += 1;

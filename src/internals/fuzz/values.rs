@@ -1,4 +1,4 @@
-//! Texts and values as fuzzed points hold them.
+//! Texts and values of fuzzed points.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use arbitrary::Arbitrary;
 
 use crate::point::Value;
 
-/// A text, now and then a long one: no fuzzer finds kilobytes byte by byte.
+/// A text, sometimes a long one: no fuzzer finds kilobytes byte by byte.
 #[derive(Arbitrary)]
 pub(super) struct ArbitraryText {
     piece: String,

@@ -1,4 +1,4 @@
-//! Points on their way from the shards to the ledger, and the request counters.
+//! Points between the shards and the ledger, and the counters of requests.
 
 use loom::{sync::Arc, thread};
 
@@ -10,14 +10,14 @@ use crate::{
 };
 
 const PLENTY: usize = usize::MAX;
-/// As long as a chunk: the next push to the shard seals it.
+/// As long as a chunk, so the next push to the shard seals it.
 static LONG: [u8; 64 * 1024] = {
     let mut line = [b'x'; 64 * 1024];
     line[64 * 1024 - 1] = b'\n';
     line
 };
 
-/// Two threads push to two shards, one drains, one looks.
+/// Two threads push to two shards, one drains, and one takes a snapshot.
 pub(super) fn every_snapshot_balances() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest)), Arc::default());
     let pusher = push_in_a_thread(&buffer, 1, b"a 1\nb 1\n", 1);
@@ -32,7 +32,7 @@ pub(super) fn every_snapshot_balances() {
     assert_balanced(buffer.snapshot(&ledger));
 }
 
-/// The same with a bound of nothing: each chunk that is sealed is dropped.
+/// The same with a bound of zero: each sealed chunk is dropped.
 pub(super) fn every_snapshot_balances_while_points_are_dropped() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, 0, Overflow::DropOldest)), Arc::default());
     let pusher = push_in_a_thread(&buffer, 1, &LONG, 2);
@@ -46,8 +46,8 @@ pub(super) fn every_snapshot_balances_while_points_are_dropped() {
     assert_eq!((buffered.accepted, buffered.buffered, buffer.sealed_bytes()), (2, 0, 0));
 }
 
-/// What is accepted while the buffer is being closed is there for the drain after it, and nothing
-/// comes later.
+/// Points accepted while the buffer is being closed can be drained afterwards, and none comes
+/// later.
 pub(super) fn closing_is_final() {
     let (buffer, ledger) = (Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest)), Arc::default());
     let pushers: Vec<_> = (0..2)
@@ -68,10 +68,10 @@ pub(super) fn closing_is_final() {
     assert_eq!(buffer.snapshot(&ledger).1.buffered, 0);
 }
 
-/// A request that starts on one thread and ends on another, seen by a third.
+/// A request starts on one thread and ends on another, while a third one counts.
 pub(super) fn running_requests_are_never_too_few() {
     let buffer = Arc::new(Buffer::with_shards(2, PLENTY, Overflow::DropOldest));
-    // One that runs all the time, so that too few would show as none.
+    // A second request runs all the time, so that a count that is too low would be zero.
     buffer.request_started();
     let starter = {
         let buffer = Arc::clone(&buffer);

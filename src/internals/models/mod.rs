@@ -1,5 +1,5 @@
-//! Models of the buffer and the ledger: each is run by loom under every order of steps in which no
-//! thread is interrupted more than a few times, with what weakly ordered memory may show.
+//! Models of the buffer and the ledger. Loom runs each with every order of steps in which no thread
+//! is interrupted more than a few times, and with the effects of weakly ordered memory.
 
 mod handover;
 mod rollup;

@@ -8,8 +8,8 @@ use crate::{
     sync::shard::take_shard,
 };
 
-/// Two requests end on two shards, one of them on another shard than it started on; one thread ends
-/// an interval, another one looks.
+/// Two requests end on two shards, one of them on another shard than it started on. One thread ends
+/// an interval, and another one reads the totals.
 pub(super) fn no_count_is_lost_between_intervals() {
     let rollup = Arc::new(Rollup::with_shards(2, Boundaries::new(&[1_000]), 4));
     let route = rollup.route("GET", "/a");

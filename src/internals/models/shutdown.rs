@@ -1,5 +1,5 @@
-//! The end of recording as the flusher's shutdown goes about it: look for running requests, close,
-//! drain what was accepted.
+//! The end of recording at a shutdown of the flusher: it reads the running requests, closes the
+//! buffer, and drains it.
 
 use loom::{sync::Arc, thread};
 
@@ -11,8 +11,8 @@ use crate::{
     sync::shard::take_shard,
 };
 
-/// With no time to wait for them, running requests may be refused, but each of these was reported
-/// as unfinished.
+/// Without time to wait, running requests may be refused, but each of them was reported as
+/// unfinished.
 pub(super) fn a_shutdown_without_time_refuses_only_what_it_reports() {
     let (buffer, ledger) = start();
     let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));
@@ -26,7 +26,8 @@ pub(super) fn a_shutdown_without_time_refuses_only_what_it_reports() {
     assert_over(&buffer, &ledger, drained, refused);
 }
 
-/// Once a look has found no request running, the close refuses none that had started before.
+/// When no request was running at the last read, closing refuses no request that had started
+/// before.
 pub(super) fn a_shutdown_that_waits_refuses_nothing() {
     let (buffer, ledger) = start();
     let requests = [0, 1].map(|number| end_in_a_thread(&buffer, number));
@@ -50,7 +51,7 @@ fn start() -> (Arc<Buffer>, Ledger) {
     (buffer, Ledger::default())
 }
 
-/// Ends a request in a thread that returns how many were refused: 1 or 0.
+/// Ends a request in a thread that returns how many points were refused: 1 or 0.
 fn end_in_a_thread(buffer: &Arc<Buffer>, number: usize) -> thread::JoinHandle<u64> {
     let buffer = Arc::clone(buffer);
     thread::spawn(move || {

@@ -1,10 +1,10 @@
-//! The flusher's waits. A wake-up that is lost leaves the model in a deadlock, which loom reports.
+//! The waits of the flusher. A lost wake-up leaves the model in a deadlock, which loom reports.
 
 use loom::{future::block_on, sync::Arc, thread};
 
 use crate::{delivery::buffer::Buffer, settings::Overflow, stats::ledger::Ledger, sync::shard::take_shard};
 
-/// Two threads push one point each, to two shards; the flusher waits and drains until it has both.
+/// Two threads push one point each, to two shards. The flusher waits and drains until it has both.
 pub(super) fn no_first_point_is_overlooked() {
     let (buffer, ledger) =
         (Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest)), Ledger::default());
@@ -24,7 +24,7 @@ pub(super) fn no_first_point_is_overlooked() {
     }
 }
 
-/// Two threads seal one chunk each; the flusher waits for both.
+/// Two threads seal one chunk each. The flusher waits for both.
 pub(super) fn no_full_buffer_is_overlooked() {
     let buffer = Arc::new(Buffer::with_shards(2, usize::MAX, Overflow::DropOldest));
     for number in 0..2 {
