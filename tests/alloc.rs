@@ -1,5 +1,5 @@
-//! What the layer allocates, counted: in a binary of its own, since the counting allocator is the
-//! process's.
+//! Counts the allocations of the layer. It is a separate binary, since the counting allocator
+//! replaces that of the process.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -40,8 +40,8 @@ where
     }
 }
 
-/// The least allocations of one request, to the last byte of its body: the buffer takes a new chunk
-/// now and then, which is no cost of the request's own.
+/// Returns the least allocations of one request, up to the last byte of its body. The buffer
+/// sometimes takes a new chunk, which is not a cost of the request itself.
 async fn allocations<S>(app: S, path: &str) -> u64
 where
     S: Service<Request<Body>, Response = Response<Body>, Error = Infallible> + Clone,
@@ -91,8 +91,8 @@ async fn the_layer_allocates_nothing_of_its_own() {
     for (path, like) in [
         ("/plain", "/plain"),
         ("/items/7", "/items/7"),
-        // Without a monitor the extractor makes data that goes nowhere: another extractor is the
-        // fair one.
+        // Without a monitor the extractor creates data that is not recorded, so it is compared with
+        // another extractor.
         ("/taken", "/method"),
         ("/tagged", "/method"),
         ("/failed", "/failed"),
@@ -105,7 +105,7 @@ async fn the_layer_allocates_nothing_of_its_own() {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// Also when intervals end: what a request counts in is there from the interval before.
+/// Also when intervals end: the counters of a request exist since the interval before.
 #[tokio::test]
 async fn rollups_allocate_nothing_for_a_request() {
     for keep in [KeepRequests::All, KeepRequests::Failed, KeepRequests::None] {
@@ -130,7 +130,7 @@ async fn rollups_allocate_nothing_for_a_request() {
     }
 }
 
-/// The trace of a request, and the example that rollups keep of it.
+/// The trace of a request, and the exemplar that rollups keep of it.
 #[tokio::test]
 async fn traces_allocate_nothing_for_a_request() {
     let mut settings = Settings::new("alloc");

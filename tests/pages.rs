@@ -1,5 +1,5 @@
-//! The pages link to each other as files, and on docs.rs as items: every link leads somewhere in
-//! both. And whoever is woken by a line of the log finds it in them.
+//! Every link between pages must work in both places: in files, and on docs.rs, where it leads to
+//! an item. Every message of the log must be explained in the pages.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -46,9 +46,9 @@ fn links_by_a_label_are_defined() {
     report(wrong);
 }
 
-/// Inline links to files cannot be led elsewhere on docs.rs, where there are no files.
+/// Inline links to files cannot be redirected on docs.rs, where there are no files.
 #[test]
-fn links_to_files_are_led_to_items_on_docs_rs() {
+fn links_to_files_lead_to_items_on_docs_rs() {
     let mut instead = definitions(&read(Path::new("src/docs/links.md")));
     instead.extend(definitions(&read(Path::new("src/docs/with_live.md"))));
     assert!(
@@ -77,7 +77,7 @@ fn links_to_files_are_led_to_items_on_docs_rs() {
     report(wrong);
 }
 
-/// crates.io shows the README without the files beside it: its links lead to docs.rs, as those of
+/// crates.io shows the README without the files beside it: its links lead to docs.rs, as those in
 /// `src/docs/links.md` do.
 #[test]
 fn links_of_the_readme_lead_to_docs_rs() {
@@ -92,7 +92,7 @@ fn links_of_the_readme_lead_to_docs_rs() {
     }
     for (label, target) in definitions(&text) {
         let is_right = match target.strip_prefix("https://docs.rs/crate/tower-influx/latest/source/") {
-            // In the repository, and in the package.
+            // The file must be in the repository, and in the package.
             Some(file) => {
                 let folder = file.split('/').next().unwrap_or(file);
                 file.starts_with(&label) && root().join(file).is_file() && !excluded.contains(folder)
@@ -106,14 +106,14 @@ fn links_of_the_readme_lead_to_docs_rs() {
     report(wrong);
 }
 
-/// The address of a module, or of [`Settings`], which is the only type among the links.
+/// Returns the address of a module, or of [`Settings`], which is the only type among the links.
 fn on_docs_rs(item: &str) -> String {
     let path = item.trim_start_matches("crate::").replace("::", "/");
     let page = if path == "Settings" { "struct.Settings.html".to_owned() } else { path + "/" };
     format!("https://docs.rs/tower-influx/latest/tower_influx/{page}")
 }
 
-/// The image is in the page itself, so that it is there before the crate is published, too.
+/// The image is embedded in the page, so that it is shown even before the crate is published.
 #[test]
 fn the_screenshot_is_the_same_on_docs_rs() {
     let text = read(Path::new("src/docs/live.png.md"));
@@ -126,11 +126,11 @@ fn the_screenshot_is_the_same_on_docs_rs() {
     );
 }
 
-/// `Monitor::shutdown` and the like, wherever a page names one of ours.
+/// Checks names such as `Monitor::shutdown`, wherever a page names an item of this crate.
 #[test]
 fn items_that_pages_name_exist() {
     let list = root().join(".ci/public-api.txt");
-    // Not in the package.
+    // The list is not in the package.
     let Ok(list) = fs::read_to_string(list) else { return };
     let words = list.split(|one: char| !(one.is_alphanumeric() || one == '_' || one == ':'));
     let public: BTreeSet<&str> = words.map(|word| word.trim_end_matches(':')).collect();
@@ -140,7 +140,7 @@ fn items_that_pages_name_exist() {
         for code in text.split('`').skip(1).step_by(2) {
             let path = code.split(['(', ' ']).next().unwrap_or(code);
             let Some((type_name, _)) = path.split_once("::") else { continue };
-            // In whatever module it is.
+            // Any module may contain it.
             let within = |name: &str| {
                 let (name, inside) = (format!("tower_influx::{name}"), format!("::{name}"));
                 public.contains(name.as_str())
@@ -187,7 +187,8 @@ fn source_files(folder: &Path) -> Vec<PathBuf> {
     rust.chain(folders.iter().flat_map(|folder| source_files(folder))).collect()
 }
 
-/// The messages of a file's events: the first text after the target that is not a field's.
+/// Returns the messages of a file's events: the first text after the target that is not the value
+/// of a field.
 fn log_lines(file: &Path) -> Vec<(String, String)> {
     let text = fs::read_to_string(file).expect("readable").replace("\\\n", "\n");
     let mut lines = Vec::new();
@@ -220,19 +221,19 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// The text without code.
+/// Returns the text without code.
 fn prose(text: &str) -> String {
     let without_blocks: String = text.split("\n```").step_by(2).collect::<Vec<_>>().join("\n");
     without_blocks.split('`').step_by(2).collect::<Vec<_>>().join("code")
 }
 
-/// `](target)`.
+/// Returns the targets in `](target)`.
 fn inline_targets(text: &str) -> Vec<String> {
     let prose = prose(text);
     prose.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned).collect()
 }
 
-/// `[label]` and `[text][label]` without a target.
+/// Returns the labels in `[label]` and `[text][label]`, which have no target of their own.
 fn labels(text: &str) -> BTreeSet<String> {
     let body: Vec<_> = text.lines().filter(|line| definition(line).is_none()).collect();
     let body = body.join("\n");
@@ -257,7 +258,7 @@ fn definition(line: &str) -> Option<(String, String)> {
     Some((label.to_owned(), target.to_owned()))
 }
 
-/// Headings as GitHub and rustdoc name them.
+/// Returns the anchors of headings, named as GitHub and rustdoc do.
 fn anchors(text: &str) -> BTreeSet<String> {
     let headings = text.split("\n```").step_by(2).flat_map(str::lines).filter(|line| line.starts_with('#'));
     let slug = |heading: &str| {

@@ -1,4 +1,4 @@
-//! The house rules that a machine can check. Every message says what to do.
+//! The rules of the project that a machine can check. Every message says what to do.
 
 use std::{collections::BTreeSet, fs};
 
@@ -11,7 +11,7 @@ mod source;
 #[path = "support/type_names.rs"]
 mod type_names;
 
-/// A reader can begin anywhere and read downwards: what a file uses never leads back to it.
+/// A reader can begin anywhere and read downwards: no import of a file leads back to it.
 #[test]
 fn imports_lead_in_one_direction() {
     let files = imports::file_graph(&rust_files("src"));
@@ -35,7 +35,7 @@ fn imports_lead_in_one_direction() {
 }
 
 /// One name for one thing, also for private types: a reader who searches for a name finds one
-/// definition. Associated types, whose name is their trait's, do not count.
+/// definition. Associated types do not count, since their name is their trait's.
 #[test]
 fn each_type_has_a_name_of_its_own() {
     let files: Vec<File> = rust_files("src").into_iter().chain(rust_files("tests/support")).collect();
@@ -55,7 +55,7 @@ fn files_are_short_and_say_what_is_inside() {
     let mut wrong = BTreeSet::new();
     for file in rust_files("src").into_iter().chain(rust_files("tests")) {
         let lines = file.text.lines().count();
-        // Tables of cases may be longer.
+        // Tables of test cases may be longer.
         let most = if file.path.starts_with("src/") { 350 } else { 400 };
         if lines > most {
             wrong.insert(format!("{}: {lines} lines, at most {most}: split it by concept", file.path));
@@ -68,7 +68,7 @@ fn files_are_short_and_say_what_is_inside() {
     report(wrong);
 }
 
-/// A line that is too wide without being code, a table, or one word that cannot be broken.
+/// Returns whether a line is too wide, without being code, a table, or one unbreakable word.
 #[test]
 fn comments_and_pages_have_at_most_100_columns() {
     let mut wrong = BTreeSet::new();
@@ -102,7 +102,7 @@ fn comments_and_pages_have_at_most_100_columns() {
     report(wrong);
 }
 
-/// Words that nobody would search for, and the one to use instead.
+/// Words that no one would search for, and the word to use instead.
 const AVOIDED: [(&str, &str); 10] = [
     ("books", "ledger"),
     ("books balance", "every point is accounted for"),
@@ -125,7 +125,7 @@ fn texts_use_the_words_of_the_field() {
     };
     for file in text_files().into_iter().filter(read) {
         for (number, line) in file.text.lines().enumerate() {
-            // Of code only comments and texts.
+            // Only the comments and string literals of code.
             let prose = match file.path.ends_with(".rs") && !line.trim_start().starts_with("//") {
                 true => line.split('"').skip(1).step_by(2).collect::<Vec<_>>().join("\n"),
                 false => line.to_owned(),
@@ -189,10 +189,10 @@ fn documentation_of_functions_begins_with_verbs() {
     );
 }
 
-/// First words that end as verbs do.
+/// First words that end like verbs.
 const NOUNS: [&str; 8] = ["Always", "Bytes", "Files", "Its", "Lines", "Points", "Seconds", "This"];
 
-/// A table that leads nowhere is worse than none.
+/// A table with dead links is worse than none.
 #[test]
 fn files_that_contributing_names_exist() {
     let mut wrong = BTreeSet::new();
@@ -267,7 +267,7 @@ fn only_one_file_knows_the_client_crate() {
     for file in rust_files("src").into_iter().filter(|file| file.path != "src/delivery/sink/influxdb2.rs") {
         let code = file.code();
         for foreign in ["influxdb2::", "reqwest_for_influxdb2"] {
-            // Our own module of that name is fine.
+            // A module of this crate with that name is allowed.
             let named = code.match_indices(foreign).any(|(at, _)| {
                 let before = code[..at].trim_end();
                 let ours = file.path == "src/delivery/sink/mod.rs" && before.ends_with("use");

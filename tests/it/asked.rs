@@ -1,4 +1,4 @@
-//! The layer does what it was asked for, and nothing that it was not.
+//! The layer does what it is configured for, and nothing else.
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +30,7 @@ async fn answer(app: &Router, request: http::request::Builder) -> Response {
 }
 
 #[tokio::test]
-async fn no_size_and_no_header_is_added_by_a_layer_that_was_asked_for_other_things() {
+async fn a_layer_adds_no_size_and_no_header_unless_configured() {
     let (monitor, sink) = monitor(Settings::new("asked"));
     let layer = monitor.layer().on_request(|_, _| {}).on_response(|_, _| {});
     let layer = layer.classifier(|outcome: &Outcome<'_>| StatusClassifier.classify(outcome));
@@ -42,7 +42,7 @@ async fn no_size_and_no_header_is_added_by_a_layer_that_was_asked_for_other_thin
 }
 
 #[tokio::test]
-async fn an_id_that_the_handler_has_put_into_the_response_stays() {
+async fn an_id_that_the_handler_has_put_into_the_response_is_kept() {
     let (monitor, _) = monitor(Settings::new("asked"));
     let handler = || async { [("x-request-id", "of-the-handler")] };
     let layer = monitor.layer().propagate_request_id(true);
@@ -55,7 +55,7 @@ async fn an_id_that_the_handler_has_put_into_the_response_stays() {
 #[derive(Clone, Copy, Debug)]
 struct Code(&'static str);
 
-/// Knows failures by an extension of the response, and by trailers.
+/// Recognizes failures by an extension of the response, and by trailers.
 struct ByParts;
 
 impl Classifier for ByParts {
@@ -99,7 +99,7 @@ async fn a_classifier_sees_the_extensions_of_the_response_and_the_trailers_of_it
     assert_eq!(codes, [Some("12"), Some("7")]);
 }
 
-/// Servers frame a body by what it says of itself.
+/// Servers frame a body by the size that it reports.
 #[tokio::test]
 async fn a_tracked_body_says_that_it_is_empty() {
     let (monitor, _) = monitor(Settings::new("asked"));
@@ -113,7 +113,7 @@ async fn a_tracked_body_says_that_it_is_empty() {
 }
 
 #[tokio::test]
-async fn with_both_bodies_tracked_a_head_ends_with_its_head_and_others_with_their_body() {
+async fn with_both_bodies_tracked_head_requests_end_with_the_head_and_others_with_the_body() {
     for (method, accepted) in [(Method::HEAD, 1), (Method::GET, 0)] {
         let (monitor, _) = monitor(Settings::new("asked"));
         let app = Router::new()
@@ -128,7 +128,7 @@ async fn with_both_bodies_tracked_a_head_ends_with_its_head_and_others_with_thei
 }
 
 #[tokio::test]
-async fn data_of_a_middleware_is_the_requests_own_and_the_id_is_that_of_its_header() {
+async fn data_of_a_middleware_joins_the_request_and_the_id_is_that_of_its_header() {
     let (monitor, sink) = monitor(Settings::new("asked"));
     let data = MonitoringData::new();
     let outside = data.clone();
@@ -141,7 +141,7 @@ async fn data_of_a_middleware_is_the_requests_own_and_the_id_is_that_of_its_head
 }
 
 #[tokio::test]
-async fn what_is_asked_for_by_two_is_not_undone() {
+async fn options_set_in_two_places_do_not_undo_each_other() {
     let (monitor, sink) = monitor(Settings::new("asked"));
     let both = |data: MonitoringData| async move {
         let other = MonitoringData::new();
@@ -161,9 +161,9 @@ async fn what_is_asked_for_by_two_is_not_undone() {
     assert_eq!(routes, [Some("GET:/recorded")]);
 }
 
-/// The thread's current request is another one there, or none.
+/// In the spawned task the thread's current request is missing or another one.
 #[tokio::test]
-async fn a_layer_in_a_spawned_task_refines_the_route_where_the_data_is_handed_on() {
+async fn a_layer_in_a_spawned_task_refines_the_route_if_the_data_is_inserted() {
     let (monitor, sink) = monitor(Settings::new("asked"));
     let inner = Router::new().route("/items/{id}", get(|| async {})).layer(monitor.layer()).with_state(());
     let spawned = service_fn(move |request: Request| {
@@ -182,7 +182,7 @@ async fn a_layer_in_a_spawned_task_refines_the_route_where_the_data_is_handed_on
 }
 
 #[tokio::test]
-async fn a_service_is_told_that_its_requests_have_no_routes_only_where_they_have_none() {
+async fn a_service_is_warned_of_missing_routes_only_if_there_are_none() {
     for (path, warnings) in [("/", 0), ("/nowhere", 1)] {
         let (monitor, _) = monitor(Settings::new("asked"));
         let log = Log::capture();
@@ -195,7 +195,7 @@ async fn a_service_is_told_that_its_requests_have_no_routes_only_where_they_have
 }
 
 #[tokio::test]
-async fn a_timer_and_a_connection_tell_their_time() {
+async fn a_timer_and_a_connection_record_their_time() {
     let mut settings = Settings::new("asked");
     settings.request_id = false;
     let (monitor, sink) = monitor(settings);
@@ -218,8 +218,8 @@ async fn a_timer_and_a_connection_tell_their_time() {
         assert!(*seconds >= wanted.as_secs_f64(), "{point:?}");
     }
     assert_eq!(connection.field("request_id"), None, "ids are off");
-    // Its time is that of its opening, and not of its end, which is just before that of the
-    // request.
+    // The time of a connection is that of its opening, not that of its end, which is just before
+    // that of the request.
     let time = |point: &tower_influx::DataPoint| point.time().expect("a time").as_nanos();
     let Some(Value::Float(seconds)) = request.field("execution_time") else { panic!("{request:?}") };
     let before_the_end = time(request) + (seconds * 1e9) as i64 - time(connection);
@@ -227,9 +227,9 @@ async fn a_timer_and_a_connection_tell_their_time() {
 }
 
 #[tokio::test]
-async fn a_connection_has_as_many_counters_as_is_said_and_they_go_on_counting() {
+async fn a_connection_has_at_most_64_counters_and_these_continue_to_count() {
     let (monitor, sink) = monitor(Settings::new("asked"));
-    // Keys live as long as the program.
+    // Keys are `&'static str`.
     let keys: Vec<_> = (0..65).map(|number| &*Box::leak(format!("c{number}").into_boxed_str())).collect();
     let added = keys.clone();
     let handler = move |data: MonitoringData| async move {
@@ -247,7 +247,7 @@ async fn a_connection_has_as_many_counters_as_is_said_and_they_go_on_counting() 
     assert_eq!(monitor.stats().recorder.excess_extras, 2);
 }
 
-/// Ends with a frame that is known to be the last, though nobody was told how long it is.
+/// A body that ends with a frame known to be the last, although its length is unknown.
 struct Last {
     frames: Vec<Frame<bytes::Bytes>>,
     is_known: bool,

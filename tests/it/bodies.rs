@@ -1,4 +1,4 @@
-//! How tracked bodies end, and what their points say of it.
+//! How tracked bodies end, and what their points record.
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use crate::{
     support::watched::Watched,
 };
 
-/// A body that ends as told.
+/// Returns a body with the given ending.
 fn body(end: &'static str) -> Body {
     let frame = |text: &'static str| Ok::<_, &'static str>(Frame::data(Bytes::from_static(text.as_bytes())));
     let head = stream::iter([frame("12345"), frame("678")]);
@@ -40,14 +40,15 @@ fn body(end: &'static str) -> Body {
     Body::new(StreamBody::new(futures_util::StreamExt::chain(head, tail)))
 }
 
-/// Asks for it, and goes when its last piece is there or the server has closed.
+/// Requests the path, and closes the connection when the last piece has arrived or the server has
+/// closed.
 async fn take(address: &str, path: &str) {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     let request = format!("GET {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("the server reads");
     let mut answer = Vec::new();
     while !String::from_utf8_lossy(&answer).contains("678") {
-        // An error may close before all is read.
+        // A connection may break before everything is read.
         if stream.read_buf(&mut answer).await.unwrap_or(0) == 0 {
             break;
         }
@@ -55,7 +56,7 @@ async fn take(address: &str, path: &str) {
 }
 
 #[tokio::test]
-async fn a_tracked_body_tells_how_it_ended() {
+async fn a_tracked_body_records_how_it_ended() {
     for (end, ending, failed) in [
         ("complete", "complete", false),
         ("trailers", "complete", false),
@@ -100,7 +101,7 @@ async fn a_body_that_is_never_polled_still_ends() {
         .await;
 }
 
-/// Knows how much is to come, but learns of its end only when it is asked once more.
+/// A body that knows its remaining length, but learns of its end only when it is polled once more.
 struct Pieces(Vec<&'static str>);
 
 impl http_body::Body for Pieces {
@@ -120,7 +121,7 @@ impl http_body::Body for Pieces {
 }
 
 #[tokio::test]
-async fn a_body_is_complete_when_all_that_was_promised_is_taken() {
+async fn a_body_is_complete_when_its_whole_length_was_read() {
     let watched = Watched::start("bodies");
     let promising =
         |length: u32| get(move || async move { ([(header::CONTENT_LENGTH, length)], body("endless")) });

@@ -1,5 +1,5 @@
-//! What no value and no number of requests may break: the line, the bound on a tag's values, the
-//! identity of a point.
+//! Bounds that hold for all values and any number of requests: one line for each point, the limit
+//! on a tag's values, the identity of a point.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,7 +26,7 @@ use tower_influx::{
 
 use crate::hostile::hostile;
 
-/// Keeps the text of all batches.
+/// A sink that keeps the text of all batches.
 #[derive(Clone, Debug, Default)]
 struct TextSink(Arc<Mutex<String>>);
 
@@ -43,7 +43,7 @@ impl Sink for TextSink {
 }
 
 #[tokio::test]
-async fn hostile_values_break_no_line() {
+async fn hostile_values_do_not_break_lines() {
     let values = hostile();
     let sink = TextSink::default();
     let monitor = Monitor::builder(Settings::new("bounds")).sink(sink.clone()).start();
@@ -60,7 +60,7 @@ async fn hostile_values_break_no_line() {
         (StatusCode::BAD_REQUEST, ErrorCode::from(value))
     };
     let app = Router::new().route("/hostile/{number}", get(handler)).layer(monitor.layer()).with_state(());
-    // A name of the application's own may be as bad.
+    // A name of the application may be hostile, too.
     let named = {
         let values = values.clone();
         let number =
@@ -71,7 +71,7 @@ async fn hostile_values_break_no_line() {
             .layer(service_fn(async |_: Request| Ok::<_, Infallible>(Response::new(Body::empty()))))
     };
     for (number, value) in values.iter().enumerate() {
-        // What HTTP itself forbids in a header cannot arrive.
+        // Bytes that HTTP forbids in a header cannot arrive.
         let bytes: Vec<u8> =
             value.bytes().filter(|byte| *byte == b'\t' || *byte >= 32 && *byte != 127).collect();
         let request = || {
@@ -127,7 +127,7 @@ fn tag(point: &ParsedLine<'_>, key: &str) -> Option<String> {
     tags.iter().find(|(found, _)| *found == key).map(|(_, value)| value.to_string())
 }
 
-/// A million different values of tags from several threads at once: each tag keeps its first ones.
+/// A million distinct values of tags from several threads at once: each tag keeps its first ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_million_values_become_a_thousand_and_one() {
     let (monitor, sink) = start();
@@ -157,7 +157,7 @@ async fn a_million_values_become_a_thousand_and_one() {
     assert_eq!(monitor.stats().recorder.overflowed_tags, overflowed as u64);
 }
 
-/// All of one route, so that nothing but their times keeps them apart.
+/// All requests have the same route, so that only their times distinguish them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_thousand_requests_are_as_many_points() {
     let (monitor, sink) = start();
@@ -189,13 +189,13 @@ fn start() -> (Monitor, MemorySink) {
     (monitor, sink)
 }
 
-/// What InfluxDB tells points apart by.
+/// Returns what distinguishes points in InfluxDB.
 fn identity(point: &DataPoint) -> String {
     let tags: Vec<_> = point.tags().collect();
     format!("{} {tags:?} {:?}", point.measurement(), point.time())
 }
 
-/// Makes so many requests of a service that answers at once.
+/// Sends `count` requests to a service that answers at once.
 fn request_from_threads(
     monitor: &Monitor,
     threads: usize,

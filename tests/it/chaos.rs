@@ -39,7 +39,7 @@ use tokio::{
 use tower::{BoxError, ServiceBuilder, timeout::TimeoutLayer};
 use tower_influx::{DataPoint, ErrorCode, Monitor, Point, Settings, sink::MemorySink};
 
-/// A kind of ending: what the client does, and what the points must then say.
+/// A kind of ending: what the client does, and what the points must record.
 #[derive(Clone, Copy, Debug)]
 struct Case {
     method: &'static str,
@@ -48,21 +48,21 @@ struct Case {
     route: &'static str,
     status: u16,
     error_code: &'static str,
-    /// Field `body_end`, where the body is tracked.
+    /// Field `body_end`, if the body is tracked.
     body_end: &'static str,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Client {
-    /// Reads an answer of this status to its end.
+    /// Reads an answer with this status to its end.
     Reads(u16),
-    /// Gets no answer, as the handler panics.
+    /// Gets no answer, since the handler panics.
     GetsNothing,
-    /// Goes as soon as the handler runs.
+    /// Disconnects as soon as the handler runs.
     LeavesBeforeHead,
-    /// Goes after the first piece of the body.
+    /// Disconnects after the first piece of the body.
     LeavesInBody,
-    /// Sees a body that breaks off.
+    /// Receives a body that breaks off.
     SeesTornBody,
 }
 
@@ -98,7 +98,7 @@ const CASES: &[Case] = &[
     case(("GET", "/torn"), Client::SeesTornBody, "GET:/torn", 200, "", "error"),
 ];
 
-/// A request to be made.
+/// A planned request.
 #[derive(Clone, Copy, Debug)]
 struct Planned {
     number: usize,
@@ -111,7 +111,7 @@ struct Planned {
 type Ending = (String, String, String, String);
 
 impl Planned {
-    /// What `requests` and, if it failed, `errors` must hold of it.
+    /// Returns what `requests` and, if it failed, `errors` must record.
     fn endings(&self) -> (Ending, Option<Ending>) {
         let Case { route, status, error_code, body_end, .. } = self.case;
         let body_end = if self.tracked { body_end } else { "" };
@@ -177,7 +177,7 @@ async fn twenty_thousand_random_endings_are_all_counted_once() {
     assert_eq!(stats.recorder.running_requests, 0);
 }
 
-/// The endings that points record, by request id. Fails where two points share an id.
+/// Returns the recorded endings by request id. Fails if two points share an id.
 fn endings(points: &[DataPoint], measurement: &str) -> BTreeMap<String, Ending> {
     let mut endings = BTreeMap::new();
     for point in points.iter().filter(|point| point.measurement() == measurement) {
@@ -198,23 +198,23 @@ fn counts(endings: &BTreeMap<String, Ending>) -> BTreeMap<&Ending, usize> {
     })
 }
 
-/// What InfluxDB tells points apart by.
+/// Returns what distinguishes points in InfluxDB.
 fn identity(point: &DataPoint) -> String {
     let tags: Vec<_> = point.tags().collect();
     format!("{} {tags:?} {:?}", point.measurement(), point.time())
 }
 
-/// Makes all requests, many at a time.
+/// Sends all requests, many at a time.
 async fn drive(monitor: &Monitor, plan: &[Planned]) {
     let waiting = Waiting::default();
-    // tower's own timeout polls the service before it looks at the clock. tower-http's looks first:
-    // on a busy machine it would answer some requests that never reached the layer.
+    // tower's own timeout polls the service before it checks the clock. tower-http's checks the
+    // clock first: on a busy machine it would answer some requests that never reached the layer.
     let timeout = || {
         let answer = HandleErrorLayer::new(|_: BoxError| async { StatusCode::GATEWAY_TIMEOUT });
         ServiceBuilder::new().layer(answer).layer(TimeoutLayer::new(Duration::from_millis(10)))
     };
     let (plain, tracking) = (monitor.layer(), monitor.layer().track_body());
-    // A timeout around that route alone: elsewhere a busy machine would see some by chance.
+    // Only this route has a timeout: elsewhere a busy machine would cause some by chance.
     let slow = || -> MethodRouter { get(pending::<()>) };
     let slow_untracked = slow().layer::<_, Infallible>(plain.clone()).layer(timeout());
     let slow_tracked = slow().layer::<_, Infallible>(tracking.clone()).layer(timeout());
@@ -242,7 +242,7 @@ async fn drive(monitor: &Monitor, plan: &[Planned]) {
     }
 }
 
-/// Who waits to hear that a handler has been reached, by request.
+/// Clients that wait until a handler was reached, by request.
 #[derive(Clone, Debug, Default)]
 struct Waiting(Arc<Mutex<HashMap<String, oneshot::Sender<()>>>>);
 
@@ -277,7 +277,7 @@ fn app(waiting: &Waiting) -> Router {
         .with_state(waiting.clone())
 }
 
-/// Without the message that a thousand of them would print.
+/// Panics without a message, which a thousand requests would print.
 async fn panicking() {
     resume_unwind(Box::new("on purpose"))
 }
@@ -292,7 +292,7 @@ async fn events() -> impl IntoResponse {
     Sse::new(first.chain(stream::pending()))
 }
 
-/// Two pieces, then what is given.
+/// Returns a body of two pieces and this end.
 fn body(end: impl stream::Stream<Item = Result<Frame<Bytes>, &'static str>> + Send + 'static) -> Body {
     let pieces = ["one", "two"].map(|text| Ok(Frame::data(Bytes::from_static(text.as_bytes()))));
     Body::new(StreamBody::new(stream::iter(pieces).chain(end)))
@@ -305,7 +305,7 @@ async fn serve(app: Router) -> String {
     address
 }
 
-/// Makes requests in sequence, over own connections (HTTP/1) and shared ones (HTTP/2).
+/// Sends requests in sequence, over connections of its own (HTTP/1) and shared ones (HTTP/2).
 struct Driver {
     addresses: [String; 2],
     waiting: Waiting,
@@ -322,7 +322,7 @@ impl Driver {
     async fn run(mut self, plan: Vec<Planned>) {
         for one in plan {
             self.request(one).await;
-            // HTTP/1 knows no other way to leave than to close.
+            // A client of HTTP/1 can only disconnect by closing the connection.
             let reusable = matches!(one.case.client, Client::Reads(_));
             if let Some(http1) = self.http1[usize::from(one.tracked)].take_if(|_| !one.http2 && !reusable) {
                 http1.connection.abort();
@@ -350,7 +350,7 @@ impl Driver {
                 assert!(body.frame().await.is_some_and(|frame| frame.is_ok()), "{one:?}");
             }
             Client::SeesTornBody => {
-                // What was sent before it broke may not arrive, not even the head.
+                // Data sent before the break may not arrive, not even the head.
                 if let Ok(answer) = self.send(one).await {
                     assert!(answer.into_body().collect().await.is_err(), "{one:?}");
                 }
@@ -393,8 +393,8 @@ async fn connect_http2(address: &str) -> http2::SendRequest<Empty<Bytes>> {
 
 const REQUESTS: usize = 20_000;
 const SEED: u64 = 0x746f_7765_7269_6e66;
-/// Drivers of a group share their connections of HTTP/2.
+/// Drivers of a group share their HTTP/2 connections.
 const GROUPS: usize = 4;
 const MEMBERS: usize = 8;
-/// Far longer than it takes; without it a lost request would hang the tests.
+/// Far longer than needed. Without it a lost request would hang the tests.
 const PATIENCE: Duration = Duration::from_secs(120);

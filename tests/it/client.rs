@@ -21,14 +21,14 @@ use tower_influx::{DataPoint, Monitor, MonitoringData, Settings, sink::MemorySin
 
 use crate::labels::monitor;
 
-/// How a server that is not a good one answers its one connection.
+/// How a faulty server answers its only connection.
 #[derive(Clone, Copy, Debug)]
 enum Fault {
-    /// The connection is closed before a byte of the answer.
+    /// The connection is closed before the first byte of the answer.
     NoHead,
-    /// Nothing is ever said.
+    /// The server never answers.
     Silent,
-    /// The head promises more than the body has.
+    /// The head declares a longer body than is sent.
     CutBody,
 }
 
@@ -77,7 +77,7 @@ fn get_request(uri: &str) -> Request<Body> {
     Request::builder().uri(uri).body(Body::empty()).expect("a request")
 }
 
-/// One call, and what its points say: status code, error code.
+/// Returns the status code and the error code of each point of one call.
 async fn ended(monitor: &Monitor, sink: &MemorySink) -> Vec<(Option<String>, Option<String>)> {
     let points = points(monitor, sink).await;
     let errors = of(&points, "client_errors");
@@ -131,7 +131,7 @@ async fn hyper_utils_client_is_recorded_in_every_phase() {
 }
 
 #[tokio::test]
-async fn a_time_out_around_the_client_is_told_by_where_the_layer_is() {
+async fn a_timeout_around_the_client_is_recorded_by_the_position_of_the_layer() {
     let silent = faulty(Fault::Silent).await;
     let client = || Client::builder(TokioExecutor::new()).build_http::<Body>();
     let (monitor, sink) = monitor(Settings::new("shop"));
@@ -151,7 +151,7 @@ async fn a_time_out_around_the_client_is_told_by_where_the_layer_is() {
 }
 
 #[tokio::test]
-async fn retries_inside_are_one_call_and_outside_one_each() {
+async fn retries_inside_the_layer_are_one_call_and_outside_one_call_each() {
     #[derive(Clone)]
     struct Twice(u32);
     impl tower::retry::Policy<Request<String>, http::Response<String>, io::Error> for Twice {
@@ -187,7 +187,7 @@ async fn retries_inside_are_one_call_and_outside_one_each() {
 }
 
 #[tokio::test]
-async fn a_call_inside_a_handler_leaves_its_request_alone_and_carries_its_id() {
+async fn a_call_inside_a_handler_does_not_change_its_request_and_carries_its_id() {
     let good = good().await;
     let (monitor, sink) = monitor(Settings::new("shop"));
     let layer = monitor
@@ -195,7 +195,8 @@ async fn a_call_inside_a_handler_leaves_its_request_alone_and_carries_its_id() {
         .route(|parts| parts.uri.path().starts_with("/items/").then(|| "/items/{id}".into()))
         .propagate_request_id(HeaderName::from_static("x-request-id"));
     let client = layer.layer(Client::builder(TokioExecutor::new()).build_http::<Body>());
-    // A service in the same process, with a layer of the same monitor, behind a client layer.
+    // A service in the same process, with a layer of the same monitor, called through a client
+    // layer.
     let inner = Router::new().route("/inner", get(|| async { "inner" })).layer(monitor.layer());
     let inner = monitor.client_layer("inner").layer(inner);
     let handler = async move |data: MonitoringData| {
@@ -227,7 +228,7 @@ async fn a_call_inside_a_handler_leaves_its_request_alone_and_carries_its_id() {
 }
 
 #[tokio::test]
-async fn bad_input_breaks_nothing() {
+async fn invalid_input_causes_no_panic() {
     let (monitor, sink) = monitor(Settings::new("shop"));
     let service = service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(String::new())));
     let panicking = monitor.client_layer("a\nb").route(|_| panic!("a route function")).layer(service);
@@ -299,7 +300,7 @@ async fn a_connection_is_one_point_when_it_ends() {
     assert_eq!((chat[0].tag("connection"), chat[0].tag("end")), (Some("chat"), Some("client_left")));
     assert_eq!(chat[0].field("messages_in").and_then(|count| count.as_i64()), Some(3));
     assert_eq!(chat[0].field("request_id"), of(&points, "requests")[0].field("request_id"));
-    // A guard that is kept for ever holds nothing up, and is seen.
+    // A guard that is kept for ever delays nothing, and is visible.
     let report = monitor.shutdown(Duration::from_secs(5)).await;
     assert!(report.in_time);
     assert_eq!(monitor.stats().connections["kept"].open, 1);
@@ -310,8 +311,7 @@ async fn a_connection_is_one_point_when_it_ends() {
 
 #[tokio::test]
 async fn reqwests_client_is_recorded() {
-    // reqwest is built with TLS here, and its client asks for a provider even where no address
-    // needs one.
+    // reqwest is built with TLS here. Its client requires a provider even if no URL uses TLS.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let good = good().await;
     let refused = "http://127.0.0.1:1/".to_owned();

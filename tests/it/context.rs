@@ -1,4 +1,4 @@
-//! What the layer adds by itself: traces, sizes and what callbacks tell; and sums and skipped
+//! What the layer adds by itself: traces, sizes and results of callbacks; and also sums and skipped
 //! requests.
 
 use std::{convert::Infallible, future::ready, time::Duration};
@@ -25,8 +25,8 @@ use crate::{
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// The points of requests with these headers through a layer, in order.
-async fn told(
+/// Returns the points of requests with these headers through a layer, in order.
+async fn points_of(
     build: impl Fn(MonitoringLayer) -> MonitoringLayer,
     requests: Vec<axum::http::request::Builder>,
 ) -> (Vec<DataPoint>, Watched) {
@@ -55,19 +55,19 @@ async fn the_trace_of_a_valid_header_is_on_both_points() {
     let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
     let twice = header(valid.clone()).header("traceparent", &valid);
     let requests = vec![header(valid.clone()), header("00-0-0-00".to_owned()), Request::post("/"), twice];
-    let (points, watched) = told(|layer| layer.trace_id(true), requests).await;
+    let (points, watched) = points_of(|layer| layer.trace_id(true), requests).await;
     let ids: Vec<_> = points.iter().map(|point| text(point, "trace_id")).collect();
     assert_eq!(ids, [Some(TRACE), None, None, None]);
     let errors = watched.sink.measurement("errors");
     assert_eq!(errors.iter().filter(|error| text(error, "trace_id") == Some(TRACE)).count(), 1);
     assert_eq!((errors.len(), watched.monitor.stats().recorder.invalid_traces), (4, 2));
-    // Off unless asked for.
-    let (points, watched) = told(|layer| layer, vec![header(valid), header("bad".to_owned())]).await;
+    // It is off by default.
+    let (points, watched) = points_of(|layer| layer, vec![header(valid), header("bad".to_owned())]).await;
     assert!(points.iter().all(|point| point.field("trace_id").is_none()));
     assert_eq!(watched.monitor.stats().recorder.invalid_traces, 0);
 }
 
-/// What a call in a handler sends along of the trace of its request, and what its own header says.
+/// A call in a handler sends the trace of its request, unless it has a header of its own.
 #[tokio::test]
 async fn a_call_passes_the_trace_of_its_request_on() {
     let valid = format!("00-{TRACE}-00f067aa0ba902b7-01");
@@ -104,7 +104,7 @@ async fn a_call_passes_the_trace_of_its_request_on() {
         let sent = sent.each_ref().map(|value| value.as_ref().and_then(|value| value.to_str().ok()));
         assert_eq!(sent, expected, "{reads} {passes} {came:?} {states:?} {own:?}");
     }
-    // Outside of a request there is none, and a disabled monitor adds none.
+    // Outside of a request there is no trace, and a disabled monitor adds none.
     for monitor in [monitor(Settings::new("context")).0, Monitor::disabled()] {
         let upstream = service_fn(|request: Request| {
             assert!(request.headers().is_empty());
@@ -116,7 +116,7 @@ async fn a_call_passes_the_trace_of_its_request_on() {
 }
 
 #[tokio::test]
-async fn a_function_tells_the_trace_otherwise() {
+async fn a_function_provides_the_trace() {
     let from = |layer: MonitoringLayer| {
         layer.trace_id_from(|parts| match parts.headers.get("x-trace")?.to_str().ok()? {
             "panic" => panic!("in the function"),
@@ -125,16 +125,16 @@ async fn a_function_tells_the_trace_otherwise() {
     };
     let request = |trace: &str| Request::get("/").header("x-trace", trace);
     let requests = vec![request("255"), request("0"), request("panic"), Request::get("/")];
-    let (points, _) = told(from, requests).await;
+    let (points, _) = points_of(from, requests).await;
     let ids: Vec<_> = points.iter().map(|point| text(point, "trace_id").map(str::to_owned)).collect();
     assert_eq!(ids, [Some(format!("{:032x}", 255)), None, None, None]);
 }
 
 #[tokio::test]
-async fn sizes_are_what_the_heads_promise() {
+async fn sizes_are_those_that_the_heads_declare() {
     let sized = |length: &str| Request::get("/").header("content-length", length);
     let requests = vec![sized("12"), sized("twelve"), Request::get("/"), sized("18446744073709551615")];
-    let (points, _) = told(|layer| layer.sizes(true), requests).await;
+    let (points, _) = points_of(|layer| layer.sizes(true), requests).await;
     let sizes: Vec<_> =
         points.iter().map(|point| point.field("request_bytes").and_then(Value::as_i64)).collect();
     assert_eq!(sizes, [Some(12), None, None, Some(i64::MAX)]);
@@ -142,7 +142,7 @@ async fn sizes_are_what_the_heads_promise() {
 }
 
 #[tokio::test]
-async fn callbacks_add_to_the_points_and_a_panic_costs_only_what_they_add() {
+async fn callbacks_add_to_the_points_and_a_panic_loses_only_their_additions() {
     let build = |layer: MonitoringLayer| {
         layer
             .on_request(|parts, data| {
@@ -162,13 +162,13 @@ async fn callbacks_add_to_the_points_and_a_panic_costs_only_what_they_add() {
         Request::get("/").header("x-panic", "yes").header("x-plan", "free"),
         Request::post("/"),
     ];
-    let (points, watched) = told(build, requests).await;
-    let told: Vec<_> = points
+    let (points, watched) = points_of(build, requests).await;
+    let recorded: Vec<_> = points
         .iter()
         .map(|point| (point.tag("plan"), text(point, "agent"), point.field("status").and_then(Value::as_i64)))
         .collect();
     assert_eq!(
-        told,
+        recorded,
         [(Some("gold"), Some("test"), Some(200)), (Some("free"), None, Some(200)), (None, None, Some(404)),]
     );
     assert!(points[0].field("length").is_some() && points[2].field("length").is_none());
@@ -241,8 +241,8 @@ async fn values_that_are_added_sum_up() {
         assert!(point.field(key).and_then(Value::as_f64).is_some_and(|time| time > 0.0), "{key}");
     }
     assert_eq!(point.tag("tag"), Some("x"));
-    // The text that no number is added to, the text that is none, a reserved name, and the name of
-    // a tag.
+    // Refused were: a number added to text, text added to a number, a reserved name, and the name
+    // of a tag.
     assert_eq!(monitor.stats().recorder.refused_extras, 4);
 }
 
@@ -292,21 +292,21 @@ async fn a_classifier_sees_method_and_route() {
 const ERROR_CODE: usize = 3;
 const KEEP: usize = 5;
 
-/// What a function does to the data, and whether the points show it.
+/// What a function does to the data, and a check of the points.
 type Effect = (fn(&MonitoringData), fn(&[DataPoint]) -> bool);
 
 type AddFunction = fn(MonitoringLayer, fn(&MonitoringData)) -> MonitoringLayer;
 
 #[tokio::test]
-async fn whatever_a_function_does_to_the_data_is_kept() {
+async fn every_change_that_a_function_makes_to_the_data_is_kept() {
     let all: [Effect; 8] = [
         (|_| {}, |points| points.len() == 1),
         (|data| data.tag("a", "b"), |points| points[0].tag("a") == Some("b")),
         (|data| data.field("a", 1), |points| points[0].field("a").is_some()),
-        // What only a failure shows.
+        // Visible only in the point of a failure.
         (|data| data.error_code(7), |points| points[1].tag("error_code") == Some("7")),
         (MonitoringData::skip, <[_]>::is_empty),
-        // What only a rule shows.
+        // Visible only with a rule.
         (MonitoringData::keep, |points| points.len() == 1),
         (
             |data| std::thread::scope(|scope| _ = scope.spawn(|| data.tag("a", "b"))),
@@ -341,8 +341,8 @@ async fn whatever_a_function_does_to_the_data_is_kept() {
     }
 }
 
-/// A layer of another monitor further inside has the trace of its request, and so has a call that
-/// goes through one; its own layer may still say otherwise.
+/// An inner layer of another monitor has the trace of its request, and so has a call through one.
+/// Its own layer may override that.
 #[tokio::test]
 async fn layers_of_other_monitors_see_the_trace() {
     let (outer, _) = monitor(Settings::new("outer"));
@@ -371,10 +371,10 @@ async fn layers_of_other_monitors_see_the_trace() {
     assert_eq!(sizes, [true, false], "a call is another request, with a size of its own");
 }
 
-/// A handler that uses the name of a field that the layer adds: a field of the same type is stored
-/// in its place, and a tag is left out.
+/// A handler may use the name of a field that the layer adds. A field of the same type is stored
+/// instead, and a tag is left out.
 #[tokio::test]
-async fn a_handlers_own_field_of_an_added_name_is_stored_and_its_tag_is_not() {
+async fn a_handlers_field_with_the_name_of_an_added_one_is_stored_and_its_tag_is_not() {
     let (monitor, sink) = monitor(Settings::new("context"));
     let app: Router = Router::new()
         .route("/", get(async |data: MonitoringData| data.field("request_bytes", 7)))
@@ -390,7 +390,7 @@ async fn a_handlers_own_field_of_an_added_name_is_stored_and_its_tag_is_not() {
     let mut points = points(&monitor, &sink, "requests").await;
     points.sort_by_key(tower_influx::Point::time);
     assert_eq!(points[0].field("request_bytes"), Some(&Value::Integer(7)));
-    // The layer's field was there first: the tag is the second kind of the name, and left out.
+    // The layer's field came first. The tag is a second kind for the name, and is left out.
     assert_eq!((points[1].tag("trace_id"), text(&points[1], "trace_id")), (None, Some(TRACE)));
     assert_eq!(monitor.stats().recorder.type_conflicts, 1);
 }

@@ -1,5 +1,5 @@
-//! Every block of code in the documents is checked by something: a doc test, a parser, a server, or
-//! a line here that says why not.
+//! Every code block in the documents is checked: by a doc test, a parser or a server. Exceptions
+//! are listed here with their reason.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ struct Block {
 }
 
 #[test]
-fn every_block_of_code_is_held_by_something() {
+fn every_block_of_code_is_checked() {
     let sources: Vec<File> = rust_files("src").into_iter().chain(rust_files("tests")).collect();
     let includes = |room: &str, document: &str| {
         let name = document.rsplit('/').next().unwrap_or(document);
@@ -47,7 +47,7 @@ fn every_block_of_code_is_held_by_something() {
                 }
             }
             "console" => assert_commands(&document, &text),
-            // Queries for a server that Debian does not have; commands of other projects; output
+            // Queries for a server that Debian does not have, commands of other projects, output,
             // and drawings.
             "flux" | "sh" | "yaml" | "text" => {}
             other => panic!("{document} has a block of `{other}`: say in this test what holds it"),
@@ -90,9 +90,9 @@ async fn documented_queries_of_the_schema_work_in_influxdb_1() {
     }
 }
 
-/// A section of settings, read by two readers alike, or dependencies that can be had.
+/// Asserts that the text is a section of settings, read by two readers, or valid dependencies.
 fn assert_settings(document: &str, text: &str) {
-    // The file is on the reader's machine.
+    // The file exists only on the reader's machine.
     let text = &text.replace("token_file =", "token =");
     let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{document}: {error}"));
     if let Some(dependencies) = table.get("dependencies") {
@@ -117,7 +117,7 @@ fn assert_settings(document: &str, text: &str) {
     assert_eq!(format!("{layered:?}"), format!("{settings:?}"), "{document}");
 }
 
-/// Commands of cargo, whose examples and manifests exist.
+/// Asserts that the examples and manifests of cargo commands exist.
 fn assert_commands(document: &str, text: &str) {
     for command in text.lines().filter_map(|line| line.strip_prefix("$ ")) {
         let words: Vec<&str> = command.split_whitespace().collect();
@@ -133,7 +133,7 @@ fn assert_commands(document: &str, text: &str) {
     }
 }
 
-/// Of the README files and of `docs`.
+/// Returns the blocks of the README files and of `docs`.
 fn blocks() -> Vec<Block> {
     let documents = text_files().into_iter().filter(|file| {
         file.path.ends_with(".md") && (file.path.ends_with("README.md") || file.path.starts_with("docs/"))

@@ -1,4 +1,5 @@
-//! One point for every ending of a request, over real sockets, against the driver's own ledger.
+//! One point for every ending of a request, over real sockets, compared with the driver's own
+//! ledger.
 
 use std::{
     convert::Infallible,
@@ -38,7 +39,7 @@ pub(crate) async fn serve(app: Router) -> String {
     address
 }
 
-/// Sends one request over HTTP/1 and returns everything that came back until the server closed.
+/// Sends one request over HTTP/1, and returns everything that was received until the server closed.
 pub(crate) async fn ask(address: &str, method: &str, path: &str) -> String {
     let mut stream = TcpStream::connect(address).await.expect("the server listens");
     let request = format!("{method} {path} HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n");
@@ -140,8 +141,8 @@ async fn a_client_that_goes_away_before_the_head_counts() {
 #[tokio::test]
 async fn a_timeout_outside_counts_as_cancelled_and_inside_as_its_response() {
     let watched = Watched::start("endings");
-    // Long enough that no busy machine lets it pass before the first poll: that request would not
-    // reach the layer.
+    // Long enough that it does not expire before the first poll on a busy machine: that request
+    // would not reach the layer.
     let timeout = || TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, Duration::from_millis(500));
     let slow = || Router::new().route("/slow", get(pending::<()>));
     let outside = serve(slow().layer(watched.layer()).layer(timeout())).await;
@@ -172,9 +173,9 @@ async fn a_panic_counts_with_and_without_a_layer_that_catches_it() {
     watched.expect(&["GET:/panic 500"], &["GET:/panic 500 500"]).await;
 }
 
-/// Dropped while another panic unwinds, a pending request is cancelled, not panicked.
+/// A pending request that is dropped while another panic unwinds is cancelled, not panicked.
 #[tokio::test]
-async fn a_neighbours_panic_is_not_this_requests() {
+async fn a_panic_of_another_task_does_not_count_for_this_request() {
     let watched = Watched::start("endings");
     let pending_service = watched
         .layer()
@@ -189,12 +190,12 @@ async fn a_neighbours_panic_is_not_this_requests() {
 }
 
 #[tokio::test]
-async fn a_classifier_or_route_function_that_panics_costs_no_point() {
+async fn a_classifier_or_route_function_that_panics_loses_no_point() {
     let watched = Watched::start("endings");
     let classifier = |_: &Outcome<'_>| -> Classification { panic!("in the classifier") };
     let layer = || watched.layer().classifier(classifier).route(|_| panic!("in the route function"));
     let routes = || {
-        // Its panic unwinds while the classifier is asked.
+        // The panic unwinds while the classifier runs.
         Router::new()
             .route("/ok", get(|| async { "ok" }))
             .route("/panic", get(|| async { panic!("on purpose") as () }))
@@ -218,7 +219,7 @@ async fn a_classifier_or_route_function_that_panics_costs_no_point() {
 }
 
 #[tokio::test]
-async fn an_upgrade_counts_as_101() {
+async fn an_upgrade_is_recorded_with_status_101() {
     let watched = Watched::start("endings");
     let handler = |upgrade: WebSocketUpgrade| async { upgrade.on_upgrade(|_| async {}) };
     let address = serve(Router::new().route("/socket", any(handler)).layer(watched.layer())).await;
@@ -237,7 +238,7 @@ async fn an_upgrade_counts_as_101() {
 }
 
 #[tokio::test]
-async fn http2_streams_count_one_by_one() {
+async fn each_http2_stream_is_recorded() {
     let watched = Watched::start("endings");
     let app = Router::new()
         .route("/ok", get(|| async { "ok" }))
@@ -266,7 +267,7 @@ async fn http2_streams_count_one_by_one() {
         _ = reset => panic!("it never answers"),
         () = running => {}
     }
-    // The stream is reset, the connection lives on.
+    // The stream is reset, and the connection stays open.
     let response = client.send_request(request("/ok")).await.expect("an answer");
     response.into_body().collect().await.expect("a body");
     watched
@@ -280,7 +281,7 @@ async fn http2_streams_count_one_by_one() {
 }
 
 #[tokio::test]
-async fn requests_in_flight_are_known_at_any_moment() {
+async fn the_number_of_requests_in_flight_is_exact_at_any_moment() {
     let watched = Watched::start("endings");
     let release = Arc::new(Notify::new());
     let handler = {

@@ -1,4 +1,4 @@
-//! Several destinations: each has exact accounts of its own, and none waits for another.
+//! Several destinations: each has an exact ledger of its own, and none waits for another.
 
 use std::{
     collections::BTreeSet,
@@ -21,11 +21,11 @@ use tower_influx::{
     stats::{Blocked, DeliveryState, DestinationStats, DropReason, RejectReason},
 };
 
-/// What a destination does with a write.
+/// How a destination answers a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Way {
     Takes,
-    /// After a minute, longer than a write may take.
+    /// Answers after a minute, longer than a write may take.
     Slow,
     Down,
     Hangs,
@@ -37,7 +37,7 @@ use Way::{Down, Hangs, NoAccess, Refuses, Slow, Takes};
 
 const TROUBLES: [Way; 5] = [Slow, Down, Hangs, NoAccess, Refuses];
 
-/// Keeps what it takes.
+/// A sink that keeps the points that it accepts.
 #[derive(Clone)]
 struct Side {
     name: &'static str,
@@ -59,7 +59,7 @@ impl Side {
         all[usize::from(self.way.load(SeqCst))]
     }
 
-    /// Counted once however often it was sent.
+    /// Returns the number of distinct points, however often each was sent.
     fn distinct(&self) -> usize {
         let line = |point: &DataPoint| format!("{point:?}");
         self.stored.points().iter().map(line).collect::<BTreeSet<_>>().len()
@@ -95,9 +95,9 @@ impl Sink for Side {
     }
 }
 
-/// The main destination and one that was added.
+/// Returns the main destination and a further one.
 fn pair(settings: Settings, main: Way, archive: Way) -> (Monitor, [Side; 2]) {
-    // Alike, so that only the name of the added one keeps their spools apart.
+    // The same description, so that only the name of the further one keeps their spools separate.
     let sides = [Side::new("a database", main), Side::new("a database", archive)];
     let builder = Monitor::builder(settings)
         .sink(sides[0].clone())
@@ -118,7 +118,7 @@ fn of(monitor: &Monitor, name: &str) -> DestinationStats {
     stats.destinations[name].clone()
 }
 
-/// Written, rejected, dropped, and what is still somewhere.
+/// Returns written, rejected and dropped points, and those that are still somewhere.
 fn settled(side: &DestinationStats) -> [u64; 4] {
     let ledger = &side.ledger;
     let here = ledger.buffered + ledger.in_flight + ledger.spooled;
@@ -132,7 +132,7 @@ fn with_spool(directory: &Path) -> Settings {
 }
 
 #[tokio::test(start_paused = true)]
-async fn trouble_of_one_side_never_holds_up_the_other() {
+async fn a_fault_of_one_destination_never_delays_the_other() {
     for trouble in TROUBLES {
         for is_main in [true, false] {
             let (main, archive) = if is_main { (trouble, Takes) } else { (Takes, trouble) };
@@ -195,7 +195,7 @@ async fn every_kind_of_point_goes_to_both() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_service_writes_no_own_point_because_of_the_one_before() {
+async fn an_idle_service_writes_no_own_point_because_of_an_earlier_one() {
     let mut settings = Settings::new("shop");
     settings.own_points = true;
     let (monitor, sides) = pair(settings, Takes, Takes);
@@ -212,14 +212,14 @@ async fn an_idle_service_writes_no_own_point_because_of_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_side_has_its_own_memory() {
+async fn each_destination_has_its_own_memory() {
     let mut settings = Settings::new("shop");
     settings.buffer_size = 1024 * 1024;
     settings.batch_bytes = 64 * 1024;
     for overflow in [Overflow::DropOldest, Overflow::DropNewest] {
         settings.overflow = overflow;
         let (monitor, sides) = pair(settings.clone(), Takes, Down);
-        // What waits is held compressed, and this does not compress.
+        // Waiting batches are compressed, and this text does not compress well.
         let mut noise = fastrand::Rng::with_seed(7);
         let mut noise = || (0..1_000).map(|_| noise.alphanumeric()).collect::<String>();
         for number in 0..4_000 {
@@ -243,7 +243,7 @@ async fn each_side_has_its_own_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_end_each_side_spools_for_itself_and_the_next_process_sends_it_there() {
+async fn at_shutdown_each_destination_uses_its_own_spool_and_the_next_process_sends_it() {
     for (main, archive) in [(Takes, Down), (Down, Takes), (Hangs, NoAccess), (Slow, Down)] {
         let directory = tempfile::tempdir().expect("a directory");
         let (monitor, sides) = pair(with_spool(directory.path()), main, archive);
@@ -269,7 +269,7 @@ async fn at_the_end_each_side_spools_for_itself_and_the_next_process_sends_it_th
 }
 
 #[tokio::test(start_paused = true)]
-async fn running_requests_are_waited_for_on_both_sides() {
+async fn running_requests_are_awaited_for_both_destinations() {
     let (monitor, sides) = pair(Settings::new("shop"), Takes, Takes);
     let slow = || async {
         sleep(Duration::from_secs(2)).await;

@@ -1,4 +1,4 @@
-//! What is said of filters that do not do what their author meant.
+//! The warnings about filters that do not do what their author meant.
 
 use std::time::Duration;
 
@@ -59,9 +59,9 @@ async fn a_pattern_that_matches_nothing_is_reported_after_minutes_of_traffic() {
     assert_eq!(log.count(MATCHED_NONE), 1, "{log}");
 }
 
-/// A service that has had next to no traffic has no routes that nobody asked for.
+/// After next to no traffic, a pattern may have matched nothing because nobody used its route.
 #[tokio::test(start_paused = true)]
-async fn few_requests_say_something_only_of_what_records_nothing() {
+async fn after_few_requests_only_a_filter_that_records_nothing_is_reported() {
     for (requests, ignore, allow, reported) in [
         (0, &[][..], &["/api"][..], 0),
         (1, &[], &["/api"], 1),
@@ -77,9 +77,9 @@ async fn few_requests_say_something_only_of_what_records_nothing() {
     }
 }
 
-/// The first pattern that matches decides, but the others match, too.
+/// The first matching pattern decides, but later ones have matched, too.
 #[tokio::test(start_paused = true)]
-async fn a_pattern_behind_one_that_decides_is_not_reported() {
+async fn a_matching_pattern_after_the_first_match_is_not_reported() {
     let log = Log::capture();
     let monitor = start(&["/api/*", "GET:/api/items/{id}"], &["/health", "/api/*"]);
     drive(&monitor, 1_500).await;
@@ -88,7 +88,7 @@ async fn a_pattern_behind_one_that_decides_is_not_reported() {
     assert_eq!(log.count("pattern=\"/health\""), 1, "{log}");
 }
 
-/// A function of the application may give such names to routes, so they are no fault.
+/// A function of the application may give such names to routes, so they are not an error.
 #[tokio::test(start_paused = true)]
 async fn the_syntax_of_other_routers_is_reported_at_the_start_and_works_for_named_routes() {
     let patterns = ["/api/[a-z]*", "/api/?", "/api/<id>", "/api/:id", "GET:/api/:id/x", "/api/#x"];

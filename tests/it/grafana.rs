@@ -1,4 +1,4 @@
-//! The queries of `docs/grafana`, run as Grafana would run them.
+//! The queries of `docs/grafana`, run as Grafana does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ pub(super) const FLUX_DASHBOARD: &str = include_str!("../../docs/grafana/dashboa
 const ALERTS: &str = include_str!("../../docs/grafana/alerts-influxql.json");
 const FLUX_ALERTS: &str = include_str!("../../docs/grafana/provisioning/alerting/flux.json");
 
-/// What the panels must show of what [`driven`] has written: panel, tag, column, number.
+/// What the panels must show of the lines of [`driven`]: panel, tag, column, number.
 const SHOWN: &[(&str, &str, &str, f64)] = &[
     ("Requests", "", "requests", 100.0),
     ("Failures", "", "failures", 10.0),
@@ -58,7 +58,7 @@ const SHOWN: &[(&str, &str, &str, f64)] = &[
 const TEXTS: &[(&str, &str)] =
     &[("State of delivery", "\"backoff\""), ("Failed requests", "\"4bf92f3577b34da6a3ce929d0e0e4736\"")];
 
-/// The same of the alert rules.
+/// The same for the alert rules.
 const WATCHED: &[(&str, &str, &str, f64)] = &[
     ("More than 5 % of the requests fail with 5xx", "shop", "failed", 10.0),
     ("More than 5 % of the requests fail with 5xx", "shop", "all", 100.0),
@@ -109,13 +109,14 @@ async fn every_influxql_query_returns_the_driven_numbers() {
         let result = influx.query("monitoring", &filled_in(query, start)).await;
         assert_number(&result, title, tag, column, *number);
         if *column == "lost" {
-            // Its counters began anew at a restart, and then two points were lost.
+            // Its counters started again at a restart, and then two points were lost.
             assert_number(&result, title, "restarted", column, 2.0);
         }
     }
 }
 
-/// Over points of all measurements: a query that works on one may fail on what stands beside it.
+/// Over points of all measurements: a query that works on one may fail on others in the same
+/// bucket.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_flux_query_returns_the_driven_numbers() {
     let test = "every_flux_query_returns_the_driven_numbers";
@@ -156,7 +157,7 @@ fn both_languages_have_the_same_panels_and_rules() {
     };
     assert_eq!(titles(DASHBOARD), titles(FLUX_DASHBOARD));
     let (influxql, flux) = (read(ALERTS), read(FLUX_ALERTS));
-    // A rule may take several queries in one language and one in the other.
+    // A rule may take several queries in one language and a single one in the other.
     let names = |alerts: &Value| {
         let mut names: Vec<_> = rules(alerts).into_iter().map(|(title, _)| title.to_owned()).collect();
         names.dedup();
@@ -167,7 +168,7 @@ fn both_languages_have_the_same_panels_and_rules() {
     assert_eq!(uids.len(), 2);
 }
 
-/// Titles and queries of all panels.
+/// Returns the titles and queries of all panels.
 pub(super) fn queries(dashboard: &Value) -> Vec<(&str, &str)> {
     let panels = dashboard["panels"].as_array().expect("panels").iter();
     let targets = panels.filter(|panel| panel["type"] != "row").flat_map(|panel| {
@@ -188,7 +189,7 @@ fn rules(alerts: &Value) -> Vec<(&str, &str)> {
     queries.collect()
 }
 
-/// With values in the place of what Grafana fills in.
+/// Returns the query with values for Grafana's variables.
 fn filled_in(query: &str, start: u64) -> String {
     let end = start + 240;
     let query = query
@@ -201,7 +202,7 @@ fn filled_in(query: &str, start: u64) -> String {
     query
 }
 
-/// The greatest number of this column, in the series with this value of some tag.
+/// Asserts the greatest number of this column, in the series with this value of some tag.
 fn assert_number(result: &Value, title: &str, tag: &str, column: &str, expected: f64) {
     let series = result["series"].as_array().cloned().unwrap_or_default();
     let of_tag = series.iter().filter(|one| {
@@ -220,8 +221,8 @@ fn assert_number(result: &Value, title: &str, tag: &str, column: &str, expected:
     );
 }
 
-/// A minute of a shop, and a little of another service: 100 requests of 1 to 100 ms, of which the
-/// slowest ten failed.
+/// Returns lines of a minute of a shop, and a few of another service: 100 requests of 1 to 100 ms,
+/// of which the slowest ten failed.
 fn driven(start: u64) -> String {
     let mut lines = String::new();
     for number in 1..=100_u64 {

@@ -1,5 +1,5 @@
-//! A real tonic server and client around the layer: the health service, whose code needs no
-//! generator.
+//! A real tonic server and client with the layer. They use the health service, which needs no
+//! generated code.
 
 use axum::{Router, body::Body, http::HeaderMap, response::IntoResponse, routing::post};
 use futures_util::stream;
@@ -20,7 +20,7 @@ fn layer(watched: &Watched) -> MonitoringLayer {
     watched.layer().classifier(GrpcClassifier)
 }
 
-/// A listener and a client of it; connecting waits for the first call.
+/// Returns a listener and a client of it. The client connects at the first call.
 async fn listen() -> (TcpIncoming, HealthClient<Channel>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("bound");
@@ -29,7 +29,8 @@ async fn listen() -> (TcpIncoming, HealthClient<Channel>) {
 }
 
 fn health() -> Routes {
-    // Its reporter may go: the whole server, under the empty name, is serving from the start.
+    // The reporter may be dropped: the whole server, under the empty name, is serving from the
+    // start.
     let (_, service) = tonic_health::server::health_reporter();
     Routes::new(service)
 }
@@ -38,7 +39,7 @@ fn asking(service: &str) -> HealthCheckRequest {
     HealthCheckRequest { service: service.to_owned() }
 }
 
-/// One call that succeeds, one that fails, one stream that the client leaves.
+/// Makes one call that succeeds, one that fails, and one stream that the client drops.
 async fn call(mut client: HealthClient<Channel>) {
     let answer = client.check(asking("")).await.expect("the server is there").into_inner();
     assert_eq!(answer.status(), tonic_health::pb::health_check_response::ServingStatus::Serving);
@@ -71,12 +72,12 @@ async fn without_body_tracking_a_status_in_the_head_is_still_seen() {
     let server = Server::builder().layer(layer(&watched)).add_routes(health());
     tokio::spawn(server.serve_with_incoming(incoming));
     call(client).await;
-    // tonic sends the status of a call that fails before its first message in the head.
+    // tonic sends the status in the head if a call fails before its first message.
     watched.expect(&["POST:unmatched 200"; 3], &["POST:unmatched 200 5"]).await;
 }
 
 #[tokio::test]
-async fn a_layer_inside_of_tonics_router_knows_the_service() {
+async fn a_layer_inside_tonics_router_knows_the_service() {
     let watched = Watched::start("grpc");
     let (incoming, client) = listen().await;
     let layered = health().into_axum_router().layer(layer(&watched).track_body());
@@ -115,14 +116,14 @@ async fn a_route_function_knows_the_method() {
         .await;
 }
 
-/// A stream that fails after its first message says so in its trailers, and these are the body's
-/// end.
+/// A stream that fails after its first message reports that in its trailers, at the end of the
+/// body.
 #[tokio::test]
 async fn a_status_in_the_trailers_is_seen_with_body_tracking_only() {
     async fn failing() -> impl IntoResponse {
         let mut trailers = HeaderMap::new();
         trailers.insert("grpc-status", "13".parse().expect("a header value"));
-        // An uncompressed message of no bytes.
+        // An uncompressed message of zero bytes.
         let frames = [Frame::data(axum::body::Bytes::from_static(&[0; 5])), Frame::trailers(trailers)];
         let body = StreamBody::new(stream::iter(frames.map(Ok::<_, std::convert::Infallible>)));
         ([("content-type", "application/grpc")], Body::new(body))

@@ -1,4 +1,4 @@
-//! Values that would break a line, inject a second point or poison a batch, sent through handlers
+//! Values that could break a line, inject a second point or spoil a batch, sent through handlers
 //! into real servers.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -26,7 +26,7 @@ use crate::{
 
 const BUCKET: &str = "monitoring";
 
-/// What a client may have made a handler put into its tags and fields.
+/// Values that a client may have made a handler use in its tags and fields.
 pub(crate) fn hostile() -> Vec<String> {
     let mut values: Vec<String> = [
         "",
@@ -92,12 +92,12 @@ fn app(monitor: &Monitor) -> Router {
         data.field("large", f64::MAX);
         data.field("least", i64::MIN);
         data.field("most", u64::MAX);
-        // Names of the layer's own, which a handler cannot have.
+        // Names of the layer, which a handler cannot use.
         data.tag("route", "mine");
         data.field("execution_time", 1.0);
         data.tag("time", "mine");
         data.field("", 1);
-        // Every second one fails, with a hostile error code.
+        // Every second request fails, with a hostile error code.
         if number.is_multiple_of(2) {
             (StatusCode::BAD_REQUEST, ErrorCode::from(value), "bad").into_response()
         } else {
@@ -107,12 +107,12 @@ fn app(monitor: &Monitor) -> Router {
     Router::new().route("/hostile/{number}", get(handler)).layer(monitor.layer())
 }
 
-/// Makes one request for each hostile value; returns how many and how many of them failed.
+/// Sends one request for each hostile value. Returns how many there were, and how many failed.
 async fn attack(monitor: &Monitor) -> (usize, usize) {
     let count = hostile().len();
     for number in 0..count {
         let request = Request::get(format!("/hostile/{number}"));
-        // Hostile requests as well: a header that looks like a line, a path that is none of ours.
+        // The requests are hostile, too: a header that looks like a line, and an unknown path.
         let request = request.header("x-request-id", "id\"with,all = of\\it\\");
         let response = app(monitor).oneshot(request.body(Body::empty()).expect("a valid request")).await;
         let expected = if number % 2 == 0 { StatusCode::BAD_REQUEST } else { StatusCode::OK };
@@ -188,7 +188,7 @@ async fn hostile_values_are_data_to_victoria_metrics() {
     assert!(names.iter().all(ours), "no other measurement exists: {names:?}");
 }
 
-/// A point of nothing but arbitrary text.
+/// A point of arbitrary text.
 #[derive(Clone, Debug)]
 struct Arbitrary {
     measurement: String,
@@ -212,12 +212,12 @@ impl Point for Arbitrary {
     }
 
     fn time(&self) -> Option<Timestamp> {
-        // Within one shard, and each its own, so that no two points are one.
+        // Within one shard, and with distinct times, so that no two points are the same.
         Some(Timestamp::from(1_700_000_000_000_000_000 + self.number))
     }
 }
 
-/// Text that leans towards what line protocol finds special.
+/// Text with many special characters of line protocol.
 fn text() -> impl Strategy<Value = String> {
     proptest::prop_oneof![
         "[\\\\,= \"\n\r\t#a-c\u{0}\u{7f}é🚀]{0,12}",
@@ -237,7 +237,7 @@ fn value() -> impl Strategy<Value = Value<'static>> {
     ]
 }
 
-/// Points of arbitrary measurement, tags and fields: InfluxDB 1.6.7 takes every line, and each is
+/// Points of arbitrary measurement, tags and fields. InfluxDB 1.6.7 accepts every line, and each is
 /// exactly one point.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_line_of_the_encoder_is_accepted() {
@@ -260,7 +260,8 @@ async fn every_line_of_the_encoder_is_accepted() {
     let strategy = (text(), pair(), proptest::collection::vec((text(), value()), 0..5));
     for number in 0..POINTS {
         let (measurement, tags, fields) = strategy.new_tree(&mut runner).expect("a value").current();
-        // A measurement of each point's own: the field types of different points are not to meet.
+        // Each point has a measurement of its own, so that the field types of different points do
+        // not conflict.
         let point = Arbitrary { measurement: format!("s{number}{measurement}"), tags, fields, number };
         monitor.record(&point);
         second.record(&point);

@@ -1,4 +1,4 @@
-//! Which request is which over HTTP/2, where requests of one connection run at the same time and
+//! Identity of requests over HTTP/2, where requests of one connection run at the same time and
 //! carry an authority.
 
 use axum::{
@@ -29,7 +29,7 @@ fn client() -> Http2 {
     Client::builder(TokioExecutor::new()).http2_only(true).build_http()
 }
 
-/// Asks for all of them at once, over one connection.
+/// Sends requests to all paths at once, over one connection.
 async fn ask_all(app: Router, paths: &[&str]) {
     let address = serve(app).await;
     let client = client();
@@ -39,7 +39,7 @@ async fn ask_all(app: Router, paths: &[&str]) {
         assert_eq!((response.status(), response.version()), (StatusCode::OK, Version::HTTP_2), "{path}");
         response.into_body().collect().await.expect("a body");
     };
-    // The first one opens the connection that the others share.
+    // The first request opens the connection that the others share.
     ask(&paths[0]).await;
     join_all(paths[1..].iter().map(ask)).await;
 }
@@ -64,7 +64,7 @@ async fn calls_in_process_are_requests_of_their_own_over_http2() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_handed_on_inside_is_one_over_http2() {
+async fn a_request_that_is_passed_to_an_inner_service_is_one_over_http2() {
     let watched = Watched::start("http2");
     let app = Router::new().nest_service("/files", inner(watched.layer())).layer(watched.layer());
     ask_all(app, &["/files/users/7", "/files/health", "/files/users/8"]).await;
@@ -72,7 +72,7 @@ async fn a_request_that_is_handed_on_inside_is_one_over_http2() {
     watched.expect(&["GET:/files/health 200", users, users], &[]).await;
 }
 
-/// A proxy that hands on the whole request, with another host in its URI and with the same one.
+/// A proxy that passes on the whole request, with another host in its URI or with the same one.
 #[tokio::test]
 async fn a_forwarded_request_is_another_one_over_http2() {
     let watched = Watched::start("http2");
@@ -92,8 +92,8 @@ async fn a_forwarded_request_is_another_one_over_http2() {
     watched.expect(&[served, served, served, proxy, proxy, proxy], &[]).await;
 }
 
-/// In one process and without a task in between, where only the text of the path and the host tell
-/// them apart.
+/// In one process and without a task in between. Only the text of the path and the host distinguish
+/// the requests.
 #[tokio::test]
 async fn a_request_sent_on_in_process_with_another_host_is_another_one_over_http2() {
     let watched = Watched::start("http2");

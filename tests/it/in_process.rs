@@ -1,5 +1,5 @@
 //! Requests that handlers make in process, and layers of one monitor with a task in between: what
-//! is one request, and what two.
+//! counts as one request, and what as two.
 
 use std::convert::Infallible;
 
@@ -27,7 +27,8 @@ pub(crate) fn request(uri: &str) -> Request {
     Request::builder().uri(uri).body(Body::empty()).expect("a valid request")
 }
 
-/// What handlers call: a router with a layer of the same monitor, with and without extractors.
+/// Returns the router that handlers call, with a layer of the same monitor, with and without
+/// extractors.
 pub(crate) fn inner(layer: MonitoringLayer) -> Router {
     Router::new()
         .route("/", get(async || "root"))
@@ -37,7 +38,7 @@ pub(crate) fn inner(layer: MonitoringLayer) -> Router {
         .layer(layer)
 }
 
-/// `METHOD:/route` of all points, sorted, after a call in process and one over a socket.
+/// Returns `METHOD:/route` of all points, sorted, after a call in process and one over a socket.
 async fn routes(build: impl Fn(&Watched) -> Router, path: &str, settings: Settings) -> Vec<String> {
     let (monitor, sink) = monitor(settings);
     let watched = Watched { monitor, sink };
@@ -62,14 +63,13 @@ async fn sorted_routes(watched: &Watched) -> Vec<String> {
     routes
 }
 
-/// An application whose handler of `path` calls `/health`, `/users/7` and others of an inner
-/// router.
+/// Returns an application whose handler of `path` calls these paths of an inner router.
 pub(crate) fn calling(watched: &Watched, path: &'static str, called: &'static [&'static str]) -> Router {
     let inner = inner(watched.layer()).with_state::<()>(());
     let handler = move |headers: HeaderMap| async move {
         for uri in called {
             let mut request = request(uri);
-            // As a batch hands on what authorizes its caller.
+            // As a batch does, which passes on the authorization of its caller.
             *request.headers_mut() = headers.clone();
             inner.clone().oneshot(request).await.expect("axum never fails");
         }
@@ -81,7 +81,7 @@ pub(crate) fn calling(watched: &Watched, path: &'static str, called: &'static [&
 async fn a_call_in_process_makes_a_point_of_its_own_and_the_caller_keeps_its_route() {
     for (path, called, expected) in [
         ("/status", &["/health"][..], &["GET:/health", "GET:/status"][..]),
-        // One is the beginning of the other.
+        // One path is the beginning of the other.
         ("/status", &["/status/health"], &["GET:/status", "GET:/status/health"]),
         (
             "/batch",
@@ -96,7 +96,7 @@ async fn a_call_in_process_makes_a_point_of_its_own_and_the_caller_keeps_its_rou
     }
 }
 
-/// Over a socket, where the text of the outer request stays in the connection's memory while it is
+/// Over a socket, where the path of the outer request stays in the connection's memory while it is
 /// handled.
 #[tokio::test]
 async fn a_call_of_the_same_path_is_another_request() {
@@ -114,7 +114,7 @@ async fn a_call_of_the_same_path_is_another_request() {
 }
 
 #[tokio::test]
-async fn a_filter_of_the_called_route_leaves_the_caller_alone() {
+async fn a_filter_of_the_called_route_does_not_affect_the_caller() {
     let mut settings = Settings::new("calls");
     settings.filter.ignore = vec!["GET:/health".to_owned()];
     let build = |watched: &Watched| calling(watched, "/status", &["/health"]);
@@ -122,7 +122,7 @@ async fn a_filter_of_the_called_route_leaves_the_caller_alone() {
 }
 
 #[tokio::test]
-async fn a_caller_without_a_route_gets_none_from_what_it_calls() {
+async fn a_caller_without_a_route_gets_none_from_its_calls() {
     // Around the whole router, and as a fallback: both have no route of their own.
     let around = |watched: &Watched| {
         let inner = inner(watched.layer()).with_state::<()>(());
@@ -131,7 +131,7 @@ async fn a_caller_without_a_route_gets_none_from_what_it_calls() {
     };
     let expected = ["GET:/users/{id}", "GET:unmatched"];
     assert_eq!(routes(around, "/gateway", Settings::new("calls")).await, expected);
-    // Without a layer inside, an extractor there could tell the route, too.
+    // Without an inner layer, an extractor there could refine the route, too.
     let unlayered = |watched: &Watched| {
         let inner: Router = Router::new().route("/users/{id}", get(async |_: MonitoringData| ()));
         let handler = async move || inner.oneshot(request("/users/1")).await;
@@ -141,8 +141,8 @@ async fn a_caller_without_a_route_gets_none_from_what_it_calls() {
 }
 
 #[tokio::test]
-async fn a_request_that_is_handed_on_inside_is_one() {
-    // The very request, to an inner router that knows more of it.
+async fn a_request_that_is_passed_to_an_inner_service_is_one() {
+    // The same request, passed to an inner router that knows more of it.
     let nested = |watched: &Watched| {
         Router::new().nest_service("/files", inner(watched.layer())).layer(watched.layer())
     };
@@ -166,7 +166,7 @@ async fn a_request_that_is_handed_on_inside_is_one() {
     ] {
         assert_eq!(routes(flat, path, Settings::new("one")).await, [route], "{path}");
     }
-    // A handler that forwards its own request has the route that it was asked by.
+    // A handler that forwards its own request keeps the route that it was called by.
     let forwarding = |watched: &Watched| {
         let inner = inner(watched.layer()).with_state::<()>(());
         let handler = |request: Request| async move { inner.oneshot(request).await };
@@ -219,7 +219,7 @@ async fn a_route_function_wins_over_the_route_of_the_server() {
 }
 
 #[tokio::test]
-async fn what_is_called_by_way_of_another_monitor_changes_nothing_of_the_caller() {
+async fn a_call_through_another_monitor_does_not_change_the_caller() {
     let (server, server_sink) = monitor(Settings::new("server"));
     let (client, client_sink) = monitor(Settings::new("client"));
     let called =
@@ -250,7 +250,7 @@ async fn what_is_called_by_way_of_another_monitor_changes_nothing_of_the_caller(
 
 type Boxed = BoxCloneService<Request, Response<Body>, Infallible>;
 
-/// A service that runs the inner one in a task of its own.
+/// Returns a service that runs the inner one in a task of its own.
 fn spawned(inner: Boxed) -> Boxed {
     let hop = move |request: Request| {
         let inner = inner.clone();
@@ -259,7 +259,7 @@ fn spawned(inner: Boxed) -> Boxed {
     BoxCloneService::new(service_fn(hop))
 }
 
-/// tower's buffer polls the future where it is waited for, but calls the service in its own task.
+/// tower's buffer polls the future where it is awaited, but calls the service in a task of its own.
 fn buffered(inner: Boxed) -> Boxed {
     let buffered = ServiceBuilder::new().buffer(8).service(inner);
     BoxCloneService::new(service_fn(move |request: Request| {
@@ -272,7 +272,7 @@ fn buffered(inner: Boxed) -> Boxed {
 }
 
 #[tokio::test]
-async fn layers_with_a_task_in_between_join_where_data_is_inserted() {
+async fn layers_with_a_task_in_between_join_if_data_is_inserted() {
     for hop in [spawned, buffered] {
         for insert in [true, false] {
             let watched = Watched::start("hop");
@@ -304,13 +304,13 @@ async fn a_call_with_copied_extensions_is_another_request() {
     };
     let app: Router = Router::new().route("/batch", get(handler)).layer(watched.layer().insert_data(true));
     app.oneshot(request("/batch")).await.expect("axum never fails");
-    // axum itself takes the copied route for that of a nesting router.
+    // axum itself reads the copied route as that of a nesting router.
     let expected = ["GET:/batch 200", "GET:/batch 404", "GET:/batch/health 200", "GET:/batch/users/{id} 200"];
     watched.expect(&expected, &["GET:/batch 404 404"]).await;
 }
 
 #[tokio::test]
-async fn options_of_an_inner_layer_that_have_no_effect_are_warned_of_once() {
+async fn ineffective_options_of_an_inner_layer_are_logged_once() {
     let classifier = |outcome: &Outcome<'_>| Classification::success(outcome.status());
     for (name, warnings) in [("none", 0), ("classifier", 1), ("tracking", 1), ("handed", 1)] {
         let log = Log::capture();
@@ -328,7 +328,7 @@ async fn options_of_an_inner_layer_that_have_no_effect_are_warned_of_once() {
         for _ in 0..3 {
             app.clone().oneshot(request("/")).await.expect("axum never fails");
         }
-        // The outer layer has the classifier of status codes.
+        // The outer layer classifies by status codes.
         watched.expect(&["GET:unmatched 404"; 3], &["GET:unmatched 404 404"; 3]).await;
         let said = log.count("classifier or body tracking of an inner layer ignored");
         assert_eq!(said, warnings, "{name}: {log}");

@@ -1,4 +1,4 @@
-//! Which route each composition of routers yields, what handlers add, and that both are bounded.
+//! The route that each composition of routers yields, the extras of handlers, and their bounds.
 
 use std::sync::Arc;
 
@@ -36,7 +36,7 @@ fn tag<'a>(point: &'a DataPoint, key: &str) -> &'a str {
     point.tag(key).unwrap_or_else(|| panic!("no tag {key} in {point:?}"))
 }
 
-/// The routes of the requests, one for each path, in this order.
+/// Returns the routes of the requests, one for each path, in this order.
 async fn routes_of(build: impl FnOnce(&Monitor) -> Router, paths: &[&str]) -> Vec<String> {
     let (monitor, sink) = monitor(Settings::new("labels"));
     let app = build(&monitor).with_state(());
@@ -71,14 +71,14 @@ async fn nest_yields_the_whole_template() {
 }
 
 #[tokio::test]
-async fn a_layer_inside_of_a_nested_router_yields_the_whole_template() {
+async fn a_layer_inside_a_nested_router_yields_the_whole_template() {
     let build = |monitor: &Monitor| Router::new().nest("/api", items().layer(monitor.layer()));
     let routes = routes_of(build, &["/api/items/1", "/nowhere"]).await;
     assert_eq!(routes, ["GET:/api/items/{id}"], "what is outside of the layer is not seen");
 }
 
 #[tokio::test]
-async fn merge_keeps_templates_and_what_is_merged_later_is_not_seen() {
+async fn merge_keeps_templates_and_routes_merged_after_the_layer_are_not_monitored() {
     let build = |monitor: &Monitor| {
         let seen = Router::new().merge(items()).layer(monitor.layer());
         seen.merge(Router::new().route("/unseen", get(|| async {})))
@@ -87,7 +87,7 @@ async fn merge_keeps_templates_and_what_is_merged_later_is_not_seen() {
 }
 
 #[tokio::test]
-async fn fallbacks_are_unmatched_and_later_ones_are_not_seen() {
+async fn fallbacks_are_unmatched_and_those_after_the_layer_are_not_monitored() {
     let build = |monitor: &Monitor| items().fallback(|| async { "none" }).layer(monitor.layer());
     assert_eq!(routes_of(build, &["/nowhere", "/.env"]).await, ["GET:unmatched"; 2]);
     let build = |monitor: &Monitor| items().layer(monitor.layer()).fallback(|| async { "none" });
@@ -117,7 +117,7 @@ async fn a_layer_around_the_whole_router_learns_routes_from_within() {
 }
 
 #[tokio::test]
-async fn nest_service_yields_what_is_known_inside() {
+async fn nest_service_yields_the_route_that_is_known_inside() {
     let nested = |inner: Router| Router::new().nest_service("/files", inner);
     let routes =
         routes_of(|monitor| nested(items()).layer(monitor.layer()), &["/files/items/1", "/files"]).await;
@@ -255,7 +255,7 @@ async fn a_task_between_layer_and_handler_needs_the_data_inserted() {
 }
 
 #[tokio::test]
-async fn what_comes_late_or_is_reserved_is_counted() {
+async fn late_and_reserved_extras_are_counted() {
     let (monitor, sink) = monitor(Settings::new("labels"));
     let kept: Arc<std::sync::Mutex<Option<MonitoringData>>> = Arc::default();
     let handler = {
@@ -286,7 +286,7 @@ async fn what_comes_late_or_is_reserved_is_counted() {
 }
 
 #[tokio::test]
-async fn values_without_end_become_one() {
+async fn tag_values_beyond_the_limit_become_other() {
     let mut settings = Settings::new("labels");
     settings.limits.tag_values = 10;
     let (monitor, sink) = monitor(settings);
@@ -329,13 +329,13 @@ async fn one_field_has_one_type() {
     let mut points = points(&monitor, &sink, "requests").await;
     points.sort_by_key(DataPoint::time);
     let sizes: Vec<_> = points.iter().map(|point| point.field("size").cloned()).collect();
-    // `2` was widened to a float; a canonical whole float reads back as a float.
+    // `2` was widened to a float. A whole float in canonical form is read back as a float.
     assert_eq!(sizes, [Some(Value::Float(1.5)), Some(Value::Float(2.0)), None]);
     assert_eq!(monitor.stats().recorder.type_conflicts, 1);
 }
 
 #[tokio::test]
-async fn filters_leave_requests_out() {
+async fn filtered_requests_are_not_recorded() {
     let mut settings = Settings::new("labels");
     settings.filter.ignore = vec!["GET:/health".to_owned()];
     let (monitor, sink) = monitor(settings);
@@ -373,7 +373,7 @@ async fn two_monitors_both_get_the_extras() {
 }
 
 #[tokio::test]
-async fn the_request_id_is_kept_handed_on_and_sent_back() {
+async fn the_request_id_is_kept_passed_on_and_returned() {
     let (monitor, sink) = monitor(Settings::new("labels"));
     let app = Router::new()
         .route("/", get(|data: MonitoringData| async move { data.request_id().to_string() }))

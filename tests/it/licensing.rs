@@ -79,7 +79,7 @@ async fn after_shutdown_nothing_is_checked() {
 }
 
 #[tokio::test]
-async fn a_watch_does_not_keep_a_forgotten_monitor_alive() {
+async fn a_watch_does_not_keep_a_dropped_monitor_alive() {
     let (monitor, sink) = in_memory();
     let watch = Licensing::new(thirty_days).spawn_checked(&monitor).await.expect("settings are right");
     monitor.flush().await.expect("the monitor runs");
@@ -102,7 +102,7 @@ async fn a_disabled_monitor_checks_and_records_nothing() {
 }
 
 #[tokio::test]
-async fn the_example_issues_licences_that_are_taken() {
+async fn the_example_issues_valid_licences() {
     let example = program("issue_license");
     let directory = tempfile::tempdir().expect("a temporary directory");
     let issue = |arguments: &str| {
@@ -127,7 +127,7 @@ async fn the_example_issues_licences_that_are_taken() {
         (limits["limit_faces"].as_i64(), limits["limit_edition"].as_str()),
         (Some(1000), Some("gold"))
     );
-    // The same key again.
+    // Uses the same key again.
     assert!(issue(&format!("{common} --days -1")).0);
     assert!(matches!(file.check().await.expect("a state").days_left(), Some(-2 | -1)));
     assert!(issue(&format!("{common} --from-days 2")).0);
@@ -136,11 +136,11 @@ async fn the_example_issues_licences_that_are_taken() {
     assert!(!issue(&format!("{common} --days many")).0);
 }
 
-/// A licence signed with the key of these tests, which ends so many days from now.
+/// Writes a licence signed with the key of these tests, which ends in `days`.
 fn put_license(path: &Path, days: i64) {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_secs();
     let claims: Json = json!({
-        // A minute more, so that the whole days are the same when the test is slow.
+        // A minute more, so that the number of whole days does not change if the test is slow.
         "sub": "Acme", "aud": "luna-licenses", "exp": now as i64 + days * 86_400 + 60, "limits": {"faces": 1000},
     });
     let encode = Base64UrlUnpadded::encode_string;

@@ -1,5 +1,4 @@
-//! The ends of a monitor's life while requests run, a life that never begins, and what is said of
-//! both.
+//! How a monitor ends while requests run, a monitor that is disabled, and the log lines about both.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,7 +30,7 @@ fn start(settings: Settings) -> (Monitor, MemorySink) {
     (monitor, sink)
 }
 
-/// A service with a route that waits until it is told to go on, and then fails.
+/// Returns a service with a route that waits until it is released, and then fails.
 fn app(monitor: &Monitor) -> (Router, Arc<Notify>) {
     let release = Arc::new(Notify::new());
     let told = Arc::clone(&release);
@@ -47,7 +46,7 @@ async fn call(app: &Router, path: &str) -> StatusCode {
     app.clone().oneshot(request).await.expect("axum never fails").status()
 }
 
-/// A request that waits in its handler.
+/// Starts a request that waits in its handler.
 async fn running(monitor: &Monitor, app: &Router) -> JoinHandle<StatusCode> {
     let app = app.clone();
     let before = monitor.stats().recorder.running_requests;
@@ -69,7 +68,7 @@ async fn a_shutdown_waits_for_the_requests_that_run() {
     });
     tokio::time::sleep(Duration::from_secs(20)).await;
     assert!(!closing.is_finished(), "a request is still running");
-    // What starts and ends meanwhile is taken as well.
+    // Requests that start and end meanwhile are recorded, too.
     assert_eq!(call(&app, "/ok").await, StatusCode::OK);
     release.notify_one();
     assert_eq!(request.await.expect("no panic"), StatusCode::NOT_FOUND);
@@ -82,7 +81,7 @@ async fn a_shutdown_waits_for_the_requests_that_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_longer_is_counted_as_unfinished_and_its_end_as_refused() {
+async fn requests_that_run_longer_count_as_unfinished_and_their_points_as_refused() {
     let (monitor, sink) = start(Settings::new("life"));
     let (app, release) = app(&monitor);
     assert_eq!(call(&app, "/ok").await, StatusCode::OK);
@@ -91,7 +90,7 @@ async fn what_runs_longer_is_counted_as_unfinished_and_its_end_as_refused() {
     assert_eq!((report.accepted, report.written, report.unfinished), (1, 1, 2), "{report}");
     assert!(report.in_time && report.to_string().contains("2 requests unfinished"), "{report}");
 
-    // The requests themselves know nothing of it.
+    // The requests themselves are not affected.
     release.notify_waiters();
     for request in requests {
         assert_eq!(request.await.expect("no panic"), StatusCode::NOT_FOUND);
@@ -110,7 +109,7 @@ async fn what_runs_longer_is_counted_as_unfinished_and_its_end_as_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_shutdown_warns_and_spools() {
+async fn a_missing_shutdown_warns_and_spools() {
     let log = Log::capture();
     let directory = tempfile::tempdir().expect("a directory");
     let mut settings = Settings::new("life");
@@ -126,7 +125,7 @@ async fn a_forgotten_shutdown_warns_and_spools() {
         assert_eq!(call(&app, "/ok").await, StatusCode::OK);
     }
     drop(app);
-    // Short, since the first interval ends at random, and then the points would be sent.
+    // Short, since the first interval ends at a random time, and the points would then be sent.
     tokio::time::sleep(Duration::from_millis(5)).await;
     assert_eq!(log.count("without"), 0, "a request is still running: {log}");
     release.notify_one();
@@ -148,7 +147,7 @@ async fn a_forgotten_shutdown_warns_and_spools() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_shutdown_without_a_spool_says_what_is_lost() {
+async fn a_missing_shutdown_without_a_spool_logs_what_is_lost() {
     let log = Log::capture();
     let mut settings = Settings::new("life");
     settings.flush_interval = Duration::from_secs(600);
@@ -162,14 +161,15 @@ async fn a_forgotten_shutdown_without_a_spool_says_what_is_lost() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_threads_keep_for_their_next_request_keeps_no_monitor_alive() {
+async fn values_that_threads_keep_for_their_next_request_keep_no_monitor_alive() {
     let log = Log::capture();
     let mut settings = Settings::new("life");
     settings.flush_interval = Duration::from_secs(600);
     let (monitor, _) = start(settings);
     let app = Router::new().route("/", get(|data: MonitoringData| async move { data.tag("tenant", "acme") }));
     let app = app.layer(monitor.layer()).with_state(());
-    // Handles of the layer, slots and routes that this thread and others have seen stay with them.
+    // Handles of the layer, request data and routes that this thread and others have seen stay with
+    // them.
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -190,7 +190,7 @@ async fn what_threads_keep_for_their_next_request_keeps_no_monitor_alive() {
 }
 
 #[tokio::test]
-async fn a_disabled_monitor_passes_everything() {
+async fn a_disabled_monitor_passes_all_requests_on() {
     let mut switched_off = Settings::new("life");
     switched_off.enabled = false;
     for monitor in [Monitor::disabled(), Monitor::start(switched_off).expect("nothing to go wrong")] {
@@ -225,7 +225,7 @@ async fn a_service_without_routes_is_warned_of_once() {
     const WARNING: &str = "requests all had none";
     let log = Log::capture();
     let (monitor, _) = start(Settings::new("life"));
-    // The mistake that the warning is about: the layer is there before any route is.
+    // The mistake that the warning is about: the layer is added before the routes are known.
     let app = Router::new().fallback(async || "ok").layer(monitor.layer());
     for expected in [0; 99].into_iter().chain([1; 200]) {
         call(&app, "/items/1").await;
@@ -241,9 +241,9 @@ async fn a_service_without_routes_is_warned_of_once() {
     assert_eq!(log.count(WARNING), 0, "scanners are no mistake of the application: {log}");
 }
 
-/// Counted for the whole process, in which other tests run at the same time.
+/// The count is for the whole process, in which other tests run at the same time.
 #[tokio::test]
-async fn data_taken_outside_of_a_request_is_counted() {
+async fn data_extracted_outside_of_a_request_is_counted() {
     let (monitor, sink) = start(Settings::new("life"));
     let before = monitor.stats().recorder.detached;
     let outside = async |data: MonitoringData| data.tag("tenant", "acme");
@@ -257,7 +257,7 @@ async fn data_taken_outside_of_a_request_is_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_leaves_a_sink_of_the_applications_own_where_it_is() {
+async fn a_reload_keeps_a_custom_sink() {
     let settings = Settings::new("life");
     let (monitor, sink) = start(settings.clone());
     monitor.record(&DataPoint::new("jobs").with_field("number", 1));
@@ -268,7 +268,7 @@ async fn a_reload_leaves_a_sink_of_the_applications_own_where_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_interval_is_changed_whatever_has_become_of_other_settings() {
+async fn the_interval_can_be_changed_after_other_settings_have_become_invalid() {
     let directory = tempfile::tempdir().expect("a directory");
     let token = directory.path().join("token");
     std::fs::write(&token, "hunter2").expect("writes");

@@ -36,11 +36,11 @@ async fn an_empty_service_has_a_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_shows_what_was_driven_and_goes_on() {
+async fn the_page_shows_the_requests_and_is_updated() {
     let app = Router::new()
         .route("/items/{id}", get(|Path(id): Path<u32>| async move { id.to_string() }))
         .route("/gone", get(async || (StatusCode::NOT_FOUND, ErrorCode::from(11009), "gone")));
-    let Some(mut service) = Service::start("the_page_shows_what_was_driven_and_goes_on", app).await else {
+    let Some(mut service) = Service::start("the_page_shows_the_requests_and_is_updated", app).await else {
         return;
     };
     service.drive("/items/7", 30).await;
@@ -121,7 +121,7 @@ async fn a_service_of_500_routes_has_a_page() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn after_a_restart_the_page_shows_what_is_in_the_files() {
+async fn after_a_restart_the_page_shows_the_points_in_the_files() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut settings = Settings::new("shop");
     settings.file.directory = directory.path().to_owned();
@@ -237,7 +237,7 @@ async fn after_a_restart_with_rollups_the_page_shows_their_lines_in_the_files() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_page_answers_with_strict_headers_and_links_from_where_it_is() {
+async fn the_page_has_strict_headers_and_relative_links() {
     let monitor = Monitor::disabled();
     let (address, server) = serve(&monitor, page::router(&monitor), Router::new()).await;
     let http = Http::new();
@@ -294,15 +294,15 @@ impl Service {
         }
     }
 
-    /// Waits until the page has seen so many points of requests and errors, and returns what it
-    /// tells.
+    /// Waits until the page has counted this many points of requests and errors, and returns its
+    /// statistics.
     async fn wait_for(&self, points: u64) -> Value {
         let seen = |stats: &Value, key: &str| stats["last_10_minutes"][key].as_u64().unwrap_or(0);
         wait(&self.http, self.address, |stats| seen(stats, "requests") + seen(stats, "failed") >= points)
             .await
     }
 
-    /// The page in the browser, which must have no complaints.
+    /// Loads the page in the browser, which must report no errors.
     async fn page(&mut self, query: &str) -> Rendered {
         let url = format!("http://{}/inner/monitoring{query}", self.address);
         let rendered = spawn_blocking(move || browser::load(&url)).await.expect("the browser runs");

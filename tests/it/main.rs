@@ -1,9 +1,9 @@
-//! Tests of the whole crate, most of them against real servers.
+//! Tests of the whole crate, most of them with real servers.
 //!
 //! The live tests start the servers of Debian's packages influxdb, victoria-metrics, nginx-light
-//! and prometheus on free ports of 127.0.0.1. Where one is not installed, its tests pass and say
-//! that they did not run; `TOWER_INFLUX_LIVE=required` makes them fail. Another server is tested
-//! where `TOWER_INFLUX_TEST_KIND`, `…_URL` and others name one: `docs/targets.md`.
+//! and prometheus on free ports of 127.0.0.1. If one is not installed, its tests pass and report
+//! that they did not run; `TOWER_INFLUX_LIVE=required` makes them fail. `TOWER_INFLUX_TEST_KIND`,
+//! `…_URL` and others name another server to test: `docs/targets.md`.
 
 mod asked;
 mod bodies;

@@ -1,4 +1,4 @@
-//! The queries of `docs/migrating.md`, run as they stand there.
+//! The queries of `docs/migrating.md`, run as documented.
 
 use std::time::{Duration, SystemTime};
 
@@ -18,7 +18,7 @@ async fn documented_queries_for_those_who_come_from_elsewhere_work_in_influxdb_1
     let influx = Influx::start().await;
     influx.create_database("monitoring").await;
 
-    // 60 requests of 1 to 60 milliseconds within one millisecond, ten seconds ago; the last one
+    // 60 requests of 1 to 60 milliseconds within one millisecond, ten seconds ago. The last one
     // failed.
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     let start = (now - Duration::from_secs(10)).as_nanos();

@@ -1,4 +1,4 @@
-//! Several layers and several attempts: what belongs to one request, and what is one of its own.
+//! Several layers and several attempts: which of them are one request, and which are separate ones.
 
 use axum::{
     Router,
@@ -48,7 +48,7 @@ async fn each_call_of_another_monitors_service_counts() {
 }
 
 #[tokio::test]
-async fn layers_of_several_monitors_in_turns_make_a_point_for_each() {
+async fn alternating_layers_of_several_monitors_write_a_point_for_each() {
     let (first, first_sink) = monitor(Settings::new("first"));
     let (second, second_sink) = monitor(Settings::new("second"));
     let (third, third_sink) = monitor(Settings::new("third"));
@@ -71,7 +71,7 @@ async fn layers_of_several_monitors_in_turns_make_a_point_for_each() {
 }
 
 #[tokio::test]
-async fn a_monitor_finds_the_extras_as_they_were_before_another_ones_limits() {
+async fn the_limits_of_one_monitor_do_not_change_the_extras_of_another() {
     let mut few = Settings::new("inner");
     few.limits.tag_values = 1;
     let (inner, inner_sink) = monitor(few);
@@ -137,7 +137,7 @@ async fn a_second_attempt_is_skipped_or_kept_as_the_first_was() {
 }
 
 #[tokio::test]
-async fn an_optional_extractor_tells_the_route_as_a_plain_one_does() {
+async fn an_optional_extractor_refines_the_route_like_a_plain_one() {
     let (monitor, sink) = monitor(Settings::new("optional"));
     let router: Router = Router::new()
         .route("/plain/{id}", get(|_: MonitoringData| async {}))
@@ -154,7 +154,7 @@ async fn an_optional_extractor_tells_the_route_as_a_plain_one_does() {
 }
 
 #[tokio::test]
-async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
+async fn alternating_monitors_on_one_thread_keep_their_own_limits_and_lines() {
     let mut few = Settings::new("few");
     few.limits.extras = 1;
     let (few, few_sink) = monitor(few);
@@ -168,7 +168,7 @@ async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
         .post(async || ()),
     );
     let apps = [routes.clone().layer(few.layer()).with_state(()), routes.layer(many.layer()).with_state(())];
-    // Slots are used again, and the start of a line is remembered: each for its own monitor.
+    // Request data is reused, and the start of a line is cached: each for its own monitor.
     for app in apps.iter().cycle().take(20) {
         for method in ["GET", "POST"] {
             let request = Request::builder()
@@ -199,7 +199,7 @@ async fn monitors_in_turns_on_one_thread_keep_their_own_limits_and_lines() {
 }
 
 #[tokio::test]
-async fn request_data_that_is_used_again_holds_nothing_of_the_request_before() {
+async fn reused_request_data_contains_nothing_of_the_earlier_request() {
     let (monitor, sink) = monitor(Settings::new("again"));
     let failing = |data: MonitoringData| async move {
         data.tag("tenant", "acme");
@@ -220,7 +220,8 @@ async fn request_data_that_is_used_again_holds_nothing_of_the_request_before() {
             .await
             .expect("axum never fails");
     }
-    // Not a request's yet, so it has no id. It gets that of the request that it is put into.
+    // It does not belong to a request yet, so it has no id. It gets that of the request that it is
+    // put into.
     let own = MonitoringData::new();
     own.tag("tenant", "own");
     assert_eq!(own.request_id().to_string(), "");
@@ -245,7 +246,7 @@ async fn request_data_that_is_used_again_holds_nothing_of_the_request_before() {
 }
 
 #[tokio::test]
-async fn a_method_that_is_changed_further_inside_does_not_change_the_points() {
+async fn a_method_that_an_inner_middleware_changes_does_not_change_the_points() {
     let (monitor, sink) = monitor(Settings::new("override"));
     let routes =
         Router::new().route("/items/{id}", delete(async || StatusCode::NOT_FOUND)).layer(monitor.layer());

@@ -1,4 +1,4 @@
-//! The queries of `docs/operations.md`, run as they stand there.
+//! The queries of `docs/operations.md`, run as documented.
 
 use std::time::{Duration, SystemTime};
 
@@ -95,7 +95,7 @@ fn the_documented_values_are_in_the_statistics() {
 }
 
 #[test]
-fn the_documented_line_is_as_long_as_is_said() {
+fn the_documented_line_has_the_documented_length() {
     let line = DOCUMENT.lines().find(|line| line.starts_with("requests,")).expect("a line of `requests`");
     assert_eq!(line.len() + 1, 176, "with its line break");
 }
@@ -120,7 +120,7 @@ fn the_documented_sizes_follow_from_the_length_of_a_line() {
     assert_eq!(compared, 3);
 }
 
-/// As people say it.
+/// Formats a time as the document does.
 fn span(seconds: f64) -> String {
     let (minutes, rest) = ((seconds / 60.0) as u64, (seconds % 60.0) as u64);
     match seconds {
@@ -140,13 +140,13 @@ fn size(bytes: f64) -> String {
     }
 }
 
-/// Each line of each block of SQL.
+/// Returns each line of each block of SQL.
 fn statements() -> Vec<&'static str> {
     let blocks = DOCUMENT.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
     blocks.flat_map(str::lines).collect()
 }
 
-/// Name and query of the rows that have a query.
+/// Returns the name and the query of the rows that have a query.
 fn alerts() -> Vec<(&'static str, &'static str)> {
     let rows = DOCUMENT.lines().filter(|line| line.starts_with("| ") && line.contains("`SELECT "));
     rows.map(|row| {

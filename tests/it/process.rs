@@ -1,4 +1,4 @@
-//! Values of the process, as real servers have them and as the kernel says them.
+//! Values of the process as stored by real servers, compared with those of the kernel.
 
 use std::{fs, net::SocketAddr, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::support::{
     prometheus::{Prometheus, complaints},
 };
 
-/// A number of a line such as `Threads: 4` in `/proc/self/status`.
+/// Returns a number from a line such as `Threads: 4` in `/proc/self/status`.
 fn status(key: &str) -> f64 {
     let status = fs::read_to_string("/proc/self/status").expect("readable");
     let line = status.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'));
@@ -30,8 +30,8 @@ fn settings() -> Settings {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn influxdb_stores_what_the_kernel_says_of_the_process() {
-    if !live::ready("influxdb_stores_what_the_kernel_says_of_the_process", &[INFLUXD]) {
+async fn influxdb_stores_the_kernels_values_of_the_process() {
+    if !live::ready("influxdb_stores_the_kernels_values_of_the_process", &[INFLUXD]) {
         return;
     }
     let influx = Influx::start().await;
@@ -43,7 +43,7 @@ async fn influxdb_stores_what_the_kernel_says_of_the_process() {
     (settings.influx.client, settings.influx.api) = (InfluxClient::Reqwest, InfluxApi::V1);
     settings.instance = Some("one".to_owned());
     let monitor = Monitor::start(settings).expect("starts");
-    // The first comes at start, the second a second later.
+    // The first point comes at start, the second one a second later.
     while monitor.stats().ledger.accepted < 2 {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
@@ -57,7 +57,7 @@ async fn influxdb_stores_what_the_kernel_says_of_the_process() {
     for key in ["runtime_alive_tasks", "cpu_time", "open_files", "threads", "start_time"] {
         assert!(value(key) > 0.0, "{first:?}");
     }
-    // Other tests of this process need memory as well, and give it back.
+    // Other tests of this process use and free memory, too.
     let resident = status("VmRSS") * 1024.0;
     assert!((0.05..20.0).contains(&(value("resident_memory") / resident)), "{first:?} {resident}");
     for pair in points.windows(2) {

@@ -1,4 +1,4 @@
-//! Metrics as the real Prometheus reads them, beside what the driver knows.
+//! Metrics as the real Prometheus reads them, compared with what the driver has sent.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -94,7 +94,7 @@ async fn prometheus_reads_what_the_driver_has_sent_by_the_names_of_opentelemetry
     prometheus.wait_for(active, 1.0).await;
     hanging.abort();
     assert_eq!(prometheus.number("tower_influx_points_offered_total").await, Some(0.0));
-    // A scrape during and after the shutdown still tells all.
+    // A scrape during and after the shutdown still returns everything.
     monitor.shutdown(Duration::from_secs(1)).await;
     prometheus.wait_for(&format!("sum({count}{{http_route!=\"/hangs\"}})"), 47.0).await;
 }
@@ -109,7 +109,7 @@ async fn prometheus_reads_the_names_of_the_luna_services() {
     let prometheus = Prometheus::start(address).await;
     drive(address).await;
     prometheus.wait_for("sum(request_count_total{service=\"shop\"})", 47.0).await;
-    // By path, so both methods.
+    // By path, so it covers both methods.
     let items = "request_count_total{path=\"/items/{id}\",status_code=\"200\"}";
     assert_eq!(prometheus.number(items).await, Some(32.0));
     assert_eq!(

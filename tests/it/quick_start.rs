@@ -1,4 +1,4 @@
-//! The program of the README, pasted, compiled, and ended by SIGTERM while clients ask it.
+//! The program of the README, copied, compiled, and ended by SIGTERM while clients call it.
 
 use std::{
     process::Command,
@@ -22,7 +22,7 @@ use crate::support::{
     source::File,
 };
 
-/// The first program of a page.
+/// Returns the first program of a page.
 fn program(page: &str) -> String {
     let text = File::read(page).text;
     let (_, rest) = text.split_once("```rust,no_run\n").expect("a program");
@@ -52,7 +52,7 @@ async fn the_program_of_the_readme_loses_no_point_to_sigterm() {
     for client in 0..CLIENTS {
         let (http, url, answered) = (Http::new(), url.clone(), Arc::clone(&answered));
         clients.spawn(async move {
-            // Until nobody listens any more.
+            // Until the server no longer listens.
             while let Ok(answer) = http.get(&format!("{url}/{}", client % 2)).await {
                 assert_eq!(answer.status, if client % 2 == 0 { 404 } else { 200 });
                 answered.fetch_add(1, SeqCst);
@@ -73,7 +73,7 @@ async fn the_program_of_the_readme_loses_no_point_to_sigterm() {
     let points =
         read_points(&files.map(|file| std::fs::read_to_string(file).expect("text")).collect::<String>());
     let (requests, errors) = (points["requests"].len() as u64, points["errors"].len() as u64);
-    // A client may have left without the answer to a request that has its point.
+    // A request may have its point although its client did not get the answer.
     let answered = answered.load(SeqCst);
     assert!((answered..=answered + CLIENTS).contains(&requests), "{requests} points, {answered} answers");
     let all = requests + errors;

@@ -1,4 +1,4 @@
-//! A reload changes everything that it was asked to, or nothing.
+//! A reload changes everything in the new settings, or nothing.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use tower_influx::{
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
 };
 
-/// Takes points unless it is away.
+/// A sink that accepts points unless it is away.
 #[derive(Clone, Default)]
 struct Server(Arc<AtomicBool>);
 
@@ -74,7 +74,7 @@ async fn wait_for(monitor: &Monitor, what: &str, is: impl Fn(&tower_influx::stat
     panic!("{what}: {}", monitor.stats());
 }
 
-/// The directories of processes.
+/// Returns the directories of processes.
 fn directories(spool: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(spool).expect("a directory").map(|entry| entry.expect("readable").path());
     entries.filter(|path| path.join("lock").exists()).collect()
@@ -104,7 +104,7 @@ async fn a_reload_that_fails_changes_nothing_whatever_the_reason() {
             fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).expect("may");
             settings.spool = Some(SpoolSettings::new(open));
         }),
-        // Opened after the points' own spool, in which something lies.
+        // It is opened after the points' own spool, which contains files.
         ("the spool of rollups", |settings, _| {
             let rollups = settings.spool.as_ref().expect("set").directory.join("rollups");
             fs::write(rollups, "").expect("writes");
@@ -138,7 +138,7 @@ async fn a_reload_that_fails_changes_nothing_whatever_the_reason() {
 }
 
 #[tokio::test]
-async fn other_bounds_are_those_of_the_same_spool() {
+async fn new_bounds_apply_to_the_same_spool() {
     let root = tempfile::tempdir().expect("a directory");
     let server = Server::away();
     let mut changed = settings(root.path());
@@ -152,8 +152,8 @@ async fn other_bounds_are_those_of_the_same_spool() {
         record(&monitor, 1);
         let report = monitor.flush().await.expect("runs");
         assert_eq!(report.dropped, 0, "{round}: {report:?}");
-        // One file for each: the sink is away. One that has failed twice stays in memory for its
-        // next try, which may be a minute away.
+        // One file for each, since the sink is away. A batch that has failed twice stays in memory
+        // for its next attempt, which may be a minute away.
         wait_for(&monitor, "stored", |stats| stats.ledger.buffered == 0 && stats.ledger.in_flight <= 1).await;
     }
     let stats = monitor.stats();
@@ -165,7 +165,7 @@ async fn other_bounds_are_those_of_the_same_spool() {
 }
 
 #[tokio::test]
-async fn a_spool_that_comes_back_is_the_one_that_there_was() {
+async fn a_spool_that_is_configured_again_is_the_earlier_one() {
     let root = tempfile::tempdir().expect("a directory");
     let (first, second) = (root.path().join("first"), root.path().join("second"));
     let server = Server::away();
@@ -196,7 +196,7 @@ async fn a_spool_that_comes_back_is_the_one_that_there_was() {
     monitor.check().await.expect("it is back");
     wait_for(&monitor, "all of both", |stats| stats.ledger.written == 40).await;
     monitor.reload(settings(&first)).await.expect("as it is");
-    // Nothing is left in the other one: a process that comes now gets its first directory.
+    // Nothing is left in the other directory: a new process gets the first one there.
     let other = start(&settings(&second), &server);
     assert_eq!(directories(&second).len(), 1);
     other.shutdown(Duration::from_secs(5)).await;

@@ -26,7 +26,8 @@ use tower_influx::{
 
 use crate::{endings::serve, support::watched::Watched};
 
-/// Handlers that read all, a part or nothing, and one that hands the body to a task that waits.
+/// Handlers that read everything, a part or nothing, and one that passes the body to a task that
+/// waits.
 fn app(layer: TrackBodiesLayer, read: Arc<Notify>) -> Router {
     let late = async move |request: Request| {
         let mut body = request.into_body();
@@ -48,7 +49,7 @@ fn app(layer: TrackBodiesLayer, read: Arc<Notify>) -> Router {
         .layer(layer)
 }
 
-/// Tells uploads that were aborted from bad ones.
+/// Distinguishes aborted uploads from invalid ones.
 fn aborted(outcome: &Outcome<'_>) -> Classification {
     match outcome.request_body() {
         Some(RequestBodyEnding::Error) => {
@@ -58,8 +59,8 @@ fn aborted(outcome: &Outcome<'_>) -> Classification {
     }
 }
 
-/// `request_body_end request_body_bytes [request_bytes]` of a point.
-fn told(point: &DataPoint) -> String {
+/// Returns `request_body_end request_body_bytes [request_bytes]` of a point.
+fn summary(point: &DataPoint) -> String {
     let number = |key| point.field(key).and_then(|bytes| bytes.as_i64()).map(|bytes| bytes.to_string());
     let end = point.field("request_body_end").and_then(|end| end.as_str()).map(str::to_owned);
     let parts = [end, number("request_body_bytes"), number("request_bytes")];
@@ -79,7 +80,7 @@ async fn send(address: &str, text: &str, closes: bool) {
 }
 
 #[tokio::test]
-async fn a_point_tells_what_was_read_of_an_upload_and_how_that_ended() {
+async fn a_point_records_how_much_of_an_upload_was_read_and_how_it_ended() {
     let length = |path: &str, length: usize, body: &str| {
         format!(
             "POST {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
@@ -112,17 +113,17 @@ async fn a_point_tells_what_was_read_of_an_upload_and_how_that_ended() {
         let address = serve(app(layer, Arc::new(Notify::new()))).await;
         send(&address, &text, closes).await;
         let found = point_of(&watched).await;
-        assert!(told(&found).starts_with(body), "{text:.90}: {found:?}");
+        assert!(summary(&found).starts_with(body), "{text:.90}: {found:?}");
         let expected: Vec<_> = point.split(' ').collect();
         assert_eq!(found.tag("route"), Some(expected[0]), "{text:.90}");
         assert_eq!(found.tag("status_code"), Some(expected[1]), "{text:.90}: {found:?}");
         let errors = watched.sink.measurement("errors");
         assert_eq!(errors.first().and_then(|error| error.tag("error_code")), expected.get(2).copied());
-        assert!(errors.iter().all(|error| told(error) == told(&found)), "{errors:?}");
+        assert!(errors.iter().all(|error| summary(error) == summary(&found)), "{errors:?}");
     }
 }
 
-/// The one point, once it is there.
+/// Returns the only point, as soon as it exists.
 async fn point_of(watched: &Watched) -> DataPoint {
     let ended = async {
         while watched.monitor.stats().ledger.accepted == 0
@@ -139,7 +140,7 @@ async fn point_of(watched: &Watched) -> DataPoint {
 }
 
 #[tokio::test]
-async fn a_body_without_a_header_tells_its_size_by_itself() {
+async fn a_body_without_a_header_reports_its_own_size() {
     for (body, expected) in [
         (Body::from("1234567"), "complete 7 7"),
         (Body::from_stream(stream::iter([Ok::<_, Infallible>("1234567")])), "complete 7"),
@@ -153,15 +154,15 @@ async fn a_body_without_a_header_tells_its_size_by_itself() {
         let response = app.oneshot(request).await.expect("axum never fails");
         assert_eq!(response.into_body().collect().await.expect("a body").to_bytes(), "an answer");
         let point = point_of(&watched).await;
-        assert_eq!(told(&point), expected);
+        assert_eq!(summary(&point), expected);
         assert_eq!(point.field("response_bytes").and_then(|bytes| bytes.as_i64()), Some(9));
     }
 }
 
-/// Bodies that no server makes: a frame of trailers, an error without a connection, one that is
-/// never there.
+/// Bodies that no server creates: a frame of trailers, an error without a connection, and one that
+/// never arrives.
 #[tokio::test]
-async fn every_end_of_a_body_has_its_word() {
+async fn every_end_of_a_body_has_its_own_value() {
     type Frames = stream::BoxStream<'static, Result<Frame<Bytes>, &'static str>>;
     let data = || stream::iter([Ok(Frame::data(Bytes::from_static(b"1234567")))]);
     let trailers = || stream::iter([Ok(Frame::trailers(axum::http::HeaderMap::new()))]);
@@ -177,24 +178,24 @@ async fn every_end_of_a_body_has_its_word() {
         let request = Request::new(Body::new(StreamBody::new(frames)));
         let call = app.oneshot(request);
         let _ = tokio::time::timeout(Duration::from_millis(20), call).await;
-        assert_eq!(told(&point_of(&watched).await), expected, "{end}");
+        assert_eq!(summary(&point_of(&watched).await), expected, "{end}");
     }
 }
 
 #[tokio::test]
-async fn layers_inside_of_each_other_count_a_body_once() {
+async fn nested_layers_count_a_body_once() {
     let (watched, other) = (Watched::start("outer"), Watched::start("other"));
     let inner = Router::new().route("/", post(async |_: Bytes| ())).layer(watched.layer().track_bodies());
     let app: Router = inner.layer(other.layer().track_bodies()).layer(watched.layer().track_bodies());
     let request = Request::post("/").body(Body::from("1234567")).expect("a valid request");
     app.oneshot(request).await.expect("axum never fails");
     for watched in [&watched, &other] {
-        assert_eq!(told(&point_of(watched).await), "complete 7");
+        assert_eq!(summary(&point_of(watched).await), "complete 7");
     }
 }
 
 #[tokio::test]
-async fn bodies_are_not_looked_at_unless_asked_for() {
+async fn bodies_are_not_tracked_by_default() {
     type Build = fn(MonitoringLayer) -> MonitoringLayer;
     let builds: [Build; 2] = [|layer| layer, |layer| layer.classifier(unknown)];
     fn unknown(outcome: &Outcome<'_>) -> Classification {
@@ -205,13 +206,13 @@ async fn bodies_are_not_looked_at_unless_asked_for() {
         let watched = Watched::start("uploads");
         let app: Router = Router::new().fallback(async |_: Bytes| ()).layer(build(watched.layer()));
         app.oneshot(Request::new(Body::from("1234567"))).await.expect("axum never fails");
-        assert_eq!(told(&point_of(&watched).await), "");
+        assert_eq!(summary(&point_of(&watched).await), "");
     }
 }
 
 /// A service without axum, whose request was cancelled while it read.
 #[tokio::test]
-async fn a_request_that_is_cancelled_has_what_was_read() {
+async fn a_cancelled_request_records_what_was_read() {
     let watched = Watched::start("uploads");
     let service = service_fn(async |request: http::Request<tower_influx::RequestBody<Body>>| {
         assert_eq!(request.body().size_hint().exact(), Some(7));
@@ -222,5 +223,5 @@ async fn a_request_that_is_cancelled_has_what_was_read() {
     let call = watched.layer().track_bodies().layer(service).oneshot(Request::new(Body::from("1234567")));
     let _ = tokio::time::timeout(Duration::from_millis(20), call).await;
     let point = point_of(&watched).await;
-    assert_eq!((told(&point).as_str(), point.tag("status_code")), ("complete 7", Some("499")));
+    assert_eq!((summary(&point).as_str(), point.tag("status_code")), ("complete 7", Some("499")));
 }

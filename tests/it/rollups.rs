@@ -1,4 +1,4 @@
-//! Rollups count every request, whatever becomes of its points.
+//! Rollups count every request, even if its point is lost.
 
 pub(crate) mod exact;
 mod queries;

@@ -1,4 +1,4 @@
-//! What the servers themselves do: the facts that the other live tests stand on.
+//! The behaviour of the servers themselves, on which the other live tests rely.
 
 use crate::support::{
     certificates::{Authority, Validity},
@@ -13,8 +13,8 @@ use crate::support::{
 const TOKEN: &str = "a-token";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn influxdb_gives_back_what_it_took() {
-    if !live::ready("influxdb_gives_back_what_it_took", &[INFLUXD]) {
+async fn influxdb_returns_what_it_accepted() {
+    if !live::ready("influxdb_returns_what_it_accepted", &[INFLUXD]) {
         return;
     }
     let influx = Influx::start().await;
@@ -50,7 +50,7 @@ async fn influxdb_writes_the_good_lines_of_a_bad_body() {
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("partial write: unable to parse 'm f= 2'"), "{}", answer.text());
     assert_eq!(influx.count("test", "m", "f").await, 2);
-    // A type that differs from the stored one costs its own line only.
+    // A type that differs from the stored one loses only its own line.
     let answer = influx.write("test", "m f=5i 5\nm f=6 6\n").await;
     assert_eq!(answer.status, 400);
     assert!(answer.text().contains("partial write: field type conflict"), "{}", answer.text());
@@ -59,7 +59,7 @@ async fn influxdb_writes_the_good_lines_of_a_bad_body() {
     let answer = influx.write("test", "n f=5i 5\nn f=6 6\nn f=7i 7\n").await;
     assert!(answer.text().contains("partial write: field type conflict"), "{}", answer.text());
     assert_eq!(influx.count("test", "n", "f").await, 2);
-    // … except in the very first body of a shard, of which nothing is written until it comes a
+    // … except in the very first body of a shard, of which nothing is written until it is sent a
     // second time.
     influx.create_database("fresh").await;
     let body = "n f=5i 5\nn f=6 6\n";
@@ -93,8 +93,8 @@ async fn influxdb_keeps_what_it_acknowledged_when_it_is_killed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nginx_makes_a_second_version_of_the_first() {
-    if !live::ready("nginx_makes_a_second_version_of_the_first", &[INFLUXD, NGINX]) {
+async fn nginx_translates_version_2_to_version_1() {
+    if !live::ready("nginx_translates_version_2_to_version_1", &[INFLUXD, NGINX]) {
         return;
     }
     let influx = Influx::start().await;
@@ -138,8 +138,8 @@ async fn nginx_makes_a_second_version_of_the_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_paused_server_answers_when_it_goes_on() {
-    if !live::ready("a_paused_server_answers_when_it_goes_on", &[INFLUXD]) {
+async fn a_paused_server_answers_when_it_continues() {
+    if !live::ready("a_paused_server_answers_when_it_continues", &[INFLUXD]) {
         return;
     }
     let mut influx = Influx::start().await;
@@ -155,8 +155,8 @@ async fn a_paused_server_answers_when_it_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn victoria_metrics_counts_what_it_does_not_understand() {
-    if !live::ready("victoria_metrics_counts_what_it_does_not_understand", &[VICTORIA_METRICS, NGINX]) {
+async fn victoria_metrics_counts_invalid_lines() {
+    if !live::ready("victoria_metrics_counts_invalid_lines", &[VICTORIA_METRICS, NGINX]) {
         return;
     }
     let victoria = Victoria::start().await;

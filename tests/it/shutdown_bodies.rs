@@ -23,7 +23,7 @@ fn frames(count: usize) -> impl futures_util::Stream<Item = Result<Frame<Bytes>,
     stream::iter((0..count).map(|_| Ok(Frame::data(Bytes::from_static(b"event")))))
 }
 
-/// A body of this many events that never ends.
+/// Returns a body of this many events that never ends.
 fn endless(count: usize) -> Response<Body> {
     let frames: Frames = Box::pin(frames(count).chain(stream::pending()));
     Response::new(Body::new(StreamBody::new(frames)))
@@ -42,7 +42,7 @@ async fn shut_down(watched: &Watched) {
     assert!(stats.balances() && stats.recorder.refused_closed == 0, "{stats}");
 }
 
-/// How the bodies of all points ended, and how many bytes they had.
+/// Returns how the bodies of all points ended, and how many bytes they had.
 fn ends(watched: &Watched) -> Vec<(String, i64)> {
     let points = watched.sink.measurement("requests");
     let end = |point: &tower_influx::DataPoint| {
@@ -54,18 +54,18 @@ fn ends(watched: &Watched) -> Vec<(String, i64)> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_open_has_its_point_whatever_was_read_of_it() {
+async fn an_open_stream_has_its_point_however_much_was_read() {
     for read in 0..4 {
         let watched = Watched::start("open");
         let mut body = response(&watched, get(async || endless(2))).await.into_body();
         for _ in 0..read {
-            // The third one never comes.
+            // The third frame never comes.
             let _ = body.frame().now_or_never();
         }
         shut_down(&watched).await;
         let expected = ("unfinished".to_owned(), 5 * read.min(2));
         assert_eq!(ends(&watched), std::slice::from_ref(&expected), "{read} frames were read");
-        // What follows changes nothing.
+        // Later events change nothing.
         let _ = body.frame().now_or_never();
         drop(body);
         assert_eq!(ends(&watched), [expected]);
@@ -92,7 +92,7 @@ async fn a_body_of_known_length_has_its_point_once_it_was_read_from() {
     assert_eq!(ends, [("complete".to_owned(), 15), ("unfinished".to_owned(), 5)]);
 }
 
-/// A middleware may have it in its hands, as one does that waits for a slow client.
+/// A middleware may hold the body, for example while it waits for a slow client.
 #[tokio::test(start_paused = true)]
 async fn a_body_that_nobody_polls_has_its_point_whether_its_length_is_known_or_not() {
     let stream = |length: &'static str| {
@@ -110,7 +110,7 @@ async fn a_body_that_nobody_polls_has_its_point_whether_its_length_is_known_or_n
         ("unknown", stream("")),
     ] {
         let watched = Watched::start("open");
-        // The second one takes the place that the first one has had.
+        // The second body reuses the entry of the first one.
         let first = response(&watched, handler.clone()).await.into_body();
         assert_eq!(first.collect().await.expect("a body").to_bytes().len(), 5, "{name}");
         let unpolled = response(&watched, handler).await.into_body();
@@ -128,7 +128,7 @@ async fn a_body_that_nobody_polls_has_its_point_whether_its_length_is_known_or_n
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_handler_added_is_in_the_point_and_a_later_body_is_not_waited_for() {
+async fn extras_of_the_handler_are_in_the_point_and_a_later_body_is_not_awaited() {
     let watched = Watched::start("open");
     let handler = get(async |data: MonitoringData| {
         data.tag("room", "chat");

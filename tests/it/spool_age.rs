@@ -1,5 +1,5 @@
-//! The age of what waits in the spool, by the clock of the machine: the crate's own tests have
-//! another one.
+//! The age of spooled batches by the real clock of the machine. The crate's own tests use another
+//! one.
 
 use std::time::{Duration, Instant};
 
@@ -28,7 +28,7 @@ fn start(spool: &SpoolSettings) -> Monitor {
 }
 
 #[tokio::test]
-async fn what_waits_grows_old_as_time_passes_over_a_restart_too() {
+async fn spooled_batches_age_with_real_time_also_over_a_restart() {
     let (began, directory) = (Instant::now(), tempfile::tempdir().expect("a directory"));
     let spool = SpoolSettings::new(directory.path());
     let monitor = start(&spool);
@@ -38,7 +38,7 @@ async fn what_waits_grows_old_as_time_passes_over_a_restart_too() {
     let spooled = Instant::now();
     let monitor = start(&spool);
     let age = || monitor.stats().spool.and_then(|spool| spool.oldest_age).unwrap_or_default();
-    // Both are cut to whole milliseconds.
+    // Both are truncated to whole milliseconds.
     let cut = Duration::from_millis(2);
     for milliseconds in [50, 100, 200] {
         let wanted = Duration::from_millis(milliseconds);
@@ -48,7 +48,7 @@ async fn what_waits_grows_old_as_time_passes_over_a_restart_too() {
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        // Elsewhere the clock stands still between two processes.
+        // On other systems the clock stands still between two processes.
         let least = if cfg!(target_os = "linux") { spooled.elapsed() } else { wanted };
         let (age, most) = (age(), began.elapsed());
         assert!(age >= wanted && age + cut >= least && age <= most + cut, "{age:?} in {least:?} to {most:?}");

@@ -1,4 +1,4 @@
-//! A service whose every request lands in a real database: driven over sockets, queried back
+//! A service whose every request is stored in a real database: driven over sockets, and queried
 //! exactly.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -25,7 +25,7 @@ const TOKEN: &str = "a-token";
 const BUCKET: &str = "monitoring";
 const SERVICE: &str = "luna-licenses";
 
-/// Settings that write to `url`, with short pauses, so that tests need not wait.
+/// Returns settings that write to `url`, with short pauses, so that tests need not wait.
 pub(crate) fn settings(url: &str) -> Settings {
     let mut settings = Settings::new(SERVICE);
     settings.storage = Storage::Influx;
@@ -39,20 +39,20 @@ pub(crate) fn settings(url: &str) -> Settings {
     settings
 }
 
-/// The ways to one InfluxDB 1.x that must do the same.
+/// The clients and paths to one InfluxDB 1.x that must behave alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// The `influxdb2` crate, through nginx, which makes version 2 of version 1.
+    /// The `influxdb2` crate, through nginx, which translates version 2 to version 1.
     Influxdb2,
-    /// Today's client, through nginx.
+    /// The client `reqwest`, through nginx.
     Http,
-    /// Today's client, straight to `/write`.
+    /// The client `reqwest`, directly to `/write`.
     Direct,
 }
 
 impl Way {
     pub(crate) const ALL: [Self; 3] = [Self::Influxdb2, Self::Http, Self::Direct];
-    /// Those on which nginx can stand.
+    /// Those that go through nginx.
     pub(crate) const PROXIED: [Self; 2] = [Self::Influxdb2, Self::Http];
 
     pub(crate) fn settings(self, influx: &Influx, nginx: &Nginx) -> Settings {
@@ -69,7 +69,7 @@ impl Way {
     }
 }
 
-/// InfluxDB with the bucket's database, behind nginx.
+/// Starts InfluxDB with the bucket's database, behind nginx.
 pub(crate) async fn influx_behind_nginx() -> (Influx, Nginx) {
     let influx = Influx::start().await;
     influx.create_database(BUCKET).await;
@@ -77,7 +77,7 @@ pub(crate) async fn influx_behind_nginx() -> (Influx, Nginx) {
     (influx, nginx)
 }
 
-/// By the tags that tell of an ending.
+/// Returns the counts by the tags that describe an ending.
 pub(crate) fn counts(points: &[Stored]) -> Counts {
     let mut counts = Counts::new();
     for point in points {
@@ -142,7 +142,7 @@ async fn every_request_is_stored(way: Way) {
             assert_eq!(point.fields["known"], id != 0);
         }
     }
-    // The point in `errors` is the one of the same request: same stamp, same id, same extras.
+    // The point in `errors` belongs to the same request: same stamp, same id, same extras.
     for point in &failed {
         let request = stored.iter().find(|one| one.fields["request_id"] == point.fields["request_id"]);
         let request = request.expect("every error has its request");
@@ -200,7 +200,7 @@ async fn every_request_is_in_an_influxdb_of_version_2() {
         return;
     };
     let mut settings = settings(&influx.url);
-    // Apart from earlier runs, which the bucket may still hold.
+    // Separate from earlier runs, whose points the bucket may still contain.
     settings.service = format!("test-{}", std::process::id());
     settings.influx.organization = influx.organization.clone();
     settings.influx.bucket = influx.bucket.clone();
@@ -219,8 +219,8 @@ async fn every_request_is_in_an_influxdb_of_version_2() {
     assert_eq!(influx.count("errors", "request_id", &name).await, errors.values().sum::<u64>());
 }
 
-/// Most of them without sockets, straight into the router: two cores would else spend the test on
-/// the client.
+/// Most of them go straight into the router, without sockets: otherwise the test would spend its
+/// time on the client.
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_thousand_requests_are_two_hundred_thousand_points() {
     if !live::ready("two_hundred_thousand_requests_are_two_hundred_thousand_points", &[INFLUXD, NGINX]) {

@@ -1,5 +1,5 @@
-//! The same on every kind of server. Which ones run, and how others are named, is said in
-//! `docs/targets.md`.
+//! The same tests on every kind of server. `docs/targets.md` describes which ones run, and how
+//! others are named.
 
 use std::{
     sync::atomic::{AtomicU32, Ordering::SeqCst},
@@ -24,7 +24,7 @@ use crate::support::{
 
 mod dashboards;
 
-/// Apart from other runs and tests, as a server may hold their points.
+/// Returns a unique name, since a server may contain points of other runs and tests.
 fn service() -> String {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     format!("test-{}-{}", std::process::id(), NUMBER.fetch_add(1, SeqCst))
@@ -35,8 +35,8 @@ fn each(targets: &[Target]) -> impl Iterator<Item = (&Target, InfluxClient)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_request_is_there_on_every_kind_of_server() {
-    let targets = Target::all("every_request_is_there_on_every_kind_of_server").await;
+async fn every_request_is_stored_on_every_kind_of_server() {
+    let targets = Target::all("every_request_is_stored_on_every_kind_of_server").await;
     for (target, client) in each(&targets) {
         let name = service();
         let monitor = Monitor::start(target.settings(&name, client)).expect("the settings are good");
@@ -54,7 +54,7 @@ async fn every_request_is_there_on_every_kind_of_server() {
     }
 }
 
-/// Values that break line protocol where they are not escaped.
+/// Values that break line protocol unless they are escaped.
 const HOSTILE: [&str; 12] = [
     "a b",
     "a,b",
@@ -88,10 +88,10 @@ async fn hostile_values_break_nothing_on_any_kind_of_server() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_field_costs_its_point_alone() {
-    let targets = Target::all("a_refused_field_costs_its_point_alone").await;
+async fn a_refused_field_loses_only_its_point() {
+    let targets = Target::all("a_refused_field_loses_only_its_point").await;
     for (target, client) in each(&targets) {
-        // A measurement of its own: the type of a field is the server's for good.
+        // A measurement of its own, since the server never changes the type of a field.
         let (name, measurement) = (service(), service());
         let settings = target.settings(&name, client);
         let first = Monitor::start(settings.clone()).expect("the settings are good");
@@ -121,13 +121,13 @@ async fn a_refused_field_costs_its_point_alone() {
     }
 }
 
-/// Keeps the points, and says what is wrong.
+/// Asserts that delivery is blocked with this message, and that the points are kept.
 async fn assert_blocked(settings: Settings, what: &str) {
     let monitor = Monitor::start(settings).expect("only the server can tell");
     monitor.check().await.expect_err(what);
     monitor.record(&DataPoint::new("kept").with_field("n", 1));
     monitor.flush().await.expect("runs");
-    // While a probe or a trial runs, the state is another one for a moment.
+    // While a probe or a trial runs, the state differs for a moment.
     let is_blocked = async {
         while !matches!(monitor.stats().delivery.state, DeliveryState::Blocked(_)) {
             sleep(Duration::from_millis(5)).await;
@@ -184,7 +184,7 @@ async fn a_kill_of_the_server_loses_no_point() {
     }
 }
 
-/// The blocks of one language in a section of `docs/targets.md`.
+/// Returns the blocks of one language in a section of `docs/targets.md`.
 fn documented(section: &str, language: &str) -> Vec<&'static str> {
     let page = include_str!("../../docs/targets.md");
     let section = page.split("\n## ").find_map(|text| text.strip_prefix(section)).expect("a section");
@@ -193,8 +193,8 @@ fn documented(section: &str, language: &str) -> Vec<&'static str> {
     blocks.map(|block| block.split("```").next().expect("an end")).collect()
 }
 
-/// Requests of the service `shop`, as the page's settings name it. Returns how many of them failed,
-/// and how many series their points make.
+/// Sends requests to the service `shop`, as the page's settings name it. Returns how many of them
+/// failed, and how many series their points have.
 async fn serve(mut settings: Settings) -> (u64, u64) {
     settings.service = "shop".to_owned();
     settings.flush_interval = Duration::from_millis(100);
@@ -205,7 +205,7 @@ async fn serve(mut settings: Settings) -> (u64, u64) {
     drive(&format!("http://{}", service.address), plan, 4).await;
     service.stop().await;
     let report = monitor.shutdown(Duration::from_secs(30)).await;
-    // Rollups, where the settings have them, are lines beside these.
+    // If the settings have rollups, their lines are counted, too.
     assert!(report.written == report.accepted && report.accepted >= 100 + failures, "{report}");
     (failures, monitor.stats().delivery.series)
 }
@@ -249,7 +249,7 @@ async fn documented_settings_and_queries_work_on_victoria_metrics() {
     let [_, cardinality] = documented("Series\n", "text")[..] else { panic!("that of InfluxDB 3, and ours") };
     let mut answers = Vec::new();
     for text in queries.split("\n\n").chain([cardinality.trim()]) {
-        // Else it would look only at what is older than 30 seconds.
+        // Otherwise it would only consider points older than 30 seconds.
         let pairs = [("query", text), ("nocache", "1")];
         let url = format!("{}/api/v1/query?{}", victoria.url(), query(&pairs));
         let answer = Http::new().get(&url).await.expect("the server answers");
@@ -258,7 +258,7 @@ async fn documented_settings_and_queries_work_on_victoria_metrics() {
     }
     let [minute, failed, slowest, cardinality] = &answers[..] else { panic!("four queries") };
     let cardinality: Option<u64> = cardinality[0]["value"][1].as_str().and_then(|count| count.parse().ok());
-    // A series for each field.
+    // One series for each field.
     assert!(cardinality > Some(series), "{cardinality:?} and {series}");
     assert_eq!(minute[0]["value"][1], "100");
     let share: f64 = failed[0]["value"][1].as_str().and_then(|share| share.parse().ok()).expect("a number");
@@ -266,7 +266,7 @@ async fn documented_settings_and_queries_work_on_victoria_metrics() {
     assert!(slowest.len() > 1, "{slowest:?}");
 }
 
-/// The settings of the page, with the address of this test's server.
+/// Returns the settings of the page, with the URL of this test's server.
 fn settings_of(block: &str, url: &str) -> Settings {
     let table: toml::Table = block.parse().expect("valid");
     let mut settings: Settings = table["monitoring"].clone().try_into().expect("valid settings");

@@ -1,4 +1,4 @@
-//! Delivery goes on whatever the threads of the application do, and holds none of them up.
+//! Delivery continues whatever the threads of the application do, and delays none of them.
 
 use std::{
     future::Future,
@@ -19,7 +19,7 @@ use tower_influx::{
 
 use crate::support::child::{self, Child};
 
-/// Above what a busy machine adds, and below what would be noticed.
+/// More than a busy machine adds, and less than would be noticed.
 const TIME: Duration = Duration::from_secs(3);
 
 fn start() -> (Monitor, MemorySink) {
@@ -35,7 +35,7 @@ fn record(monitor: &Monitor, points: i64) {
     }
 }
 
-/// Runs a future on this thread, as an executor does that knows nothing of tokio.
+/// Runs a future on this thread, like an executor that does not know tokio.
 fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(thread::Thread);
     impl Wake for Unpark {
@@ -70,7 +70,7 @@ fn points_are_written_while_every_thread_of_the_application_is_blocked() {
         let (release, wait) = mpsc::channel::<()>();
         let wait = Arc::new(Mutex::new(wait));
         let block = move |monitor: Monitor, wait: Arc<Mutex<mpsc::Receiver<()>>>| async move {
-            // A worker that has woken somebody and then blocks keeps it in a slot of its own.
+            // A worker that wakes a task and then blocks keeps that task in its own slot.
             record(&monitor, 51);
             let _ = wait.lock().expect("no panic").recv();
         };
@@ -96,7 +96,7 @@ fn points_are_written_while_every_thread_of_the_application_is_blocked() {
 }
 
 #[test]
-fn a_shutdown_keeps_its_time_wherever_it_is_waited_for() {
+fn a_shutdown_respects_its_timeout_wherever_it_is_awaited() {
     type Place = fn(Runtime, Monitor) -> ShutdownReport;
     let places: [(&str, Place); 6] = [
         ("in the runtime", |runtime, monitor| runtime.block_on(monitor.shutdown(TIME))),
@@ -150,7 +150,7 @@ fn a_monitor_needs_no_runtime_of_the_application() {
 }
 
 #[test]
-fn a_start_that_fails_is_an_error_wherever_it_is_called() {
+fn a_failing_start_is_an_error_on_every_runtime() {
     let directory = tempfile::tempdir().expect("a directory");
     let file = directory.path().join("file");
     std::fs::write(&file, "").expect("writes");
@@ -160,7 +160,7 @@ fn a_start_that_fails_is_an_error_wherever_it_is_called() {
     no_spool.spool = Some(SpoolSettings::new(file.join("spool")));
     let mut no_rejected = Settings::new("threads");
     no_rejected.rejected_directory = Some(file.join("rejected"));
-    // What only opening shows, since no check of settings can know it.
+    // Only opening the directory shows this, since no check of settings can know it.
     let mut open_to_all = Settings::new("threads");
     let root = directory.path().join("spool");
     std::fs::create_dir(&root).expect("creates");
@@ -168,7 +168,7 @@ fn a_start_that_fails_is_an_error_wherever_it_is_called() {
     open_to_all.spool = Some(SpoolSettings::new(root));
     let mut no_rollups = open_to_all.clone();
     no_rollups.rollup.interval = Some(Duration::from_secs(10));
-    // Opening comes after the thread's runtime was made.
+    // Opening comes after the thread's runtime was created.
     for settings in [no_files, no_spool, no_rejected, open_to_all, no_rollups] {
         let error = Monitor::start(settings.clone()).expect_err("it cannot work");
         assert!(error.is_io() || error.is_setting(), "{error}");
@@ -185,9 +185,9 @@ fn delivery_on_the_current_runtime_needs_one() {
     assert!(error.is_runtime() && error.to_string().contains("`on_current_runtime`"), "{error}");
 }
 
-/// Of a static, for example: nobody drops it, and `main` returns.
+/// For example a handle in a static: it is never dropped, and `main` returns.
 #[test]
-fn what_is_recorded_when_the_runtime_ends_is_written() {
+fn points_recorded_when_the_runtime_ends_are_written() {
     for (name, runtime) in runtimes() {
         let sink = MemorySink::new();
         let mut settings = Settings::new("threads");
@@ -212,13 +212,13 @@ fn the_last_handle_waits_until_what_is_left_is_in_the_spool() {
     let monitor = builder.start().expect("starts");
     record(&monitor, 10);
     drop(monitor);
-    // Not a moment later: the process may be gone.
+    // At once: the process may end next.
     let monitor = Monitor::builder(settings).sink(MemorySink::new()).start().expect("starts");
     let report = block_on(monitor.shutdown(TIME));
     assert_eq!((report.recovered, report.written + report.spooled), (10, 10), "{report}");
 }
 
-/// A disk or a name server that does not answer: both work on threads for what blocks.
+/// A disk or a name server that does not answer. Both run on blocking threads.
 struct Hangs;
 
 impl Sink for Hangs {
@@ -235,7 +235,7 @@ impl Sink for Hangs {
     }
 }
 
-/// A sink that blocks the very thread of delivery.
+/// A sink that blocks the thread of delivery itself.
 struct Blocks;
 
 impl Sink for Blocks {
@@ -250,7 +250,7 @@ impl Sink for Blocks {
 }
 
 #[test]
-fn what_hangs_holds_no_process_up() {
+fn a_hanging_sink_does_not_delay_the_end_of_the_process() {
     for (blocks, rollups) in [(false, false), (false, true), (true, false), (true, true)] {
         let directory = tempfile::tempdir().expect("a directory");
         let script = serde_json::json!({ "blocks": blocks, "rollups": rollups });
@@ -268,7 +268,7 @@ fn what_hangs_holds_no_process_up() {
 }
 
 #[test]
-#[ignore = "a part of `what_hangs_holds_no_process_up`, in a process of its own"]
+#[ignore = "a part of `a_hanging_sink_does_not_delay_the_end_of_the_process`, in a process of its own"]
 fn a_process_whose_sink_hangs() {
     child::run("threads::a_process_whose_sink_hangs", |script| async move {
         let mut settings = Settings::new("threads");
@@ -289,9 +289,9 @@ fn a_process_whose_sink_hangs() {
     });
 }
 
-/// A panic in a task of that runtime would be the first to tell otherwise.
+/// Without that check, a panic in a task of that runtime would be the first sign.
 #[test]
-fn a_start_on_a_runtime_that_lacks_what_delivery_needs_is_refused() {
+fn a_start_on_a_runtime_without_timers_or_io_is_refused() {
     let mut influx = Settings::new("threads");
     influx.storage = Storage::Influx;
     influx.influx.bucket = "bucket".to_owned();
@@ -326,7 +326,7 @@ fn a_start_on_a_runtime_that_lacks_what_delivery_needs_is_refused() {
             }
         }
     }
-    // Delivery has a runtime of its own, the licence check has not.
+    // Delivery has a runtime of its own, but the licence check does not.
     let runtime = build(false, false);
     let _entered = runtime.enter();
     let monitor = Monitor::start(influx).expect("starts");

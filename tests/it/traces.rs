@@ -1,4 +1,4 @@
-//! Traces by setting, and the example that rollups have of them.
+//! Traces by setting, and the exemplars of rollups.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use tower_influx::{DataPoint, Monitor, MonitoringData, MonitoringLayer, Settings
 
 use crate::labels::monitor;
 
-/// The id of the trace with this number.
+/// Returns the trace id with this number.
 fn trace(number: u32) -> String {
     format!("{number:032x}")
 }
@@ -20,7 +20,8 @@ fn settings(trace_id: bool) -> Settings {
     settings
 }
 
-/// Takes longer than all before it together where it is asked for, and sets a trace of its own.
+/// Handlers that on demand take longer than all earlier requests together, and set a trace of their
+/// own.
 fn app(layer: MonitoringLayer) -> Router {
     let first = Instant::now();
     let slow = async move |data: MonitoringData, request: Request| {
@@ -47,7 +48,7 @@ async fn ask(app: &Router, uri: &str, number: u32) {
     app.clone().oneshot(request).await.expect("axum never fails");
 }
 
-/// `route status example` of the lines of one interval, sorted.
+/// Returns `route status exemplar` of the lines of one interval, sorted.
 async fn examples(monitor: &Monitor, sink: &MemorySink) -> Vec<String> {
     monitor.flush().await.expect("the monitor runs");
     monitor.shutdown(Duration::from_secs(5)).await;
@@ -62,7 +63,7 @@ async fn examples(monitor: &Monitor, sink: &MemorySink) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn the_setting_reads_traces_and_a_layer_may_say_otherwise() {
+async fn the_setting_enables_traces_and_a_layer_may_override_it() {
     type Build = fn(MonitoringLayer) -> MonitoringLayer;
     let (as_set, on, off): (Build, Build, Build) =
         (|layer| layer, |layer| layer.trace_id(true), |layer| layer.trace_id(false));
@@ -98,7 +99,7 @@ async fn a_rollup_has_the_trace_of_its_slowest_request_that_has_one() {
             ("/slow", 1),
             ("/slow", 3),
             ("/slow?slowest", 2),
-            // The slowest of all has no trace.
+            // The slowest request of all has no trace.
             ("/slow?slowest", 0),
             ("/slow?fail", 4),
             ("/plain", 0),
@@ -113,9 +114,10 @@ async fn a_rollup_has_the_trace_of_its_slowest_request_that_has_one() {
     }
 }
 
-/// What a handler sets is taken only where it is the id of a trace, and each interval has its own.
+/// A field that a handler sets is used only if it is a valid trace id, and each interval has its
+/// own exemplar.
 #[tokio::test]
-async fn an_example_is_the_id_of_a_trace_and_of_its_own_interval() {
+async fn an_exemplar_is_a_valid_trace_id_of_its_own_interval() {
     let (monitor, sink) = monitor(settings(true));
     let app = app(monitor.layer());
     let own = trace(0xabc);

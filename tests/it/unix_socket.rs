@@ -28,7 +28,7 @@ async fn stored(influx: &Influx) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn points_go_through_a_socket_also_when_it_was_gone_for_a_while() {
+async fn points_go_through_a_socket_also_after_it_was_missing_for_a_while() {
     if !live::ready("points_go_through_a_socket", &[INFLUXD, NGINX]) {
         return;
     }
@@ -47,7 +47,7 @@ async fn points_go_through_a_socket_also_when_it_was_gone_for_a_while() {
         assert!(monitor.flush().await.is_ok());
         assert_eq!(stored(&influx).await, before + 100);
 
-        // The file of the socket stays, and nobody listens; then it is gone; then it is new.
+        // First the socket's file exists but nobody listens, then it is missing, then it is new.
         nginx.stop();
         record(&monitor, 100..150);
         let failed = async {
@@ -68,7 +68,7 @@ async fn points_go_through_a_socket_also_when_it_was_gone_for_a_while() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_is_not_there_says_so() {
+async fn a_missing_socket_is_reported() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut settings = settings(&format!("unix://{}/none.sock", directory.path().display()));
     settings.influx.client = InfluxClient::Reqwest;

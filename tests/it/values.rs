@@ -1,4 +1,4 @@
-//! Conversions of values, error codes and ids: what is stored of each, and what the client gets.
+//! Conversions of values, error codes and ids: what is stored, and what the client receives.
 
 use std::time::Duration;
 
@@ -112,7 +112,7 @@ async fn an_error_code_alone_is_a_failure_and_a_part_of_another_response_is_not(
 }
 
 #[tokio::test]
-async fn the_client_and_the_point_have_one_id_whoever_gave_it() {
+async fn the_client_and_the_point_have_the_same_id_whatever_its_origin() {
     let name = HeaderName::from_static("x-request-id");
     for propagate in [false, true] {
         let (monitor, sink) = monitor(Settings::new("ids"));
@@ -196,7 +196,7 @@ async fn layers_that_answer_themselves_fit_outside_of_body_tracking() {
     watched.expect(&["GET:unmatched 200 complete"], &[]).await;
 }
 
-/// As docs/requests.md says it.
+/// As documented in docs/requests.md.
 #[tokio::test]
 async fn body_tracking_is_optional_and_served_where_its_body_is_mapped() {
     let watched = Watched::start("optional");
@@ -223,7 +223,7 @@ async fn body_tracking_is_optional_and_served_where_its_body_is_mapped() {
 }
 
 #[tokio::test]
-async fn one_name_is_a_tag_or_a_field_for_good() {
+async fn a_name_is_permanently_a_tag_or_a_field() {
     let mut settings = Settings::new("kinds");
     settings.tags.insert("region".to_owned(), "eu".to_owned());
     let (monitor, sink) = monitor(settings);
@@ -258,7 +258,7 @@ async fn one_name_is_a_tag_or_a_field_for_good() {
     assert_eq!(told("GET:/size-tag"), [[false; 4]; 3]);
     assert_eq!(monitor.stats().recorder.type_conflicts, 6);
 
-    // Other measurements have names of their own, and static tags are tags of theirs.
+    // Other measurements have names of their own, and static tags are tags of those, too.
     monitor.record(&DataPoint::new("jobs").with_field("plan", 1).with_field("n", 1));
     monitor.record(
         &DataPoint::new("jobs").with_tag("plan", "gold").with_field("region", "us").with_field("n", 1),

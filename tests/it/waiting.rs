@@ -16,9 +16,9 @@ use tower::{
     service_fn,
 };
 
-/// As docs/requests.md says it: the wait is a part of the request.
+/// As documented in docs/requests.md: waiting is a part of the request.
 #[tokio::test(start_paused = true)]
-async fn a_wait_for_a_limit_inside_counts_where_it_is_moved_into_the_request() {
+async fn a_wait_for_an_inner_limit_counts_if_it_is_part_of_the_request() {
     let watched = Watched::start("waiting");
     let slow = service_fn(async |_: Request| {
         tokio::time::sleep(Duration::from_secs(1)).await;
@@ -43,7 +43,7 @@ async fn a_wait_for_a_limit_inside_counts_where_it_is_moved_into_the_request() {
 }
 
 #[tokio::test]
-async fn the_live_page_links_to_what_was_asked_for_wherever_it_is_nested() {
+async fn the_links_of_the_live_page_work_wherever_it_is_nested() {
     let watched = Watched::start("live");
     let page = tower_influx::live::router(&watched.monitor);
     let nested: Router = Router::new().nest("/monitoring/{tenant}", page.clone());

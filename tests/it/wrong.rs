@@ -1,5 +1,5 @@
-//! A wrong port, token or bucket: the service answers as always, the state says so, and when it is
-//! put right nothing is lost.
+//! A wrong port, token or bucket: the service answers as always, the state shows the fault, and
+//! after its correction nothing is lost.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use crate::{
 const BUCKET: &str = "monitoring";
 const REQUESTS: u64 = 500;
 
-/// Requests whose answers do not depend on the monitoring.
+/// Sends requests whose answers do not depend on the monitoring.
 async fn use_service(monitor: &Monitor) {
     let app = app(monitor).with_state(());
     for _ in 0..REQUESTS {
@@ -49,16 +49,16 @@ async fn wait_for(monitor: &Monitor, what: &str, reached: impl Fn(&tower_influx:
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn nobody_listens_and_later_somebody_does() {
-    if !live::ready("nobody_listens_and_later_somebody_does", &[INFLUXD, NGINX]) {
+async fn a_server_that_starts_later_receives_everything() {
+    if !live::ready("a_server_that_starts_later_receives_everything", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::PROXIED {
-        nobody_listens_and_later_somebody_does_by(way).await;
+        a_server_that_starts_later_receives_everything_by(way).await;
     }
 }
 
-async fn nobody_listens_and_later_somebody_does_by(way: Way) {
+async fn a_server_that_starts_later_receives_everything_by(way: Way) {
     let (influx, mut nginx) = influx_behind_nginx().await;
     nginx.stop();
     let monitor = Monitor::start(way.settings(&influx, &nginx))
@@ -77,17 +77,19 @@ async fn nobody_listens_and_later_somebody_does_by(way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing() {
-    if !live::ready("a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing", &[INFLUXD, NGINX])
-    {
+async fn a_wrong_token_is_reported_and_a_reload_with_the_right_one_loses_nothing() {
+    if !live::ready(
+        "a_wrong_token_is_reported_and_a_reload_with_the_right_one_loses_nothing",
+        &[INFLUXD, NGINX],
+    ) {
         return;
     }
     for way in Way::PROXIED {
-        a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing_by(way).await;
+        a_wrong_token_is_reported_and_a_reload_with_the_right_one_loses_nothing_by(way).await;
     }
 }
 
-async fn a_wrong_token_is_told_and_a_reload_with_the_right_one_loses_nothing_by(way: Way) {
+async fn a_wrong_token_is_reported_and_a_reload_with_the_right_one_loses_nothing_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     let right = way.settings(&influx, &nginx);
     let mut wrong = right.clone();
@@ -125,7 +127,7 @@ async fn a_token_refused_for_a_while_loses_nothing_by(way: Way) {
     let blocked = DeliveryState::Blocked(Blocked::Authorization);
     wait_for(&monitor, "the state", |stats| stats.delivery.state == blocked).await;
     nginx.heal();
-    // Asked to flush, it tries at once what it would else try within half a minute.
+    // A flush tries at once what would otherwise be tried within half a minute.
     let report = monitor.flush().await.expect("the monitor runs");
     assert_eq!((report.written, report.waiting), (REQUESTS, 0), "{report}");
     assert_eq!(influx.count(BUCKET, "requests", "execution_time").await, REQUESTS);
@@ -157,7 +159,7 @@ async fn a_bucket_that_is_created_later_gets_everything_by(way: Way) {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// Answered with 500, which passes everywhere else.
+/// It is answered with 500, which is transient in all other cases.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_retention_policy_that_is_created_later_gets_everything() {
     if !live::ready("a_retention_policy_that_is_created_later_gets_everything", &[INFLUXD, NGINX]) {
@@ -204,10 +206,10 @@ async fn version_1_wants_the_right_user_and_password() {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// What can be known without the network is an error at start, which names the setting and what
-/// would be right.
+/// A mistake that can be found without the network is an error at start. It names the setting and
+/// the correct value.
 #[tokio::test]
-async fn what_needs_no_network_to_be_known_is_an_error_at_start() {
+async fn mistakes_that_need_no_network_to_find_are_errors_at_start() {
     let directory = tempfile::tempdir().expect("a temporary directory");
     let file = directory.path().join("a-file");
     std::fs::write(&file, "").expect("a writable directory");
@@ -235,7 +237,7 @@ async fn what_needs_no_network_to_be_known_is_an_error_at_start() {
             "{error}"
         );
     }
-    // A file where a directory should be: nobody can write there, root neither.
+    // A file is in the place of the directory, so not even root can write there.
     let mut settings = Settings::new("service");
     settings.file.directory = file.join("points");
     let error = Monitor::start(settings).expect_err("there cannot be files");

@@ -1,4 +1,4 @@
-//! Says at the end what did not run: libtest starts tests in the order of their names.
+//! Reports at the end which tests did not run: libtest starts tests in the order of their names.
 
 use crate::support::{live, target::TargetKind};
 

@@ -1,20 +1,19 @@
-//! A real browser without a window, and what it makes of a page.
+//! Loads a page in a real, headless browser.
 
 use std::process::{Command, Stdio};
 
 use super::live::CHROMIUM;
 
-/// What the browser has made of a page.
+/// The result of loading a page in the browser.
 #[derive(Debug)]
 pub(crate) struct Rendered {
-    /// The document as the browser holds it, written out again.
+    /// The document as the browser holds it, serialized again.
     pub(crate) document: String,
-    /// What it has complained of: refused styles, missing files, errors of scripts.
+    /// Its console messages: refused styles, missing files, errors of scripts.
     pub(crate) complaints: Vec<String>,
 }
 
-/// Loads the page and lets it settle. Blocks for as long as a browser needs to start, which is
-/// seconds.
+/// Loads the page and lets it settle. Blocks until the browser has started, which takes seconds.
 pub(crate) fn load(url: &str) -> Rendered {
     let profile = tempfile::tempdir().expect("a temporary directory");
     let output = Command::new("timeout")
@@ -42,13 +41,13 @@ pub(crate) fn load(url: &str) -> Rendered {
         .expect("the browser starts");
     let log = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "the browser failed with {}: {log}", output.status);
-    // The browser's own troubles, such as a missing message bus, are not the page's.
+    // Other lines are about the browser itself, such as a missing message bus, not about the page.
     let complaints = log.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
     Rendered { document: String::from_utf8_lossy(&output.stdout).into_owned(), complaints }
 }
 
 impl Rendered {
-    /// The text of the element with this id, which holds no other.
+    /// Returns the text of the element with this id, which must contain only text.
     pub(crate) fn text_of(&self, id: &str) -> &str {
         let start = self.document.find(&format!("id=\"{id}\"")).unwrap_or_else(|| panic!("no element {id}"));
         let inner = self.document[start..].split_once('>').map_or("", |(_, rest)| rest);

@@ -1,4 +1,4 @@
-//! Certificates for servers of tests, made by the `openssl` program.
+//! Certificates for test servers, made by the `openssl` program.
 
 use std::{
     fs,
@@ -10,20 +10,20 @@ use tempfile::TempDir;
 
 use super::live::OPENSSL;
 
-/// A certificate authority that only this test knows.
+/// A certificate authority that is trusted by no one but this test.
 #[derive(Debug)]
 pub(crate) struct Authority {
     directory: TempDir,
 }
 
-/// A server's certificate and key, PEM files that live as long as their authority.
+/// The certificate and key of a server: PEM files that live as long as their authority.
 #[derive(Clone, Debug)]
 pub(crate) struct Certificate {
     pub(crate) certificate: PathBuf,
     pub(crate) key: PathBuf,
 }
 
-/// When a certificate is valid.
+/// The period in which a certificate is valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Validity {
     /// From 2020 to 2099.
@@ -57,14 +57,15 @@ impl Authority {
         authority
     }
 
-    /// The file that a client has to trust.
+    /// Returns the path of the authority's certificate, which a client has to trust.
     pub(crate) fn certificate(&self) -> PathBuf {
         self.path("authority.pem")
     }
 
-    /// A certificate for names like `IP:127.0.0.1` or `DNS:localhost`, joined by commas.
+    /// Issues a certificate for names like `IP:127.0.0.1` or `DNS:localhost`, joined by commas.
     pub(crate) fn issue(&self, file: &str, names: &str, validity: Validity) -> Certificate {
-        // `openssl x509` cannot make one that has expired; `openssl ca` can, and wants all this.
+        // `openssl x509` cannot make an expired certificate. `openssl ca` can, but needs this
+        // configuration.
         let configuration = format!(
             "[ca]\ndefault_ca = own\n[own]\ndatabase = index.txt\nnew_certs_dir = .\nrand_serial = yes\n\
              default_md = sha256\npolicy = any\nx509_extensions = leaf\nunique_subject = no\n\

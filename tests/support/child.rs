@@ -1,5 +1,5 @@
-//! A part of a test in a process of its own, which can be killed: the test's own program, asked to
-//! run one ignored test.
+//! Runs a part of a test in its own process, which can be killed. The process is the test program
+//! itself, started to run one ignored test.
 
 use std::{env, fs, future::Future, path::Path, process::Command};
 
@@ -13,7 +13,7 @@ pub(crate) struct Child {
 }
 
 impl Child {
-    /// Starts the ignored test of that name with a script, which its function gets.
+    /// Starts the ignored test of that name, and passes it the script.
     pub(crate) fn start(role: &str, script: serde_json::Value, directory: &Path) -> Self {
         let file = directory.join("script.json");
         fs::write(&file, script.to_string()).expect("a writable directory");
@@ -28,7 +28,7 @@ impl Child {
         &mut self.process
     }
 
-    /// SIGKILL.
+    /// Sends SIGKILL to the child.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
@@ -42,7 +42,7 @@ impl Child {
     }
 }
 
-/// The body of an ignored test: does nothing unless this process is the child of that role.
+/// Runs the body of an ignored test, unless this process is not the child with that role.
 pub(crate) fn run<F: Future<Output = ()>>(role: &str, function: impl FnOnce(serde_json::Value) -> F) {
     if env::var(ROLE).is_ok_and(|asked| asked == role) {
         let file = env::var(SCRIPT).expect("the script of the child");

@@ -1,5 +1,5 @@
-//! The examples as a user runs them: processes that are asked over the network and ended by
-//! SIGTERM.
+//! Runs the examples as a user does: as processes that receive requests over the network and are
+//! ended by SIGTERM.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ pub(crate) struct Example {
     directory: TempDir,
 }
 
-/// What its last line says.
+/// The contents of the last line that an example prints.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct LastLine {
     pub(crate) accepted: u64,
@@ -36,21 +36,21 @@ pub(crate) struct LastLine {
 }
 
 impl LastLine {
-    /// Nothing was lost, and nothing waits.
+    /// Returns the line of an example that has lost no point and left none in the spool.
     pub(crate) fn all_written(accepted: u64) -> Self {
         Self { accepted, written: accepted, rejected: 0, dropped: 0, spooled: 0 }
     }
 }
 
 impl Example {
-    /// Starts it in a directory of its own.
+    /// Starts an example in its own directory.
     pub(crate) fn start(name: &str, arguments: &[&str]) -> Self {
         Self::start_in(name, tempfile::tempdir().expect("a temporary directory"), |command| {
             command.args(arguments);
         })
     }
 
-    /// Starts it in this directory, which is removed at its end.
+    /// Starts an example in this directory, which is removed at its end.
     pub(crate) fn start_in(name: &str, directory: TempDir, prepare: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(program(name));
         command.env_remove("RUST_LOG");
@@ -59,33 +59,33 @@ impl Example {
         Self { process, directory }
     }
 
-    /// Where it runs.
+    /// Returns the directory in which it runs.
     pub(crate) fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The directory of an example that has ended, for the next one.
+    /// Returns the directory of an example that has ended, for the next one.
     pub(crate) fn into_directory(self) -> TempDir {
         self.directory
     }
 
-    /// All that it has printed.
+    /// Returns everything that it has printed.
     pub(crate) fn output(&self) -> String {
         fs::read_to_string(self.directory.path().join("example.log")).expect("its output")
     }
 
-    /// The address that it says it listens on.
+    /// Returns the address on which it says that it listens.
     pub(crate) async fn url(&mut self) -> String {
         let marker = "on http://";
         self.wait_until("it listens", |output| output.contains(marker)).await;
         let output = self.output();
         let rest = output.split_once(marker).map_or("", |(_, rest)| rest);
-        // A sentence may go on after it.
+        // The sentence may continue after the address.
         let address = rest.split([' ', '\n', ',']).next().unwrap_or_default();
         format!("http://{}", address.trim_end_matches('.'))
     }
 
-    /// Waits until what it has printed is as it should be. Lines are looked at when they are whole.
+    /// Waits until its output fulfils a condition. Only whole lines are checked.
     pub(crate) async fn wait_until(&mut self, what: &str, mut right: impl FnMut(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -106,7 +106,7 @@ impl Example {
         self.process.wait(PATIENCE).await
     }
 
-    /// Ends it as a container is ended, and reads its last line.
+    /// Ends it by SIGTERM, as a container runtime does, and reads its last line.
     pub(crate) async fn terminate(&mut self) -> LastLine {
         let status = self.process.terminate(PATIENCE).await;
         let output = self.output();
@@ -127,8 +127,8 @@ impl Example {
         }
     }
 
-    /// The points in its files, by measurement. Fails where a line is none, or where a point would
-    /// overwrite another.
+    /// Returns the points in its files, by measurement. Fails if a line is not a point, or if a
+    /// point would overwrite another one.
     pub(crate) fn points(&self) -> BTreeMap<String, Vec<Stored>> {
         let folder = fs::read_dir(self.directory.path().join("monitoring-data")).expect("the files");
         let files = folder.map(|entry| entry.expect("a readable entry").path());
@@ -140,7 +140,7 @@ impl Example {
     }
 }
 
-/// Reads line protocol by InfluxData's own parser.
+/// Parses line protocol with InfluxData's own parser.
 pub(crate) fn read_points(text: &str) -> BTreeMap<String, Vec<Stored>> {
     let (mut points, mut keys) = (BTreeMap::<_, Vec<_>>::new(), BTreeSet::new());
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -170,10 +170,10 @@ fn json(value: &FieldValue<'_>) -> Value {
     }
 }
 
-/// Builds it if it is not there or old: `cargo test` has just done so, `cargo test --test it` has
-/// not.
+/// Builds the example if it is missing or outdated. `cargo test` has just built it; `cargo test
+/// --test it` has not.
 pub(crate) fn program(name: &str) -> PathBuf {
-    // One after the other: cargo itself would wait, but say so again and again.
+    // One at a time. Otherwise cargo itself waits for the lock, and prints that again and again.
     static BUILDING: Mutex<()> = Mutex::new(());
     let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -192,7 +192,7 @@ pub(crate) fn program(name: &str) -> PathBuf {
     program
 }
 
-/// When the last change was made to a file or to anything in a folder.
+/// Returns the time of the last change to a file, or to anything in a folder.
 fn newest(path: &Path) -> Option<SystemTime> {
     match fs::read_dir(path) {
         Ok(entries) => entries.flatten().filter_map(|entry| newest(&entry.path())).max(),

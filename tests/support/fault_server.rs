@@ -1,7 +1,7 @@
-//! An HTTP server that goes wrong on request, for tests of what sends to it.
+//! An HTTP server that fails on request, for tests of HTTP clients.
 //!
-//! It speaks just enough HTTP/1.1 over plain TCP to send what a library would refuse to: answers
-//! that break off, resets, silence, and answers before the body has arrived.
+//! It implements just enough of HTTP/1.1 over plain TCP to send what a library would refuse:
+//! truncated answers, resets, no answer, and answers before the body has arrived.
 
 use std::{
     collections::VecDeque,
@@ -20,29 +20,29 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-/// A server that answers each request as it is told. It ends when dropped.
+/// A server that answers each request as the test specifies. It ends when dropped.
 pub(crate) struct FaultServer {
     address: SocketAddr,
     state: Arc<ServerState>,
     task: JoinHandle<()>,
 }
 
-/// What is done with one request.
+/// The reaction to one request.
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
-    /// A complete answer.
+    /// Sends a complete answer.
     Answer(CannedAnswer),
-    /// The connection is reset after the request, before any byte of an answer.
+    /// Resets the connection after the request, before any byte of an answer.
     Reset,
-    /// The connection is closed after the request, before any byte of an answer.
+    /// Closes the connection after the request, before any byte of an answer.
     Close,
-    /// Status and headers promise a body, then the connection is reset.
+    /// Sends the status and headers of an answer with a body, then resets the connection.
     ResetAfterHeaders(CannedAnswer),
-    /// Status, headers and half of the body, then the connection is closed.
+    /// Sends the status, the headers and half of the body, then closes the connection.
     CutBody(CannedAnswer),
-    /// No answer, the connection stays open.
+    /// Sends no answer and keeps the connection open.
     Stall,
-    /// These bytes instead of an answer, then the connection is closed.
+    /// Sends these bytes instead of an answer, then closes the connection.
     Raw(Vec<u8>),
 }
 
@@ -54,7 +54,7 @@ pub(crate) struct CannedAnswer {
     pub(crate) body: Vec<u8>,
 }
 
-/// A request as it came.
+/// A request as it was received.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) method: String,
@@ -62,7 +62,7 @@ pub(crate) struct Received {
     pub(crate) target: String,
     /// Names in lower case.
     pub(crate) headers: Vec<(String, String)>,
-    /// As it came over the wire.
+    /// As received: still compressed, if it was.
     pub(crate) body: Vec<u8>,
 }
 
@@ -72,23 +72,23 @@ struct ServerState {
     behaviour: Mutex<ServerBehaviour>,
     received: Mutex<Vec<Received>>,
     connections: AtomicUsize,
-    /// A longer body is answered by 413 before it is read.
+    /// A longer body is answered with 413 before it is read.
     largest_body: AtomicUsize,
 }
 
 impl FaultServer {
-    /// Takes each step for one request, then answers 204.
+    /// Starts a server that performs each step for one request, then answers 204.
     pub(crate) async fn scripted(steps: impl IntoIterator<Item = Step>) -> Self {
         let mut steps: VecDeque<Step> = steps.into_iter().collect();
         Self::start(move |_| steps.pop_front().unwrap_or_else(|| Step::status(204))).await
     }
 
-    /// Decides by the request.
+    /// Starts a server that chooses the step by the request.
     pub(crate) async fn start(behaviour: impl FnMut(&Received) -> Step + Send + 'static) -> Self {
         Self::start_at(SocketAddr::from(([127, 0, 0, 1], 0)), behaviour).await
     }
 
-    /// The same at this address of the machine.
+    /// Starts a server like [`start`](Self::start) at this address.
     pub(crate) async fn start_at(
         address: SocketAddr,
         behaviour: impl FnMut(&Received) -> Step + Send + 'static,
@@ -118,12 +118,12 @@ impl FaultServer {
         format!("http://{}", self.address)
     }
 
-    /// The requests so far, without those whose body was refused unread.
+    /// Returns the requests so far, without those whose body was refused unread.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.state.received.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// How many connections were opened so far.
+    /// Returns how many connections have been opened so far.
     pub(crate) fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
@@ -136,17 +136,17 @@ impl Drop for FaultServer {
 }
 
 impl Step {
-    /// An answer with this status and no body.
+    /// Returns the step that answers with this status and no body.
     pub(crate) fn status(status: u16) -> Self {
         Self::text(status, "")
     }
 
-    /// An answer with this status and body.
+    /// Returns the step that answers with this status and body.
     pub(crate) fn text(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::Answer(CannedAnswer { status, headers: Vec::new(), body: body.into() })
     }
 
-    /// The same with a further header; only for [`Step::Answer`].
+    /// Adds a header to the answer of a [`Step::Answer`].
     pub(crate) fn with_header(mut self, name: &str, value: &str) -> Self {
         if let Self::Answer(answer) = &mut self {
             answer.headers.push((name.to_owned(), value.to_owned()));
@@ -154,7 +154,7 @@ impl Step {
         self
     }
 
-    /// The answer of this step breaks off after its headers.
+    /// Makes the answer of this step end after its headers.
     pub(crate) fn reset_after_headers(self) -> Self {
         match self {
             Self::Answer(answer) => Self::ResetAfterHeaders(answer),
@@ -162,7 +162,7 @@ impl Step {
         }
     }
 
-    /// The answer of this step breaks off in its body.
+    /// Makes the answer of this step end in its body.
     pub(crate) fn cut(self) -> Self {
         match self {
             Self::Answer(answer) => Self::CutBody(answer),
@@ -172,12 +172,12 @@ impl Step {
 }
 
 impl Received {
-    /// The first header of this name, which is given in lower case.
+    /// Returns the value of the first header of this name, which must be in lower case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// The body, decompressed where the headers say that it is compressed.
+    /// Returns the body, decompressed if the headers say that it is compressed.
     pub(crate) fn lines(&self) -> String {
         if self.header("content-encoding") != Some("gzip") {
             return String::from_utf8_lossy(&self.body).into_owned();
@@ -188,7 +188,8 @@ impl Received {
     }
 }
 
-/// An address at which connecting takes for ever: its queue is full, and what comes is dropped.
+/// An address at which connecting never ends: its queue is full, and the kernel drops further
+/// packets.
 pub(crate) struct Blackhole {
     address: SocketAddr,
     _listener: TcpListener,
@@ -216,13 +217,13 @@ impl Blackhole {
 }
 
 async fn accept(listener: TcpListener, state: Arc<ServerState>) {
-    // Dropped with this task, and with it every connection.
+    // Dropped with this task, which closes every connection.
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         state.connections.fetch_add(1, Ordering::Relaxed);
         let state = Arc::clone(&state);
         connections.spawn(async move {
-            // A client that goes away is what some tests are about.
+            // Some tests are about clients that disconnect.
             let _ = serve(stream, &state).await;
         });
     }
@@ -234,7 +235,7 @@ async fn serve(stream: TcpStream, state: &ServerState) -> io::Result<()> {
         let length = request.header("content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
         if length > state.largest_body.load(Ordering::Relaxed) {
             let answer = CannedAnswer { status: 413, headers: Vec::new(), body: b"too large".to_vec() };
-            // Closed with the body unread, which resets the connection under the client's writes.
+            // Closing with the body unread resets the connection while the client still writes.
             return stream.write_all(&head_and_body(&answer, &answer.body)).await;
         }
         request.body = vec![0; length];
@@ -247,7 +248,7 @@ async fn serve(stream: TcpStream, state: &ServerState) -> io::Result<()> {
             Step::Close => return Ok(()),
             Step::ResetAfterHeaders(answer) => {
                 stream.write_all(&head_and_body(&answer, b"")).await?;
-                // Else the reset overtakes the headers.
+                // Without a pause the reset would overtake the headers.
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 return stream.get_ref().set_zero_linger();
             }
@@ -284,7 +285,7 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Recei
     Ok(Some(Received { method, target, headers, body: Vec::new() }))
 }
 
-/// The headers promise the answer's whole body, whatever of it follows.
+/// Returns headers that declare the answer's whole body, followed by the given part of it.
 fn head_and_body(answer: &CannedAnswer, body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {} Scripted\r\n", answer.status);
     for (name, value) in &answer.headers {

@@ -11,13 +11,13 @@ use hyper_util::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-/// Keeps its connections open; clones share them.
+/// A client that keeps its connections open; clones share them.
 #[derive(Clone, Debug)]
 pub(crate) struct Http {
     client: Client<HttpConnector, Body>,
 }
 
-/// A response, read to its end.
+/// A response whose body has been read completely.
 #[derive(Clone, Debug)]
 pub(crate) struct HttpAnswer {
     pub(crate) status: StatusCode,
@@ -40,7 +40,7 @@ impl Http {
         Self { client: Client::builder(TokioExecutor::new()).build_http() }
     }
 
-    /// `Err` holds what went wrong before there was a whole response.
+    /// Sends a request. `Err` tells what failed before there was a complete response.
     pub(crate) async fn send(&self, request: Request<Body>) -> Result<HttpAnswer, String> {
         let answer = async {
             let response = self.client.request(request).await.map_err(|error| format!("{error:?}"))?;
@@ -68,7 +68,7 @@ impl Http {
         self.send(request.body(body.into()).expect("a valid request")).await
     }
 
-    /// Asks again and again until the server answers with success, and fails the test if it does
+    /// Requests the URL repeatedly until the server answers with success. Fails the test if it does
     /// not.
     pub(crate) async fn wait_for(&self, url: &str) {
         let deadline = Instant::now() + PATIENCE;
@@ -83,12 +83,12 @@ impl Http {
     }
 }
 
-/// `name=value&…` with everything escaped that is not plainly harmless.
+/// Encodes pairs as `name=value&…`, with every character escaped that may need it.
 pub(crate) fn query(pairs: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
 }
 
-/// The value of the header `Authorization` for a token of InfluxDB.
+/// Returns the header `Authorization` for an InfluxDB token: its name and value.
 pub(crate) fn token(token: &str) -> (&'static str, String) {
     (header::AUTHORIZATION.as_str(), format!("Token {token}"))
 }

@@ -1,4 +1,4 @@
-//! Derives the import graph of `src` from the code: which file takes names from which.
+//! Derives the import graph of `src` from the code: which file uses names of which other file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,7 +7,7 @@ use crate::source::File;
 /// Edges from a file to the files whose names it uses, by path.
 pub(crate) type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// The graph of files. A name that a module only re-exports counts for the file that defines it.
+/// Returns the graph of files. A re-exported name counts for the file that defines it.
 pub(crate) fn file_graph(files: &[File]) -> Graph {
     let modules = Modules::new(files);
     let mut graph = Graph::new();
@@ -24,7 +24,7 @@ pub(crate) fn file_graph(files: &[File]) -> Graph {
     graph
 }
 
-/// The graph of rooms, the folders of `src`; the parts of `delivery` are rooms of their own.
+/// Returns the graph of rooms, the folders of `src`. Each part of `delivery` is a room of its own.
 pub(crate) fn room_graph(files: &Graph) -> Graph {
     let mut graph = Graph::new();
     for (from, targets) in files {
@@ -35,7 +35,8 @@ pub(crate) fn room_graph(files: &Graph) -> Graph {
     graph
 }
 
-/// `src/delivery/sink/file.rs` is in the room `delivery/sink`, `src/error.rs` in `error`.
+/// Returns the room of a file: `delivery/sink` for `src/delivery/sink/file.rs`, `error` for
+/// `src/error.rs`.
 fn room_of(path: &str) -> String {
     let path = path.trim_start_matches("src/").trim_end_matches(".rs");
     let parts: Vec<&str> = path.split('/').collect();
@@ -43,7 +44,8 @@ fn room_of(path: &str) -> String {
     parts[..depth.min(parts.len())].join("/")
 }
 
-/// The groups of nodes that reach each other, each sorted: empty where no import comes back.
+/// Returns the groups of nodes that reach each other, each sorted. Without a cycle the result is
+/// empty.
 pub(crate) fn cycles(graph: &Graph) -> Vec<Vec<String>> {
     let reach: BTreeMap<&String, BTreeSet<&String>> =
         graph.keys().map(|node| (node, reachable(graph, node))).collect();
@@ -70,7 +72,7 @@ fn reachable<'g>(graph: &'g Graph, from: &str) -> BTreeSet<&'g String> {
     found
 }
 
-/// Modules by name, `delivery::sink`, with the path and the code of their file.
+/// Modules by name, such as `delivery::sink`, with the path and the code of their file.
 struct Modules(BTreeMap<String, (String, String)>);
 
 impl Modules {
@@ -83,8 +85,8 @@ impl Modules {
         Self(modules.collect())
     }
 
-    /// The file that defines what `path` names where `module` uses it; `None` for names of other
-    /// crates.
+    /// Returns the file that defines what `path` names if `module` uses it. Returns `None` for
+    /// names of other crates.
     fn definition(&self, module: &str, path: &str, depth: usize) -> Option<String> {
         let mut base: Vec<&str> = module.split("::").filter(|part| !part.is_empty()).collect();
         let mut rest: Vec<&str> = path.split("::").collect();
@@ -114,7 +116,7 @@ impl Modules {
         }
         let name = base.join("::");
         let (file, code) = self.0.get(&name)?;
-        // A module itself is named, not an item of it.
+        // The path names a module itself, not an item in it.
         let Some(item) = rest.first() else { return (name != module).then(|| file.clone()) };
         if depth < 8 {
             for exported in paths_of(code, true) {
@@ -131,13 +133,13 @@ fn is_test(path: &str) -> bool {
     path.ends_with("/tests.rs") || path.contains("/tests/") || path.contains("/properties/")
 }
 
-/// Every path that is used: in `use` items, groups taken apart, and in the code itself.
+/// Returns every path that is used, in the code and in `use` items, whose groups are expanded.
 fn paths(code: &str) -> BTreeSet<String> {
     let mut found = paths_of(code, false);
     for start in ["crate::", "super::", "self::"] {
         for (at, _) in code.match_indices(start) {
             let before = code[..at].chars().next_back();
-            // Who may see an item is not what its file uses.
+            // The path in `pub(in …)` says who may see an item, and is not a use.
             let visibility = code[..at].ends_with("(in ");
             if !visibility
                 && !before.is_some_and(|one| one.is_alphanumeric() || matches!(one, '_' | ':' | '$'))
@@ -149,7 +151,7 @@ fn paths(code: &str) -> BTreeSet<String> {
     found
 }
 
-/// The paths of `use` items, or only of those that re-export.
+/// Returns the paths of all `use` items, or only of those that re-export.
 fn paths_of(code: &str, exports: bool) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     for (at, _) in code.match_indices("use ") {

@@ -1,4 +1,4 @@
-//! InfluxDB 1.x as Debian ships it, and what it holds.
+//! Runs InfluxDB 1.x as packaged by Debian, and queries its contents.
 
 use std::{collections::BTreeMap, env, fs, process::Command};
 
@@ -11,7 +11,7 @@ use super::{
     process::{Process, free_port},
 };
 
-/// A running `influxd` on its own data.
+/// A running `influxd` with its own data directory.
 #[derive(Debug)]
 pub(crate) struct Influx {
     process: Process,
@@ -22,7 +22,7 @@ pub(crate) struct Influx {
     directory: TempDir,
 }
 
-/// A point as InfluxDB gives it back.
+/// A point as InfluxDB returns it.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stored {
     /// Nanoseconds since the epoch.
@@ -37,12 +37,12 @@ impl Stored {
     }
 }
 
-/// How a server is started.
+/// The configuration with which a server is started.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct InfluxOptions {
-    /// User and password of the administrator; without, everyone may do everything.
+    /// The user and password of the administrator. Without them, everyone may do everything.
     pub(crate) credentials: Option<(String, String)>,
-    /// Bytes of a body, 25,000,000 by default.
+    /// The largest body in bytes, 25,000,000 by default.
     pub(crate) max_body_size: Option<u64>,
 }
 
@@ -106,12 +106,13 @@ level = "warn"
         &mut self.process
     }
 
-    /// SIGKILL: what it answered is in its log on disk, what it was doing is lost.
+    /// Sends SIGKILL. What the server has acknowledged is in its log on disk; what it was doing is
+    /// lost.
     pub(crate) fn kill(&mut self) {
         self.process.kill();
     }
 
-    /// Starts again, after [`kill`](Self::kill), on the same port and data.
+    /// Starts it again after [`kill`](Self::kill), on the same port and data.
     pub(crate) async fn restart(&mut self) {
         self.process = Self::spawn(&self.directory);
         self.wait_until_ready().await;
@@ -121,14 +122,13 @@ level = "warn"
         self.query("", &format!("CREATE DATABASE \"{database}\"")).await;
     }
 
-    /// Writes line protocol as it is, to learn what the server says of it.
+    /// Writes line protocol unchanged, to learn how the server answers it.
     pub(crate) async fn write(&self, database: &str, lines: impl Into<Vec<u8>>) -> super::http::HttpAnswer {
         let url = format!("{}/write?{}", self.url(), query(&[("db", database), ("precision", "n")]));
         self.http.post(&url, &[], lines.into()).await.expect("the server answers")
     }
 
-    /// Runs InfluxQL and returns the one result, `{"series": […]}`; an error of the query fails the
-    /// test.
+    /// Runs InfluxQL and returns its only result, `{"series": […]}`. A query error fails the test.
     pub(crate) async fn query(&self, database: &str, text: &str) -> Value {
         let mut pairs = vec![("db", database), ("q", text), ("epoch", "ns")];
         if let Some((user, password)) = &self.credentials {
@@ -143,14 +143,15 @@ level = "warn"
         result
     }
 
-    /// How many points of the measurement have the field, 0 where there is no such measurement.
+    /// Returns how many points of the measurement have the field, 0 if there is no such
+    /// measurement.
     pub(crate) async fn count(&self, database: &str, measurement: &str, field: &str) -> u64 {
         let text = format!("SELECT count(\"{field}\") FROM \"{measurement}\"");
         let result = self.query(database, &text).await;
         result["series"][0]["values"][0][1].as_u64().unwrap_or(0)
     }
 
-    /// How many points have the field, by the values of a tag.
+    /// Returns how many points have the field, for each value of a tag.
     pub(crate) async fn count_by(
         &self,
         database: &str,
@@ -170,8 +171,8 @@ level = "warn"
             .collect()
     }
 
-    /// Names and types of the fields: `float`, `integer`, `string` or `boolean`. A field of two
-    /// types has them joined by `+`.
+    /// Returns the name and type of each field: `float`, `integer`, `string` or `boolean`. The
+    /// types of a field with two types are joined by `+`.
     pub(crate) async fn field_types(&self, database: &str, measurement: &str) -> BTreeMap<String, String> {
         let result = self.query(database, &format!("SHOW FIELD KEYS FROM \"{measurement}\"")).await;
         let mut types = BTreeMap::<String, String>::new();
@@ -191,7 +192,7 @@ level = "warn"
         rows.iter().map(|row| row[0].as_str().unwrap_or_default().to_owned()).collect()
     }
 
-    /// Every point of the measurement, by time.
+    /// Returns every point of the measurement, by time.
     pub(crate) async fn points(&self, database: &str, measurement: &str) -> Vec<Stored> {
         let result = self.query(database, &format!("SELECT * FROM \"{measurement}\" GROUP BY *")).await;
         let mut points = Vec::new();
@@ -201,7 +202,8 @@ level = "warn"
                 .into_iter()
                 .flatten()
                 .map(|(key, value)| (key.clone(), value.as_str().unwrap_or_default().to_owned()))
-                // A point without a tag that others of its measurement have.
+                // The tag is empty for a point that lacks it while others of its measurement have
+                // it.
                 .filter(|(_, value)| !value.is_empty())
                 .collect();
             let columns: Vec<_> = series["columns"]
@@ -232,8 +234,8 @@ level = "warn"
 
     fn spawn(directory: &TempDir) -> Process {
         let mut command = Command::new(INFLUXD.path());
-        // Its settings also come from the environment: none of the machine's shall. But `.ci/run`
-        // finds what is left over by its mark.
+        // The server also reads settings from the environment, and those of the machine must not
+        // apply. Only the mark stays, by which `.ci/run` finds processes that are left over.
         command.arg("-config").arg(directory.path().join("influxdb.conf")).env_clear();
         command.envs(env::var_os("TOWER_INFLUX_RUN").map(|mark| ("TOWER_INFLUX_RUN", mark)));
         Process::start("influxd", &mut command, directory.path())

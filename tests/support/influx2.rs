@@ -15,11 +15,11 @@ pub(crate) struct Influx2 {
     http: Http,
 }
 
-/// A row of a Flux query: columns by name, as text.
+/// A row of a Flux query: the columns by name, as text.
 pub(crate) type FluxRow = BTreeMap<String, String>;
 
 impl Influx2 {
-    /// `None`, said aloud, where the environment names no server.
+    /// Returns the server that the environment names. Without one, prints that and returns `None`.
     pub(crate) fn from_environment(test: &str) -> Option<Self> {
         let variable = |name: &str| env::var(format!("TOWER_INFLUX_TEST_{name}")).ok();
         let is_other = variable("KIND").is_some_and(|kind| kind != "influxdb2");
@@ -60,7 +60,7 @@ impl Influx2 {
         assert!(answer.status.is_success(), "{} {}", answer.status, answer.text());
     }
 
-    /// How many values a field has for this service.
+    /// Returns how many values a field has for this service.
     pub(crate) async fn count(&self, measurement: &str, field: &str, service: &str) -> u64 {
         let flux = format!(
             "from(bucket: \"{}\") |> range(start: -1h) |> filter(fn: (r) => r._measurement == \"{measurement}\" \
@@ -72,7 +72,7 @@ impl Influx2 {
     }
 }
 
-/// The CSV of a Flux query: tables with a header line each, parted by empty lines.
+/// Parses the CSV of a Flux query: tables with one header line each, separated by empty lines.
 fn rows(csv: &str) -> Vec<FluxRow> {
     let (mut rows, mut header) = (Vec::new(), None::<Vec<String>>);
     for record in records(csv) {
@@ -87,7 +87,7 @@ fn rows(csv: &str) -> Vec<FluxRow> {
     rows
 }
 
-/// Records of CSV; a quoted value may hold commas, quotes and line breaks.
+/// Parses the records of CSV. A quoted value may contain commas, quotes and line breaks.
 fn records(csv: &str) -> Vec<Vec<String>> {
     let (mut records, mut record, mut value, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
     let mut rest = csv.chars().peekable();

@@ -1,4 +1,4 @@
-//! Which live tests can run here, and saying so aloud when they cannot.
+//! Decides which live tests can run here, and prints which cannot.
 
 use std::{
     env,
@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
 };
 
-/// A program that live tests need, and the Debian package that brings it.
+/// A program that live tests need, and the Debian package that contains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
     pub(crate) name: &'static str,
@@ -27,10 +27,10 @@ pub(crate) const ALL: [Program; 7] =
     [INFLUXD, VICTORIA_METRICS, NGINX, OPENSSL, CHROMIUM, PROMETHEUS, PROMTOOL];
 
 impl Program {
-    /// Where the program is, if it is installed.
+    /// Returns the path of the program, if it is installed.
     pub(crate) fn find(self) -> Option<PathBuf> {
         let path = env::var_os("PATH").unwrap_or_default();
-        // Debian keeps nginx where the PATH of users other than root does not reach.
+        // Debian installs nginx in a folder that is only in the `PATH` of root.
         env::split_paths(&path)
             .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
             .map(|folder| folder.join(self.name))
@@ -67,7 +67,7 @@ pub(crate) fn required() -> bool {
     env::var("TOWER_INFLUX_LIVE").is_ok_and(|value| value == "required")
 }
 
-/// Prints past libtest, which keeps what passing tests print by macro to itself.
+/// Prints to stderr directly: libtest captures what passing tests print by macros.
 pub(crate) fn say(line: &str) {
     writeln!(io::stderr(), "{line}").expect("stderr is open");
 }

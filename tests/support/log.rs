@@ -1,4 +1,4 @@
-//! What this crate logs on a test's thread.
+//! Captures what this crate logs on a test's thread.
 
 use std::{
     io,
@@ -8,7 +8,7 @@ use std::{
 use tracing::{Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// The log of this thread, until dropped.
+/// The log of this thread, captured until this is dropped.
 pub(crate) struct Log {
     text: LogText,
     _guard: DefaultGuard,
@@ -28,7 +28,7 @@ impl Log {
         Self { text, _guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    /// How often it says this.
+    /// Returns how often the log contains this text.
     pub(crate) fn count(&self, what: &str) -> usize {
         self.to_string().matches(what).count()
     }

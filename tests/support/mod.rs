@@ -1,7 +1,7 @@
-//! What the tests share: real servers on free ports of 127.0.0.1, and clients that ask them what
-//! they hold.
+//! Shared test support: real servers on free ports of 127.0.0.1, and clients that query their
+//! contents.
 
-// A helper is written when its server is, and used when its tests are.
+// Not every feature set uses every helper.
 #![allow(dead_code)]
 
 pub(crate) mod browser;

@@ -1,5 +1,5 @@
-//! nginx in front of a server: speaks InfluxDB 2.x to us, checks the token, and breaks in every way
-//! that proxies break.
+//! Runs nginx in front of a server. It offers the API of InfluxDB 2.x, checks the token, and fails
+//! in every way that proxies fail.
 
 use std::{fs, path::PathBuf, process::Command};
 
@@ -10,12 +10,12 @@ use super::{
     process::{Process, free_port},
 };
 
-/// What a running nginx does instead of passing a write on.
+/// What nginx does instead of forwarding a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// Answers with this status; only those of [`STATUSES`].
+    /// Answers with this status, which must be one of [`STATUSES`].
     Status(u16),
-    /// Closes the connection without an answer, nginx's own status 444.
+    /// Closes the connection without an answer, as nginx does for its own status 444.
     Close,
     /// Refuses every token.
     Unauthorized,
@@ -25,32 +25,32 @@ pub(crate) enum Fault {
     Portal,
 }
 
-/// Statuses that can be returned as a [`Fault`].
+/// The statuses that a [`Fault`] can have.
 pub(crate) const STATUSES: [u16; 9] = [400, 403, 404, 413, 429, 500, 502, 503, 504];
 
 const REDIRECTS: [u16; 3] = [301, 302, 307];
 
-/// A space, as in the path of a user.
+/// It contains a space, as the path of a user may.
 const SOCKET: &str = "nginx socket";
 
-/// Who is behind.
+/// The server behind nginx.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Upstream {
     /// InfluxDB 1.x at this port: `/api/v2/write` becomes `/write`, the bucket the database.
     Influx(u16),
-    /// Something that speaks `/api/v2/write` itself.
+    /// A server that implements `/api/v2/write` itself.
     AsItIs(u16),
 }
 
-/// How nginx is started.
+/// The configuration with which nginx is started.
 #[derive(Clone, Debug)]
 pub(crate) struct NginxOptions {
     pub(crate) upstream: Upstream,
-    /// The only token that is let through.
+    /// The only token that is accepted.
     pub(crate) token: String,
-    /// `client_max_body_size`, nginx's own default of 1 MiB if not set.
+    /// `client_max_body_size`; without it, nginx's own default of 1 MiB.
     pub(crate) max_body_size: Option<String>,
-    /// Certificate (with its chain) and key, both PEM files, for `https`.
+    /// The certificate (with its chain) and key for `https`, both PEM files.
     pub(crate) certificate: Option<(PathBuf, PathBuf)>,
 }
 
@@ -64,7 +64,7 @@ pub(crate) struct Nginx {
     directory: TempDir,
 }
 
-/// A write as nginx's log has it.
+/// A write as recorded in nginx's log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Logged {
     pub(crate) status: u16,
@@ -74,7 +74,7 @@ pub(crate) struct Logged {
 }
 
 impl Nginx {
-    /// In front of an InfluxDB 1.x.
+    /// Starts nginx in front of this server.
     pub(crate) async fn before(upstream: Upstream, token: &str) -> Self {
         let token = token.to_owned();
         Self::start(NginxOptions { upstream, token, max_body_size: None, certificate: None }).await
@@ -101,13 +101,13 @@ impl Nginx {
         format!("{}://127.0.0.1:{}", self.scheme, self.port)
     }
 
-    /// The socket beside the port, without TLS.
+    /// Returns the URL of the Unix socket, which has no TLS.
     pub(crate) fn socket_url(&self) -> String {
         format!("unix://{}", self.directory.path().join(SOCKET).display()).replace(' ', "%20")
     }
 
-    /// From now on until [`heal`](Self::heal). Takes effect with the next request, without a
-    /// reload.
+    /// Applies the fault from the next request on, without a reload, until [`heal`](Self::heal) is
+    /// called.
     pub(crate) fn set_fault(&self, fault: Fault) {
         self.heal();
         let name = match fault {
@@ -143,7 +143,7 @@ impl Nginx {
     pub(crate) async fn resume_service(&mut self) {
         let mut command = Command::new(NGINX.path());
         let folder = self.directory.path();
-        // One that was killed leaves it, and the next one would refuse to start.
+        // A killed nginx leaves its socket file, with which the next one would refuse to start.
         let _ = fs::remove_file(folder.join(SOCKET));
         command
             .arg("-p")
@@ -153,7 +153,8 @@ impl Nginx {
             .arg("-e")
             .arg(folder.join("error.log"));
         self.process = Some(Process::start("nginx", &mut command, folder));
-        // By connection, not by request: the certificate may be one that nobody should trust.
+        // Waits for a connection, not for an answer: the certificate may be one that nothing
+        // trusts.
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
         while tokio::net::TcpStream::connect(("127.0.0.1", self.port)).await.is_err() {
             let ended = self.process.as_mut().and_then(Process::ended);
@@ -166,13 +167,13 @@ impl Nginx {
         }
     }
 
-    /// The process, while it is not stopped.
+    /// Returns the process, which must not be stopped.
     pub(crate) fn process(&mut self) -> &mut Process {
         self.process.as_mut().expect("nginx runs")
     }
 
-    /// Every write that nginx has answered so far. The last ones may come a moment after their
-    /// answer.
+    /// Returns every write that nginx has answered so far. The last ones may appear shortly after
+    /// their answer.
     pub(crate) fn log(&self) -> Vec<Logged> {
         let text = fs::read_to_string(self.directory.path().join("access.log")).unwrap_or_default();
         text.lines()
@@ -228,8 +229,8 @@ fn configuration(options: &NginxOptions, port: u16, directory: &TempDir) -> Stri
         .collect();
     let token = &options.token;
     let unauthorized = r#"return 401 '{"code":"unauthorized","message":"unauthorized access"}';"#;
-    // One process that stays in the foreground. A fault is a file, so that it comes and goes
-    // without a reload, after which kept connections would still be served by the old
+    // One process that stays in the foreground. A fault is a file, so that it starts and ends
+    // without a reload. After a reload, open connections would still be served with the old
     // configuration.
     format!(
         r#"

@@ -1,5 +1,5 @@
-//! Points that are numbered, so that what a server holds can be compared with what was recorded,
-//! one by one.
+//! Numbered points, with which the contents of a server can be compared with what was recorded, one
+//! by one.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use tower_influx::{Monitor, Point, point::Value};
 
 use super::influx::Influx;
 
-/// The point of one number.
+/// The point with one number.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Numbered {
     pub(crate) measurement: &'static str,
@@ -36,7 +36,7 @@ pub(crate) fn record(monitor: &Monitor, measurement: &'static str, numbers: impl
     }
 }
 
-/// The numbers that the server holds; a number that is there twice fails the test.
+/// Returns the numbers that the server holds. A number that occurs twice fails the test.
 pub(crate) async fn stored(influx: &Influx, database: &str, measurement: &str) -> BTreeSet<i64> {
     let result = influx.query(database, &format!("SELECT \"number\" FROM \"{measurement}\"")).await;
     let rows = result["series"][0]["values"].as_array().cloned().unwrap_or_default();
@@ -46,7 +46,7 @@ pub(crate) async fn stored(influx: &Influx, database: &str, measurement: &str) -
     distinct
 }
 
-/// Which numbers are missing or too many, in few words.
+/// Summarizes which numbers are missing and which are unexpected.
 pub(crate) fn difference(expected: &BTreeSet<i64>, found: &BTreeSet<i64>) -> String {
     let missing: Vec<_> = expected.difference(found).collect();
     let strange: Vec<_> = found.difference(expected).collect();

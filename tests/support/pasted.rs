@@ -1,4 +1,4 @@
-//! A program out of a document, compiled as somebody who pastes it would have it.
+//! Compiles a program from a document as a user who pastes it does.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +7,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Compiles the text against this crate, axum and tokio, as cargo has built them for the examples.
+/// Compiles the text against this crate, axum and tokio, as built by cargo for the examples.
 pub(crate) fn compile(text: &str, directory: &Path) -> PathBuf {
     let (source, program) = (directory.join("main.rs"), directory.join("pasted"));
     std::fs::write(&source, text).expect("a writable directory");
@@ -24,7 +24,7 @@ pub(crate) fn compile(text: &str, directory: &Path) -> PathBuf {
     program
 }
 
-/// Where cargo has put them. It builds what is missing.
+/// Returns where cargo has put these libraries. Builds those that are missing.
 fn libraries(names: &[&str]) -> Vec<(String, PathBuf)> {
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--quiet", "--example", "minimal", "--message-format", "json"]);

@@ -1,4 +1,4 @@
-//! A server as a child process that never outlives its test, and free ports for it.
+//! Runs a server as a child process that never outlives its test, and finds free ports for it.
 
 use std::{
     fs::File,
@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::sleep;
 
-/// A running program in its own process group, killed when this is dropped, and also when the
+/// A running program in its own process group. It is killed when this is dropped, and also when the
 /// test's process dies.
 #[derive(Debug)]
 pub(crate) struct Process {
@@ -23,7 +23,7 @@ pub(crate) struct Process {
 }
 
 impl Process {
-    /// Starts `command`; what it prints goes to `directory/name.log`.
+    /// Starts `command`, and writes its output to `directory/name.log`.
     pub(crate) fn start(name: &str, command: &mut Command, directory: &Path) -> Self {
         let log = File::options().create(true).append(true).open(directory.join(format!("{name}.log")));
         let log = log.expect("the directory of the server is writable");
@@ -43,18 +43,18 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends a signal by its name without `SIG`, to the whole group.
+    /// Sends a signal, named without `SIG`, to the whole group.
     pub(crate) fn signal(&mut self, signal: &str) {
         send(signal, self.child.id());
         self.paused = signal == "STOP" || self.paused && signal != "CONT";
     }
 
-    /// SIGSTOP: connections are accepted by the kernel, and nothing answers.
+    /// Sends SIGSTOP: the kernel still accepts connections, but nothing answers.
     pub(crate) fn pause(&mut self) {
         self.signal("STOP");
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     pub(crate) fn resume(&mut self) {
         self.signal("CONT");
     }
@@ -63,19 +63,19 @@ impl Process {
         self.paused
     }
 
-    /// SIGKILL, and waits until it is gone.
+    /// Sends SIGKILL, and waits until the process has ended.
     pub(crate) fn kill(&mut self) {
         send("KILL", self.child.id());
         self.child.wait().expect("a child that was killed ends");
     }
 
-    /// SIGTERM, and waits until it has ended by itself.
+    /// Sends SIGTERM, and waits until the process has ended by itself.
     pub(crate) async fn terminate(&mut self, within: Duration) -> ExitStatus {
         self.signal("TERM");
         self.wait(within).await
     }
 
-    /// Waits until it has ended by itself.
+    /// Waits until the process has ended by itself.
     pub(crate) async fn wait(&mut self, within: Duration) -> ExitStatus {
         let deadline = Instant::now() + within;
         loop {
@@ -87,12 +87,12 @@ impl Process {
         }
     }
 
-    /// `None` while it runs.
+    /// Returns the exit status, or `None` while the process runs.
     pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("the state of a child is known")
     }
 
-    /// Bytes of memory that are resident, from `/proc`.
+    /// Returns the resident memory in bytes, from `/proc`.
     pub(crate) fn resident_bytes(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap_or_default();
         let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
@@ -106,14 +106,14 @@ impl Drop for Process {
             send("KILL", self.child.id());
             let _ = self.child.wait();
         }
-        // The watchdog reads this line and leaves: the number of the process may soon be another's.
+        // The watchdog reads this line and exits: another process may soon have the same id.
         drop(self.watchdog.stdin.take().map(|mut stdin| std::io::Write::write_all(&mut stdin, b"done\n")));
         let _ = self.watchdog.wait();
     }
 }
 
-/// Kills the group and removes the directory when the test's process dies without having dropped
-/// its servers: then the pipe closes, and the shell reads its end.
+/// Kills the group and removes the directory if the test's process dies without having dropped its
+/// servers. The pipe then closes, and the shell reads the end of its input.
 fn watch(group: u32, directory: &Path) -> Child {
     Command::new("sh")
         .args([
@@ -126,13 +126,14 @@ fn watch(group: u32, directory: &Path) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::null())
-        // Not the test's group: Ctrl-C would end the watchdog before its work.
+        // Not in the test's group: otherwise Ctrl-C would end the watchdog before it has cleaned
+        // up.
         .process_group(0)
         .spawn()
         .expect("a shell starts")
 }
 
-/// By the shell's own `kill`: the standard library has no signals but SIGKILL, and not for groups.
+/// Uses the shell's own `kill`: the standard library can send only SIGKILL, and not to groups.
 fn send(signal: &str, group: u32) {
     let status = Command::new("sh")
         .args(["-c", "kill -s \"$1\" -- \"-$2\"", "kill", signal, &group.to_string()])
@@ -141,15 +142,15 @@ fn send(signal: &str, group: u32) {
     status.expect("a shell starts");
 }
 
-/// A port that is free now, and that no other test of this process gets.
+/// Returns a port that is free now, and that no other test of this process gets.
 ///
-/// Below the range from which the system takes ports for outgoing connections, so that a server
-/// that is killed and started again finds its port still free.
+/// It is below the range from which the system takes ports for outgoing connections. A server that
+/// is killed and started again therefore finds its port still free.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     for _ in 0..PORTS {
         let count = NEXT.fetch_add(1, Ordering::Relaxed);
-        // Processes that run at the same time begin at different places.
+        // Processes that run at the same time begin at different ports.
         let offset = (std::process::id() as u16).wrapping_mul(251).wrapping_add(count) % PORTS;
         let port = FIRST_PORT + offset;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {

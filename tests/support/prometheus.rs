@@ -1,4 +1,4 @@
-//! Prometheus as Debian ships it, which scrapes one service, and its checker.
+//! Runs Prometheus as packaged by Debian, which scrapes one service, and its checker.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use super::{
     process::{Process, free_port},
 };
 
-/// A running `prometheus` on its own data.
+/// A running `prometheus` with its own data directory.
 #[derive(Debug)]
 pub(crate) struct Prometheus {
     port: u16,
@@ -29,7 +29,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Scrapes `/metrics` of this address ten times a second.
+    /// Starts it. It scrapes `/metrics` of this address ten times a second.
     pub(crate) async fn start(target: SocketAddr) -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let port = free_port();
@@ -46,7 +46,7 @@ impl Prometheus {
         Self { port, http, _process: process, _directory: directory }
     }
 
-    /// The rows of an instant query.
+    /// Returns the rows of an instant query.
     pub(crate) async fn rows(&self, expression: &str) -> Vec<Value> {
         let url = format!("http://127.0.0.1:{}/api/v1/query?{}", self.port, query(&[("query", expression)]));
         let answer = self.http.get(&url).await.expect("prometheus answers").json();
@@ -54,14 +54,14 @@ impl Prometheus {
         answer["data"]["result"].as_array().expect("a vector").clone()
     }
 
-    /// The one number of an instant query; `None` without a row.
+    /// Returns the only number of an instant query, or `None` without a row.
     pub(crate) async fn number(&self, expression: &str) -> Option<f64> {
         let rows = self.rows(expression).await;
         assert!(rows.len() <= 1, "{expression}: {rows:?}");
         rows.first()?["value"][1].as_str()?.parse().ok()
     }
 
-    /// Waits until a query gives this number.
+    /// Waits until a query returns this number.
     pub(crate) async fn wait_for(&self, expression: &str, expected: f64) {
         for _ in 0..200 {
             if self.number(expression).await == Some(expected) {
@@ -73,7 +73,7 @@ impl Prometheus {
     }
 }
 
-/// What `promtool check metrics` says of an exposition: empty if all is well.
+/// Returns what `promtool check metrics` reports for an exposition: empty if it is valid.
 pub(crate) fn complaints(exposition: &str) -> String {
     let mut command = Command::new(PROMTOOL.path());
     command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

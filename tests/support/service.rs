@@ -1,5 +1,5 @@
-//! A monitored axum service with every kind of ending that a handler can choose, and a client that
-//! keeps its own ledger.
+//! A monitored axum service whose handlers end in every possible way, and a client that keeps its
+//! own ledger.
 
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
@@ -24,15 +24,15 @@ pub(crate) struct Service {
     task: JoinHandle<()>,
 }
 
-/// A request to be made, and what its points must be.
+/// A planned request, and the points that are expected for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) method: Method,
     pub(crate) path: String,
-    /// Tags `route` and `status_code` of its point.
+    /// The tags `route` and `status_code` of its point.
     pub(crate) route: &'static str,
     pub(crate) status: u16,
-    /// Tag `error_code` of its second point, if it fails.
+    /// The tag `error_code` of its second point, if it fails.
     pub(crate) error_code: Option<&'static str>,
 }
 
@@ -55,14 +55,14 @@ impl Service {
         Self { address, stop, task }
     }
 
-    /// Ends it when the running requests have ended.
+    /// Stops the service when the running requests have ended.
     pub(crate) async fn stop(self) {
         let _ = self.stop.send(());
         self.task.await.expect("the server ends");
     }
 }
 
-/// The routes of the service, layered.
+/// Returns the routes of the service, with the layer around them.
 pub(crate) fn app(monitor: &Monitor) -> Router {
     Router::new()
         .route("/version", get(async || "1.0"))
@@ -85,7 +85,7 @@ async fn item(Path(id): Path<u32>, data: MonitoringData) -> Result<impl IntoResp
     Ok(Json(id))
 }
 
-/// `count` requests of all kinds, evenly mixed and always the same.
+/// Returns `count` requests of all kinds, evenly mixed and always the same.
 pub(crate) fn plan(count: usize) -> Vec<Planned> {
     let planned = |method: Method, path: &str, route, status, error_code| Planned {
         method,
@@ -110,7 +110,7 @@ pub(crate) fn plan(count: usize) -> Vec<Planned> {
         .collect()
 }
 
-/// What `requests` and `errors` must hold after the plan.
+/// Returns what `requests` and `errors` must contain after the plan.
 pub(crate) fn expected(plan: &[Planned]) -> (Counts, Counts) {
     let (mut requests, mut errors) = (Counts::new(), Counts::new());
     for one in plan {
@@ -123,8 +123,8 @@ pub(crate) fn expected(plan: &[Planned]) -> (Counts, Counts) {
     (requests, errors)
 }
 
-/// Makes every request of the plan from several connections at once, and fails where an answer has
-/// another status.
+/// Sends every request of the plan over several connections at once. Fails if an answer has an
+/// unexpected status.
 pub(crate) async fn drive(base: &str, plan: Vec<Planned>, connections: usize) {
     let (plan, base) = (Arc::new(plan), Arc::<str>::from(base));
     let mut tasks = JoinSet::new();

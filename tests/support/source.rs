@@ -18,10 +18,10 @@ impl File {
         Self { path: path.to_owned(), text }
     }
 
-    /// The code without comments, without the text of string literals, and without the test module
-    /// at the end.
+    /// Returns the code without comments, the text of string literals, and the test module at the
+    /// end.
     pub(crate) fn code(&self) -> String {
-        // A test module in a file of its own.
+        // A test module in its own file.
         if self.path.ends_with("/tests.rs") || self.path.contains("/tests/") {
             return String::new();
         }
@@ -30,8 +30,8 @@ impl File {
     }
 }
 
-/// Good enough for formatted Rust: line and block comments and string literals go, line breaks
-/// stay.
+/// Removes line comments, block comments and string literals, and keeps line breaks. It is exact
+/// enough for formatted Rust.
 pub(crate) fn strip(text: &str) -> String {
     let bytes: Vec<char> = text.chars().collect();
     let (mut code, mut at) = (String::with_capacity(text.len()), 0);
@@ -82,7 +82,7 @@ pub(crate) fn text_files() -> Vec<File> {
         for entry in fs::read_dir(&folder).expect("the project's folders are readable") {
             let path = entry.expect("a readable entry").path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            // A folder, or in a worktree a file with a path of the machine.
+            // `.git` is a folder, or in a worktree a file that contains a path of the machine.
             if name == ".git" {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! One server of any kind that this crate writes to, started here or named by the environment, with
-//! what a suite for all kinds asks of it.
+//! One server of any kind that this crate writes to, with the operations that a test suite for all
+//! kinds needs. It is started here or named by the environment.
 
 use std::{env, fs, path::PathBuf, time::Duration};
 
@@ -17,7 +17,7 @@ use super::{
     victoria::Victoria,
 };
 
-/// What a server is, as `TOWER_INFLUX_TEST_KIND` names it.
+/// The kind of server, as `TOWER_INFLUX_TEST_KIND` names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TargetKind {
     Influxdb1,
@@ -41,7 +41,7 @@ impl TargetKind {
         }
     }
 
-    /// The kind that the environment names, if it names a server.
+    /// Returns the kind that the environment names, if it names a server.
     pub(crate) fn named() -> Option<Self> {
         env::var("TOWER_INFLUX_TEST_URL").ok()?;
         let name = env::var("TOWER_INFLUX_TEST_KIND").unwrap_or_else(|_| Self::Influxdb2.name().to_owned());
@@ -49,12 +49,12 @@ impl TargetKind {
         Some(kind.unwrap_or_else(|| panic!("TOWER_INFLUX_TEST_KIND is `{name}`, which is no kind of server")))
     }
 
-    /// Whether a bucket or database has to exist before it is written to.
+    /// Returns whether a bucket or database has to exist before it is written to.
     pub(crate) fn needs_a_bucket(self) -> bool {
         matches!(self, Self::Influxdb1 | Self::Influxdb2)
     }
 
-    /// Whether a field has one type for good.
+    /// Returns whether the type of a field is fixed by its first value.
     pub(crate) fn has_types(self) -> bool {
         matches!(self, Self::Influxdb1 | Self::Influxdb2 | Self::Influxdb3)
     }
@@ -76,13 +76,13 @@ pub(crate) struct Target {
     organization: String,
     bucket: String,
     token: String,
-    /// What Telegraf writes.
+    /// The file that Telegraf writes.
     file: Option<PathBuf>,
     http: Http,
     own: Own,
 }
 
-/// A server that this test has started.
+/// A server that was started by this test.
 #[derive(Debug)]
 enum Own {
     No,
@@ -91,8 +91,8 @@ enum Own {
 }
 
 impl Target {
-    /// Debian's servers, and the one that the environment names. Kinds that nobody names are said
-    /// aloud not to have run.
+    /// Returns Debian's servers, and the one that the environment names. Prints which kinds are not
+    /// tested, because the environment does not name them.
     pub(crate) async fn all(test: &str) -> Vec<Self> {
         let mut targets: Vec<_> = Self::from_environment().into_iter().collect();
         if live::ready(test, &[INFLUXD]) {
@@ -119,8 +119,8 @@ impl Target {
         targets
     }
 
-    /// Whether it refuses what does not have the right token. 3.x and Telegraf can be started
-    /// without: then this test is given none, and says so.
+    /// Returns whether it refuses writes without the right token. 3.x and Telegraf can be started
+    /// without a token. If the environment names none, this prints that.
     pub(crate) fn asks_for_a_token(&self) -> bool {
         match self.kind {
             TargetKind::Influxdb1 | TargetKind::VictoriaMetrics => false,
@@ -181,7 +181,7 @@ impl Target {
         settings
     }
 
-    /// Waits until so many values of a field are there for this service, and returns how many are.
+    /// Waits until this service has that many values of a field, and returns how many it has.
     pub(crate) async fn wait_for_count(
         &self,
         measurement: &str,
@@ -232,7 +232,7 @@ impl Target {
         }
     }
 
-    /// The result of InfluxQL, of 1.x and 3.x.
+    /// Returns the result of InfluxQL, which 1.x and 3.x support.
     pub(crate) async fn influxql(&self, text: &str) -> serde_json::Value {
         let mut pairs = vec![("db", self.bucket.as_str()), ("q", text)];
         if let Some((name, password)) = self.token.split_once(':') {
@@ -244,15 +244,15 @@ impl Target {
         answer["results"][0].clone()
     }
 
-    /// The answer to MetricsQL, as of now.
+    /// Returns the answer to MetricsQL for the present moment.
     pub(crate) async fn metricsql(&self, text: &str) -> serde_json::Value {
-        // Else it would look only at what is older than 30 seconds.
+        // Otherwise it would ignore samples of the last 30 seconds.
         let pairs = query(&[("query", text), ("nocache", "1")]);
         let answer = self.get(&format!("{}/api/v1/query?{pairs}", self.url)).await;
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{text}: {error}: {answer}"))
     }
 
-    /// The lines of a service that Telegraf has written.
+    /// Returns the lines of a service that Telegraf has written.
     pub(crate) fn lines(&self, service: &str) -> Vec<String> {
         let text = fs::read(self.file.as_ref().expect("checked at start")).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -260,8 +260,8 @@ impl Target {
         text.lines().filter(|line| line.contains(&tag)).map(str::to_owned).collect()
     }
 
-    /// Kills the server and starts it again, or stops it where a kill loses what it has answered
-    /// for. False for a server that was not started here.
+    /// Kills the server and starts it again. A server that would lose acknowledged points when
+    /// killed is stopped instead. Returns false for a server that was not started here.
     pub(crate) async fn restart(&mut self) -> bool {
         match &mut self.own {
             Own::No => return false,

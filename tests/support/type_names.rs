@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{File, strip};
 
-/// The files that define a type of each name, where there are several definitions.
+/// Returns the files that define a type of each name that is defined several times.
 pub(crate) fn defined_twice(files: &[File]) -> BTreeMap<String, Vec<String>> {
     let mut defined = BTreeMap::<String, Vec<String>>::new();
     for file in files {
@@ -18,11 +18,12 @@ pub(crate) fn defined_twice(files: &[File]) -> BTreeMap<String, Vec<String>> {
     defined
 }
 
-/// `struct`, `enum`, `trait`, and `type` where it is no associated one.
+/// Returns the name that a line defines by `struct`, `enum`, `trait`, or `type` other than an
+/// associated one.
 fn defined_type(line: &str) -> Option<&str> {
     let mut words = line.split_whitespace().skip_while(|word| word.starts_with("pub") || *word == "in");
     let mut kind = words.next()?;
-    // What follows `pub(in` is a path.
+    // A path follows `pub(in`.
     while kind.ends_with(')') {
         kind = words.next()?;
     }

@@ -1,4 +1,5 @@
-//! VictoriaMetrics, which answers 204 to everything and is judged by its counters.
+//! Runs VictoriaMetrics, which answers 204 to everything, so that only its counters show what it
+//! took.
 
 use std::{collections::BTreeMap, process::Command, time::Duration};
 
@@ -11,7 +12,7 @@ use super::{
     process::{Process, free_port},
 };
 
-/// A running `victoria-metrics` on its own data.
+/// A running `victoria-metrics` with its own data directory.
 #[derive(Debug)]
 pub(crate) struct Victoria {
     process: Process,
@@ -21,13 +22,13 @@ pub(crate) struct Victoria {
     directory: TempDir,
 }
 
-/// A time series as VictoriaMetrics gives it back: one field of one tag set.
+/// A time series as VictoriaMetrics returns it: one field of one tag set.
 #[derive(Clone, Debug)]
 pub(crate) struct Series {
     /// `measurement_field`.
     pub(crate) name: String,
     pub(crate) labels: BTreeMap<String, String>,
-    /// Milliseconds since the epoch and values.
+    /// Milliseconds since the epoch, and values.
     pub(crate) samples: Vec<(i64, f64)>,
 }
 
@@ -53,31 +54,31 @@ impl Victoria {
         &mut self.process
     }
 
-    /// SIGTERM, and starts again on the same port and data. It acknowledges before its data is on
-    /// disk, so that only an end that it can prepare for loses nothing.
+    /// Sends SIGTERM, and starts it again on the same port and data. It acknowledges writes before
+    /// they are on disk, so that only an orderly end loses nothing.
     pub(crate) async fn restart(&mut self) {
         self.process.terminate(Duration::from_secs(20)).await;
         self.process = Self::spawn(&self.directory, self.port);
         self.wait_until_ready().await;
     }
 
-    /// Writes line protocol as it is, to learn what the server says of it.
+    /// Writes line protocol unchanged, to learn how the server answers it.
     pub(crate) async fn write(&self, lines: impl Into<Vec<u8>>) -> super::http::HttpAnswer {
         let url = format!("{}/api/v2/write?bucket=test&precision=ns", self.url());
         self.http.post(&url, &[], lines.into()).await.expect("the server answers")
     }
 
-    /// Lines of line protocol that were not understood.
+    /// Returns how many lines of line protocol it could not parse.
     pub(crate) async fn invalid_rows(&self) -> u64 {
         self.metric("vm_rows_invalid_total{type=\"influx\"}").await
     }
 
-    /// Fields (not points) that were taken.
+    /// Returns how many fields (not points) it has accepted.
     pub(crate) async fn inserted_rows(&self) -> u64 {
         self.metric("vm_rows_inserted_total{type=\"influx\"}").await
     }
 
-    /// A counter of its own metrics.
+    /// Returns a counter of its own metrics.
     pub(crate) async fn metric(&self, name: &str) -> u64 {
         let answer = self.http.get(&format!("{}/metrics", self.url())).await.expect("the server answers");
         let text = answer.text();
@@ -85,8 +86,8 @@ impl Victoria {
         line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
     }
 
-    /// Every series whose name matches the regular expression, after what was taken has become
-    /// visible.
+    /// Returns every series whose name matches the regular expression, after accepted samples have
+    /// become visible.
     pub(crate) async fn export(&self, name: &str) -> Vec<Series> {
         self.flush().await;
         let select = format!("{{__name__=~\"{name}\"}}");
@@ -115,12 +116,12 @@ impl Victoria {
             .collect()
     }
 
-    /// How many samples the series of this name have.
+    /// Returns how many samples the series of this name have.
     pub(crate) async fn count(&self, name: &str) -> usize {
         self.export(name).await.iter().map(|series| series.samples.len()).sum()
     }
 
-    /// Waits until so many samples are there: what is taken becomes visible within about a second.
+    /// Waits until that many samples are visible, which takes up to about a second after a write.
     pub(crate) async fn wait_for_count(&self, name: &str, count: usize) -> usize {
         let deadline = Instant::now() + Duration::from_secs(20);
         loop {
@@ -146,7 +147,7 @@ impl Victoria {
         command
             .arg(format!("-httpListenAddr=127.0.0.1:{port}"))
             .arg(format!("-storageDataPath={}", directory.path().join("data").display()))
-            // Its default of one month would silently drop points with times of the past.
+            // Its default of one month would silently drop points with times in the past.
             .args(["-retentionPeriod=100y", "-search.latencyOffset=0s", "-search.disableCache"])
             .args(["-memory.allowedBytes=256MiB", "-loggerLevel=WARN"]);
         Process::start("victoria-metrics", &mut command, directory.path())

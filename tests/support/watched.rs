@@ -1,4 +1,4 @@
-//! A monitor that keeps its points, and what a test expects of them.
+//! A monitor that keeps its points, with the assertions of tests about them.
 
 use std::time::Duration;
 
@@ -22,8 +22,8 @@ impl Watched {
         self.monitor.layer()
     }
 
-    /// `route status [error code] [how the body ended]` of every point, sorted, when no request
-    /// runs any more.
+    /// Waits until no request runs any more, and compares every point, sorted. A point is written
+    /// as `route status [error code] [how the body ended]`.
     pub(crate) async fn expect(&self, requests: &[&str], errors: &[&str]) {
         let ended = async {
             while self.monitor.stats().recorder.running_requests > 0 {

@@ -24,7 +24,7 @@ fn text<'p>(point: &'p Stored, key: &str) -> &'p str {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn log_trace_and_point_agree() {
+async fn log_line_trace_and_point_have_the_same_ids() {
     let mut example = Example::start("traced", &["127.0.0.1:0"]);
     let url = example.url().await;
     let request = Request::get(format!("{url}/hello/world"))
@@ -84,8 +84,8 @@ async fn a_socket_and_a_stream_are_points_when_they_end() {
     assert_eq!(ids("requests"), ids("connections"));
 }
 
-/// Points are written before the next request comes, whichever comes first, and wait on the disk
-/// where no database takes them.
+/// Points are written before the next request arrives, in either order. They wait on disk if no
+/// database accepts them.
 #[test]
 fn a_frozen_function_writes_its_points_before_or_after_its_answer() {
     for (order, database) in [("before", ""), ("after", ""), ("after", "http://127.0.0.1:1")] {
@@ -108,7 +108,7 @@ fn a_frozen_function_writes_its_points_before_or_after_its_answer() {
         let one = if order == "before" { ["flush:", "answer:"] } else { ["answer:", "flush:"] };
         assert_eq!(said, [one[0], one[1], one[0], one[1], "monitoring:"], "{order}: {output}");
         let flushed = lines.iter().filter(|line| line[0] == "flush:");
-        // What fails first may wait in memory for the next flush.
+        // After a failure they may wait in memory for the next flush.
         let outcomes: &[_] = if database.is_empty() { &["written"] } else { &["in", "on"] };
         assert!(flushed.into_iter().all(|line| outcomes.contains(&line[1])), "{order}: {output}");
         let last = output.lines().last().unwrap_or_default();

@@ -1,5 +1,4 @@
-//! A sink of the application's own, against a receiver that is late, that dies midway, and that
-//! reads.
+//! A custom sink against a receiver that starts late, breaks off midway, and then reads everything.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -32,7 +31,7 @@ fn plan() -> Vec<Planned> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn custom_sink_loses_nothing_to_a_receiver_that_comes_late_and_dies() {
+async fn custom_sink_loses_nothing_when_the_receiver_starts_late_and_dies() {
     let receiver = format!("127.0.0.1:{}", free_port());
     let mut example = Example::start("custom_sink", &[&receiver, "127.0.0.1:0"]);
     let url = example.url().await;
@@ -41,7 +40,7 @@ async fn custom_sink_loses_nothing_to_a_receiver_that_comes_late_and_dies() {
     example.wait_until("a refused connection", |output| output.contains(&refused)).await;
 
     let listener = TcpListener::bind(&receiver).await.expect("the port is free");
-    // The first batch is read in part: what is left unread resets the connection.
+    // The first batch is read in part. The unread data resets the connection.
     loop {
         let (mut connection, _) = listener.accept().await.expect("a connection");
         if connection.read_exact(&mut [0; 10]).await.is_ok() {

@@ -1,4 +1,4 @@
-//! The gRPC service, asked by tonic's own client.
+//! The gRPC service, called by tonic's own client.
 
 use std::collections::BTreeMap;
 
@@ -17,8 +17,8 @@ async fn tonic_service_names_methods_and_codes() {
     let endpoint = Channel::from_shared(example.url().await).expect("a valid address");
     let mut client = HealthClient::new(endpoint.connect().await.expect("it listens"));
     let asking = |service: &str| HealthCheckRequest { service: service.to_owned() };
-    // Left after the first message; before the calls, so that a busy server has the time to see
-    // that nobody listens.
+    // Dropped after the first message, and before the calls, so that a busy server has time to
+    // notice it.
     for _ in 0..ROUNDS {
         let mut stream = client.watch(asking("")).await.expect("it answers").into_inner();
         assert!(stream.message().await.expect("a message").is_some());
@@ -28,7 +28,7 @@ async fn tonic_service_names_methods_and_codes() {
         assert_eq!(answer.status(), ServingStatus::Serving);
         assert_eq!(client.check(asking("other")).await.expect_err("no such service").code(), Code::NotFound);
     }
-    // This one is told of the end.
+    // This client reads the stream to its end.
     let mut last = client.watch(asking("")).await.expect("it answers").into_inner();
     let first = last.message().await.expect("a message").expect("a message");
     assert_eq!(first.status(), ServingStatus::Serving);

@@ -27,7 +27,7 @@ async fn start(configuration: Option<&str>) -> (Example, String) {
     (example, url)
 }
 
-/// A thousand requests of all kinds that the example knows.
+/// A thousand requests of all kinds that the example supports.
 fn plan() -> Vec<Planned> {
     let planned = |path: String, route, status, error_code| Planned {
         method: http::Method::GET,
@@ -49,8 +49,8 @@ fn plan() -> Vec<Planned> {
         .collect()
 }
 
-/// Makes the requests, and returns how many requests and how many failures there were. What the
-/// example writes of itself, such as its licence, is not among them.
+/// Sends the requests, and returns the numbers of requests and of failures. Points that the example
+/// writes about itself, such as its licence, are not included.
 async fn ask(url: &str) -> (u64, u64) {
     let plan = plan();
     let (requests, errors) = expected(&plan);
@@ -126,7 +126,7 @@ async fn the_environment_wins_over_the_file_of_the_example() {
     fs::write(directory.path().join("config.toml"), file).expect("a writable directory");
     let mut example = Example::start_in("luna_licenses", directory, |command| {
         command.args(["--config", "config.toml", "--listen", "127.0.0.1:0"]);
-        // The second is that of a Kubernetes service `monitoring`.
+        // The second variable is that of a Kubernetes service `monitoring`.
         command.env("MONITORING__INSTANCE", "b").env("MONITORING_PORT", "tcp://10.96.0.17:80");
     });
     let url = example.url().await;
@@ -136,7 +136,7 @@ async fn the_environment_wins_over_the_file_of_the_example() {
     assert_eq!(["service", "instance", "Zone"].map(|key| point.tag(key)), ["luna-licenses", "b", "A"]);
 }
 
-/// A settings file with the names of the reference beside our own.
+/// Returns settings with the names of the reference beside our own.
 fn configuration(url: &str) -> String {
     format!(
         r#"

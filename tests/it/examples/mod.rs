@@ -1,4 +1,4 @@
-//! Every example, as a user runs it: a process that is asked over the network and ended by
+//! Runs every example as a user does: as a process that is called over the network and ended by
 //! SIGTERM.
 
 use std::{fs, path::Path, process::Command};
@@ -12,13 +12,13 @@ mod luna_licenses;
 mod outage;
 mod own_points;
 mod services;
-// Its tests are what it shows, so they run here too.
+// The example consists of tests, so they run here, too.
 #[allow(dead_code, reason = "its `main` is run as a process")]
 #[path = "../../../examples/testing.rs"]
 mod testing;
 
 #[test]
-fn every_example_is_tested_and_told_of() {
+fn every_example_is_tested_and_documented() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let text = |path: &Path| fs::read_to_string(path).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     let files = |folder: &str| {
@@ -31,7 +31,7 @@ fn every_example_is_tested_and_told_of() {
         .map(|file| text(file))
         .collect();
     let readme = text(&root.join("README.md"));
-    // A folder holds what several of them share.
+    // Folders hold what several examples share.
     for file in files("examples").into_iter().filter(|file| file.is_file()) {
         let name = file.file_stem().and_then(|stem| stem.to_str()).expect("a name");
         assert!(tests.contains(&format!("\"{name}\"")), "no test runs the example `{name}`");

@@ -6,7 +6,7 @@ use crate::support::{
     live::{self, INFLUXD},
 };
 
-/// A line of the ledger.
+/// The numbers of a line of the ledger.
 #[derive(Debug, Default)]
 struct LedgerCounts {
     written: u64,
@@ -15,8 +15,8 @@ struct LedgerCounts {
     line: String,
 }
 
-/// The latest line. Those of the log begin with a time or a colour, those of the ledger with
-/// spaces.
+/// Returns the latest line of the ledger, which begins with spaces. Log lines begin with a time or
+/// a colour.
 fn latest(output: &str) -> LedgerCounts {
     let numbers =
         |line: &str| line.split_whitespace().map_while(|word| word.parse().ok()).collect::<Vec<u64>>();
@@ -48,7 +48,7 @@ async fn outage_spools_while_the_database_is_away_and_drains_after() {
     example.wait_until("the spool drains", drained).await;
     assert_eq!(latest(&example.output()).lost, 0);
 
-    // Ended while the database is away, it leaves what the next run finds.
+    // When it ends during the outage, the next run finds its points.
     influx.kill();
     example.wait_until("the spool fills again", |output| latest(output).spooled >= 20).await;
     let first = example.terminate().await;

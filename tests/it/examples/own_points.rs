@@ -1,4 +1,4 @@
-//! The background job: its points against the folder that it looks at, and against what it prints.
+//! The background job: its points are compared with the folder that it reads, and with its output.
 
 use std::fs;
 

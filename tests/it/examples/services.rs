@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// What it listens on, where tests run beside each other.
+/// The address to listen on, since tests run at the same time.
 const ANY_PORT: &str = "127.0.0.1:0";
 
 fn planned(
@@ -29,7 +29,7 @@ fn planned(
     Planned { method, path: path.into(), route, status, error_code }
 }
 
-/// Ends the example; its files must hold the points of these requests and no others.
+/// Ends the example. Its files must contain exactly the points of these requests.
 async fn expect(example: &mut Example, (requests, errors): (Counts, Counts)) {
     let all = requests.values().sum::<u64>() + errors.values().sum::<u64>();
     assert_eq!(example.terminate().await, LastLine::all_written(all));
@@ -96,10 +96,10 @@ async fn testing_counts_every_request() {
     expect(&mut example, expected(&plan)).await;
 }
 
-/// Orders and reads of the application, and what their points must be.
+/// Orders and reads of the application, and their expected points.
 async fn order(url: &str) -> (Counts, Counts) {
-    // Thirty items are in stock, three of each: the fourth and fifth order of one is refused,
-    // whoever comes first.
+    // Thirty items are in stock, three of each. The fourth and fifth orders of one are refused, in
+    // whatever order they arrive.
     let mut orders = JoinSet::new();
     for number in 0..50 {
         let (url, customer) = (format!("{url}/api/orders"), ["acme", "globex"][number % 2]);
@@ -186,7 +186,7 @@ tags = { region = "north", Zone = "A" }
         command.arg("app.toml").env("APP__LISTEN", ANY_PORT);
         command.env("APP__MONITORING__TAGS__REGION", "south").env("APP__MONITORING__INSTANCE", "a");
         command.env("APP__MONITORING__FILTER__IGNORE", "unmatched, GET:/health");
-        // Of a Kubernetes service `app`, and of whoever else sets variables.
+        // Variables of a Kubernetes service `app`, and other foreign ones.
         command.env("APP_PORT", "tcp://10.96.0.17:80").env("APP_SERVICE_HOST", "10.96.0.17");
         command.env("OTHER", OsStr::from_bytes(b"\xff")).env(OsStr::from_bytes(b"\xfe"), "");
     });
@@ -205,7 +205,7 @@ tags = { region = "north", Zone = "A" }
 }
 
 #[tokio::test]
-async fn axum_app_says_which_setting_is_wrong() {
+async fn axum_app_reports_which_setting_is_wrong() {
     for (variable, value, complaint) in [
         ("APP__MONITORING__FLUSH_INTERVAL", "1ms", "setting `flush_interval` is `1ms`"),
         ("APP__MONITORING__TOKN", "a", "`token`"),

@@ -1,4 +1,4 @@
-//! Shutdown during an outage: in time, with a report that is the ledger's, and nothing lost where
+//! Shutdown during an outage: in time, with a report that matches the ledger. Nothing is lost if
 //! there is a spool.
 
 use std::{collections::BTreeSet, time::Duration};
@@ -40,7 +40,7 @@ async fn a_shutdown_keeps_its_time_and_its_ledger_in_every_outage() {
                 record(&monitor, "numbered", first..first + POINTS);
                 let began = Instant::now();
                 let report = monitor.shutdown(timeout).await;
-                // Loose: a disk and a scheduler have their own ideas of time.
+                // Generous, since disks and schedulers add delays.
                 let took = began.elapsed();
                 assert!(took < timeout + Duration::from_secs(3), "{what}: {took:?}");
                 let stats = monitor.stats();
@@ -67,7 +67,7 @@ async fn a_shutdown_keeps_its_time_and_its_ledger_in_every_outage() {
                 } else {
                     nginx.resume_service().await;
                 }
-                // Its directory is free for others once it is gone.
+                // Its directory is free for others once the monitor is dropped.
                 drop(monitor);
                 if with_spool {
                     expected.extend(first..first + POINTS);
@@ -81,7 +81,7 @@ async fn a_shutdown_keeps_its_time_and_its_ledger_in_every_outage() {
     }
 }
 
-/// With a clock that only moves when everything waits, a shutdown that waits for nothing takes no
+/// The clock advances only when everything waits. So a shutdown that waits for nothing takes no
 /// time at all.
 #[tokio::test(start_paused = true)]
 async fn a_monitor_with_nothing_to_do_shuts_down_at_once() {
@@ -100,7 +100,7 @@ async fn a_monitor_with_nothing_to_do_shuts_down_at_once() {
     }
 }
 
-/// The next start finds what the last one has left, and writes it.
+/// The next start finds the points of the last process, and writes them.
 async fn recover(settings: Settings, what: &str) {
     let monitor = Monitor::start(settings).expect("the settings are good");
     wait_for(&monitor, &format!("{what}: recovery"), Duration::from_secs(20), |stats| {

@@ -1,5 +1,5 @@
-//! A server that breaks connections in every way, and answers that are not what they seem: nothing
-//! is lost, and what is only one batch's trouble holds up no other.
+//! A server that breaks connections in every way, and misleading answers. Nothing is lost, and a
+//! failure of one batch does not delay the others.
 
 use std::{
     collections::BTreeSet,
@@ -30,7 +30,7 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(30);
 const CLIENTS: [InfluxClient; 2] = [InfluxClient::Influxdb2, InfluxClient::Reqwest];
 
-/// What a server has written, by the numbers of the points.
+/// The points that a server has written, by their numbers.
 type Database = Arc<Mutex<BTreeSet<i64>>>;
 
 fn settings(client: InfluxClient, url: &str) -> Settings {
@@ -53,7 +53,8 @@ fn assert_stored(database: &Database, all: i64) {
     assert!(found == expected, "{}", difference(&expected, &found));
 }
 
-/// Before the answer, in its headers, in its body, or never: written or not, nobody knows.
+/// Breaks before the answer, in its headers, in its body, or never. Whether the points were written
+/// is unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_break_anywhere_lose_nothing() {
     for client in CLIENTS {
@@ -61,7 +62,7 @@ async fn connections_that_break_anywhere_lose_nothing() {
         let (written, healed) = (Arc::clone(&database), Arc::clone(&heal));
         let server = FaultServer::start(move |request| {
             let fate = if healed.load(Ordering::Relaxed) { 0 } else { fastrand::u32(..9) };
-            // It may have come as far as the disk, or not.
+            // The points may or may not have reached the disk.
             if fate < 2 || fastrand::bool() {
                 write(&written, request);
             }
@@ -98,7 +99,7 @@ async fn connections_that_break_anywhere_lose_nothing() {
     }
 }
 
-/// As a proxy does that says 413 and hangs up, when its answer is lost with the connection.
+/// A proxy that answers 413 and closes the connection, when its answer is lost with the connection.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_hangs_up_on_large_bodies_gets_smaller_ones() {
     for client in CLIENTS {
@@ -128,9 +129,9 @@ async fn a_server_that_hangs_up_on_large_bodies_gets_smaller_ones() {
     }
 }
 
-/// Not refused, not reset: packets that nobody answers.
+/// The packets are neither answered nor refused, and nothing is reset.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_address_that_swallows_connections_loses_nothing() {
+async fn an_address_that_ignores_connections_loses_nothing() {
     let hole = Blackhole::open().await.expect("a full queue");
     for client in CLIENTS {
         let database = Database::default();
@@ -164,9 +165,9 @@ impl Point for Unbearable {
     }
 }
 
-/// InfluxDB 3 says 400 when its own log fails, InfluxDB 2 says 500 to some bodies for ever.
+/// InfluxDB 3 answers 400 when its own log fails. InfluxDB 2 answers some bodies with 500 for ever.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_400_that_passes_is_waited_for_and_a_500_that_does_not_blocks_nobody() {
+async fn a_transient_400_is_retried_and_a_permanent_500_does_not_delay_other_batches() {
     for client in CLIENTS {
         let database = Database::default();
         let (written, mut writes) = (Arc::clone(&database), 0);

@@ -1,4 +1,4 @@
-//! A minute of load with a fault every moment.
+//! A minute of load with permanent faults.
 
 use std::{collections::BTreeSet, env, fs, time::Duration};
 
@@ -19,14 +19,14 @@ use crate::{
     },
 };
 
-/// How much of the test is faults; a longer soak sets `TOWER_INFLUX_FAULT_SECONDS`.
+/// The duration of the faults. `TOWER_INFLUX_FAULT_SECONDS` sets a longer soak test.
 fn duration() -> Duration {
     let seconds = env::var("TOWER_INFLUX_FAULT_SECONDS").ok().and_then(|text| text.parse().ok());
     Duration::from_secs(seconds.unwrap_or(60))
 }
 
-/// Four monitors at once under the same faults: two that keep in memory, one of them without nginx
-/// between, one that spools on failure, one that spools ahead.
+/// Four monitors at once under the same faults. Two keep points in memory, one of them without
+/// nginx; one spools on failure, and one spools ahead.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     if !live::ready("after_a_minute_of_faults_everything_accepted_is_stored", &[INFLUXD, NGINX]) {
@@ -44,7 +44,7 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
                 _ => Way::Http,
             };
             let mut settings = way.settings(&influx, &nginx);
-            // Faults are shorter than in life, and so is the patience.
+            // Faults are shorter than in production, and so are the timeouts.
             settings.influx.timeout = Duration::from_millis(700);
             settings.spool = match *name {
                 "memory" | "direct" => None,
@@ -76,7 +76,7 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     }
     for ((monitor, measurement), recorded) in monitors.iter().zip(measurement).zip(recorded) {
         let healed = Instant::now();
-        // Ends the pause, which after a row of 503 may be as long as a minute.
+        // Ends the pause, which may be as long as a minute after several 503 in a row.
         monitor.check().await.expect("all is well again");
         wait_for(
             monitor,
@@ -107,7 +107,7 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     }
 }
 
-/// Records bursts of random size at random moments, about 1,000 points a second; returns how many.
+/// Records bursts of random size at random moments, about 1,000 points a second. Returns how many.
 async fn produce(monitor: Monitor, measurement: &'static str, end: Instant) -> i64 {
     let mut number = 0;
     while Instant::now() < end {
@@ -119,7 +119,7 @@ async fn produce(monitor: Monitor, measurement: &'static str, end: Instant) -> i
     number
 }
 
-/// A random fault for a random time, one after the other. All is well when it returns.
+/// Injects random faults for random times, one after the other. None is left when it returns.
 async fn break_everything(influx: &mut Influx, nginx: &mut Nginx, end: Instant) -> String {
     let seed = env::var("TOWER_INFLUX_SEED").ok().and_then(|text| text.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
@@ -159,7 +159,7 @@ async fn break_everything(influx: &mut Influx, nginx: &mut Nginx, end: Instant) 
                 let status = [429, 500, 502, 503, 504][random.usize(..5)];
                 broken(nginx, Fault::Status(status), pause).await;
             }
-            // Nothing for a moment, so that something gets through.
+            // No fault for a moment, so that some writes succeed.
             _ => sleep(pause).await,
         }
         count += 1;
@@ -174,7 +174,7 @@ async fn broken(nginx: &Nginx, fault: Fault, pause: Duration) {
     nginx.heal();
 }
 
-/// What must stay flat in a soak.
+/// Returns the resources that must not grow in a soak test.
 fn resources() -> String {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let resident = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Kill -9, of the database and of ourselves.
+//! SIGKILL of the database and of our own process.
 
 use std::{
     collections::BTreeSet,
@@ -102,7 +102,7 @@ async fn victoria_metrics_is_restarted_under_load_and_loses_nothing() {
     assert_eq!(victoria.invalid_rows().await, 0);
 }
 
-/// What the child has to do: its settings and the numbers it begins with.
+/// Returns what the child must do: its settings, and the number that it begins with.
 fn script(directory: &Path, url: &str, first: i64) -> serde_json::Value {
     json!({
         "first": first,
@@ -122,9 +122,9 @@ fn script(directory: &Path, url: &str, first: i64) -> serde_json::Value {
     })
 }
 
-/// The child: records without a pause of note, while another thread asks for flushes and writes
-/// down up to which number each has made durable. So it can be killed at any moment of a drain, a
-/// sync, a write or a recovery.
+/// The child. It records without notable pauses. Another thread requests flushes, and writes down
+/// up to which number each has made the points durable. So the child can be killed at any moment of
+/// a drain, a sync, a write or a recovery.
 pub(crate) async fn produce(script: serde_json::Value) {
     let settings: Settings =
         serde_json::from_value(script["monitoring"].clone()).expect("the settings are good");
@@ -141,32 +141,32 @@ pub(crate) async fn produce(script: serde_json::Value) {
             thread::sleep(Duration::from_millis(fastrand::u64(0..6)));
         }
     });
-    // Ended from outside, or by itself if nobody does.
+    // It is killed from outside, or ends by itself after a while.
     let end = Instant::now() + Duration::from_secs(20);
     while Instant::now() < end {
         let up_to = recorded.load(Ordering::SeqCst);
         let report = monitor.flush().await.expect("the monitor runs");
         assert_eq!((report.waiting, report.dropped, report.rejected), (0, 0, 0), "{report}");
-        // Written or fsynced, all of it. A process that is killed does not lose what it has written
-        // to a file.
+        // All of them are written or fsynced. A process that is killed does not lose what it has
+        // written to a file.
         fs::write(format!("{progress}.new"), up_to.to_string()).expect("a writable directory");
         fs::rename(format!("{progress}.new"), progress).expect("a writable directory");
-        // Longer than an interval at times, so that not every sync is one that was asked for.
+        // Sometimes longer than an interval, so that not every sync is a requested one.
         sleep(Duration::from_millis(fastrand::u64(0..40))).await;
     }
 }
 
-/// What became of one lane's children.
+/// The results of one lane's children.
 #[derive(Default)]
 struct Killed {
     durable: BTreeSet<i64>,
-    /// Children that had made something durable when they died.
+    /// Children that had made points durable when they died.
     rounds: usize,
     flushes: usize,
 }
 
-/// One child after the other, each killed at a random moment: mostly after some flushes, sometimes
-/// while it starts.
+/// Runs one child after the other, and kills each at a random moment: mostly after some flushes,
+/// sometimes during the start.
 async fn kill_in_a_row(lane: i64, rounds: i64, directory: PathBuf, url: String) -> Killed {
     fs::create_dir(&directory).expect("a writable directory");
     let progress = directory.join("progress");
@@ -204,9 +204,9 @@ async fn kill_in_a_row(lane: i64, rounds: i64, directory: PathBuf, url: String) 
     killed
 }
 
-/// With the spool ahead: at most what was accepted since the last completed fsync is lost, however
-/// often the process was killed. Four at a time share one spool, so that each start also finds what
-/// another one has left.
+/// With the spool ahead, a kill loses at most the points accepted since the last completed fsync,
+/// however often it happens. Four processes at a time share one spool, so each start also finds the
+/// files of others.
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_two_hundred_times_with_the_spool_ahead() {
     if !live::ready("killed_two_hundred_times_with_the_spool_ahead", &[INFLUXD, NGINX]) {
@@ -222,7 +222,7 @@ async fn killed_two_hundred_times_with_the_spool_ahead() {
             tokio::spawn(kill_in_a_row(lane, ROUNDS, directory, url))
         })
         .collect();
-    // Without a server more than half of the time, so that there is something to recover.
+    // There is no server for more than half of the time, so that there is something to recover.
     while lanes.iter().any(|lane| !lane.is_finished()) {
         nginx.set_fault(Fault::Status(503));
         sleep(Duration::from_millis(fastrand::u64(200..1_000))).await;
@@ -245,7 +245,7 @@ async fn killed_two_hundred_times_with_the_spool_ahead() {
     .await;
     let stats = monitor.stats();
     monitor.shutdown(Duration::from_secs(5)).await;
-    // Fails where a number is there twice.
+    // Fails if a number is stored twice.
     let found = stored(&influx, BUCKET, "numbered").await;
     live::say(&format!(
         "killed {} times, {} of them after {} syncs: {} points durable, {} stored, {} recovered by the last start",
@@ -263,7 +263,7 @@ async fn killed_two_hundred_times_with_the_spool_ahead() {
     assert_eq!(stats.spool.map(|spool| spool.corrupt), Some(0));
 }
 
-/// What one child can record at most.
+/// The most that one child can record.
 const NUMBERS: i64 = 1_000_000;
 
 /// Run by [`Child`] in a process of its own.

@@ -1,4 +1,4 @@
-//! No lock is held while something is logged: whoever handles a line may ask for the statistics.
+//! No lock is held while a line is logged: a log handler may read the statistics.
 
 use std::{
     collections::BTreeMap,
@@ -47,7 +47,8 @@ async fn statistics_can_be_read_from_every_line_that_is_logged() {
     assert!(status.success(), "{status}: {lines}");
     let seen: BTreeMap<String, u64> =
         serde_json::from_slice(&fs::read(path.join("seen")).expect("what the child has seen")).expect("JSON");
-    // Others come or not, as the moment has it; those of single files have a test beside the spool.
+    // Other lines may occur, depending on timing. Those about single files are tested beside the
+    // spool.
     for line in [
         "points cannot be written",
         "delivery blocked, action required",
@@ -68,7 +69,7 @@ fn child() {
     });
 }
 
-/// Takes, refuses or blocks as it is told.
+/// A sink that accepts, refuses or blocks as set.
 #[derive(Clone, Default)]
 struct Moody(Arc<AtomicU8>);
 
@@ -106,11 +107,11 @@ impl Sink for Moody {
     }
 }
 
-/// Reads the statistics at each event, on whichever thread it comes.
+/// Reads the statistics at each event, on the thread of the event.
 #[derive(Clone, Default)]
 struct Reader {
     monitor: Arc<OnceLock<Monitor>>,
-    /// How often each line came.
+    /// How often each line was logged.
     seen: Arc<Mutex<BTreeMap<String, u64>>>,
 }
 
@@ -121,7 +122,7 @@ impl<S: Subscriber> Layer<S> for Reader {
         }
         if let Some(monitor) = self.monitor.get() {
             let stats = monitor.stats();
-            // Not by a panic, which a guard of the flusher would catch.
+            // It exits, since a guard of the flusher would catch a panic.
             if !stats.balances() {
                 std::process::exit(3);
             }
@@ -170,7 +171,7 @@ async fn live(directory: &Path) {
     sink.is(REFUSES);
     record(&monitor, "numbered", [1000]);
     let _ = monitor.flush().await;
-    // Blocked: nothing is loaded, and what is stored from now on is damaged or gone when it is.
+    // Blocked: nothing is loaded. Batches that are stored now are damaged or missing later.
     sink.is(BLOCKED);
     let _ = monitor.flush().await;
     for number in 0..10 {
@@ -187,7 +188,7 @@ async fn live(directory: &Path) {
     let _ = monitor.check().await;
     wait_for(&monitor, "an empty spool", patience, |stats| stats.ledger.spooled == 0).await;
 
-    // A reload to other bounds, to another place, and back; a disk that does not take a batch.
+    // Reloads with other bounds, with another directory, and back; and a disk that refuses a batch.
     sink.is(AWAY);
     let spool = settings.spool.as_mut().expect("set above");
     spool.max_age = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! Delivery under faults, on real servers: after the faults stop, what is stored is what was
-//! accepted less what was counted as lost.
+//! Delivery under faults, with real servers. After the faults, the stored points are the accepted
+//! ones minus those counted as lost.
 
 use std::{
     sync::{
@@ -26,7 +26,7 @@ mod refused;
 
 const BUCKET: &str = "monitoring";
 
-/// Looks at the ledger every 50 ms until it is stopped, and fails when it does not balance.
+/// Reads the ledger every 50 ms until it is stopped. Fails if a point is not accounted for.
 struct Auditor {
     stop: Arc<AtomicBool>,
     task: JoinHandle<u64>,
@@ -56,7 +56,7 @@ impl Auditor {
     }
 }
 
-/// Waits until the monitor has reached something, or fails the test.
+/// Waits until the statistics satisfy `reached`, or fails the test.
 async fn wait_for(monitor: &Monitor, what: &str, within: Duration, reached: impl Fn(&Stats) -> bool) {
     let deadline = Instant::now() + within;
     loop {

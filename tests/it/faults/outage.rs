@@ -1,5 +1,5 @@
-//! A destination that is not what it should be: redirects, portals, names that do not resolve,
-//! connections that close.
+//! A wrong destination: redirects, captive portals, names that do not resolve, connections that
+//! close.
 
 use std::time::Duration;
 
@@ -20,8 +20,8 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A redirect to a page that answers a GET with 204, or a portal that answers everything with a
-/// page, has not taken anything.
+/// Neither a redirect to a page that answers 204, nor a portal that answers everything with a page,
+/// has written a point.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_redirect_or_a_portal_has_written_nothing() {
     if !live::ready("a_redirect_or_a_portal_has_written_nothing", &[INFLUXD, NGINX]) {
@@ -59,16 +59,16 @@ async fn nothing_is_written_elsewhere(way: Way) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_status_that_passes_loses_nothing() {
-    if !live::ready("every_status_that_passes_loses_nothing", &[INFLUXD, NGINX]) {
+async fn every_transient_status_loses_nothing() {
+    if !live::ready("every_transient_status_loses_nothing", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::PROXIED {
-        every_status_that_passes_loses_nothing_by(way).await;
+        every_transient_status_loses_nothing_by(way).await;
     }
 }
 
-async fn every_status_that_passes_loses_nothing_by(way: Way) {
+async fn every_transient_status_loses_nothing_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
     let auditor = Auditor::watch(&monitor);
@@ -115,19 +115,19 @@ async fn a_name_that_does_not_resolve_loses_nothing() {
     assert!(found == expected, "{}", difference(&expected, &found));
 }
 
-/// SIGSTOP: connections are taken, answers do not come, and what was sent may be written much
+/// SIGSTOP: connections are accepted, but not answered. Data that was sent may be written much
 /// later.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_gets_everything_when_it_goes_on() {
-    if !live::ready("a_server_that_hangs_gets_everything_when_it_goes_on", &[INFLUXD, NGINX]) {
+async fn a_server_that_hangs_receives_everything_when_it_continues() {
+    if !live::ready("a_server_that_hangs_receives_everything_when_it_continues", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::ALL {
-        a_server_that_hangs_gets_everything_when_it_goes_on_by(way).await;
+        a_server_that_hangs_receives_everything_when_it_continues_by(way).await;
     }
 }
 
-async fn a_server_that_hangs_gets_everything_when_it_goes_on_by(way: Way) {
+async fn a_server_that_hangs_receives_everything_when_it_continues_by(way: Way) {
     let (mut influx, nginx) = influx_behind_nginx().await;
     let mut settings = way.settings(&influx, &nginx);
     settings.influx.timeout = Duration::from_millis(500);

@@ -1,5 +1,5 @@
-//! More than the server takes: memory stays within its bound, and what is given up is counted
-//! exactly.
+//! More points than the server can write: memory stays within its bound, and dropped points are
+//! counted exactly.
 
 use std::{
     env,
@@ -33,7 +33,7 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-/// Threads that record as fast as they can, several times faster than InfluxDB writes.
+/// Threads record as fast as they can, several times faster than InfluxDB writes.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_overload_is_counted_exactly() {
     if !live::ready("an_overload_is_counted_exactly", &[INFLUXD, NGINX]) {
@@ -86,10 +86,11 @@ async fn an_overload_is_counted_exactly() {
     }
 }
 
-/// The server hangs while requests go on: they do not notice, and memory stays within its bound.
+/// The server hangs while requests continue. They are not affected, and memory stays within its
+/// bound.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_hangs_is_not_felt_by_requests() {
-    if !live::ready("a_server_that_hangs_is_not_felt_by_requests", &[INFLUXD, NGINX]) {
+async fn a_server_that_hangs_does_not_affect_requests() {
+    if !live::ready("a_server_that_hangs_does_not_affect_requests", &[INFLUXD, NGINX]) {
         return;
     }
     let (mut influx, nginx) = influx_behind_nginx().await;
@@ -133,16 +134,16 @@ async fn a_server_that_hangs_is_not_felt_by_requests() {
     assert_eq!(report.accepted, requests, "{stats:?}");
     assert_eq!(report.accepted, report.written + report.dropped, "{stats:?}");
     assert!(report.dropped > 0 && stats.ledger.dropped.contains_key(&DropReason::BufferFull), "{stats:?}");
-    // What was in flight when the server hung may be stored although it was given up later.
+    // Points in flight when the server hung may be stored although they were dropped later.
     assert!((report.written..=report.accepted).contains(&found), "{found} stored: {stats:?}");
     assert!(most_memory <= MIB as u64, "{most_memory} bytes were held");
 }
 
-/// The database is away while 5,000 requests come in each second, with the spool on;
-/// `TOWER_INFLUX_OUTAGE_SECONDS=180` makes it three minutes.
+/// The database is down while 5,000 requests arrive each second, with the spool on.
+/// `TOWER_INFLUX_OUTAGE_SECONDS=180` sets the duration to three minutes.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_outage_with_the_spool_on_costs_no_point() {
-    if !live::ready("an_outage_with_the_spool_on_costs_no_point", &[INFLUXD, NGINX]) {
+async fn an_outage_with_the_spool_on_loses_no_point() {
+    if !live::ready("an_outage_with_the_spool_on_loses_no_point", &[INFLUXD, NGINX]) {
         return;
     }
     const A_SECOND: u32 = 5_000;

@@ -1,4 +1,4 @@
-//! Points that a real InfluxDB refuses: those are lost and counted, and no other.
+//! Points that a real InfluxDB refuses: only these are lost, and they are counted.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// A point with a value of a type that the server has otherwise.
+/// A point with a value whose type conflicts with that of the server.
 struct Conflicting {
     number: i64,
     time: i64,
@@ -38,19 +38,19 @@ impl Point for Conflicting {
     }
 }
 
-/// The server has the field as an integer in each of three shards; each shard says `dropped=2`, the
-/// ledger says six.
+/// The server has the field as an integer in each of three shards. Each shard reports `dropped=2`,
+/// and the ledger six.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_type_conflict_in_three_shards_costs_those_points_only() {
-    if !live::ready("a_type_conflict_in_three_shards_costs_those_points_only", &[INFLUXD, NGINX]) {
+async fn a_type_conflict_in_three_shards_loses_only_those_points() {
+    if !live::ready("a_type_conflict_in_three_shards_loses_only_those_points", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::ALL {
-        a_type_conflict_in_three_shards_costs_those_points_only_by(way).await;
+        a_type_conflict_in_three_shards_loses_only_those_points_by(way).await;
     }
 }
 
-async fn a_type_conflict_in_three_shards_costs_those_points_only_by(way: Way) {
+async fn a_type_conflict_in_three_shards_loses_only_those_points_by(way: Way) {
     const WEEK: i64 = 7 * 24 * 60 * 60 * 1_000_000_000;
     const START: i64 = 1_700_000_000_000_000_000;
     let (influx, nginx) = influx_behind_nginx().await;
@@ -75,11 +75,10 @@ async fn a_type_conflict_in_three_shards_costs_those_points_only_by(way: Way) {
     assert_eq!(influx.count(BUCKET, "typed", "value").await, 3);
 }
 
-/// A handler adds a field as an integer that the server has as a string: every request keeps its
-/// point.
+/// A handler adds an integer field that the server has as a string: every request keeps its point.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_extra_costs_the_extra_and_not_the_point() {
-    if !live::ready("a_refused_extra_costs_the_extra_and_not_the_point", &[INFLUXD, NGINX]) {
+async fn a_refused_extra_loses_the_extra_and_not_the_point() {
+    if !live::ready("a_refused_extra_loses_the_extra_and_not_the_point", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::ALL {
@@ -104,19 +103,19 @@ async fn a_refused_extra_costs_the_extra_and_not_the_point() {
     }
 }
 
-/// None, one at the ends and somewhere, two, ten, all: those are lost, and what that costs is
+/// None, one at different places, two, ten or all are bad. Only those are lost, and the cost is
 /// bounded.
 #[tokio::test(flavor = "multi_thread")]
-async fn refused_points_cost_themselves_only_however_many() {
-    if !live::ready("refused_points_cost_themselves_only_however_many", &[INFLUXD, NGINX]) {
+async fn only_refused_points_are_lost_however_many() {
+    if !live::ready("only_refused_points_are_lost_however_many", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::PROXIED {
-        refused_points_cost_themselves_only_by(way).await;
+        only_refused_points_are_lost_by(way).await;
     }
 }
 
-async fn refused_points_cost_themselves_only_by(way: Way) {
+async fn only_refused_points_are_lost_by(way: Way) {
     const EACH: i64 = 1_000;
     let (influx, nginx) = influx_behind_nginx().await;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
@@ -129,7 +128,7 @@ async fn refused_points_cost_themselves_only_by(way: Way) {
     let mut expected = BTreeSet::new();
     for (round, bad) in rounds.into_iter().enumerate() {
         let mut settings = way.settings(&influx, &nginx);
-        // So that one flush is one batch.
+        // One flush is then one batch.
         settings.flush_interval = Duration::from_secs(600);
         let monitor = Monitor::start(settings).expect("the settings are good");
         let first = round as i64 * EACH;
@@ -147,7 +146,7 @@ async fn refused_points_cost_themselves_only_by(way: Way) {
         assert_eq!((report.written, report.rejected), (good, count), "round {round}: {stats:?}");
         assert!(stats.balances(), "{stats:?}");
         let writes = stats.delivery.writes.total();
-        // A budget for each, and for nearly all the price of giving up.
+        // A budget for each bad point, or that of the whole search if nearly all are bad.
         let most = if bad.len() < 100 { 1 + 24 * count } else { 300 };
         assert!(writes <= most, "round {round}: {writes} writes for {count} points of {EACH}");
     }
@@ -156,18 +155,18 @@ async fn refused_points_cost_themselves_only_by(way: Way) {
     assert_eq!(influx.count(BUCKET, "typed", "value").await, 1);
 }
 
-/// Points that are older than the database keeps.
+/// Points that are older than the retention of the database.
 #[tokio::test(flavor = "multi_thread")]
-async fn points_beyond_retention_cost_themselves_only() {
-    if !live::ready("points_beyond_retention_cost_themselves_only", &[INFLUXD, NGINX]) {
+async fn only_points_beyond_retention_are_lost() {
+    if !live::ready("only_points_beyond_retention_are_lost", &[INFLUXD, NGINX]) {
         return;
     }
     for way in Way::ALL {
-        points_beyond_retention_cost_themselves_only_by(way).await;
+        only_points_beyond_retention_are_lost_by(way).await;
     }
 }
 
-async fn points_beyond_retention_cost_themselves_only_by(way: Way) {
+async fn only_points_beyond_retention_are_lost_by(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     influx
         .query("", &format!("CREATE RETENTION POLICY short ON {BUCKET} DURATION 1h REPLICATION 1 DEFAULT"))
@@ -186,7 +185,7 @@ async fn points_beyond_retention_cost_themselves_only_by(way: Way) {
     assert!(found == expected, "{}", difference(&expected, &found));
 }
 
-/// A point whose line is longer than the proxy lets through.
+/// A point whose line is longer than the proxy accepts.
 struct Large(i64);
 
 impl Point for Large {
@@ -203,8 +202,8 @@ impl Point for Large {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proxy_that_takes_32_kib_gets_pieces_of_32_kib() {
-    if !live::ready("a_proxy_that_takes_32_kib_gets_pieces_of_32_kib", &[INFLUXD, NGINX]) {
+async fn a_proxy_that_accepts_32_kib_receives_pieces_of_32_kib() {
+    if !live::ready("a_proxy_that_accepts_32_kib_receives_pieces_of_32_kib", &[INFLUXD, NGINX]) {
         return;
     }
     let (influx, whole) = influx_behind_nginx().await;
@@ -232,7 +231,7 @@ async fn a_proxy_that_takes_32_kib_gets_pieces_of_32_kib() {
     assert_eq!(stats.ledger.rejected.get(&RejectReason::TooLarge), Some(&1), "{stats:?}");
     let (expected, found) = ((0..30_000).collect(), stored(&influx, BUCKET, "numbered").await);
     assert!(found == expected, "{}", difference(&expected, &found));
-    // The limit is learnt: what is too large is found out a few times, not with every batch.
+    // The limit is learnt: oversized bodies are found a few times, not with every batch.
     let log = nginx.log();
     let refused = log.iter().filter(|one| one.status == 413).count();
     live::say(&format!("32 KiB: {refused} bodies refused of {}", log.len()));

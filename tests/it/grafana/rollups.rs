@@ -1,4 +1,4 @@
-//! The dashboard and the alert rules that read rollups, beside what was counted in the process.
+//! The dashboard and the alert rules that read rollups, compared with the counts in the process.
 
 use std::{
     collections::BTreeSet,
@@ -27,7 +27,8 @@ pub(super) const FLUX_ROLLUP_ALERTS: &str = include_str!("../../../docs/grafana/
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
-/// Requests of two routes, of which some fail and two hang, by a service whose points go nowhere.
+/// Sends requests for two routes, of which some fail and two hang, to a service that stores no
+/// points.
 async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
     let mut settings = Settings::new("shop");
     settings.storage = Storage::Influx;
@@ -35,7 +36,7 @@ async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
     settings.influx.bucket = "monitoring".to_owned();
     (settings.influx.client, settings.influx.api) = (InfluxClient::Reqwest, InfluxApi::V1);
     settings.instance = Some("one".to_owned());
-    // The one interval ends with the flush, so its percentiles are those of the totals.
+    // A single interval ends with the flush, so its percentiles are those of the totals.
     settings.rollup.interval = Some(Duration::from_secs(3600));
     settings.requests.keep = KeepRequests::Failed;
     settings.trace_id = true;
@@ -68,7 +69,7 @@ async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
         tokio::task::yield_now().await;
     }
     monitor.flush().await.expect("runs");
-    // The second point of the process is a second younger than the first.
+    // The second point of the process follows the first one by a second.
     while influx.count("monitoring", "process", "threads").await < 2 {
         monitor.flush().await.expect("runs");
         tokio::time::sleep(Duration::from_millis(50)).await;
@@ -76,7 +77,7 @@ async fn drive(influx: &Influx) -> (Monitor, tokio::task::JoinSet<()>) {
     (monitor, hanging)
 }
 
-/// Lines of a minute of a shop, for servers that no process of the test writes to.
+/// Returns lines of a minute of a shop, for servers that no process of the test writes to.
 pub(super) fn driven(start: u64) -> String {
     let tags = "requests_rollup,instance=one,route=GET:/items/{id},service=shop,status_code";
     let fields = "count=90i,execution_time_max=0.09,execution_time_min=0.001,execution_time_p50=0.01,\
@@ -91,7 +92,7 @@ pub(super) fn driven(start: u64) -> String {
     )
 }
 
-/// What a panel or rule must show: a tag, a column, a number.
+/// Returns what a panel or rule must show: a tag, a column, a number.
 fn expected(title: &str, rows: &[RollupRow]) -> Vec<(String, &'static str, f64)> {
     let of = |keep: &dyn Fn(&RollupRow) -> bool| -> Vec<RollupRow> {
         rows.iter().filter(|row| keep(row)).cloned().collect()
@@ -162,7 +163,7 @@ async fn every_query_of_rollups_returns_what_was_counted_in_the_process() {
     assert_eq!(of_rules.len(), 3);
     let mut shown = BTreeSet::new();
     for (title, query) in queries(&dashboard).into_iter().chain(of_rules) {
-        // All rollups in one interval, and the points of the process in one each.
+        // All rollups are in one interval, and each point of the process has one of its own.
         let (interval, milliseconds) =
             if query.contains("\"process\"") { ("1s", "1000") } else { ("1h", "3600000") };
         let query = query.replace("$__interval_ms", milliseconds).replace("$__interval", interval);
@@ -191,7 +192,7 @@ async fn every_query_of_rollups_returns_what_was_counted_in_the_process() {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// The panels of the process have numbers that no test can know, but some number.
+/// Asserts that the panels of the process show some number. A test cannot know which.
 fn of_the_process(title: &str, result: &Value) {
     let known = ["Processors in use", "Memory", "Open files and threads", "Runtime"];
     assert!(known.contains(&title), "{title}: say in this test what it must show");

@@ -1,4 +1,4 @@
-//! The counts of all lines together are the requests that ended.
+//! The counts of all lines together equal the requests that ended.
 
 use std::{
     collections::BTreeMap,
@@ -48,7 +48,7 @@ pub(super) fn count(points: &[DataPoint], field: &str) -> i64 {
     points.iter().filter_map(|point| point.field(field)?.as_i64()).sum()
 }
 
-/// The counts of rollup lines by route, status code and error code.
+/// Returns the counts of rollup lines by route, status code and error code.
 pub(crate) fn by_key(points: &[DataPoint]) -> BTreeMap<(String, String, String), u64> {
     let mut counts = BTreeMap::new();
     for point in points.iter().filter(|point| point.field("count").is_some()) {
@@ -59,7 +59,7 @@ pub(crate) fn by_key(points: &[DataPoint]) -> BTreeMap<(String, String, String),
     counts
 }
 
-/// Fails while it is told to, then keeps everything.
+/// Fails while it is set to, then keeps everything.
 #[derive(Clone, Debug, Default)]
 struct Outage {
     away: Arc<AtomicBool>,
@@ -82,7 +82,7 @@ impl Sink for Outage {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_interval_with_requests_has_a_line_and_a_shutdown_writes_the_last() {
+async fn each_interval_with_requests_has_a_line_and_a_shutdown_writes_the_last_one() {
     let sink = MemorySink::new();
     let monitor =
         Monitor::builder(settings()).sink(sink.clone()).on_current_runtime().start().expect("starts");
@@ -138,7 +138,7 @@ async fn in_an_outage_with_little_memory_points_are_dropped_and_no_count_is() {
     assert!(stats.balances());
 }
 
-/// With a spool that is soon full: what has no room there stays in memory, as counts.
+/// The spool is soon full. Counts without room there stay in memory.
 #[tokio::test(start_paused = true)]
 async fn in_a_long_outage_intervals_become_longer_and_nothing_is_dropped() {
     const ROUTES: usize = 60;
@@ -183,7 +183,7 @@ async fn in_a_long_outage_intervals_become_longer_and_nothing_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_spool_counts_come_through_a_restart_however_the_process_ended() {
+async fn with_a_spool_counts_survive_a_restart_however_the_process_ended() {
     let directory = tempdir().expect("a directory");
     for shut_down in [true, false] {
         let away = Outage::default();
@@ -208,8 +208,7 @@ async fn with_a_spool_counts_come_through_a_restart_however_the_process_ended() 
             let report = monitor.shutdown(Duration::from_secs(5)).await;
             assert_eq!(report.dropped, 0, "{report}");
         }
-        // The last handle: what the last interval has counted must be on disk when the task has
-        // ended.
+        // The last handle: the counts of the last interval must be on disk when the task has ended.
         drop(monitor);
         sleep(Duration::from_secs(1)).await;
 

@@ -1,5 +1,5 @@
-//! The documented queries, and quantiles from histograms beside those of the raw points, on
-//! InfluxDB 1.x.
+//! The documented queries on InfluxDB 1.x, and quantiles of histograms compared with those of the
+//! raw points.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -31,7 +31,7 @@ async fn waits(Path(microseconds): Path<u64>) {
     tokio::time::sleep(Duration::from_micros(microseconds)).await;
 }
 
-/// Two replicas, several intervals each, with times from a few microseconds to some 60
+/// Two replicas with several intervals each, and times from a few microseconds to about 60
 /// milliseconds.
 async fn record(influx: &Influx) -> i64 {
     let mut requests = 0;
@@ -76,7 +76,7 @@ async fn quantiles_of_all_replicas_and_intervals_are_those_of_the_raw_points() {
         let told = quantile(&buckets, percent) as f64 / 1e9;
         let told = told * if (100e-6..=60.0).contains(&told) { 0.953 } else { 0.873 };
         let error = (told / exact - 1.0).abs();
-        // What the raw points' percentile is off by its own rank is beneath a request.
+        // The rank of the raw points' percentile is exact to less than one request.
         assert!(error <= 0.055, "p{percent}: {told} s for {exact} s");
     }
 }
@@ -123,7 +123,7 @@ async fn documented_queries_of_rollups_work_in_influxdb_1() {
                 let (mean, longest) = (row[1].as_f64().expect("mean"), row[2].as_f64().expect("longest"));
                 assert!(mean >= 0.001 && longest >= mean, "{row}");
             }
-            // Needs other boundaries: see below.
+            // This one needs other boundaries: see below.
             query if query.contains("floor") => {}
             query if query.contains("running") => assert_eq!(found("GET:/hangs")[1], 1),
             query => {
@@ -137,8 +137,8 @@ async fn documented_queries_of_rollups_work_in_influxdb_1() {
     monitor.shutdown(Duration::from_secs(5)).await;
 }
 
-/// Two replicas of a process with the boundaries of the document, of which some are beyond all of
-/// these.
+/// Two replicas of a process with the boundaries of the document, some of which are above all
+/// times.
 #[tokio::test(flavor = "multi_thread")]
 async fn one_query_of_influxql_finds_quantiles_with_a_few_boundaries() {
     if !live::ready("one_query_of_influxql_finds_quantiles_with_a_few_boundaries", &[INFLUXD]) {
@@ -157,14 +157,14 @@ async fn one_query_of_influxql_finds_quantiles_with_a_few_boundaries() {
         let mut running = tokio::task::JoinSet::new();
         for number in 0..60 {
             let app = app.clone();
-            // None takes 100 to 500 ms, so that nobody has written to that bucket.
+            // None takes 100 to 500 ms, so nobody has written to that bucket.
             let wait = if number < 55 { number * 1_500 } else { 501_000 };
             running.spawn(async move { get_path(&app, &format!("/{wait}")).await });
         }
         running.join_all().await;
         for row in monitor.rollup().expect("rollups are on").rows {
             for (end, count) in row.buckets {
-                // Under load one may take a second, and then the longest time stands for it.
+                // Under load one may take a second. The longest time then represents it.
                 let end = end.map_or(u64::MAX, |end| end.as_nanos() as u64);
                 *counted.entry(end).or_default() += count;
             }
@@ -180,7 +180,7 @@ async fn one_query_of_influxql_finds_quantiles_with_a_few_boundaries() {
         let exact = if exact > 1.0 { found.max(1.0) } else { exact };
         assert!((found - exact).abs() < 1e-9, "p{percent} is {found}, not {exact}: {counted:?}");
     }
-    // Beyond all boundaries the longest time stands for the quantile.
+    // Beyond all boundaries, the longest time represents the quantile.
     let line = "requests_rollup,route=GET:/long,service=shop bucket_1=9i,bucket_inf=1i,count=10i,execution_time_max=7.5";
     assert_eq!(influx.write("monitoring", line).await.status, 204);
     let result = influx.query("monitoring", &query).await;
@@ -189,7 +189,7 @@ async fn one_query_of_influxql_finds_quantiles_with_a_few_boundaries() {
     assert_eq!(long["values"][0][1], 7.5);
 }
 
-/// Counts by the end of their bucket in nanoseconds.
+/// Returns the counts by the end of their bucket in nanoseconds.
 fn buckets(series: &Value) -> BTreeMap<u64, u64> {
     let columns = series["columns"].as_array().expect("columns").iter();
     let values = series["values"][0].as_array().expect("values");

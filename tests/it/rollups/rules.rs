@@ -83,7 +83,7 @@ async fn a_classifier_can_keep_a_request() {
         classification.keep = outcome.status() == StatusCode::ACCEPTED;
         classification
     };
-    // Whatever two ask for is not undone: the handler and the classifier, or two sets of data.
+    // Demands of two do not undo each other: the handler and the classifier, or two sets of data.
     let both = |data: MonitoringData| async move {
         data.keep();
         StatusCode::ACCEPTED
@@ -128,7 +128,7 @@ async fn without_a_storage_requests_are_counted_and_no_point_is_made() {
 }
 
 #[tokio::test]
-async fn tags_of_handlers_tell_rollups_apart_where_the_settings_say_so() {
+async fn tags_of_handlers_are_part_of_a_rollups_key_if_configured() {
     let sink = MemorySink::new();
     let mut settings = settings();
     settings.requests.keep = KeepRequests::None;
@@ -155,9 +155,9 @@ async fn tags_of_handlers_tell_rollups_apart_where_the_settings_say_so() {
     assert_eq!(found, ["a,b", "c", "other"]);
 }
 
-/// What is neither in a rollup nor in a point is stored nowhere.
+/// A tag that is neither in a rollup nor in a point is not stored.
 #[tokio::test]
-async fn tags_of_requests_without_points_take_nothing_of_a_limit() {
+async fn tags_of_requests_without_points_do_not_count_towards_limits() {
     let sink = MemorySink::new();
     let mut settings = settings();
     settings.requests.keep = KeepRequests::Failed;
@@ -179,7 +179,7 @@ async fn tags_of_requests_without_points_take_nothing_of_a_limit() {
 }
 
 #[tokio::test]
-async fn filtered_requests_are_counted_as_such_and_in_no_line() {
+async fn filtered_requests_are_counted_as_filtered_and_are_in_no_line() {
     let sink = MemorySink::new();
     let mut settings = settings();
     settings.filter.ignore = vec!["GET:/good".to_owned()];
@@ -193,7 +193,7 @@ async fn filtered_requests_are_counted_as_such_and_in_no_line() {
 }
 
 #[tokio::test]
-async fn requests_that_run_are_known_whatever_is_kept_of_those_that_have_ended() {
+async fn running_requests_are_counted_with_every_rule() {
     for keep in [KeepRequests::All, KeepRequests::Failed, KeepRequests::None] {
         let mut settings = settings();
         settings.requests.keep = keep;
@@ -209,7 +209,7 @@ async fn requests_that_run_are_known_whatever_is_kept_of_those_that_have_ended()
         })
         .await;
         assert_eq!(running(), 1, "{keep:?}");
-        // What was counted moves from where threads count to the sums.
+        // The counts move from the threads' tables to the sums.
         assert_eq!(monitor.rollup().expect("rollups are on").rows.len(), 3);
         assert_eq!(running(), 1, "{keep:?}");
         drop(waiting);

@@ -1,4 +1,4 @@
-//! Full speed over sockets, beside a server that is away, is killed and comes back.
+//! Full speed over sockets, while a server is down, is killed and returns.
 
 use std::{
     net::SocketAddr,
@@ -44,7 +44,7 @@ async fn serve(monitor: &Monitor) -> SocketAddr {
     address
 }
 
-/// Requests from four connections until it is told to stop. Returns how many were answered.
+/// Sends requests from four connections until it is stopped. Returns how many were answered.
 async fn load(address: SocketAddr, stop: Arc<AtomicBool>) -> u64 {
     let mut clients = JoinSet::new();
     for _ in 0..4 {
@@ -62,10 +62,10 @@ async fn load(address: SocketAddr, stop: Arc<AtomicBool>) -> u64 {
     clients.join_all().await.into_iter().sum()
 }
 
-/// `TOWER_INFLUX_SECONDS` makes it longer.
+/// `TOWER_INFLUX_SECONDS` sets a longer duration.
 #[tokio::test(flavor = "multi_thread")]
-async fn at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted() {
-    if !live::ready("at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted", &[INFLUXD]) {
+async fn at_full_speed_during_an_outage_and_a_kill_every_request_is_counted() {
+    if !live::ready("at_full_speed_during_an_outage_and_a_kill_every_request_is_counted", &[INFLUXD]) {
         return;
     }
     let seconds = std::env::var("TOWER_INFLUX_SECONDS").ok().and_then(|text| text.parse().ok());
@@ -77,7 +77,7 @@ async fn at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted() {
     let loading = tokio::spawn(load(serve(&monitor).await, Arc::clone(&stop)));
     sleep(third).await;
     influx.kill();
-    // On a slow machine until memory has been too small.
+    // On a slow machine it continues until memory was too small.
     let began = Instant::now();
     while began.elapsed() < third || monitor.stats().ledger.dropped_total() == 0 {
         assert!(began.elapsed() < third + Duration::from_secs(60), "memory is never full");
@@ -100,7 +100,7 @@ async fn at_full_speed_beside_an_outage_and_a_kill_every_request_is_counted() {
     let dropped = stats.ledger.dropped_total();
     live::say(&format!("{answered} requests, {counted} counted, {stored} stored, {dropped} points dropped"));
     assert_eq!(counted, answered);
-    // Not equal: what the server has stored just before it was killed may have been dropped here,
-    // unanswered.
+    // Not equal: points that the server stored just before it was killed may have been dropped
+    // here, since it did not answer.
     assert!(stored + dropped >= answered, "{stats}");
 }

@@ -1,5 +1,4 @@
-//! An application as strangers write them: thirty routes, middleware of their own and of
-//! tower-http, uploads, streams.
+//! A typical application: thirty routes, middleware of its own and of tower-http, uploads, streams.
 
 use std::{
     convert::Infallible, future::pending, panic::resume_unwind, path::Path as FilePath, time::Duration,
@@ -29,10 +28,10 @@ use tower_http::{
 };
 use tower_influx::{DataPoint, ErrorCode, Monitor, MonitoringData, MonitoringLayer};
 
-/// Bytes of a body that is read as a whole.
+/// The maximum size of a body that is read as a whole, in bytes.
 pub(super) const BODY_LIMIT: usize = 64 * 1024;
 
-/// The whole application; `tracked` follows bodies to their ends.
+/// Returns the whole application. With `tracked`, bodies are tracked to their ends.
 pub(super) fn app(monitor: &Monitor, files: &FilePath, tracked: bool) -> Router {
     let timeout = |limit| TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, limit);
     let routes = Router::new()
@@ -110,7 +109,7 @@ impl IntoResponse for ApiError {
 #[derive(Clone)]
 struct User(String);
 
-/// 401 without a token that it knows; a tag for the others.
+/// Answers 401 without a known token. Adds a tag for the others.
 async fn authenticated(data: MonitoringData, mut request: Request, next: Next) -> Result<Response, ApiError> {
     let token = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
     let name = match token.and_then(|token| token.strip_prefix("Bearer ")) {
@@ -158,7 +157,7 @@ async fn part(Path((_, part)): Path<(u32, String)>) -> Result<String, ApiError> 
 }
 
 async fn order(Path(id): Path<u32>, data: MonitoringData) -> Result<&'static str, StatusCode> {
-    // The code without a response part: in the data of the request.
+    // The code is not part of the response, but in the data of the request.
     data.error_code(7_000 + i64::from(id));
     if id.is_multiple_of(2) { Ok("here it is") } else { Err(StatusCode::CONFLICT) }
 }
@@ -179,12 +178,12 @@ async fn cached(headers: HeaderMap) -> Response {
     }
 }
 
-/// Without the message that a thousand of them would print.
+/// Panics without a message, which a thousand requests would print.
 async fn panicking() {
     resume_unwind(Box::new("on purpose"))
 }
 
-/// Large, and much smaller compressed.
+/// Large, and much smaller when compressed.
 async fn report(Path(lines): Path<usize>) -> ([(HeaderName, &'static str); 1], String) {
     ([(header::CONTENT_TYPE, "text/csv")], "one,two,three\n".repeat(lines))
 }
@@ -195,7 +194,7 @@ async fn events(Path(count): Path<usize>) -> impl IntoResponse {
     )
 }
 
-/// An end that only the client makes.
+/// A stream that only the client ends.
 async fn ticks() -> impl IntoResponse {
     let first = stream::iter([Ok::<_, Infallible>(Event::default().data("tick"))]);
     Sse::new(first.chain(stream::pending()))
@@ -227,7 +226,7 @@ async fn form(data: MonitoringData, mut form: Multipart) -> Result<String, Respo
     Ok(format!("{parts} {received}"))
 }
 
-/// The request ends with its upgrade, so what happens in the socket is a point of its own.
+/// The request ends with its upgrade, so the socket is recorded as a point of its own.
 async fn socket(
     Path(room): Path<String>,
     State(monitor): State<Monitor>,

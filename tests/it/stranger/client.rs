@@ -1,4 +1,4 @@
-//! Makes the requests over sockets, and keeps the client's ledger.
+//! Sends the requests over sockets, and keeps the client's ledger.
 
 use std::convert::Infallible;
 
@@ -16,7 +16,7 @@ use tokio_tungstenite::{
 use super::requests::{Case, Send};
 use crate::support::http::{Http, HttpAnswer};
 
-/// A request that was made, and how many bytes of a body came back, where that is known.
+/// A request that was sent, and how many bytes of a body were received, if known.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Made {
     pub(super) number: usize,
@@ -24,7 +24,7 @@ pub(super) struct Made {
     pub(super) body_bytes: Option<u64>,
 }
 
-/// Makes one request and compares what comes back.
+/// Sends one request, and compares the answer.
 pub(super) async fn make(http: &Http, address: &str, number: usize, case: Case) -> Made {
     let mut made = Made { number, case, body_bytes: None };
     match case.send {
@@ -75,7 +75,7 @@ fn request(address: &str, number: usize, case: Case) -> Request<Body> {
     request.body(body).expect("a valid request")
 }
 
-/// Sends and reads messages, and closes in order.
+/// Sends and reads messages, and closes the socket properly.
 async fn talk(address: &str, number: usize, case: Case, messages: u32) {
     let mut request = format!("ws://{address}{}", case.path).into_client_request().expect("a valid address");
     request.headers_mut().insert("x-request-id", number.into());
@@ -93,7 +93,7 @@ async fn talk(address: &str, number: usize, case: Case, messages: u32) {
     }
 }
 
-/// Reads the first piece of a stream, and goes.
+/// Reads the first piece of a stream, and disconnects.
 async fn leave(address: &str, number: usize, case: Case) {
     let client = Client::builder(TokioExecutor::new()).build_http::<Body>();
     let answer = client.request(request(address, number, case)).await.expect("a head");

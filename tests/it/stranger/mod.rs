@@ -1,5 +1,5 @@
-//! A stranger's application of thirty routes, asked by many clients at once, its points against the
-//! clients' own ledger.
+//! A typical application of thirty routes, called by many clients at once. Its points are compared
+//! with the clients' own ledger.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -24,7 +24,7 @@ mod app;
 mod client;
 mod requests;
 
-/// What the point of a request says: route, status, error code, extras.
+/// The content of a request's point: route, status, error code, extras.
 type Seen = (String, String, String, String);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -84,7 +84,7 @@ async fn run(tracked: bool) {
     assert_eq!((left_out, recorder.sanitized, recorder.truncated), (0, 0, 0), "{recorder:?}");
 }
 
-/// Every case the same number of times, in an order without order, from many clients at once.
+/// Sends every case equally often, in random order, from many clients at once.
 async fn drive(address: &str) -> Vec<Made> {
     let mut plan: Vec<_> = (0..ROUNDS).flat_map(|_| CASES).copied().enumerate().collect();
     fastrand::Rng::with_seed(SEED).shuffle(&mut plan);
@@ -121,7 +121,7 @@ fn messages(send: Send) -> Option<u32> {
     }
 }
 
-/// What `requests` and `errors` must hold, by request id.
+/// Returns the expected points of `requests` and `errors`, by request id.
 fn expected(made: &[Made]) -> (BTreeMap<String, Seen>, BTreeMap<String, Seen>) {
     let (mut requests, mut errors) = (BTreeMap::new(), BTreeMap::new());
     for one in made.iter().filter(|one| one.case.send != Send::Unseen) {
@@ -135,7 +135,7 @@ fn expected(made: &[Made]) -> (BTreeMap<String, Seen>, BTreeMap<String, Seen>) {
     (requests, errors)
 }
 
-/// What the points of a measurement say, by request id. Fails where one request has two.
+/// Returns the points of a measurement, by request id. Fails if a request has two.
 fn seen(points: &[DataPoint], measurement: &str) -> BTreeMap<String, Seen> {
     let mut all = BTreeMap::new();
     for point in points.iter().filter(|point| point.measurement() == measurement) {
@@ -148,7 +148,7 @@ fn seen(points: &[DataPoint], measurement: &str) -> BTreeMap<String, Seen> {
     all
 }
 
-/// All tags and fields that are not the layer's own, in the order of their names.
+/// Returns all tags and fields that are not the layer's own, in the order of their names.
 fn extras(point: &DataPoint) -> String {
     let tags = point.tags().filter(|(key, _)| !OWN.contains(key));
     let fields = point.fields().filter(|(key, _)| !OWN.contains(key));
@@ -163,8 +163,8 @@ fn extras(point: &DataPoint) -> String {
     extras.join(" ")
 }
 
-/// The bytes of every body are those that the client has read, and only who has left has an end of
-/// its own.
+/// Asserts that the bytes of every body are those that the client has read. Only clients that have
+/// disconnected have another ending.
 fn assert_bodies(points: &[DataPoint], made: &[Made]) {
     let requests = points.iter().filter(|point| point.measurement() == "requests");
     let points: BTreeMap<_, _> = requests.map(|point| (text(point, "request_id"), point)).collect();
@@ -199,7 +199,7 @@ fn text(point: &DataPoint, key: &str) -> String {
     point.field(key).and_then(|value| value.as_str()).unwrap_or_default().to_owned()
 }
 
-/// What InfluxDB tells points apart by.
+/// Returns what distinguishes points in InfluxDB.
 fn identity(point: &DataPoint) -> String {
     let tags: Vec<_> = point.tags().collect();
     format!("{} {tags:?} {:?}", point.measurement(), point.time())

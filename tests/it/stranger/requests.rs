@@ -1,4 +1,4 @@
-//! What the clients ask, and what the points of each request must say.
+//! The requests of the clients, and the expected points of each.
 
 use super::app::BODY_LIMIT;
 
@@ -11,30 +11,30 @@ pub(super) struct Case {
     pub(super) send: Send,
     pub(super) status: u16,
     pub(super) route: &'static str,
-    /// Tag `error_code`; empty for one that does not fail.
+    /// Tag `error_code`; empty for a request that does not fail.
     pub(super) error_code: &'static str,
     /// Tags and fields of the handlers, as `key=value`, in the order of their names. Of a timing
     /// only its name.
     pub(super) extras: &'static str,
 }
 
-/// What goes out, beyond head and headers, and how the answer is taken.
+/// What is sent, besides head and headers, and how the answer is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Send {
     Nothing,
     Text(&'static str),
-    /// So many bytes at once.
+    /// This many bytes at once.
     Bytes(usize),
-    /// More than is taken: the server may close while the client still sends, so that it may not
-    /// see the answer.
+    /// More than is accepted. The server may close while the client still sends, so the client may
+    /// not receive the answer.
     TooMuch(usize),
-    /// So many pieces of 1 KiB, without a length.
+    /// This many pieces of 1 KiB, without a length.
     Pieces(usize),
-    /// A WebSocket with so many messages.
+    /// A WebSocket with this many messages.
     Socket(u32),
-    /// Goes after the first piece of the answer.
+    /// Disconnects after the first piece of the answer.
     AndLeave,
-    /// Asks for no point: the filter leaves it out.
+    /// The filter leaves it out, so there is no point.
     Unseen,
 }
 
@@ -168,7 +168,7 @@ pub(super) const CASES: &[Case] = &[
         .extras("parts=2 received=8"),
     ask("POST", "/upload/form", 400, "POST:/upload/form").headers(FORM).send(Send::Text("--cu")).fails("400"),
     ask("POST", "/upload/form", 400, "POST:/upload/form").fails("400"),
-    // Bodies that are long, compressed, streams, or not there.
+    // Bodies that are long, compressed, streamed or missing.
     ask("GET", "/report/2000", 200, "GET:/report/{lines}"),
     ask("GET", "/report/2000", 200, "GET:/report/{lines}").headers(GZIP),
     ask("HEAD", "/report/2000", 200, "HEAD:/report/{lines}").headers(GZIP),

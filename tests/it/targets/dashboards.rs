@@ -1,4 +1,4 @@
-//! The dashboard in the language of each kind of server, and the types of what is stored there.
+//! The dashboard in the language of each kind of server, and the types of the stored values.
 
 use serde_json::Value;
 use tower_influx::Monitor;
@@ -33,7 +33,7 @@ async fn dashboards_and_types_hold_on_every_kind_of_server() {
     }
 }
 
-/// Every panel is answered, those of counts with these.
+/// Runs every panel. Those of counts must show these.
 async fn influxql(target: &Target, name: &str, counts: [u64; 2]) {
     let dashboard: Value = serde_json::from_str(grafana::DASHBOARD).expect("JSON");
     for (title, query) in queries(&dashboard) {
@@ -57,7 +57,7 @@ async fn influxql(target: &Target, name: &str, counts: [u64; 2]) {
     }
 }
 
-/// The numbers of every panel are checked by `every_flux_query_returns_the_driven_numbers`.
+/// `every_flux_query_returns_the_driven_numbers` checks the numbers of every panel.
 async fn flux(name: &str, counts: [u64; 2]) {
     let server = Influx2::from_environment("dashboards").expect("named by the environment");
     let dashboard: Value = serde_json::from_str(grafana::FLUX_DASHBOARD).expect("JSON");
@@ -90,7 +90,7 @@ async fn flux(name: &str, counts: [u64; 2]) {
     }
 }
 
-/// All values are floats there; the queries of the page are the dashboard.
+/// All values are floats there. The queries of the page are the dashboard.
 async fn metricsql(target: &Target, name: &str) {
     let [queries] = documented("VictoriaMetrics\n", "text")[..] else { panic!("one block") };
     for query in queries.split("\n\n") {
@@ -100,7 +100,7 @@ async fn metricsql(target: &Target, name: &str) {
     }
 }
 
-/// Its output has the types of the lines that it was sent.
+/// Its output has the types of the lines that it received.
 fn telegraf(target: &Target, name: &str) {
     let lines: Vec<_> = target.lines(name);
     assert!(!lines.is_empty());
