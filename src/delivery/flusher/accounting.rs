@@ -1,5 +1,4 @@
-//! What becomes of points, recorded in the ledger, in the statistics, and for those who wait for a
-//! flush.
+//! Records the results of points in the ledger, in the statistics, and for pending flushes.
 
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use super::{batch_ref::BatchRef, flush_waiters::FlushWaiters, shared::Shared};
 #[derive(Debug)]
 pub(super) struct Accounting {
     shared: Arc<Shared>,
-    /// Where refused lines go for people to see.
+    /// The files for refused lines, for people to inspect.
     pub(super) rejected: Option<Arc<RejectedFiles>>,
     pub(super) flushes: FlushWaiters,
     drop_log: LogThrottle,
@@ -87,20 +86,19 @@ impl Accounting {
         }
     }
 
-    /// Logs the next drop, however short ago the last one was logged.
+    /// Logs the next drop even if another one was logged shortly before.
     pub(super) fn log_next_drop(&mut self) {
         self.drop_log = LogThrottle::default();
     }
 
-    /// Tells those who wait for a flush that the points are on disk. The spool
-    /// itself updates the ledger.
+    /// Reports to pending flushes that the points are on disk. The spool itself updates the ledger.
     pub(super) fn spooled<'a>(&mut self, batch: impl Into<BatchRef<'a>>) {
         let batch = batch.into();
         self.flushes.update(batch, |report| report.spooled += batch.points() as u64);
     }
 
-    /// Counts points that the panic of the loop cost. Returns how many. `pending`: those that are
-    /// still there.
+    /// Counts points that a panic of the loop lost, and returns how many. `pending` is the number
+    /// of those that still exist.
     pub(super) fn drop_missing(&mut self, pending: usize) -> u64 {
         self.shared.delivery.lock().restarts += 1;
         let mut ledger = self.shared.ledger.lock();
@@ -109,7 +107,7 @@ impl Accounting {
         lost
     }
 
-    /// Counts a write that succeeded, of a batch that was made at `since`.
+    /// Counts a successful write of a batch that was created at `since`.
     pub(super) fn write_succeeded(&self, bytes: usize, written: Written, sent: Instant, since: Instant) {
         let mut progress = self.shared.delivery.lock();
         progress.writes.count(Ok(()));
@@ -119,7 +117,7 @@ impl Accounting {
         progress.queue_time.record(since.elapsed());
     }
 
-    /// Counts a write that failed.
+    /// Counts a failed write.
     pub(super) fn write_failed(&self, error: &WriteError) {
         let mut progress = self.shared.delivery.lock();
         progress.last_error = Some(error.report());
@@ -127,12 +125,12 @@ impl Accounting {
         progress.server_reported_dropped += error.reported_dropped;
     }
 
-    /// Shows an error that is not one of a write.
+    /// Shows an error that is not from a write.
     pub(super) fn set_last_error(&self, error: String) {
         self.shared.delivery.lock().last_error = Some(error);
     }
 
-    /// Counts points that are sent once more.
+    /// Counts points that are sent again.
     pub(super) fn resent(&self, points: usize) {
         self.shared.delivery.lock().resent += points as u64;
     }
@@ -143,13 +141,13 @@ impl Accounting {
     }
 }
 
-/// Counts the points that the ledger counts as in flight.
+/// Returns the number of points that the ledger counts as in flight.
 pub(super) fn points_in_memory<'a>(batches: impl Iterator<Item = BatchRef<'a>>) -> usize {
     batches.filter(|batch| batch.location() == PointLocation::Memory).map(BatchRef::points).sum()
 }
 
-/// Returns the measurement of the first line: with the reason it tells where to look, and it is
-/// never a client's words.
+/// Returns the measurement of the first line. Together with the reason it tells where to look, and
+/// no client has chosen it.
 fn measurement(lines: &Batch) -> String {
     let line = lines.lines().next().unwrap_or_default();
     let mut escaped = false;

@@ -1,4 +1,4 @@
-//! What became of a job, and where its batch goes by that.
+//! Handles the results of jobs, and moves each batch to its next place.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ use super::{
 };
 
 impl Worker {
-    /// Settles a piece of work that has ended.
+    /// Handles the result of a job that has ended.
     pub(super) fn handle_result(&mut self, job: Job, result: JobResult) {
         match (job, result) {
             (Job::Write { mut pending, sent }, result) => match written(result) {
@@ -39,7 +39,7 @@ impl Worker {
             },
             (Job::Search { search, sent }, result) => self.search_answered(*search, written(result), sent),
             (Job::Probe { sent }, result) => match checked(result) {
-                // It says it would take points: one batch finds out whether it does.
+                // The probe succeeded: one batch now tests whether points are accepted.
                 Ok(()) => self.breaker.probe_succeeded(),
                 Err(error) => {
                     self.accounting.set_last_error(error.report());
@@ -134,7 +134,7 @@ impl Worker {
         self.move_search(search, goes_on, &said);
     }
 
-    /// Moves a search on: to its end, to the front, or behind others.
+    /// Continues a search, first or behind others, or ends it.
     pub(super) fn move_search(&mut self, mut search: Search, goes_on: bool, said: &str) {
         self.reject_found(&mut search, said);
         for column in self.scheduler.cache.newly_refused() {
@@ -147,14 +147,15 @@ impl Worker {
         if search.is_done() {
             self.release(search.origin);
         } else if goes_on {
-            // One after the other: each is then done sooner than if all took turns.
+            // One search is finished before the next: each is then done sooner than if all took
+            // turns.
             self.scheduler.queue.searches.push_front(search);
         } else {
             self.scheduler.queue.searches.push_back(search);
         }
     }
 
-    /// Rejects what a search has found. With its last line the search is over.
+    /// Rejects the lines that a search has found. With its last line the search ends.
     pub(super) fn reject_found(&mut self, search: &mut Search, said: &str) {
         for (lines, reason) in search.take_rejected() {
             self.accounting.reject(&*search, &lines, reason, said);
@@ -163,7 +164,7 @@ impl Worker {
 
     fn count_success(&mut self, points: usize, bytes: usize, written: Written, sent: Sent, since: Instant) {
         debug_assert!(points > 0, "a write of nothing");
-        // This is the success that proves it.
+        // This success counts as the proof.
         let conditions = Conditions { proven: true, ..self.conditions() };
         let drained = self.batcher.bytes() + self.shared.buffer.sealed_bytes();
         let waiting = self.scheduler.has_waiting(&conditions, self.batcher.timing.is_deferred(), drained)
@@ -173,7 +174,7 @@ impl Worker {
         self.accounting.write_succeeded(bytes, written, sent.at, since);
     }
 
-    /// Counts a failure. `suspect`: others are taken, or may be, while this one is not.
+    /// Counts a failure. `suspect`: others are accepted, or may be, while this batch is not.
     fn count_failure(&mut self, error: &WriteError, sent: Sent, suspect: bool) {
         let now = Instant::now();
         self.accounting.write_failed(error);
@@ -215,11 +216,11 @@ impl Worker {
         match loaded {
             Ok(batch) => {
                 let mut history = History::new(Instant::now(), self.state.blocked_time());
-                // It has failed before, so others come first.
+                // It has failed before, so others are sent first.
                 history.failures = backing.spool.times_released(&backing.entry).min(1);
                 self.scheduler.queue.loaded.push_back(PendingBatch::from_spool(batch, backing, history));
             }
-            // It has been counted and logged.
+            // The spool has counted and logged it.
             Err(LoadError::Lost) => {}
             Err(LoadError::Io(error)) => {
                 tracing::debug!(target: "tower_influx", "spooled batch cannot be read: it stays in the spool and is tried again: {error}");
@@ -229,7 +230,7 @@ impl Worker {
     }
 }
 
-/// Tells a search of a failure. Returns whether its next piece is sent before other batches.
+/// Reports a failure to a search. Returns whether its next piece is sent before other batches.
 fn search_failed(
     search: &mut Search,
     error: &WriteError,
@@ -254,7 +255,8 @@ fn search_failed(
 fn written(result: JobResult) -> Result<Written, WriteError> {
     match result {
         JobResult::Written(result) => result,
-        // What it says may quote a point, so it is not repeated; the panic hook has printed it.
+        // The panic message may quote a point, so it is not repeated. The panic hook has printed
+        // it.
         _ => Err(WriteError::transient("the sink panicked; the batch is kept and tried again")),
     }
 }

@@ -1,4 +1,4 @@
-//! A look at a batch that the flusher owns, whole or under search.
+//! A reference to a batch of the flusher, pending or under search.
 
 use crate::stats::ledger::PointLocation;
 
@@ -15,7 +15,7 @@ pub(super) enum BatchRef<'a> {
 }
 
 impl<'a> BatchRef<'a> {
-    /// Returns whether those who wait for a flush wait for it.
+    /// Returns whether pending flushes wait for it.
     pub(super) fn is_live(self) -> bool {
         match self {
             Self::Pending(pending) => pending.live,
@@ -49,7 +49,7 @@ impl<'a> BatchRef<'a> {
         }
     }
 
-    /// Returns the points of which nothing final is known.
+    /// Returns the number of points without a final result.
     pub(super) fn points(self) -> usize {
         match self {
             Self::Pending(pending) => pending.points(),
@@ -77,8 +77,8 @@ impl<'a> From<&'a Search> for BatchRef<'a> {
     }
 }
 
-/// Counts the points up to a batch for which a flush waits: those that are only in memory, and
-/// those that are on disk, too.
+/// Counts the points of the batches that a flush waits for: those that are only in memory, and
+/// those that are also on disk.
 pub(super) fn count_live<'a>(batches: impl Iterator<Item = BatchRef<'a>>, up_to: Option<u64>) -> (u64, u64) {
     let concerned =
         batches.filter(|batch| batch.is_live() && up_to.is_none_or(|up_to| batch.sequence() <= up_to));

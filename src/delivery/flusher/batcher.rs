@@ -1,4 +1,4 @@
-//! Chunks of the buffer become batches.
+//! Turns chunks of the buffer into batches.
 
 use std::{collections::VecDeque, time::SystemTime};
 
@@ -15,22 +15,23 @@ use crate::{
 
 use super::timing::Timing;
 
-/// Drains the buffer, and owns what was drained until it makes a batch. Its points count as in
-/// flight.
+/// Drains the buffer, and owns the drained chunks until they are in a batch. Their points count as
+/// in flight.
 #[derive(Debug)]
 pub(super) struct Batcher {
     /// When the buffer is drained.
     pub(super) timing: Timing,
     chunks: VecDeque<Chunk>,
-    /// Bytes of the first chunk that are in a batch already.
+    /// Bytes of the first chunk that are already in a batch.
     used: usize,
     bytes: usize,
-    /// What the chunks take, with the parts of them that are in a batch already or were never used.
+    /// The memory of the chunks, including the parts that are already in a batch or were never
+    /// used.
     memory: usize,
     points: usize,
     sequence: u64,
     series: SeriesCounter,
-    /// Handed to the buffer to be filled: kept, so that no drain allocates.
+    /// Passed to the buffer to be filled. It is kept, so that a drain does not allocate.
     drained: Vec<Chunk>,
 }
 
@@ -49,7 +50,7 @@ impl Batcher {
         }
     }
 
-    /// Takes over what the buffer holds.
+    /// Takes all chunks of the buffer.
     pub(super) fn drain(&mut self, buffer: &Buffer, ledger: &Ledger) {
         buffer.drain(ledger, &mut self.drained);
         for chunk in self.drained.drain(..) {
@@ -68,12 +69,12 @@ impl Batcher {
         self.points
     }
 
-    /// Returns whether points wait that are in no batch yet, here or in the buffer.
+    /// Returns whether there are points that are not in a batch yet, here or in the buffer.
     pub(super) fn has_points(&self) -> bool {
         self.points > 0 || !self.timing.is_idle()
     }
 
-    /// Returns the bytes of the lines that are in no batch yet.
+    /// Returns the bytes of the lines that are not in a batch yet.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -82,18 +83,18 @@ impl Batcher {
         self.memory
     }
 
-    /// Returns how many series the points of all batches make.
+    /// Returns the number of series of the points of all batches.
     pub(super) fn series(&self) -> u64 {
         self.series.series()
     }
 
-    /// Returns the number of the batch sealed last.
+    /// Returns the number of the last sealed batch.
     pub(super) fn sequence(&self) -> u64 {
         self.sequence
     }
 
-    /// Returns the next batch of at most so many lines and bytes; a single line may be longer.
-    /// Without `all`, only a full one.
+    /// Returns the next batch with at most these numbers of lines and bytes. A single line may be
+    /// longer. Without `all`, it only returns a full batch.
     pub(super) fn next_batch(
         &mut self,
         max_lines: usize,
@@ -107,8 +108,8 @@ impl Batcher {
         let first = self.chunks.front()?;
         let alone = self.used == 0 && first.points <= max_lines && first.bytes.len() <= max_bytes;
         let next = self.chunks.get(1);
-        // Passing the chunk on as it is saves the copy, but costs the buffer a chunk: only where it
-        // is nearly a batch.
+        // Passing on the chunk saves the copy, but costs the buffer a chunk. So it is done only for
+        // a chunk that is nearly a full batch.
         if alone
             && next.is_none_or(|next| first.bytes.len() + next.bytes.len() > max_bytes)
             && first.bytes.len() > max_bytes / 2
@@ -127,7 +128,7 @@ impl Batcher {
                 (rest.len(), chunk.points)
             } else {
                 let cut = whole_lines(rest, room.0, room.1);
-                // A line longer than a batch makes one alone.
+                // A line that is longer than a batch gets one of its own.
                 if cut.1 == 0 && count == 0 { whole_lines(rest, 1, usize::MAX) } else { cut }
             };
             if taken == 0 {

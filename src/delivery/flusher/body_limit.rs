@@ -1,16 +1,17 @@
-//! How large a body the destination takes, learned from what it refuses as too large.
+//! The maximum size of a body that the destination accepts, learned from its refusals.
 
-/// Halves at each refusal, and grows again when bodies near the limit are taken.
+/// The learned limit. It halves at each refusal, and grows again when bodies near the limit are
+/// accepted.
 ///
-/// A server or proxy that refuses everything for a while has no limit: what was refused then and is
-/// taken later was not too large, and nothing is remembered.
+/// A server or proxy that refuses everything for a while has no limit. If a size is refused and
+/// accepted later, it was not too large, and the limit is forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct BodyLimit {
-    /// Bytes of the smallest body that was refused.
+    /// Bytes of the smallest refused body.
     refused: Option<usize>,
-    /// Whether a smaller one was taken since.
+    /// Whether a smaller one was accepted since.
     confirmed: bool,
-    /// Bodies near the limit that were taken since it was last changed.
+    /// Bodies near the limit that were accepted since its last change.
     taken: u32,
 }
 
@@ -20,7 +21,7 @@ impl BodyLimit {
         self.refused.map(|refused| (refused / 2).max(1))
     }
 
-    /// Records that a body of so many bytes was refused as too large, and logs the first.
+    /// Records that a body of this size was refused as too large, and logs the first one.
     pub(super) fn refuse(&mut self, bytes: usize) {
         if self.refused.is_none() {
             tracing::warn!(target: "tower_influx", bytes, "request body too large for the server: batches are split and made smaller, no point is lost; to avoid retries, lower `batch_bytes` or raise the limit of the server or proxy (nginx: client_max_body_size)");
@@ -29,7 +30,7 @@ impl BodyLimit {
         self.taken = 0;
     }
 
-    /// Records that a body of so many bytes was accepted.
+    /// Records that a body of this size was accepted.
     pub(super) fn accept(&mut self, bytes: usize) {
         let Some(refused) = self.refused else { return };
         if bytes >= refused {
@@ -46,16 +47,17 @@ impl BodyLimit {
         }
     }
 
-    /// Returns whether the destination takes smaller bodies: then a single line that it refuses is
-    /// too large. Otherwise it refuses whatever comes, which somebody has to change.
+    /// Returns whether the destination accepts smaller bodies. A single line that it refuses is
+    /// then too large. Otherwise it refuses everything, which requires an action.
     pub(super) fn is_confirmed(&self) -> bool {
         self.confirmed
     }
 }
 
-/// Bodies near the limit before a larger one is tried: one refused body in so many.
+/// How many bodies near the limit are accepted before a larger one is tried: at most one in this
+/// many is refused.
 const TAKEN_BEFORE_GROWTH: u32 = 64;
-/// No body gets so large, so a limit beyond is none.
+/// No body becomes so large, so a greater limit is no limit.
 const FORGOTTEN: usize = 64 * 1024 * 1024;
 
 #[cfg(test)]
@@ -102,7 +104,7 @@ mod tests {
             (0..TAKEN_BEFORE_GROWTH).for_each(|_| learned.accept(bytes));
             assert_eq!(learned.get(), Some(limit), "{bytes}");
         }
-        // No body is so large, and then there is no limit to be told of.
+        // No body is so large, so there is no limit.
         for (refused, limit) in [(FORGOTTEN / 2 - 1, Some(FORGOTTEN / 2 - 1)), (FORGOTTEN / 2, None)] {
             let mut learned = BodyLimit::default();
             learned.refuse(refused);
@@ -112,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused_whatever_its_size_teaches_nothing() {
+    fn a_server_that_refuses_everything_has_no_limit() {
         let mut limit = BodyLimit::default();
         send(&mut limit, 40, 800_000, |_| false);
         assert!(!limit.is_confirmed());

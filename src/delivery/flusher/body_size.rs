@@ -1,8 +1,8 @@
-//! How large the next body may be made. Decides from answers alone, without I/O.
+//! The size of the next body. It decides from answers alone, without I/O.
 
-/// While writes are in flight, what waits grows into the next body, so that the rate does not
-/// depend on a size times a latency. The size at which a body counts as full starts where every
-/// known server and proxy takes it, and doubles with each full body that is written.
+/// The adaptive size. While writes are in flight, waiting points grow into the next body, so that
+/// the rate does not depend on the latency. The size of a full body starts at one that every known
+/// server and proxy accepts. It doubles with each full body that is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct BodySize {
     bytes: usize,
@@ -15,13 +15,13 @@ impl Default for BodySize {
 }
 
 impl BodySize {
-    /// Returns the lines and bytes of a full body while all writes that may be are in flight.
+    /// Returns the lines and bytes of a full body while all allowed writes are in flight.
     pub(super) fn grown(&self, max_lines: usize, max_bytes: usize) -> (usize, usize) {
         let bytes = self.bytes.min(max_bytes);
         (max_lines.min(START_LINES.saturating_mul(bytes.div_ceil(START_BYTES))), bytes)
     }
 
-    /// Returns the same while a write could begin at once: nothing is won by waiting for more.
+    /// Returns the same while a write could begin at once, when waiting for more gains nothing.
     pub(super) fn start(max_lines: usize, max_bytes: usize) -> (usize, usize) {
         Self::default().grown(max_lines, max_bytes)
     }
@@ -34,14 +34,14 @@ impl BodySize {
         }
     }
 
-    /// Shrinks bodies, since the destination throttles or did not answer in time: smaller bodies
+    /// Shrinks bodies, since the destination throttles or did not answer in time. Smaller bodies
     /// have a better chance.
     pub(super) fn shrink(&mut self) {
         self.bytes = (self.bytes / 2).max(START_BYTES);
     }
 }
 
-/// Below the 1 MiB that nginx takes unless told otherwise.
+/// Less than the 1 MiB that nginx accepts by default.
 pub(super) const START_BYTES: usize = 768 * 1024;
 const START_LINES: usize = 5_000;
 
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn small_bodies_change_nothing_and_trouble_halves() {
+    fn small_bodies_change_nothing_and_failures_halve_the_size() {
         let mut size = BodySize::default();
         for _ in 0..100 {
             size.succeed(10_000, 60, 4 * MIB);

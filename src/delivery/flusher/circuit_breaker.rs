@@ -1,4 +1,5 @@
-//! Whether anything may be sent now, and when to try again after a failure. Decides without I/O.
+//! The circuit breaker: whether anything may be sent now, and when to try again after a failure. It
+//! decides without I/O.
 
 use std::time::Duration;
 
@@ -8,34 +9,34 @@ use crate::{delivery::sink::WriteErrorKind, stats::Blocked};
 
 use super::{settings::FlushSettings, successes::Successes};
 
-/// Whether the sink may be used now. One for all batches: a server that is away is away for each of
-/// them.
+/// Decides whether the sink may be used now. There is one for all batches, since an unavailable
+/// server is so for each of them.
 #[derive(Debug)]
 pub(super) struct CircuitBreaker {
     state: BreakerState,
-    /// Failed tries since the last success.
+    /// Failed attempts since the last success.
     failures: u32,
-    /// Rises each time it opens, so that the other writes that were in flight then do not count as
-    /// further tries.
+    /// Rises each time the circuit breaker opens, so that other writes in flight at that time do
+    /// not count as further attempts.
     epoch: u64,
     successes: Successes,
     /// Writes that had succeeded at the last failure of any batch.
     successes_at_failure: u64,
     first: Duration,
     cap: Duration,
-    /// Of the pauses that a throttling server gets.
+    /// The bound on pauses for a throttling server.
     throttle_cap: Duration,
     random: fastrand::Rng,
 }
 
-/// Where the circuit breaker stands.
+/// The state of the circuit breaker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BreakerState {
     /// Writes flow: the last one was answered.
     Closed,
     /// Nothing is sent until then.
     Open { until: Instant, blocked: Option<Blocked> },
-    /// The pause is over: one write or probe finds out. `blocked` is what was wrong before.
+    /// The pause is over: one write or probe tests the sink. `blocked` is the reason from before.
     HalfOpen { blocked: Option<Blocked> },
 }
 
@@ -74,13 +75,13 @@ impl CircuitBreaker {
         self.successes
     }
 
-    /// Returns whether a write has succeeded since the last failure: then a failure of one batch is
+    /// Returns whether a write has succeeded since the last failure. A failure of one batch is then
     /// not the server's.
     pub(super) fn is_proven(&self) -> bool {
         self.successes.writes > self.successes_at_failure
     }
 
-    /// Lets one write or probe through now, because a caller asks for an attempt.
+    /// Lets one write or probe through now, because a caller demands an attempt.
     pub(super) fn attempt(&mut self) {
         if let BreakerState::Open { blocked, .. } = self.state {
             self.state = BreakerState::HalfOpen { blocked };
@@ -103,13 +104,13 @@ impl CircuitBreaker {
     }
 
     /// Records that a write failed. `suspect`: the batch may be the cause, since others are
-    /// accepted, or would be. `epoch` is what [`epoch`](Self::epoch) was when the write began.
+    /// accepted, or would be. `epoch` is the value of [`epoch`](Self::epoch) when the write began.
     pub(super) fn write_failed(&mut self, kind: &WriteErrorKind, suspect: bool, epoch: u64, now: Instant) {
         match kind {
-            // The sink answers: only these points are the trouble.
+            // The sink answers, so only these points are the problem.
             WriteErrorKind::Refused(_) | WriteErrorKind::TooLarge => self.close(),
-            // Others were accepted since the last failure, so the sink works: no pause for what is
-            // this batch's fault.
+            // Others were accepted since the last failure, so the sink works. There is no pause for
+            // a fault of this batch.
             _ if suspect && self.is_proven() => {}
             _ => self.open(kind, epoch, now),
         }
@@ -140,8 +141,8 @@ impl CircuitBreaker {
             _ => None,
         };
         if epoch < self.epoch {
-            // Sent before the circuit breaker opened: tells nothing new, except that somebody has
-            // to act.
+            // It was sent before the circuit breaker opened. It adds no information, except that an
+            // action is required.
             if let (Some(_), BreakerState::Open { until, blocked: None }) = (blocked, self.state) {
                 self.state = BreakerState::Open { until, blocked };
             }
@@ -152,11 +153,11 @@ impl CircuitBreaker {
             BreakerState::Open { blocked, .. } | BreakerState::HalfOpen { blocked } => blocked,
         };
         if before.is_some() != blocked.is_some() {
-            // Another trouble than before: its pauses start from their own beginning.
+            // The problem differs from the previous one, so its pauses start again.
             self.failures = 0;
         }
         let pause = match kind {
-            // Later rather than sooner: somebody has to act first.
+            // Later rather than earlier, since somebody has to act first.
             WriteErrorKind::Blocked(_) => probe_pause(self.failures).mul_f64(1.0 + 0.1 * self.random.f64()),
             WriteErrorKind::Throttled { retry_after } => self.throttled(*retry_after),
             _ => self.random_up_to(self.first, self.cap),
@@ -166,7 +167,7 @@ impl CircuitBreaker {
         self.state = BreakerState::Open { until: now + pause, blocked };
     }
 
-    /// Shortens the pause at shutdown, when nothing waits longer than this.
+    /// Shortens the pause at shutdown, when nothing may wait longer than this.
     pub(super) fn retry_by(&mut self, latest: Instant) {
         if let BreakerState::Open { until, .. } = &mut self.state {
             *until = (*until).min(latest);
@@ -175,7 +176,7 @@ impl CircuitBreaker {
 
     fn throttled(&mut self, retry_after: Option<Duration>) -> Duration {
         match retry_after {
-            // Later rather than sooner, and not all clients in the same moment.
+            // Later rather than earlier, and not all clients at the same moment.
             Some(asked) => {
                 let asked = asked.clamp(THROTTLE_FLOOR, RETRY_AFTER_CAP);
                 asked + asked.mul_f64(self.random.f64() * 0.1)
@@ -184,8 +185,8 @@ impl CircuitBreaker {
         }
     }
 
-    /// Returns a pause with full jitter: anything between nothing and the doubled pause, so that no
-    /// two clients come back together.
+    /// Returns a pause with full jitter, between zero and the doubled pause, so that clients do not
+    /// return together.
     fn random_up_to(&mut self, first: Duration, cap: Duration) -> Duration {
         let limit = first.saturating_mul(1 << self.failures.min(20)).min(cap);
         limit.mul_f64(self.random.f64())
@@ -198,8 +199,8 @@ impl BreakerState {
         matches!(self, Self::Open { .. })
     }
 
-    /// Returns when the pause ends. `None` without one, and where nothing waits for its end: an
-    /// idle service costs nothing.
+    /// Returns when the pause ends. Returns `None` without a pause, and if nothing waits for its
+    /// end, so that an idle service costs nothing.
     pub(super) fn next_attempt(self, has_work: bool) -> Option<Instant> {
         match self {
             Self::Open { until, .. } if has_work => Some(until),
@@ -207,7 +208,7 @@ impl BreakerState {
         }
     }
 
-    /// Returns how many writes may be in flight, `most` while they flow.
+    /// Returns how many writes may be in flight; `most` if the breaker is closed.
     pub(super) fn write_limit(self, most: usize) -> usize {
         match self {
             Self::Closed => most,
@@ -217,8 +218,8 @@ impl BreakerState {
     }
 }
 
-/// Returns the longest pause for a throttling server, twice what one that fails gets: it is there,
-/// and each try is work for it.
+/// Returns the longest pause for a throttling server. It is twice that for a failing one: the
+/// server is available, and each attempt is work for it.
 fn throttle_cap(cap: Duration) -> Duration {
     cap.saturating_mul(2).max(THROTTLE_FLOOR)
 }
@@ -236,7 +237,7 @@ pub(super) fn jitter(duration: Duration, random: &mut fastrand::Rng) -> Duration
 const PROBE_FIRST: Duration = Duration::from_secs(30);
 const PROBE_CAP: Duration = Duration::from_secs(5 * 60);
 const THROTTLE_FLOOR: Duration = Duration::from_secs(1);
-/// A proxy that says a day has been misconfigured.
+/// A proxy that demands a day is misconfigured.
 const RETRY_AFTER_CAP: Duration = Duration::from_secs(5 * 60);
 
 #[cfg(test)]

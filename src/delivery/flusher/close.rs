@@ -1,4 +1,4 @@
-//! The end: by a shutdown, or because nobody is left who could ask for one.
+//! The end: by a shutdown, or because no handle is left to request one.
 
 use tokio::time::Instant;
 
@@ -14,7 +14,7 @@ use super::{
 };
 
 impl Worker {
-    /// Takes the shutdown a step further, if one is under way. True when all is over.
+    /// Advances the shutdown, if one is in progress. Returns true when it is complete.
     pub(super) fn advance_closing(&mut self) -> bool {
         if self.closing.is_none() {
             return false;
@@ -30,14 +30,14 @@ impl Worker {
         match closing.advance(now, situation) {
             ClosingStep::Wait => {}
             ClosingStep::CloseRecorder => {
-                // What they have told so far is recorded, and they are no longer running.
+                // Their results so far are recorded, and they no longer count as running.
                 self.shared.buffer.end_open();
-                // No look at the time in this round, so that a sink that answers at once gets all
-                // even without time.
+                // The time is not checked in this iteration, so that a sink that answers at once
+                // gets everything even without time.
                 closing.recorder_closed(self.shared.buffer.running_requests());
                 self.close_recorder();
-                // With nothing under way no event would come before the cutoff: an idle monitor
-                // would take all the time.
+                // Without running jobs no event would come before the cutoff: an idle monitor would
+                // use up the whole timeout.
                 if self.nothing_left() {
                     return self.finish();
                 }
@@ -49,7 +49,7 @@ impl Worker {
         if self.conditions().sending_over && self.nothing_left() { self.finish() } else { false }
     }
 
-    /// Closes without the task's runtime or without a handle: at once, on this thread, without
+    /// Ends without the task's runtime or without a handle: at once, on this thread, without
     /// sending anything.
     pub(super) fn abandon(&mut self, why: &str) {
         self.close_recorder();
@@ -98,14 +98,14 @@ impl Worker {
             match pending.origin {
                 Origin::Memory if spool => self.feeder.push(pending),
                 Origin::Memory => self.discard(pending, DropReason::Shutdown),
-                // The file stays for the next process; a batch that was partly written is then
-                // written once more, which is harmless.
+                // The file stays for the next process. A batch that was partly written is then
+                // written again, which is harmless.
                 Origin::Spool(_) => self.accounting.spooled(&pending),
             }
         }
     }
 
-    /// Takes all points that the task owns, whatever was being done with it.
+    /// Takes all points of the task, including those of running jobs.
     fn take_everything(&mut self) -> Vec<PendingBatch> {
         let jobs = self.in_flight.cancel(|_| true);
         self.collect_jobs(jobs);
@@ -144,7 +144,7 @@ impl Worker {
     }
 
     fn finish(&mut self) -> bool {
-        // Lines that were refused just now are on their way to their files.
+        // Refused lines are still being written to their files.
         if let (Some(rejected), Some(closing)) = (self.accounting.rejected.take(), &self.closing) {
             self.start_rejected_files(rejected, closing.end());
             return false;
@@ -155,7 +155,7 @@ impl Worker {
     }
 
     fn end(&mut self, orderly: bool, in_time: bool) {
-        // Whoever asks from now on is told that all is over, instead of waiting for an answer.
+        // Later calls receive an error at once instead of waiting for an answer.
         self.commands = None;
         self.accounting.flushes.answer_all();
         let unfinished = match &self.closing {
@@ -164,7 +164,7 @@ impl Worker {
         };
         self.shared.delivery.lock().state = DeliveryState::Closed;
         let report = self.shared.shutdown_report(unfinished, in_time);
-        // While a panic unwinds, a second one would end the process.
+        // During unwinding, a second panic would abort the process.
         debug_assert!(
             std::thread::panicking() || self.shared.ledger.lock().in_flight == 0,
             "points are in nobody's hands"
@@ -175,8 +175,8 @@ impl Worker {
 }
 
 impl Drop for Worker {
-    /// Saves the points when the task is dropped with its runtime. This is the last moment in which
-    /// anything can be kept.
+    /// Saves the points when the task is dropped with its runtime. This is the last chance to keep
+    /// anything.
     fn drop(&mut self) {
         if self.shared.ended().is_none() {
             self.abandon("the runtime of the monitor was dropped without a shutdown");

@@ -1,51 +1,51 @@
-//! A shutdown's time: when requests are no longer waited for, when sending stops, and what is left
-//! for the disk. Decides without I/O.
+//! The time of a shutdown: when waiting for requests ends, when sending ends, and what is left for
+//! the disk. It decides without I/O.
 
 use tokio::time::{Duration, Instant};
 
-/// A shutdown under way.
+/// A shutdown in progress.
 #[derive(Debug)]
 pub(super) struct Closing {
     started: Instant,
     timeout: Duration,
-    /// From then on nothing is sent: the rest of the time is the disk's.
+    /// From then on nothing is sent: the rest of the time is for the disk.
     cutoff: Instant,
     phase: Phase,
-    /// The cutoff has come, and nothing that is in flight has ended in this moment.
+    /// Whether the cutoff has passed and no job has ended in that moment.
     cut_off: bool,
     unfinished: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Until running requests have ended, with a look now and then.
+    /// Waits until running requests have ended, with a check at intervals.
     Waiting { look: Instant },
-    /// Recorder is closed, and what is left is sent.
+    /// The recorder is closed, and the remaining points are sent.
     Sending,
-    /// What could not be sent goes to the spool, or is dropped.
+    /// Points that could not be sent go to the spool, or are dropped.
     Storing,
 }
 
-/// What a shutdown depends on.
+/// The situation of a shutdown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Situation {
     /// Requests that have not ended yet.
     pub(super) running: u64,
-    /// No batch waits and no work is under way.
+    /// Whether no batch waits and no job is running.
     pub(super) nothing_left: bool,
-    /// The circuit breaker lets nothing through.
+    /// Whether the circuit breaker lets nothing through.
     pub(super) breaker_open: bool,
-    /// There is a spool that takes batches.
+    /// Whether there is a spool that accepts batches.
     pub(super) spool: bool,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ClosingStep {
     Wait,
-    /// Running requests are no longer waited for.
+    /// Stops waiting for running requests.
     CloseRecorder,
-    /// The next try is made at this time at the latest.
+    /// The next attempt is made at this time at the latest.
     RetryBy(Instant),
     /// The time for sending is over.
     StopSending,
@@ -74,8 +74,8 @@ impl Closing {
                 self.phase = Phase::Storing;
                 ClosingStep::StopSending
             }
-            // Without a spool every try is one chance more: some should fit into the time that is
-            // left.
+            // Without a spool every attempt is one more chance, so several should fit into the
+            // remaining time.
             Phase::Sending if situation.breaker_open => {
                 let left = self.cutoff.saturating_duration_since(now);
                 ClosingStep::RetryBy(now + (left / 8).max(LOOK_INTERVAL))
@@ -84,7 +84,7 @@ impl Closing {
         }
     }
 
-    /// The recorder is closed, with so many requests unfinished.
+    /// Records that the recorder was closed with this many unfinished requests.
     pub(super) fn recorder_closed(&mut self, unfinished: u64) {
         (self.unfinished, self.phase) = (unfinished, Phase::Sending);
     }
@@ -97,36 +97,36 @@ impl Closing {
         }
     }
 
-    /// The timer has fired, and so nothing else was ready.
+    /// Records that the timer has fired, which means that no other event was ready.
     pub(super) fn tick(&mut self, now: Instant) {
         self.cut_off |= self.phase == Phase::Sending && now >= self.cutoff;
     }
 
-    /// Whether the time for sending is over.
+    /// Returns whether the time for sending is over.
     pub(super) fn sends_nothing_more(&self) -> bool {
         self.phase == Phase::Storing
     }
 
-    /// Requests that had not ended when the recorder was closed.
+    /// Returns the requests that had not ended when the recorder was closed.
     pub(super) fn unfinished(&self) -> u64 {
         self.unfinished
     }
 
-    /// When the time that was given is over.
+    /// Returns when the timeout expires.
     pub(super) fn end(&self) -> Instant {
         self.started + self.timeout
     }
 
-    /// Whether the shutdown has kept its time so far.
+    /// Returns whether the shutdown is within its timeout so far.
     pub(super) fn is_in_time(&self, now: Instant) -> bool {
         now <= self.end() + GRACE
     }
 }
 
-/// What the disk gets of the time, at least, or a fifth; never more than half.
+/// The time reserved for the disk: at least this or a fifth, and at most half.
 const RESERVE: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
-/// What a busy machine may add between the end of the time and the report of it.
+/// What a busy machine may add between the end of the timeout and the report.
 const GRACE: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn running_requests_are_waited_for_until_the_cutoff() {
+    fn running_requests_are_awaited_until_the_cutoff() {
         for (spool, cutoff) in [(false, 5_000), (true, 4_000)] {
             let started = Instant::now();
             let mut closing = Closing::new(started, 5_000 * MS, spool);
@@ -161,9 +161,9 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_answers_at_once_gets_all_even_without_time() {
+    fn a_sink_that_answers_at_once_gets_everything_even_without_time() {
         let (mut closing, started) = sending(Duration::ZERO, false);
-        // The time is over, but the timer has not fired: something was ready.
+        // The time is over, but the timer has not fired, since another event was ready.
         assert_eq!(closing.advance(started + MS, Situation::default()), ClosingStep::Wait);
         for _ in 0..2 {
             closing.tick(started + MS);
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_stops_sending_at_once_only_where_there_is_a_spool() {
+    fn an_outage_stops_sending_at_once_only_with_a_spool() {
         let open = |spool| Situation { breaker_open: true, spool, ..Situation::default() };
         let (mut closing, started) = sending(8_000 * MS, true);
         assert_eq!(closing.advance(started, open(true)), ClosingStep::StopSending);
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn it_finishes_when_nothing_is_left_and_says_whether_in_time() {
+    fn it_finishes_when_nothing_is_left_and_reports_whether_in_time() {
         let nothing = Situation { nothing_left: true, ..Situation::default() };
         let (mut closing, started) = sending(1_000 * MS, true);
         assert_eq!(closing.advance(started, nothing), ClosingStep::Finish);

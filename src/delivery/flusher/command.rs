@@ -1,4 +1,4 @@
-//! What the handle asks of the task.
+//! The commands from the handle to the task.
 
 use std::time::Duration;
 
@@ -15,11 +15,11 @@ pub(super) enum Command {
         settings: FlushSettings,
         done: oneshot::Sender<()>,
     },
-    /// Somebody has found that the sink would take points.
+    /// A probe by the handle has succeeded.
     TryNow,
     Shutdown {
-        /// When it was asked for, by a clock that no runtime stops; `None` where the flusher does
-        /// not run by the clock of the system.
+        /// When the shutdown was requested, by a clock that no runtime stops. `None` if the flusher
+        /// does not run in real time.
         asked: Option<std::time::Instant>,
         timeout: Duration,
     },

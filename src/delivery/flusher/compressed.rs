@@ -1,4 +1,4 @@
-//! Batches that wait are held compressed: three to six times as many minutes of outage fit into the
+//! Compression of waiting batches: three to six times as many minutes of an outage fit into the
 //! same memory.
 
 use std::{sync::Arc, time::SystemTime};
@@ -17,14 +17,15 @@ pub(super) struct CompressedBatch {
 }
 
 impl CompressedBatch {
-    /// Returns whether compression saves memory. Below a size the window and the header cost more.
-    /// Never in builds without a compressor.
+    /// Returns whether compression saves memory. For small batches, the window and the header cost
+    /// more. Always false in builds without a compressor.
     pub(super) fn is_worth_it(batch: &Batch) -> bool {
         cfg!(any(feature = "influxdb2", feature = "reqwest")) && batch.bytes().len() >= WORTH_COMPRESSING
     }
 
-    /// Blocks for about a microsecond a line: call it off the async threads. `None` where it does
-    /// not get smaller, and in builds without a compressor.
+    /// Compresses a batch. It blocks for about a microsecond a line, so it must not be called on
+    /// async threads. Returns `None` if the result is not smaller, and in builds without a
+    /// compressor.
     #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
     pub(super) fn new(batch: &Batch) -> Option<Self> {
         use std::io::Write;

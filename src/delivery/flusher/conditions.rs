@@ -1,4 +1,4 @@
-//! What decisions depend on beside their own part, as plain values of one moment.
+//! The inputs that all decisions share, as plain values of one moment.
 
 use tokio::time::Instant;
 
@@ -6,38 +6,39 @@ use crate::settings::SpoolMode;
 
 use super::{circuit_breaker::BreakerState, in_flight::InFlightCounts, settings::FlushSettings};
 
-/// The situation in which a part decides. The worker takes it anew before each decision.
+/// The situation in which a part decides. The worker creates it anew before each decision.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Conditions {
     pub(super) settings: FlushSettings,
     pub(super) now: Instant,
     pub(super) breaker: BreakerState,
-    /// A write has succeeded since the last failure.
+    /// Whether a write has succeeded since the last failure.
     pub(super) proven: bool,
-    /// A shutdown is under way.
+    /// Whether a shutdown is in progress.
     pub(super) closing: bool,
-    /// Its time for sending is over.
+    /// Whether its time for sending has expired.
     pub(super) sending_over: bool,
-    /// There is a spool, and its disk works.
+    /// Whether there is a spool whose disk works.
     pub(super) spool: bool,
     pub(super) in_flight: InFlightCounts,
 }
 
 impl Conditions {
-    /// Returns whether a new batch is stored before it is sent, or instead.
+    /// Returns whether a new batch is stored before it is sent, or instead of that.
     pub(super) fn stores_first(&self) -> bool {
         self.spool && (self.breaker.is_open() || self.settings.spool_mode == SpoolMode::Ahead)
     }
 
-    /// Returns the memory that batches in flight, and those that are next, leave to each other.
+    /// Returns how much memory is left for batches in flight.
     pub(super) fn room_in_flight(&self) -> usize {
-        // With a spool what comes meanwhile goes to disk, for which it has to be sealed here first.
+        // With a spool, new points go to disk meanwhile, for which they must be sealed in memory
+        // first.
         let share = if self.spool { 2 } else { 3 };
         (self.settings.buffer_size / 8 * share).saturating_sub(self.in_flight.bytes)
     }
 
-    /// Returns whether so many bytes more may be in flight. One write always may, and one of what
-    /// was `spooled`, which would never go where live points alone take all that may be in flight.
+    /// Returns whether a batch of this size may be in flight, too. One write is always allowed. So
+    /// is one of a spooled batch, which would never be sent if live points took all of the memory.
     pub(super) fn may_be_in_flight(&self, bytes: usize, spooled: bool) -> bool {
         self.in_flight.sends == 0
             || bytes <= self.room_in_flight()
@@ -47,7 +48,7 @@ impl Conditions {
 
 #[cfg(test)]
 impl Conditions {
-    /// Nothing is in flight, and all is well.
+    /// Nothing is in flight, and there is no failure.
     pub(super) fn calm() -> Self {
         Self {
             settings: (&crate::settings::Settings::new("test")).into(),

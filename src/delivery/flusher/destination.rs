@@ -1,4 +1,4 @@
-//! Where points go.
+//! The destination of points.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use crate::delivery::{
     spool::Spool,
 };
 
-/// Where points go: what a reload replaces as a whole.
+/// The destination of points, which a reload replaces as a whole.
 #[derive(Clone, Debug)]
 pub(super) struct Destination {
     pub(super) sink: SinkHandle,
@@ -15,7 +15,7 @@ pub(super) struct Destination {
     pub(super) rejected: Option<Arc<RejectedFiles>>,
 }
 
-/// A sink that can be in a `Debug` struct.
+/// A sink with a `Debug` implementation.
 #[derive(Clone)]
 pub(super) struct SinkHandle(pub(super) Arc<dyn Sink>);
 

@@ -1,4 +1,4 @@
-//! What becomes of a batch that was not written, by the kind of failure. Decides without I/O.
+//! What happens to a batch that was not written, by the kind of failure. It decides without I/O.
 
 use crate::{
     delivery::sink::{Refused, WriteError, WriteErrorKind},
@@ -7,46 +7,46 @@ use crate::{
 
 use super::{bisect::LINE_FAILURES, pending::PendingBatch, successes::Successes};
 
-/// What a failure is judged by beside the batch and the error.
+/// What a failure is judged by, besides the batch and the error.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Others {
     pub(super) successes: Successes,
-    /// The destination takes smaller bodies.
+    /// Whether the destination accepts smaller bodies.
     pub(super) smaller_accepted: bool,
-    /// A search is under way in another batch.
+    /// Whether a search in another batch is in progress.
     pub(super) searched: bool,
-    /// There is no other batch, in memory or on disk.
+    /// Whether there is no other batch, in memory or on disk.
     pub(super) none: bool,
 }
 
-/// A failure, and what becomes of the batch.
+/// A judged failure, and what happens to the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Judgement<'a> {
     pub(super) remedy: Remedy<'a>,
-    /// Others are accepted, or may be, while this batch is not.
+    /// Whether others are accepted, or may be, while this batch is not.
     pub(super) suspect: bool,
-    /// The batch says nothing: the destination refuses whatever comes.
+    /// Whether the failure says nothing about the batch, since the destination refuses everything.
     pub(super) nothing_is_accepted: bool,
 }
 
-/// What becomes of a batch that was not written.
+/// What happens to a batch that was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Remedy<'a> {
-    /// It is sent again as it is, as the next.
+    /// It is sent again unchanged, as the next one.
     Resend,
-    /// It waits. `behind`: others are tried first.
+    /// It waits. With `behind`, others are tried first.
     PutBack { behind: bool },
-    /// It is cut in two, which are sent next.
+    /// It is halved, and the halves are sent next.
     Halve,
-    /// The server refuses some of its lines: they are searched for.
+    /// The server refuses some of its lines, which are searched for.
     SearchRefused(&'a Refused),
-    /// It fails beside others: the cause is searched for in it.
+    /// It fails while others succeed: the cause is searched for in it.
     SearchFailing,
     /// It is one line, which the server will never accept.
     Reject(RejectReason),
 }
 
-/// Decides what becomes of a batch that failed, and notes the failure in its history.
+/// Decides what happens to a failed batch, and records the failure in its history.
 pub(super) fn judge<'a>(pending: &mut PendingBatch, error: &'a WriteError, others: Others) -> Judgement<'a> {
     let (points, bytes) = (pending.points(), pending.raw_bytes());
     let history = &mut pending.history;
@@ -59,7 +59,7 @@ pub(super) fn judge<'a>(pending: &mut PendingBatch, error: &'a WriteError, other
         WriteErrorKind::Refused(refused) if points == 1 => return clear(Remedy::Reject(refused.reason)),
         WriteErrorKind::Refused(refused) => return clear(Remedy::SearchRefused(refused)),
         WriteErrorKind::TooLarge if points > 1 => {
-            // The pieces go behind what has not failed: it may be refused whatever its size.
+            // The pieces go behind batches that have not failed, since any size may be refused.
             history.failures = history.failures.max(1);
             return clear(Remedy::Halve);
         }
@@ -70,8 +70,8 @@ pub(super) fn judge<'a>(pending: &mut PendingBatch, error: &'a WriteError, other
     }
     history.fail(others.successes);
     if error.kind == WriteErrorKind::TooLarge {
-        // It is refused as all others are: not the line is too large, the server or a proxy takes
-        // nothing.
+        // It is refused like all others. So the line is not too large, but the server or a proxy
+        // accepts nothing.
         let remedy = match history.beside_successes >= LINE_FAILURES {
             true => Remedy::Reject(RejectReason::TooLarge),
             false => Remedy::PutBack { behind: true },
@@ -106,12 +106,12 @@ pub(super) fn judge<'a>(pending: &mut PendingBatch, error: &'a WriteError, other
     Judgement { remedy, suspect, nothing_is_accepted: false }
 }
 
-/// Returns whether a batch fails for a reason of its own: others are taken meanwhile, or a probe
-/// says that they would be, or there are no others to tell.
+/// Returns whether a batch itself seems to be the cause: others are accepted meanwhile, or a
+/// successful probe suggests that they would be, or there are no others to compare.
 fn is_suspect(pending: &PendingBatch, blocked: bool, others: Others) -> bool {
     let (history, several) = (&pending.history, pending.points() > 1);
     if blocked {
-        // A probe can be wrong about a whole server, so by its word one batch is divided, and no
+        // A probe can be wrong about a whole server. So by its result one batch is divided, and no
         // more.
         return history.beside_successes > 0 || history.beside_probes > 0 && !others.searched && several;
     }
@@ -120,25 +120,25 @@ fn is_suspect(pending: &PendingBatch, blocked: bool, others: Others) -> bool {
         || faulty && others.none && several
 }
 
-/// Returns whether nobody has answered in time: the sink itself, or a gateway that says so of the
-/// server behind it.
+/// Returns whether there was no answer in time: from the sink itself, or from the server behind a
+/// gateway.
 pub(super) fn is_timeout(error: &WriteError) -> bool {
     error.kind == WriteErrorKind::Timeout || error.status == Some(504)
 }
 
-/// Returns whether a line that always ends so beside others that are taken is given up. A server
-/// that is too busy now may take it later.
+/// Returns whether a line that always ends like this, while others are accepted, may be rejected. A
+/// server that is only too busy may accept it later.
 pub(super) fn may_reject(kind: &WriteErrorKind) -> bool {
     !matches!(kind, WriteErrorKind::Throttled { .. } | WriteErrorKind::Timeout)
 }
 
-/// Creates the error for a single line that is refused as too large, and nothing smaller was taken:
-/// that is the configuration of the server or a proxy.
+/// Creates the error for a single line that is refused as too large although nothing smaller was
+/// accepted. The cause is the configuration of the server or a proxy.
 pub(super) fn nothing_is_accepted(error: &WriteError) -> WriteError {
     WriteError::blocked(Blocked::Configuration, error.report())
 }
 
-/// What stands beside lines that were refused by an earlier answer.
+/// The text beside lines that were refused by an earlier answer.
 pub(super) const EARLIER_ANSWER: &str = "refused by an earlier answer for the same shape";
 pub(super) const FAILURES_BEFORE_OTHERS: u32 = 3;
 const FAILURES_BEFORE_SEARCH: u32 = 5;

@@ -1,37 +1,37 @@
-//! Those who wait for a flush, and what becomes of the points that they wait for.
+//! Pending flushes, and the results of the points that they wait for.
 
 use tokio::sync::oneshot;
 
 use super::{batch_ref::BatchRef, report::FlushReport};
 
-/// All who wait for a flush.
+/// All pending flushes.
 #[derive(Debug, Default)]
 pub(super) struct FlushWaiters(Vec<FlushWaiter>);
 
-/// Waits until every batch up to this one was tried.
+/// A flush that waits until every batch up to a number was sent.
 #[derive(Debug)]
 struct FlushWaiter {
-    /// `None` while some of its points are in the buffer, for want of room.
+    /// `None` while some of its points are still in the buffer, for lack of memory.
     up_to: Option<u64>,
     report: FlushReport,
     reply: oneshot::Sender<FlushReport>,
 }
 
-/// What may still happen to the batches that a flush waits for.
+/// What may still happen to the batches of a flush.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlushProgress {
     /// One is in flight, or on its way to the disk.
     pub(super) busy: bool,
-    /// There is one, and the answer to a probe may let it go.
+    /// There is a batch, and a running probe may release it.
     pub(super) waits_for_probe: bool,
-    /// One was not tried since the flush began, or is not sealed yet.
+    /// One was not sent since the flush began, or is not sealed yet.
     pub(super) untried: bool,
     /// Nothing may be sent.
     pub(super) paused: bool,
 }
 
 impl FlushProgress {
-    /// Returns whether any of them may still be tried without a pause before it.
+    /// Returns whether any of them may still be sent without a pause before.
     pub(super) fn may_be_tried(self) -> bool {
         self.busy || self.waits_for_probe || self.untried && !self.paused
     }
@@ -46,12 +46,12 @@ impl FlushWaiters {
         self.0.is_empty()
     }
 
-    /// Numbers those that have none yet: all that they wait for is in batches now.
+    /// Sets the number of flushes without one: all of their points are in batches now.
     pub(super) fn number(&mut self, sequence: u64) {
         self.0.iter_mut().for_each(|waiter| _ = waiter.up_to.get_or_insert(sequence));
     }
 
-    /// Notes the final result of points of a batch, or one as good as final.
+    /// Adds a final result of points of a batch, or one that counts as final.
     pub(super) fn update(&mut self, batch: BatchRef<'_>, note: impl Fn(&mut FlushReport)) {
         if batch.is_live() {
             let covers =
@@ -60,15 +60,14 @@ impl FlushWaiters {
         }
     }
 
-    /// Answers those whose batches have been tried. `is_pending` says of all batches up to one
-    /// whether any may still be tried without a pause; `left` counts the points of these in memory
-    /// and on disk.
+    /// Answers flushes whose batches were sent. `is_pending` tells whether any batch up to a number
+    /// may still be sent without a pause. `left` counts their points in memory and on disk.
     pub(super) fn answer(
         &mut self,
         is_pending: impl Fn(Option<u64>) -> bool,
         left: impl Fn(Option<u64>) -> (u64, u64),
     ) {
-        // Who no longer waits is not counted for.
+        // Closed requests are removed without counting.
         let answered = self.0.extract_if(.., |waiter| !is_pending(waiter.up_to) || waiter.reply.is_closed());
         for mut waiter in answered {
             let (memory, disk) = left(waiter.up_to);
@@ -78,7 +77,7 @@ impl FlushWaiters {
         }
     }
 
-    /// Answers all at the end, when no point is in memory any more.
+    /// Answers all flushes at the end, when no point is in memory any more.
     pub(super) fn answer_all(&mut self) {
         for waiter in self.0.drain(..) {
             let _ = waiter.reply.send(waiter.report);
@@ -91,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_flush_waits_for_what_may_still_be_tried_without_a_pause() {
+    fn a_flush_waits_for_batches_that_may_still_be_sent_without_a_pause() {
         let none = FlushProgress { busy: false, waits_for_probe: false, untried: false, paused: false };
         for paused in [false, true] {
             let none = FlushProgress { paused, ..none };
@@ -103,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_is_answered_when_its_batches_were_tried_and_by_what_is_left_of_them() {
+    fn a_flush_is_answered_when_its_batches_were_sent_with_what_is_left_of_them() {
         let mut waiters = FlushWaiters::default();
         assert!(waiters.is_empty());
         let (first, mut first_answer) = oneshot::channel();
@@ -112,7 +111,7 @@ mod tests {
         waiters.push(None, first);
         waiters.push(Some(3), second);
         waiters.push(Some(9), gone);
-        // What the first one waits for was in the buffer until now.
+        // The points of the first flush were in the buffer until now.
         waiters.number(5);
         let asked = std::cell::RefCell::new(Vec::new());
         let mut answer = |tried: u64| {
@@ -130,7 +129,7 @@ mod tests {
         assert_eq!((second_answer.try_recv(), first_answer.try_recv().is_err()), (report(3), true));
         assert!(!answer(4) && answer(5));
         assert_eq!(first_answer.try_recv(), report(5));
-        // Who no longer waits goes with the first look.
+        // A closed request is removed at the first check.
         assert_eq!(*asked.borrow(), [Some(3), Some(9), Some(5)]);
     }
 }

@@ -1,6 +1,5 @@
-//! What is under way: writes, probes, and the disk's and the compressor's work. All of it is polled
-//! inside the flusher's own task, so that it ends with it, and so that nothing is lost when it is
-//! cancelled.
+//! Running jobs: writes, probes, and work of the disk and the compressor. They are polled in the
+//! flusher's own task, so that they end with it, and cancelling them loses nothing.
 
 use std::{
     fmt,
@@ -27,7 +26,7 @@ use super::{
     pending::{Backing, Origin, PendingBatch},
 };
 
-/// Few at a time, so one list that is polled as a whole does it.
+/// Running jobs. There are few at a time, so a list that is polled as a whole suffices.
 #[derive(Debug, Default)]
 pub(super) struct InFlight(Vec<RunningJob>);
 
@@ -36,11 +35,10 @@ struct RunningJob {
     work: Work,
 }
 
-/// A piece of work that may be cancelled by dropping it.
+/// The future of a job. Dropping it cancels the job.
 pub(super) type Work = Pin<Box<dyn Future<Output = JobResult> + Send>>;
 
-/// Who waits for the result. The points are here and not in the work, which therefore can be
-/// dropped at any time.
+/// A job, with its points. They are not in the future, so that can be dropped at any time.
 #[derive(Debug)]
 pub(super) enum Job {
     Write {
@@ -60,7 +58,7 @@ pub(super) enum Job {
     Compress {
         pending: PendingBatch,
     },
-    /// Of so many bytes, as far as one can know before.
+    /// Loads a batch of about this many bytes.
     Load {
         bytes: usize,
     },
@@ -68,36 +66,36 @@ pub(super) enum Job {
     Maintain,
 }
 
-/// When it was sent, and the circuit breaker's count then.
+/// When it was sent, and the epoch of the circuit breaker at that time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) at: Instant,
     pub(super) epoch: u64,
 }
 
-/// What is under way, as far as decisions depend on it.
+/// The running jobs, as far as decisions depend on them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InFlightCounts {
-    /// Writes and probes: what the sink is busy with.
+    /// Writes and probes, which occupy the sink.
     pub(super) sends: usize,
-    /// Memory of their batches.
+    /// The memory of their batches.
     pub(super) bytes: usize,
     pub(super) stores: usize,
     pub(super) probing: bool,
     pub(super) loading: bool,
     pub(super) maintaining: bool,
-    /// Something is being sent that may be at fault itself.
+    /// Whether something is being sent that may itself be the cause of failures.
     pub(super) suspect: bool,
-    /// Points are being sent that were on disk before.
+    /// Whether points from the disk are being sent.
     pub(super) spooled_write: bool,
 }
 
-/// How it ended.
+/// The result of a job.
 #[derive(Debug)]
 pub(super) enum JobResult {
     Written(Result<Written, WriteError>),
     Checked(Result<(), WriteError>),
-    /// And whether it was to be sent at once.
+    /// With whether it must be sent at once.
     Stored(Arc<Spool>, bool, Result<SpoolEntry, StoreError>),
     Compressed(Option<CompressedBatch>),
     Loaded(Backing, Result<Batch, LoadError>),
@@ -110,8 +108,8 @@ impl InFlight {
         self.0.push(RunningJob { job, work });
     }
 
-    /// Waits for the next piece of work that ends; for ever, while there is none. Nothing is lost
-    /// when this is dropped.
+    /// Waits for the next job that ends, or for ever if there is none. Dropping the future loses
+    /// nothing.
     pub(super) async fn next(&mut self) -> (Job, JobResult) {
         poll_fn(|context| {
             for index in 0..self.0.len() {
@@ -128,12 +126,12 @@ impl InFlight {
         self.0.iter().map(|running| &running.job)
     }
 
-    /// Returns the batches that something is being done with.
+    /// Returns the batches of all jobs.
     pub(super) fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
         self.jobs().filter_map(Job::batch)
     }
 
-    /// Counts what is under way, by kind.
+    /// Counts the jobs, by kind.
     pub(super) fn counts(&self) -> InFlightCounts {
         let mut counts = InFlightCounts::default();
         for job in self.jobs() {
@@ -149,13 +147,13 @@ impl InFlight {
         counts
     }
 
-    /// Returns the bytes that all of it takes.
+    /// Returns the memory of all jobs.
     pub(super) fn memory(&self) -> usize {
         self.jobs().map(Job::memory).sum()
     }
 
-    /// Returns the bytes of lines that are in memory twice, compressed and not, up to `largest`:
-    /// for one body room is set aside.
+    /// Returns the bytes of lines that are held both compressed and decompressed, up to `largest`.
+    /// Memory is reserved for one such body.
     pub(super) fn decompressed(&self, largest: usize) -> usize {
         let decompressed: usize = self.jobs().filter_map(Job::pending).map(PendingBatch::decompressed).sum();
         decompressed.min(largest)
@@ -165,7 +163,7 @@ impl InFlight {
         self.0.is_empty()
     }
 
-    /// Cancels what `select` names.
+    /// Cancels the jobs for which `select` returns true, and returns them.
     pub(super) fn cancel(&mut self, mut select: impl FnMut(&Job) -> bool) -> Vec<Job> {
         self.0.extract_if(.., |running| select(&running.job)).map(|running| running.job).collect()
     }
@@ -176,12 +174,12 @@ impl Job {
         matches!(self, Self::Write { .. } | Self::Search { .. } | Self::Probe { .. })
     }
 
-    /// Returns whether points are sent that were on disk before.
+    /// Returns whether it sends points from the disk.
     fn is_spooled_write(&self) -> bool {
         matches!(self, Self::Write { pending, .. } if !pending.live && matches!(pending.origin, Origin::Spool(_)))
     }
 
-    /// Returns whether the points themselves may be what fails.
+    /// Returns whether its points may themselves be the cause of failures.
     fn is_suspect(&self) -> bool {
         match self {
             Self::Write { pending, .. } => pending.history.is_suspect(),
@@ -199,7 +197,7 @@ impl Job {
         }
     }
 
-    /// Returns the batch that it is about.
+    /// Returns its batch.
     fn batch(&self) -> Option<BatchRef<'_>> {
         match self {
             Self::Search { search, .. } => Some(BatchRef::Search(search)),
@@ -221,7 +219,7 @@ impl fmt::Debug for RunningJob {
     }
 }
 
-/// Limits a write in time. A custom sink may never return: after `patience` the write counts as
+/// Adds a timeout to a write. A custom sink may never return: after `patience` the write counts as
 /// unanswered.
 pub(super) async fn within<T>(
     patience: Duration,
@@ -232,7 +230,7 @@ pub(super) async fn within<T>(
     })
 }
 
-/// Runs the work, and returns `None` if it panicked.
+/// Runs the work. Returns `None` if it panicked.
 pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
     let mut work = std::pin::pin!(work);
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
@@ -242,7 +240,7 @@ pub(super) async fn guarded<T>(work: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Polls work and catches its panic, which must cost neither its batch nor the flusher.
+/// Polls the work and catches its panic, which must lose neither its batch nor the flusher.
 fn poll_guarded(work: &mut Work, context: &mut Context<'_>) -> Poll<JobResult> {
     catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))).unwrap_or(Poll::Ready(JobResult::Panicked))
 }

@@ -1,35 +1,37 @@
-//! How many writes may be in flight at once. Decides from answers alone, without I/O.
+//! The limit on writes in flight. It decides from answers alone, without I/O.
 //!
-//! A destination that answers slowly but takes much (InfluxDB 3 waits for its log) needs many
-//! writes in flight; one that is at its limit needs few, since more would only wait there. So the
-//! limit grows while the rate of written bytes grows with it, and falls when the destination
+//! A destination that answers slowly but accepts much (InfluxDB 3 waits for its log) needs many
+//! writes in flight. One at its capacity needs few, since more would only queue there. So the limit
+//! grows while the rate of written bytes grows with it. It falls when the destination throttles,
+//! does not answer, or only becomes slower.
 //! throttles, does not answer, or only gets slower.
 
 use tokio::time::{Duration, Instant};
 
-/// Doubles with each round trip at first, then rises by one at a time where that pays.
+/// The adaptive limit. It first doubles with each round trip, then grows in steps of a quarter
+/// while that raises the rate.
 #[derive(Debug)]
 pub(super) struct InFlightLimit {
     limit: usize,
     slow_start: bool,
-    /// No answer to a write that began before then tells anything about the limit there is now.
+    /// Answers to writes that began before this instant say nothing about the current limit.
     changed: Option<Instant>,
     window: Option<Window>,
     /// Bytes a second of the last window, and the limit that it was measured with.
     measured: Option<(f64, usize)>,
-    /// Windows until the next try of a higher limit, and how many there are after a try that did
-    /// not pay.
+    /// Windows until the next attempt with a higher limit, and how many there are after an attempt
+    /// that did not raise the rate.
     hold: u32,
     next_hold: u32,
-    /// The shortest time of an answer of late, which is one without a queue at the destination.
+    /// The shortest recent time to an answer, which is one without a queue at the destination.
     calm: Option<Duration>,
 }
 
-/// As many answers as there are writes in flight: one round trip.
+/// Measures one round trip: as many answers as there are writes in flight.
 #[derive(Debug)]
 struct Window {
     started: Instant,
-    /// Answers that make it complete.
+    /// The number of answers that completes the window.
     complete: usize,
     answers: usize,
     bytes: usize,
@@ -52,13 +54,13 @@ impl Default for InFlightLimit {
 }
 
 impl InFlightLimit {
-    /// Returns the limit, within the bound that the settings give.
+    /// Returns the limit, bounded by that of the settings.
     pub(super) fn get(&self, most: usize) -> usize {
         self.limit.clamp(1, most.max(1))
     }
 
-    /// Takes in that a write was answered. `busy`: the limit kept something waiting; otherwise the
-    /// rate is what comes, not what the destination takes, and says nothing.
+    /// Records an answered write. `busy`: the limit kept other batches waiting. Otherwise the rate
+    /// is that of new points, and says nothing about the destination.
     pub(super) fn succeed(&mut self, bytes: usize, sent: Instant, now: Instant, busy: bool, most: usize) {
         self.limit = self.get(most);
         if !busy {
@@ -86,7 +88,7 @@ impl InFlightLimit {
         if window.answers < window.complete {
             return;
         }
-        // Two answers in one moment of a coarse clock are no rate.
+        // Two answers at the same time of a coarse clock do not give a rate.
         let elapsed = (now - window.started).max(Duration::from_micros(100));
         let rate = window.bytes as f64 / elapsed.as_secs_f64();
         let latency = window.latency / window.answers as u32;
@@ -94,8 +96,8 @@ impl InFlightLimit {
         self.judge(rate, latency, now, most.max(1));
     }
 
-    /// Records that the destination throttles or did not answer in time. All that was in flight
-    /// then tells the same once.
+    /// Records that the destination throttles or did not answer in time. All writes that were in
+    /// flight together count once.
     pub(super) fn congested(&mut self, sent: Instant, now: Instant) {
         if self.changed.is_some_and(|changed| sent < changed) {
             return;
@@ -105,7 +107,7 @@ impl InFlightLimit {
         (self.measured, self.hold) = (None, FIRST_HOLD);
     }
 
-    /// Decides after a window in which the limit kept something waiting.
+    /// Decides after a window in which the limit kept batches waiting.
     fn judge(&mut self, rate: f64, latency: Duration, now: Instant, most: usize) {
         let calm = self.calm.map_or(latency, |calm| latency.min(calm.mul_f64(CALM_DECAY)));
         self.calm = Some(calm);
@@ -113,7 +115,7 @@ impl InFlightLimit {
         let gain = rate / before.max(1.0);
         let share = (self.limit.abs_diff(tried)) as f64 / tried as f64;
         if gain < 0.5 && !self.slow_start && self.limit >= tried {
-            // Another destination than before, so to speak: it is found out anew what it takes.
+            // The destination behaves like a different one, so its capacity is measured anew.
             (self.slow_start, self.calm, self.measured) = (true, None, None);
             return self.change(self.limit, now);
         }
@@ -127,7 +129,8 @@ impl InFlightLimit {
             return;
         }
         if self.limit < tried && gain < SAME_RATE {
-            // What is slow here is no queue: fewer writes in flight cost rate.
+            // The destination is not slow because of a queue: fewer writes in flight lower the
+            // rate.
             return self.undo(tried, now);
         }
         if self.limit > tried && gain < 1.0 + 0.5 * share {
@@ -145,7 +148,7 @@ impl InFlightLimit {
         self.change((self.limit + (self.limit / 4).max(1)).min(most), now);
     }
 
-    /// Goes back to the limit of before a try that did not pay, for longer each time.
+    /// Restores the limit of before an attempt that did not raise the rate, for longer each time.
     fn undo(&mut self, limit: usize, now: Instant) {
         (self.measured, self.hold) = (None, self.next_hold);
         self.next_hold = (self.next_hold * 2).min(LAST_HOLD);
@@ -159,22 +162,23 @@ impl InFlightLimit {
     }
 }
 
-/// Writes that may be in flight before anything is known.
+/// The initial limit.
 const START_LIMIT: usize = 4;
-/// A window of one answer would judge by chance.
+/// A window with a single answer would decide by chance.
 const LEAST_ANSWERS: usize = 2;
-/// Growth of the rate below which twice as many writes in flight do not pay.
+/// The gain in rate below which doubling the writes in flight is not worth it.
 const SLOW_START_GAIN: f64 = 1.15;
-/// Part of the rate that must be left with fewer writes in flight.
+/// The part of the rate that must be left with fewer writes in flight.
 const SAME_RATE: f64 = 0.95;
 const FIRST_HOLD: u32 = 8;
 const LAST_HOLD: u32 = 128;
-/// So many times the calm latency without a higher rate means that writes queue at the destination.
+/// A latency of this many times the calm one, without a higher rate, means that writes queue at the
+/// destination.
 const QUEUEING: u32 = 2;
-/// With one write in flight the destination idles between two, and the calm latency may be that of
-/// a small body.
+/// The least limit at which latency is considered. With one write in flight the destination is idle
+/// between two, and the calm latency may be that of a small body.
 const LEAST_FOR_LATENCY: usize = 2;
-/// How fast a destination that got slower for good counts as calm: twice as slow after seventy
+/// How fast the calm latency follows a destination that has become slower: it doubles after seventy
 /// windows.
 const CALM_DECAY: f64 = 1.01;
 
@@ -186,7 +190,7 @@ mod tests {
     struct Simulation {
         limit: InFlightLimit,
         now: Instant,
-        /// When each was sent, and when its answer comes.
+        /// When each was sent, and when its answer arrives.
         in_flight: Vec<(Instant, Instant)>,
         free_at: Instant,
         most: usize,
@@ -198,8 +202,8 @@ mod tests {
             Self { limit: InFlightLimit::default(), now, in_flight: Vec::new(), free_at: now, most }
         }
 
-        /// Runs for a time against a destination that takes `service` for each write, one after the
-        /// other, and `delay` beside others. Returns the writes answered.
+        /// Runs for a time against a destination that takes `service` for each write in sequence,
+        /// and an additional `delay` in parallel. Returns the number of answered writes.
         fn run(&mut self, duration: Duration, service: Duration, delay: Duration) -> usize {
             let (end, mut answered) = (self.now + duration, 0);
             while self.now < end {
@@ -223,14 +227,14 @@ mod tests {
     const MS: Duration = Duration::from_millis(1);
 
     #[test]
-    fn the_limit_reaches_its_bound_where_answers_are_slow_but_many_are_taken() {
+    fn the_limit_reaches_its_bound_if_answers_are_slow_but_many_are_accepted() {
         let mut simulation = Simulation::new(16);
         simulation.run(10_000 * MS, Duration::ZERO, 1_000 * MS);
         assert_eq!(simulation.limit.get(16), 16);
     }
 
     #[test]
-    fn the_limit_stays_low_where_more_only_queue() {
+    fn the_limit_stays_low_if_more_writes_only_queue() {
         let mut simulation = Simulation::new(16);
         simulation.run(1_000 * MS, 10 * MS, Duration::ZERO);
         for _ in 0..20 {
@@ -240,8 +244,8 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_finds_what_pays_between() {
-        // 10 ms each and 40 ms on the way: five in flight keep it busy.
+    fn the_limit_finds_the_optimum_in_between() {
+        // 10 ms of work and 40 ms of delay each: five in flight keep the destination busy.
         let mut simulation = Simulation::new(16);
         simulation.run(5_000 * MS, 10 * MS, 40 * MS);
         let answered = simulation.run(20_000 * MS, 10 * MS, 40 * MS);
@@ -277,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_kept_waiting_changes_nothing() {
+    fn without_waiting_batches_the_limit_does_not_change() {
         let mut limit = InFlightLimit::default();
         let now = Instant::now();
         for number in 0..1_000 {

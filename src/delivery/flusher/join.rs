@@ -1,5 +1,5 @@
-//! Small batches that wait are joined: who asks for a flush after each point of an outage makes a
-//! batch of each, and every flush and every bound looks at all batches.
+//! Joins small batches that wait. A flush after each point of an outage creates a batch for each.
+//! Every flush and every check of a bound visits all batches.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -15,12 +15,12 @@ use super::{
 /// Joins small batches.
 #[derive(Debug, Default)]
 pub(super) struct Joiner {
-    /// When that was done first.
+    /// When batches were first joined. Time windows are counted from there.
     start: Option<Instant>,
 }
 
 impl Joiner {
-    /// Joins batches in these queues, up to so many lines and bytes.
+    /// Joins batches in these queues, up to these numbers of lines and bytes.
     pub(super) fn join<const N: usize>(
         &mut self,
         queues: [&mut VecDeque<PendingBatch>; N],
@@ -36,15 +36,15 @@ impl Joiner {
     }
 }
 
-/// What a joined batch may have.
+/// The maximum size of a joined batch.
 #[derive(Debug)]
 struct Most {
     lines: usize,
     bytes: usize,
 }
 
-/// Neighbours of about the same size are joined, so that each line is copied a few times only,
-/// however many come.
+/// Joins neighbours of about the same size, so that each line is copied only a few times, however
+/// many batches come.
 fn join(waiting: &mut VecDeque<PendingBatch>, most: &Most, window: impl Fn(&History) -> u128) {
     let mut joined: VecDeque<PendingBatch> = VecDeque::with_capacity(waiting.len());
     for mut pending in waiting.drain(..) {
@@ -64,7 +64,8 @@ fn join(waiting: &mut VecDeque<PendingBatch>, most: &Most, window: impl Fn(&Hist
     *waiting = joined;
 }
 
-/// Returns what is joined expires together, so it has begun to wait at about the same time.
+/// Returns the time window of a batch. Joined batches expire together, so they must have begun to
+/// wait at about the same time.
 fn time_window(history: &History, start: Instant, window: Duration) -> u128 {
     let since = history.since.saturating_duration_since(start);
     since.as_nanos() / window.as_nanos().max(1)
@@ -87,7 +88,7 @@ fn are_alike(left: &PendingBatch, right: &PendingBatch, most: &Most) -> bool {
         })
 }
 
-/// Both as one batch, or as they were.
+/// Returns both as one batch, or unchanged if that is not possible.
 #[expect(clippy::result_large_err, reason = "nothing has failed, and nothing is copied")]
 fn pair(
     mut left: PendingBatch,
@@ -98,7 +99,7 @@ fn pair(
         _ => None,
     };
     let Some(whole) = whole else { return Err((left, right)) };
-    // By the younger one, so that no point is given up before its time.
+    // The joined batch expires with the younger one, so that no point is dropped too early.
     let (younger, older) = match left.history.since > right.history.since {
         true => (left.history, right.history),
         false => (right.history, left.history),
@@ -113,9 +114,9 @@ fn pair(
     Ok(PendingBatch::live(whole, history))
 }
 
-/// What is larger is left as it is, and compressed.
+/// Larger batches are not joined, but compressed.
 const SMALL: usize = 64 * 1024;
-/// Into so many parts `max_retry_time` is divided: batches of different parts are not joined.
+/// `max_retry_time` is divided into this many windows. Batches of different windows are not joined.
 const WINDOWS: u32 = 16;
 
 #[cfg(test)]
@@ -141,7 +142,7 @@ mod tests {
             join(&mut waiting, &MOST, |_| 0);
             let after: Vec<usize> = waiting.iter().map(PendingBatch::points).collect();
             copied += after.iter().filter(|points| !before.contains(points)).sum::<usize>();
-            // What is full, and one of each size.
+            // Only full batches, and one of each size, are left.
             assert!(waiting.len() <= number as usize / 1_000 + 16, "{}: {after:?}", number + 1);
         }
         assert!(copied <= 16 * most as usize, "{copied} lines were copied");
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_may_be_at_fault_or_waits_for_something_else_is_not_joined() {
+    async fn suspect_batches_and_those_with_another_state_are_not_joined() {
         let (start, window) = (Instant::now(), Duration::from_secs(10));
         type Change = fn(&mut PendingBatch);
         let changes: [(&str, Change); 6] = [

@@ -1,25 +1,24 @@
-//! The bound of memory: what the flusher may hold, and what is left of `buffer_size` for the
-//! buffer. Plain numbers, without I/O.
+//! The bound on memory: what the flusher may use, and what is left of `buffer_size` for the buffer.
+//! It consists of plain numbers, without I/O.
 //!
-//! The buffer knows what the flusher holds and counts it whenever it seals a chunk, so the two
+//! The buffer knows the memory of the flusher and counts it whenever it seals a chunk. So the two
 //! together stay within one bound at every moment, and a drain only moves bytes from one side to
-//! the other. What that does not see has room set aside: the open chunks, once for those that a
-//! drain takes and once for those that follow them, and the one batch that is decompressed to be
-//! sent.
+//! the other. Memory that this does not cover is reserved: the open chunks, once for those that a
+//! drain takes and once for the next ones, and one decompressed batch.
 
-/// What buffer and flusher may hold, apart from what has room set aside.
+/// What the buffer and the flusher may use, without the reserved memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct MemoryBound {
-    /// Of both.
+    /// The bound on both together.
     pub(super) bytes: usize,
-    /// How much may wait in the flusher before the oldest is dropped. The rest is the buffer's,
-    /// which has to seal a batch's worth before it is drained in a pause.
+    /// How much may wait in the flusher before the oldest batch is dropped. The rest is for the
+    /// buffer, which has to seal a full batch before it is drained in a pause.
     pub(super) waiting: usize,
 }
 
 impl MemoryBound {
-    /// `open`: bytes that open chunks may take. `chunk`: bytes of one chunk. `largest_body`: bytes
-    /// of the largest batch.
+    /// Creates the bound. `open`: maximum bytes of open chunks. `chunk`: bytes of one chunk.
+    /// `largest_body`: bytes of the largest batch.
     pub(super) fn new(
         buffer_size: usize,
         open: usize,
@@ -28,9 +27,9 @@ impl MemoryBound {
         spool: bool,
     ) -> Self {
         let aside = 2 * open.min(buffer_size / 8) + largest_body;
-        // With less than two chunks a buffer would drop what it has just sealed.
+        // With less than two chunks, a buffer would drop what it has just sealed.
         let bytes = buffer_size.saturating_sub(aside).max(2 * chunk);
-        // With a spool the disk soon makes room, so nothing goes before it must.
+        // With a spool the disk soon makes room, so nothing is dropped before it must be.
         let waiting = match spool {
             true => bytes,
             false => bytes - (largest_body + chunk).clamp(bytes / 4, bytes / 2),
@@ -39,7 +38,7 @@ impl MemoryBound {
     }
 }
 
-/// What is held at one moment, within the bound.
+/// The memory in use at one moment, with the bound.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MemoryUse {
     pub(super) bound: MemoryBound,
@@ -47,23 +46,25 @@ pub(super) struct MemoryUse {
     pub(super) flusher: usize,
     /// Bytes of the buffer's sealed chunks.
     pub(super) sealed: usize,
-    /// The oldest points are dropped for new ones; otherwise new ones are refused.
+    /// Whether the oldest points are dropped for new ones. Otherwise new ones are refused.
     pub(super) drops_oldest: bool,
 }
 
 impl MemoryUse {
-    /// Returns whether so many bytes more fit into the bound.
+    /// Returns whether this many more bytes fit into the bound.
     pub(super) fn fits(&self, more: usize) -> bool {
         self.flusher + more + self.sealed <= self.bound.bytes
     }
 
-    /// Returns whether the oldest has to go before so many bytes more wait in the flusher.
+    /// Returns whether the oldest batch must be dropped before this many more bytes wait in the
+    /// flusher.
     pub(super) fn must_evict(&self, coming: usize) -> bool {
         self.drops_oldest && self.flusher + coming > self.bound.waiting
     }
 
-    /// Returns whether there is room to drain, or room can be made by dropping what is `evictable`.
-    /// Without, new points stay in the buffer, which refuses them or drops its oldest.
+    /// Returns whether there is room to drain, or room can be made because something is
+    /// `evictable`. Otherwise new points stay in the buffer, which refuses them or drops its
+    /// oldest.
     pub(super) fn may_drain(&self, evictable: bool) -> bool {
         self.fits(0) || self.drops_oldest && evictable
     }
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_goes_only_where_that_is_asked_for_and_beyond_the_share_of_the_flusher() {
+    fn the_oldest_is_dropped_only_if_configured_and_beyond_the_share_of_the_flusher() {
         for (flusher, sealed, coming, evicts) in
             [(60, 0, 0, false), (61, 0, 0, true), (50, 100, 10, false), (50, 0, 11, true)]
         {

@@ -1,4 +1,4 @@
-//! Keeps what the flusher holds within the bound of memory.
+//! Keeps the memory of the flusher within its bound.
 
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 impl Worker {
-    /// Keeps batches in memory and buffer together within the bound.
+    /// Keeps the batches in memory and the buffer together within the bound.
     pub(super) fn bound_memory(&mut self) {
         if let Some(most) = spill_limit(&self.conditions()) {
             while self.scheduler.queue.memory_beside_loaded() > most {
@@ -28,8 +28,7 @@ impl Worker {
         self.update_buffer_limit();
     }
 
-    /// Drops the oldest batch that is not in flight, and before that lines that are most likely
-    /// refused.
+    /// Drops lines that are most likely refused, or else the oldest batch that is not in flight.
     fn evict(&mut self) -> bool {
         let Self { scheduler, feeder, .. } = self;
         let next = scheduler.queue.evict().or_else(|| feeder.pop().map(Next::Batch));
@@ -49,7 +48,7 @@ impl Worker {
 
     /// Makes room for what is in the buffer. False where there is none.
     pub(super) fn make_room(&mut self) -> bool {
-        // What is closed cannot grow: a drain only moves it.
+        // A closed buffer cannot grow: a drain only moves its content.
         if self.shared.buffer.is_closed() {
             return true;
         }
@@ -58,11 +57,11 @@ impl Worker {
         self.memory_use().fits(0)
     }
 
-    /// Reserves so many bytes more, if they fit into memory, and tells the buffer of them.
+    /// Reserves this many more bytes, if they fit into memory, and reports them to the buffer.
     pub(super) fn reserve(&self, bytes: usize) -> bool {
         let flusher = self.memory_use().flusher;
         self.shared.buffer.set_flusher_bytes(flusher + bytes);
-        // Looked at afterwards: what the buffer seals from now on counts these bytes.
+        // Checked afterwards: from now on the buffer counts these bytes when it seals a chunk.
         let fits = self.memory_use().fits(bytes);
         if !fits {
             self.shared.buffer.set_flusher_bytes(flusher);
@@ -70,14 +69,14 @@ impl Worker {
         fits
     }
 
-    /// Tells the buffer how much is held, which changes its share.
+    /// Reports to the buffer how much memory is used, which changes its share.
     pub(super) fn update_buffer_limit(&self) {
         let MemoryUse { flusher, bound, .. } = self.memory_use();
         self.shared.buffer.set_flusher_bytes(flusher);
         self.shared.buffer.set_limit(bound.bytes, self.settings.overflow);
     }
 
-    /// Describes what is held to the decisions about memory.
+    /// Describes the used memory for decisions about it.
     pub(super) fn memory_use(&self) -> MemoryUse {
         let buffer = &self.shared.buffer;
         let largest = self.scheduler.pace.largest_body(&self.settings);
@@ -86,7 +85,7 @@ impl Worker {
         let waiting = self.batcher.memory() + self.scheduler.queue.memory() + self.feeder.memory();
         MemoryUse {
             bound: MemoryBound::new(self.settings.buffer_size, open, chunk, largest, spool),
-            // Room is set aside for what is decompressed.
+            // Memory is reserved for decompressed lines.
             flusher: waiting + self.in_flight.memory() - self.in_flight.decompressed(largest),
             sealed: buffer.sealed_bytes(),
             drops_oldest: self.settings.overflow == Overflow::DropOldest,

@@ -1,9 +1,10 @@
-//! The background task that delivers points. This file is its handle.
+//! The background task that delivers points. This file contains its handle.
 //!
 //! # From sealing to the end
 //!
 //! One loop, in [`worker`], waits for commands, answers, points and timers. The parts decide what
-//! follows, from plain [`conditions`] and without I/O; the worker does it. What happens to a batch:
+//! follows, from plain [`conditions`] and without I/O. The worker executes their decisions. The
+//! life of a batch:
 //!
 //! | step | decided by | done by |
 //! |---|---|---|
@@ -14,7 +15,7 @@
 //! | **Answered**: written, searched, divided, or pending again | [`failures`]; which lines are refused: [`bisect`] | [`answers`] |
 //! | **Ended**: every point is written, rejected, dropped with a reason, or stays spooled | expired or evicted: [`queue`] and [`memory`]; at a shutdown: [`closing`] | [`upkeep`], [`memory_use`], [`close`], counted by [`accounting`] |
 //!
-//! A panic of the loop costs no batch: [`supervise`] runs it again over the same state.
+//! A panic of the loop loses no batch: [`supervise`] runs it again with the same state.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -84,14 +85,15 @@ use destination::{Destination, SinkHandle};
 use shared::Shared;
 use worker::Worker;
 
-/// Handle of the task. When the last clone goes without a shutdown, the task warns, stores what it
-/// can, and ends.
+/// The handle of the task. When its last clone is dropped without a shutdown, the task logs a
+/// warning, stores what it can, and ends.
 #[derive(Clone, Debug)]
 pub(crate) struct Flusher {
     shared: Arc<Shared>,
     commands: mpsc::UnboundedSender<Command>,
-    /// Whoever calls us may be on another runtime, or on none. After `commands`: the last handle
-    /// waits for the end of the thread, and the flusher ends when it knows that nobody is left.
+    /// The caller may be on another runtime, or on none. Declared after `commands`: the last handle
+    /// waits for the end of the thread, and the flusher ends when it notices that no handle is
+    /// left.
     runtime: DeliveryRuntime,
 }
 
@@ -116,17 +118,18 @@ impl Flusher {
         let destination = Destination { sink: SinkHandle(sink), spool, rejected };
         let shared = Arc::new(Shared::new(buffer, ledger, recorder, &destination, settings.write_timeout));
         let (commands, receiver) = mpsc::unbounded_channel();
-        // Its clock is the runtime's, also where we are called from another one.
+        // Its clock is the runtime's, even if the caller is on another runtime.
         let entered = runtime.handle.enter();
-        // Made before the task runs: a runtime that is dropped before that drops it, too.
+        // Created before the task runs: if the runtime is dropped before that, the worker is
+        // dropped, too.
         let worker = Worker::new(Arc::clone(&shared), destination, settings, receiver);
         drop(entered);
         runtime.handle.spawn(supervise::supervise(worker));
         Self { shared, commands, runtime: runtime.clone() }
     }
 
-    /// Sends what is there. Returns when every point accepted before the call was written,
-    /// rejected, dropped, spooled or tried once.
+    /// Sends all points. Returns when every point accepted before the call was written, rejected,
+    /// dropped, spooled or sent once.
     pub(crate) async fn flush(&self) -> Result<FlushReport, Error> {
         let (reply, report) = oneshot::channel();
         self.command(Command::Flush(reply))?;
@@ -134,12 +137,12 @@ impl Flusher {
     }
 
     pub(crate) fn set_flush_interval(&self, interval: Duration) {
-        // After the end there is no interval to be set.
+        // After the end there is no interval to set.
         let _ = self.commands.send(Command::Interval(interval));
     }
 
-    /// Goes on with another sink, spool and settings. No point is lost; what lies in a spool for
-    /// another destination stays on disk. To keep a spool, pass the one there is, from
+    /// Continues with another sink, spool and settings. No point is lost. Batches in a spool for
+    /// another destination stay on disk. To keep a spool, pass the existing one, from
     /// [`spools`](Self::spools).
     pub(crate) async fn reload(
         &self,
@@ -154,18 +157,18 @@ impl Flusher {
         wait.await.map_err(|_| self.ended())
     }
 
-    /// Waits for running requests, sends what is left, stores or drops the rest, and ends the task.
-    /// A second call, also one at the same time, returns the same report.
+    /// Waits for running requests, sends the remaining points, stores or drops what is left, and
+    /// ends the task. A second call, even a concurrent one, returns the same report.
     pub(crate) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
         let timeout = timeout.min(LONGEST);
-        // Fails only if all is over; the report is there then.
+        // Sending fails only after the end. The report then exists.
         let asked = self.has_thread().then(std::time::Instant::now);
         let _ = self.commands.send(Command::Shutdown { asked, timeout });
         self.wait_for_end(timeout).await
     }
 
-    /// Waits for the end of a shutdown that has this much time. The flusher keeps its time by
-    /// itself; the alarm is for a sink that blocks the flusher's thread.
+    /// Waits for the end of a shutdown with this timeout. The flusher respects the timeout itself.
+    /// The alarm is for a sink that blocks the flusher's thread.
     pub(crate) async fn wait_for_end(&self, timeout: Duration) -> ShutdownReport {
         tokio::select! {
             biased;
@@ -181,13 +184,13 @@ impl Flusher {
         }
     }
 
-    /// Resolves when the flusher has ended, however that came about.
+    /// Waits until the flusher has ended, for whatever reason.
     pub(crate) fn has_ended(&self) -> impl Future<Output = ()> + Send + 'static {
         let shared = Arc::clone(&self.shared);
         async move { _ = shared.end().await }
     }
 
-    /// Asks the sink whether it would take points. A yes ends a pause.
+    /// Probes the sink. A success ends a pause.
     pub(crate) async fn check(&self) -> Result<(), Error> {
         let (sink, patience) = self.shared.sink();
         let name = self.shared.delivery.lock().sink.clone();
@@ -195,7 +198,7 @@ impl Flusher {
             self.runtime.handle.spawn(async move { in_flight::within(patience, sink.0.probe()).await });
         match asked.await {
             Ok(Ok(())) => {
-                // After the end there is nothing to be tried.
+                // After the end there is nothing to try.
                 let _ = self.commands.send(Command::TryNow);
                 Ok(())
             }
@@ -209,7 +212,7 @@ impl Flusher {
         self.shared.stats()
     }
 
-    /// Subscribes to the batches as they are created. Costs nothing without a subscriber.
+    /// Subscribes to the batches as they are created. It costs nothing without a subscriber.
     pub(crate) fn batches(&self) -> broadcast::Receiver<Batch> {
         self.shared.batches.subscribe()
     }
@@ -226,7 +229,7 @@ impl Flusher {
         Arc::clone(&self.shared.ledger)
     }
 
-    /// Returns the spool of the destination, and those of earlier ones in which something lies.
+    /// Returns the spool of the destination, and those of earlier ones that still contain files.
     pub(crate) fn spools(&self) -> Vec<Arc<Spool>> {
         self.shared.spools()
     }
@@ -253,7 +256,7 @@ impl Flusher {
 }
 
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
-/// How much longer than its own time a shutdown is waited for.
+/// How much longer than its timeout a shutdown is awaited.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]

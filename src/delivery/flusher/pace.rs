@@ -1,5 +1,5 @@
-//! How much is sent at once: learned from the destination's answers, within the bounds of the
-//! settings. Decides without I/O.
+//! How much is sent at once. It is learned from the destination's answers, within the bounds of the
+//! settings, without I/O.
 
 use tokio::time::Instant;
 
@@ -10,7 +10,7 @@ use super::{
     failures::is_timeout, in_flight::Sent, in_flight_limit::InFlightLimit, settings::FlushSettings,
 };
 
-/// What is known of the pace of one destination. A reload forgets it.
+/// The learned pace of one destination. A reload resets it.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     in_flight: InFlightLimit,
@@ -24,17 +24,17 @@ impl Pace {
     pub(super) fn write_limit(&self, conditions: &Conditions) -> usize {
         let Conditions { settings, breaker, proven, closing, in_flight, .. } = conditions;
         if (self.failed && !proven || in_flight.probing) && !closing {
-            // One finds out whether it was the server; another would only fail with it.
+            // One write tests whether the server is the cause. Others would only fail with it.
             return breaker.write_limit(1);
         }
         let adapted = self.in_flight.get(settings.max_in_flight);
-        // At shutdown time is what counts.
+        // At shutdown, time matters most.
         breaker.write_limit(if *closing { adapted.max(CLOSING_WRITES) } else { adapted })
     }
 
-    /// Returns whether a batch that is sealed now, behind so many others, would have to wait for
-    /// writes. After a failure each batch is one that may go before those that failed, so none
-    /// waits to grow.
+    /// Returns whether a batch that is sealed now, behind `queued` others, would have to wait for
+    /// writes. After a failure each batch may be sent before those that failed, so none waits to
+    /// grow.
     pub(super) fn is_busy(&self, conditions: &Conditions, queued: usize) -> bool {
         conditions.proven
             && conditions.breaker == BreakerState::Closed
@@ -51,12 +51,12 @@ impl Pace {
         }
     }
 
-    /// Returns the bytes of the largest batch that is made at present.
+    /// Returns the bytes of the largest batch at present.
     pub(super) fn largest_body(&self, settings: &FlushSettings) -> usize {
         self.body.grown(usize::MAX, settings.batch_bytes).1
     }
 
-    /// Records that a write succeeded. `waiting`: others could be sent that are not.
+    /// Records that a write succeeded. `waiting`: other batches could be sent, but are not.
     pub(super) fn succeed(
         &mut self,
         bytes: usize,
@@ -66,7 +66,7 @@ impl Pace {
         conditions: &Conditions,
     ) {
         let Conditions { settings, now, in_flight, .. } = conditions;
-        // The write itself is not in flight any more.
+        // The write itself is no longer in flight.
         let busy = waiting && in_flight.sends + 1 >= self.write_limit(conditions);
         self.limit.accept(bytes);
         self.in_flight.succeed(bytes, sent.at, *now, busy, settings.max_in_flight);

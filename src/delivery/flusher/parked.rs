@@ -1,8 +1,8 @@
-//! What belongs to another destination than the one there is now, after a reload.
+//! Pieces of batches for another destination than the current one, after a reload.
 
 use super::{bisect::Search, pending::PendingBatch};
 
-/// Pieces of batches that lie in a spool for another destination. Their files stay on disk.
+/// Pieces of batches in a spool for another destination. Their files stay on disk.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
     pub(super) batches: Vec<PendingBatch>,

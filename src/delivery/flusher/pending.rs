@@ -1,4 +1,4 @@
-//! A batch in the flusher's hands, from sealing until something final becomes of it.
+//! A batch in the flusher, from sealing until its final result.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,19 +14,19 @@ use crate::{
 
 use super::{batcher::whole_lines, compressed::CompressedBatch, successes::Successes};
 
-/// One batch, or a piece of one.
+/// A batch, or a piece of one.
 #[derive(Debug)]
 pub(super) struct PendingBatch {
     body: Body,
     pub(super) origin: Origin,
     pub(super) history: History,
-    /// Sealed by this process and not yet reported as spooled: those who wait for a flush wait for
-    /// it.
+    /// Whether it was sealed by this process and not yet reported as spooled. Pending flushes wait
+    /// for it.
     pub(super) live: bool,
 }
 
-/// The lines as they are, or compressed while they wait, or both while a batch that was compressed
-/// before is tried again.
+/// The lines of the batch: uncompressed, compressed while it waits, or both while a compressed
+/// batch is sent again.
 #[derive(Debug)]
 enum Body {
     Plain(Batch),
@@ -34,49 +34,50 @@ enum Body {
     Both(Batch, CompressedBatch),
 }
 
-/// Where the points are counted, and what is on disk for them.
+/// Where the ledger counts the points, and their file on disk.
 #[derive(Clone, Debug)]
 pub(super) enum Origin {
     Memory,
-    /// The file also holds the points of other pieces, if the batch was split: it may only go when
-    /// the last of them is settled, which is when the last of these references goes.
+    /// If the batch was split, the file also holds the points of other pieces. It may be deleted
+    /// only when the last of them is settled, which is when the last of these references is
+    /// dropped.
     Spool(Arc<Backing>),
 }
 
-/// The file that holds a batch. Forgotten rather than acknowledged, it stays on disk for the next
-/// process.
+/// The file of a batch. If it is dropped without an acknowledgement, the file stays on disk for the
+/// next process.
 #[derive(Debug)]
 pub(super) struct Backing {
     pub(super) spool: Arc<Spool>,
     pub(super) entry: SpoolEntry,
 }
 
-/// What the batch has gone through.
+/// The history of a batch.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct History {
-    /// When it came into the flusher's hands, which is about when its points were made.
+    /// When it entered the flusher, which is about when its points were created.
     pub(super) since: Instant,
-    /// How long the sink had been blocked by then, in total: time that does not count as waiting.
+    /// How long the sink had been blocked in total by then. This time does not count as waiting.
     pub(super) blocked_before: Duration,
-    /// Tries that failed for no reason of its own, as far as is known.
+    /// Attempts that failed, as far as is known for no reason of its own.
     pub(super) failures: u32,
-    /// Of these, errors of the server and of connections: not a wish for patience, and not silence.
+    /// Of these, errors of the server and of connections: neither throttling nor timeouts.
     pub(super) faults: u32,
-    /// How many of these failures had a success of another batch between them and the one before.
+    /// How many of these failures had a success of another batch since the previous failure.
     pub(super) beside_successes: u32,
-    /// The same for probes that said that points would be taken.
+    /// The same for successful probes.
     pub(super) beside_probes: u32,
     /// Successes of the sink at the last failure.
     pub(super) seen: Successes,
-    /// Tries without an answer since the last time it was halved.
+    /// Attempts without an answer since it was last halved.
     pub(super) timeouts: u32,
-    /// Connections in a row that broke under it.
+    /// Consecutive connections that broke while it was sent.
     pub(super) breaks: u32,
-    /// It was sent at least once.
+    /// Whether it was sent at least once.
     pub(super) tried: bool,
-    /// It was sent at least once since a flush was asked for.
+    /// Whether it was sent at least once since the last flush command.
     pub(super) tried_since_flush: bool,
-    /// A refusal that may not come again has been answered by sending it again.
+    /// Whether it was sent again after a refusal that may not recur.
     pub(super) resent_as_it_was: bool,
 }
 
@@ -98,7 +99,7 @@ impl History {
         }
     }
 
-    /// Records a failure that may or may not be the batch's own fault.
+    /// Records a failure that may or may not be caused by the batch.
     pub(super) fn fail(&mut self, successes: Successes) {
         if self.failures > 0 {
             self.beside_successes += u32::from(successes.writes > self.seen.writes);
@@ -108,18 +109,18 @@ impl History {
         self.seen = successes;
     }
 
-    /// Clears the failures of a piece: those of the whole batch say nothing of it.
+    /// Clears the failures of a piece: those of the whole batch say nothing about it.
     pub(super) fn acquit(&mut self) {
         *self = Self { tried: self.tried, ..Self::new(self.since, self.blocked_before) };
     }
 
-    /// Returns whether it failed while others were taken, or would have been.
+    /// Returns whether it failed while others were accepted, or would have been.
     pub(super) fn is_suspect(&self) -> bool {
         self.beside_successes > 0 || self.beside_probes > 0
     }
 
-    /// Records that a connection broke under the batch. Whether so many have in a row that a body
-    /// of this size may be the reason.
+    /// Records that a connection broke while the batch was sent. Returns whether this has happened
+    /// so often that a body of this size may be the cause.
     pub(super) fn break_off(&mut self, bytes: usize) -> bool {
         self.breaks += 1;
         self.breaks >= BREAKS_BEFORE_HALVING && bytes >= LARGE_BODY
@@ -127,8 +128,8 @@ impl History {
 }
 
 impl Origin {
-    /// Returns whether the points may go to this target: those in a spool only to the target of
-    /// that spool.
+    /// Returns whether the points may be sent to this target. Spooled points are for the target of
+    /// their spool only.
     pub(super) fn is_for(&self, target: &str) -> bool {
         match self {
             Self::Memory => true,
@@ -146,8 +147,7 @@ impl Origin {
 }
 
 impl Backing {
-    /// Returns whether these are all the points of the file: then it can be given back to the spool
-    /// as it is.
+    /// Returns whether these are all points of the file, so that it can be released to the spool.
     pub(super) fn is_whole(&self, points: usize) -> bool {
         self.entry.points() == points
     }
@@ -169,13 +169,13 @@ impl PendingBatch {
         }
     }
 
-    /// Returns whether these are all the points of a stored batch, so that it can be given back to
-    /// the spool.
+    /// Returns whether these are all points of a stored batch, so that it can be released to the
+    /// spool.
     pub(super) fn is_whole(&self) -> bool {
         matches!(&self.origin, Origin::Spool(backing) if backing.is_whole(self.points()))
     }
 
-    /// Returns the bytes of the lines, uncompressed.
+    /// Returns the uncompressed bytes of the lines.
     pub(super) fn raw_bytes(&self) -> usize {
         match &self.body {
             Body::Plain(batch) | Body::Both(batch, _) => batch.bytes().len(),
@@ -183,7 +183,7 @@ impl PendingBatch {
         }
     }
 
-    /// Returns what it takes of the memory.
+    /// Returns the memory that it takes.
     pub(super) fn memory(&self) -> usize {
         size_of::<Self>()
             + match &self.body {
@@ -193,7 +193,7 @@ impl PendingBatch {
             }
     }
 
-    /// Returns the part of it for lines that are held a second time, decompressed.
+    /// Returns the part of it for lines that are also held compressed.
     pub(super) fn decompressed(&self) -> usize {
         match &self.body {
             Body::Both(batch, _) => batch.bytes().len(),
@@ -201,7 +201,7 @@ impl PendingBatch {
         }
     }
 
-    /// Returns what it will take more when its lines are needed.
+    /// Returns how much more memory it takes when its lines are needed.
     pub(super) fn bytes_to_decompress(&self) -> usize {
         match &self.body {
             Body::Compressed(compressed) => compressed.raw_bytes(),
@@ -220,8 +220,8 @@ impl PendingBatch {
         matches!(self.body, Body::Plain(_))
     }
 
-    /// Returns the lines, to be sent. `None` where the compressed form turns out unreadable, which
-    /// only broken memory can cause.
+    /// Returns the lines to send. Returns `None` if decompression fails, which only defective
+    /// memory can cause.
     pub(super) fn batch(&mut self) -> Option<Batch> {
         if let Body::Compressed(compressed) = &self.body {
             self.body = Body::Both(compressed.decompress()?, compressed.clone());
@@ -232,7 +232,7 @@ impl PendingBatch {
         }
     }
 
-    /// Lets go of the uncompressed lines where a compressed form exists.
+    /// Drops the uncompressed lines if there is a compressed form.
     pub(super) fn shrink(&mut self) {
         if let Body::Both(_, compressed) = &self.body {
             self.body = Body::Compressed(compressed.clone());
@@ -248,8 +248,8 @@ impl PendingBatch {
         Self::part(batch.detached(), self.origin.clone(), self.history, self.live)
     }
 
-    /// Cuts a batch at line breaks into pieces of at most so many bytes; a line that is longer is
-    /// one alone.
+    /// Cuts a batch at line breaks into pieces of at most `limit` bytes. A longer line is a piece
+    /// of its own.
     pub(super) fn split(&self, batch: &Batch, limit: usize) -> Vec<Self> {
         let mut pieces = Vec::new();
         let mut rest = batch.clone();
@@ -270,8 +270,8 @@ impl PendingBatch {
 }
 
 const BREAKS_BEFORE_HALVING: u32 = 3;
-/// A smaller body is taken in by the systems on the way before anybody can hang up on it, so its
-/// answer arrives.
+/// Smaller bodies fit into the buffers of the network before a proxy can close the connection, so
+/// their answers arrive.
 const LARGE_BODY: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! What waits to be sent, and what goes next.
+//! The queue of batches to send, and its order.
 
 use std::collections::VecDeque;
 
@@ -10,23 +10,23 @@ use super::{
     pending::{History, Origin, PendingBatch},
 };
 
-/// Live batches go first; what waits for its second chance gets every other turn at most, and none
-/// while live batches pile up.
+/// Live batches are sent first. Other batches get at most every other turn, and none while live
+/// batches pile up.
 #[derive(Debug, Default)]
 pub(super) struct SendQueue {
-    /// Sealed and not tried yet, or about to be tried again.
+    /// Sealed and not sent yet, or about to be sent again.
     pub(super) fresh: VecDeque<PendingBatch>,
-    /// Behind the fresh ones.
+    /// Sent after the fresh ones.
     pub(super) waiting: VecDeque<PendingBatch>,
-    /// Batches in which lines are being searched that the server refuses.
+    /// Batches in which refused lines are searched for.
     pub(super) searches: VecDeque<Search>,
-    /// Back from the spool.
+    /// Loaded from the spool.
     pub(super) loaded: VecDeque<PendingBatch>,
     live_went_last: bool,
     turn: usize,
 }
 
-/// What goes next.
+/// What is sent next.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 pub(super) enum Next {
@@ -51,8 +51,9 @@ impl Next {
 }
 
 impl SendQueue {
-    /// Returns the next to send. `None` where nothing waits. `untried`: after a failure, what has
-    /// not failed itself goes first, so that one batch cannot keep the others back.
+    /// Returns what to send next, or `None` if the queue is empty. With `untried`, after a failure,
+    /// batches that have not failed go first. Otherwise one batch could keep the others from being
+    /// sent.
     pub(super) fn pick(&mut self, untried: bool) -> Option<Next> {
         if untried {
             for queue in [&mut self.fresh, &mut self.loaded, &mut self.waiting] {
@@ -82,8 +83,8 @@ impl SendQueue {
         None
     }
 
-    /// Picks the next search. One that may write something goes before those that only find out
-    /// what is refused.
+    /// Picks the next search. One whose next piece may be written goes before those that only find
+    /// refused lines.
     fn pick_search(&mut self) -> Option<Search> {
         let promising = self.searches.iter().position(Search::is_promising).unwrap_or(0);
         self.searches.remove(promising)
@@ -94,13 +95,13 @@ impl SendQueue {
         self.batches().any(|pending| pending.history.failures == 0)
     }
 
-    /// Queues a batch behind all others: a batch that fails again and again must not keep the
-    /// others back.
+    /// Queues a batch behind all others: a batch that keeps failing must not keep the others from
+    /// being sent.
     pub(super) fn wait(&mut self, pending: PendingBatch) {
         self.waiting.push_back(pending);
     }
 
-    /// Puts a batch back where it came from, as the next.
+    /// Returns a batch to the front of its queue.
     pub(super) fn put_back_front(&mut self, next: Next) {
         match next {
             Next::Search(search) => self.searches.push_front(*search),
@@ -120,7 +121,7 @@ impl SendQueue {
         }
     }
 
-    /// Puts the pieces of a batch first, each of at most so many bytes.
+    /// Puts the pieces of a batch first.
     pub(super) fn push_pieces(&mut self, pieces: Vec<PendingBatch>) {
         for mut piece in pieces.into_iter().rev() {
             piece.history.tried_since_flush = false;
@@ -128,19 +129,20 @@ impl SendQueue {
         }
     }
 
-    /// Returns whether [`evict`](Self::evict) or [`evict_search`](Self::evict_search) finds one.
+    /// Returns whether [`evict`](Self::evict) or [`evict_search`](Self::evict_search) would find
+    /// one.
     pub(super) fn may_evict(&self) -> bool {
         !(self.waiting.is_empty() && self.fresh.is_empty()) || self.searches.iter().any(in_memory)
     }
 
-    /// Takes what is given up first for want of memory: lines that are most likely refused, then
+    /// Takes what is dropped first when memory is full: lines that are most likely refused, then
     /// the oldest batch.
     pub(super) fn evict(&mut self) -> Option<Next> {
         let doubtful = |search: &Search| in_memory(search) && search.is_doubtful();
         self.take_search(doubtful).or_else(|| self.take_oldest().map(Next::Batch))
     }
 
-    /// Takes what is given up last.
+    /// Takes what is dropped last.
     pub(super) fn evict_search(&mut self) -> Option<Next> {
         self.take_search(in_memory)
     }
@@ -150,32 +152,32 @@ impl SendQueue {
         self.searches.remove(index).map(|search| Next::Search(Box::new(search)))
     }
 
-    /// Notes that a flush was asked for: each batch is tried once more for it.
+    /// Notes a flush command: each batch is sent once more for it.
     pub(super) fn ask_for_flush(&mut self) {
         for pending in self.fresh.iter_mut().chain(&mut self.waiting) {
             pending.history.tried_since_flush = false;
         }
     }
 
-    /// Returns what was not tried since then, other than what is on disk.
+    /// Returns batches in memory that were not sent since the last flush command.
     pub(super) fn not_tried_since_flush(&self) -> impl Iterator<Item = BatchRef<'_>> {
         let untried = |pending: &&PendingBatch| !pending.history.tried_since_flush;
         let batches = self.fresh.iter().chain(&self.waiting).filter(untried);
         batches.map(BatchRef::Pending).chain(self.searches.iter().map(BatchRef::Search))
     }
 
-    /// Returns when the first of them has waited in memory for so long. `blocked`: how long the
-    /// sink has been blocked in total, which does not count.
+    /// Returns when the first batch has waited in memory for `limit`. `blocked` is the total time
+    /// for which the sink was blocked, which does not count.
     pub(super) fn next_expiry(&self, limit: Duration, blocked: Duration) -> Option<Instant> {
         self.all().filter_map(|batch| expiry(batch, limit, blocked)).min()
     }
 
-    /// Takes what has waited in memory for so long.
+    /// Takes the batches that have waited in memory for `limit`.
     pub(super) fn take_expired(&mut self, now: Instant, limit: Duration, blocked: Duration) -> Vec<Next> {
         self.take(|batch| expiry(batch, limit, blocked).is_some_and(|expiry| expiry <= now))
     }
 
-    /// Takes what `select` names.
+    /// Takes what `select` returns true for.
     pub(super) fn take(&mut self, select: impl Fn(BatchRef<'_>) -> bool) -> Vec<Next> {
         let mut taken = Vec::new();
         for queue in [&mut self.fresh, &mut self.waiting, &mut self.loaded] {
@@ -205,7 +207,7 @@ impl SendQueue {
         }
     }
 
-    /// Takes all batches that are under no search.
+    /// Takes all batches except those under search.
     pub(super) fn take_batches(&mut self) -> impl Iterator<Item = PendingBatch> {
         let Self { waiting, fresh, loaded, .. } = self;
         waiting.drain(..).chain(fresh.drain(..)).chain(loaded.drain(..))
@@ -223,7 +225,7 @@ impl SendQueue {
         self.fresh.is_empty() && self.waiting.is_empty() && self.searches.is_empty() && self.loaded.is_empty()
     }
 
-    /// Returns the same without what was fetched from the spool.
+    /// Returns the memory without that of loaded batches.
     pub(super) fn memory_beside_loaded(&self) -> usize {
         self.memory() - self.loaded.iter().map(PendingBatch::memory).sum::<usize>()
     }
@@ -237,8 +239,8 @@ fn in_memory(search: &Search) -> bool {
     matches!(search.origin, Origin::Memory)
 }
 
-/// Returns when a batch that is only in memory has waited long enough, if the sink is not blocked
-/// again before. `None` is beyond what the clock can count.
+/// Returns when a batch that is only in memory will have waited long enough, if the sink is not
+/// blocked again before. Returns `None` if the instant is out of range.
 fn expiry(batch: BatchRef<'_>, limit: Duration, blocked: Duration) -> Option<Instant> {
     if !matches!(batch.origin(), Origin::Memory) {
         return None;
@@ -247,7 +249,7 @@ fn expiry(batch: BatchRef<'_>, limit: Duration, blocked: Duration) -> Option<Ins
     since.checked_add(limit)?.checked_add(blocked.saturating_sub(*blocked_before))
 }
 
-/// So many live batches in memory mean that the sink is slower than they come.
+/// More live batches in memory than this mean that the sink is slower than new points.
 const FALLING_BEHIND: usize = 2;
 
 #[cfg(test)]

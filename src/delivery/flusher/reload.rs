@@ -1,4 +1,4 @@
-//! Handles the commands of the handle; a reload replaces the destination and the settings.
+//! Handles the commands of the handle. A reload replaces the destination and the settings.
 
 use tokio::time::{Duration, Instant};
 
@@ -14,14 +14,14 @@ impl Worker {
             Command::Interval(interval) => self.set_interval(interval),
             Command::Reload { destination, settings, done } => {
                 self.reload(destination, settings);
-                // Fails only if nobody waits for it any more.
+                // Fails only if the caller no longer waits.
                 let _ = done.send(());
             }
             Command::TryNow => self.breaker.attempt(),
             Command::Shutdown { asked, timeout } => {
                 if self.closing.is_none() {
                     let now = Instant::now();
-                    // A flusher that was busy has less time left.
+                    // If the flusher was busy, less of the timeout is left.
                     let started = asked.and_then(|asked| now.checked_sub(asked.elapsed())).unwrap_or(now);
                     self.closing = Some(Closing::new(started, timeout, self.feeder.spool().is_some()));
                 }
@@ -29,15 +29,15 @@ impl Worker {
             #[cfg(test)]
             Command::Panic { losing_a_batch } => {
                 let _lost = if losing_a_batch { self.scheduler.queue.take_oldest() } else { None };
-                // Quietly, without the hook.
+                // Without the panic hook, so that nothing is printed.
                 std::panic::resume_unwind(Box::new("asked for by a test"))
             }
         }
     }
 
-    /// Replaces the settings. What is in flight ends as it began; everything else follows the new
-    /// settings. What lies in a spool for another destination stays there for the next process, or
-    /// reload, that goes there.
+    /// Replaces the destination and the settings. Jobs in flight end as they began; everything else
+    /// follows the new settings. Batches in a spool for another destination stay there for a later
+    /// process or reload with that destination.
     fn reload(&mut self, destination: Destination, settings: FlushSettings) {
         let replaced = destination.clone();
         let Destination { sink, spool, rejected } = destination;

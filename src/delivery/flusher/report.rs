@@ -1,4 +1,4 @@
-//! What a flush and a shutdown tell.
+//! The reports of a flush and a shutdown.
 
 use std::fmt;
 
@@ -72,7 +72,7 @@ impl ShutdownReport {
             rejected: self.rejected + other.rejected,
             dropped: self.dropped + other.dropped,
             spooled: self.spooled + other.spooled,
-            // The same requests, where both have waited for them.
+            // Both have waited for the same requests.
             unfinished: self.unfinished.max(other.unfinished),
             in_time: self.in_time && other.in_time,
         }

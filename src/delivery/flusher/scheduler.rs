@@ -1,4 +1,4 @@
-//! What is sent next. Decides without I/O, from the conditions of the moment.
+//! What is sent next. It decides without I/O, from the conditions of the moment.
 
 use tokio::time::Instant;
 
@@ -15,7 +15,7 @@ use super::{
     queue::{Next, SendQueue},
 };
 
-/// Decides what is sent, and what is known of the destination for that.
+/// Decides what is sent, and keeps what is known of the destination for that.
 #[derive(Debug)]
 pub(super) struct Scheduler {
     pub(super) queue: SendQueue,
@@ -28,12 +28,12 @@ pub(super) struct Scheduler {
 /// What to do next.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Nothing may be sent before something has changed.
+    /// Nothing may be sent until something changes.
     Wait,
     Probe,
     Write(PendingBatch),
     Search(Box<Search>),
-    /// It belongs to another destination than the one there is now.
+    /// It belongs to another destination than the current one.
     Park(Next),
 }
 
@@ -77,17 +77,16 @@ impl Scheduler {
             return Action::Probe;
         }
         if !conditions.proven && in_flight.loading && !self.queue.has_untried() {
-            // What has failed is not tried again before something else was: that is on its way from
-            // the disk.
+            // A failed batch is not sent again before another one, which is being loaded from the
+            // disk.
             return Action::Wait;
         }
         let Some(next) = self.queue.pick(!conditions.proven) else { return Action::Wait };
-        // Checked here, on every path: a batch in a spool belongs to the destination of its spool.
+        // Checked here, on every path: a spooled batch belongs to the destination of its spool.
         if !next.batch().origin().is_for(target) {
             return Action::Park(next);
         }
-        // What may be at fault itself goes alone, so that each failure of it has successes of
-        // others beside it.
+        // A suspect batch is sent alone, so that successes of others occur between its failures.
         let waits = next.is_suspect() && in_flight.suspect
             || match &next {
                 Next::Batch(pending) => !conditions.may_be_in_flight(pending.raw_bytes(), !pending.live),
@@ -104,7 +103,7 @@ impl Scheduler {
     }
 
     /// Decides how much of the buffer becomes batches before anything is sent. `deferred`: its
-    /// points have waited for an interval. `drained`: bytes that are in no batch yet.
+    /// points have waited for an interval. `drained`: bytes that are not in a batch yet.
     pub(super) fn drain(&self, conditions: &Conditions, deferred: bool, drained: usize) -> Drain {
         let may_send = !conditions.breaker.is_open() && !self.is_busy(conditions);
         if deferred && (may_send || conditions.stores_first()) {
@@ -117,16 +116,16 @@ impl Scheduler {
     }
 
     /// Returns whether batches wait in memory, or enough points for one. `deferred` and `drained`
-    /// as for [`drain`](Self::drain), with the bytes that the buffer has sealed.
+    /// as for [`drain`](Self::drain), including the bytes that the buffer has sealed.
     pub(super) fn has_waiting(&self, conditions: &Conditions, deferred: bool, drained: usize) -> bool {
         !self.queue.is_empty() || deferred || drained >= self.body_bounds(conditions).1
     }
 
-    /// Returns whether what is in the buffer at the end of an interval stays there.
+    /// Returns whether the content of the buffer stays there at the end of an interval.
     pub(super) fn defers_drain(&self, conditions: &Conditions) -> bool {
-        // Sealing now would make a small batch each second for as long as the outage lasts.
+        // Sealing now would create a small batch each second for the whole outage.
         let outage = conditions.breaker.is_open() && !conditions.spool;
-        // It goes with the write that can begin next.
+        // The points go with the next write that can begin.
         let grows = self.is_busy(conditions)
             && conditions.in_flight.sends > 0
             && !conditions.closing
@@ -139,7 +138,7 @@ impl Scheduler {
         self.pace.body_bounds(conditions, self.queue.fresh.len())
     }
 
-    /// Places a batch in memory: among the next to be sent, or compressed behind them.
+    /// Places a batch in memory: among the next ones to send, or compressed behind them.
     pub(super) fn place(&mut self, pending: PendingBatch, conditions: &Conditions) -> Placement {
         if self.queue.fresh.len() < self.pace.write_limit(conditions) + PLAIN {
             self.queue.fresh.push_back(pending);
@@ -148,7 +147,7 @@ impl Scheduler {
         Placement::Compress(pending)
     }
 
-    /// Places a batch after a failure that is not its own fault, as far as is known. `behind`:
+    /// Places a batch after a failure that is not its own fault, as far as is known. With `behind`,
     /// others are tried first.
     pub(super) fn put_back(
         &mut self,
@@ -169,8 +168,8 @@ impl Scheduler {
         }
     }
 
-    /// Cuts a batch by what the destination has refused before. `None` where it can go as it is,
-    /// which is nearly always.
+    /// Cuts a batch by what the destination has refused before. Returns `None` if it can be sent as
+    /// it is, as usual.
     pub(super) fn cut(&mut self, batch: &Batch, pending: &PendingBatch, now: Instant) -> Option<Search> {
         self.cache.forget(now);
         if self.cache.is_empty() { None } else { Search::cut(batch, pending, &self.cache) }
@@ -197,10 +196,10 @@ impl Scheduler {
     }
 }
 
-/// Batches that wait uncompressed beside those that can go at once.
+/// How many batches wait uncompressed besides those that can be sent at once.
 const PLAIN: usize = 2;
-/// What has failed so often stays in memory until it is clear whose fault that is: from the disk it
-/// would come back as if nothing had happened.
+/// A batch that has failed this often stays in memory until the cause is clear: loaded from disk,
+/// it would have lost its history.
 const KEPT_FAILURES: u32 = 2;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How many series the points of this process make in the database.
+//! Counts the series that the points of this process create in the database.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,10 +13,10 @@ use crate::{
     stats::MANY_SERIES,
 };
 
-/// Counts different combinations of measurement and tags.
+/// Counts distinct combinations of measurement and tags.
 ///
-/// Here and not where points are recorded, so that no request pays for it. Exact: it holds a hash
-/// of 64 bits for each, and counts no further than [`MOST_COUNTED`], some 2 MiB.
+/// It runs here and not where points are recorded, so that requests do not pay for it. It is exact:
+/// it keeps a 64-bit hash of each, up to [`MOST_COUNTED`], which takes about 2 MiB.
 #[derive(Debug, Default)]
 pub(super) struct SeriesCounter {
     seen: HashSet<u64, RandomState>,
@@ -24,13 +24,13 @@ pub(super) struct SeriesCounter {
 }
 
 impl SeriesCounter {
-    /// Counts the series of these lines that were not there before. Warns once when there are many.
+    /// Counts the new series of these lines. Warns once when there are many.
     pub(super) fn count(&mut self, lines: &[u8]) {
         let mut rest = lines;
         while !rest.is_empty() && self.seen.len() < MOST_COUNTED {
             let hash = self.seen.hasher().hash_one(&rest[..series_end(rest)]);
             self.seen.insert(hash);
-            // Many bytes at a time, unlike a loop. It cannot fail in memory.
+            // Scans many bytes at a time, unlike a loop. Reading from memory cannot fail.
             if rest.skip_until(b'\n').is_err() {
                 break;
             }
@@ -47,13 +47,13 @@ impl SeriesCounter {
         }
     }
 
-    /// Returns how many there were, [`MOST_COUNTED`] at most.
+    /// Returns the number of series, at most [`MOST_COUNTED`].
     pub(super) fn series(&self) -> u64 {
         self.seen.len() as u64
     }
 }
 
-/// Returns where measurement and tags end: before the first space that is not escaped.
+/// Returns where measurement and tags end: before the first unescaped space.
 fn series_end(line: &[u8]) -> usize {
     let (mut rest, mut end) = (line, 0);
     while let Ok(read) = rest.skip_until(b' ') {
@@ -65,7 +65,8 @@ fn series_end(line: &[u8]) -> usize {
     end.saturating_sub(1)
 }
 
-/// Returns the name of a tag, never a value: those may be a client's.
+/// Returns the name of the tag with the most values. Never returns a value, since a client may have
+/// chosen it.
 fn tag_with_most_values(lines: &[u8]) -> String {
     let mut values = HashMap::<&[u8], HashSet<&[u8]>>::new();
     for line in lines.split(|byte| *byte == b'\n') {
@@ -73,12 +74,12 @@ fn tag_with_most_values(lines: &[u8]) -> String {
             values.entry(tag.key).or_default().insert(tag.text);
         }
     }
-    // Of several the first by name, so that the line is the same at each start.
+    // Of several tags the first by name, so that the log line is the same at each start.
     let most = values.into_iter().max_by_key(|(key, values)| (values.len(), std::cmp::Reverse(*key)));
     most.map(|(key, _)| String::from_utf8_lossy(key).into_owned()).unwrap_or_default()
 }
 
-/// Ten times what is warned of.
+/// Ten times the number at which a warning is logged.
 const MOST_COUNTED: usize = 10 * MANY_SERIES as usize;
 
 #[cfg(test)]
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn many_are_warned_of_once_by_the_name_of_their_tag() {
+    fn many_series_are_logged_once_with_the_name_of_their_tag() {
         let mut counter = SeriesCounter::default();
         let log = logged(|| counter.count(lines(0..MANY_SERIES).as_bytes()));
         assert_eq!((counter.series(), log.as_str()), (MANY_SERIES, ""));
@@ -137,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn counting_ends_where_its_memory_does() {
+    fn counting_stops_at_its_memory_bound() {
         let mut counter = SeriesCounter { warned: true, ..SeriesCounter::default() };
         for thousand in 0..150 {
             counter.count(lines(thousand * 1_000..(thousand + 1) * 1_000).as_bytes());

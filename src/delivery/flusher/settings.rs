@@ -1,4 +1,4 @@
-//! The part of the settings that the flusher works by.
+//! The settings of the flusher.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub(crate) struct FlushSettings {
     pub(crate) max_retry_time: Duration,
     pub(crate) max_in_flight: usize,
     pub(crate) strip_refused_extras: bool,
-    /// How long one write may take before it is dropped: more than the clients' own time-outs, so
-    /// that theirs, which say more, come first.
+    /// How long one write may take before it is dropped. It is longer than the clients' own
+    /// timeouts, so that these occur first, with better messages.
     pub(crate) write_timeout: Duration,
     pub(crate) spool_mode: SpoolMode,
 }
@@ -26,7 +26,7 @@ pub(crate) struct FlushSettings {
 impl From<&Settings> for FlushSettings {
     fn from(settings: &Settings) -> Self {
         // A batch larger than a quarter of the memory would leave no room to fill one while another
-        // is in flight; the spool has to hold two.
+        // is in flight. The spool must have room for two.
         let spool = settings.spool.as_ref().map_or(u64::MAX, |spool| spool.max_size / 2);
         let spool = usize::try_from(spool).unwrap_or(usize::MAX);
         let batch_bytes = settings.batch_bytes.min(settings.buffer_size / 4).min(spool).max(1);
@@ -47,7 +47,7 @@ impl From<&Settings> for FlushSettings {
     }
 }
 
-/// A shorter interval would only burn processor time.
+/// A shorter interval would only waste processor time.
 pub(super) const MIN_FLUSH_INTERVAL: Duration = Duration::from_millis(1);
 const MAX_IN_FLIGHT: usize = 16;
 const WRITE_GRACE: Duration = Duration::from_secs(5);
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_replaced_by_the_nearest_that_can() {
+    fn invalid_values_are_replaced_by_the_nearest_valid_ones() {
         let mut settings = Settings::new("test");
         (settings.flush_interval, settings.batch_size, settings.max_in_flight) = (Duration::ZERO, 0, 0);
         settings.retry_interval = Duration::from_secs(9);
@@ -92,7 +92,7 @@ mod tests {
         );
         settings.max_in_flight = 100;
         assert_eq!(FlushSettings::from(&settings).max_in_flight, MAX_IN_FLIGHT);
-        // The client's own time-outs come first.
+        // The client's own timeouts occur first.
         let least = settings.influx.connect_timeout + settings.influx.timeout;
         assert!(used.write_timeout > least && used.write_timeout < least + Duration::from_secs(10));
     }

@@ -1,4 +1,4 @@
-//! What the handle and the task share.
+//! The state that the handle and the task share.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,11 +29,11 @@ pub(super) struct Shared {
     pub(super) recorder: Arc<RecorderCounters>,
     pub(super) delivery: Delivery,
     pub(super) batches: broadcast::Sender<Batch>,
-    /// Set once, when all is over.
+    /// Set once, at the end.
     pub(super) report: watch::Sender<Option<Ended>>,
-    /// What a reload changes.
+    /// The part that a reload changes.
     current: Mutex<CurrentDestination>,
-    /// Batches that were fetched from the spool.
+    /// The number of batches loaded from the spool.
     #[cfg(test)]
     pub(super) loads: std::sync::atomic::AtomicUsize,
 }
@@ -42,7 +42,7 @@ pub(super) struct Shared {
 struct CurrentDestination {
     destination: Destination,
     write_timeout: Duration,
-    /// Spools of earlier destinations, in which something lies.
+    /// Spools of earlier destinations that still contain files.
     retired: Vec<Arc<Spool>>,
 }
 
@@ -50,7 +50,7 @@ struct CurrentDestination {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ended {
     pub(super) report: ShutdownReport,
-    /// By a shutdown, and not because the runtime or the last handle was dropped.
+    /// Whether a shutdown ended it, and not the drop of the runtime or of the last handle.
     pub(super) orderly: bool,
 }
 
@@ -115,7 +115,7 @@ impl Shared {
             let ended = *report.borrow_and_update();
             match ended {
                 Some(ended) => return ended,
-                // Never fails, as we hold the sender.
+                // Never fails, since we hold the sender.
                 None => drop(report.changed().await),
             }
         }
@@ -210,7 +210,7 @@ fn spool_stats(counts: &SpoolCounts) -> SpoolStats {
     }
 }
 
-/// An observer that is slower than this many batches misses some.
+/// An observer that falls behind by more batches than this misses some.
 const OBSERVED_BATCHES: usize = 16;
 
 #[cfg(test)]
@@ -235,8 +235,8 @@ mod tests {
     }
 
     #[test]
-    fn what_buffer_and_flusher_have_dropped_for_want_of_room_is_one_sum() {
-        // Two chunks fit: of the lines that fill more, the oldest go.
+    fn drops_of_buffer_and_flusher_for_lack_of_memory_are_one_sum() {
+        // Only two chunks fit, so the oldest lines are dropped.
         let buffer = Buffer::with_shards(1, 1, Overflow::DropOldest);
         let shared = shared(buffer, &nowhere());
         assert!(shared.stats().ledger.dropped.is_empty(), "no reason without a point");
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reload_shows_at_once_and_the_end_is_told_to_all_who_wait() {
+    async fn a_reload_is_visible_at_once_and_the_end_is_reported_to_all_waiters() {
         let directory = tempfile::tempdir().expect("a directory");
         let spool = Spool::open(&SpoolSettings::new(directory.path()), "none", Arc::default());
         let spool = Arc::new(spool.expect("opens"));

@@ -1,5 +1,5 @@
-//! Which batches go to the spool, which come back, and when. Decides without I/O: what it asks of a
-//! spool is in memory.
+//! Which batches go to the spool, which are loaded, and when. It decides without I/O: it only reads
+//! the spool's index in memory.
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -19,40 +19,40 @@ use super::{
     queue::{Next, SendQueue},
 };
 
-/// The spools of the destination, and what is on its way to them.
+/// The spools of the destination, and the batches on their way to them.
 #[derive(Debug)]
 pub(super) struct SpoolFeeder {
     spool: Option<Arc<Spool>>,
-    /// Spools of before a reload. What lies in them for the sink there is now is sent; the rest
-    /// stays for another time.
+    /// Spools from before a reload. Their batches for the current sink are sent; the others stay
+    /// there.
     retired: Vec<Arc<Spool>>,
     /// The sink's name for a spool.
     target: String,
-    /// To be stored.
+    /// Batches to be stored.
     to_store: VecDeque<PendingBatch>,
-    /// No point is stored before then: the disk has just failed.
+    /// Nothing is stored before this instant, since the disk has just failed.
     rests_until: Option<Instant>,
-    /// When what dead processes have left is looked for.
+    /// When batches of dead processes are searched for next.
     next_adoption: Instant,
-    /// Pieces of batches that lie in a spool for another destination.
+    /// Pieces of batches in a spool for another destination.
     parked: Parked,
 }
 
-/// What is to be done with the next batch that is to be stored.
+/// What happens to the next batch that must be stored.
 #[derive(Debug)]
 pub(super) enum Store {
-    /// `sends_it_now`: it is sent as soon as it is stored.
+    /// Stores the batch. With `sends_it_now`, it is sent as soon as it is stored.
     Start { pending: PendingBatch, spool: Arc<Spool>, sends_it_now: bool },
-    /// The spool has gone meanwhile, by a failure or a reload.
+    /// The spool is no longer available, because of a failure or a reload.
     Fail(PendingBatch),
 }
 
-/// What waits in memory, as far as it matters for what is loaded.
+/// The batches that wait in memory, as far as loading depends on them.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Waiting {
-    /// Batches from a spool, not counting pieces, which cannot be given back.
+    /// Loaded batches, without pieces, which cannot be released to the spool.
     pub(super) loaded: usize,
-    /// One of them, or a piece, has not failed yet.
+    /// Whether one of them, or a piece, has not failed yet.
     pub(super) loaded_untried: bool,
     pub(super) nothing_loaded: bool,
     pub(super) memory: usize,
@@ -80,7 +80,7 @@ impl SpoolFeeder {
         };
         if !same {
             self.retired.extend(self.spool.take());
-            // One that comes back is where it was.
+            // A spool that is configured again is taken out of the retired ones.
             self.retired.retain(|old| spool.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
             (self.rests_until, self.next_adoption) = (None, now);
         }
@@ -111,29 +111,29 @@ impl SpoolFeeder {
         self.usable(now).is_some()
     }
 
-    /// Stores nothing for a while. Once it has failed, trying again for each batch would only cost
-    /// time; the spool itself rests as long.
+    /// Stores nothing for a while. After a failure, trying again for each batch would only cost
+    /// time. The spool itself is switched off as long.
     pub(super) fn rest(&mut self, now: Instant) {
         self.rests_until = Some(now + REST);
     }
 
-    /// Queues a batch that is to be stored.
+    /// Queues a batch to be stored.
     pub(super) fn push(&mut self, pending: PendingBatch) {
         self.to_store.push_back(pending);
     }
 
-    /// Takes back the next batch that was to be stored.
+    /// Takes back the next batch to be stored.
     pub(super) fn pop(&mut self) -> Option<PendingBatch> {
         self.to_store.pop_front()
     }
 
-    /// Returns the batches that are to be stored.
+    /// Returns the batches to be stored.
     pub(super) fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
         self.to_store.iter().map(BatchRef::Pending)
     }
 
-    /// Decides what is stored next. One at a time, since the disk gets hardly faster by two; at the
-    /// end time is what counts.
+    /// Decides what is stored next. There is one at a time, since two are hardly faster on a disk.
+    /// At the end, time matters most.
     pub(super) fn next_store(&mut self, conditions: &Conditions) -> Option<Store> {
         let Some(spool) = self.usable(conditions.now).cloned() else { return self.pop().map(Store::Fail) };
         let most = if conditions.sending_over { CLOSING_STORES } else { 1 };
@@ -145,7 +145,7 @@ impl SpoolFeeder {
         Some(Store::Start { pending, spool, sends_it_now })
     }
 
-    /// Decides whether the next stored batch is fetched. Returns about how many bytes it takes.
+    /// Decides whether the next stored batch is loaded. Returns about how many bytes it takes.
     pub(super) fn next_load(&self, conditions: &Conditions, queue: &SendQueue) -> Option<usize> {
         if conditions.closing || !may_load(conditions) {
             return None;
@@ -154,22 +154,22 @@ impl SpoolFeeder {
         goes_when_loaded(conditions, &Waiting::of(queue), bytes).then_some(bytes)
     }
 
-    /// Takes the next stored batch, which is then the caller's.
+    /// Takes the next stored batch, which then belongs to the caller.
     pub(super) fn take_stored(&self) -> Option<(Arc<Spool>, SpoolEntry)> {
         self.sources().find_map(|spool| Some((Arc::clone(spool), spool.take_oldest()?)))
     }
 
-    /// Returns whether anything lies on disk for this sink.
+    /// Returns whether there are batches on disk for this sink.
     pub(super) fn has_stored(&self) -> bool {
         self.sources().any(|spool| !spool.is_empty())
     }
 
-    /// Spools whose batches are for this sink.
+    /// Returns the spools whose batches are for this sink.
     fn sources(&self) -> impl Iterator<Item = &Arc<Spool>> {
         self.spool.iter().chain(self.retired.iter().filter(|spool| spool.is_for(&self.target)))
     }
 
-    /// Sets aside what is for another destination: a whole batch goes back to its spool, pieces
+    /// Sets aside what is for another destination. A whole batch is released to its spool; pieces
     /// stay in memory.
     pub(super) fn park(&mut self, next: Next, queue: &mut SendQueue) {
         match next {
@@ -182,28 +182,27 @@ impl SpoolFeeder {
         }
     }
 
-    /// Takes up what is for the destination there is now.
+    /// Returns what is for the current destination to the queue.
     pub(super) fn unpark(&mut self, queue: &mut SendQueue) {
         let Self { parked, target, .. } = self;
         queue.loaded.extend(parked.batches.extract_if(.., |pending| pending.origin.is_for(target)));
         queue.searches.extend(parked.searches.extract_if(.., |search| search.origin.is_for(target)));
     }
 
-    /// Returns what waits here takes of the memory.
+    /// Returns the memory of what waits here.
     pub(super) fn memory(&self) -> usize {
         self.parked.memory() + self.to_store.iter().map(PendingBatch::memory).sum::<usize>()
     }
 
-    /// Gives up the directories of earlier destinations in which nothing is left. Returns whether
-    /// there was one.
+    /// Drops the spools of earlier destinations that are empty. Returns whether there was one.
     pub(super) fn release_retired(&mut self) -> bool {
         let before = self.retired.len();
         self.retired.retain(|spool| !spool.is_done());
         self.retired.len() < before
     }
 
-    /// Returns when [`maintain`](Self::maintain) has something to do. `None` while it is being
-    /// done, and where there is no spool.
+    /// Returns when [`maintain`](Self::maintain) is due. Returns `None` while maintenance is
+    /// running, and without a spool.
     pub(super) fn next_maintenance(&self, conditions: &Conditions, queue: &SendQueue) -> Option<Instant> {
         if conditions.closing || conditions.in_flight.maintaining {
             return None;
@@ -217,8 +216,8 @@ impl SpoolFeeder {
         adoption.into_iter().chain(spools).chain(in_memory).min()
     }
 
-    /// Returns the spools that are to be maintained now, and for each whether it also looks for
-    /// what dead processes have left.
+    /// Returns the spools to maintain now, and for each whether it also searches for batches of
+    /// dead processes.
     pub(super) fn maintain(&mut self, now: Instant) -> Vec<(Arc<Spool>, bool)> {
         let adopt = self.next_adoption <= now;
         if adopt {
@@ -229,8 +228,8 @@ impl SpoolFeeder {
     }
 }
 
-/// Gives a batch back to its spool: it leaves the memory, not the disk. A piece of a batch whose
-/// other pieces are settled cannot be given back, as the file holds them all: it stays in memory.
+/// Releases a batch to its spool: it leaves the memory, but stays on disk. A piece whose other
+/// pieces are settled cannot be released, since the file contains all of them. It stays in memory.
 pub(super) fn give_back(mut pending: PendingBatch, queue: &mut SendQueue) {
     if !pending.is_whole() {
         pending.live = false;
@@ -242,8 +241,8 @@ pub(super) fn give_back(mut pending: PendingBatch, queue: &mut SendQueue) {
     }
 }
 
-/// Puts back a batch that failed and is also on disk: in memory, or with too many there only on
-/// disk.
+/// Returns a failed batch that is also on disk to the queue. If too many are in memory, it stays
+/// only on disk.
 pub(super) fn put_back(mut pending: PendingBatch, queue: &mut SendQueue) {
     if pending.is_whole() && Waiting::of(queue).loaded + 1 >= LOADED {
         give_back(pending, queue);
@@ -258,8 +257,8 @@ pub(super) fn is_expired(batch: BatchRef<'_>) -> bool {
     matches!(batch.origin(), Origin::Spool(backing) if backing.spool.is_expired(&backing.entry))
 }
 
-/// Returns how much may wait in the queue before the oldest batches go to disk: long before
-/// anything would have to be dropped, since the disk may be slow, too.
+/// Returns how much may wait in the queue before the oldest batches go to disk. That is long before
+/// anything would be dropped, since the disk may be slow, too.
 pub(super) fn spill_limit(conditions: &Conditions) -> Option<usize> {
     conditions.spool.then(|| conditions.room_in_flight())
 }
@@ -271,17 +270,17 @@ fn sends_after_storing(conditions: &Conditions, tried: bool) -> bool {
         && !tried
 }
 
-/// Returns whether anything is loaded: one at a time, while the sink takes any.
+/// Returns whether batches are loaded: one at a time, while the sink accepts any.
 fn may_load(conditions: &Conditions) -> bool {
     let paused =
         matches!(conditions.breaker, BreakerState::Open { .. } | BreakerState::HalfOpen { blocked: Some(_) });
     !paused && !conditions.in_flight.loading
 }
 
-/// Returns whether a stored batch of so many bytes could be sent once it is loaded. What could not
-/// would only wait in memory, or be given back to the spool and loaded again.
+/// Returns whether a stored batch of this size could be sent once it is loaded. Otherwise it would
+/// only wait in memory, or be released to the spool and loaded again.
 fn goes_when_loaded(conditions: &Conditions, waiting: &Waiting, bytes: usize) -> bool {
-    // Others may pass those that have failed before.
+    // Others may pass batches that have failed before.
     waiting.loaded < LOADED
         && !waiting.loaded_untried
         && (conditions.may_be_in_flight(bytes + waiting.memory, false)
@@ -299,7 +298,7 @@ impl Waiting {
     }
 }
 
-/// Stored batches held in memory at once: one that can go, and others that could not.
+/// How many loaded batches are in memory at once: one that can be sent, and others that could not.
 const LOADED: usize = 4;
 const CLOSING_STORES: usize = 4;
 const REST: Duration = Duration::from_secs(60);

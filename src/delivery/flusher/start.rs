@@ -1,5 +1,4 @@
-//! Starts what waits for the sink, the disk or the compressor. What becomes of it comes back to the
-//! loop as the result of a job.
+//! Starts jobs that wait for the sink, the disk or the compressor. The loop receives their results.
 
 use std::sync::Arc;
 
@@ -74,7 +73,7 @@ impl Worker {
         (sent, Box::pin(async move { JobResult::Written(within(patience, sink.0.write(&batch)).await) }))
     }
 
-    /// Compresses a batch on the way to where it waits.
+    /// Compresses a batch before it waits.
     pub(super) fn start_compression(&mut self, mut pending: PendingBatch) {
         pending.shrink();
         let batch =
@@ -125,7 +124,7 @@ impl Worker {
         self.in_flight.start(Job::Load { bytes }, Box::pin(work));
     }
 
-    /// Releases the origin, all of whose points are settled: with the last piece of it a file goes.
+    /// Releases an origin whose points are all settled. With its last piece the file is deleted.
     pub(super) fn release(&mut self, origin: Origin) {
         if let Origin::Spool(backing) = origin
             && let Some(backing) = Arc::into_inner(backing)
@@ -152,7 +151,7 @@ impl Worker {
         self.in_flight.start(Job::Maintain, Box::pin(work));
     }
 
-    /// Waits for lines that were refused just now and are on their way to their files.
+    /// Waits for refused lines that are being written to their files.
     pub(super) fn start_rejected_files(&mut self, rejected: Arc<RejectedFiles>, end: Instant) {
         let work = async move {
             let _ = timeout_at(end, rejected.finish()).await;

@@ -1,4 +1,4 @@
-//! The state of delivery: what it is, when it is logged, and how long the sink has been blocked.
+//! The state of delivery: its value, its log lines, and how long the sink was blocked.
 
 use std::{sync::Arc, time::SystemTime};
 
@@ -13,24 +13,24 @@ use super::{circuit_breaker::BreakerState, shared::Shared, state_log::StateLog};
 pub(super) struct StateReporter {
     shared: Arc<Shared>,
     log: StateLog,
-    /// How long the sink has been blocked, without the time since `blocked_since`.
+    /// How long the sink was blocked, without the time since `blocked_since`.
     blocked_total: Duration,
     blocked_since: Option<Instant>,
 }
 
-/// What the statistics show of the flusher.
+/// The values of the flusher in the statistics.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FlusherSnapshot {
     pub(super) breaker: BreakerState,
     pub(super) closing: bool,
-    /// Something from the spool is being sent, or about to be.
+    /// Whether spooled points are being sent, or are about to be.
     pub(super) draining: bool,
-    /// Since when the oldest live batch has been here.
+    /// Since when the oldest live batch has been waiting.
     pub(super) oldest: Option<Instant>,
     pub(super) decompressed: usize,
     pub(super) batches: usize,
     pub(super) has_spool: bool,
-    /// How many series the points have made so far.
+    /// The number of series of all points so far.
     pub(super) series: u64,
 }
 
@@ -39,7 +39,7 @@ impl StateReporter {
         Self { shared, log: StateLog::default(), blocked_total: Duration::ZERO, blocked_since: None }
     }
 
-    /// Brings what the statistics show up to date, and logs a change of the state.
+    /// Updates the statistics, and logs a change of the state.
     pub(super) fn publish(&mut self, snapshot: &FlusherSnapshot) {
         let now = Instant::now();
         let mut progress = self.shared.delivery.lock();
@@ -69,7 +69,7 @@ impl StateReporter {
         }
     }
 
-    /// Returns when a change of the state is logged that was kept back.
+    /// Returns when a suppressed change of the state will be logged.
     pub(super) fn next_line(&self) -> Option<Instant> {
         self.log.next(self.shared.delivery.lock().state)
     }
@@ -78,8 +78,8 @@ impl StateReporter {
         self.blocked_since.is_some()
     }
 
-    /// Returns how long the sink has been blocked in total: time that does not count as waiting,
-    /// since nothing but somebody's action could have ended it.
+    /// Returns how long the sink was blocked in total. This time does not count as waiting, since
+    /// only an action could have ended it.
     pub(super) fn blocked_time(&self) -> Duration {
         self.blocked_total + self.blocked_since.map(|since| since.elapsed()).unwrap_or_default()
     }
@@ -104,7 +104,7 @@ impl FlusherSnapshot {
         match self.breaker {
             BreakerState::Open { blocked: Some(by), .. } => DeliveryState::Blocked(by),
             BreakerState::Open { blocked: None, .. } => DeliveryState::Backoff,
-            // Until the answer is there nothing has changed.
+            // Nothing has changed until the answer arrives.
             BreakerState::HalfOpen { .. } => before,
             BreakerState::Closed if self.draining => DeliveryState::Draining,
             BreakerState::Closed => DeliveryState::Healthy,

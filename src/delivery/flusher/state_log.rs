@@ -1,5 +1,5 @@
-//! Which changes of the state are logged: a server that answers yes and no in turns must not fill
-//! the log.
+//! Limits the log lines about the state: a server that alternates between success and failure must
+//! not fill the log.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tokio::time::Instant;
 
 use crate::stats::DeliveryState;
 
-/// Lets the line of each state through once a minute. What is kept back is made up for: when the
-/// minute is over the state that there is then is logged, unless the log says so already.
+/// Lets the line of each state through once a minute. A suppressed line is made up for: after the
+/// minute the current state is logged, unless it was the last one logged.
 #[derive(Debug, Default)]
 pub(super) struct StateLog {
     logged: DeliveryState,
@@ -17,8 +17,8 @@ pub(super) struct StateLog {
 }
 
 impl StateLog {
-    /// Returns what the log has said before and how many changes were kept back since, if this
-    /// state is to be logged now.
+    /// Returns the previously logged state and the number of suppressed changes, if this state must
+    /// be logged now.
     pub(super) fn speak(&mut self, state: DeliveryState, changed: bool) -> Option<(DeliveryState, u64)> {
         if state == self.logged {
             self.kept_back += u64::from(changed);
@@ -35,7 +35,7 @@ impl StateLog {
         Some((before, std::mem::take(&mut self.kept_back)))
     }
 
-    /// Returns when this state may be logged that was kept back.
+    /// Returns when a suppressed line for this state may be logged.
     pub(super) fn next(&self, state: DeliveryState) -> Option<Instant> {
         let spoke = self.spoke.iter().find(|(other, _)| *other == state)?.1;
         (state != self.logged).then_some(spoke + INTERVAL)
@@ -50,7 +50,7 @@ mod tests {
     use DeliveryState::{Backoff, Healthy};
 
     #[tokio::test(start_paused = true)]
-    async fn states_that_flap_come_once_a_minute_and_the_last_one_is_told() {
+    async fn flapping_states_are_logged_once_a_minute_and_the_last_one_always() {
         let (mut log, mut lines) = (StateLog::default(), Vec::new());
         for second in 0..600_u64 {
             for state in [Backoff, Healthy] {
@@ -60,7 +60,7 @@ mod tests {
         }
         assert_eq!(lines[..4], [(0, Backoff, 0), (0, Healthy, 0), (60, Backoff, 118), (60, Healthy, 0)]);
         assert_eq!(lines.len(), 20, "{lines:?}");
-        // Kept back, and still so when the minute is over.
+        // The line is suppressed, and the state is unchanged when the minute is over.
         let mut log = StateLog::default();
         let spoken = [Backoff, Healthy, Backoff].map(|state| log.speak(state, true).is_some());
         assert_eq!(spoken, [true, true, false]);

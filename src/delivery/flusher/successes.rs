@@ -1,10 +1,10 @@
-//! What shows that a sink accepts points.
+//! Evidence that a sink accepts points.
 
-/// Counts of successes. A batch that fails while they rise fails for a reason of its own.
+/// Counts of successes. If they rise while a batch fails, the batch itself is the cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Successes {
-    /// Writes that succeeded so far.
+    /// How many writes have succeeded so far.
     pub(super) writes: u64,
-    /// Probes that succeeded so far.
+    /// How many probes have succeeded so far.
     pub(super) probes: u64,
 }

@@ -1,10 +1,10 @@
-//! A panic of the flusher costs neither the points in its hands nor the monitoring.
+//! Restarts the flusher after a panic, so that its batches are kept and delivery continues.
 
 use tokio::time::{Duration, sleep};
 
 use super::{accounting::points_in_memory, in_flight::guarded, worker::Worker};
 
-/// Runs the worker to its end, and again after a panic.
+/// Runs the worker to its end, and again after each panic.
 pub(super) async fn supervise(mut worker: Worker) {
     let mut pause = FIRST_PAUSE;
     while guarded(worker.run()).await.is_none() {
@@ -15,7 +15,7 @@ pub(super) async fn supervise(mut worker: Worker) {
 }
 
 impl Worker {
-    /// Counts the points that the panic cost, so that every point is accounted for.
+    /// Counts the points that the panic lost as dropped, so that every point is accounted for.
     fn recover(&mut self) {
         let pending = self.batcher.points() + points_in_memory(self.batches());
         let lost = self.accounting.drop_missing(pending);

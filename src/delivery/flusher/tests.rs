@@ -1,4 +1,4 @@
-//! The flusher against sinks that do as they are told, on a clock that nobody waits for.
+//! Tests the flusher with sinks whose behaviour is scripted, on a paused clock.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn points_are_written_within_an_interval() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_sends_at_once_and_says_what_became_of_it() {
+async fn a_flush_sends_at_once_and_returns_the_outcome() {
     let rig = Rig::start(|_| Ok(()));
     rig.push(0..10);
     let report = rig.flusher.flush().await.expect("runs");
@@ -49,7 +49,7 @@ async fn a_flush_sends_at_once_and_says_what_became_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_loses_nothing_and_shows_as_backoff() {
+async fn an_outage_loses_nothing_and_is_reported_as_backoff() {
     let rig = Rig::start(|_| Err(WriteError::transient("connection refused")));
     rig.push(0..10);
     let report = rig.flusher.flush().await.expect("runs");
@@ -85,7 +85,7 @@ async fn blocked_keeps_everything_and_probes_slowly() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_sends_what_is_left_and_says_so_twice() {
+async fn shutdown_sends_the_rest_and_a_second_one_returns_the_same_report() {
     let rig = Rig::start(|_| Ok(()));
     rig.push(0..10);
     let (first, second) = tokio::join!(
@@ -100,7 +100,7 @@ async fn shutdown_sends_what_is_left_and_says_so_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn shutdown_keeps_its_time_under_an_outage() {
+async fn shutdown_keeps_its_timeout_in_an_outage() {
     for timeout in [0, 50, 5_000].map(Duration::from_millis) {
         let rig = Rig::start(|_| Err(WriteError::transient("connection refused")));
         rig.push(0..10);

@@ -4,21 +4,21 @@ use tokio::time::{Duration, Instant};
 
 use super::circuit_breaker::jitter;
 
-/// When the buffer is drained next.
+/// The timer for draining the buffer.
 #[derive(Debug)]
 pub(super) struct Timing {
-    /// There are points, and this is when they are drained.
+    /// When the buffer is drained, if it has points.
     pub(super) due: Option<Instant>,
     /// The end of the current interval.
     next: Instant,
-    /// There are points, but as nothing can be sent, or there is no room, they stay where they are
-    /// until a batch is full, the pause is over, or there is room.
+    /// Whether points stay in the buffer, because nothing can be sent, or there is no room. They
+    /// wait until a batch is full, the pause is over, or there is room.
     deferred: bool,
     random: fastrand::Rng,
 }
 
 impl Timing {
-    /// Creates a timer with a random phase, so that processes started together do not send
+    /// Creates a timer with a random phase, so that processes that start together do not send
     /// together.
     pub(super) fn new(interval: Duration, mut random: fastrand::Rng) -> Self {
         let next = Instant::now() + interval.mul_f64(random.f64());
@@ -45,7 +45,7 @@ impl Timing {
         self.deferred
     }
 
-    /// Returns whether no points are known to wait in the buffer.
+    /// Returns whether the buffer has no known points.
     pub(super) fn is_idle(&self) -> bool {
         self.due.is_none() && !self.deferred
     }
@@ -74,7 +74,7 @@ mod tests {
         Timing::new(SECOND, fastrand::Rng::with_seed(seed))
     }
 
-    /// How long from now the buffer is drained.
+    /// Returns the time until the buffer is drained.
     fn due(timing: &Timing) -> Option<Duration> {
         timing.due.map(|due| due.saturating_duration_since(Instant::now()))
     }
@@ -94,7 +94,7 @@ mod tests {
             timing.arm(SECOND);
             let next = due(&timing).expect("armed");
             assert!((0.9..1.1).contains(&next.as_secs_f64()), "{next:?}");
-            // Nothing came for long: the first point that comes does not go alone at once.
+            // Nothing was recorded for long: the next point is not sent alone at once.
             timing.collected(SECOND);
             tokio::time::advance(20 * SECOND).await;
             timing.arm(SECOND);
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_is_due_from_the_end_of_the_interval_on() {
+    async fn the_buffer_is_due_from_the_end_of_the_interval_on() {
         let mut timing = timing(1);
         let now = Instant::now();
         assert!(timing.is_idle() && !timing.is_due(now + 10 * SECOND));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_deferred_has_no_time_until_it_is_collected() {
+    async fn deferred_points_have_no_deadline_until_they_are_collected() {
         let mut timing = timing(1);
         timing.arm(SECOND);
         timing.defer();
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn another_interval_begins_at_once_for_points_that_wait() {
+    async fn a_new_interval_begins_at_once_for_waiting_points() {
         let mut timing = timing(1);
         timing.set_interval(SECOND / 100);
         assert_eq!(due(&timing), None);

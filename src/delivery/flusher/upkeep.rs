@@ -1,5 +1,4 @@
-//! What the loop does in each turn: new batches are placed, old ones dropped, and those who wait
-//! are answered.
+//! The recurring work of the loop: it places new batches, drops old ones, and answers flushes.
 
 use tokio::{sync::oneshot, time::Instant};
 
@@ -22,7 +21,7 @@ impl Worker {
     /// Admits a new batch.
     pub(super) fn admit(&mut self, batch: Batch) {
         if self.shared.batches.receiver_count() > 0 {
-            // Fails only if the last receiver went just now.
+            // Fails only if the last receiver was dropped just now.
             let _ = self.shared.batches.send(batch.clone());
         }
         let pending = PendingBatch::live(batch, History::new(Instant::now(), self.state.blocked_time()));
@@ -39,8 +38,7 @@ impl Worker {
         self.put(placement);
     }
 
-    /// Drops a batch that is only in memory, for a reason of ours; one that is also on disk just
-    /// leaves the memory.
+    /// Drops a batch that is only in memory. One that is also on disk only leaves the memory.
     pub(super) fn discard(&mut self, pending: PendingBatch, reason: DropReason) {
         match pending.origin {
             Origin::Memory => self.drop_batch(Next::Batch(pending), reason),
@@ -48,14 +46,14 @@ impl Worker {
         }
     }
 
-    /// Leaves the memory, not the disk.
+    /// Removes a batch from memory, but not from disk.
     pub(super) fn back_to_spool(&mut self, pending: PendingBatch) {
         self.accounting.spooled(&pending);
         give_back(pending, &mut self.scheduler.queue);
     }
 
-    /// Drops a batch wherever it is. Of a search, what was refused is rejected, and what is not
-    /// known is dropped.
+    /// Drops a batch wherever it is. Of a search, refused lines are rejected, and lines without a
+    /// result are dropped.
     pub(super) fn drop_batch(&mut self, next: Next, reason: DropReason) {
         match next {
             Next::Batch(pending) => {
@@ -72,7 +70,7 @@ impl Worker {
         }
     }
 
-    /// Drops what has waited in memory for too long.
+    /// Drops batches that have waited in memory for too long.
     pub(super) fn expire(&mut self) {
         let now = Instant::now();
         if self.next_expiry().is_none_or(|expiry| expiry > now) {
@@ -91,14 +89,15 @@ impl Worker {
         self.scheduler.queue.next_expiry(self.settings.max_retry_time, self.state.blocked_time())
     }
 
-    /// Drops batches that have waited in a spool for too long, tries again to delete files, and
-    /// looks for what dead processes have left.
+    /// Drops batches that have waited in a spool for too long, retries deletions, and searches for
+    /// batches of dead processes.
     pub(super) fn maintain_spools(&mut self) {
         if self.feeder.release_retired() {
             self.shared.set_retired(self.feeder.retired());
         }
         let next = self.feeder.next_maintenance(&self.conditions(), &self.scheduler.queue);
-        // Looked at afterwards: what is due already is due at the moment of the question.
+        // The clock is read afterwards: something that is already due is due at the time of that
+        // call.
         let now = Instant::now();
         if next.is_none_or(|next| now < next) {
             return;
@@ -110,11 +109,11 @@ impl Worker {
         self.start_maintenance(spools);
     }
 
-    /// Tries everything in the buffer and in memory now, even during a pause: who asks for a flush
-    /// has reason to think that it helps.
+    /// Sends everything in the buffer and in memory now, even during a pause: the caller of a flush
+    /// has a reason to expect success.
     pub(super) fn flush(&mut self, reply: oneshot::Sender<FlushReport>) {
         self.collect(true);
-        // Only while nobody waits for a flush: a report has counts by batch.
+        // Only without pending flushes, whose reports count by batch.
         if self.accounting.flushes.is_empty() {
             self.scheduler.join_small(&self.conditions());
         }
@@ -143,7 +142,7 @@ impl Worker {
         self.accounting.flushes = flushes;
     }
 
-    /// Describes the batches that a flush waits for.
+    /// Describes the batches of a flush.
     fn flush_progress(&self, up_to: Option<u64>) -> FlushProgress {
         let covered =
             |batch: BatchRef<'_>| batch.is_live() && up_to.is_none_or(|up_to| batch.sequence() <= up_to);
@@ -155,7 +154,7 @@ impl Worker {
         }
     }
 
-    /// Brings what snapshots show up to date.
+    /// Updates the values for snapshots.
     pub(super) fn publish(&mut self) {
         self.update_buffer_limit();
         let in_flight = self.in_flight.counts();

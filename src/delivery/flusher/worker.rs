@@ -1,11 +1,10 @@
-//! The loop of the flusher's task: it waits for events and moves them between the parts.
+//! The loop of the flusher's task: it waits for events and passes them between the parts.
 //!
 //! The parts decide without I/O: the [`batcher`](super::batcher), the
 //! [`scheduler`](super::scheduler), the [`spool_feeder`](super::spool_feeder), the
 //! [`circuit_breaker`](super::circuit_breaker), [`closing`](super::closing), and
-//! [`failures`](super::failures). The worker asks them and does what they say: it
-//! [starts](super::start) writes and the work of the disk, and takes what became of them to
-//! [where it belongs](super::answers).
+//! [`failures`](super::failures). The worker asks them and executes their decisions. It
+//! [starts](super::start) writes and work of the disk, and [handles](super::answers) their results.
 
 use std::{future::pending, sync::Arc};
 
@@ -34,14 +33,14 @@ use super::{
     timing::Timing,
 };
 
-/// Everything that the task owns. It outlives a panic of the loop, so that no point is lost with
-/// it, and its end, however it comes about, handles what is left.
+/// The state of the task. It outlives a panic of the loop, so that no point is lost. When it is
+/// dropped, however that happens, it handles the remaining points.
 #[derive(Debug)]
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) sink: SinkHandle,
     pub(super) settings: FlushSettings,
-    /// `None` when no command can come any more.
+    /// `None` when no command can arrive any more.
     pub(super) commands: Option<mpsc::UnboundedReceiver<Command>>,
     pub(super) batcher: Batcher,
     pub(super) scheduler: Scheduler,
@@ -57,9 +56,9 @@ pub(super) struct Worker {
 enum WorkerEvent {
     Command(Option<Command>),
     Ended(Job, JobResult),
-    /// The buffer is not empty any more.
+    /// The buffer is no longer empty.
     Points,
-    /// The buffer holds a batch's worth.
+    /// The buffer contains a full batch.
     Full,
     Timer,
 }
@@ -89,10 +88,10 @@ impl Worker {
         }
     }
 
-    /// Runs until the monitor is shut down or its last handle is gone.
+    /// Runs until the monitor is shut down or its last handle is dropped.
     pub(super) async fn run(&mut self) {
         if self.breaker.successes().writes == 0 && self.closing.is_none() {
-            // A wrong token shall show before the first traffic does.
+            // A wrong token must be reported before the first traffic.
             self.start_probe();
         }
         loop {
@@ -134,7 +133,7 @@ impl Worker {
         }
     }
 
-    /// Starts whatever may be started now.
+    /// Starts everything that may be started now.
     fn dispatch(&mut self) {
         let (deferred, drained) = (self.batcher.timing.is_deferred(), self.batcher.bytes());
         match self.scheduler.drain(&self.conditions(), deferred, drained) {
@@ -152,7 +151,7 @@ impl Worker {
             match self.scheduler.next(&conditions, self.feeder.target()) {
                 Action::Wait => return,
                 Action::Probe => self.start_probe(),
-                // One is always sent, for which room is set aside.
+                // One write is always allowed, since memory is reserved for it.
                 Action::Write(pending)
                     if conditions.in_flight.sends > 0 && !self.reserve(pending.bytes_to_decompress()) =>
                 {
@@ -168,7 +167,7 @@ impl Worker {
         }
     }
 
-    /// Takes what is in the buffer, and makes batches of it: full ones, or of everything.
+    /// Takes the content of the buffer, and creates batches of it: full ones, or of everything.
     pub(super) fn collect(&mut self, all: bool) {
         let room = self.make_room();
         if room {
@@ -215,8 +214,8 @@ impl Worker {
         }
     }
 
-    /// Returns the next deadline of the loop. `None` while there is not: an idle service costs
-    /// nothing.
+    /// Returns the next deadline of the loop. Returns `None` while nothing is due, so that an idle
+    /// service costs nothing.
     fn deadline(&self, conditions: &Conditions) -> Option<Instant> {
         let retry = conditions.breaker.next_attempt(self.has_work());
         let closing = self.closing.as_ref().and_then(Closing::next_step);
@@ -229,7 +228,7 @@ impl Worker {
         !self.scheduler.queue.is_empty() || self.batcher.has_points() || self.feeder.has_stored()
     }
 
-    /// Describes the moment to the parts.
+    /// Describes the current situation for the parts.
     pub(super) fn conditions(&self) -> Conditions {
         let now = Instant::now();
         Conditions {
@@ -244,7 +243,7 @@ impl Worker {
         }
     }
 
-    /// Returns all batches in memory, whatever is being done with them.
+    /// Returns all batches in memory, including those of running jobs.
     pub(super) fn batches(&self) -> impl Iterator<Item = BatchRef<'_>> {
         self.scheduler.queue.all().chain(self.feeder.batches()).chain(self.in_flight.batches())
     }

@@ -1,4 +1,4 @@
-//! Each result where it is counted, and what the log says of it.
+//! Tests where each result is counted, and what is logged about it.
 
 use std::time::{Duration, SystemTime};
 
@@ -20,7 +20,7 @@ use crate::{
     test_log::logged,
 };
 
-/// Nothing but the counters.
+/// Returns the counters, with a destination that does nothing.
 fn accounting() -> Accounting {
     let destination = Destination { sink: SinkHandle(Arc::new(NoSink)), spool: None, rejected: None };
     let shared = Shared::new(
@@ -33,7 +33,7 @@ fn accounting() -> Accounting {
     Accounting::new(Arc::new(shared), None)
 }
 
-/// A batch of so many lines, which the ledger counts as in flight.
+/// Returns a batch of this many lines, which the ledger counts as in flight.
 fn pending(accounting: &Accounting, sequence: u64, lines: usize) -> PendingBatch {
     let batch = batch("x v=1 1\n", lines).with_sequence(sequence);
     accounting.shared.ledger.lock().take_off(lines);
@@ -49,7 +49,7 @@ fn stats(accounting: &Accounting) -> Stats {
 }
 
 #[test]
-fn a_flush_is_told_what_became_of_its_batches_and_of_no_later_ones() {
+fn a_flush_reports_its_batches_and_no_later_ones() {
     let mut accounting = accounting();
     let (reply, mut answer) = oneshot::channel();
     accounting.flushes.push(Some(2), reply);
@@ -107,7 +107,7 @@ async fn writes_add_up_in_the_statistics() {
 }
 
 #[test]
-fn points_that_a_panic_cost_are_dropped_as_internal() {
+fn points_that_a_panic_lost_are_dropped_as_internal() {
     let mut accounting = accounting();
     let kept = pending(&accounting, 1, 3);
     drop(pending(&accounting, 2, 4));
@@ -120,9 +120,9 @@ fn points_that_a_panic_cost_are_dropped_as_internal() {
     }
 }
 
-/// With the reason it tells where to look, and it is never a client's words.
+/// The message tells the reason and where to look. It never contains text from clients.
 #[test]
-fn the_log_names_the_measurement_of_what_was_rejected_and_nothing_more() {
+fn the_log_contains_the_measurement_of_rejected_points_and_no_values() {
     for (line, measurement) in [
         ("requests,user=ann v=1 1", "requests"),
         ("requests v=1 1", "requests"),
@@ -143,7 +143,7 @@ fn the_log_names_the_measurement_of_what_was_rejected_and_nothing_more() {
 }
 
 #[test]
-fn each_reason_of_a_loss_comes_with_what_to_do() {
+fn each_reason_of_a_loss_is_logged_with_a_remedy() {
     for (reason, remedy) in [
         (DropReason::BufferFull, "raise `buffer_size`"),
         (DropReason::Expired, "`max_retry_time`; check the server"),
@@ -174,7 +174,7 @@ async fn losses_are_logged_once_a_minute_and_counted_between() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert!(log(&mut accounting).contains("others=2"));
     assert_eq!(log(&mut accounting), "");
-    // The end of a process logs its losses, whatever was logged before.
+    // The end of a process logs its losses, even just after another message.
     accounting.log_next_drop();
     assert!(log(&mut accounting).contains("others=0"));
 }

@@ -1,13 +1,13 @@
-//! What a search is told of a failure, from plain values.
+//! Tests how a search continues after a failure, with plain values.
 
 use std::time::{Duration, SystemTime};
 
 use super::*;
 use crate::{delivery::batch::Batch, stats::Blocked};
 
-/// Delivers lines of so many bytes in a search to a server that answers like this unless a body has
-/// at most two lines, while nothing else succeeds. Returns the written ones, after many requests at
-/// most, and whether the search went on at once after a failure.
+/// Delivers lines of this size in a search. The server answers with this error unless a body has at
+/// most two lines, and no other batch succeeds meanwhile. Returns how many lines were written after
+/// many requests, and whether the search continued at once after a failure.
 fn written(bytes: usize, error: &WriteError) -> (usize, bool) {
     let lines = 16;
     let line = format!("x v=\"{}\" 1\n", "y".repeat(bytes));
@@ -30,16 +30,16 @@ fn written(bytes: usize, error: &WriteError) -> (usize, bool) {
 }
 
 #[test]
-fn a_piece_is_divided_for_what_may_be_a_matter_of_its_size_or_its_lines() {
+fn a_piece_is_divided_when_its_size_or_its_lines_may_be_the_cause() {
     let gateway = WriteError::transient("gateway").with_status(504);
     for (error, small, large) in [
         (WriteError::refused("400"), 16, 16),
         (WriteError::too_large("413"), 16, 16),
         (WriteError::timeout("no answer"), 16, 16),
         (gateway, 16, 16),
-        // A small body breaks no connection.
+        // A small body does not break a connection.
         (WriteError::broken("reset"), 0, 16),
-        // It is the server, as long as nothing else is written.
+        // The server is at fault, as long as nothing else is written.
         (WriteError::transient("500"), 0, 0),
         (WriteError::throttled(None, "429"), 0, 0),
         (WriteError::blocked(Blocked::Authorization, "401"), 0, 0),
@@ -50,7 +50,7 @@ fn a_piece_is_divided_for_what_may_be_a_matter_of_its_size_or_its_lines() {
     }
 }
 
-/// It is tried again, since others may be written meanwhile.
+/// It is retried, since others may succeed meanwhile.
 #[test]
 fn a_single_line_without_an_answer_waits_behind_the_others() {
     let batch = Batch::new("x v=1 1\nx v=2 2\n".into(), 2, 1, SystemTime::UNIX_EPOCH);

@@ -1,4 +1,4 @@
-//! Every line in exactly one batch, and what a batch is at most and at least.
+//! Tests that every line is in exactly one batch, and the smallest and largest batches.
 
 use std::time::Duration;
 
@@ -39,13 +39,13 @@ impl BatcherRig {
         batch
     }
 
-    /// What it holds: points, bytes, and whether it holds any memory.
+    /// Returns its points, its bytes, and whether it holds any memory.
     fn holds(&self) -> (usize, usize, bool) {
         (self.batcher.points(), self.batcher.bytes(), self.batcher.memory() > 0)
     }
 }
 
-/// A line of so many bytes, with its line break.
+/// Returns a line of this many bytes, including its line break.
 fn line(bytes: usize) -> String {
     format!("{}\n", "x".repeat(bytes - 1))
 }
@@ -69,7 +69,7 @@ async fn every_line_is_in_one_batch_in_the_order_of_the_buffer() {
                 assert_eq!(batch.bytes(), expected.as_bytes());
                 let within = batch.len() <= max_lines && batch.bytes().len() <= max_bytes;
                 assert!(within || batch.len() == 1, "{max_lines} {max_bytes} {batch:?}");
-                // Unless a chunk was passed on as it is, the next line would have been too much.
+                // Unless a whole chunk was passed on, the next line would have exceeded the limit.
                 let next = waiting.front().map_or(PLENTY, String::len);
                 let full = batch.len() == max_lines || next > max_bytes.saturating_sub(batch.bytes().len());
                 assert!(full || batch.bytes().len() > max_bytes / 2, "{max_lines} {max_bytes} {batch:?}");
@@ -102,7 +102,7 @@ async fn a_line_longer_than_a_batch_goes_alone() {
     assert_eq!(sizes, [10, 100, 10]);
 }
 
-/// A copy costs time, and a chunk that is passed on costs the buffer a fresh one.
+/// A copy costs time, and a chunk that is passed on costs the buffer a new one.
 #[tokio::test(start_paused = true)]
 async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
     for (first, next, max_bytes, is_copied) in [
@@ -111,7 +111,7 @@ async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
         (51, None, 100, false),
         (60, Some(41), 100, false),
         (60, Some(40), 100, true),
-        // What does not fit whole is cut.
+        // A chunk that does not fit as a whole is cut.
         (101, None, 100, true),
         (100, None, 100, false),
     ] {
@@ -122,7 +122,7 @@ async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
         let batch = rig.next(50, max_bytes, true).expect("a batch");
         assert_eq!(batch.bytes().as_ptr() != chunk, is_copied, "{first} {next:?}");
     }
-    // Too many lines, and a rest of a chunk.
+    // Too many lines, and the rest of a chunk.
     let mut rig = BatcherRig::new();
     rig.drain(&[line(30), line(30), line(30)]);
     let chunk = rig.batcher.chunks[0].bytes.as_ptr();
@@ -133,7 +133,7 @@ async fn only_a_chunk_that_is_nearly_a_batch_is_passed_on_without_a_copy() {
 }
 
 #[tokio::test]
-async fn points_wait_where_they_are_known_of_in_the_buffer_or_drained() {
+async fn waiting_points_are_counted_in_the_buffer_and_after_draining() {
     let mut rig = BatcherRig::new();
     let second = Duration::from_secs(1);
     assert!(!rig.batcher.has_points());

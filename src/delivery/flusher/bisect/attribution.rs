@@ -1,4 +1,5 @@
-//! What a server's answer says of the lines of a body: which are refused for certain, which may be.
+//! Attributes a server's answer to the lines of a body: which are certainly refused, and which may
+//! be.
 
 use std::collections::HashSet;
 
@@ -11,19 +12,19 @@ use crate::{
     stats::RejectReason,
 };
 
-/// The lines of a body, by what the answer says of them. Each line is in exactly one part.
+/// The lines of a body, divided by the answer. Each line is in exactly one part.
 #[derive(Debug, Default)]
 pub(super) struct Attribution {
-    /// Refused for certain: see the table in docs/delivery.md.
+    /// Certainly refused: see the table in docs/delivery.md.
     pub(super) proven: Option<Batch>,
-    /// The answer points at them, and may be wrong.
+    /// Lines that the answer points at, possibly wrongly.
     pub(super) suspects: Option<Batch>,
-    /// The answer does not mention them.
+    /// Lines that the answer does not mention.
     pub(super) rest: Option<Batch>,
 }
 
 impl Attribution {
-    /// Reads an answer. `None` where it says nothing that tells one line from another.
+    /// Reads an answer. Returns `None` if it does not distinguish the lines.
     pub(super) fn read(batch: &Batch, refused: &Refused) -> Option<Self> {
         let proven = |(proven, rest)| Self { proven, suspects: None, rest };
         let suspected = |(suspects, rest)| Self { proven: None, suspects, rest };
@@ -66,8 +67,8 @@ pub(super) fn names(refused: &Refused, column: &Column<'_>) -> bool {
         .any(|(name, kind)| kind.is_none_or(|kind| kind == column.kind) && column.is_called(name))
 }
 
-/// Servers quote a line as a whole, or its beginning. A whole line that is quoted as unreadable is
-/// refused for certain.
+/// Finds quoted lines. Servers quote a line as a whole, or its beginning. A whole line that is
+/// quoted as unparsable is certainly refused.
 fn quoted(batch: &Batch, quotes: &[String]) -> Attribution {
     let quotes: HashSet<&[u8]> =
         quotes.iter().map(String::as_bytes).filter(|quote| !quote.is_empty()).collect();
@@ -80,8 +81,8 @@ fn quoted(batch: &Batch, quotes: &[String]) -> Attribution {
     Attribution { proven, suspects, rest }
 }
 
-/// Selects, where only the first line is named, and a column as its cause, the lines of the same
-/// measurement that have it as well.
+/// Selects the lines of the same measurement that also have the named column, if the answer names
+/// only the first line.
 fn alike<'a>(
     batch: &'a Batch,
     numbers: &HashSet<usize>,
@@ -95,8 +96,8 @@ fn alike<'a>(
     }
 }
 
-/// Splits off the oldest points: the retention of 1.x is reported without its bound, but what it
-/// refuses are the oldest points.
+/// Splits off the oldest points. 1.x reports points beyond the retention without its bound, but
+/// they are the oldest ones.
 fn oldest(batch: &Batch, count: usize) -> (Option<Batch>, Option<Batch>) {
     let mut order: Vec<(i64, usize)> = batch
         .lines()
@@ -115,7 +116,8 @@ fn has_field(line: &[u8], measurement: &str, field: &str, refused: &Refused) -> 
         && columns.any(|column| column.is_called(field) && kind.is_none_or(|kind| kind == column.kind))
 }
 
-/// Cut quotes are compared with every line; more of them than this would cost more than they save.
+/// The most cut quotes that are compared with every line. Comparing more would cost more than it
+/// saves.
 const BEGINNINGS: usize = 64;
 
 #[cfg(test)]
@@ -134,7 +136,7 @@ mod tests {
         lines.iter().flat_map(|lines| lines.lines()).map(of).collect()
     }
 
-    /// Which of the lines are proven, suspected, and not mentioned.
+    /// Returns which of the lines are proven, suspected, and not mentioned.
     fn read(refused: &Refused) -> Option<[Vec<usize>; 3]> {
         let batch = Batch::from_lines(LINES).expect("lines");
         let Attribution { proven, suspects, rest } = Attribution::read(&batch, refused)?;
@@ -154,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn each_answer_points_at_the_lines_that_it_names_and_at_no_others() {
+    fn each_answer_selects_exactly_the_lines_that_it_names() {
         let dropped = |dropped| Proof { dropped: Some(dropped), ..Proof::default() };
         let certain = Proof { certain: true, ..Proof::default() };
         let nothing = Proof::default;

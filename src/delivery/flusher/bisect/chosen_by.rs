@@ -1,23 +1,23 @@
-//! How lines were chosen that the server refuses, and what that says of others.
+//! How refused lines were chosen, and what that says about others.
 
 use crate::{delivery::sink::Refused, stats::RejectReason};
 
-/// How the lines of a piece were chosen among the others of the batch.
+/// How the lines of a piece were chosen from the batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChosenBy {
-    /// Without a regard to whether they are refused.
+    /// Independent of whether they are refused.
     Any,
     /// Because they fail.
     Failing,
-    /// By the server's words.
+    /// By the server's message.
     Named,
 }
 
 impl ChosenBy {
-    /// Returns whether a refusal of these lines tells anything of others of their shape, which may
-    /// be good.
+    /// Returns whether a refusal of these lines says anything about others of their shape, which
+    /// may be good.
     pub(super) fn tells_of_shape(self, refused: &Refused) -> bool {
-        // A time and the size of a line are no matter of its shape.
+        // A time and a size do not depend on the shape of a line.
         is_by_columns(refused.reason)
             && match self {
                 Self::Any => true,
@@ -27,7 +27,7 @@ impl ChosenBy {
     }
 }
 
-/// Returns whether a refusal for this reason may be a matter of the columns of a line, and so of
+/// Returns whether a refusal for this reason may be caused by the columns of a line, and thus by
 /// its shape.
 pub(super) fn is_by_columns(reason: RejectReason) -> bool {
     !matches!(reason, RejectReason::Retention | RejectReason::TooLarge)
@@ -38,9 +38,9 @@ mod tests {
     use super::*;
     use crate::delivery::sink::Proof;
 
-    /// What is said of a shape too much costs good points.
+    /// Wrong conclusions about a shape lose good points.
     #[test]
-    fn a_refusal_tells_of_others_of_the_shape_only_where_columns_are_the_cause() {
+    fn a_refusal_applies_to_others_of_the_shape_only_if_columns_are_the_cause() {
         let columns = vec![("v".to_owned(), None)];
         let named = Refused { proof: Box::new(Proof { columns, ..Proof::default() }), ..Refused::default() };
         let unnamed = Refused::default();
@@ -49,7 +49,7 @@ mod tests {
         {
             assert_eq!(choice.tells_of_shape(&unnamed), by_its_reason, "{choice:?}");
             assert_eq!(choice.tells_of_shape(&named), with_columns, "{choice:?}");
-            // A time and a size are no matter of columns.
+            // A time and a size do not depend on columns.
             for reason in [RejectReason::Retention, RejectReason::TooLarge] {
                 assert!(!choice.tells_of_shape(&Refused { reason, ..named.clone() }), "{choice:?} {reason}");
             }

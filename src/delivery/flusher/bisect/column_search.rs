@@ -1,24 +1,24 @@
-//! Which of the columns that handlers added make the server refuse a shape.
+//! Searches for the columns of handlers because of which the server refuses a shape.
 
 use crate::line_protocol::ColumnKind;
 
-/// A column of a shape: its name as it stands in the line, and what it holds.
+/// A column of a shape: its encoded name, and its kind.
 pub(super) type ColumnName = (Vec<u8>, ColumnKind);
 
-/// The search for the refused columns of one shape, without I/O: what to leave out next, and what
-/// an answer means.
+/// The search for the refused columns of one shape, without I/O. It decides which columns to leave
+/// out next, and what an answer means.
 ///
-/// It assumes that a shape is refused because of single columns. First a line goes without all of
-/// them: if that is refused, they are not the cause. Then the first refused column is found by
-/// halving, the shape without it is tried, and so on. Each step needs another line, since a line
-/// that is accepted is stored and must not be sent in another form.
+/// It assumes that a shape is refused because of single columns. First a line is sent without all
+/// of them: if it is refused, they are not the cause. Then the first refused column is found by
+/// halving, the shape without it is tried, and so on. Each step needs a new line, since an accepted
+/// line is stored and must not be sent in another form.
 #[derive(Debug)]
 pub(super) struct ColumnSearch {
     extras: Vec<ColumnName>,
-    /// Found so far, as indices into `extras`.
+    /// The columns found so far, as indices into `extras`.
     found: Vec<usize>,
-    /// With the first `low` columns, without those found, the shape is accepted; with the first
-    /// `high` it is refused.
+    /// With the first `low` columns, without those found, the shape is accepted. With the first
+    /// `high` columns it is refused.
     low: usize,
     high: usize,
     stage: Stage,
@@ -27,17 +27,17 @@ pub(super) struct ColumnSearch {
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Stage {
-    /// Without any.
+    /// Tries a line without any of the columns.
     Bare,
     Halving,
-    /// Without those found.
+    /// Tries a line without the columns found.
     Confirming,
 }
 
-/// What is known after an answer.
+/// The result after an answer.
 #[derive(Debug, PartialEq)]
 pub(super) enum ColumnSearchResult {
-    /// The next step is needed.
+    /// A further step is needed.
     Open,
     /// These columns are the cause.
     Refused(Vec<ColumnName>),
@@ -50,7 +50,7 @@ impl ColumnSearch {
         Self { low: 0, high: extras.len(), extras, found: Vec::new(), stage: Stage::Bare, step: 0 }
     }
 
-    /// Returns the number of this step: an answer to another one is of no use any more.
+    /// Returns the number of this step. Answers to other steps are ignored.
     pub(super) fn step(&self) -> u32 {
         self.step
     }
@@ -66,13 +66,13 @@ impl ColumnSearch {
         extras.filter(|(index, _)| out(*index)).map(|(_, column)| column.clone()).collect()
     }
 
-    /// Returns whether the form of this step is the one in which the lines are to be stored, so
-    /// that all of them can go.
+    /// Returns whether this step's form is the one in which the lines will be stored. All of them
+    /// can then be sent in it.
     pub(super) fn is_final(&self) -> bool {
         self.stage == Stage::Confirming || self.extras.len() == 1
     }
 
-    /// Records that the server accepted what was sent in this step.
+    /// Records that the server accepted the line of this step.
     pub(super) fn accepted(&mut self) -> ColumnSearchResult {
         self.step += 1;
         match self.stage {
@@ -88,7 +88,7 @@ impl ColumnSearch {
         ColumnSearchResult::Open
     }
 
-    /// Records that the server refused what was sent in this step.
+    /// Records that the server refused the line of this step.
     pub(super) fn refused(&mut self) -> ColumnSearchResult {
         self.step += 1;
         match self.stage {
@@ -98,8 +98,8 @@ impl ColumnSearch {
                 (self.low, self.high) = (self.high, self.extras.len());
                 self.stage = Stage::Halving;
             }
-            // More would cost more requests than the columns are worth, and without them the shape
-            // was accepted.
+            // Finding more would cost more requests than the columns are worth. Without all of them
+            // the shape was accepted.
             Stage::Confirming => return ColumnSearchResult::Refused(self.extras.clone()),
         }
         self.narrow();
@@ -118,7 +118,7 @@ impl ColumnSearch {
     }
 }
 
-/// Columns that are found one by one, before all are left out.
+/// The most columns that are found one by one. If there are more, all are left out.
 const MOST_FOUND: usize = 4;
 
 #[cfg(test)]
@@ -129,7 +129,7 @@ mod tests {
         (0..count).map(|number| (format!("c{number}").into_bytes(), ColumnKind::Float)).collect()
     }
 
-    /// Returns the verdict for a server that refuses these columns, and how many steps it took.
+    /// Returns the result for a server that refuses these columns, and the number of steps.
     fn verdict(count: usize, bad: &[usize]) -> (ColumnSearchResult, u32) {
         let all = columns(count);
         let bad: Vec<&ColumnName> = bad.iter().map(|index| &all[*index]).collect();
@@ -186,12 +186,12 @@ mod tests {
     }
 
     #[test]
-    fn four_are_found_one_by_one_and_more_are_not_worth_it() {
+    fn four_columns_are_found_one_by_one_and_with_more_all_are_left_out() {
         let all = columns(20);
         let four = [1, 5, 9, 13].map(|index| all[index].clone()).to_vec();
         assert_eq!(verdict(20, &[1, 5, 9, 13]).0, ColumnSearchResult::Refused(four));
         assert_eq!(verdict(20, &[1, 5, 9, 13, 17]).0, ColumnSearchResult::Refused(all));
-        // Refused with any of them, whatever is left out beside.
+        // The server refuses the shape with any of the columns.
         let mut trial = ColumnSearch::new(columns(3));
         assert_eq!(trial.accepted(), ColumnSearchResult::Open);
         let last = (0..9).map(|_| trial.refused()).find(|result| *result != ColumnSearchResult::Open);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_that_is_refused_without_them_too_is_not_their_fault() {
+    fn columns_are_not_the_cause_if_the_shape_is_refused_without_them() {
         let mut trial = ColumnSearch::new(columns(3));
         assert_eq!(trial.left_out().len(), 3);
         assert_eq!(trial.refused(), ColumnSearchResult::NotTheCause);

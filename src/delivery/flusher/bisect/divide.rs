@@ -1,4 +1,4 @@
-//! How a batch and its refused pieces are divided: by what is known of their shapes, then by lines.
+//! Divides a batch and its refused pieces: by what is known of their shapes, then by lines.
 
 use std::collections::VecDeque;
 
@@ -17,8 +17,8 @@ use super::{
 };
 
 impl Search {
-    /// Cuts a batch that has not been sent yet by what is known of its lines, so that good points
-    /// wait for no others. `None` where it can go as it is.
+    /// Cuts a batch before it is sent by what is known of its lines, so that good points do not
+    /// wait for others. Returns `None` if it can be sent as it is.
     pub(in super::super) fn cut(batch: &Batch, pending: &PendingBatch, cache: &RefusalCache) -> Option<Self> {
         let (mut accepted, mut unknown, mut refused, mut stripped) = (None, None, None, Vec::new());
         for (fate, lines) in batch.group_by(|line| cache.fate(line)) {
@@ -49,7 +49,7 @@ impl Search {
         Some(search)
     }
 
-    /// Divides a piece that holds a refused line.
+    /// Divides a piece that contains a refused line.
     pub(super) fn divide(&mut self, piece: Piece, cache: &RefusalCache) {
         let by_size = matches!(self.reason, RejectReason::TooLarge | RejectReason::Retention);
         if piece.len() == 1 || self.by_failure || by_size {
@@ -73,8 +73,8 @@ impl Search {
         }
     }
 
-    /// Cuts a piece that holds a refused line in halves, or sends first as many lines as are worth
-    /// asking about at once.
+    /// Halves a piece that contains a refused line, or first sends as many lines as are worth
+    /// testing at once.
     fn halve(&mut self, piece: Piece, group: usize) {
         match piece.split_at((piece.len() / 2).min(group)) {
             Some((first, rest)) => self.test(first, Purpose::Store { sibling: Some(rest) }),
@@ -82,11 +82,11 @@ impl Search {
         }
     }
 
-    /// Takes from a piece what is better sent by itself: lines with columns that are known to be
-    /// refused, which go without them.
+    /// Takes from a piece the lines that are better sent separately: those with columns known to be
+    /// refused, which are left out.
     ///
-    /// Where single lines are refused often, a large piece would be refused anyhow: only as many
-    /// lines go as are worth asking about at once.
+    /// If single lines are often refused, a large piece would be refused, too. Then only as many
+    /// lines are sent as are worth testing at once.
     pub(super) fn group(&mut self, test: Test, cache: &RefusalCache) -> Test {
         let group = cache.group();
         let store = matches!(test.purpose, Purpose::Store { sibling: None });
@@ -116,7 +116,7 @@ impl Search {
         Test { piece, purpose: Purpose::Store { sibling: None }, history: test.history }
     }
 
-    /// Finds out whether the shape of these lines is refused, by the fewest lines.
+    /// Finds out with as few lines as possible whether the shape of these lines is refused.
     pub(super) fn examine(
         &mut self,
         piece: Piece,
@@ -155,7 +155,7 @@ impl Search {
         self.test(example, Purpose::Example { others: None });
     }
 
-    /// Sends lines of one shape without these columns: all, or the first of them.
+    /// Sends lines of one shape without these columns: all of them, or the first one.
     pub(super) fn try_form(&mut self, piece: Piece, columns: &[ColumnName], trial: TrialKind, all: bool) {
         let (original, others) = match piece.split_at(1) {
             Some((first, others)) if !all => (first, Some(others)),
@@ -170,12 +170,12 @@ impl Search {
         let reason = self.reason;
         match leave_out(&original, columns, reason) {
             Some(form) => self.test(form, Purpose::Trial { original, trial }),
-            // Not reached: lines without a field of ours have no columns that may be left out.
+            // Unreachable: lines without a field of ours have no columns that may be left out.
             None => self.reject(original, reason),
         }
     }
 }
 
-/// Lines of a shape that were refused alone before its other lines are tried without what handlers
-/// added.
+/// How many lines of a shape are refused alone before its other lines are tried without the columns
+/// of handlers.
 const EXAMPLES: usize = 3;

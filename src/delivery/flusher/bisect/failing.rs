@@ -1,5 +1,5 @@
-//! What an answer means that says nothing of the lines: the server is away, the connection broke,
-//! it took too long.
+//! Answers that say nothing about the lines: the server is down, the connection broke, or a timeout
+//! expired.
 
 use tokio::time::Instant;
 
@@ -13,8 +13,8 @@ use super::{
 };
 
 impl Search {
-    /// Records that no answer came in time. A piece to which that happens again is halved, as a
-    /// batch would be.
+    /// Records that no answer arrived in time. A piece that times out again is halved, like a
+    /// batch.
     pub(in super::super) fn timed_out(&mut self) {
         let Some(mut test) = self.testing.take() else { return };
         test.history.timeouts += 1;
@@ -26,8 +26,8 @@ impl Search {
         }
     }
 
-    /// Records that the connection broke under the piece. A large one to which that happens again
-    /// and again is halved, as a batch would be; else it has failed.
+    /// Records that the connection broke during the request. A large piece for which this happens
+    /// repeatedly is halved, like a batch. Otherwise it counts as failed.
     pub(in super::super) fn broke(
         &mut self,
         successes: Successes,
@@ -43,8 +43,9 @@ impl Search {
         self.cut_in_two(test);
     }
 
-    /// Records that the piece failed for a reason that may be its own. `may_reject`: a line can be
-    /// given up for it. A single line that keeps failing between successes of others is rejected.
+    /// Records that the piece failed, possibly because of its own lines. `may_reject`: a line may
+    /// be rejected for this failure. A single line that keeps failing between successes of others
+    /// is rejected.
     pub(in super::super) fn failed(
         &mut self,
         successes: Successes,
@@ -54,14 +55,15 @@ impl Search {
         let Some(mut test) = self.testing.take() else { return };
         test.history.fail(successes);
         self.release_sibling(&mut test);
-        // By a probe's word a piece is divided, which costs nothing but requests; a line is only
-        // given up beside writes.
+        // A successful probe suffices to divide a piece, which costs only requests. A line is
+        // rejected only if other writes succeed.
         let enough = match test.piece.len() {
             1 => may_reject && test.history.beside_successes >= LINE_FAILURES,
             _ => test.history.beside_successes + test.history.beside_probes >= PIECE_FAILURES,
         };
         if !enough {
-            // The others first: if they pass, it is the piece; if they do not, it is the server.
+            // The others are tested first: if they succeed, it is this piece; if not, it is the
+            // server.
             return self.items.push_back(SearchItem::Test(test));
         }
         if test.piece.len() > 1 {
@@ -85,7 +87,7 @@ impl Search {
         }
     }
 
-    /// Releases the sibling, of which a failure says nothing any more.
+    /// Releases the sibling, since a failure says nothing about it.
     fn release_sibling(&mut self, test: &mut Test) {
         if let Purpose::Store { sibling } = &mut test.purpose
             && let Some(sibling) = sibling.take()
@@ -94,7 +96,7 @@ impl Search {
         }
     }
 
-    /// Asks about each half, in the same form.
+    /// Tests each half, in the same form.
     fn cut_in_two(&mut self, test: Test) {
         let Test { piece, purpose, history } = test;
         let Some((first, rest)) = piece.split_at(piece.len() / 2) else {
@@ -118,9 +120,9 @@ impl Search {
     }
 }
 
-/// Failures with successes of others between them, before a piece is divided: that costs nothing
-/// but requests.
+/// How many failures, with successes of others between them, before a piece is divided. That costs
+/// only requests.
 const PIECE_FAILURES: u32 = 1;
 /// The same before a line is rejected. A server that fails every other time would fail a good line
-/// so often once in a thousand times.
+/// this often once in a thousand times.
 pub(in super::super) const LINE_FAILURES: u32 = 10;

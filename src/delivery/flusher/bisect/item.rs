@@ -1,4 +1,4 @@
-//! What a search still has to find out.
+//! The remaining tests of a search.
 
 use crate::{delivery::batch::Batch, stats::RejectReason};
 
@@ -16,10 +16,10 @@ pub(super) struct Piece {
 pub(super) enum SearchItem {
     /// To be sent.
     Test(Test),
-    /// There is a refused line in it.
+    /// Contains a refused line.
     Split(Piece),
-    /// All of one shape, of which lines were refused and none was accepted yet. With
-    /// `holds_refused`, there is a refused line in it.
+    /// Lines of one shape, of which some were refused and none was accepted yet. With
+    /// `holds_refused`, one of these lines is refused.
     Suspects { piece: Piece, shape: LineShape, holds_refused: bool },
 }
 
@@ -30,16 +30,16 @@ pub(super) struct Test {
     pub(super) history: History,
 }
 
-/// Why a piece is sent, and by that what its answer means for others.
+/// Why a piece is sent, and thus what its answer means for others.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// To be stored. If it is accepted, there is a refused line in the sibling.
+    /// To be stored. If it is accepted, the sibling contains a refused line.
     Store { sibling: Option<Piece> },
-    /// The server's words led to it.
+    /// The server's message pointed at it.
     Named,
-    /// One line in place of the others of its shape, all of which have been refused so far.
+    /// One line as an example of its shape, of which all lines were refused so far.
     Example { others: Option<Piece> },
-    /// Refused lines in another form; they are in the search as they were.
+    /// Refused lines in another form. The search keeps their original form.
     Trial { original: Piece, trial: TrialKind },
 }
 
@@ -47,15 +47,15 @@ pub(super) enum Purpose {
 pub(super) enum TrialKind {
     /// Without columns that are known to be refused, or that the server names.
     Named,
-    /// A step in the search for the columns that make the shape refused. With `proven`, the lines
-    /// were refused as they are.
+    /// A step in the search for the columns because of which the shape is refused. With `proven`,
+    /// the lines were refused in their original form.
     Shape { shape: LineShape, step: u32, proven: Option<RejectReason> },
-    /// Single lines of a shape that is accepted otherwise, without all that handlers added.
+    /// Single lines of an otherwise accepted shape, without all columns of handlers.
     Values,
 }
 
 /// Lines of one shape that were refused alone, or proven refused. They may still be accepted
-/// without what handlers added.
+/// without the columns of handlers.
 #[derive(Debug)]
 pub(super) struct RefusedLines {
     pub(super) lines: Piece,
@@ -76,7 +76,7 @@ impl Piece {
         self.lines.lines().next().unwrap_or_default()
     }
 
-    /// Creates a piece with other lines, of the same form.
+    /// Creates a piece with other lines in the same form.
     pub(super) fn with(&self, lines: Batch) -> Self {
         Self { lines, stripped: self.stripped }
     }

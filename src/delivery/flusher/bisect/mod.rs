@@ -1,19 +1,19 @@
-//! The search for the lines that a server refuses: the others are written, each refused one is
+//! The search for the lines that a server refuses. The others are written, and each refused one is
 //! found and rejected.
 //!
-//! Servers differ. Some refuse the whole batch for one line, some write the rest; some quote the
-//! line, some name a field, some say nothing. The search asks the same question each time, "would
-//! you take these?", and uses what the server says to ask about fewer.
+//! Servers differ. Some refuse the whole batch because of one line, some write the others. Some
+//! quote the line, some name a field, some give no hint. The search always tests whether the server
+//! accepts some lines, and uses the server's message to test fewer of them.
 //!
-//! - Nearly every refusal is a matter of the [shape](shape::LineShape) of a line. So a batch is
-//!   divided by shape before it is halved, accepted shapes first.
-//! - A request is worth more than its extra. Where columns that handlers added are the cause, the
-//!   points are sent without them; a [search](column_search::ColumnSearch) finds which.
-//! - What is [remembered](refusal_cache) holds for the destination: later batches are cut by it
-//!   before they are sent.
+//! - Nearly every refusal depends on the [shape](shape::LineShape) of a line. So a batch is divided
+//!   by shape before it is halved, accepted shapes first.
+//! - A request is worth more than its extras. If columns that handlers added are the cause, the
+//!   points are sent without them. A [search](column_search::ColumnSearch) finds these columns.
+//! - [Known results](refusal_cache) apply to the destination: later batches are cut by them before
+//!   they are sent.
 //!
-//! It sends nothing itself: the worker asks it for the next piece and passes on the answer, so that
-//! fresh batches go in between and a pause, a shutdown or a reload finds every line in its place.
+//! It sends nothing itself. The worker asks it for the next piece and passes on the answer. So
+//! fresh batches are sent in between, and a pause, a shutdown or a reload loses no line.
 
 pub(super) use failing::LINE_FAILURES;
 pub(super) use refusal_cache::RefusalCache;

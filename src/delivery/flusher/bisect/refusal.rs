@@ -25,7 +25,8 @@ use super::{
 };
 
 impl Search {
-    /// Records that the server refused something in this piece, whose lines were chosen so.
+    /// Records that the server refused something in this piece. `choice` is how its lines were
+    /// chosen.
     pub(super) fn piece_refused(
         &mut self,
         piece: Piece,
@@ -37,7 +38,7 @@ impl Search {
             let found = if choice.tells_of_shape(refused) { FoundBy::Sample } else { FoundBy::Search };
             return self.lines_refused(piece, refused, found, cache);
         }
-        // Words that do not fit our lines would cost requests without end, two lines at a time.
+        // Messages that do not fit our lines would cost requests without end, two lines at a time.
         let trusted = self.misses < self.hits + TRUST;
         match Attribution::read(&piece.lines, refused).filter(|_| trusted) {
             Some(Attribution { proven, suspects, rest }) => {
@@ -46,8 +47,8 @@ impl Search {
                 if let Some(rest) = rest {
                     self.ask_rest(piece.with(rest), refused);
                 }
-                // Before the rest: if they are good, the server's words are not believed when it
-                // refuses the rest, too.
+                // Before the rest: if the suspects are accepted, the server's message about the
+                // rest is not trusted.
                 suspects.into_iter().for_each(|lines| self.suspect(piece.with(lines), refused, cache));
                 let proven = proven.iter().flat_map(|proven| cache.by_shape(proven));
                 for (shape, lines) in proven.collect::<Vec<_>>() {
@@ -60,9 +61,9 @@ impl Search {
         }
     }
 
-    /// Sends the lines that the answer does not name. A server that names only the first has read
-    /// those before it without complaint; the others may hold more like it, and all would be sent
-    /// again for each.
+    /// Tests the lines that the answer does not name. A server that names only the first bad line
+    /// has read the lines before it without a fault. The lines after it may contain more bad ones,
+    /// and all would be sent again for each.
     fn ask_rest(&mut self, rest: Piece, refused: &Refused) {
         let first = match &refused.hint {
             Hint::Lines(numbers) if !refused.proof.certain => numbers.iter().min(),
@@ -77,9 +78,9 @@ impl Search {
         }
     }
 
-    /// Splits a piece with a refused line. If it is the only such piece, all others go first. Else
-    /// it is finished before the next: to divide all of them in turn would cost requests for
-    /// nothing before it shows how many lines are refused.
+    /// Splits a piece with a refused line. If it is the only such piece, all others are sent first.
+    /// Otherwise it is finished before the next one. Dividing all of them in turn would cost
+    /// useless requests before it shows how many lines are refused.
     pub(super) fn split(&mut self, piece: Piece, cache: &RefusalCache) {
         let only = !self.items.iter().any(|item| matches!(item, SearchItem::Split(_)));
         if only && cache.group() == usize::MAX {
@@ -89,8 +90,8 @@ impl Search {
         }
     }
 
-    /// Records that each of these lines, which are of one shape, is refused: it was sent alone, or
-    /// the server's words prove it.
+    /// Records that each of these lines, which have one shape, is refused. They were sent alone, or
+    /// the server's message proves it.
     fn lines_refused(&mut self, piece: Piece, refused: &Refused, found: FoundBy, cache: &mut RefusalCache) {
         cache.refused(cache.shape(piece.first()), piece.len(), found, Instant::now());
         let named = self.named(&piece, refused, cache);
@@ -100,7 +101,7 @@ impl Search {
         }
     }
 
-    /// Rejects the lines, unless they may be accepted without what handlers added.
+    /// Rejects the lines, unless they may be accepted without the columns of handlers.
     pub(super) fn reject_or_try(&mut self, lines: Piece, reason: RejectReason, cache: &RefusalCache) {
         if is_by_columns(reason) && !self.by_failure && !cache.extras(lines.first()).is_empty() {
             self.refused.push(RefusedLines { lines, reason });
@@ -109,7 +110,7 @@ impl Search {
         }
     }
 
-    /// Suspects these lines: the server's message points at them, which proves nothing yet.
+    /// Suspects these lines: the server's message points at them, which is not a proof.
     fn suspect(&mut self, piece: Piece, refused: &Refused, cache: &mut RefusalCache) {
         let mut others = Vec::new();
         for (_, lines) in cache.by_shape(&piece.lines) {
@@ -126,15 +127,15 @@ impl Search {
             let alone = others.group_by(alone());
             alone.into_iter().for_each(|(_, line)| self.test(piece.with(line), Purpose::Named));
         } else if as_group {
-            // The answer to these alone says how many of them are refused.
+            // The answer to these lines alone tells how many of them are refused.
             self.test(piece.with(others), Purpose::Named);
         } else {
             self.items.push_back(SearchItem::Split(piece.with(others)));
         }
     }
 
-    /// Returns the columns that handlers added to these lines, which are of one shape, and that the
-    /// server names as the cause. A type is a matter of the column, so that is remembered.
+    /// Returns the columns of handlers in these lines of one shape that the server names as the
+    /// cause. A wrong type belongs to the column, so it is remembered.
     fn named(&self, piece: &Piece, refused: &Refused, cache: &mut RefusalCache) -> Vec<ColumnName> {
         if refused.proof.columns.is_empty() {
             return Vec::new();
@@ -154,7 +155,7 @@ impl Search {
     }
 }
 
-/// Returns a key of its own for each line.
+/// Returns a function that assigns each line a key of its own.
 fn alone() -> impl FnMut(&[u8]) -> usize {
     let mut number = 0;
     move |_| {
@@ -163,7 +164,7 @@ fn alone() -> impl FnMut(&[u8]) -> usize {
     }
 }
 
-/// Suspects that are asked about one by one.
+/// The most suspects that are tested one by one.
 const SINGLES: usize = 8;
-/// Accepted lines that a server may point at before it is no longer believed.
+/// How many accepted lines a server may point at before its messages are no longer trusted.
 const TRUST: usize = 3;

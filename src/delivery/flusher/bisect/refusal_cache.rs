@@ -1,4 +1,4 @@
-//! What is known of the lines that a destination accepts, by which later batches are cut.
+//! What is known of the lines that a destination accepts. Later batches are cut by it.
 
 use std::{
     collections::HashMap,
@@ -20,26 +20,26 @@ use super::{
     shape::{LineShape, is_extra, is_known_measurement},
 };
 
-/// The memory of one destination. It is bounded, and each entry is forgotten after a while, since a
-/// type or a limit can be corrected at the server at any time.
+/// The knowledge about one destination. It is bounded, and each entry expires, since a type or a
+/// limit can be corrected at the server at any time.
 #[derive(Debug)]
 pub(in super::super) struct RefusalCache {
-    /// Whether refused points are sent without what handlers added.
+    /// Whether refused points are sent without the columns of handlers.
     strips: bool,
     hasher: RandomState,
     shapes: HashMap<LineShape, ShapeRecord>,
     columns: HashMap<u64, RefusedColumn>,
-    /// Of lines of accepted shapes, how many are refused all the same, for their own values.
+    /// How many lines of accepted shapes are refused nevertheless, because of their values.
     rate: RefusalRate,
     /// Single lines that were accepted without their extras, and those that were still refused.
     saved: u32,
     not_saved: u32,
-    /// When anything was refused last.
+    /// When a line was last refused.
     refused_at: Option<Instant>,
     newly_refused: Vec<String>,
 }
 
-/// What is known of a line that has not been sent yet.
+/// What is known of a line that was not sent yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum LineStatus {
     /// Lines of its shape were accepted.
@@ -51,16 +51,16 @@ pub(super) enum LineStatus {
     Refused,
 }
 
-/// How refused lines were found, and by that what they say of others of their shape.
+/// How refused lines were found, and thus what they say about others of their shape.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FoundBy {
-    /// A line that was chosen without a regard to whether it is refused.
+    /// A line that was chosen independent of whether it is refused.
     Sample,
-    /// A line that was searched for, because one of several was refused.
+    /// A line that was searched for, since one of several was refused.
     Search,
-    /// All lines of the shape in a body, by the server's words.
+    /// All lines of the shape in a body, by the server's message.
     Whole,
-    /// Some lines of the shape in a body, by the server's words.
+    /// Some lines of the shape in a body, by the server's message.
     Named,
 }
 
@@ -68,10 +68,10 @@ pub(super) enum FoundBy {
 #[derive(Debug)]
 struct ShapeRecord {
     accepted: bool,
-    /// Lines that were refused while none was accepted, not counting those that were searched for.
+    /// Lines that were refused while none was accepted, without those that were searched for.
     refused: usize,
     trial: Option<ColumnSearch>,
-    /// What handlers added is not the cause.
+    /// The columns of handlers are not the cause.
     not_the_extras: bool,
     since: Instant,
 }
@@ -97,12 +97,12 @@ impl RefusalCache {
         }
     }
 
-    /// Returns whether nothing has been refused for a while: then batches are sent as they are.
+    /// Returns whether nothing was refused for a while. Batches are then sent as they are.
     pub(in super::super) fn is_empty(&self) -> bool {
         self.refused_at.is_none()
     }
 
-    /// Forgets what is old.
+    /// Removes expired entries.
     pub(in super::super) fn forget(&mut self, now: Instant) {
         let old = |since: Instant| now.duration_since(since) >= REMEMBERED;
         if self.refused_at.is_some_and(old) {
@@ -149,7 +149,7 @@ impl RefusalCache {
         self.shapes.get(&shape).map_or(0, |known| known.refused)
     }
 
-    /// Returns whether the shape itself counts as refused, by its refused lines.
+    /// Returns whether the shape itself counts as refused, because of its refused lines.
     pub(super) fn is_refused(&self, shape: LineShape) -> bool {
         self.refusals(shape) >= REFUSED_SHAPE
     }
@@ -175,8 +175,8 @@ impl RefusalCache {
     pub(super) fn refused(&mut self, shape: LineShape, lines: usize, found: FoundBy, now: Instant) {
         self.refused_at = Some(now);
         let known = self.known(shape, now);
-        // Lines that were found because they are refused say nothing of a shape of which none was
-        // accepted yet: the others may be good, and are on their way.
+        // Lines that were searched for say nothing about a shape of which no line was accepted yet.
+        // Its other lines may be good, and are still to be sent.
         if found == FoundBy::Named || found == FoundBy::Search && !known.accepted {
             return;
         }
@@ -185,7 +185,7 @@ impl RefusalCache {
             return;
         }
         if known.refused >= REFUSED_SHAPE {
-            // Types belong to a shard, so that what was accepted may be refused in another week.
+            // Types belong to a shard, so an accepted shape may be refused in another week.
             (known.accepted, known.refused) = (false, 0);
         }
         if found != FoundBy::Whole {
@@ -198,12 +198,12 @@ impl RefusalCache {
         self.refused_at = Some(now);
     }
 
-    /// Returns how many lines to ask about at once.
+    /// Returns how many lines to test at once.
     pub(super) fn group(&self) -> usize {
         self.rate.group()
     }
 
-    /// Returns the line without its refused columns, and why; `None` where it has none.
+    /// Returns the line without its refused columns, and the reason. Returns `None` if it has none.
     pub(super) fn stripped(&self, line: &[u8]) -> Option<(Vec<u8>, RejectReason)> {
         if self.columns.is_empty() {
             return None;
@@ -226,14 +226,14 @@ impl RefusalCache {
         batch.partition(|_, line| self.stripped(line).is_some())
     }
 
-    /// Returns the lines without their refused columns. `None` where one has none.
+    /// Returns the lines without their refused columns. Returns `None` if one of them has none.
     pub(super) fn form(&self, piece: &Piece) -> Option<Piece> {
         let (_, reason) = self.stripped(piece.first())?;
         let lines = piece.lines.map_lines(|line| Some(self.stripped(line)?.0))?;
         Some(Piece { lines, stripped: Some(reason) })
     }
 
-    /// Records a refused column. Only columns that handlers added are ever left out.
+    /// Records a refused column. Only columns of handlers are ever left out.
     pub(super) fn refuse_column(
         &mut self,
         measurement: &[u8],
@@ -255,7 +255,7 @@ impl RefusalCache {
         }
     }
 
-    /// Returns the columns of the line that handlers added, where such may be left out.
+    /// Returns the columns of handlers in the line, if these may be left out.
     pub(super) fn extras(&self, line: &[u8]) -> Vec<ColumnName> {
         let columns = Columns::of(line);
         let measurement = columns.measurement();
@@ -263,15 +263,16 @@ impl RefusalCache {
             return Vec::new();
         }
         let extra = |column: &Column<'_>| is_extra(measurement, column.key);
-        // A point of the application's own may have the name of ours, and no field but its own.
+        // One of the application's own points may use a measurement of ours with only its own
+        // fields.
         if without(line, extra).is_none() {
             return Vec::new();
         }
         columns.filter(extra).map(|column| (column.key.to_vec(), column.kind)).collect()
     }
 
-    /// Returns the next columns to leave out of lines of this shape, the number of the step, and
-    /// whether all lines can be sent so. `None` where columns are known not to be the cause.
+    /// Returns the next columns to omit from lines of this shape, the number of the step, and
+    /// whether that applies to all lines. Returns `None` if columns are known not to be the cause.
     pub(super) fn trial(
         &mut self,
         shape: LineShape,
@@ -338,12 +339,12 @@ impl RefusalCache {
     }
 }
 
-/// How long anything is remembered.
+/// How long an entry is remembered.
 pub(super) const REMEMBERED: Duration = Duration::from_secs(10 * 60);
 pub(super) const MOST_SHAPES: usize = 4_096;
 const MOST_COLUMNS: usize = 1_024;
-/// Lines of a shape that are refused, with none accepted, before the shape counts as refused: were
-/// a quarter of its lines good, that would happen once in ten thousand times.
+/// How many lines of a shape are refused, with none accepted, before the shape counts as refused.
+/// If a quarter of its lines were good, that would happen once in ten thousand times.
 pub(super) const REFUSED_SHAPE: usize = 32;
-/// Lines more that leaving out did not save than that it saved, before it is no longer tried.
+/// How many more lines leaving out may fail to save than it saves, before it is no longer tried.
 const DISCOURAGED: u32 = 8;

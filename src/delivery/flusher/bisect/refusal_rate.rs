@@ -1,6 +1,6 @@
-//! How many lines to ask about at once where single lines are refused.
+//! How many lines to test at once when single lines are refused.
 
-/// The share of lines that were refused, over the latest ones.
+/// The share of refused lines among the latest ones.
 #[derive(Debug, Default)]
 pub(super) struct RefusalRate {
     accepted: usize,
@@ -15,8 +15,8 @@ impl RefusalRate {
         }
     }
 
-    /// Returns the number of lines for which about every other body is accepted: then each answer
-    /// says most. All, where hardly any line is refused.
+    /// Returns the number of lines for which about every other body is accepted, since such answers
+    /// carry the most information. Returns the maximum if hardly any line is refused.
     pub(super) fn group(&self) -> usize {
         if self.refused < FEW {
             return usize::MAX;
@@ -26,7 +26,7 @@ impl RefusalRate {
     }
 }
 
-/// Refused lines before their share is taken from them.
+/// The number of refused lines from which on their share is used.
 const FEW: usize = 3;
 const WINDOW: usize = 5_000;
 
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn the_share_stays_when_older_lines_count_half() {
+    fn the_share_is_unchanged_when_older_lines_are_halved() {
         let mut share = RefusalRate::default();
         share.count(WINDOW - 3, 3);
         assert_eq!(share.group(), 1_155, "the window is full");
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_long_ago_counts_less() {
+    fn old_lines_count_less() {
         let mut share = RefusalRate::default();
         share.count(0, 1_000);
         (0..100).for_each(|_| share.count(1_000, 0));

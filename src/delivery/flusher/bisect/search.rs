@@ -1,4 +1,4 @@
-//! One batch under search: what is sent next, and what an answer means for its lines.
+//! The search in one batch: what is sent next, and what an answer means for its lines.
 
 use std::collections::VecDeque;
 
@@ -16,33 +16,35 @@ use super::{
     refusal_cache::RefusalCache,
 };
 
-/// One batch under search.
+/// The search in one batch.
 #[derive(Debug)]
 pub(in super::super) struct Search {
     pub(in super::super) origin: Origin,
-    /// Of the whole batch.
+    /// The history of the whole batch.
     pub(in super::super) history: History,
     pub(in super::super) live: bool,
     pub(super) sequence: u64,
-    /// Of the whole batch: its pieces share them, and the last one keeps them all.
+    /// The bytes of the whole batch. Its pieces share their memory, so the last piece keeps all of
+    /// it.
     pub(super) bytes: usize,
     pub(super) items: VecDeque<SearchItem>,
     pub(super) testing: Option<Test>,
-    /// Refused, and not yet tried without what handlers added.
+    /// Refused lines that were not yet tried without the columns of handlers.
     pub(super) refused: Vec<RefusedLines>,
-    /// Found since the worker asked last.
+    /// Lines found to be refused since the worker's last call.
     pub(super) rejected: Vec<(Batch, RejectReason)>,
-    /// Not refused but failing again and again while others succeed: a failure says less than a
-    /// refusal, so it has to come more than once.
+    /// Whether the batch keeps failing while others succeed, instead of being refused. A failure
+    /// proves less than a refusal, so it has to occur more than once.
     pub(super) by_failure: bool,
     pub(super) reason: RejectReason,
-    /// Lines that the server's words pointed at, and that were refused alone, or were accepted.
+    /// How many lines that the server's message pointed at were refused alone, and how many were
+    /// accepted.
     pub(super) hits: usize,
     pub(super) misses: usize,
     pub(super) requests: usize,
 }
 
-/// What an accepted piece amounts to.
+/// The result of an accepted piece.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(in super::super) struct Accepted {
     pub(in super::super) points: usize,
@@ -66,7 +68,7 @@ impl Search {
         search
     }
 
-    /// Begins a search in a batch that fails again and again while others do not.
+    /// Begins a search in a batch that keeps failing while others do not.
     pub(in super::super) fn failing_batch(batch: &Batch, pending: &PendingBatch) -> Self {
         let mut search = Self::new(batch, pending, true);
         search.requests = 1;
@@ -93,8 +95,8 @@ impl Search {
         }
     }
 
-    /// Returns what to send next; it stays the search's own until its answer comes. `None` when
-    /// nothing is left to find out.
+    /// Returns the lines to send next. The search keeps them until their answer arrives. Returns
+    /// `None` if the search is complete.
     pub(in super::super) fn next(&mut self, cache: &mut RefusalCache) -> Option<Batch> {
         let test = loop {
             match self.items.pop_front() {
@@ -111,17 +113,17 @@ impl Search {
         Some(self.testing.insert(test).piece.lines.clone())
     }
 
-    /// Returns whether its lines are suspected because they fail, and not because they are refused.
+    /// Returns whether its lines are suspected because they fail, not because they are refused.
     pub(in super::super) fn is_by_failure(&self) -> bool {
         self.by_failure
     }
 
-    /// Returns whether the lines that [`next`](Self::next) gave last had been sent before.
+    /// Returns whether the lines of the last [`next`](Self::next) had been sent before.
     pub(in super::super) fn is_resent(&self) -> bool {
         self.testing.as_ref().is_some_and(|test| test.history.tried)
     }
 
-    /// Records that the piece was accepted, and returns what follows.
+    /// Records that the piece was accepted, and returns its result.
     pub(in super::super) fn accepted(&mut self, cache: &mut RefusalCache) -> Accepted {
         let Some(test) = self.testing.take() else { return Accepted::default() };
         let sent = test.piece.lines;
@@ -129,8 +131,8 @@ impl Search {
         let mut stripped = test.piece.stripped;
         match test.purpose {
             Purpose::Store { sibling: Some(sibling) } if sibling.len() > 1 => self.split(sibling, cache),
-            // It needs no asking as a whole, but one line is only rejected after it was refused
-            // alone.
+            // The others need no test as a whole, but a single line is only rejected after it was
+            // refused alone.
             Purpose::Store { sibling: other } | Purpose::Example { others: other } => {
                 other.into_iter().for_each(|other| self.ask(other));
             }
@@ -143,7 +145,7 @@ impl Search {
         Accepted { points: sent.len(), bytes: sent.bytes().len(), stripped }
     }
 
-    /// Records that the piece was refused, or something in it.
+    /// Records that the piece, or a part of it, was refused.
     pub(in super::super) fn refused(&mut self, refused: &Refused, cache: &mut RefusalCache) {
         let Some(test) = self.testing.take() else { return };
         self.reason = refused.reason;
@@ -180,20 +182,20 @@ impl Search {
         }
     }
 
-    /// Takes the lines that were found since the last call: the server will never take them.
+    /// Takes the lines found since the last call. The server will never accept them.
     pub(in super::super) fn take_rejected(&mut self) -> Vec<(Batch, RejectReason)> {
         std::mem::take(&mut self.rejected)
     }
 
-    /// Rejects what was refused and would have been tried in another form: there is no time left
-    /// for that.
+    /// Rejects the refused lines that would have been tried in another form, since there is no time
+    /// left for that.
     pub(in super::super) fn reject_refused(&mut self) {
         for RefusedLines { lines, reason } in std::mem::take(&mut self.refused) {
             self.reject(lines, reason);
         }
     }
 
-    /// Counts the points that are being tested.
+    /// Returns the number of points in the current test.
     pub(in super::super) fn testing_points(&self) -> usize {
         self.testing.as_ref().map_or(0, |test| test.piece.len())
     }
@@ -202,18 +204,18 @@ impl Search {
         self.items.is_empty() && self.testing.is_none() && self.refused.is_empty()
     }
 
-    /// Returns whether the next piece may well be accepted: those go before pieces that only tell
-    /// what is refused.
+    /// Returns whether the next piece is likely to be accepted. Such pieces are sent before those
+    /// that only find refused lines.
     pub(in super::super) fn is_promising(&self) -> bool {
         matches!(self.items.front(), Some(SearchItem::Test(Test { purpose: Purpose::Store { .. }, .. })))
     }
 
-    /// Returns whether all that is left is of shapes that have been refused so far.
+    /// Returns whether all remaining lines have shapes that were refused so far.
     pub(in super::super) fn is_doubtful(&self) -> bool {
         self.items.iter().all(|item| matches!(item, SearchItem::Suspects { .. }))
     }
 
-    /// Returns the lines of which nothing final is known yet, with what is being asked about.
+    /// Returns the lines without a final result, including those of the current test.
     pub(in super::super) fn remaining(&self) -> impl Iterator<Item = &Batch> {
         self.items
             .iter()
@@ -224,7 +226,7 @@ impl Search {
             .chain(self.refused.iter().map(|refused| &refused.lines.lines))
     }
 
-    /// Takes the remaining lines, to be disposed of otherwise: the search is over.
+    /// Takes the remaining lines, to handle them in another way. The search is then over.
     pub(in super::super) fn take_remaining(&mut self) -> Vec<Batch> {
         let rest = self.remaining().cloned().collect();
         self.items.clear();
@@ -233,8 +235,8 @@ impl Search {
         rest
     }
 
-    /// Converts to the lines of which nothing is known yet, as one batch: a file for each piece
-    /// would take the disk too long at the end.
+    /// Converts to the lines without a result, as one batch: writing a file for each piece would
+    /// take too long at the end.
     pub(in super::super) fn into_rest(mut self) -> Option<PendingBatch> {
         let rest = Batch::join(&self.take_remaining())?;
         Some(PendingBatch::part(rest, self.origin, self.history, self.live))
@@ -261,7 +263,7 @@ impl Search {
         self.rejected.push((piece.lines, reason));
     }
 
-    /// Sends the piece next.
+    /// Tests the piece next.
     pub(super) fn ask(&mut self, piece: Piece) {
         self.test(piece, Purpose::Store { sibling: None });
     }

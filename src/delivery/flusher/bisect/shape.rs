@@ -1,15 +1,16 @@
-//! The shape of a line: nearly every refusal is a matter of it.
+//! The shape of a line, which nearly every refusal depends on.
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
 use crate::{line_protocol::Columns, point::schema::COLUMNS};
 
-/// A measurement with its tag keys and its fields and their types.
+/// A measurement with its tag keys, and its fields with their types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct LineShape(u64);
 
 impl LineShape {
-    /// Computes the shape of a line. The hash is keyed, since handlers may take names from clients.
+    /// Computes the shape of a line. The hash is keyed, since handlers may use names chosen by
+    /// clients.
     pub(super) fn of(line: &[u8], keys: &RandomState) -> Self {
         let mut hasher = keys.build_hasher();
         let columns = Columns::of(line);
@@ -19,13 +20,12 @@ impl LineShape {
     }
 }
 
-/// Returns whether the measurement is one of this crate's own.
+/// Returns whether the measurement is one of this crate.
 pub(super) fn is_known_measurement(measurement: &[u8]) -> bool {
     COLUMNS.iter().any(|(known, ..)| known.as_bytes() == measurement)
 }
 
-/// Returns whether handlers or settings added the column to a measurement of ours: this crate
-/// itself does not write it.
+/// Returns whether handlers or settings added the column to a measurement of this crate.
 pub(super) fn is_extra(measurement: &[u8], key: &[u8]) -> bool {
     is_known_measurement(measurement)
         && !COLUMNS
@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_this_crate_does_not_write_is_an_extra() {
+    fn only_columns_that_this_crate_does_not_write_are_extras() {
         for (_, key, _) in COLUMNS.iter().filter(|(measurement, ..)| *measurement == "requests") {
             assert!(!is_extra(b"requests", key.as_bytes()), "{key}");
         }

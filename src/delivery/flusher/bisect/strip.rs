@@ -1,4 +1,5 @@
-//! Refused points without what handlers added to them: the request keeps its point.
+//! Sends refused points without the columns that handlers added, so that the request keeps its
+//! point.
 
 use tokio::time::Instant;
 
@@ -17,8 +18,7 @@ use super::{
 };
 
 impl Search {
-    /// Tries the lines without their extras. Everything else is known: what is left was refused as
-    /// it is.
+    /// Tries refused lines without their extras. All other lines are settled by then.
     pub(super) fn try_without_extras(&mut self, cache: &mut RefusalCache) {
         let Some(RefusedLines { lines, reason }) = self.refused.pop() else { return };
         let shape = cache.shape(lines.first());
@@ -70,7 +70,7 @@ impl Search {
         cache: &mut RefusalCache,
     ) {
         match trial {
-            // Something else is wrong with them, too.
+            // They have another fault, too.
             TrialKind::Named => self.piece_refused(form, ChosenBy::Any, refused, cache),
             TrialKind::Values => match (original.split_at(original.len() / 2), form.split_at(form.len() / 2))
             {
@@ -101,8 +101,8 @@ impl Search {
     }
 }
 
-/// Returns the lines without these columns. `None` where there are none to be left out, or a line
-/// would have no field.
+/// Returns the lines without these columns. Returns `None` if there is no column to leave out, or
+/// if a line would have no field.
 pub(super) fn leave_out(piece: &Piece, columns: &[ColumnName], reason: RejectReason) -> Option<Piece> {
     if columns.is_empty() {
         return None;

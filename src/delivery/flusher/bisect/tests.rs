@@ -1,4 +1,4 @@
-//! Searches against databases in memory, without I/O.
+//! Tests searches against databases in memory, without I/O.
 
 use std::{collections::BTreeMap, time::Duration, time::SystemTime};
 
@@ -23,11 +23,11 @@ mod refusal_cache;
 mod steps;
 mod strip;
 
-/// One destination, what it has taught so far, and what became of the points.
+/// One destination, the cache of its refusals, and the outcome of the points.
 struct Delivered {
     database: Database,
     cache: RefusalCache,
-    /// By measurement and time.
+    /// The reasons for which points were rejected, by their time.
     rejected: BTreeMap<i64, RejectReason>,
     stripped: usize,
 }
@@ -46,7 +46,7 @@ impl Delivered {
         Self { cache: RefusalCache::new(false), ..Self::to(words) }
     }
 
-    /// Delivers one batch to its end, and returns how many requests it took.
+    /// Delivers one batch to its end, and returns how many requests that took.
     fn deliver(&mut self, lines: &[String]) -> usize {
         let before = self.database.requests;
         let whole = batch(lines);
@@ -121,7 +121,7 @@ fn batch(lines: &[String]) -> Batch {
     Batch::new(text.into(), lines.len(), 1, SystemTime::UNIX_EPOCH)
 }
 
-/// Returns a point of a request, with these further fields.
+/// Returns a point of a request, with these additional fields.
 fn request(number: usize, tags: &str, fields: &str) -> String {
     format!(
         "requests,route=GET:/items/{{id}},service=test{tags} execution_time=0.25{fields} {}",
@@ -136,26 +136,26 @@ fn own(number: usize, value: &str) -> String {
 
 const TIME: usize = 1_000_000;
 
-/// Returns a search that has nothing to ask yet, in a batch that is refused, or that fails.
+/// Returns a search that has nothing to send yet, in a batch that is refused, or that fails.
 fn search(by_failure: bool) -> Search {
     let whole = batch(&[own(0, "1")]);
     let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
     Search::new(&whole, &pending, by_failure)
 }
 
-/// Returns a search that asks about all of these lines first.
+/// Returns a search that sends all of these lines first.
 fn asking(by_failure: bool, lines: &[String]) -> Search {
     let mut search = search(by_failure);
     search.ask(Piece::new(batch(lines)));
     search
 }
 
-/// Returns so many points of the application's own.
+/// Returns this many points of the application's own.
 fn owns(count: usize) -> Vec<String> {
     (0..count).map(|number| own(number, "1")).collect()
 }
 
-/// Returns so many points of requests that have these fields beside.
+/// Returns this many points of requests with these additional fields.
 fn requests(count: usize, fields: &str) -> Vec<String> {
     (0..count).map(|number| request(number, "", fields)).collect()
 }
@@ -170,7 +170,7 @@ fn sent(search: &mut Search, cache: &mut RefusalCache) -> Vec<String> {
     search.next(cache).as_ref().map(text).unwrap_or_default()
 }
 
-/// Returns the lines of which nothing final is known.
+/// Returns the lines whose outcome is not final yet.
 fn left(search: &Search) -> Vec<String> {
     search.remaining().flat_map(text).collect()
 }

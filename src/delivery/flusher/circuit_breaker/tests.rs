@@ -1,4 +1,4 @@
-//! Every transition of the circuit breaker: each state meets each kind of answer.
+//! Tests every transition of the circuit breaker: each state with each kind of answer.
 
 use super::*;
 use crate::{delivery::sink::Refused, settings::Settings};
@@ -7,7 +7,7 @@ const FIRST: Duration = Duration::from_secs(1);
 const CAP: Duration = Duration::from_secs(30);
 const BLOCKED: WriteErrorKind = WriteErrorKind::Blocked(Blocked::Authorization);
 
-/// Failures of the server or the way to it: they open the breaker.
+/// Failures of the server or the network: they open the breaker.
 fn outages() -> [WriteErrorKind; 5] {
     [
         WriteErrorKind::Transient,
@@ -18,7 +18,7 @@ fn outages() -> [WriteErrorKind; 5] {
     ]
 }
 
-/// Failures of the points: the sink has answered.
+/// Refusals of the points: the sink has answered.
 fn refusals() -> [WriteErrorKind; 2] {
     [WriteErrorKind::Refused(Refused::default()), WriteErrorKind::TooLarge]
 }
@@ -45,7 +45,7 @@ fn blocked(kind: &WriteErrorKind) -> Option<Blocked> {
     matches!(kind, WriteErrorKind::Blocked(_)).then_some(Blocked::Authorization)
 }
 
-/// One breaker in each state; the open ones with and without a blocked sink.
+/// Returns one breaker in each state; the open ones with and without a blocked sink.
 fn in_every_state(now: Instant) -> Vec<(&'static str, CircuitBreaker)> {
     let closed = breaker(1);
     let mut states = vec![("closed", closed)];
@@ -77,7 +77,7 @@ fn every_outage_opens_it_from_every_state() {
             assert!(until >= now, "{name}, {kind:?}");
             assert_eq!((by, breaker.epoch()), (blocked(&kind), epoch + 1), "{name}, {kind:?}");
             assert_eq!((breaker.state().write_limit(16), breaker.state().is_open()), (0, true));
-            // A probe that fails does the same.
+            // A failed probe has the same effect.
             breaker.attempt();
             breaker.probe_failed(&kind, breaker.epoch(), now);
             assert!(breaker.state().is_open(), "{name}, {kind:?}");
@@ -107,7 +107,7 @@ fn every_answer_about_the_points_closes_it_from_every_state() {
 }
 
 #[test]
-fn the_end_of_the_pause_lets_one_through_and_its_answer_decides() {
+fn after_the_pause_one_write_is_allowed_and_its_answer_decides() {
     let now = Instant::now();
     for kind in outages() {
         for accepted in [false, true] {
@@ -147,11 +147,11 @@ fn neither_time_nor_an_attempt_changes_a_breaker_that_is_not_open() {
 }
 
 #[test]
-fn a_probe_that_succeeds_lets_one_write_through_and_no_more() {
+fn a_successful_probe_allows_exactly_one_write() {
     let now = Instant::now();
     let mut breaker = breaker(3);
     fail(&mut breaker, &BLOCKED, now);
-    // Of no use before the pause is over.
+    // A probe has no effect before the pause is over.
     breaker.probe_succeeded();
     assert!(matches!(breaker.state(), BreakerState::Open { blocked: Some(_), .. }));
     breaker.attempt();
@@ -160,7 +160,7 @@ fn a_probe_that_succeeds_lets_one_write_through_and_no_more() {
     assert_eq!(breaker.state().write_limit(16), 1);
     assert_eq!(breaker.successes(), Successes { writes: 0, probes: 2 });
     assert!(!breaker.is_proven(), "only a write proves it");
-    // The write says no beside a probe that says yes.
+    // The write fails although the probe succeeded.
     fail(&mut breaker, &BLOCKED, now);
     assert!(matches!(breaker.state(), BreakerState::Open { blocked: Some(_), .. }));
 }
@@ -194,7 +194,7 @@ fn writes_that_were_in_flight_when_it_opened_count_once() {
             breaker.write_failed(&kind, false, sent, now);
         }
         assert_eq!((pause(&breaker, now), breaker.epoch()), (until - now, sent + 1), "{kind:?}");
-        // Only that somebody has to act is news.
+        // Only the new information that somebody has to act is used.
         breaker.write_failed(&BLOCKED, false, sent, now);
         let expected = BreakerState::Open { until, blocked: Some(Blocked::Authorization) };
         assert_eq!((breaker.state(), breaker.epoch()), (expected, sent + 1), "{kind:?}");
@@ -202,7 +202,7 @@ fn writes_that_were_in_flight_when_it_opened_count_once() {
 }
 
 #[test]
-fn pauses_double_up_to_their_bound_and_begin_anew_after_a_success_or_another_trouble() {
+fn pauses_double_up_to_their_limit_and_restart_after_a_success_or_another_kind_of_failure() {
     let now = Instant::now();
     let seconds = Duration::from_secs;
     let throttled = WriteErrorKind::Throttled { retry_after: None };
@@ -238,7 +238,7 @@ fn pauses_double_up_to_their_bound_and_begin_anew_after_a_success_or_another_tro
 }
 
 #[test]
-fn retry_after_is_kept_within_its_bounds() {
+fn retry_after_is_kept_within_its_limits() {
     let now = Instant::now();
     let seconds = Duration::from_secs;
     for (asked, least) in [(0, 1), (1, 1), (17, 17), (300, 300), (86_400, 300)] {
@@ -279,7 +279,7 @@ fn a_reload_changes_the_bounds() {
 }
 
 #[test]
-fn only_a_pause_has_an_end_to_wait_for_and_only_where_something_waits() {
+fn only_an_open_breaker_has_a_deadline_and_only_if_something_waits() {
     let now = Instant::now();
     for (name, breaker) in in_every_state(now) {
         let state = breaker.state();

@@ -1,5 +1,5 @@
-//! What becomes of a batch by its failure: each kind, for one line and for several, with and
-//! without others that are written.
+//! Tests the remedy for each kind of failure: for one line and for several, with and without other
+//! successful writes.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,8 +27,8 @@ fn kinds() -> [WriteErrorKind; 5] {
     ]
 }
 
-/// Fails so many times with a write of others before each, and returns the remedies as they are
-/// debugged.
+/// Fails this many times, with a write of others before each failure, and returns the debug output
+/// of the remedies.
 fn remedies(lines: usize, kind: &WriteErrorKind, times: u64, others: Others) -> Vec<String> {
     let (mut pending, error) = (pending(lines), error(kind.clone()));
     let judged = (0..times).map(|number| {
@@ -40,7 +40,7 @@ fn remedies(lines: usize, kind: &WriteErrorKind, times: u64, others: Others) -> 
 }
 
 #[test]
-fn a_line_is_rejected_only_after_many_failures_beside_others_and_never_for_patience() {
+fn a_line_is_rejected_only_after_many_failures_beside_successes_and_never_for_throttling() {
     for kind in kinds() {
         let remedies = remedies(1, &kind, 30, Others::default());
         let rejected = remedies.iter().position(|remedy| remedy.starts_with("Reject"));
@@ -84,7 +84,7 @@ fn a_batch_that_is_alone_is_searched_after_more_failures() {
     for (kind, failures) in [
         (WriteErrorKind::Transient, 5),
         (WriteErrorKind::Broken, 5),
-        // A wish for patience says less.
+        // A request for patience is weaker evidence.
         (WriteErrorKind::Throttled { retry_after: None }, 10),
     ] {
         let (mut pending, error) = (pending(8), error(kind));
@@ -98,7 +98,7 @@ fn a_batch_that_is_alone_is_searched_after_more_failures() {
 }
 
 #[test]
-fn a_line_goes_behind_others_when_it_may_be_at_fault_or_nothing_is_accepted() {
+fn a_line_goes_after_others_when_it_is_suspect_or_nothing_is_accepted() {
     let blocked = WriteErrorKind::Blocked(Blocked::Target);
     for (kind, others_written, expected) in [
         (WriteErrorKind::Transient, false, false),
@@ -116,7 +116,7 @@ fn a_line_goes_behind_others_when_it_may_be_at_fault_or_nothing_is_accepted() {
 }
 
 #[test]
-fn by_the_word_of_a_probe_one_batch_is_searched_and_no_more() {
+fn after_a_successful_probe_only_one_batch_is_searched() {
     let kind = WriteErrorKind::Blocked(Blocked::Authorization);
     for (searched, several, expected) in [(false, true, true), (true, true, false), (false, false, false)] {
         let (mut pending, error) = (pending(if several { 8 } else { 1 }), error(kind.clone()));
@@ -138,7 +138,7 @@ fn a_body_that_is_too_large_is_halved_and_a_line_rejected_where_smaller_ones_are
 }
 
 #[test]
-fn a_refusal_is_searched_and_a_line_rejected_after_one_more_try_where_that_may_help() {
+fn a_refused_batch_is_searched_and_a_line_rejected_after_one_more_attempt_if_that_may_help() {
     for resend_first in [false, true] {
         let refused = Refused { resend_first, reason: RejectReason::FieldType, ..Refused::default() };
         let error = error(WriteErrorKind::Refused(refused.clone()));

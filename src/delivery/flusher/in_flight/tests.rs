@@ -1,4 +1,4 @@
-//! What is counted of each kind of work, and that no batch is lost with its work.
+//! Tests what is counted for each kind of work, and that no batch is lost with its work.
 
 use std::{
     future::{pending as forever, ready},
@@ -34,7 +34,7 @@ fn sequences<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Vec<u64> {
     jobs.into_iter().filter_map(Job::batch).map(BatchRef::sequence).collect()
 }
 
-/// A batch of which a file lies in a spool.
+/// Returns a batch that also has a file in a spool.
 async fn from_spool(root: &std::path::Path) -> PendingBatch {
     let (settings, ledger) = (SpoolSettings::new(root), Arc::new(Ledger::default()));
     let spool = Arc::new(Spool::open(&settings, "test", Arc::clone(&ledger)).expect("opens"));
@@ -44,7 +44,7 @@ async fn from_spool(root: &std::path::Path) -> PendingBatch {
 }
 
 #[tokio::test]
-async fn each_kind_of_work_counts_for_what_it_keeps_busy() {
+async fn each_kind_of_work_counts_for_the_resources_that_it_uses() {
     let directory = tempfile::tempdir().expect("a directory");
     let bytes = live(1).memory();
     let mut failed = live(1);
@@ -79,16 +79,16 @@ async fn each_kind_of_work_counts_for_what_it_keeps_busy() {
         let case = format!("{job:?}");
         in_flight.start(job, ended(JobResult::Done));
         assert_eq!((in_flight.counts(), in_flight.memory()), (counts, memory), "{case}");
-        // All of it is added up.
+        // Counts of several jobs are added up.
         in_flight.start(Job::Write { pending: live(2), sent: sent() }, ended(JobResult::Done));
         let both = InFlightCounts { sends: counts.sends + 1, bytes: counts.bytes + bytes, ..counts };
         assert_eq!((in_flight.counts(), in_flight.memory()), (both, memory + bytes), "{case}");
     }
 }
 
-/// A second one of a kind is as good as the first.
+/// A second job of a kind keeps nothing busy that the first did not.
 #[tokio::test]
-async fn two_of_a_kind_keep_busy_what_one_does() {
+async fn two_jobs_of_a_kind_use_the_same_resources_as_one() {
     let directories = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
     let mut in_flight = InFlight::default();
     for directory in &directories {
@@ -109,7 +109,7 @@ async fn two_of_a_kind_keep_busy_what_one_does() {
 }
 
 #[tokio::test]
-async fn what_ends_comes_once_with_its_batch_and_the_rest_stays() {
+async fn a_finished_job_is_returned_once_with_its_batch_and_the_others_stay() {
     let mut in_flight = InFlight::default();
     in_flight.start(store(1), Box::pin(forever()));
     in_flight.start(store(2), ended(JobResult::Done));
@@ -118,7 +118,7 @@ async fn what_ends_comes_once_with_its_batch_and_the_rest_stays() {
     assert!(matches!((sequences([&job]).as_slice(), result), ([2], JobResult::Done)));
     let (job, result) = in_flight.next().await;
     assert!(matches!((sequences([&job]).as_slice(), result), ([3], JobResult::Compressed(None))));
-    // Nothing ends, and nothing is lost by having waited.
+    // Waiting without a result loses nothing.
     assert!(tokio::time::timeout(Duration::ZERO, in_flight.next()).await.is_err());
     assert_eq!(sequences(in_flight.jobs()), [1]);
     assert_eq!(in_flight.batches().count(), 1);
@@ -126,7 +126,7 @@ async fn what_ends_comes_once_with_its_batch_and_the_rest_stays() {
 }
 
 #[tokio::test]
-async fn a_panic_ends_the_work_and_gives_its_batch_back() {
+async fn a_panic_ends_the_work_and_returns_its_batch() {
     let mut in_flight = InFlight::default();
     in_flight.start(store(1), Box::pin(async { panic!("on purpose") }));
     in_flight.start(store(2), ended(JobResult::Done));
@@ -169,7 +169,7 @@ async fn a_sink_without_an_answer_in_time_counts_as_unanswered() {
 
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 #[test]
-fn what_is_in_memory_twice_has_room_set_aside_for_one_body() {
+fn memory_is_reserved_for_one_uncompressed_body() {
     let lines = Batch::new(LINE.repeat(1_000).into(), 1_000, 1, SystemTime::UNIX_EPOCH);
     let mut pending = PendingBatch::live(lines.clone(), History::new(Instant::now(), Duration::ZERO));
     pending.shrink();

@@ -1,17 +1,18 @@
-//! What one window of answers decides, from plain values.
+//! The decisions after one window of answers, from plain values.
 
 use super::*;
 
 const CALM: Duration = Duration::from_millis(10);
 const MOST: usize = 100;
 
-/// Of a limit that has just been found good.
+/// Returns a limit that was just confirmed.
 fn limit(limit: usize, slow_start: bool, before: (f64, usize), hold: u32) -> InFlightLimit {
     let (measured, calm) = (Some(before), Some(CALM));
     InFlightLimit { limit, slow_start, measured, hold, calm, ..InFlightLimit::default() }
 }
 
-/// Returns the limit, whether it is still the slow start, and the windows until the next try.
+/// Returns the limit, whether it is still in the slow start, and the windows until the next
+/// attempt.
 fn decided(mut limit: InFlightLimit, rate: f64, latency: Duration) -> (usize, bool, u32) {
     limit.judge(rate, latency, Instant::now(), MOST);
     (limit.limit, limit.slow_start, limit.hold)
@@ -20,19 +21,19 @@ fn decided(mut limit: InFlightLimit, rate: f64, latency: Duration) -> (usize, bo
 #[test]
 fn a_try_is_kept_if_it_pays_and_undone_if_not() {
     for (now, tried, gain, expected) in [
-        // Half of the further writes must show in the rate.
+        // Half of the additional writes must show in the rate.
         (5, 4, 1.125, (6, false, 0)),
         (5, 4, 1.124, (4, false, FIRST_HOLD)),
         (8, 4, 1.5, (10, false, 0)),
         (8, 4, 1.499, (4, false, FIRST_HOLD)),
-        // Fewer writes must not cost rate.
+        // Fewer writes must not lower the rate.
         (3, 4, 0.95, (4, false, 0)),
         (3, 4, 0.949, (4, false, FIRST_HOLD)),
         (6, 8, 0.95, (7, false, 0)),
         (6, 8, 0.949, (8, false, FIRST_HOLD)),
         // The same limit again.
         (4, 4, 0.9, (5, false, 0)),
-        // Another destination, so to speak.
+        // As if it were another destination.
         (4, 4, 0.5, (5, false, 0)),
         (4, 4, 0.499, (4, true, 0)),
         (6, 4, 0.499, (6, true, 0)),
@@ -50,7 +51,7 @@ fn the_slow_start_ends_with_the_first_step_that_does_not_pay() {
         (8, 4, 1.149, (4, false, 0)),
         (4, 4, 1.0, (4, false, 0)),
         (4, 8, 1.0, (4, false, 0)),
-        // One write in flight may be held up by anything.
+        // A single write in flight may be delayed by anything.
         (1, 1, 1.0, (1, true, 3)),
     ] {
         let found = decided(limit(now, true, (1_000.0, tried), 3), 1_000.0 * gain, CALM);
@@ -66,7 +67,7 @@ fn steps_are_a_quarter_up_and_a_quarter_down_within_the_bounds() {
         (8, 1.0, 10),
         (12, 1.0, 15),
         (99, 1.0, MOST),
-        // Twice the calm latency, which is a hundredth longer by now, is no queue yet.
+        // Twice the calm latency, which has grown by a hundredth by now, is not a queue yet.
         (8, 2.02, 10),
         (8, 2.03, 6),
         (3, 2.03, 2),
@@ -92,12 +93,12 @@ fn a_try_that_does_not_pay_is_repeated_ever_later() {
         limit.judge(1_000.0, CALM, Instant::now(), MOST);
         assert_eq!(limit.limit, 4, "undone");
     }
-    // The first window after an undone try measures anew.
+    // The first window after an undone attempt measures anew.
     assert_eq!(holds, [3, 8 + 2, 16 + 2, 32 + 2, 64 + 2, 128 + 2]);
 }
 
 #[test]
-fn what_was_in_flight_together_is_congested_once() {
+fn writes_that_were_in_flight_together_count_once_as_congestion() {
     let (mut limit, start) = (limit(8, true, (1_000.0, 8), 0), Instant::now());
     let later = start + CALM;
     limit.congested(start, later);
@@ -110,9 +111,9 @@ fn what_was_in_flight_together_is_congested_once() {
     }
 }
 
-/// They met another load than that of the limit now.
+/// These writes met another load than that of the current limit.
 #[test]
-fn answers_to_what_was_sent_before_the_limit_changed_say_nothing() {
+fn answers_to_writes_sent_before_the_limit_changed_are_ignored() {
     let start = Instant::now();
     for (sent, counts) in [(9, false), (10, true), (11, true)] {
         let changed = Some(start + CALM * 10);

@@ -1,4 +1,4 @@
-//! How much is sent at once, from plain values.
+//! Tests how much is sent at once, with plain values.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::delivery::flusher::in_flight::InFlightCounts;
 
 const KIB: usize = 1024;
-/// What a pace begins with.
+/// The initial values of a pace.
 const WRITES: usize = 4;
 const LINES: usize = 5_000;
 const BYTES: usize = 768 * KIB;
@@ -23,7 +23,7 @@ fn unreachable() -> WriteError {
     WriteError::transient("connection refused")
 }
 
-/// A pace that has written one full body while as many writes were in flight as may be.
+/// Returns a pace that has written one full body at its limit of writes in flight.
 fn grown() -> Pace {
     let (mut pace, conditions) = (Pace::default(), in_flight(WRITES - 1));
     pace.succeed(BYTES, LINES, sent(&conditions), true, &conditions);
@@ -31,7 +31,7 @@ fn grown() -> Pace {
 }
 
 #[test]
-fn after_a_failure_one_write_finds_out_but_at_the_shutdown() {
+fn after_a_failure_only_one_write_is_sent_except_at_the_shutdown() {
     let open = BreakerState::Open { until: tokio::time::Instant::now(), blocked: None };
     let half_open = BreakerState::HalfOpen { blocked: None };
     for (failed, proven, probing, closing, expected) in [
@@ -72,7 +72,7 @@ fn a_batch_waits_to_grow_only_behind_writes_that_succeed() {
 }
 
 #[test]
-fn bodies_grow_while_the_limit_of_writes_keeps_others_waiting() {
+fn bodies_grow_while_batches_wait_for_the_limit_of_writes() {
     for (sends, waiting, grows) in [
         (WRITES - 1, true, true),
         (WRITES, true, true),
@@ -90,7 +90,7 @@ fn bodies_grow_while_the_limit_of_writes_keeps_others_waiting() {
 }
 
 #[test]
-fn a_body_is_never_larger_than_the_settings_and_the_server_allow() {
+fn a_body_never_exceeds_the_limits_of_the_settings_and_the_server() {
     let mut conditions = in_flight(16 * WRITES);
     conditions.settings.batch_bytes = 100 * KIB;
     assert_eq!(grown().body_bounds(&conditions, 0).1, 100 * KIB);

@@ -1,4 +1,4 @@
-//! What a batch is in each of its forms, and what it has gone through.
+//! Tests a batch in each of its forms, and its history.
 
 use std::time::SystemTime;
 
@@ -13,7 +13,8 @@ fn history() -> History {
     History::new(Instant::now(), Duration::from_secs(3))
 }
 
-/// What it counts for in the bound of memory: all, twice in memory, more when it is sent.
+/// Returns what it counts for in the memory limit: in total, what is held twice, and what is added
+/// when it is sent.
 fn memory(pending: &PendingBatch) -> (usize, usize, usize) {
     let own = size_of::<PendingBatch>();
     (pending.memory() - own, pending.decompressed(), pending.bytes_to_decompress())
@@ -48,7 +49,7 @@ fn a_batch_is_the_same_in_each_form_and_counts_for_what_it_holds() {
 }
 
 #[test]
-fn pieces_are_cut_at_lines_and_keep_what_the_batch_has_gone_through() {
+fn pieces_are_cut_at_lines_and_keep_the_history_of_the_batch() {
     let batch = Batch::from_lines(["a", "bb", "cc", "longer than a piece", "d"]).expect("lines");
     let mut history = history();
     history.failures = 4;
@@ -63,7 +64,7 @@ fn pieces_are_cut_at_lines_and_keep_what_the_batch_has_gone_through() {
 }
 
 #[test]
-fn only_a_success_of_another_between_two_failures_makes_suspect() {
+fn a_batch_is_suspect_only_after_a_success_of_another_between_two_failures() {
     let of = |writes, probes| Successes { writes, probes };
     for (successes, beside_successes, beside_probes) in [
         (vec![of(9, 9)], 0, 0),
@@ -84,7 +85,7 @@ fn only_a_success_of_another_between_two_failures_makes_suspect() {
 }
 
 #[test]
-fn a_piece_has_no_failures_but_was_sent_and_has_waited() {
+fn a_piece_has_no_failures_but_keeps_its_attempts_and_its_age() {
     for tried in [false, true] {
         let mut history = history();
         let since = history.since;
@@ -100,7 +101,7 @@ fn a_piece_has_no_failures_but_was_sent_and_has_waited() {
 }
 
 #[test]
-fn three_connections_in_a_row_that_break_under_a_large_body_are_its_fault() {
+fn a_large_body_is_the_cause_after_three_broken_connections_in_a_row() {
     for (bytes, is_large) in [(LARGE_BODY - 1, false), (LARGE_BODY, true)] {
         let mut history = history();
         let blamed = [(); 4].map(|()| history.break_off(bytes));
@@ -109,7 +110,7 @@ fn three_connections_in_a_row_that_break_under_a_large_body_are_its_fault() {
 }
 
 #[tokio::test]
-async fn stored_points_belong_to_the_target_of_their_spool_and_go_back_only_as_a_whole() {
+async fn stored_points_belong_to_the_target_of_their_spool_and_return_only_as_a_whole() {
     let directory = tempfile::tempdir().expect("a directory");
     let (settings, ledger) = (SpoolSettings::new(directory.path()), Arc::new(Ledger::default()));
     let spool = Arc::new(Spool::open(&settings, "here", Arc::clone(&ledger)).expect("opens"));
@@ -120,7 +121,7 @@ async fn stored_points_belong_to_the_target_of_their_spool_and_go_back_only_as_a
     assert!(pending.is_whole() && pending.origin.is_for("here") && !pending.origin.is_for("elsewhere"));
     assert_eq!((pending.origin.location(), pending.live), (PointLocation::Spool, false));
     assert!(pending.split(&batch, 1).iter().all(|piece| !piece.is_whole()));
-    // What is only in memory has no spool to go back to, and goes anywhere.
+    // A batch that is only in memory has no spool to return to, and may go to any destination.
     let pending = PendingBatch::live(batch, history());
     assert!(!pending.is_whole() && pending.origin.is_for("elsewhere") && pending.live);
     assert_eq!(pending.origin.location(), PointLocation::Memory);

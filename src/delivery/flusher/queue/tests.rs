@@ -1,4 +1,4 @@
-//! The order in which batches go, without a sink.
+//! Tests the order in which batches are sent, without a sink.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +27,7 @@ fn order(queue: &mut SendQueue, mut refill: impl FnMut(&mut SendQueue)) -> Vec<u
 }
 
 #[test]
-fn others_get_every_other_turn_at_most() {
+fn other_batches_get_at_most_every_second_turn() {
     let mut queue = SendQueue::default();
     queue.fresh.extend([pending(1), pending(2)]);
     queue.waiting.extend([pending(11), pending(12)]);
@@ -38,7 +38,7 @@ fn others_get_every_other_turn_at_most() {
 }
 
 #[test]
-fn while_live_batches_pile_up_others_wait() {
+fn other_batches_wait_while_live_ones_accumulate() {
     let mut queue = SendQueue::default();
     queue.fresh.extend([pending(1), pending(2), pending(3)]);
     queue.waiting.push_back(pending(11));
@@ -62,7 +62,7 @@ fn failed(sequence: u64) -> PendingBatch {
     pending
 }
 
-/// Of two lines, in which one is searched because the batch fails, which is only a suspicion, or is
+/// Returns a search in two lines. The batch fails, so that lines are only suspected, or it is
 /// refused.
 fn search(sequence: u64, is_refused: bool) -> Search {
     let batch = Batch::new("x v=1 1\nx v=2 2\n".into(), 2, sequence, SystemTime::UNIX_EPOCH);
@@ -77,7 +77,7 @@ fn number(next: Option<Next>) -> Option<u64> {
     next.map(|next| next.batch().sequence())
 }
 
-/// All places at once, with a number each.
+/// Returns a queue with a numbered entry in each of its classes.
 fn full() -> SendQueue {
     let mut queue = SendQueue::default();
     queue.fresh.push_back(pending(1));
@@ -88,7 +88,7 @@ fn full() -> SendQueue {
 }
 
 #[test]
-fn every_place_has_its_turn_beside_live_batches() {
+fn every_class_of_batches_gets_a_turn_beside_live_ones() {
     for waits in 2..=4 {
         let mut queue = full();
         queue.waiting.retain(|pending| pending.sequence() == waits);
@@ -98,7 +98,7 @@ fn every_place_has_its_turn_beside_live_batches() {
         let order: Vec<_> = std::iter::from_fn(|| number(queue.pick(false))).collect();
         assert_eq!(order, [1, waits, 5]);
     }
-    // Three that wait to be tried for the first time are too many for anything else.
+    // With three batches that wait for their first attempt, nothing else is sent.
     for (live, second) in [(3, 9), (4, 1)] {
         let mut queue = SendQueue::default();
         queue.fresh.extend((0..live).map(|_| pending(1)));
@@ -109,7 +109,7 @@ fn every_place_has_its_turn_beside_live_batches() {
 }
 
 #[test]
-fn after_a_failure_what_has_not_failed_goes_first_wherever_it_is() {
+fn after_a_failure_batches_that_have_not_failed_go_first_in_every_class() {
     for (place, expected) in [(0, 7), (1, 7), (2, 7), (3, 1)] {
         let mut queue = SendQueue::default();
         queue.fresh.push_back(failed(1));
@@ -126,7 +126,7 @@ fn after_a_failure_what_has_not_failed_goes_first_wherever_it_is() {
 }
 
 #[test]
-fn what_may_be_at_fault_is_told_from_what_is_not() {
+fn suspect_batches_are_distinguished_from_others() {
     let mut suspect = failed(1);
     suspect.history.beside_successes = 1;
     for (next, expected) in [
@@ -140,7 +140,7 @@ fn what_may_be_at_fault_is_told_from_what_is_not() {
 }
 
 #[test]
-fn what_is_put_back_is_the_next_of_its_place() {
+fn a_returned_batch_is_the_next_of_its_class() {
     let mut queue = full();
     queue.put_back_front(Next::Batch(pending(11)));
     queue.put_back_front(Next::Search(Box::new(search(12, false))));
@@ -149,7 +149,7 @@ fn what_is_put_back_is_the_next_of_its_place() {
 }
 
 #[test]
-fn memory_is_made_by_doubtful_lines_then_by_the_oldest_batch_then_by_searches() {
+fn memory_is_freed_from_doubtful_lines_then_the_oldest_batch_then_searches() {
     let mut queue = SendQueue::default();
     assert!(!queue.may_evict());
     queue.loaded.push_back(pending(1));
@@ -171,7 +171,7 @@ fn memory_is_made_by_doubtful_lines_then_by_the_oldest_batch_then_by_searches() 
 }
 
 #[test]
-fn a_flush_waits_for_each_batch_to_be_tried_once_more() {
+fn a_flush_waits_for_one_more_attempt_of_each_batch() {
     let mut queue = full();
     for pending in queue.fresh.iter_mut().chain(&mut queue.waiting) {
         pending.history.tried_since_flush = true;
@@ -184,7 +184,7 @@ fn a_flush_waits_for_each_batch_to_be_tried_once_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_has_waited_too_long_is_taken_and_time_while_blocked_does_not_count() {
+async fn batches_expire_by_their_age_without_the_blocked_time() {
     let limit = Duration::from_secs(60);
     let start = Instant::now();
     let mut queue = full();
@@ -198,7 +198,7 @@ async fn what_has_waited_too_long_is_taken_and_time_while_blocked_does_not_count
 }
 
 #[test]
-fn memory_is_that_of_all_and_what_is_on_disk_too_can_be_left_out() {
+fn memory_is_that_of_all_batches_or_only_of_those_that_are_not_on_disk() {
     let mut queue = full();
     let loaded = queue.loaded[0].memory();
     let each = [queue.fresh[0].memory(), queue.waiting[0].memory(), loaded, queue.searches[0].memory()];

@@ -1,4 +1,4 @@
-//! What is sent next, from plain values.
+//! Tests what is sent next, with plain values.
 
 use std::time::{Duration, SystemTime};
 
@@ -30,14 +30,14 @@ fn failed(sequence: u64) -> PendingBatch {
     pending
 }
 
-/// It has failed while others were written.
+/// Returns a batch that failed while others were written.
 fn suspect(sequence: u64) -> PendingBatch {
     let mut pending = failed(sequence);
     pending.history.fail(Successes { writes: 1, probes: 0 });
     pending
 }
 
-/// What is done next, as a word and the batch's number.
+/// Returns the next action as a word, with the number of the batch.
 fn next(scheduler: &mut Scheduler, conditions: &Conditions) -> (&'static str, u64) {
     match scheduler.next(conditions, TARGET) {
         Action::Wait => ("wait", 0),
@@ -91,13 +91,13 @@ fn no_more_is_in_flight_than_the_limit_allows() {
 }
 
 #[test]
-fn nothing_is_sent_when_the_time_for_it_is_over() {
+fn nothing_is_sent_after_the_end_of_a_shutdowns_timeout() {
     let conditions = Conditions { closing: true, sending_over: true, ..Conditions::calm() };
     assert_eq!(next(&mut scheduler([pending(1, 1)]), &conditions), ("wait", 0));
 }
 
 #[test]
-fn one_write_goes_whatever_its_size_and_others_as_far_as_memory_allows() {
+fn one_write_of_any_size_is_sent_and_others_as_far_as_memory_allows() {
     let mut calm = Conditions::calm();
     calm.settings.buffer_size = 800;
     let bytes = pending(1, 30).raw_bytes();
@@ -109,13 +109,13 @@ fn one_write_goes_whatever_its_size_and_others_as_far_as_memory_allows() {
         let conditions = Conditions { in_flight: counts, ..calm };
         let mut scheduler = scheduler([pending(1, 30)]);
         assert_eq!(next(&mut scheduler, &conditions).0, action, "{sends}, {in_flight_bytes}");
-        // What does not go is not lost.
+        // A batch that may not go is not lost.
         assert_eq!(scheduler.queue.all().count(), usize::from(action == "wait"));
     }
 }
 
 #[test]
-fn what_may_be_at_fault_goes_alone() {
+fn a_suspect_batch_goes_alone() {
     let mut conditions = Conditions::calm();
     conditions.in_flight = InFlightCounts { sends: 1, suspect: true, ..InFlightCounts::default() };
     let mut scheduler = scheduler([]);
@@ -127,7 +127,7 @@ fn what_may_be_at_fault_goes_alone() {
 }
 
 #[test]
-fn after_a_failure_what_has_not_failed_goes_first_also_from_disk() {
+fn after_a_failure_batches_that_have_not_failed_go_first_even_from_disk() {
     let mut conditions = Conditions { proven: false, ..Conditions::calm() };
     let mut scheduler = scheduler([failed(1), pending(2, 1)]);
     assert_eq!(next(&mut scheduler, &conditions), ("write", 2));
@@ -138,7 +138,7 @@ fn after_a_failure_what_has_not_failed_goes_first_also_from_disk() {
 }
 
 #[test]
-fn a_failed_batch_goes_to_disk_or_first_or_behind() {
+fn a_failed_batch_goes_to_disk_or_to_the_front_or_to_the_back() {
     let calm = Conditions::calm();
     let outage = Conditions { breaker: open(calm.now), ..calm };
     let stores = Conditions { spool: true, ..outage };
@@ -169,7 +169,7 @@ fn a_failed_batch_goes_to_disk_or_first_or_behind() {
 }
 
 #[test]
-fn the_buffer_is_drained_when_its_points_can_go_somewhere() {
+fn the_buffer_is_drained_when_its_points_can_be_sent_or_stored() {
     let calm = Conditions::calm();
     let outage = Conditions { breaker: open(calm.now), ..calm };
     let spooling = Conditions { spool: true, ..outage };
@@ -198,7 +198,7 @@ fn the_buffer_is_drained_when_its_points_can_go_somewhere() {
 }
 
 #[test]
-fn a_batch_waits_or_points_that_make_one() {
+fn a_batch_or_points_for_a_full_one_count_as_waiting() {
     let calm = Conditions::calm();
     let full = scheduler([]).body_bounds(&calm).1;
     for (batches, deferred, drained, waits) in [
@@ -214,7 +214,7 @@ fn a_batch_waits_or_points_that_make_one() {
 }
 
 #[test]
-fn a_few_batches_wait_as_they_are_and_further_ones_compressed() {
+fn a_few_batches_wait_uncompressed_and_the_others_compressed() {
     for (max_in_flight, plain) in [(1, 1 + PLAIN), (3, 3 + PLAIN)] {
         let mut conditions = Conditions::calm();
         conditions.settings.max_in_flight = max_in_flight;
@@ -226,16 +226,16 @@ fn a_few_batches_wait_as_they_are_and_further_ones_compressed() {
 }
 
 #[test]
-fn nothing_is_known_of_another_destination() {
+fn nothing_is_remembered_for_another_destination() {
     let mut scheduler = scheduler([]);
     scheduler.pace.limit.refuse(1_000);
     scheduler.replace_destination(RefusalCache::new(true));
     assert_eq!(scheduler.pace.limit.get(), None);
 }
 
-/// From the disk it would come back as if nothing had happened.
+/// When loaded again it would have no failures.
 #[test]
-fn what_has_failed_twice_is_not_stored_before_it_is_clear_whose_fault_it_is() {
+fn a_batch_that_failed_twice_is_not_stored_until_the_cause_is_known() {
     let calm = Conditions::calm();
     let conditions = Conditions { spool: true, breaker: open(calm.now), ..calm };
     for (failures, is_stored) in [(1, true), (2, false)] {
@@ -247,7 +247,7 @@ fn what_has_failed_twice_is_not_stored_before_it_is_clear_whose_fault_it_is() {
 }
 
 #[test]
-fn points_wait_for_a_write_that_ends_and_not_for_one_that_has_not_begun() {
+fn points_wait_for_a_write_in_flight_but_not_for_one_that_has_not_begun() {
     let calm = Conditions::calm();
     for (sends, waits) in [(0, false), (1, true)] {
         let conditions = Conditions { in_flight: in_flight(sends), ..calm };
@@ -257,7 +257,7 @@ fn points_wait_for_a_write_that_ends_and_not_for_one_that_has_not_begun() {
 }
 
 #[test]
-fn batches_are_cut_by_what_was_refused_until_it_is_accepted_or_long_ago() {
+fn batches_are_cut_by_known_refusals_until_these_are_accepted_or_expire() {
     let now = Instant::now();
     for (accepted, later, is_cut) in [(false, 0, true), (true, 0, false), (false, 600, false)] {
         let mut scheduler = scheduler([]);

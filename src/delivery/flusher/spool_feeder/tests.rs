@@ -1,4 +1,4 @@
-//! When batches go to the spool and come back, from plain values.
+//! Tests when batches go to the spool and return, with plain values.
 
 use super::*;
 use crate::{delivery::flusher::in_flight::InFlightCounts, stats::Blocked};
@@ -86,7 +86,7 @@ fn new_batches_are_stored_first_in_an_outage_or_when_that_is_asked_for() {
 }
 
 #[test]
-fn what_waits_spills_to_disk_beyond_its_share_of_memory() {
+fn waiting_batches_are_stored_beyond_their_share_of_memory() {
     let mut conditions = conditions();
     assert_eq!(spill_limit(&conditions), Some(200 * KIB), "a quarter");
     conditions.in_flight.bytes = 150 * KIB;
@@ -98,7 +98,7 @@ fn what_waits_spills_to_disk_beyond_its_share_of_memory() {
 }
 
 #[test]
-fn a_disk_that_has_failed_rests_for_a_minute() {
+fn after_a_failure_the_disk_is_not_used_for_a_minute() {
     let mut feeder = SpoolFeeder::new(None, "here".to_owned());
     let now = Instant::now();
     feeder.rest(now);

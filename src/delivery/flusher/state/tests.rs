@@ -1,4 +1,4 @@
-//! What the statistics and the log tell of the state, from plain values.
+//! Tests how the state appears in the statistics and the log, with plain values.
 
 use super::*;
 use crate::{
@@ -39,7 +39,7 @@ fn open(blocked: Option<Blocked>) -> BreakerState {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_breaker_decides_the_state_and_a_try_changes_nothing() {
+async fn the_breaker_decides_the_state_and_an_attempt_does_not_change_it() {
     use DeliveryState::{Backoff, Blocked as BlockedBy, Closing, Draining, Healthy};
     let target = Some(Blocked::Target);
     for before in [Healthy, Draining, Backoff, BlockedBy(Blocked::Authorization)] {
@@ -59,7 +59,7 @@ async fn the_breaker_decides_the_state_and_a_try_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_statistics_have_what_was_published_last() {
+async fn the_statistics_contain_the_last_published_values() {
     let mut reporter = reporter();
     let oldest = Some(Instant::now());
     let full = FlusherSnapshot { oldest, decompressed: 7, batches: 3, series: 9, ..snapshot(open(None)) };
@@ -75,7 +75,7 @@ async fn the_statistics_have_what_was_published_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_blocked_time_is_counted_and_each_of_it_once() {
+async fn blocked_time_is_counted_exactly_once() {
     let mut reporter = reporter();
     let mut expected = Duration::ZERO;
     let states = [
@@ -83,7 +83,7 @@ async fn only_blocked_time_is_counted_and_each_of_it_once() {
         (open(Some(Blocked::Target)), true),
         (open(Some(Blocked::Target)), true),
         (open(Some(Blocked::Authorization)), true),
-        // The probe is under way.
+        // The probe is in flight.
         (BreakerState::HalfOpen { blocked: Some(Blocked::Authorization) }, true),
         (open(None), false),
         (BreakerState::Closed, false),
@@ -100,7 +100,7 @@ async fn only_blocked_time_is_counted_and_each_of_it_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_change_is_logged_with_what_it_means() {
+async fn each_change_is_logged_with_its_meaning() {
     let draining = || FlusherSnapshot { draining: true, ..snapshot(BreakerState::Closed) };
     let healthy = || snapshot(BreakerState::Closed);
     let backoff = || snapshot(open(None));
@@ -131,7 +131,7 @@ async fn each_change_is_logged_with_what_it_means() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_that_was_kept_back_is_logged_when_its_minute_is_over() {
+async fn a_suppressed_change_is_logged_when_its_minute_is_over() {
     let mut reporter = reporter();
     for _ in 0..3 {
         reporter.publish(&snapshot(open(None)));

@@ -1,4 +1,4 @@
-//! Shutdown.
+//! Tests the shutdown of the flusher.
 
 use std::{sync::Arc, time::Duration};
 
@@ -23,7 +23,7 @@ const OUTAGES: [Outage; 4] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn without_a_spool_what_is_left_is_dropped_in_time() {
+async fn without_a_spool_the_rest_is_dropped_in_time() {
     for outage in OUTAGES {
         for timeout in TIMEOUTS {
             let rig = Rig::start(outage);
@@ -42,7 +42,7 @@ async fn without_a_spool_what_is_left_is_dropped_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_spool_what_is_left_is_found_by_the_next_process() {
+async fn with_a_spool_the_next_process_finds_the_rest() {
     for mode in [SpoolMode::OnFailure, SpoolMode::Ahead] {
         for outage in OUTAGES {
             for timeout in TIMEOUTS {
@@ -71,11 +71,11 @@ async fn with_a_spool_what_is_left_is_found_by_the_next_process() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_spool_it_is_tried_again_as_long_as_there_is_time() {
+async fn without_a_spool_batches_are_retried_until_the_timeout() {
     for outage in &OUTAGES[..3] {
         let rig = Rig::start(outage);
         rig.push(0..10);
-        // Long enough for the pauses to be longer than the shutdown.
+        // Long enough for the pauses to exceed the shutdown's timeout.
         sleep(Duration::from_secs(600)).await;
         let (sink, flusher) = (Arc::clone(&rig.sink), rig.flusher.clone());
         let shutdown = tokio::spawn(async move { flusher.shutdown(Duration::from_secs(5)).await });
@@ -101,7 +101,7 @@ async fn everything_is_sent_with_four_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_in_flight_at_the_end_counts_as_not_written() {
+async fn batches_in_flight_at_the_end_count_as_not_written() {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = Rig::with(
         |settings| (settings.batch_size, settings.max_in_flight) = (10, 4),
@@ -121,7 +121,7 @@ async fn what_is_in_flight_at_the_end_counts_as_not_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_may_take_for_ever() {
+async fn a_shutdown_may_have_no_timeout() {
     let rig = Rig::start(|_| Answer::After(Duration::from_secs(30), Ok(())));
     rig.push(0..10);
     let report = rig.flusher.shutdown(Duration::MAX).await;
@@ -129,7 +129,7 @@ async fn it_may_take_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn running_requests_are_waited_for() {
+async fn running_requests_are_awaited() {
     let rig = Rig::start(|_| Ok(()));
     rig.buffer.request_started();
     rig.buffer.request_started();
@@ -163,7 +163,7 @@ async fn a_search_that_is_cut_off_loses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_that_waits_is_answered_by_the_end() {
+async fn a_waiting_flush_is_answered_at_the_end() {
     let rig = Rig::start(|_| Answer::Never);
     rig.push(0..10);
     let flusher = rig.flusher.clone();

@@ -1,4 +1,5 @@
-//! Whatever happens in whatever order: every accepted point is stored, or counted as lost by name.
+//! Tests that every accepted point is stored or counted as lost with a reason, whatever happens in
+//! whatever order.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,7 +16,7 @@ use crate::{
     stats::{Blocked, RejectReason},
 };
 
-/// What the server is like for a while.
+/// The behaviour of the server for a while.
 #[derive(Clone, Copy, Debug)]
 enum Weather {
     Fine,
@@ -27,9 +28,9 @@ enum Weather {
     Hanging,
     Panicking,
     SmallBodies,
-    /// Answers about every other write with a server's error.
+    /// Answers about every second write with a server error.
     Shaky,
-    /// Has written the batch, but the answer was lost.
+    /// Has written the batch, but the answer is lost.
     LosingAnswers,
 }
 
@@ -70,7 +71,7 @@ fn steps() -> impl Strategy<Value = Vec<WorkloadStep>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// Returns a server that refuses every line whose number is a multiple of this.
+/// Returns a server that refuses every line whose number is a multiple of `poison`.
 fn server(weather: Weather, poison: usize) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     let mut writes = 0_u64;
     move |batch| {
@@ -145,7 +146,7 @@ async fn run(steps: Vec<WorkloadStep>, poison: usize, in_flight: usize, mode: Op
         assert!(stats.balances(), "{stats}");
     }
     rig.sink.behave(server(Weather::Fine, poison));
-    // The longest pause is a probe's; after a panic the flusher rests, too.
+    // The longest pause is that of a probe. After a panic the flusher also pauses.
     sleep(Duration::from_secs(900)).await;
     let bad: BTreeSet<String> = (0..pushed).map(line).filter(|line| is_bad(line, poison)).collect();
     let good: BTreeSet<String> = lines(0..pushed).difference(&bad).cloned().collect();
@@ -159,7 +160,7 @@ async fn run(steps: Vec<WorkloadStep>, poison: usize, in_flight: usize, mode: Op
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
-    fn nothing_is_lost_or_made_up(
+    fn no_point_is_lost_or_invented(
         steps in steps(),
         poison in prop::sample::select(vec![0, 0, 97, 400]),
         in_flight in 1..4_usize,
@@ -170,7 +171,7 @@ proptest! {
     }
 }
 
-/// On real threads: every point is accounted for at every snapshot, in whatever moment it is taken.
+/// Uses real threads: every snapshot accounts for every point, at whatever moment it is taken.
 #[test]
 fn snapshots_balance_while_everything_moves() {
     let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("builds");

@@ -1,5 +1,5 @@
-//! A database in memory that refuses lines as real ones do, in their own words: see shared answers
-//! of 1.8, 2.9 and 3.7.
+//! A database in memory that refuses lines as real ones do, with the texts of their answers: see
+//! the shared answers of 1.8, 2.9 and 3.7.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,7 +13,7 @@ use crate::{
     line_protocol::{ColumnKind, Columns, timestamp},
 };
 
-/// Whose words it speaks, and what it stores of a body of which it refuses something.
+/// The server whose texts it uses, and what it stores of a body that it refuses in part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) enum Words {
     /// 1.8 on `/write`: the rest is stored.
@@ -31,25 +31,25 @@ pub(in super::super) enum Words {
 pub(in super::super) const ALL_WORDS: [Words; 5] =
     [Words::V1, Words::V2, Words::V3Silent, Words::V3Numbers, Words::V3First];
 
-/// What it stores, and what it refuses.
+/// A database: its contents, and what it refuses.
 pub(in super::super) struct Database {
     words: Words,
     /// Columns that exist, by measurement and name.
     pub(in super::super) types: HashMap<(&'static str, &'static str), ColumnKind>,
-    /// Lines that hold this text cannot be parsed.
+    /// Lines that contain this text cannot be parsed.
     pub(in super::super) unparsable: Option<&'static str>,
-    /// Older points are beyond the retention.
+    /// Points before this time are beyond the retention.
     pub(in super::super) lower_bound: i64,
-    /// By measurement and time.
+    /// The stored lines by measurement and time.
     pub(in super::super) stored: BTreeMap<(String, i64), String>,
-    /// When each was stored first.
+    /// The time at which each was stored first.
     pub(in super::super) first_stored: BTreeMap<(String, i64), Instant>,
     pub(in super::super) requests: usize,
-    /// Lines of all requests.
+    /// The number of lines in all requests.
     pub(in super::super) lines: usize,
 }
 
-/// Why a line is refused.
+/// The reason why a line is refused.
 enum Cause {
     Unparsable,
     Type { measurement: &'static str, field: &'static str, sent: ColumnKind, has: ColumnKind },
@@ -70,7 +70,7 @@ impl Database {
         }
     }
 
-    /// Takes a body. The error means what the flusher is told of the answer.
+    /// Writes a body. The error has the meaning that the sink gives to such an answer.
     pub(in super::super) fn write(&mut self, batch: &Batch) -> Result<(), WriteError> {
         self.requests += 1;
         self.lines += batch.len();
@@ -111,7 +111,8 @@ impl Database {
         (timestamp(line.as_bytes())? < self.lower_bound).then_some(Cause::Old)
     }
 
-    /// A point is its series and its time: the same time under other tags would be a second point.
+    /// A point is identified by series and time: with other tags, the same time would be a second
+    /// point.
     fn store(&mut self, line: &str) {
         let measurement = String::from_utf8_lossy(Columns::of(line.as_bytes()).measurement()).into_owned();
         let key = (measurement, timestamp(line.as_bytes()).expect("a time"));

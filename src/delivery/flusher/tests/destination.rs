@@ -1,5 +1,5 @@
-//! A stored batch belongs to the destination that it was stored for, wherever it is when a reload
-//! names another.
+//! Tests that a stored batch stays with its destination, wherever it is when a reload configures
+//! another one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
     settings::{Settings, SpoolMode, SpoolSettings},
 };
 
-/// Where the batch is when the reload comes.
+/// Where the batch is at the time of the reload.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Moment {
     InFlight,
@@ -29,7 +29,7 @@ fn behaviour(moment: Moment) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     move |batch: &Batch| {
         writes += 1;
         match moment {
-            // The first try fails, so that the batch comes from the disk.
+            // The first attempt fails, so that the batch is loaded from disk.
             _ if writes == 1 => Answer::Now(Err(WriteError::transient("reset"))),
             Moment::InFlight => Answer::After(Duration::from_secs(3), Err(WriteError::transient("reset"))),
             Moment::Waiting => Answer::Now(Err(WriteError::transient("reset"))),
@@ -49,7 +49,7 @@ fn behaviour(moment: Moment) -> impl FnMut(&Batch) -> Answer + Send + 'static {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_stored_batch_follows_a_reload_to_another_destination() {
+async fn no_stored_batch_goes_to_another_destination_after_a_reload() {
     for moment in [Moment::InFlight, Moment::Waiting, Moment::Bisected, Moment::Split] {
         for mode in [SpoolMode::OnFailure, SpoolMode::Ahead] {
             let context = format!("{moment:?}, {mode:?}");
@@ -75,7 +75,7 @@ async fn no_stored_batch_follows_a_reload_to_another_destination() {
             let stats = rig.flusher.stats();
             assert_eq!(stats.ledger.spooled, left, "{context}: {stats}");
 
-            // Back at the first destination, all of it is delivered.
+            // Back at the first destination, everything is delivered.
             rig.sink.behave(|_| Ok(()));
             let third = tempfile::tempdir().expect("a directory");
             reload(&rig.sink, "script", &third).await;

@@ -1,4 +1,4 @@
-//! Ends that nobody has asked for: panics, dropped handles, dropped runtimes.
+//! Tests unplanned ends: panics, dropped handles, dropped runtimes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_in_the_sink_costs_nothing() {
+async fn a_panic_in_the_sink_loses_nothing() {
     let mut panics = 3;
     let rig = Rig::start(move |_: &Batch| {
         if panics > 0 {
@@ -34,7 +34,7 @@ async fn a_panic_in_the_sink_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_check_that_panics_is_no_yes() {
+async fn a_check_that_panics_is_a_failure() {
     let unauthorized = || WriteError::blocked(Blocked::Authorization, "unauthorized");
     let rig = Rig::start(move |_: &Batch| Answer::Now(Err(unauthorized())));
     rig.push(0..10);
@@ -43,7 +43,7 @@ async fn a_check_that_panics_is_no_yes() {
     rig.sink.probe_says(|| std::panic::resume_unwind(Box::new("quietly, without the hook")));
     let error = rig.flusher.check().await.expect_err("it panics");
     assert!(error.to_string().contains("the sink panicked"), "{error}");
-    // The first of the flusher's own comes after half a minute.
+    // The first check of the flusher itself follows after half a minute.
     sleep(Duration::from_secs(34)).await;
     let last = rig.flusher.stats().delivery.last_error;
     assert_eq!(last.as_deref(), Some("the sink panicked while it was asked"));
@@ -132,7 +132,7 @@ fn is_file(entry: &std::fs::DirEntry) -> bool {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_panic_takes_with_it_is_counted() {
+async fn points_lost_by_a_panic_are_counted() {
     let rig = Rig::start(|_: &Batch| Answer::Now(Err(WriteError::transient("connection refused"))));
     rig.push(0..10);
     rig.flusher.flush().await.expect("runs");
@@ -167,7 +167,7 @@ fn a_dropped_runtime_leaves_everything_in_the_spool() {
         let ledger = rig.flusher.stats().ledger;
         assert_eq!((ledger.spooled, ledger.in_flight, ledger.buffered), (20, 0, 0));
         assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Closed);
-        // On another runtime, and at once.
+        // On another runtime, and without waiting.
         runtime().block_on(async {
             assert!(rig.flusher.flush().await.expect_err("gone").is_runtime());
             assert!(rig.flusher.check().await.expect_err("gone").is_runtime());
@@ -178,12 +178,12 @@ fn a_dropped_runtime_leaves_everything_in_the_spool() {
 }
 
 #[test]
-fn what_becomes_of_points_at_a_drop_is_logged_unless_there_are_none() {
+fn the_outcome_of_points_at_a_drop_is_logged_unless_there_are_none() {
     for (batches, mode, said) in [
         (0, None, None),
         (2, None, Some("spooled=0 dropped=20\n")),
         (2, Some(SpoolMode::OnFailure), Some("spooled=20 dropped=0\n")),
-        // The first is on disk already while it is sent.
+        // The first one is already on disk while it is sent.
         (2, Some(SpoolMode::Ahead), Some("spooled=20 dropped=0\n")),
     ] {
         let directory = tempfile::tempdir().expect("a directory");
@@ -208,7 +208,7 @@ fn what_becomes_of_points_at_a_drop_is_logged_unless_there_are_none() {
 }
 
 #[test]
-fn a_runtime_dropped_before_the_task_has_run_is_noticed_too() {
+fn a_runtime_dropped_before_the_task_has_run_is_detected() {
     let first = runtime();
     let rig = first.block_on(async {
         let rig = Rig::start(|_| Ok(()));
@@ -222,7 +222,7 @@ fn a_runtime_dropped_before_the_task_has_run_is_noticed_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_handle_that_is_dropped_ends_it() {
+async fn dropping_the_last_handle_ends_the_flusher() {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = Rig::with(|_| {}, Some((directory.path(), SpoolMode::OnFailure)), |_| Answer::Never);
     let Rig { buffer, ledger, flusher, .. } = rig;
@@ -268,7 +268,7 @@ async fn the_interval_changes_while_running() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_listens_gets_the_batches() {
+async fn listeners_receive_the_batches() {
     let rig = Rig::start(|_| Err(WriteError::transient("connection refused")));
     let mut batches = rig.flusher.batches();
     rig.push(0..10);

@@ -1,4 +1,4 @@
-//! More points than memory.
+//! Tests what happens with more points than memory.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn the_oldest_go_and_memory_stays_within_its_bound() {
+async fn the_oldest_points_are_dropped_and_memory_stays_within_its_limit() {
     let size = 4 * 1024 * 1024;
     let settings = |settings: &mut crate::settings::Settings| {
         small(settings);
@@ -46,7 +46,7 @@ async fn the_oldest_go_and_memory_stays_within_its_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_newest_are_refused_if_so_chosen() {
+async fn the_newest_points_are_refused_if_so_configured() {
     let rig = Rig::with(
         |settings| {
             small(settings);
@@ -76,10 +76,10 @@ async fn the_newest_are_refused_if_so_chosen() {
     assert!(rig.sink.stored().iter().any(|line| line.ends_with(" 0\n")), "the first are there");
 }
 
-/// While a sink is stuck, whatever asks for a drain finds no more room than there is: intervals,
-/// full chunks, flushes.
+/// While a sink does not answer, no drain takes more points than there is room for. That holds for
+/// drains by intervals, full chunks and flushes.
 #[tokio::test(start_paused = true)]
-async fn a_stuck_sink_does_not_make_memory_grow() {
+async fn a_sink_that_does_not_answer_does_not_make_memory_grow() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
         let settings = |settings: &mut crate::settings::Settings| {
             small(settings);
@@ -124,10 +124,10 @@ async fn a_stuck_sink_does_not_make_memory_grow() {
     }
 }
 
-/// Waiting batches are compressed, and each that is sent is decompressed.
+/// Waiting batches are compressed, and each is decompressed when it is sent.
 #[tokio::test(start_paused = true)]
-async fn unpacking_what_is_sent_stays_within_the_bound() {
-    // Compressed, these are half as long.
+async fn decompressing_batches_stays_within_the_memory_limit() {
+    // Compressed, these have half the length.
     let line =
         |number: usize| format!("requests v=\"{}{}\" {number}\n", &noise(number)[12..162], "x".repeat(250));
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
@@ -166,11 +166,11 @@ async fn unpacking_what_is_sent_stays_within_the_bound() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_ten_times_too_slow_costs_exactly_what_is_counted() {
+async fn a_sink_ten_times_too_slow_loses_exactly_the_counted_points() {
     let rig = Rig::with(small, None, |batch: &Batch| {
         Answer::After(Duration::from_millis(batch.len() as u64), Ok(()))
     });
-    // A thousand lines a second are what it takes.
+    // The sink accepts a thousand lines a second.
     for step in 0..12 {
         for number in 0..1000 {
             assert_eq!(rig.buffer.push(noise(step * 1000 + number).as_bytes(), 1, false), Pushed::Accepted);

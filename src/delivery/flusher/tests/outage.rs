@@ -1,4 +1,4 @@
-//! Servers that are away, slow, or want patience.
+//! Tests servers that are unreachable, slow, or ask for patience.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn gaps(times: &[Instant]) -> Vec<Duration> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn pauses_grow_to_their_cap_with_full_jitter() {
+async fn pauses_grow_to_their_limit_with_full_jitter() {
     let mut late = Vec::new();
     for _ in 0..20 {
         let rig = Rig::with(
@@ -100,7 +100,7 @@ async fn a_throttling_server_that_names_no_time_gets_twice_the_longest_pause() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_pause_one_write_finds_out() {
+async fn after_a_pause_only_one_write_is_sent() {
     let rig = Rig::with(
         |settings| {
             settings.max_in_flight = 4;
@@ -132,7 +132,7 @@ async fn a_flush_does_not_wait_for_the_end_of_a_pause() {
 
 #[tokio::test(start_paused = true)]
 async fn a_batch_that_times_out_twice_is_halved() {
-    // More than 100 lines are too much for its time.
+    // More than 100 lines take the server too long.
     let rig = Rig::start(|batch: &Batch| match batch.len() > 100 {
         true => Answer::Now(Err(WriteError::timeout("no answer"))),
         false => Answer::Now(Ok(())),
@@ -147,7 +147,8 @@ fn broken() -> WriteError {
     WriteError::new(WriteErrorKind::Broken, "the connection broke: reset by peer")
 }
 
-/// A server that hangs up on what is too large for it, before its answer can arrive.
+/// Simulates a server that closes the connection under a body that is too large, before its answer
+/// can arrive.
 #[tokio::test(start_paused = true)]
 async fn a_large_body_whose_connection_breaks_three_times_is_halved() {
     let rig = Rig::start(|batch: &Batch| match batch.bytes().len() > 100_000 {
@@ -165,7 +166,7 @@ async fn a_large_body_whose_connection_breaks_three_times_is_halved() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn neither_a_small_body_nor_one_that_met_something_else_between_is_halved() {
+async fn neither_a_small_body_nor_one_with_other_failures_in_between_is_halved() {
     let rig = Rig::start(|_| Err(broken()));
     rig.push(0..100);
     sleep(Duration::from_secs(600)).await;
@@ -178,12 +179,12 @@ async fn neither_a_small_body_nor_one_that_met_something_else_between_is_halved(
     });
     rig.push(0..3_000);
     sleep(Duration::from_secs(600)).await;
-    // With the fifth failure the search for a line that is at fault begins.
+    // With the fifth failure the search for a faulty line begins.
     assert_eq!(rig.sink.sizes()[..6], [3_000; 6]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_sink_that_never_answers_is_given_up_on() {
+async fn a_write_without_an_answer_is_cancelled() {
     let mut first = true;
     let rig =
         Rig::start(move |_| if std::mem::take(&mut first) { Answer::Never } else { Answer::Now(Ok(())) });
@@ -194,7 +195,7 @@ async fn a_sink_that_never_answers_is_given_up_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failing_batch_goes_behind_fresh_ones() {
+async fn a_failing_batch_goes_after_fresh_ones() {
     let rig = Rig::start(|batch: &Batch| match batch.sequence() {
         1 => Err(WriteError::transient("500")),
         _ => Ok(()),
@@ -210,7 +211,7 @@ async fn a_failing_batch_goes_behind_fresh_ones() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_waits_too_long_is_dropped_and_counted() {
+async fn batches_that_wait_too_long_are_dropped_and_counted() {
     let rig = Rig::with(
         |settings| settings.max_retry_time = Duration::from_secs(60),
         None,
@@ -223,7 +224,7 @@ async fn what_waits_too_long_is_dropped_and_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_long_outage_makes_no_more_batches_than_need_be() {
+async fn a_long_outage_creates_few_batches() {
     let rig = Rig::start(|_| Err(WriteError::transient("connection refused")));
     for second in 0..900 {
         rig.push(second..second + 1);
@@ -265,8 +266,8 @@ async fn an_idle_flusher_sleeps() {
     sleep(Duration::from_secs(3)).await;
     let metrics = tokio::runtime::Handle::current().metrics();
     let _ = metrics;
-    // With a paused clock time only moves when a timer is due: without one, this jump is the only
-    // step.
+    // With a paused clock, time only advances when a timer is due. Without one, this jump is the
+    // only step.
     let before = rig.sink.requests();
     sleep(Duration::from_secs(1_000_000)).await;
     assert_eq!(rig.sink.requests(), before);

@@ -1,4 +1,5 @@
-//! Delivery keeps up with what comes as far as the destination takes it, with default settings.
+//! Tests that delivery keeps up with the incoming points as far as the destination can, with
+//! default settings.
 
 use std::{
     sync::{Arc, Mutex, atomic::Ordering::Relaxed},
@@ -15,8 +16,8 @@ use crate::{
 
 const MIB: usize = 1024 * 1024;
 
-/// So many lines, a multiple of ten, of about 170 bytes, as a service with default settings writes
-/// them.
+/// Records this many lines, a multiple of ten, of about 170 bytes each, as a service with default
+/// settings does.
 fn push(rig: &Rig, points: usize) {
     let line = format!(
         "requests,method=GET,route=GET:/items/{{id}},service=shop,status=200 error=0i,execution_time=0.25,\
@@ -29,7 +30,7 @@ fn push(rig: &Rig, points: usize) {
     }
 }
 
-/// What was seen while points came at a rate.
+/// What was observed while points arrived at a constant rate.
 #[derive(Debug, Default)]
 struct Throughput {
     /// Points written in each second.
@@ -43,14 +44,14 @@ impl Throughput {
         self.waiting[from_second..].iter().copied().max().unwrap_or_default()
     }
 
-    /// Points written a second in the seconds from this one on.
+    /// Returns the points written per second, from this second on.
     fn rate(&self, from_second: usize) -> u64 {
         let written = &self.written[from_second..];
         written.iter().sum::<u64>() / written.len() as u64
     }
 
-    /// Returns the least and the most that were written a second, over so many seconds each, from
-    /// this second on.
+    /// Returns the smallest and the largest number written per second in a window of this many
+    /// seconds, from this second on.
     fn spread(&self, from_second: usize, seconds: usize) -> (u64, u64) {
         let rates = self.written[from_second..].windows(seconds);
         let rates: Vec<u64> = rates.map(|written| written.iter().sum::<u64>() / seconds as u64).collect();
@@ -58,7 +59,7 @@ impl Throughput {
     }
 }
 
-/// Pushes so many points a second for a time, ten times a second.
+/// Records this many points a second for a while, ten times a second.
 async fn load(rig: &Rig, a_second: usize, seconds: usize) -> Throughput {
     let mut seen = Throughput::default();
     for _ in 0..seconds {
@@ -105,14 +106,14 @@ async fn fifty_thousand_points_a_second_are_written_beside_a_spool() {
     let spool = Some((directory.path(), SpoolMode::OnFailure));
     let rig = Rig::with(|_| {}, spool, answered_after(Duration::from_secs(1)));
     let seen = load(&rig, 50_000, 12).await;
-    // What came before the rate was found may wait on disk, and no more.
+    // Points from the time before the rate was found may wait on disk, but no others.
     assert!(seen.rate(6) > 49_000, "{seen:?}");
     let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
     assert!(report.in_time && report.dropped == 0 && report.spooled < 2 * 50_000, "{report}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_slows_down_and_recovers_is_followed() {
+async fn delivery_adapts_to_a_server_that_slows_down_and_recovers() {
     let rig = Rig::start(answered_after(Duration::from_millis(10)));
     let before = load(&rig, 9_000, 10).await;
     assert!(before.most_waiting(0) < 2 * 9_000, "{before:?}");
@@ -130,7 +131,8 @@ async fn a_server_that_slows_down_and_recovers_is_followed() {
     assert!(report.in_time && report.written == 9_000 * 54, "{report}");
 }
 
-/// Takes so many points a second, one write after the other, each answered after a while.
+/// Returns a server that accepts this many points a second, one write at a time, each answered
+/// after a delay.
 fn serial(a_second: f64, delay: Duration) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     let free = Arc::new(Mutex::new(Instant::now()));
     move |batch| {
@@ -141,9 +143,10 @@ fn serial(a_second: f64, delay: Duration) -> impl FnMut(&Batch) -> Answer + Send
     }
 }
 
-/// A server that cannot keep up is kept busy, whether an answer takes 10 ms or 2 s beside the work.
+/// Keeps a server busy that cannot keep up, whether an answer takes 10 ms or 2 s in addition to the
+/// work.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_takes_less_than_comes_is_kept_busy_at_every_latency() {
+async fn a_server_that_cannot_keep_up_is_kept_busy_at_every_latency() {
     let rig = Rig::start(serial(10_000.0, Duration::from_millis(10)));
     for millis in [10, 2_000, 10] {
         rig.sink.behave(serial(10_000.0, Duration::from_millis(millis)));
@@ -153,8 +156,9 @@ async fn a_server_that_takes_less_than_comes_is_kept_busy_at_every_latency() {
     }
 }
 
-/// Takes so many points a second, and those of two seconds at once after a rest, as gateways with a
-/// quota do: in 40 seconds a twentieth more than the rate.
+/// Returns a server that accepts this many points a second. After a rest it accepts those of two
+/// seconds at once, as gateways with a quota do. In 40 seconds it accepts five percent more than
+/// the rate.
 fn throttle(a_second: f64) -> impl FnMut(&Batch) -> Answer + Send + 'static {
     let (mut tokens, mut last) = (a_second, Instant::now());
     move |batch| {
@@ -178,7 +182,7 @@ async fn a_server_that_throttles_at_a_rate_gets_nearly_that_rate() {
     assert!(least >= 8_000 && most <= 12_000, "{seen:?}");
 }
 
-/// Fills a spool with so many points while nothing can be written.
+/// Fills a spool with this many points while nothing can be written.
 async fn spooled(points: u64, buffer_size: usize, directory: &std::path::Path) -> Rig {
     let change = |settings: &mut Settings| {
         (settings.max_retry_interval, settings.buffer_size) = (Duration::from_secs(5), buffer_size);
@@ -203,7 +207,7 @@ async fn a_million_spooled_points_drain_as_fast_as_the_server_takes_them() {
     let started = Instant::now();
     let mut late = 0;
     while rig.flusher.stats().ledger.spooled > 0 && started.elapsed() < Duration::from_secs(300) {
-        // Live points go first, whatever is in the spool.
+        // Live points go first, whatever the spool contains.
         push(&rig, 1_000);
         sleep(Duration::from_secs(1)).await;
         late = late.max(rig.flusher.stats().ledger.in_flight);
@@ -215,8 +219,8 @@ async fn a_million_spooled_points_drain_as_fast_as_the_server_takes_them() {
     assert!(rig.flusher.stats().balances());
 }
 
-/// A batch that could not go would only be given back to the spool and loaded again, without end.
-/// Where live points take nearly all that may be in flight, the spool drains beside them.
+/// A batch that could not be sent would be returned to the spool and loaded again, without end. The
+/// spool drains even if live points take nearly all that may be in flight.
 #[tokio::test(start_paused = true)]
 async fn spooled_batches_are_loaded_when_they_can_go_whatever_the_latency() {
     for delay in [1, 1_000, 4_000].map(Duration::from_millis) {

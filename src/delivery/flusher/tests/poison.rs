@@ -1,4 +1,4 @@
-//! Lines that the server will never take, through the whole flusher.
+//! Tests lines that the server never accepts, through the whole flusher.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -14,14 +14,14 @@ use crate::{
     stats::{DeliveryState, RejectReason},
 };
 
-/// What becomes of the good lines of a batch with a bad one.
+/// The outcome of the good lines in a batch with a bad one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum ServerKind {
-    /// 2.x and 3.x.
+    /// 2.x and 3.x refuse the whole batch.
     RefusesWhole,
-    /// 1.x, which says so and quotes.
+    /// 1.x writes the rest, reports that, and quotes the bad line.
     WritesTheRest,
-    /// 2.x quotes what it has not written.
+    /// 2.x quotes the lines that it has not written.
     QuotesAndRefusesWhole,
 }
 
@@ -68,7 +68,7 @@ async fn exactly_the_bad_line_is_lost_wherever_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn none_two_ten_and_all_bad() {
+async fn none_two_ten_or_all_lines_are_bad() {
     for kind in [ServerKind::RefusesWhole, ServerKind::WritesTheRest] {
         assert_eq!(deliver(1000, &[], kind).await.sink.requests(), 1);
         deliver(1000, &[0, 999], kind).await;
@@ -83,7 +83,7 @@ async fn none_two_ten_and_all_bad() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fresh_batches_go_in_between() {
+async fn fresh_batches_are_sent_between_the_requests_of_a_search() {
     let rig = Rig::with(|settings| settings.batch_size = 100, None, {
         let mut bad = server([line(50)].into(), ServerKind::RefusesWhole);
         move |batch: &Batch| match bad(batch) {
@@ -115,10 +115,10 @@ async fn an_outage_in_the_middle_of_a_search_loses_nothing() {
     rig.assert_ledger(999, 1, 0);
 }
 
-/// 1.x: two types of a new field in one batch. Nothing is written the first time, the rest the
-/// second time.
+/// 1.x receives two types of a new field in one batch. It writes nothing at the first attempt, and
+/// the rest at the second.
 #[tokio::test(start_paused = true)]
-async fn a_conflict_inside_of_a_batch_is_sent_again_as_it_is_first() {
+async fn a_type_conflict_inside_a_batch_is_first_sent_again_unchanged() {
     let mut first = true;
     let mut then = server([line(7)].into(), ServerKind::WritesTheRest);
     let rig = Rig::start(move |batch: &Batch| {
@@ -138,9 +138,9 @@ async fn a_conflict_inside_of_a_batch_is_sent_again_as_it_is_first() {
     rig.assert_ledger(99, 1, 0);
 }
 
-/// 2.x answers 500 to some bodies: permanent, but it does not say so.
+/// 2.x answers 500 to some bodies: permanently, although the status does not say so.
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_always_fails_neither_blocks_others_nor_stays_for_ever() {
+async fn a_batch_that_always_fails_neither_blocks_others_nor_stays_forever() {
     let bad = line(17);
     let rig = Rig::start(move |batch: &Batch| match text(batch).contains(&bad) {
         true => Err(WriteError::transient("500 Internal Server Error")),
@@ -159,7 +159,7 @@ async fn a_batch_that_always_fails_neither_blocks_others_nor_stays_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn alone_it_is_divided_and_its_good_lines_are_stored() {
+async fn a_failing_batch_alone_is_divided_and_its_good_lines_are_stored() {
     let bad = line(17);
     let rig = Rig::start(move |batch: &Batch| match text(batch).contains(&bad) {
         true => Err(WriteError::transient("500 Internal Server Error")),
@@ -235,7 +235,7 @@ async fn poison_from_the_spool_is_found_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refused_lines_go_to_their_directory_with_what_the_server_said() {
+async fn refused_lines_are_saved_with_the_servers_answer() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_owned();
     let rig = Rig::with(
@@ -259,7 +259,7 @@ async fn refused_lines_go_to_their_directory_with_what_the_server_said() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn any_bad_lines_on_any_server(
+    fn exactly_the_bad_lines_are_lost_on_any_server(
         count in 1..300_usize,
         bad in prop::collection::btree_set(0..300_usize, 0..6),
         kind in prop::sample::select(vec![ServerKind::RefusesWhole, ServerKind::WritesTheRest, ServerKind::QuotesAndRefusesWhole]),
@@ -272,7 +272,7 @@ proptest! {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_has_dropped_by_its_own_words_adds_up() {
+async fn lines_that_the_server_reports_as_dropped_are_counted() {
     let mut failures = 2;
     let rig = Rig::start(move |_: &Batch| {
         if failures == 0 {

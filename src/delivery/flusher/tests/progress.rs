@@ -1,5 +1,6 @@
-//! Good points are stored in bounded time whatever kind of failure others meet: every kind of
-//! failure, without and with a spool, for one line, for one batch, and for the whole server.
+//! Tests that good points are stored in bounded time, whatever failure others meet. Covers every
+//! kind of failure, without and with a spool, for one line, for one batch, and for the whole
+//! server.
 
 use std::{
     sync::{
@@ -69,7 +70,7 @@ impl FailedAnswer {
     }
 }
 
-/// Returns a rig with this spool, whose directory lives as long as what is returned.
+/// Returns a rig with this spool, whose directory exists as long as the returned value.
 fn rig(
     spool: Option<SpoolMode>,
     mut fails: impl FnMut(&Batch) -> Option<WriteError> + Send + 'static,
@@ -80,10 +81,10 @@ fn rig(
     (rig, directory)
 }
 
-/// One request whose id a gateway's filter does not like, and forty later ones, as in a quiet
+/// A filter of a gateway refuses the id of one request, and forty later ones follow, as in a quiet
 /// service.
 #[tokio::test(start_paused = true)]
-async fn one_bad_line_holds_no_other_up() {
+async fn one_bad_line_delays_no_other() {
     for failure in FAILURES {
         for spool in SPOOLS {
             let bad = line(3);
@@ -105,10 +106,9 @@ async fn one_bad_line_holds_no_other_up() {
     }
 }
 
-/// The same where the whole of one batch cannot be taken: its ten lines must not hold forty others
-/// up.
+/// Nothing of one batch is accepted: its ten lines must not delay forty others.
 #[tokio::test(start_paused = true)]
-async fn one_bad_batch_holds_no_other_up() {
+async fn one_bad_batch_delays_no_other() {
     for failure in FAILURES {
         for spool in SPOOLS {
             let bad = lines(0..10);
@@ -128,10 +128,10 @@ async fn one_bad_batch_holds_no_other_up() {
     }
 }
 
-/// A server that takes nothing for ten minutes, and says so to probes as well, gets few requests;
-/// then all is stored.
+/// A server that accepts nothing for ten minutes, not even probes, gets few requests. Then
+/// everything is stored.
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_away_gets_only_probes_and_then_everything() {
+async fn an_unreachable_server_gets_only_probes_and_later_everything() {
     for failure in FAILURES {
         for spool in SPOOLS {
             let away = Arc::new(AtomicBool::new(true));

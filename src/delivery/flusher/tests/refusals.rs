@@ -1,5 +1,5 @@
-//! Refusals at the rate of a service, against databases that answer as real ones do: how long
-//! points wait, and what it costs.
+//! Tests refusals at the rate of a service, with databases that answer as real ones do: how long
+//! points wait, and how many requests that costs.
 
 use std::{
     collections::BTreeSet,
@@ -17,7 +17,7 @@ use crate::{delivery::buffer::Pushed, line_protocol::ColumnKind, stats::RejectRe
 
 type SharedDatabase = Arc<Mutex<Database>>;
 
-/// Returns a flusher with the default settings, and a database that takes so long for each answer.
+/// Returns a flusher with the default settings, and a database with this delay before each answer.
 fn start(database: Database, latency: Duration) -> (Rig, SharedDatabase) {
     let database = Arc::new(Mutex::new(database));
     let sink = Arc::clone(&database);
@@ -35,7 +35,7 @@ fn request(number: usize, extra: &str) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_that_is_refused_without_a_hint_delays_no_point() {
+async fn a_field_that_is_refused_without_being_named_delays_no_point() {
     for every in [10, 2] {
         let mut database = Database::new(Words::V3Silent);
         database.types.insert(("requests", "size"), ColumnKind::String);
@@ -82,17 +82,17 @@ async fn partial_writes_cost_a_handful_of_requests() {
     assert_eq!(rig.flusher.stats().ledger.rejected[&RejectReason::Retention], 2_000);
 }
 
-/// How the single lines that are refused differ from the others.
+/// How the single refused lines differ from the others.
 #[derive(Clone, Copy, Debug)]
 enum Alike {
-    /// By one value.
+    /// By one value, within the same shape.
     Shape,
     /// By one value, and each has a shape of its own.
     Nothing,
 }
 
-/// Delivers a minute of 100 requests a second of which some are refused, and returns the longest
-/// wait of a good one.
+/// Delivers a minute of 100 requests a second, of which some are refused. Returns the longest wait
+/// of a good point.
 async fn longest_wait(percent: usize, alike: Alike) -> Duration {
     let mut database = Database::new(Words::V3Silent);
     database.unparsable = Some("route=bad");

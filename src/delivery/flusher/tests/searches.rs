@@ -1,4 +1,4 @@
-//! When a batch is searched through, and what single lines of it are given up for.
+//! Tests when a batch is searched, and for which failures single lines of it are rejected.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn batches_of_ten(settings: &mut Settings) {
     settings.batch_size = 10;
 }
 
-/// Refuses a whole batch, and after that what `then` says.
+/// Returns a server that refuses a whole batch, and answers by `then` after that.
 fn refused_first(
     whole: usize,
     mut then: impl FnMut(&Batch) -> Result<(), WriteError> + Send + 'static,
@@ -24,7 +24,7 @@ fn refused_first(
 }
 
 #[tokio::test(start_paused = true)]
-async fn pieces_that_are_too_large_are_halved_and_say_nothing_of_the_server() {
+async fn pieces_that_are_too_large_are_halved_and_the_state_stays_healthy() {
     let rig = Rig::start(refused_first(100, |batch| match batch.len() {
         4.. => Err(WriteError::too_large("413 Payload Too Large")),
         _ if text(batch).contains(&line(42)) => Err(WriteError::refused("400 Bad Request")),
@@ -36,10 +36,10 @@ async fn pieces_that_are_too_large_are_halved_and_say_nothing_of_the_server() {
     assert_eq!(rig.flusher.stats().delivery.state, DeliveryState::Healthy);
 }
 
-/// Where not even a line is taken, it is not the line: a proxy takes nothing, which somebody has to
-/// change.
+/// If not even a single line is accepted, the line is not the cause: a proxy accepts nothing, which
+/// somebody has to fix.
 #[tokio::test(start_paused = true)]
-async fn a_line_of_a_search_is_too_large_only_where_smaller_bodies_are_taken() {
+async fn a_line_of_a_search_is_too_large_only_if_smaller_bodies_are_accepted() {
     let too_large = || WriteError::too_large("413 Payload Too Large");
     let rig = Rig::start(refused_first(8, move |_| Err(too_large())));
     rig.push(0..8);
@@ -48,7 +48,7 @@ async fn a_line_of_a_search_is_too_large_only_where_smaller_bodies_are_taken() {
     assert_eq!(stats.delivery.state, DeliveryState::Blocked(Blocked::Configuration), "{stats}");
     assert_eq!((stats.ledger.rejected_total(), stats.ledger.in_flight), (0, 8), "{stats}");
 
-    // It takes half of a hundred lines, and then not one that is in its way.
+    // It accepts half of a hundred lines, and then not a single one.
     let rig = Rig::start(move |batch| match batch.len() {
         100 => Err(too_large()),
         8 => Err(WriteError::refused("400 Bad Request")),
@@ -64,7 +64,7 @@ async fn a_line_of_a_search_is_too_large_only_where_smaller_bodies_are_taken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_fails_is_searched_only_if_there_is_no_other_to_tell_whose_fault_it_is() {
+async fn a_failing_batch_is_searched_only_if_no_other_batch_can_show_the_cause() {
     for (points, searched) in [(10, true), (20, false)] {
         let rig = Rig::with(batches_of_ten, None, |_| Err(WriteError::transient("503")));
         rig.push(0..points);
@@ -76,7 +76,7 @@ async fn a_batch_that_fails_is_searched_only_if_there_is_no_other_to_tell_whose_
 
 /// A check can be wrong about a whole server.
 #[tokio::test(start_paused = true)]
-async fn by_the_word_of_a_check_one_batch_is_divided_and_no_more() {
+async fn after_a_successful_check_only_one_batch_is_divided() {
     let rig = Rig::with(batches_of_ten, None, |_| Err(WriteError::blocked(Blocked::Authorization, "401")));
     rig.push(0..30);
     sleep(Duration::from_secs(3 * 3_600)).await;
@@ -87,7 +87,7 @@ async fn by_the_word_of_a_check_one_batch_is_divided_and_no_more() {
     rig.sink.behave(|_| Ok(()));
     sleep(Duration::from_secs(600)).await;
     assert_eq!(rig.sink.stored(), lines(0..30));
-    // What is left of the one, and two whole ones.
+    // The rest of the one, and two whole ones.
     let since = &rig.sink.sizes()[sizes.len()..];
     assert_eq!(since.iter().filter(|size| **size == 10).count(), 2, "{since:?}");
 }

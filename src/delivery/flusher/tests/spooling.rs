@@ -1,4 +1,4 @@
-//! Batches on disk while the sink is away, and after.
+//! Tests batches on disk, during and after an outage of the sink.
 
 use std::{fs, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_goes_to_disk_and_comes_back() {
+async fn points_of_an_outage_are_stored_on_disk_and_sent_later() {
     for mode in [SpoolMode::OnFailure, SpoolMode::Ahead] {
         let directory = tempfile::tempdir().expect("a directory");
         let rig =
@@ -44,7 +44,7 @@ async fn an_outage_goes_to_disk_and_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ahead_stores_before_it_sends() {
+async fn mode_ahead_stores_batches_before_it_sends_them() {
     let directory = tempfile::tempdir().expect("a directory");
     let path = directory.path().to_owned();
     let files = move || {
@@ -73,7 +73,7 @@ async fn ahead_stores_before_it_sends() {
 
 /// A pause may begin between the sync and the write.
 #[tokio::test(start_paused = true)]
-async fn a_flush_knows_what_is_on_disk_although_it_is_in_memory_too() {
+async fn a_flush_counts_stored_batches_as_spooled_even_if_they_are_in_memory_too() {
     let directory = tempfile::tempdir().expect("a directory");
     let settings = |settings: &mut Settings| settings.batch_size = 10;
     let rig = Rig::with(settings, Some((directory.path(), SpoolMode::Ahead)), |_: &Batch| {
@@ -103,8 +103,8 @@ async fn live_batches_go_before_stored_ones() {
         rig.push(second..second + 1);
         sleep(Duration::from_secs(1)).await;
     }
-    // From now on each write takes 300 ms, and a live batch comes each second: 3 writes a second
-    // are possible.
+    // From now on each write takes 300 ms, and one live batch arrives each second: three writes a
+    // second are possible.
     let live = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
     let seen = std::sync::Arc::clone(&live);
     rig.sink.behave(move |batch: &Batch| {
@@ -162,7 +162,7 @@ async fn what_was_stored_ahead_is_sent_although_it_had_to_leave_the_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disk_that_fails_leaves_points_in_memory() {
+async fn when_the_disk_fails_points_stay_in_memory() {
     let directory = tempfile::tempdir().expect("a directory");
     let mut spool = SpoolSettings::new(directory.path());
     spool.max_size = 1024 * 1024;
@@ -185,7 +185,7 @@ async fn a_disk_that_fails_leaves_points_in_memory() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reload_leaves_what_is_stored_for_another_destination_and_sends_what_is_for_this_one() {
+async fn a_reload_keeps_the_batches_of_the_old_destination_and_sends_those_of_the_new_one() {
     for (target, arrives) in [("script", true), ("another", false)] {
         let (first, second) =
             (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));

@@ -1,4 +1,4 @@
-//! A flusher with everything around it, and a sink that does as it is told.
+//! Test support: a flusher with its surroundings, and a sink whose behaviour is scripted.
 
 use std::{
     collections::BTreeSet,
@@ -43,14 +43,14 @@ pub(super) struct Script {
 
 type SinkBehaviour = Box<dyn FnMut(&Batch) -> Answer + Send>;
 
-/// What a write does.
+/// The reaction to a write.
 pub(super) enum Answer {
     Now(Result<(), WriteError>),
-    /// Stores these lines, whatever the answer is: servers may write the rest of a refused batch.
+    /// Stores these lines and returns the error: servers may write the rest of a refused batch.
     Partly(BTreeSet<String>, WriteError),
-    /// The same after a while.
+    /// Returns the result after a delay.
     After(std::time::Duration, Result<(), WriteError>),
-    /// The same, without a note of the lines: for many points.
+    /// Returns the result after a delay without recording the lines: for many points.
     Counted(std::time::Duration, Result<(), WriteError>),
     Never,
 }
@@ -65,7 +65,7 @@ struct SinkLog {
 }
 
 impl Rig {
-    /// With the default settings.
+    /// Starts a flusher with the default settings.
     pub(super) fn start<A: Into<Answer>>(behaviour: impl FnMut(&Batch) -> A + Send + 'static) -> Self {
         Self::with(|_| {}, None, behaviour)
     }
@@ -112,7 +112,7 @@ impl Rig {
         }
     }
 
-    /// All are settled: so many were written, rejected, dropped.
+    /// Asserts that no point is pending, and that these numbers were written, rejected and dropped.
     pub(super) fn assert_ledger(&self, written: u64, rejected: u64, dropped: u64) {
         let stats = self.flusher.stats();
         assert!(stats.balances(), "{stats}");
@@ -162,7 +162,7 @@ impl Script {
         self.log.lock().sizes.len()
     }
 
-    /// Lines of each write.
+    /// Returns the number of lines of each write.
     pub(super) fn sizes(&self) -> Vec<usize> {
         self.log.lock().sizes.clone()
     }
@@ -249,7 +249,7 @@ impl fmt::Debug for Script {
     }
 }
 
-/// Lines that sort as they are numbered.
+/// Returns numbered lines, which sort by their number.
 pub(super) fn lines(range: Range<usize>) -> BTreeSet<String> {
     range.map(line).collect()
 }
@@ -258,7 +258,7 @@ pub(super) fn line(number: usize) -> String {
     format!("requests,route=GET:/items/{{id}},service=test execution_time=0.25 {:019}\n", 1_000_000 + number)
 }
 
-/// Lines that do not compress.
+/// Returns a line that does not compress.
 pub(super) fn noise(number: usize) -> String {
     let noise: String = (0..400).map(|_| char::from(fastrand::u8(b'a'..=b'z'))).collect();
     format!("requests v=\"{noise}\" {number}\n")
@@ -269,7 +269,7 @@ pub(super) fn text(batch: &Batch) -> BTreeSet<String> {
     batch.lines().map(|line| format!("{}\n", String::from_utf8_lossy(line))).collect()
 }
 
-/// For the settings of tests that fill memory.
+/// Makes the limits small, for tests that fill the memory.
 pub(super) fn small(settings: &mut Settings) {
     settings.buffer_size = 1024 * 1024;
     settings.batch_bytes = 64 * 1024;

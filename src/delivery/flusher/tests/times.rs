@@ -1,4 +1,4 @@
-//! The times that the docs promise, also of a flusher that has nothing else to do.
+//! Tests the times that the docs promise, also for an otherwise idle flusher.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -34,7 +34,7 @@ fn batches_in(directory: &Path) -> usize {
     files.filter(|file| file.path().extension().is_some_and(|extension| extension == "lp")).count()
 }
 
-/// Waits until it is so, and returns how long that took.
+/// Waits until the condition is true, and returns how long that took.
 async fn until(rig: &Rig, most: Duration, is_so: impl Fn(&Stats) -> bool) -> Duration {
     let start = Instant::now();
     while !is_so(&rig.flusher.stats()) {
@@ -46,13 +46,13 @@ async fn until(rig: &Rig, most: Duration, is_so: impl Fn(&Stats) -> bool) -> Dur
 }
 
 #[tokio::test(start_paused = true)]
-async fn max_age_holds_to_the_second_and_nothing_older_is_sent() {
+async fn max_age_is_exact_to_seconds_and_nothing_older_is_sent() {
     for max_age in [1, 10, 3600].map(Duration::from_secs) {
         let directory = tempfile::tempdir().expect("a directory");
         let rig = away(directory.path(), max_age);
         rig.push(0..10);
         until(&rig, Duration::from_secs(10), |stats| stats.ledger.spooled == 10).await;
-        // Nothing comes, and nothing can be sent.
+        // No points arrive, and none can be sent.
         let took = until(&rig, max_age + Duration::from_secs(1), |stats| stats.ledger.spooled == 0).await;
         assert!(took + Duration::from_secs(3) >= max_age, "not before its time: {took:?}");
         let dropped = rig.flusher.stats().ledger.dropped;
@@ -67,9 +67,9 @@ async fn max_age_holds_to_the_second_and_nothing_older_is_sent() {
     }
 }
 
-/// Some wait on disk, some in memory: loaded to be tried again, or stored while they were sent.
+/// Some wait on disk, some in memory: loaded for a retry, or stored while they were sent.
 #[tokio::test(start_paused = true)]
-async fn what_is_loaded_again_expires_like_the_rest() {
+async fn loaded_batches_expire_like_the_others() {
     for mode in [SpoolMode::OnFailure, SpoolMode::Ahead] {
         let directory = tempfile::tempdir().expect("a directory");
         let spool = spool_of(directory.path(), Duration::from_secs(100));
@@ -92,7 +92,7 @@ async fn what_is_loaded_again_expires_like_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn files_that_cannot_be_deleted_are_tried_each_minute_also_when_idle() {
+async fn deleting_a_file_is_retried_each_minute_even_when_idle() {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = away(directory.path(), Duration::from_secs(3600));
     rig.push(0..10);
@@ -113,7 +113,7 @@ async fn files_that_cannot_be_deleted_are_tried_each_minute_also_when_idle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_dead_process_has_left_is_found_within_ten_minutes_also_when_idle() {
+async fn batches_of_a_dead_process_are_found_within_ten_minutes_even_when_idle() {
     let directory = tempfile::tempdir().expect("a directory");
     let dying = away(directory.path(), Duration::from_secs(3600));
     let living = away(directory.path(), Duration::from_secs(3600));
@@ -131,7 +131,7 @@ async fn what_a_dead_process_has_left_is_found_within_ten_minutes_also_when_idle
 }
 
 #[tokio::test(start_paused = true)]
-async fn oldest_age_is_that_of_the_oldest_in_memory_and_on_disk() {
+async fn oldest_age_covers_memory_and_disk() {
     let directory = tempfile::tempdir().expect("a directory");
     let on_disk = away(directory.path(), Duration::from_secs(3600));
     let in_memory = Rig::start(|_| Err(WriteError::transient("away")));

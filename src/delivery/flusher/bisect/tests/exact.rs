@@ -1,11 +1,11 @@
-//! Exactly the refused lines are rejected, whoever refuses them and however many they are.
+//! Tests that exactly the refused lines are rejected, for every server and any number of them.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{delivery::flusher::tests::database::ALL_WORDS, line_protocol::ColumnKind};
 
-/// Single lines that cannot be parsed, all of one shape.
+/// Delivers single lines that cannot be parsed, all of one shape.
 fn unparsable(words: Words, lines: usize, bad: &[usize]) -> (Delivered, usize) {
     let mut delivered = Delivered::to(words);
     delivered.database.unparsable = Some("shop=bad");
@@ -26,16 +26,16 @@ fn unparsable(words: Words, lines: usize, bad: &[usize]) -> (Delivered, usize) {
 }
 
 #[test]
-fn one_line_is_found_at_every_place() {
+fn one_refused_line_is_found_at_every_position() {
     for words in ALL_WORDS {
         for lines in [1, 2, 3, 10, 100] {
             for place in 0..lines {
                 let (_, requests) = unparsable(words, lines, &[place]);
                 let most = match words {
                     Words::V1 | Words::V2 | Words::V3Numbers => 2,
-                    // The batch, the line alone, those before it, and those behind.
+                    // The batch, the line alone, the lines before it, and those after it.
                     Words::V3First => 4,
-                    // The batch, two for each halving, and an example of its shape.
+                    // The batch, two requests for each halving, and an example of its shape.
                     Words::V3Silent => 2 * lines.next_power_of_two().trailing_zeros() as usize + 5,
                 };
                 assert!(requests <= most, "{words:?}, {lines} lines: {requests} requests");
@@ -45,7 +45,7 @@ fn one_line_is_found_at_every_place() {
 }
 
 #[test]
-fn single_lines_cost_no_more_than_a_search_must() {
+fn single_refused_lines_cost_few_requests() {
     let scattered: Vec<usize> = (0..10).map(|number| number * 487 + 13).collect();
     let (_, requests) = unparsable(Words::V3Silent, 5000, &scattered);
     assert!((60..=220).contains(&requests), "{requests}");
@@ -55,13 +55,13 @@ fn single_lines_cost_no_more_than_a_search_must() {
     for words in [Words::V1, Words::V2, Words::V3Numbers] {
         assert_eq!(unparsable(words, 5000, &scattered).1, 2, "{words:?}: the batch and the rest");
     }
-    // Only the first is named: the named one alone, the rest.
+    // Only the first one is named: a request for it alone, one for the rest.
     let (_, requests) = unparsable(Words::V3First, 5000, &scattered);
     assert!(requests <= 40, "{requests}");
 }
 
 #[test]
-fn many_lines_of_which_only_the_first_is_named_do_not_send_the_batch_again_for_each() {
+fn many_refused_lines_do_not_repeat_the_batch_for_each_if_only_the_first_is_named() {
     let bad: Vec<usize> = (0..285).map(|number| number * 17 + 5).collect();
     let (delivered, requests) = unparsable(Words::V3First, 5000, &bad);
     assert!(requests <= 5 * 285, "{requests} requests");
@@ -128,7 +128,7 @@ fn points_beyond_the_retention_are_rejected_in_groups() {
 
 #[test]
 fn several_kinds_in_one_body_are_all_found() {
-    // 1.x counts old points and quotes in one answer and tells them apart in none, which costs a
+    // 1.x counts old points and quotes in one answer without telling them apart, which costs a
     // search.
     for (words, most) in [(Words::V1, 600), (Words::V2, 12)] {
         let mut delivered = Delivered::to(words);

@@ -1,9 +1,9 @@
-//! Several batches under search at once: what one has found so far costs no good line of another.
+//! Tests several searches at once: the results of one lose no good line of another batch.
 
 use super::*;
 use crate::{delivery::flusher::tests::database::ALL_WORDS, line_protocol::ColumnKind};
 
-/// What makes every third line refused.
+/// The reason why every third line is refused.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum BadLines {
     Retention,
@@ -22,7 +22,7 @@ impl Delivered {
         delivered
     }
 
-    /// Answers so many requests of a search. False when it is over.
+    /// Answers this many requests of a search. Returns false when it is over.
     fn advance(&mut self, search: &mut Search, requests: usize) -> bool {
         self.reject(search);
         for _ in 0..requests {
@@ -49,7 +49,7 @@ impl Delivered {
     }
 }
 
-/// Lines of which every third is refused, if they are not `good`.
+/// Returns lines of which every third is refused, unless they are `good`.
 fn lines(cause: BadLines, range: std::ops::Range<usize>, good: bool) -> Vec<String> {
     let line = |number: usize| match cause {
         _ if good || !number.is_multiple_of(3) => own(400 + number, "1"),
@@ -60,8 +60,8 @@ fn lines(cause: BadLines, range: std::ops::Range<usize>, good: bool) -> Vec<Stri
     range.map(line).collect()
 }
 
-/// Begins with one batch, sends others after so many requests of its search, and counts what is
-/// lost.
+/// Begins with one batch, sends others after this many requests of its search, and asserts that no
+/// good line was lost.
 fn deliver_interleaved(words: Words, cause: BadLines, requests: usize) {
     let mut delivered = Delivered::with(words, cause);
     let mut first = delivered.begin(&lines(cause, 0..105, false)).expect("something is refused");
@@ -78,7 +78,7 @@ fn deliver_interleaved(words: Words, cause: BadLines, requests: usize) {
 }
 
 #[test]
-fn a_search_that_is_not_over_costs_no_good_line_of_other_batches() {
+fn an_unfinished_search_loses_no_good_line_of_other_batches() {
     for words in ALL_WORDS {
         for cause in [BadLines::Retention, BadLines::Value, BadLines::Type] {
             let takes_old_points = !matches!(words, Words::V1 | Words::V2);
@@ -86,7 +86,7 @@ fn a_search_that_is_not_over_costs_no_good_line_of_other_batches() {
                 continue;
             }
             for requests in 0..6 {
-                // Which line is the example is chosen at random.
+                // The example line is chosen at random.
                 (0..3).for_each(|_| deliver_interleaved(words, cause, requests));
             }
         }

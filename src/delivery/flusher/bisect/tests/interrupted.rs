@@ -1,4 +1,4 @@
-//! Answers that say nothing of the lines.
+//! Tests answers that say nothing about the lines.
 
 use super::{
     super::item::{Purpose, TrialKind},
@@ -15,7 +15,7 @@ fn refused_search(lines: usize) -> (Search, RefusalCache) {
 }
 
 #[test]
-fn an_interruption_loses_no_line() {
+fn an_interrupted_request_loses_no_line() {
     let (mut search, mut cache) = refused_search(100);
     for _ in 0..10 {
         search.next(&mut cache).expect("there is something to ask");
@@ -27,7 +27,7 @@ fn an_interruption_loses_no_line() {
 }
 
 #[test]
-fn no_refused_line_at_all_costs_few_more_requests() {
+fn a_batch_without_refused_lines_costs_few_more_requests() {
     let (mut search, mut cache) = refused_search(1000);
     let mut written = 0;
     while search.next(&mut cache).is_some() {
@@ -86,7 +86,7 @@ fn a_line_that_always_fails_is_found_only_while_others_succeed() {
             search.accepted(&mut cache);
         }
         found.extend(search.take_rejected());
-        // Something else always goes through meanwhile.
+        // Other writes always succeed meanwhile.
         successes += 1;
         assert!(search.requests() < 250);
     }
@@ -94,12 +94,12 @@ fn a_line_that_always_fails_is_found_only_while_others_succeed() {
     assert_eq!(found[0].0.lines().collect::<Vec<_>>(), [bad.as_bytes()]);
 }
 
-/// What interrupts a piece again and again.
+/// What interrupts a piece repeatedly.
 #[derive(Clone, Copy, Debug)]
 enum Interruption {
     NoAnswer,
     Broken,
-    /// So many writes and probes of others have succeeded by then.
+    /// That many writes and probes of others have succeeded by then.
     Failed(u64, u64),
 }
 
@@ -114,7 +114,7 @@ impl Interruption {
 }
 
 #[test]
-fn a_piece_is_halved_after_what_may_be_its_own_fault_has_come_again() {
+fn a_piece_is_halved_after_repeated_failures_that_it_may_have_caused() {
     use Interruption::{Broken, Failed, NoAnswer};
     const LARGE: usize = 4_000;
     for (lines, interruptions, whole) in [
@@ -124,7 +124,7 @@ fn a_piece_is_halved_after_what_may_be_its_own_fault_has_come_again() {
         (LARGE, vec![Broken; 3], false),
         // A small body does not break a connection.
         (8, vec![Broken; 9], true),
-        // Nobody else gets through either.
+        // No other batch succeeds either.
         (8, vec![Failed(0, 0); 9], true),
         (8, vec![Failed(5, 5)], true),
         (8, vec![Failed(5, 5), Failed(6, 5)], false),
@@ -140,7 +140,7 @@ fn a_piece_is_halved_after_what_may_be_its_own_fault_has_come_again() {
         }
         let next = sent(&mut search, &mut cache);
         assert_eq!(next, owns(lines)[..if whole { lines } else { lines / 2 }], "{case}");
-        // The halves begin anew, and the other one is asked about in between.
+        // The halves start with no failures, and the other one is sent in between.
         if !whole {
             search.timed_out();
             assert_eq!(sent(&mut search, &mut cache), owns(lines)[lines / 2..], "{case}");
@@ -148,9 +148,10 @@ fn a_piece_is_halved_after_what_may_be_its_own_fault_has_come_again() {
     }
 }
 
-/// A half of another form that is refused must lead back to the same half of the lines.
+/// If a half in another form is refused, the search must return to the same half of the original
+/// lines.
 #[test]
-fn lines_in_another_form_are_halved_with_what_they_were() {
+fn lines_in_another_form_are_halved_with_their_original_form() {
     let (plain, lines) = (requests(6, ""), requests(6, ",size=1i"));
     for interruptions in
         [vec![Interruption::NoAnswer; 2], vec![Interruption::Failed(0, 0), Interruption::Failed(1, 0)]]
@@ -172,7 +173,7 @@ fn lines_in_another_form_are_halved_with_what_they_were() {
 }
 
 #[test]
-fn a_line_that_fails_in_another_form_is_rejected_as_it_was() {
+fn a_line_that_fails_in_another_form_is_rejected_in_its_original_form() {
     let mut cache = RefusalCache::new(true);
     let mut search = search(false);
     let [form, original] = ["", ",size=1i"].map(|fields| Piece::new(batch(&requests(1, fields))));

@@ -1,4 +1,4 @@
-//! What is remembered of a destination, for how long, and what is concluded from it.
+//! Tests what is remembered about a destination, for how long, and what follows from it.
 
 use super::*;
 use crate::{
@@ -22,7 +22,7 @@ fn fate(cache: &RefusalCache) -> LineStatus {
     cache.fate(line().as_bytes())
 }
 
-/// Refuses so many lines of the shape of [`line`], one by one.
+/// Refuses this many lines of the shape of [`line`], one by one.
 fn refuse(cache: &mut RefusalCache, count: usize, found: FoundBy) {
     let shape = cache.shape(line().as_bytes());
     (0..count).for_each(|_| cache.refused(shape, 1, found, Instant::now()));
@@ -64,7 +64,7 @@ fn a_shape_that_was_accepted_is_asked_about_anew_after_many_refused_lines() {
         refuse(&mut cache, 1, found);
         let expected = if counts { LineStatus::Unknown } else { LineStatus::Accepted };
         assert_eq!(fate(&cache), expected, "{found:?}");
-        // Only what is one of several makes the next bodies smaller.
+        // Only a refusal of one line among several makes the next bodies smaller.
         let smaller = counts && found != FoundBy::Whole;
         assert_eq!(cache.group() < usize::MAX, smaller, "{found:?}");
     }
@@ -78,13 +78,13 @@ fn nothing_is_remembered_before_anything_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_known_is_forgotten_in_time_each_by_itself() {
+async fn entries_expire_one_by_one() {
     let size = (b"size".to_vec(), ColumnKind::Integer);
     let mut cache = cache();
     accept(&mut cache);
     cache.refuse_column(b"requests", &size, RejectReason::FieldType, Instant::now());
     tokio::time::advance(REMEMBERED - SECOND).await;
-    // Something else is refused: what is known stays until it is old.
+    // After another refusal, earlier entries still stay until they are old.
     let other = own(1, "1");
     let shape = cache.shape(other.as_bytes());
     cache.refused(shape, REFUSED_SHAPE, FoundBy::Whole, Instant::now());
@@ -100,7 +100,7 @@ async fn what_is_known_is_forgotten_in_time_each_by_itself() {
 }
 
 #[test]
-fn only_columns_that_handlers_added_are_left_out_and_each_is_told_once() {
+fn only_columns_of_handlers_are_omitted_and_each_is_logged_once() {
     let column = |name: &str, kind| (name.as_bytes().to_vec(), kind);
     let size = column("size", ColumnKind::Integer);
     let mut cache = cache();
@@ -115,7 +115,7 @@ fn only_columns_that_handlers_added_are_left_out_and_each_is_told_once() {
     assert_eq!(cache.extras(own(1, "1").as_bytes()), []);
     let (kept, reason) = cache.stripped(line().as_bytes()).expect("has a refused column");
     assert_eq!((kept, reason), (format!("{}\n", request(1, "", "")).into_bytes(), RejectReason::Limit));
-    // Another type is another column.
+    // A column with another type is another column.
     assert_eq!(cache.stripped(request(1, "", ",size=1").as_bytes()), None);
 
     let mut never = RefusalCache::new(false);
@@ -124,7 +124,7 @@ fn only_columns_that_handlers_added_are_left_out_and_each_is_told_once() {
 }
 
 #[test]
-fn leaving_out_is_no_longer_tried_where_it_does_not_help() {
+fn omitting_columns_is_no_longer_tried_if_it_does_not_help() {
     let mut cache = cache();
     for saved in [true, false, false] {
         cache.saved(saved);
@@ -139,9 +139,9 @@ fn leaving_out_is_no_longer_tried_where_it_does_not_help() {
     assert!(!cache.may_save(request(1, "", "").as_bytes()), "there is nothing to leave out");
 }
 
-/// Names may come from clients, so there is a bound; what is known counts on until it is reached.
+/// Clients can choose names, so there is a limit. Entries keep counting until it is reached.
 #[test]
-fn so_many_shapes_are_remembered_and_one_more_begins_anew() {
+fn one_shape_beyond_the_limit_clears_the_cache() {
     let mut cache = cache();
     let shape = |number: usize| request(1, "", &format!(",f{number}=1"));
     let lines: Vec<String> = (0..MOST_SHAPES).map(shape).collect();
@@ -163,10 +163,9 @@ fn lines_of_accepted_shapes_go_first() {
     assert!(cache.is_accepted(groups[0].0) && !cache.is_accepted(groups[1].0));
 }
 
-/// What is most likely refused waits for what is most likely accepted, and goes first for want of
-/// memory.
+/// A doubtful search waits for promising ones, and is dropped first when memory is short.
 #[test]
-fn a_search_is_promising_or_doubtful_by_what_is_next_and_left() {
+fn a_search_is_promising_or_doubtful_by_its_next_and_remaining_lines() {
     let mut cache = cache();
     accept(&mut cache);
     let shape = cache.shape(own(1, "1").as_bytes());
@@ -190,11 +189,11 @@ fn a_batch_goes_as_it_is_unless_cutting_it_saves_requests() {
         let pending = PendingBatch::live(whole.clone(), History::new(Instant::now(), Duration::ZERO));
         Search::cut(&whole, &pending, cache).is_some()
     };
-    // What was accepted does not wait for what nothing is known of.
+    // Accepted shapes do not wait for unknown ones.
     assert!(is_cut(&cache, &[own(1, "1"), line()]));
     assert!(!is_cut(&cache, &[own(1, "1"), own(2, "1")]));
     assert!(!is_cut(&cache, &[line(), line(), line()]));
-    // Where most lines are refused, only as many go as are worth asking about at once.
+    // If most lines are refused, only as many go together as are worth sending at once.
     refuse(&mut cache, 3, FoundBy::Search);
     assert_eq!(cache.group(), 1);
     assert!(!is_cut(&cache, &[line(), line()]));

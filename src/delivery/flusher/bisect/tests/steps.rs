@@ -1,4 +1,4 @@
-//! What is sent after each answer, and in which order.
+//! Tests what is sent after each answer, and in which order.
 
 use super::{
     super::{
@@ -18,8 +18,8 @@ fn refuse(search: &mut Search, cache: &mut RefusalCache, reason: RejectReason) {
     search.refused(&Refused { reason, ..Refused::default() }, cache);
 }
 
-/// A destination of which single lines are known to be refused often: `group` are asked about at
-/// once.
+/// Returns the cache of a destination that often refuses single lines, so that `group` lines are
+/// sent at once.
 fn cache_of_group(group: usize) -> RefusalCache {
     let mut cache = RefusalCache::new(true);
     cache.begin(Instant::now());
@@ -30,7 +30,7 @@ fn cache_of_group(group: usize) -> RefusalCache {
     cache
 }
 
-/// What fails, or is too large, is so whatever its shape is, and whatever is refused otherwise.
+/// Whether a piece fails or is too large does not depend on its shape, nor on other refusals.
 #[test]
 fn a_failing_or_too_large_piece_is_halved_as_it_is() {
     let mixed: Vec<String> =
@@ -68,9 +68,9 @@ fn a_piece_goes_whole_below_two_groups_and_else_one_group_at_a_time() {
     assert_eq!(sent(&mut search, &mut cache).len(), 4);
 }
 
-/// Words that do not fit the lines would cost requests without end.
+/// Answers that do not fit the lines would cost requests without end.
 #[test]
-fn a_server_that_points_at_good_lines_is_no_longer_believed() {
+fn a_server_that_names_accepted_lines_is_no_longer_trusted() {
     let words = Refused { hint: Hint::Lines(vec![0]), ..Refused::default() };
     for (hits, sizes) in [(0, vec![19, 1, 18, 1, 17, 1, 16, 8]), (1, vec![19, 1, 18, 1, 17, 1, 16, 1, 15, 7])]
     {
@@ -95,7 +95,8 @@ fn a_server_that_points_at_good_lines_is_no_longer_believed() {
     }
 }
 
-/// To divide several in turn would cost requests before it shows how many lines are refused.
+/// Dividing several pieces in turn would cost requests before it is known how many lines are
+/// refused.
 #[test]
 fn one_piece_with_a_refused_line_waits_for_others_and_a_second_one_does_not() {
     let piece = |lines| Piece::new(batch(&owns(lines)));
@@ -109,16 +110,16 @@ fn one_piece_with_a_refused_line_waits_for_others_and_a_second_one_does_not() {
     assert_eq!(sizes(&search), [2, 3]);
     search.split(piece(4), &many);
     assert_eq!(sizes(&search), [4, 2, 3]);
-    // Where lines are refused often, none waits.
+    // If lines are refused often, no piece waits.
     let mut search = super::search(false);
     search.ask(piece(2));
     search.split(piece(3), &cache_of_group(1));
     assert_eq!(sizes(&search), [3, 2]);
 }
 
-/// Its last line is asked about at once, which ends it.
+/// The last line of the piece is sent at once, which ends the search.
 #[test]
-fn the_other_half_of_an_accepted_one_holds_the_refused_line() {
+fn if_one_half_is_accepted_the_other_contains_the_refused_line() {
     let piece = |lines| Piece::new(batch(&owns(lines)));
     for (sibling, next) in [(1, 1), (2, 5)] {
         let mut cache = RefusalCache::new(true);
@@ -131,9 +132,9 @@ fn the_other_half_of_an_accepted_one_holds_the_refused_line() {
     }
 }
 
-/// An answer about all of them says how many are refused, where it counts, or names the column.
+/// An answer for all of them tells how many are refused, if it counts them, or names the column.
 #[test]
-fn many_suspects_go_together_where_an_answer_tells_more_than_that_one_is_refused() {
+fn many_suspects_go_together_if_the_answer_tells_more_than_that_one_is_refused() {
     let lines = [owns(9), requests(10, "")].concat();
     let hint = Hint::Field { measurement: "orders".to_owned(), field: "v".to_owned() };
     let columns = vec![("v".to_owned(), None)];
@@ -152,7 +153,7 @@ fn many_suspects_go_together_where_an_answer_tells_more_than_that_one_is_refused
 }
 
 #[test]
-fn a_column_of_handlers_that_the_server_names_is_left_out_at_once() {
+fn a_column_of_handlers_that_the_server_names_is_omitted_at_once() {
     let size = |kind| vec![("size".to_owned(), Some(kind))];
     for (reason, remembered) in [(RejectReason::FieldType, true), (RejectReason::Limit, false)] {
         let mut cache = RefusalCache::new(true);
@@ -163,7 +164,7 @@ fn a_column_of_handlers_that_the_server_names_is_left_out_at_once() {
         search.refused(&Refused { reason, proof: Box::new(proof), ..Refused::default() }, &mut cache);
         assert_eq!(sent(&mut search, &mut cache), requests(4, ""), "{reason}");
         assert_eq!(left(&search), lines, "{reason}");
-        // A type is a matter of the column, a limit may be one of the moment.
+        // A wrong type belongs to the column; a limit may be temporary.
         let known = cache.fate(lines[0].as_bytes());
         assert_eq!(known == LineStatus::Stripped(reason), remembered, "{known:?}");
         assert_eq!(search.accepted(&mut cache).stripped, Some(reason));
@@ -171,9 +172,9 @@ fn a_column_of_handlers_that_the_server_names_is_left_out_at_once() {
     }
 }
 
-/// A line that is too old or too large says nothing of others of its shape.
+/// A line that is too old or too large says nothing about others of its shape.
 #[test]
-fn others_of_a_shape_share_the_fate_of_an_example_only_where_columns_are_the_cause() {
+fn an_example_decides_for_its_shape_only_if_columns_are_the_cause() {
     for (reason, shared) in [
         (RejectReason::Other, true),
         (RejectReason::FieldType, true),
@@ -192,7 +193,7 @@ fn others_of_a_shape_share_the_fate_of_an_example_only_where_columns_are_the_cau
 }
 
 #[test]
-fn what_was_never_sent_is_not_sent_again() {
+fn the_first_request_with_a_line_does_not_count_as_sent_again() {
     let mut cache = RefusalCache::new(true);
     cache.begin(Instant::now());
     cache.accepted(&batch(&owns(1)), Instant::now());
@@ -209,7 +210,7 @@ fn what_was_never_sent_is_not_sent_again() {
 }
 
 #[test]
-fn without_time_what_was_refused_is_rejected_as_it_is() {
+fn when_time_is_up_refused_lines_are_rejected_unchanged() {
     let mut search = search(false);
     let lines = Piece::new(batch(&requests(2, ",size=1i")));
     search.reject_or_try(lines, RejectReason::Limit, &RefusalCache::new(true));

@@ -1,4 +1,4 @@
-//! A request is worth more than its extra: refused points are stored without what handlers added.
+//! Tests that refused points of requests are stored without the columns that handlers added.
 
 use super::{
     super::item::{Purpose, RefusedLines, TrialKind},
@@ -42,13 +42,13 @@ fn only_the_refused_columns_are_left_out() {
         assert_eq!((delivered.stored("requests"), delivered.rejected.len()), (400, 0), "{words:?}");
         let whole = |line: &&String| ["tenant=x", "depth=1", "took=2"].iter().all(|kept| line.contains(kept));
         let kept = delivered.database.stored.values().filter(whole).count();
-        // The lines with which the columns were found went without more than they had to.
+        // The lines with which the columns were found lost no more than they had to.
         assert!(kept >= 380, "{words:?}: {kept} kept their good columns");
     }
 }
 
 #[test]
-fn a_column_is_known_in_every_other_shape() {
+fn a_refused_column_is_recognized_in_every_other_shape() {
     let mut delivered = Delivered::to(Words::V3Silent);
     delivered.database.types.insert(("requests", "size"), ColumnKind::String);
     let lines = |from: usize, other: &str| {
@@ -103,7 +103,7 @@ fn without_the_setting_they_are_rejected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_learned_is_forgotten() {
+async fn refused_columns_are_forgotten_in_time() {
     let mut delivered = Delivered::to(Words::V3Silent);
     delivered.database.types.insert(("requests", "size"), ColumnKind::String);
     let lines =
@@ -118,7 +118,7 @@ async fn what_was_learned_is_forgotten() {
     assert_eq!(kept, 50, "the column is sent again");
 }
 
-/// Only one form can be tried at a time, and one reason be told for it.
+/// Only one form can be tried at a time, with one reason to report for it.
 #[test]
 fn refused_lines_are_tried_together_where_shape_form_and_reason_are_the_same() {
     let one = || Piece::new(batch(&requests(1, ",size=1i")));
@@ -140,9 +140,9 @@ fn refused_lines_are_tried_together_where_shape_form_and_reason_are_the_same() {
     }
 }
 
-/// A time and a size are no matter of columns, and neither is a failure.
+/// Neither a time, a size nor a failure depends on the columns.
 #[test]
-fn only_a_refusal_for_its_columns_is_worth_a_try_without_them() {
+fn only_a_refusal_that_columns_can_cause_is_retried_without_them() {
     let cache = RefusalCache::new(true);
     for (by_failure, reason, tried) in [
         (false, RejectReason::Other, true),
@@ -161,7 +161,7 @@ fn only_a_refusal_for_its_columns_is_worth_a_try_without_them() {
 }
 
 #[test]
-fn lines_that_are_refused_without_their_extras_too_are_halved_with_what_they_were() {
+fn lines_that_are_refused_without_their_extras_too_are_halved_with_their_original_form() {
     let (plain, lines) = (requests(6, ""), requests(6, ",size=1i"));
     let mut cache = RefusalCache::new(true);
     let mut search = search(false);

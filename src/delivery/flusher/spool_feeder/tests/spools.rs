@@ -1,4 +1,4 @@
-//! Spools of a destination and of earlier ones, with batches that lie in them.
+//! Tests the spools of the present and of earlier destinations, which contain batches.
 
 use std::{path::Path, time::SystemTime};
 
@@ -75,7 +75,7 @@ fn names(spools: &[Arc<Spool>]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_spool_of_before_stays_until_it_is_empty_and_comes_back_as_it_was() {
+async fn an_earlier_spool_stays_until_it_is_empty_and_is_reused_unchanged() {
     let rig = FeederRig::new().await;
     let now = Instant::now();
     rig.store(&rig.here, 1).await;
@@ -87,7 +87,7 @@ async fn a_spool_of_before_stays_until_it_is_empty_and_comes_back_as_it_was() {
     assert!(feeder.replace(Some(Arc::clone(&rig.there)), THERE.to_owned(), now));
     assert!(feeder.is_usable(now), "another disk");
     assert_eq!((names(feeder.retired()), feeder.has_stored()), (vec![HERE], false));
-    // What lies there is for this sink again, with or without its spool.
+    // Its batches are for this sink again, with or without a spool in the settings.
     assert!(feeder.replace(None, HERE.to_owned(), now));
     assert_eq!((names(feeder.retired()), feeder.has_stored()), (vec![HERE], true), "the other is empty");
     assert!(!feeder.is_usable(now) && !feeder.release_retired());
@@ -117,7 +117,7 @@ async fn batches_are_stored_one_by_one_and_four_at_the_end() {
         assert_eq!(feeder.pop().is_some(), !starts);
         assert!(feeder.next_store(&conditions).is_none(), "there is none left");
     }
-    // Nothing is stored where nothing can be, and nothing is forgotten.
+    // A disk that is not used stores nothing, and no batch is forgotten.
     let now = Instant::now();
     feeder.rest(now);
     for (seconds, starts) in [(0, false), (59, false), (60, true)] {
@@ -129,7 +129,7 @@ async fn batches_are_stored_one_by_one_and_four_at_the_end() {
 }
 
 #[tokio::test]
-async fn what_lies_on_disk_is_loaded_while_there_is_use_for_it() {
+async fn stored_batches_are_loaded_while_they_can_be_sent() {
     let rig = FeederRig::new().await;
     let feeder = SpoolFeeder::new(Some(Arc::clone(&rig.here)), HERE.to_owned());
     let queue = SendQueue::default();
@@ -196,7 +196,7 @@ async fn what_is_for_another_destination_is_set_aside_and_taken_up_again() {
 }
 
 #[tokio::test]
-async fn what_is_also_on_disk_is_not_given_up_for_want_of_memory() {
+async fn stored_batches_are_not_dropped_when_memory_is_short() {
     let rig = FeederRig::new().await;
     let mut queue = SendQueue::default();
     let loaded = rig.loaded(&rig.here).await;
