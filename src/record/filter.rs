@@ -9,17 +9,17 @@ use crate::settings::FilterSettings;
 pub(crate) struct Filter {
     ignore: Vec<Pattern>,
     allow: Vec<Pattern>,
-    /// Whether nothing is left to find out about the patterns. Until then every request is compared
-    /// with all of them.
+    /// Whether every pattern has matched or was reported. Until then, every request is compared with
+    /// all patterns.
     is_settled: AtomicBool,
     any_recorded: AtomicBool,
-    /// Requests that were checked so far, up to the number after which the patterns are judged.
+    /// How many requests were compared with all patterns so far.
     judged: AtomicU64,
 }
 
 #[derive(Debug)]
 struct Pattern {
-    /// The pattern as it was written.
+    /// The pattern as written in the settings.
     text: String,
     method: Option<String>,
     resource: String,
@@ -42,8 +42,8 @@ impl Filter {
         })
     }
 
-    /// Returns whether requests of this route are recorded. Warns once about patterns that leave
-    /// out everything, and about patterns that match nothing.
+    /// Returns whether requests of this route are recorded. Warns once if the patterns exclude
+    /// everything, and once about each pattern that matches nothing.
     pub(crate) fn records(&self, method: &str, resource: &str) -> bool {
         if !self.is_settled.load(Ordering::Relaxed) {
             self.observe(method, resource);
@@ -52,11 +52,11 @@ impl Filter {
         !any(&self.ignore) && (self.allow.is_empty() || any(&self.allow))
     }
 
-    /// Notes what each pattern matches, and warns once if they leave out everything.
+    /// Marks the patterns that match. Warns once if the patterns exclude everything.
     #[cold]
     fn observe(&self, method: &str, resource: &str) {
         let note = |patterns: &[Pattern]| {
-            // All of them: one that stands behind the first that matches is no useless one.
+            // Compares all patterns: those after the first match are not useless.
             let matching = patterns.iter().filter(|pattern| pattern.matches(method, resource));
             matching.inspect(|pattern| pattern.has_matched.store(true, Ordering::Relaxed)).count() > 0
         };
@@ -82,8 +82,8 @@ impl Filter {
         }
     }
 
-    /// Warns of each pattern that has matched nothing, once. After few requests only of those that
-    /// record nothing: a route that nobody has asked for yet is no mistake.
+    /// Warns once about each pattern that has matched nothing. After few requests it warns only if
+    /// nothing is recorded: a route without requests so far is not a mistake.
     pub(crate) fn report_unused(&self) {
         let judged = self.judged.load(Ordering::Relaxed);
         let nothing_allowed = judged > 0 && !self.allow.iter().any(Pattern::has_matched);
@@ -101,7 +101,7 @@ impl Filter {
         }
     }
 
-    /// Returns whether there is nothing left for [`report_unused`](Self::report_unused).
+    /// Returns whether [`report_unused`](Self::report_unused) has nothing left to report.
     pub(crate) fn is_settled(&self) -> bool {
         self.patterns().all(Pattern::is_known)
     }
@@ -153,15 +153,15 @@ impl Pattern {
         self.has_matched.load(Ordering::Relaxed)
     }
 
-    /// Returns whether it has matched, or is warned of.
+    /// Returns whether it has matched or was reported.
     fn is_known(&self) -> bool {
         self.has_matched() || self.is_reported.load(Ordering::Relaxed)
     }
 }
 
-/// Requests that say something of a service's routes.
+/// The number of requests after which routes without a request are unusual.
 const ENOUGH: u64 = 100;
-/// Requests after which no pattern is waited for any longer.
+/// The number of requests after which every pattern should have matched.
 const ENOUGH_FOR_ALL: u64 = 1_000;
 /// No path has the first four, few have brackets, and parameters of axum need none of them.
 const OF_OTHER_SYNTAXES: [char; 6] = ['?', '#', '<', '>', '[', ']'];
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_leaves_out_everything_and_what_matches_nothing_is_said_once() {
+    fn patterns_that_exclude_everything_or_match_nothing_are_logged_once() {
         let logged = |ignore: &[&str], allow: &[&str], requests: u64| {
             let filter = filter(ignore, allow).expect("a filter");
             test_log::logged(|| {
@@ -236,7 +236,7 @@ mod tests {
         assert_eq!(logged(&["/healthy*"], &[], 999), "");
     }
 
-    /// What nothing is left to find out about costs no more than the comparison.
+    /// A settled filter costs no more than the comparison.
     #[test]
     fn a_filter_is_settled_when_each_pattern_has_matched_or_is_reported() {
         let settled = |ignore: &[&str], requests: u64| {
@@ -252,7 +252,7 @@ mod tests {
         };
         assert!(settled(&["/a"], 1) && settled(&["/a*"], 1) && settled(&["/<a>"], 1));
         assert!(!settled(&["/a", "/c"], 499) && settled(&["/a", "/c"], 500));
-        // Nothing is recorded, which is warned of first.
+        // Nothing is recorded: the filter is not settled before it has warned of that.
         assert!(!settled(&["/a", "/b"], 49) && settled(&["/a", "/b"], 50));
     }
 }

@@ -38,10 +38,10 @@ fn parse_number(text: &str) -> Option<Duration> {
     Some(Duration::new(seconds, rest))
 }
 
-/// Parses what else jiff calls friendly, such as `1h30m` or `1 minute`. Not all of it: a comma
-/// separates the entries of a list, and a sign, `ago`, a clock's `01:30:00` and capital letters
-/// have no place here. A day has 24 hours. What has no length of its own, months and years, is
-/// refused.
+/// Parses jiff's friendly format, such as `1h30m` or `1 minute`, with restrictions. Commas are
+/// refused, since they separate the entries of a list. Signs, `ago`, times such as `01:30:00` and
+/// capital letters are refused as well. A day has 24 hours. Months and years are refused, since
+/// they have no fixed length.
 fn parse_units(text: &str) -> Option<Duration> {
     let is_plain = |letter: char| {
         letter.is_ascii_lowercase() || letter.is_ascii_digit() || matches!(letter, '.' | ' ' | 'µ' | 'μ')
@@ -55,8 +55,8 @@ fn parse_units(text: &str) -> Option<Duration> {
     Duration::try_from(duration).ok()
 }
 
-/// A duration in the largest unit that gives a whole number, so that it reads, and is read back, as
-/// it would be written.
+/// Displays a duration in the largest unit that gives a whole number. The result can be parsed
+/// back.
 pub(super) struct DisplayDuration(pub(super) Duration);
 
 impl fmt::Display for DisplayDuration {
@@ -78,13 +78,13 @@ impl fmt::Display for DisplayDuration {
 const NANOSECONDS: u128 = 1_000_000_000;
 const REMEDY: &str =
     "write a number of seconds, or a number with its unit, such as `500ms`, `1s`, `2m`, `1h` or `7d`";
-/// A unit of each kind, with its blanks, is shorter.
+/// The maximum length of a text. One number of each unit, with blanks, is shorter.
 const LONGEST: usize = 128;
 const PARSER: SpanParser = SpanParser::new();
 const UNITS: [(&str, Duration); 11] = [
     ("ns", Duration::from_nanos(1)),
     ("us", Duration::from_micros(1)),
-    // The sign of a millionth and the Greek letter, which look alike.
+    // The micro sign and the Greek letter, which look alike.
     ("µs", Duration::from_micros(1)),
     ("μs", Duration::from_micros(1)),
     ("ms", Duration::from_millis(1)),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_duration() {
+    fn invalid_durations_are_refused() {
         let texts = [
             "",
             "s",
@@ -183,15 +183,15 @@ mod tests {
         assert_eq!(parse("18446744073709551615d"), None);
         assert_eq!(parse("99999999999999999999999999"), None);
         assert_eq!(parse(&format!("{}.5d", "9".repeat(400))), None);
-        // Correct, but longer than anybody writes.
+        // Valid, but longer than anyone writes.
         assert!(parse(&format!("1h{}1m", " ".repeat(100))).is_some());
         assert_eq!(parse(&format!("1h{}1m", " ".repeat(200))), None);
     }
 
     proptest! {
-        /// To the nanosecond, for more than 500 years.
+        /// Exact to the nanosecond, for more than 500 years.
         #[test]
-        fn a_duration_is_read_back_as_it_is_shown(nanoseconds: u64, unit in prop::sample::select(&UNITS[..])) {
+        fn a_displayed_duration_is_parsed_back(nanoseconds: u64, unit in prop::sample::select(&UNITS[..])) {
             let (_, unit) = unit;
             for duration in [Duration::from_nanos(nanoseconds), unit * (nanoseconds % 10_000) as u32] {
                 let shown = DisplayDuration(duration).to_string();
@@ -199,9 +199,9 @@ mod tests {
             }
         }
 
-        /// What jiff writes of a duration, in each of its styles, is that duration here.
+        /// Every style in which jiff prints a duration is parsed as that duration.
         #[test]
-        fn what_jiff_writes_is_read(nanoseconds in 0..i64::MAX as u64) {
+        fn durations_printed_by_jiff_are_parsed(nanoseconds in 0..i64::MAX as u64) {
             let duration = Duration::from_nanos(nanoseconds);
             let signed = SignedDuration::try_from(duration).expect("in range");
             for designator in [Designator::Verbose, Designator::Short, Designator::Compact, Designator::HumanTime] {
