@@ -22,7 +22,7 @@ pub struct Batch {
     lines: usize,
     sequence: u64,
     created: SystemTime,
-    /// The time of sealing by a clock that nobody sets.
+    /// The time of sealing by a clock that cannot be set.
     sealed: MonotonicInstant,
 }
 
@@ -107,7 +107,7 @@ impl Batch {
         self.sealed.elapsed()
     }
 
-    /// Returns when the batch was sealed, by a clock that nobody sets.
+    /// Returns when the batch was sealed, by a clock that cannot be set.
     pub(crate) fn sealed(&self) -> MonotonicInstant {
         self.sealed
     }

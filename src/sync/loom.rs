@@ -26,7 +26,7 @@ impl<T> Mutex<T> {
 }
 
 /// The properties of tokio's `Notify` that the buffer needs: one waiter, and a permit that is kept
-/// when nobody waits. Writes before the notification are visible after it. Tokio's own would work,
+/// when no task waits. Writes before the notification are visible after it. Tokio's own would work,
 /// too, but loom could not check the latter.
 #[derive(Debug)]
 pub(crate) struct Notify(Mutex<(bool, Option<Waker>)>);

@@ -16,7 +16,7 @@ use tower_influx::{
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
 };
 
-/// A sink that accepts points unless it is away.
+/// A sink that accepts points unless it is unavailable.
 #[derive(Clone, Default)]
 struct Server(Arc<AtomicBool>);
 
@@ -152,7 +152,7 @@ async fn new_bounds_apply_to_the_same_spool() {
         record(&monitor, 1);
         let report = monitor.flush().await.expect("runs");
         assert_eq!(report.dropped, 0, "{round}: {report:?}");
-        // One file for each, since the sink is away. A batch that has failed twice stays in memory
+        // One file for each, since the sink is unavailable. A batch that has failed twice stays in memory
         // for its next attempt, which may be a minute away.
         wait_for(&monitor, "stored", |stats| stats.ledger.buffered == 0 && stats.ledger.in_flight <= 1).await;
     }

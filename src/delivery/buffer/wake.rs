@@ -49,7 +49,7 @@ impl WakeWhenAny {
 #[derive(Debug)]
 pub(super) struct WatchedSum {
     sum: AtomicUsize,
-    /// `usize::MAX` while nobody waits.
+    /// `usize::MAX` while no task waits.
     wanted: AtomicUsize,
     notify: Notify,
 }

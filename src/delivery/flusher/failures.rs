@@ -138,7 +138,7 @@ pub(super) fn nothing_is_accepted(error: &WriteError) -> WriteError {
     WriteError::blocked(Blocked::Configuration, error.report())
 }
 
-/// The text beside lines that were refused by an earlier answer.
+/// The text reported for lines that are refused because of an earlier answer.
 pub(super) const EARLIER_ANSWER: &str = "refused by an earlier answer for the same shape";
 pub(super) const FAILURES_BEFORE_OTHERS: u32 = 3;
 const FAILURES_BEFORE_SEARCH: u32 = 5;

@@ -34,7 +34,7 @@ pub(super) struct Mark {
     uptime: u64,
 }
 
-/// The machine's boot and uptime, which nobody can set.
+/// The machine's boot and uptime, which cannot be set.
 #[derive(Clone, Debug)]
 pub(super) struct Machine {
     /// Identifies the boot of the machine.
