@@ -1,6 +1,6 @@
 //! Outgoing calls: a layer for HTTP clients that records each call as one point.
 //!
-//! [`Monitor::client_layer`](crate::Monitor::client_layer) creates it.
+//! [`Monitor::client_layer`](crate::Monitor::client_layer) creates the layer.
 //! [client](crate::docs::client) describes what is stored.
 
 mod body;

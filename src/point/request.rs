@@ -1,5 +1,5 @@
-//! The points of a request, for services that record requests themselves, and for anyone who needs
-//! them as values.
+//! The points of a request, for services that record requests by hand, and for programs that use
+//! points as values.
 
 use std::{borrow::Cow, time::Duration};
 

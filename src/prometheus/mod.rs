@@ -1,7 +1,8 @@
 //! Metrics for Prometheus: requests, the ledger of delivery, and values of the process.
 //!
-//! Their names are [documented](crate::docs::prometheus). [`Monitor::metrics_route`] is the route
-//! to serve. [`Monitor::collector`] is what an application registers with its own registry.
+//! [prometheus](crate::docs::prometheus) lists all names. [`Monitor::metrics_route`] returns a
+//! route to serve. [`Monitor::collector`] returns a collector for an application that has its own
+//! registry.
 
 mod collector;
 mod ledger;

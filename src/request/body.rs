@@ -56,7 +56,7 @@ impl<B: Body> ResponseBody<B> {
     }
 }
 
-/// An untracked body, for outer layers that answer instead of the tracked one.
+/// Creates an untracked body. Outer layers use it to answer without the tracked body.
 impl<B: Default> Default for ResponseBody<B> {
     fn default() -> Self {
         Self { inner: B::default(), tracking: Tracked::Not }

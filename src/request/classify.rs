@@ -1,4 +1,4 @@
-//! The classifier: how a request ended, and what that means.
+//! How a request ended, and the classifier that decides what this means.
 
 use std::sync::Arc;
 

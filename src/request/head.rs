@@ -1,4 +1,4 @@
-//! Heads of messages, for the functions that a layer calls: everything of a message except its
+//! Heads of messages, for the functions that a layer calls. A head is all of a message except its
 //! body.
 
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Uri, Version};

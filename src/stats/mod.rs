@@ -1,4 +1,4 @@
-//! The statistics of a monitor: the ledger, further counters, and the state of delivery.
+//! Statistics of a monitor: the ledger, further counters, and the state of delivery.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! The result of a [`Sink`](super::Sink): a batch was written, or why it was not.
+//! The result of a [`Sink`](super::Sink): a batch is written, or the reason why it is not.
 
 use std::{error, fmt, sync::Arc, time::Duration};
 
