@@ -46,7 +46,7 @@ impl Worker {
         self.memory_use().may_drain(evictable)
     }
 
-    /// Makes room for what is in the buffer. False where there is none.
+    /// Makes room for the content of the buffer. Returns false if that is not possible.
     pub(super) fn make_room(&mut self) -> bool {
         // A closed buffer cannot grow: a drain only moves its content.
         if self.shared.buffer.is_closed() {

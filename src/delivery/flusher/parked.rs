@@ -26,7 +26,7 @@ mod tests {
     use crate::delivery::{batch::Batch, flusher::pending::History};
 
     #[test]
-    fn what_is_set_aside_counts_as_memory() {
+    fn batches_that_are_set_aside_count_as_memory() {
         let batch = |lines: usize| {
             let text = "x v=1 1\n".repeat(lines);
             Batch::new(text.into(), lines, 1, SystemTime::UNIX_EPOCH)

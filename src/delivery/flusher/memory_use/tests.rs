@@ -1,4 +1,4 @@
-//! What the worker counts as held, and what leaves the memory first, without a loop.
+//! Tests what the worker counts as held, and what leaves the memory first, without a loop.
 
 use std::{
     sync::Arc,
@@ -23,7 +23,7 @@ use crate::{
     stats::{RecorderCounters, ledger::Ledger},
 };
 
-/// A worker with so much memory, which does nothing by itself.
+/// Returns a worker with this memory limit, which does nothing by itself.
 fn worker(buffer_size: usize, overflow: Overflow, spool: Option<&std::path::Path>) -> Worker {
     let mut settings = Settings::new("test");
     (settings.buffer_size, settings.overflow) = (buffer_size, overflow);
@@ -40,7 +40,7 @@ fn worker(buffer_size: usize, overflow: Overflow, spool: Option<&std::path::Path
     Worker::new(Arc::new(shared), destination, (&settings).into(), commands)
 }
 
-/// A batch of so many lines that the worker has drained.
+/// Returns a batch of this many lines that the worker has drained.
 fn drained(worker: &Worker, lines: usize) -> PendingBatch {
     worker.shared.ledger.lock().take_off(lines);
     PendingBatch::live(batch(lines), History::new(Instant::now(), Duration::ZERO))
@@ -50,13 +50,13 @@ fn batch(lines: usize) -> Batch {
     Batch::new("x v=1 1\n".repeat(lines).into(), lines, 1, SystemTime::UNIX_EPOCH)
 }
 
-/// What the buffer was told of.
-fn told(worker: &Worker) -> usize {
+/// Returns the memory that was reported to the buffer.
+fn reported(worker: &Worker) -> usize {
     worker.shared.buffer.snapshot(&worker.shared.ledger).1.bytes
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_fits_beside_what_is_held_and_the_buffer_knows() {
+async fn reserved_and_held_memory_fit_together_and_are_reported_to_the_buffer() {
     let mut worker = worker(1 << 20, Overflow::DropNewest, None);
     for held in [0, 100] {
         if held > 0 {
@@ -67,17 +67,17 @@ async fn what_is_reserved_fits_beside_what_is_held_and_the_buffer_knows() {
         assert_eq!(flusher > 0, held > 0);
         let left = bound.bytes - flusher;
         assert!(worker.reserve(left));
-        assert_eq!(told(&worker), bound.bytes);
+        assert_eq!(reported(&worker), bound.bytes);
         assert!(!worker.reserve(left + 1));
-        assert_eq!(told(&worker), flusher, "what was not reserved is free");
+        assert_eq!(reported(&worker), flusher, "what was not reserved is free");
         assert!(worker.reserve(10));
-        assert_eq!(told(&worker), flusher + 10);
+        assert_eq!(reported(&worker), flusher + 10);
     }
 }
 
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 #[tokio::test(start_paused = true)]
-async fn what_is_decompressed_to_be_sent_has_room_set_aside() {
+async fn memory_is_reserved_for_batches_that_are_decompressed_to_be_sent() {
     let mut worker = worker(1 << 20, Overflow::DropNewest, None);
     let mut pending = drained(&worker, 1_000);
     let compressed = crate::delivery::flusher::compressed::CompressedBatch::new(&batch(1_000));
@@ -91,7 +91,7 @@ async fn what_is_decompressed_to_be_sent_has_room_set_aside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_needs_room_or_a_batch_that_may_go_wherever_it_waits() {
+async fn a_drain_needs_room_or_a_batch_that_may_be_dropped_wherever_it_waits() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
         let drops = overflow == Overflow::DropOldest;
         let mut worker = worker(64 * 1024, overflow, None);
@@ -107,7 +107,7 @@ async fn a_drain_needs_room_or_a_batch_that_may_go_wherever_it_waits() {
             worker.feeder.push(pending);
         }
         assert_eq!(worker.may_drain(), drops, "{overflow:?}");
-        // In flight it cannot go.
+        // A batch in flight cannot be dropped.
         while let Some(pending) = worker.feeder.pop() {
             let work = Box::pin(std::future::ready(JobResult::Done));
             worker.in_flight.start(Job::Compress { pending }, work);
@@ -129,7 +129,7 @@ async fn room_is_made_by_dropping_the_oldest_until_the_rest_fits() {
     let each = held / worker.scheduler.queue.fresh.len();
     assert!((most - each..=most).contains(&held), "{held} of {most}");
     assert!(worker.shared.ledger.lock().dropped[&DropReason::BufferFull] > 0);
-    // What may not be dropped makes no room.
+    // A batch that may not be dropped makes no room.
     while let Some(pending) = worker.scheduler.queue.fresh.pop_front() {
         let work = Box::pin(std::future::ready(JobResult::Done));
         worker.in_flight.start(Job::Compress { pending }, work);
@@ -138,13 +138,13 @@ async fn room_is_made_by_dropping_the_oldest_until_the_rest_fits() {
     let work = Box::pin(std::future::ready(JobResult::Done));
     worker.in_flight.start(Job::Compress { pending }, work);
     assert!(!worker.make_room());
-    // What is closed cannot grow.
+    // A closed buffer cannot grow.
     worker.shared.buffer.close();
     assert!(worker.make_room());
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_its_share_of_memory_goes_to_the_disk() {
+async fn batches_beyond_their_share_of_memory_go_to_disk() {
     let each = PendingBatch::live(batch(100), History::new(Instant::now(), Duration::ZERO)).memory();
     for (buffer_size, left) in [(8 * each, 2), (8 * each - 8, 1), (4 * each - 8, 0)] {
         let directory = tempfile::tempdir().expect("a directory");

@@ -65,7 +65,7 @@ async fn a_panic_of_the_flusher_is_survived_and_counted() {
     rig.end().await;
 }
 
-/// The probe at the start says nothing that a write has not said.
+/// The probe at the start would tell nothing that a write has not told.
 #[tokio::test(start_paused = true)]
 async fn a_flusher_that_has_written_does_not_probe_after_a_panic() {
     let rig = Rig::start(|_| Ok(()));
@@ -76,9 +76,9 @@ async fn a_flusher_that_has_written_does_not_probe_after_a_panic() {
     assert_eq!((rig.flusher.stats().delivery.restarts, rig.sink.probes()), (1, 1));
 }
 
-/// As when the application does not wait for it any more.
+/// The application may no longer wait for the shutdown.
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_goes_on_when_the_last_handle_is_dropped() {
+async fn a_shutdown_continues_when_the_last_handle_is_dropped() {
     let rig = Rig::start(|_: &Batch| Answer::After(Duration::from_secs(1), Ok(())));
     rig.push(0..10);
     let Rig { sink, flusher, ledger, .. } = rig;

@@ -1,4 +1,4 @@
-//! What a flush waits for, and what it says.
+//! Tests what a flush waits for, and what it reports.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn what_has_no_room_to_become_a_batch_is_told_as_waiting() {
+async fn points_without_room_for_a_batch_are_reported_as_waiting() {
     let smaller = |settings: &mut Settings| {
         small(settings);
         settings.overflow = Overflow::DropNewest;
@@ -46,7 +46,7 @@ async fn what_has_no_room_to_become_a_batch_is_told_as_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_does_not_wait_for_what_comes_after_it() {
+async fn a_flush_does_not_wait_for_later_points() {
     let mut writes = 0;
     let rig = Rig::start(move |_: &Batch| {
         writes += 1;

@@ -274,7 +274,7 @@ async fn an_idle_flusher_sleeps() {
     assert_eq!(rig.sink.probes(), 1, "the one at the start");
 }
 
-/// With nothing to be sent there is nothing to be tried.
+/// Without a point to send, another probe would be useless.
 #[tokio::test(start_paused = true)]
 async fn a_blocked_flusher_without_a_point_does_not_probe_again() {
     let rig = Rig::start(|_| Ok(()));
@@ -286,9 +286,9 @@ async fn a_blocked_flusher_without_a_point_does_not_probe_again() {
     assert!(rig.sink.probes() > 1);
 }
 
-/// The thread may have been busy, or the machine asleep.
+/// The thread may have been busy, or the machine suspended.
 #[tokio::test(start_paused = true)]
-async fn what_waits_too_long_is_dropped_although_its_time_was_missed() {
+async fn batches_that_wait_too_long_are_dropped_even_if_the_timer_was_late() {
     let rig = Rig::start(|_| Err(WriteError::blocked(Blocked::Target, "no such bucket")));
     let missed = Rig::start(|_| Err(WriteError::throttled(Some(Duration::from_secs(86_400)), "429")));
     for rig in [&rig, &missed] {
@@ -303,7 +303,7 @@ async fn what_waits_too_long_is_dropped_although_its_time_was_missed() {
     assert_eq!(left, [0, 10], "what is blocked is not given up");
 }
 
-/// Every flush, and every look at a bound, goes over all batches that wait.
+/// Every flush, and every check of a limit, iterates over all waiting batches.
 #[tokio::test(start_paused = true)]
 async fn a_flush_for_each_point_of_an_outage_leaves_few_batches() {
     for error in [WriteError::transient("away"), WriteError::blocked(Blocked::Target, "no such bucket")] {

@@ -143,9 +143,9 @@ async fn a_slow_sink_fills_the_disk_before_anything_is_dropped() {
     assert_eq!(rig.sink.stored().len(), 6_000);
 }
 
-/// What is on disk already leaves the memory for want of room, and comes back in its turn.
+/// A stored batch leaves the memory when there is no room, and is loaded again later.
 #[tokio::test(start_paused = true)]
-async fn what_was_stored_ahead_is_sent_although_it_had_to_leave_the_memory() {
+async fn a_batch_stored_ahead_is_sent_although_it_had_to_leave_the_memory() {
     let directory = tempfile::tempdir().expect("a directory");
     let rig = Rig::with(small, Some((directory.path(), SpoolMode::Ahead)), |_: &Batch| {
         Answer::After(Duration::from_secs(5), Ok(()))

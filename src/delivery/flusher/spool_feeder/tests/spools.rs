@@ -173,7 +173,7 @@ async fn a_stored_batch_in_memory_is_as_old_as_its_file() {
 }
 
 #[tokio::test]
-async fn what_is_for_another_destination_is_set_aside_and_taken_up_again() {
+async fn batches_for_another_destination_are_set_aside_and_resumed_later() {
     let rig = FeederRig::new().await;
     let mut feeder = SpoolFeeder::new(Some(Arc::clone(&rig.there)), THERE.to_owned());
     let mut queue = SendQueue::default();
