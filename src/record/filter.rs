@@ -9,8 +9,8 @@ use crate::settings::FilterSettings;
 pub(crate) struct Filter {
     ignore: Vec<Pattern>,
     allow: Vec<Pattern>,
-    /// Whether every pattern has matched or was reported. Until then, every request is compared with
-    /// all patterns.
+    /// Whether every pattern has matched or was reported. Until then, every request is compared
+    /// with all patterns.
     is_settled: AtomicBool,
     any_recorded: AtomicBool,
     /// How many requests were compared with all patterns so far.

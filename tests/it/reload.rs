@@ -152,8 +152,8 @@ async fn new_bounds_apply_to_the_same_spool() {
         record(&monitor, 1);
         let report = monitor.flush().await.expect("runs");
         assert_eq!(report.dropped, 0, "{round}: {report:?}");
-        // One file for each, since the sink is unavailable. A batch that has failed twice stays in memory
-        // for its next attempt, which may be a minute away.
+        // One file for each, since the sink is unavailable. A batch that has failed twice stays in
+        // memory for its next attempt, which may be a minute away.
         wait_for(&monitor, "stored", |stats| stats.ledger.buffered == 0 && stats.ledger.in_flight <= 1).await;
     }
     let stats = monitor.stats();
