@@ -79,8 +79,8 @@ impl IntoResponseParts for ErrorCode {
 
 impl IntoResponse for ErrorCode {
     /// Converts the code to an empty response with status 500, since a code alone means a failure.
-    /// For another status, use the code as a part of a response, such as `(StatusCode::NOT_FOUND,
-    /// code)`.
+    /// For another status, use the code as a part of a response, such as
+    /// `(StatusCode::NOT_FOUND, code)`.
     fn into_response(self) -> Response {
         let mut response = StatusCode::INTERNAL_SERVER_ERROR.into_response();
         response.extensions_mut().insert(self);
