@@ -144,8 +144,8 @@ pub(super) fn digits(text: &str) -> Option<u64> {
 /// the same text, or write to a server of that name.
 fn has_variable(text: &str) -> bool {
     VARIABLES.into_iter().any(|variable @ (begin, end, _)| {
-        // The end is searched only once. Otherwise text with many beginnings would be read to its end
-        // for each of them.
+        // The end is searched only once. Otherwise text with many beginnings would be read to its
+        // end for each of them.
         let Some(end) = text.rfind(end) else { return false };
         let mut begins = text[..=end].match_indices(begin);
         begins.any(|(start, _)| after_name(&text[start..=end], variable).is_some())
