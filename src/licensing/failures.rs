@@ -59,7 +59,9 @@ impl Failures {
             return None;
         }
         let warning = format!("{message}; the result is that of {checked_at:.0}");
-        state.after(i64::try_from(age.as_secs() / SECONDS_A_DAY).ok()?).map(|state| state.warning(warning))
+        state
+            .after(i64::try_from(age.as_secs() / SECONDS_A_DAY).ok()?)
+            .map(|state| state.with_warning(warning))
     }
 
     /// Returns the time until the last result has one day less, or no longer counts.

@@ -19,7 +19,7 @@ mod watch;
 mod tests;
 
 pub use builder::Licensing;
-pub use check::LicenseCheck;
+pub use check::{LicenseCheck, LicenseCheckFuture};
 #[cfg(feature = "license-file")]
 pub use file::{LicenseFile, PublicKey};
 pub use point::LicensingPoint;

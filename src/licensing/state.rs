@@ -66,19 +66,19 @@ impl LicenseState {
     /// Creates the state of a licence that could not be checked, with the reason as an error. For
     /// example, the file is missing, or the licence server cannot be reached.
     pub fn unknown(error: impl Into<String>) -> Self {
-        Self::empty().error(error)
+        Self::empty().with_error(error)
     }
 
     /// Adds a warning.
     #[must_use]
-    pub fn warning(mut self, message: impl Into<String>) -> Self {
+    pub fn with_warning(mut self, message: impl Into<String>) -> Self {
         self.warnings.push(message.into());
         self
     }
 
     /// Adds an error.
     #[must_use]
-    pub fn error(mut self, message: impl Into<String>) -> Self {
+    pub fn with_error(mut self, message: impl Into<String>) -> Self {
         self.errors.push(message.into());
         self
     }
@@ -91,14 +91,14 @@ impl LicenseState {
     /// Each distinct value is a new series. An edition or a region can be a tag; a customer number
     /// must be a field.
     #[must_use]
-    pub fn tag(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
+    pub fn with_tag(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
         self.tags.push((key.into(), value.into()));
         self
     }
 
-    /// Adds a field to the point. The same names as for a [`tag`](Self::tag) are left out.
+    /// Adds a field to the point. The same names as for a [`with_tag`](Self::with_tag) are left out.
     #[must_use]
-    pub fn field(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value<'static>>) -> Self {
+    pub fn with_field(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value<'static>>) -> Self {
         self.fields.push((key.into(), value.into()));
         self
     }

@@ -280,8 +280,9 @@ impl Service {
             return None;
         }
         let monitor = Monitor::builder(settings).sink(MemorySink::new()).start().expect("starts");
-        let check =
-            async || Ok::<_, std::convert::Infallible>(LicenseState::new(9).warning("the licence ends soon"));
+        let check = async || {
+            Ok::<_, std::convert::Infallible>(LicenseState::new(9).with_warning("the licence ends soon"))
+        };
         let license = Licensing::new(check).spawn_checked(&monitor).await.expect("checked");
         let page = LivePage::new(&monitor).license(&license).router();
         let (address, server) = serve(&monitor, page, app).await;

@@ -9,7 +9,7 @@ use std::{
 use tokio::task;
 
 use self::token::License;
-use super::{BoxError, LicenseCheck, LicenseState, wall_clock::WallClock};
+use super::{LicenseCheck, LicenseCheckFuture, LicenseState, wall_clock::WallClock};
 use crate::settings::LicensingSettings;
 
 mod key;
@@ -59,7 +59,7 @@ impl LicenseFile {
     /// Sets the number of days before the end of the licence from which there is a warning. 0 turns
     /// the warning off. Defaults to the setting `licensing.warning_days`, which is 14 by default.
     #[must_use]
-    pub fn warning_days(mut self, days: i64) -> Self {
+    pub fn with_warning_days(mut self, days: i64) -> Self {
         self.warning_days = Some(days);
         self
     }
@@ -101,27 +101,33 @@ impl LicenseFile {
         let seconds_left = license.expires.as_second().saturating_sub(now.as_second());
         let days_left = seconds_left.div_euclid(SECONDS_A_DAY);
         let warning_days = self.warning_days.unwrap_or(LicensingSettings::default().warning_days);
-        let mut state = LicenseState::new(days_left).field("license_subject", license.subject);
+        let mut state = LicenseState::new(days_left).with_field("license_subject", license.subject);
         if now >= license.expires {
-            state = state.error(format!("the licence is over since {}", license.expires));
+            state = state.with_error(format!("the licence is over since {}", license.expires));
         } else if seconds_left <= warning_days.saturating_mul(SECONDS_A_DAY) {
-            state = state.warning(format!("the licence ends at {}, {}", license.expires, in_days(days_left)));
+            state = state.with_warning(format!(
+                "the licence ends at {}, {}",
+                license.expires,
+                in_days(days_left)
+            ));
         }
         if let Some(not_before) = license.not_before.filter(|not_before| now < *not_before) {
-            state = state.error(format!("the licence is not valid before {not_before}"));
+            state = state.with_error(format!("the licence is not valid before {not_before}"));
         }
         license
             .limits
             .into_iter()
-            .fold(state, |state, (name, limit)| state.field(format!("limit_{name}"), limit))
+            .fold(state, |state, (name, limit)| state.with_field(format!("limit_{name}"), limit))
     }
 }
 
 impl LicenseCheck for LicenseFile {
-    async fn check(&self) -> Result<LicenseState, BoxError> {
-        let path = self.path.clone();
-        let content = task::spawn_blocking(move || read(&path)).await?;
-        Ok(self.state(content))
+    fn check(&self) -> LicenseCheckFuture<'_> {
+        Box::pin(async move {
+            let path = self.path.clone();
+            let content = task::spawn_blocking(move || read(&path)).await?;
+            Ok(self.state(content))
+        })
     }
 
     fn configure(&mut self, settings: &LicensingSettings) {

@@ -187,7 +187,7 @@ async fn the_last_result_ends_within_seconds_of_the_grace_period_and_of_the_lice
 
 #[tokio::test(start_paused = true)]
 async fn a_check_that_finds_errors_is_not_a_failure() {
-    let over = LicenseState::new(-1).error("the licence is over");
+    let over = LicenseState::new(-1).with_error("the licence is over");
     let (server, points) = (Server::answering(over.clone()), points());
     let watch = server.watch(3, &clock(), &points);
     pass(12 * HOUR - 1).await;

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::{DAY, Points, clock, fine, pass, points, settings, spawn};
 use crate::{
     error::Error,
-    licensing::{BoxError, LicenseCheck, LicenseState, LicenseStatus, Licensing},
+    licensing::{LicenseCheck, LicenseCheckFuture, LicenseState, LicenseStatus, Licensing},
     point::{Point, Value},
 };
 
@@ -22,9 +22,13 @@ use crate::{
 async fn the_point_has_the_schema_and_the_extras() {
     let points = points();
     let check = || async {
-        let state = LicenseState::new(-3).warning("a").warning("b").error("c");
+        let state = LicenseState::new(-3).with_warning("a").with_warning("b").with_error("c");
         Ok::<_, Error>(
-            state.tag("edition", "gold").field("seats", 12_i64).tag("service", "x").field("errors", "x"),
+            state
+                .with_tag("edition", "gold")
+                .with_field("seats", 12_i64)
+                .with_tag("service", "x")
+                .with_field("errors", "x"),
         )
     };
     let watch = spawn(check, "UTC", &clock(), &points).expect("settings are right");
@@ -58,10 +62,10 @@ async fn point_and_result_serialize() {
     let points = points();
     let check = || async {
         let state = LicenseState::new(3)
-            .warning("w")
-            .tag("edition", "gold")
-            .field("seats", 12_i64)
-            .field("errors", 1);
+            .with_warning("w")
+            .with_tag("edition", "gold")
+            .with_field("seats", 12_i64)
+            .with_field("errors", 1);
         Ok::<_, Error>(state)
     };
     let watch = spawn(check, "UTC", &clock(), &points).expect("settings are right");
@@ -99,9 +103,9 @@ async fn point_and_result_serialize() {
 fn the_status_follows_from_the_messages() {
     let state = LicenseState::new(-1);
     assert_eq!(state.status(), LicenseStatus::Ok);
-    assert_eq!(state.clone().warning("w").status(), LicenseStatus::Warning);
-    assert_eq!(state.clone().error("e").status(), LicenseStatus::Error);
-    assert_eq!(state.error("e").warning("w").status(), LicenseStatus::Error);
+    assert_eq!(state.clone().with_warning("w").status(), LicenseStatus::Warning);
+    assert_eq!(state.clone().with_error("e").status(), LicenseStatus::Error);
+    assert_eq!(state.with_error("e").with_warning("w").status(), LicenseStatus::Error);
     assert_eq!(LicenseState::unknown("e").status(), LicenseStatus::Error);
 }
 
@@ -143,9 +147,11 @@ async fn a_check_that_panics_is_an_error_point() {
 async fn a_check_can_be_a_type() {
     struct Seats;
     impl LicenseCheck for Seats {
-        async fn check(&self) -> Result<LicenseState, BoxError> {
-            tokio::time::sleep(Duration::from_secs(1)).await;
-            Ok(LicenseState::new("7".parse()?))
+        fn check(&self) -> LicenseCheckFuture<'_> {
+            Box::pin(async {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(LicenseState::new("7".parse()?))
+            })
         }
     }
     assert_eq!(state_of(Seats).await.0, LicenseState::new(7));

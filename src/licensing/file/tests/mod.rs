@@ -89,9 +89,9 @@ const SUMMER: &str = "2026-07-01T12:00:00Z";
 async fn a_good_licence_is_in_order() {
     let state = LicenseFixture::new().put(issue(&claims())).check(SUMMER).await;
     let expected = LicenseState::new(183)
-        .field("license_subject", "Acme".to_owned())
-        .field("limit_faces", 1000_i64)
-        .field("limit_matcher", true);
+        .with_field("license_subject", "Acme".to_owned())
+        .with_field("limit_faces", 1000_i64)
+        .with_field("limit_matcher", true);
     assert_eq!(state, expected);
 }
 
@@ -134,10 +134,10 @@ async fn warning_days_come_from_the_settings_unless_set_in_code() {
     let (hundred_before, ten_before) = ("2026-09-23T00:00:00Z", "2026-12-22T00:00:00Z");
     assert!(!warned(fixture.file(hundred_before), 14).await);
     assert!(warned(fixture.file(hundred_before), 100).await);
-    assert!(warned(fixture.file(hundred_before).warning_days(100), 14).await);
+    assert!(warned(fixture.file(hundred_before).with_warning_days(100), 14).await);
     assert!(warned(fixture.file(ten_before), 14).await);
     assert!(!warned(fixture.file(ten_before), 0).await);
-    assert!(!warned(fixture.file(ten_before).warning_days(0), 14).await);
+    assert!(!warned(fixture.file(ten_before).with_warning_days(0), 14).await);
     assert!(warned(fixture.file(hundred_before), i64::MAX).await);
 }
 
@@ -160,10 +160,10 @@ async fn several_products_fractions_and_unknown_claims_are_accepted() {
     claims["limits"] = json!({"ratio": 0.5, "edition": "gold", "huge": u64::MAX});
     let state = LicenseFixture::new().put(issue(&claims)).check(SUMMER).await;
     let expected = LicenseState::new(183)
-        .field("license_subject", "Acme".to_owned())
-        .field("limit_edition", "gold".to_owned())
-        .field("limit_huge", u64::MAX as f64)
-        .field("limit_ratio", 0.5);
+        .with_field("license_subject", "Acme".to_owned())
+        .with_field("limit_edition", "gold".to_owned())
+        .with_field("limit_huge", u64::MAX as f64)
+        .with_field("limit_ratio", 0.5);
     assert_eq!(state, expected);
 }
 

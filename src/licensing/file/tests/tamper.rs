@@ -113,7 +113,7 @@ proptest! {
         end in prop_oneof![any::<i64>().prop_map(|end| json!(end)), any::<f64>().prop_map(|end| json!(end))],
         warning_days in any::<i64>(),
     ) {
-        let file = LicenseFile::new("license.jwt", public_key(), "luna-licenses").warning_days(warning_days);
+        let file = LicenseFile::new("license.jwt", public_key(), "luna-licenses").with_warning_days(warning_days);
         let token = issue(&json!({"sub": "", "aud": "luna-licenses", "exp": end, "nbf": end}));
         let _ = file.state(Ok(token.into_bytes()));
     }
