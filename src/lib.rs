@@ -53,9 +53,5 @@ pub use delivery::{
 pub use error::Error;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use point::{DataPoint, Point, error_code::ErrorCode};
-pub use request::{
-    Connection, MonitoringData, MonitoringLayer, MonitoringService, RequestBody, RequestId, ResponseBody,
-    ResponseFuture, Timed, Timer, TrackBodiesLayer, TrackBodiesService, TrackBodyFuture, TrackBodyLayer,
-    TrackBodyService, classify, head,
-};
+pub use request::{Connection, MonitoringData, MonitoringLayer, RequestId, classify, head, layer, timer};
 pub use settings::Settings;

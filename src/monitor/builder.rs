@@ -123,7 +123,7 @@ impl MonitorBuilder {
         if !settings.enabled {
             return Ok(Monitor::disabled());
         }
-        settings.check()?;
+        settings.validate()?;
         let application = Handle::try_current().ok();
         let (thread, delivery) = match (on_current_runtime, &application) {
             (false, _) => {

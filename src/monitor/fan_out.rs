@@ -135,12 +135,12 @@ impl FanOut {
     }
 
     /// Probes all destinations, which ends the pauses of all of them.
-    pub(super) async fn check(&self, main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
-        let checks = self.spawn(|flusher| async move { flusher.check().await });
+    pub(super) async fn probe(&self, main: impl Future<Output = Result<(), Error>>) -> Result<(), Error> {
+        let probes = self.spawn(|flusher| async move { flusher.probe().await });
         let mut result = main.await;
-        for check in checks {
-            let checked = check.await.unwrap_or_else(|_| Err(Error::closed()));
-            result = result.and(checked);
+        for probe in probes {
+            let probed = probe.await.unwrap_or_else(|_| Err(Error::closed()));
+            result = result.and(probed);
         }
         result
     }

@@ -43,14 +43,14 @@ impl Inner {
         self.fan_out.flush(main).await
     }
 
-    pub(super) async fn check(&self) -> Result<(), Error> {
+    pub(super) async fn probe(&self) -> Result<(), Error> {
         let main = async {
             match &self.rollups {
-                Some(rollups) => rollups.check(&self.flusher).await,
-                None => self.flusher.check().await,
+                Some(rollups) => rollups.probe(&self.flusher).await,
+                None => self.flusher.probe().await,
             }
         };
-        self.fan_out.check(main).await
+        self.fan_out.probe(main).await
     }
 
     pub(super) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {

@@ -15,7 +15,7 @@ use crate::{
     point::Point,
     record::recorder::Recorder,
     request::{Connection, MonitoringLayer, RequestId},
-    settings::{Settings, check_flush_interval},
+    settings::{Settings, validate_flush_interval},
     stats::{RollupSnapshot, Stats},
     sync::block_on::block_on,
 };
@@ -208,9 +208,9 @@ impl Monitor {
     /// - A destination would not accept points, or did not answer in time ([`Error::is_server`]).
     /// - The runtime of the monitor has ended ([`Error::is_runtime`]).
     /// - The monitor is shut down ([`Error::is_closed`]).
-    pub async fn check(&self) -> Result<(), Error> {
+    pub async fn probe(&self) -> Result<(), Error> {
         match self.inner.as_deref() {
-            Some(inner) => inner.check().await,
+            Some(inner) => inner.probe().await,
             None => Ok(()),
         }
     }
@@ -223,7 +223,7 @@ impl Monitor {
     /// stays.
     pub fn set_flush_interval(&self, interval: Duration) -> Result<(), Error> {
         let Some(inner) = &self.inner else { return Ok(()) };
-        check_flush_interval(interval)?;
+        validate_flush_interval(interval)?;
         let mut settings = inner.settings.lock();
         inner.flusher.set_flush_interval(interval);
         if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {

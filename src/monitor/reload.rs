@@ -70,7 +70,7 @@ impl Opened {
         rollups: Option<&Present>,
         fan_out: &FanOut,
     ) -> Result<Self, Error> {
-        settings.check()?;
+        settings.validate()?;
         let sink = match sink {
             Some(sink) => sink,
             None => make_sink(settings)?,

@@ -73,10 +73,10 @@ impl Rollups {
     }
 
     /// Probes on behalf of both deliveries, which ends the pauses of both.
-    pub(super) async fn check(&self, points: &Flusher) -> Result<(), Error> {
-        points.check().await?;
+    pub(super) async fn probe(&self, points: &Flusher) -> Result<(), Error> {
+        points.probe().await?;
         match &self.delivery {
-            Some(own) => own.flusher.check().await,
+            Some(own) => own.flusher.probe().await,
             None => Ok(()),
         }
     }

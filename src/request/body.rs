@@ -15,8 +15,8 @@ use super::{
 };
 
 pin_project! {
-    /// The body of a response that passed a [`TrackBodyLayer`](crate::TrackBodyLayer) or a
-    /// [`TrackBodiesLayer`](crate::TrackBodiesLayer).
+    /// The body of a response that passed a [`TrackBodyLayer`](crate::layer::TrackBodyLayer) or a
+    /// [`TrackBodiesLayer`](crate::layer::TrackBodiesLayer).
     ///
     /// The points of the request are written when the body ends, fails or is dropped. If the
     /// monitor is shut down before, they are written then.

@@ -16,7 +16,7 @@ use super::{
 };
 
 pin_project! {
-    /// The future of a [`MonitoringService`](crate::MonitoringService). If it is dropped before it
+    /// The future of a [`MonitoringService`](crate::layer::MonitoringService). If it is dropped before it
     /// is ready, the request is recorded as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
@@ -61,8 +61,8 @@ where
 }
 
 pin_project! {
-    /// The future of a [`TrackBodyService`](crate::TrackBodyService) or a
-    /// [`TrackBodiesService`](crate::TrackBodiesService). If it is dropped before it is ready, the
+    /// The future of a [`TrackBodyService`](crate::layer::TrackBodyService) or a
+    /// [`TrackBodiesService`](crate::layer::TrackBodiesService). If it is dropped before it is ready, the
     /// request is recorded as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]

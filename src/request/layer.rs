@@ -1,17 +1,25 @@
-//! The layers that an application adds to its router.
+//! The layers, and the services, futures and bodies that they make.
+//!
+//! [`Monitor::layer`](crate::Monitor::layer) makes a [`MonitoringLayer`]. Only code that names the
+//! type of a service needs the others.
 
 use std::{borrow::Cow, sync::Arc};
 
 use http::HeaderName;
 use tower::Layer;
 
+pub use super::{
+    body::ResponseBody,
+    future::{ResponseFuture, TrackBodyFuture},
+    request_body::RequestBody,
+    service::{MonitoringService, TrackBodiesService, TrackBodyService},
+};
 use super::{
     callbacks::LayerExtras,
     classify::Classifier,
     config::LayerConfig,
     head::{RequestHead, ResponseHead},
     monitoring_data::MonitoringData,
-    service::{MonitoringService, TrackBodiesService, TrackBodyService},
     trace_context::TraceIdSource,
 };
 use crate::{
@@ -204,7 +212,7 @@ impl MonitoringLayer {
     /// bytes sent and how it ended. The points are written at that end. `execution_time` is still
     /// the time to the head of the response.
     ///
-    /// The response gets the body type [`ResponseBody`](crate::ResponseBody).
+    /// The response gets the body type [`ResponseBody`](crate::layer::ResponseBody).
     pub fn track_body(self) -> TrackBodyLayer {
         TrackBodyLayer { config: self.with(|config| config.track_body = true).config }
     }
@@ -214,7 +222,7 @@ impl MonitoringLayer {
     /// read and for how its reading ended. A classifier gets the latter as
     /// [`Outcome::request_body`](crate::classify::Outcome::request_body).
     ///
-    /// The inner service must accept requests with a [`RequestBody`](crate::RequestBody), as axum's
+    /// The inner service must accept requests with a [`RequestBody`](crate::layer::RequestBody), as axum's
     /// router does. Costs one allocation, and one more if a router boxes the body.
     pub fn track_bodies(self) -> TrackBodiesLayer {
         TrackBodiesLayer { config: self.with(|config| config.track_body = true).config }

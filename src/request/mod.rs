@@ -20,7 +20,7 @@ mod handed;
 pub mod head;
 mod header;
 mod identity;
-mod layer;
+pub mod layer;
 mod monitoring_data;
 mod request_body;
 pub(crate) mod request_id;
@@ -29,7 +29,7 @@ mod route;
 mod route_cache;
 mod service;
 mod spare;
-mod timer;
+pub mod timer;
 mod trace_context;
 
 #[cfg(feature = "axum")]
@@ -37,13 +37,5 @@ pub(crate) use route::Route;
 pub(crate) use route::{RouteFunction, method_name};
 pub(crate) use trace_context::keep_headers as keep_trace_headers;
 pub use {
-    body::ResponseBody,
-    connection::Connection,
-    future::{ResponseFuture, TrackBodyFuture},
-    layer::{MonitoringLayer, TrackBodiesLayer, TrackBodyLayer},
-    monitoring_data::MonitoringData,
-    request_body::RequestBody,
-    request_id::RequestId,
-    service::{MonitoringService, TrackBodiesService, TrackBodyService},
-    timer::{Timed, Timer},
+    connection::Connection, layer::MonitoringLayer, monitoring_data::MonitoringData, request_id::RequestId,
 };

@@ -58,7 +58,7 @@ where
 }
 
 /// A [`MonitoringService`] that also follows the body of the response. Created by
-/// [`TrackBodyLayer`](crate::TrackBodyLayer).
+/// [`TrackBodyLayer`](crate::layer::TrackBodyLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodyService<S> {
     monitored: MonitoringService<S>,
@@ -90,7 +90,7 @@ where
 }
 
 /// A [`MonitoringService`] that also follows the bodies of the request and the response. Created by
-/// [`TrackBodiesLayer`](crate::TrackBodiesLayer).
+/// [`TrackBodiesLayer`](crate::layer::TrackBodiesLayer).
 #[derive(Clone, Debug)]
 pub struct TrackBodiesService<S> {
     inner: S,

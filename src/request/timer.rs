@@ -1,4 +1,5 @@
-//! Timings of a handler's own steps, as fields.
+//! Timings of a handler's own steps, as fields: what [`MonitoringData::timer`] and
+//! [`MonitoringData::time`] return.
 
 use std::{
     pin::Pin,

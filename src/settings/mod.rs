@@ -2,7 +2,6 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
-mod check;
 mod defaults;
 mod deserialize;
 mod duration;
@@ -22,11 +21,9 @@ mod suggestion;
 #[cfg(test)]
 mod tests;
 mod token;
+mod validate;
 mod value;
 
-pub(crate) use check::check_flush_interval;
-#[cfg(any(test, feature = "reqwest"))]
-pub(crate) use check::socket_path;
 use defaults::{
     BATCH_BYTES, BATCH_SIZE, BUFFER_SIZE, FLUSH_INTERVAL, MAX_IN_FLIGHT, MAX_RETRY_INTERVAL, MAX_RETRY_TIME,
     RETRY_INTERVAL,
@@ -40,6 +37,9 @@ pub use process::ProcessSettings;
 pub use rollup::{KeepRequests, RequestSettings, RollupHistogram, RollupSettings};
 pub use spool::{SpoolMode, SpoolSettings};
 pub use token::Token;
+#[cfg(any(test, feature = "reqwest"))]
+pub(crate) use validate::socket_path;
+pub(crate) use validate::validate_flush_interval;
 
 #[doc = include_str!("../docs/links.md")]
 #[doc = include_str!("../../docs/settings.md")]

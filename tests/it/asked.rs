@@ -103,7 +103,7 @@ async fn a_classifier_sees_the_extensions_of_the_response_and_the_trailers_of_it
 #[tokio::test]
 async fn a_tracked_body_says_that_it_is_empty() {
     let (monitor, _) = monitor(Settings::new("asked"));
-    let inner = |request: Request<tower_influx::RequestBody<Body>>| async move {
+    let inner = |request: Request<tower_influx::layer::RequestBody<Body>>| async move {
         assert!(request.body().is_end_stream());
         Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
     };
@@ -278,7 +278,7 @@ async fn an_upload_is_complete_with_its_last_frame_whether_that_is_data_or_trail
         (Frame::trailers(HeaderMap::new()), false, "complete"),
     ] {
         let (monitor, sink) = monitor(Settings::new("asked"));
-        let read_one = |request: Request<tower_influx::RequestBody<Last>>| async move {
+        let read_one = |request: Request<tower_influx::layer::RequestBody<Last>>| async move {
             request.into_body().frame().await.expect("one frame").expect("no error");
             Ok::<_, std::convert::Infallible>(Response::new(Body::empty()))
         };

@@ -230,8 +230,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 fn what_handlers_and_tests_hold_is_unwind_safe() {
     fn is_unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
     is_unwind_safe::<MonitoringData>();
-    is_unwind_safe::<tower_influx::ResponseBody<String>>();
-    is_unwind_safe::<tower_influx::RequestBody<String>>();
-    is_unwind_safe::<tower_influx::Timer>();
+    is_unwind_safe::<tower_influx::layer::ResponseBody<String>>();
+    is_unwind_safe::<tower_influx::layer::RequestBody<String>>();
+    is_unwind_safe::<tower_influx::timer::Timer>();
     is_unwind_safe::<MemorySink>();
 }

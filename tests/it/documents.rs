@@ -108,7 +108,7 @@ fn assert_settings(document: &str, text: &str) {
     let section = table.get("monitoring").and_then(|value| value.as_table()).unwrap_or(&table);
     let settings =
         Settings::deserialize(section.clone()).unwrap_or_else(|error| panic!("{document}: {error}"));
-    settings.check().unwrap_or_else(|error| panic!("{document}: {error}"));
+    settings.validate().unwrap_or_else(|error| panic!("{document}: {error}"));
     let config = Config::builder().add_source(config::File::from_str(text, FileFormat::Toml)).build();
     let config = config.unwrap_or_else(|error| panic!("{document}: {error}"));
     let layered: Result<Settings, _> =

@@ -306,14 +306,14 @@ async fn flush_check_and_reload_reach_both() {
     record(&monitor, 10);
     let report = monitor.flush().await.expect("runs");
     assert_eq!((report.written, report.waiting), (10, 10), "{report}");
-    assert!(monitor.check().await.expect_err("one is down").is_server());
+    assert!(monitor.probe().await.expect_err("one is down").is_server());
     monitor.reload(with_spool(directory.path())).await.expect("another spool");
     record(&monitor, 10);
     sleep(Duration::from_secs(5)).await;
     assert_eq!(of(&monitor, "archive").ledger.spooled, 10);
     assert!(directory.path().join("archive").is_dir());
     sides[1].set(Takes);
-    monitor.check().await.expect("both are there, and pauses end");
+    monitor.probe().await.expect("both are there, and pauses end");
     monitor.flush().await.expect("runs");
     sleep(Duration::from_secs(1)).await;
     for name in ["main", "archive"] {

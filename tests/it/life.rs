@@ -211,7 +211,7 @@ async fn a_disabled_monitor_passes_all_requests_on() {
         let body = axum::body::to_bytes(answer.into_body(), 100).await.expect("a body");
         assert_eq!(body, "as it is");
         monitor.record(&DataPoint::new("own").with_field("value", 1));
-        monitor.check().await.expect("nobody to ask");
+        monitor.probe().await.expect("nobody to ask");
         monitor.set_flush_interval(Duration::ZERO).expect("nothing is flushed");
         assert_eq!(monitor.flush().await.expect("nothing to send"), Default::default());
         let report = monitor.shutdown(Duration::from_secs(5)).await;

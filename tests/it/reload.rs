@@ -129,7 +129,7 @@ async fn a_reload_that_fails_changes_nothing_whatever_the_reason() {
     monitor.reload(new).await.expect("nothing is wrong with it");
     wait_for(&monitor, "once", |stats| stats.ledger.recovered == 3).await;
     server.0.store(false, Ordering::Relaxed);
-    monitor.check().await.expect("it is back");
+    monitor.probe().await.expect("it is back");
     wait_for(&monitor, "all of both", |stats| stats.ledger.written >= 9 && stats.ledger.spooled == 0).await;
     let report = monitor.shutdown(Duration::from_secs(5)).await;
     assert_eq!(report.recovered, 3, "{report}");
@@ -193,7 +193,7 @@ async fn a_spool_that_is_configured_again_is_the_earlier_one() {
     };
     assert_eq!(files as usize, on_disk(&first) + on_disk(&second), "both are in the statistics");
     server.0.store(false, Ordering::Relaxed);
-    monitor.check().await.expect("it is back");
+    monitor.probe().await.expect("it is back");
     wait_for(&monitor, "all of both", |stats| stats.ledger.written == 40).await;
     monitor.reload(settings(&first)).await.expect("as it is");
     // Nothing is left in the other directory: a new process gets the first one there.

@@ -20,7 +20,7 @@ use tokio::{
 };
 use tower::{Layer, ServiceExt, service_fn};
 use tower_influx::{
-    DataPoint, MonitoringLayer, TrackBodiesLayer,
+    DataPoint, MonitoringLayer,
     classify::{Classification, Classifier, Outcome, RequestBodyEnding, StatusClassifier},
 };
 
@@ -28,7 +28,7 @@ use crate::{endings::serve, support::watched::Watched};
 
 /// Handlers that read everything, a part or nothing, and one that passes the body to a task that
 /// waits.
-fn app(layer: TrackBodiesLayer, read: Arc<Notify>) -> Router {
+fn app(layer: tower_influx::layer::TrackBodiesLayer, read: Arc<Notify>) -> Router {
     let late = async move |request: Request| {
         let mut body = request.into_body();
         let _ = body.frame().await;
@@ -214,7 +214,7 @@ async fn bodies_are_not_tracked_by_default() {
 #[tokio::test]
 async fn a_cancelled_request_records_what_was_read() {
     let watched = Watched::start("uploads");
-    let service = service_fn(async |request: http::Request<tower_influx::RequestBody<Body>>| {
+    let service = service_fn(async |request: http::Request<tower_influx::layer::RequestBody<Body>>| {
         assert_eq!(request.body().size_hint().exact(), Some(7));
         request.into_body().collect().await.expect("a body");
         pending::<()>().await;

@@ -100,7 +100,7 @@ async fn every_request_is_in_influxdb_with_its_tags_and_typed_fields() {
 async fn every_request_is_stored(way: Way) {
     let (influx, nginx) = influx_behind_nginx().await;
     let monitor = Monitor::start(way.settings(&influx, &nginx)).expect("the settings are good");
-    monitor.check().await.expect("the server takes our points");
+    monitor.probe().await.expect("the server takes our points");
     let service = Service::start(&monitor).await;
     let plan = plan(1_000);
     let (requests, errors) = expected(&plan);
@@ -207,7 +207,7 @@ async fn every_request_is_in_an_influxdb_of_version_2() {
     settings.influx.token = Token::from(influx.token.as_str());
     let name = settings.service.clone();
     let monitor = Monitor::start(settings).expect("the settings are good");
-    monitor.check().await.expect("the server takes our points");
+    monitor.probe().await.expect("the server takes our points");
     let service = Service::start(&monitor).await;
     let plan = plan(1_000);
     let (_, errors) = expected(&plan);

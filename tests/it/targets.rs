@@ -40,7 +40,7 @@ async fn every_request_is_stored_on_every_kind_of_server() {
     for (target, client) in each(&targets) {
         let name = service();
         let monitor = Monitor::start(target.settings(&name, client)).expect("the settings are good");
-        monitor.check().await.expect("the server takes our points");
+        monitor.probe().await.expect("the server takes our points");
         let service = Service::start(&monitor).await;
         let plan = plan(500);
         let failures: u64 = expected(&plan).1.values().sum();
@@ -124,7 +124,7 @@ async fn a_refused_field_loses_only_its_point() {
 /// Asserts that delivery is blocked with this message, and that the points are kept.
 async fn assert_blocked(settings: Settings, what: &str) {
     let monitor = Monitor::start(settings).expect("only the server can tell");
-    monitor.check().await.expect_err(what);
+    monitor.probe().await.expect_err(what);
     monitor.record(&DataPoint::new("kept").with_field("n", 1));
     monitor.flush().await.expect("runs");
     // While a probe or a trial runs, the state differs for a moment.

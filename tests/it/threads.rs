@@ -141,7 +141,7 @@ fn a_monitor_needs_no_runtime_of_the_application() {
     let (monitor, sink) = start();
     record(&monitor, 10);
     assert_eq!(block_on(monitor.flush()).expect("runs").written, 10);
-    block_on(monitor.check()).expect("the sink is there");
+    block_on(monitor.probe()).expect("the sink is there");
     block_on(monitor.reload(Settings::new("threads"))).expect("nothing is new");
     record(&monitor, 5);
     assert_eq!(block_on(monitor.shutdown(TIME)).written, 15);

@@ -41,7 +41,7 @@ async fn points_go_through_a_socket_also_after_it_was_missing_for_a_while() {
         settings.influx.client = InfluxClient::Reqwest;
         settings.influx.api = api;
         let monitor = Monitor::start(settings).expect("the settings are right");
-        let report = monitor.check().await;
+        let report = monitor.probe().await;
         assert!(report.is_ok(), "{report:?}");
         record(&monitor, 0..100);
         assert!(monitor.flush().await.is_ok());
@@ -73,7 +73,7 @@ async fn a_missing_socket_is_reported() {
     let mut settings = settings(&format!("unix://{}/none.sock", directory.path().display()));
     settings.influx.client = InfluxClient::Reqwest;
     let monitor = Monitor::start(settings).expect("a server may come later");
-    let error = monitor.check().await.expect_err("nobody is there").to_string();
+    let error = monitor.probe().await.expect_err("nobody is there").to_string();
     assert!(error.contains("No such file or directory"), "{error}");
     monitor.shutdown(Duration::ZERO).await;
 }

@@ -63,7 +63,7 @@ async fn a_server_that_starts_later_receives_everything_by(way: Way) {
     nginx.stop();
     let monitor = Monitor::start(way.settings(&influx, &nginx))
         .expect("what only the network tells is no error at start");
-    assert!(monitor.check().await.expect_err("nobody listens").is_server());
+    assert!(monitor.probe().await.expect_err("nobody listens").is_server());
     use_service(&monitor).await;
     wait_for(&monitor, "a pause", |stats| stats.delivery.state == DeliveryState::Backoff).await;
     let stats = monitor.stats();
@@ -95,7 +95,7 @@ async fn a_wrong_token_is_reported_and_a_reload_with_the_right_one_loses_nothing
     let mut wrong = right.clone();
     wrong.influx.token = Token::from("wrong-and-secret");
     let monitor = Monitor::start(wrong).expect("what only the network tells is no error at start");
-    let error = monitor.check().await.expect_err("the token is wrong");
+    let error = monitor.probe().await.expect_err("the token is wrong");
     assert!(error.is_server() && !format!("{error} {error:?}").contains("wrong-and-secret"), "{error}");
     use_service(&monitor).await;
     let blocked = DeliveryState::Blocked(Blocked::Authorization);

@@ -191,7 +191,7 @@ impl Flusher {
     }
 
     /// Probes the sink. A success ends a pause.
-    pub(crate) async fn check(&self) -> Result<(), Error> {
+    pub(crate) async fn probe(&self) -> Result<(), Error> {
         let (sink, patience) = self.shared.sink();
         let name = self.shared.delivery.lock().sink.clone();
         let asked =

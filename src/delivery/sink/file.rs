@@ -75,7 +75,7 @@ impl FileSink {
     ///
     /// A full disk is not an error here. Writes fail until there is space.
     pub fn new(settings: &FileSettings, service: &str) -> Result<Self, Error> {
-        settings.check()?;
+        settings.validate()?;
         let FileSettings { directory, max_file_size, max_total_size } = settings;
         let mut files = RotatingFiles::new(directory, PREFIX, service, *max_file_size, *max_total_size);
         files.prepare("directory")?;

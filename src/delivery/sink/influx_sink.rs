@@ -40,7 +40,7 @@ impl InfluxSink {
     /// - A setting is invalid, for example a client whose feature is off ([`Error::is_setting`]).
     /// - A file cannot be read ([`Error::is_io`]).
     pub fn new(settings: &InfluxSettings) -> Result<Self, Error> {
-        settings.check()?;
+        settings.validate()?;
         match settings.client {
             #[cfg(feature = "influxdb2")]
             InfluxClient::Influxdb2 => {

@@ -21,7 +21,7 @@ pub fn settings(bytes: &[u8]) {
     match Settings::deserialize(table) {
         Ok(settings) => {
             let _ = write!(output, "{settings:?} {settings:#?}");
-            if let Err(error) = settings.check() {
+            if let Err(error) = settings.validate() {
                 let _ = write!(output, "{error} {error:?}");
             }
         }

@@ -147,7 +147,7 @@ fn every_toml_snippet_is_a_section_that_passes_the_check() {
         let mut settings: Settings =
             section.clone().try_into().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
         settings.influx.token_file = None;
-        settings.check().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
+        settings.validate().unwrap_or_else(|error| panic!("{snippet}\n{error}"));
     }
 }
 
@@ -161,9 +161,9 @@ fn a_section_of_the_luna_services_is_accepted_as_it_is() {
         section.iter().map(|(key, value)| (key.to_lowercase(), value.clone())).collect();
     for section in [section, lower] {
         let mut settings: Settings = serde_json::from_value(section.into()).expect("every key has a meaning");
-        assert!(settings.check().is_err_and(|error| error.to_string().contains("`service`")));
+        assert!(settings.validate().is_err_and(|error| error.to_string().contains("`service`")));
         settings.service = "luna-licenses".to_owned();
-        settings.check().expect("what was not in the section is the name");
+        settings.validate().expect("what was not in the section is the name");
         let mut expected = Settings::new("luna-licenses");
         expected.storage = Storage::Influx;
         expected.influx.url = "http://127.0.0.1:8086".to_owned();

@@ -189,7 +189,7 @@ fn a_section_with_every_key_is_read_whole() {
 #[test]
 fn missing_keys_keep_their_defaults() {
     assert_eq!(parsed("service = 'shop'"), Settings::new("shop"));
-    parsed("service = 'shop'").check().expect("the defaults are good");
+    parsed("service = 'shop'").validate().expect("the defaults are good");
     let empty_tables = "service = 'shop'\n[limits]\n[filter]\n[requests]\n[rollup]\n[process]\n[licensing]\n[tags]\n[headers]";
     assert_eq!(parsed(empty_tables), Settings::new("shop"));
     assert!(!parsed("enabled = false").enabled, "what records nothing needs no name");
@@ -202,7 +202,7 @@ fn the_section_of_the_reference_is_accepted() {
         "USE_SSL": 0, "HOST": "127.0.0.1", "PORT": 8086, "ORGANIZATION": "luna", "BUCKET": "luna_monitoring", "TOKEN": "kofqt4Pfqjn6o"
     }"#;
     let settings: Settings = serde_json::from_str(json).expect("a section of the reference");
-    settings.check().expect("good settings");
+    settings.validate().expect("good settings");
     let mut expected = Settings::new("luna-licenses");
     expected.storage = Storage::Influx;
     expected.influx.url = "http://127.0.0.1:8086".to_owned();

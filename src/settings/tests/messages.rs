@@ -299,10 +299,10 @@ fn names() {
 fn unused_settings_are_not_checked() {
     let mut settings = Settings::new("shop");
     settings.influx.url = "nonsense".to_owned();
-    settings.check().expect("files need no server");
+    settings.validate().expect("files need no server");
     settings.storage = Storage::Influx;
     settings.influx.client = InfluxClient::Reqwest;
-    settings.check().expect_err("now it is needed");
+    settings.validate().expect_err("now it is needed");
     settings.enabled = false;
-    settings.check().expect("nothing is recorded");
+    settings.validate().expect("nothing is recorded");
 }

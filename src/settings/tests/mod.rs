@@ -26,7 +26,7 @@ fn parsed(text: &str) -> Settings {
 /// Returns the error message of a section, from the reader or the validation.
 fn refused(text: &str) -> String {
     match toml::from_str::<Settings>(text) {
-        Ok(settings) => match settings.check() {
+        Ok(settings) => match settings.validate() {
             Ok(()) => panic!("nothing is wrong with: {text}"),
             Err(error) => {
                 assert!(error.is_setting() || error.is_io());

@@ -12,7 +12,7 @@ const SECRET: &str = "hunter2hunter2";
 fn output(section: &Value) -> String {
     match serde_json::from_value::<Settings>(section.clone()) {
         Ok(settings) => {
-            let checked = settings.check().map_err(|error| format!("{error} {error:?}"));
+            let checked = settings.validate().map_err(|error| format!("{error} {error:?}"));
             format!("{settings:?} {settings:#?} {checked:?} {:?}", settings.influx.checked_url())
         }
         Err(error) => format!("{error} {error:?}"),
@@ -181,7 +181,7 @@ fn the_cost_of_a_value_is_linear_in_its_length() {
         ["${", "${A", "${A:", "}", "$(", "$(A", ")", "http://", "@", "/", "*", "{", "ms", "KiB", "1"];
     let read = |section: Value| {
         let settings = serde_json::from_value::<Settings>(section);
-        let _ = settings.map(|settings| settings.check().map_err(|error| error.to_string()));
+        let _ = settings.map(|settings| settings.validate().map_err(|error| error.to_string()));
     };
     for key in ["service", "instance", "url", "token", "bucket", "timeout", "retention_policy"] {
         crate::work::assert_linear(&pieces, |text| {

@@ -53,11 +53,11 @@ fn urls() {
         ],
     );
     for good in ["http://a", "http://a/", "HTTP://a:1", "http://[::1]:8086", "http://10.0.0.7"] {
-        parsed(&format!("service = 'shop'\nbucket = 'b'\nurl = '{good}'")).check().expect(good);
+        parsed(&format!("service = 'shop'\nbucket = 'b'\nurl = '{good}'")).validate().expect(good);
     }
     for good in ["http://a/influx", "http://a/influx/", "https://a"] {
         let start = "service = 'shop'\nbucket = 'b'\nclient = 'http'";
-        parsed(&format!("{start}\nurl = '{good}'")).check().expect(good);
+        parsed(&format!("{start}\nurl = '{good}'")).validate().expect(good);
     }
 }
 
@@ -99,7 +99,7 @@ fn sockets() {
         (&format!("unix:///{}", "x".repeat(106)), &format!("/{}", "x".repeat(106))),
     ] {
         let settings = parsed(&format!("service = 'shop'\nbucket = 'b'\nclient = 'reqwest'\nurl = '{good}'"));
-        settings.check().expect(good);
+        settings.validate().expect(good);
         let url = settings.influx.checked_url().expect(good);
         assert_eq!(crate::settings::socket_path(&url).expect(good).to_str(), Some(path));
     }
@@ -226,7 +226,7 @@ fn credentials() {
         ],
     );
     parsed(&format!("{server}\nclient = 'http'\napi = 'v1'\nusername = 'me'\npassword = 'hunter2'"))
-        .check()
+        .validate()
         .expect("1.x");
 }
 
@@ -249,7 +249,7 @@ fn files() {
         format!("setting `token_file` is `{}`: the file is empty; write the token into it", at("empty"))
     );
     let settings = parsed(&format!("{server}\ntoken_file = '{}'", at("token")));
-    settings.check().expect("a good file");
+    settings.validate().expect("a good file");
     assert_eq!(settings.influx.current_token().expect("a good file").expose(), "hunter2");
 
     let http = format!("{server}\nclient = 'http'");

@@ -21,7 +21,7 @@ impl InfluxSettings {
         let Some(path) = &self.token_file else {
             let token = without_mark(self.token.expose());
             let token = if token == self.token.expose() { self.token.clone() } else { Token::new(token) };
-            return self.check_token("token", &token).map(|()| token);
+            return self.validate_token("token", &token).map(|()| token);
         };
         let token = read_token(path).map_err(|error| {
             let what = format!(
@@ -37,11 +37,11 @@ impl InfluxSettings {
                 "the file is empty; write the token into it",
             ));
         }
-        self.check_token("token_file", &token)?;
+        self.validate_token("token_file", &token)?;
         Ok(token)
     }
 
-    pub(super) fn check_credentials(&self) -> Result<(), Error> {
+    pub(super) fn validate_credentials(&self) -> Result<(), Error> {
         if self.token_file.is_some() && !self.token.is_empty() {
             let remedy = "cannot be combined with `token`; leave one of them out";
             return Err(Error::setting_without_value("token_file", remedy));
@@ -49,10 +49,10 @@ impl InfluxSettings {
         // A pipe returns its content only once: it is read when the client is created.
         let is_pipe = self.token_file.as_ref().is_some_and(|path| is_pipe(path));
         let token = is_pipe || !self.current_token()?.is_empty();
-        self.check_user(token)
+        self.validate_user(token)
     }
 
-    fn check_token(&self, name: &str, token: &Token) -> Result<(), Error> {
+    fn validate_token(&self, name: &str, token: &Token) -> Result<(), Error> {
         let refuse = |remedy: &str| Err(Error::setting_without_value(name, remedy));
         let text = token.expose();
         if text.trim() != text {
@@ -74,7 +74,7 @@ impl InfluxSettings {
         Ok(())
     }
 
-    fn check_user(&self, token: bool) -> Result<(), Error> {
+    fn validate_user(&self, token: bool) -> Result<(), Error> {
         let refuse = |name: &str, remedy: &str| Err(Error::setting_without_value(name, remedy));
         let basic = self.authorization == InfluxAuthorization::Basic;
         if self.username.is_empty() {

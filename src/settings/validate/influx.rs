@@ -13,8 +13,8 @@ use super::{
 use crate::error::Error;
 
 impl InfluxSettings {
-    pub(crate) fn check(&self) -> Result<(), Error> {
-        self.check_features()?;
+    pub(crate) fn validate(&self) -> Result<(), Error> {
+        self.validate_features()?;
         self.checked_url()?;
         if self.bucket.is_empty() {
             let remedy = "missing; name the bucket, which InfluxDB 1.x and 3.x call the database";
@@ -26,15 +26,15 @@ impl InfluxSettings {
                 return Err(Error::setting(name, shown(value), remedy));
             }
         }
-        self.check_api()?;
-        self.check_credentials()?;
-        self.check_headers()?;
-        self.check_certificate_authority()?;
+        self.validate_api()?;
+        self.validate_credentials()?;
+        self.validate_headers()?;
+        self.validate_certificate_authority()?;
         durations("connect_timeout", self.connect_timeout, SHORTEST, HOUR)?;
         durations("timeout", self.timeout, SHORTEST, HOUR)
     }
 
-    fn check_features(&self) -> Result<(), Error> {
+    fn validate_features(&self) -> Result<(), Error> {
         if !cfg!(any(feature = "influxdb2", feature = "reqwest")) {
             let remedy = "needs a client; turn on feature `influxdb2` or `reqwest` of the crate `tower-influx`, or write `file`";
             return Err(Error::setting("storage", "influx", remedy));
@@ -52,7 +52,7 @@ impl InfluxSettings {
     }
 
     /// Refuses settings that the chosen client or endpoint would silently ignore.
-    fn check_api(&self) -> Result<(), Error> {
+    fn validate_api(&self) -> Result<(), Error> {
         let api = match self.api {
             InfluxApi::Auto => "auto",
             InfluxApi::V1 => "v1",
@@ -94,7 +94,7 @@ impl InfluxSettings {
         Ok(())
     }
 
-    fn check_headers(&self) -> Result<(), Error> {
+    fn validate_headers(&self) -> Result<(), Error> {
         let mut names = HashSet::new();
         for (name, value) in &self.headers {
             let refuse =
@@ -118,7 +118,7 @@ impl InfluxSettings {
         Ok(())
     }
 
-    fn check_certificate_authority(&self) -> Result<(), Error> {
+    fn validate_certificate_authority(&self) -> Result<(), Error> {
         let Some(path) = self.certificate_authority.as_ref().filter(|path| !is_pipe(path)) else {
             return Ok(());
         };

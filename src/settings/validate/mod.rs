@@ -31,29 +31,29 @@ impl Settings {
     ///
     /// The first invalid setting, with its key, its value and what would be valid. Secrets are
     /// never printed.
-    pub fn check(&self) -> Result<(), Error> {
+    pub fn validate(&self) -> Result<(), Error> {
         if !self.enabled {
             return Ok(());
         }
-        names::check(self)?;
-        self.check_delivery()?;
-        self.limits.check()?;
-        self.licensing.check()?;
-        rollup::check(self)?;
-        process::check(self)?;
+        names::validate(self)?;
+        self.validate_delivery()?;
+        self.limits.validate()?;
+        self.licensing.validate()?;
+        rollup::validate(self)?;
+        process::validate(self)?;
         match self.storage {
-            Storage::Influx => self.influx.check()?,
-            Storage::File => self.file.check()?,
+            Storage::Influx => self.influx.validate()?,
+            Storage::File => self.file.validate()?,
             Storage::None => {}
         }
         if let Some(spool) = &self.spool {
-            spool.check(self.needed_batch_bytes())?;
+            spool.validate(self.needed_batch_bytes())?;
         }
-        self.check_directories()
+        self.validate_directories()
     }
 
-    fn check_delivery(&self) -> Result<(), Error> {
-        check_flush_interval(self.flush_interval)?;
+    fn validate_delivery(&self) -> Result<(), Error> {
+        validate_flush_interval(self.flush_interval)?;
         numbers("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)?;
         let batch = self.needed_batch_bytes();
         sizes("batch_bytes", batch as u64, LONGEST_LINE, self.buffer_size as u64)
@@ -79,13 +79,13 @@ impl Settings {
     }
 
     /// Checks that no two parts use the same directory.
-    fn check_directories(&self) -> Result<(), Error> {
+    fn validate_directories(&self) -> Result<(), Error> {
         let file = (self.storage == Storage::File).then_some(("directory", self.file.directory.as_path()));
         let rejected = self.rejected_directory.as_deref().map(|directory| ("rejected_directory", directory));
         let spool = self.spool.as_ref().map(|spool| ("spool.directory", spool.directory.as_path()));
         let directories: Vec<_> = [file, rejected, spool].into_iter().flatten().collect();
         for (index, (name, directory)) in directories.iter().enumerate() {
-            check_directory(name, directory)?;
+            validate_directory(name, directory)?;
             for (other, same) in &directories[..index] {
                 if same == directory {
                     let remedy = format!("`{other}` is the same directory; name another one");
@@ -98,7 +98,7 @@ impl Settings {
 }
 
 impl FileSettings {
-    pub(crate) fn check(&self) -> Result<(), Error> {
+    pub(crate) fn validate(&self) -> Result<(), Error> {
         sizes("max_file_size", self.max_file_size, LONGEST_LINE, u64::MAX)?;
         if self.max_total_size < self.max_file_size {
             let file = size::DisplaySize(self.max_file_size);
@@ -111,7 +111,7 @@ impl FileSettings {
 }
 
 impl Limits {
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         sizes("limits.tag_bytes", self.tag_bytes as u64, 64, 16 * KIB)?;
         sizes("limits.field_bytes", self.field_bytes as u64, 64, 20 * KIB)?;
         numbers("limits.extras", self.extras, 0, 1_000)?;
@@ -120,7 +120,7 @@ impl Limits {
 }
 
 impl SpoolSettings {
-    fn check(&self, batch_bytes: usize) -> Result<(), Error> {
+    fn validate(&self, batch_bytes: usize) -> Result<(), Error> {
         // A batch that does not fit would evict all others and then itself.
         let least = (batch_bytes as u64).saturating_mul(2);
         if self.max_size < least {
@@ -133,7 +133,7 @@ impl SpoolSettings {
 }
 
 impl LicensingSettings {
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         durations("licensing.timeout", self.timeout, SHORTEST, HOUR)?;
         durations("licensing.grace_period", self.grace_period, Duration::ZERO, LONGEST_GRACE)?;
         if !(0..=MAX_WARNING_DAYS).contains(&self.warning_days) {
@@ -155,7 +155,7 @@ impl LicensingSettings {
 
 /// Checks a directory. A missing one is created when it is needed. An existing one may be found
 /// unusable now.
-fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
+fn validate_directory(name: &str, directory: &Path) -> Result<(), Error> {
     if directory.as_os_str().is_empty() {
         return Err(Error::setting_without_value(name, "empty; name a directory"));
     }
@@ -177,7 +177,7 @@ fn check_directory(name: &str, directory: &Path) -> Result<(), Error> {
 }
 
 /// Checks the only setting that can be changed on its own.
-pub(crate) fn check_flush_interval(interval: Duration) -> Result<(), Error> {
+pub(crate) fn validate_flush_interval(interval: Duration) -> Result<(), Error> {
     durations("flush_interval", interval, SHORTEST, HOUR)
 }
 

@@ -3,26 +3,26 @@
 use super::super::{FilterSettings, Settings, value::shown};
 use crate::{error::Error, point::schema};
 
-pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+pub(super) fn validate(settings: &Settings) -> Result<(), Error> {
     if settings.service.trim().is_empty() {
         let remedy = "missing or empty; name the service, for instance `service = \"shop\"`";
         return Err(Error::setting_without_value("service", remedy));
     }
-    check_value("service", &settings.service)?;
+    validate_value("service", &settings.service)?;
     if let Some(instance) = &settings.instance {
-        check_value("instance", instance)?;
+        validate_value("instance", instance)?;
     }
     for (key, value) in &settings.tags {
-        check_key(key)?;
-        check_value(&format!("tags.{}", shown(key)), value)?;
+        validate_key(key)?;
+        validate_value(&format!("tags.{}", shown(key)), value)?;
     }
-    check_together(settings)?;
-    settings.filter.check()
+    validate_together(settings)?;
+    settings.filter.validate()
 }
 
 /// Checks the values of standard tags. The encoder would replace control characters and leave out
 /// empty values; here the mistake can still be corrected.
-fn check_value(name: &str, value: &str) -> Result<(), Error> {
+fn validate_value(name: &str, value: &str) -> Result<(), Error> {
     if value.is_empty() {
         let remedy = "empty, which InfluxDB treats as a missing tag; give it a value or leave the key out";
         return Err(Error::setting_without_value(name, remedy));
@@ -38,7 +38,7 @@ fn check_value(name: &str, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_key(key: &str) -> Result<(), Error> {
+fn validate_key(key: &str) -> Result<(), Error> {
     let refuse = |remedy: &str| Err(Error::setting_without_value(&format!("tags.{}", shown(key)), remedy));
     if key.is_empty() {
         return refuse("the name is empty; give the tag a name");
@@ -65,7 +65,7 @@ fn check_key(key: &str) -> Result<(), Error> {
 
 /// Checks that the parts of a line fit together. A line has at most 64 KiB, so the static tags must
 /// leave room for the others.
-fn check_together(settings: &Settings) -> Result<(), Error> {
+fn validate_together(settings: &Settings) -> Result<(), Error> {
     let escapes = |text: &str| text.bytes().filter(|byte| b", =".contains(byte)).count();
     let written = |text: &str| text.len() + escapes(text);
     // A comma before the name, and an equals sign after it.
@@ -80,11 +80,11 @@ fn check_together(settings: &Settings) -> Result<(), Error> {
 }
 
 impl FilterSettings {
-    fn check(&self) -> Result<(), Error> {
+    fn validate(&self) -> Result<(), Error> {
         let lists = [("filter.ignore", &self.ignore), ("filter.allow", &self.allow)];
         for (name, list) in lists {
             for (index, entry) in list.iter().enumerate() {
-                check_route(&format!("{name}[{index}]"), entry)?;
+                validate_route(&format!("{name}[{index}]"), entry)?;
             }
         }
         Ok(())
@@ -93,7 +93,7 @@ impl FilterSettings {
 
 /// Checks that the entry is `METHOD:/template` or `/template`. Any other would never match a
 /// request, and go unnoticed.
-fn check_route(name: &str, entry: &str) -> Result<(), Error> {
+fn validate_route(name: &str, entry: &str) -> Result<(), Error> {
     let refuse = |remedy: String| Err(Error::setting(name, shown(entry), remedy));
     let (method, template) = match entry.split_once(':') {
         Some((method, template)) if !method.contains('/') => (Some(method), template),

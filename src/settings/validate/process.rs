@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{super::Settings, HOUR, durations};
 use crate::error::Error;
 
-pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+pub(super) fn validate(settings: &Settings) -> Result<(), Error> {
     let Some(interval) = settings.process.interval else { return Ok(()) };
     if !cfg!(feature = "process") {
         let remedy = "this program was built without the values of the process; add the feature `process` of the crate `tower-influx`, or leave the key out";

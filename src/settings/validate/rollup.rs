@@ -9,24 +9,24 @@ use crate::{
     settings::{KeepRequests, RollupHistogram, Storage, duration, value::shown},
 };
 
-pub(super) fn check(settings: &Settings) -> Result<(), Error> {
+pub(super) fn validate(settings: &Settings) -> Result<(), Error> {
     if let Some(interval) = settings.rollup.interval {
         durations("rollup.interval", interval, SHORTEST_INTERVAL, HOUR)?;
     }
     numbers("limits.rollup_keys", settings.limits.rollup_keys, 1, 10_000)?;
-    check_tags(settings)?;
+    validate_tags(settings)?;
     if let RollupHistogram::Boundaries(boundaries) = &settings.rollup.histogram {
-        check_boundaries(boundaries)?;
+        validate_boundaries(boundaries)?;
     }
     #[cfg(not(feature = "prometheus"))]
     if settings.metrics.names.is_some() {
         let remedy = "this program was built without metrics; add the feature `prometheus` of the crate `tower-influx`, or leave the key out";
         return Err(Error::setting_without_value("metrics.names", remedy));
     }
-    check_requests(settings)
+    validate_requests(settings)
 }
 
-fn check_tags(settings: &Settings) -> Result<(), Error> {
+fn validate_tags(settings: &Settings) -> Result<(), Error> {
     let tags = &settings.rollup.tags;
     numbers("rollup.tags", tags.len(), 0, MOST_TAGS)?;
     for (index, tag) in tags.iter().enumerate() {
@@ -47,7 +47,7 @@ fn check_tags(settings: &Settings) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
+fn validate_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
     numbers("rollup.histogram", boundaries.len(), 1, MOST_BOUNDARIES)?;
     for boundary in boundaries {
         durations("rollup.histogram", *boundary, Duration::from_micros(1), 24 * HOUR)?;
@@ -64,7 +64,7 @@ fn check_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
     }
 }
 
-fn check_requests(settings: &Settings) -> Result<(), Error> {
+fn validate_requests(settings: &Settings) -> Result<(), Error> {
     let requests = &settings.requests;
     if let Some(slow) = requests.slow {
         durations("requests.slow", slow, Duration::from_micros(1), 24 * HOUR)?;

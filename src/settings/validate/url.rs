@@ -38,13 +38,13 @@ impl InfluxSettings {
             ));
         }
         if url.scheme() == UNIX {
-            return self.check_socket(&url).map(|()| url);
+            return self.validate_socket(&url).map(|()| url);
         }
         if url.port() == Some(0) {
             return Err(refuse("port 0 is invalid; write 1 to 65535"));
         }
-        self.check_path(&url)?;
-        self.check_tls(&url)?;
+        self.validate_path(&url)?;
+        self.validate_tls(&url)?;
         Ok(url)
     }
 
@@ -68,7 +68,7 @@ impl InfluxSettings {
     }
 
     /// Checks the path of a socket, such as `unix:///run/telegraf.sock`.
-    fn check_socket(&self, url: &Url) -> Result<(), Error> {
+    fn validate_socket(&self, url: &Url) -> Result<(), Error> {
         let refuse = |remedy: &str| Err(refuse(&self.url, remedy));
         if self.client != InfluxClient::Reqwest {
             return refuse(
@@ -95,7 +95,7 @@ impl InfluxSettings {
         }
     }
 
-    fn check_path(&self, url: &Url) -> Result<(), Error> {
+    fn validate_path(&self, url: &Url) -> Result<(), Error> {
         let path = url.path();
         if let Some(endpoint) =
             ENDPOINTS.into_iter().find(|endpoint| path.trim_end_matches('/').ends_with(endpoint))
@@ -110,7 +110,7 @@ impl InfluxSettings {
         Err(refuse(&self.url, remedy))
     }
 
-    fn check_tls(&self, url: &Url) -> Result<(), Error> {
+    fn validate_tls(&self, url: &Url) -> Result<(), Error> {
         let spoken = match self.client {
             InfluxClient::Influxdb2 => cfg!(any(feature = "native-tls", feature = "rustls-tls")),
             InfluxClient::Reqwest => cfg!(feature = "tls"),

@@ -88,7 +88,7 @@ async fn connections_that_break_anywhere_lose_nothing() {
             sleep(Duration::from_millis(10)).await;
         }
         heal.store(true, Ordering::Relaxed);
-        monitor.check().await.expect("all is well again");
+        monitor.probe().await.expect("all is well again");
         wait_for(&monitor, "delivery", PATIENCE, |stats| stats.ledger.written == all as u64).await;
         auditor.stop().await;
         let report = monitor.shutdown(PATIENCE).await;

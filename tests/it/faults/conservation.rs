@@ -77,7 +77,7 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     for ((monitor, measurement), recorded) in monitors.iter().zip(measurement).zip(recorded) {
         let healed = Instant::now();
         // Ends the pause, which may be as long as a minute after several 503 in a row.
-        monitor.check().await.expect("all is well again");
+        monitor.probe().await.expect("all is well again");
         wait_for(
             monitor,
             &format!("{measurement}: the end of the backlog"),

@@ -185,7 +185,7 @@ async fn live(directory: &Path) {
         };
     }
     sink.is(TAKES);
-    let _ = monitor.check().await;
+    let _ = monitor.probe().await;
     wait_for(&monitor, "an empty spool", patience, |stats| stats.ledger.spooled == 0).await;
 
     // Reloads with other bounds, with another directory, and back; and a disk that refuses a batch.

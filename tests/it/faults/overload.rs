@@ -181,7 +181,7 @@ async fn an_outage_with_the_spool_on_loses_no_point() {
     }
     influx.restart().await;
     let back = Instant::now();
-    monitor.check().await.expect("all is well again");
+    monitor.probe().await.expect("all is well again");
     wait_for(&monitor, "the end of the backlog", Duration::from_secs(120), |stats| {
         stats.ledger.buffered + stats.ledger.in_flight + stats.ledger.spooled == 0
     })

@@ -139,7 +139,7 @@ async fn run(steps: Vec<WorkloadStep>, poison: usize, in_flight: usize, mode: Op
                     .expect("ends")
                     .expect("runs");
             }
-            WorkloadStep::Check => rig.flusher.check().await.expect("says yes"),
+            WorkloadStep::Check => rig.flusher.probe().await.expect("says yes"),
             WorkloadStep::Panic => rig.flusher.panic_in_the_loop(false),
         }
         let stats = rig.flusher.stats();

@@ -41,7 +41,7 @@ async fn a_check_that_panics_is_a_failure() {
     rig.flusher.flush().await.expect("runs");
     rig.sink.behave(|_| Answer::Never);
     rig.sink.probe_says(|| std::panic::resume_unwind(Box::new("quietly, without the hook")));
-    let error = rig.flusher.check().await.expect_err("it panics");
+    let error = rig.flusher.probe().await.expect_err("it panics");
     assert!(error.to_string().contains("the sink panicked"), "{error}");
     // The first check of the flusher itself follows after half a minute.
     sleep(Duration::from_secs(34)).await;
@@ -170,7 +170,7 @@ fn a_dropped_runtime_leaves_everything_in_the_spool() {
         // On another runtime, and without waiting.
         runtime().block_on(async {
             assert!(rig.flusher.flush().await.expect_err("gone").is_runtime());
-            assert!(rig.flusher.check().await.expect_err("gone").is_runtime());
+            assert!(rig.flusher.probe().await.expect_err("gone").is_runtime());
             let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
             assert_eq!((report.accepted, report.spooled), (20, 20));
         });

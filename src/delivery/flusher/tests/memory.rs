@@ -147,7 +147,7 @@ async fn decompressing_batches_stays_within_the_memory_limit() {
             }
         }
         rig.sink.behave(|_: &Batch| Answer::After(Duration::from_millis(50), Ok(())));
-        rig.flusher.check().await.expect("says yes");
+        rig.flusher.probe().await.expect("says yes");
         for number in 8_000..30_000_usize {
             accepted += u64::from(rig.buffer.push(line(number).as_bytes(), 1, false) == Pushed::Accepted);
             if number.is_multiple_of(1_000) {

@@ -254,7 +254,7 @@ async fn a_successful_check_ends_a_pause() {
     rig.push(0..10);
     assert_eq!(rig.flusher.flush().await.expect("runs").waiting, 10);
     rig.sink.behave(|_| Ok(()));
-    rig.flusher.check().await.expect("says yes");
+    rig.flusher.probe().await.expect("says yes");
     sleep(Duration::from_millis(10)).await;
     rig.assert_ledger(10, 0, 0);
 }

@@ -97,7 +97,7 @@ async fn a_token_from_a_pipe_is_read_once(client: InfluxClient) {
     let mut given = crate::settings::Settings::new("shop");
     given.storage = crate::settings::Storage::Influx;
     given.influx = with_token_file(client, &server.url(), &pipe);
-    given.check().expect("the pipe is not read yet");
+    given.validate().expect("the pipe is not read yet");
     let sink = influx(&given.influx).expect("read here");
     writer.join().expect("no panic").expect("written");
     write(&sink, 1).await.expect("204");
