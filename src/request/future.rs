@@ -16,8 +16,8 @@ use super::{
 };
 
 pin_project! {
-    /// The future of a [`MonitoringService`](crate::layer::MonitoringService). If it is dropped before it
-    /// is ready, the request is recorded as cancelled.
+    /// The future of a [`MonitoringService`](crate::layer::MonitoringService). If it is dropped
+    /// before it is ready, the request is recorded as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct ResponseFuture<F> {
@@ -62,8 +62,8 @@ where
 
 pin_project! {
     /// The future of a [`TrackBodyService`](crate::layer::TrackBodyService) or a
-    /// [`TrackBodiesService`](crate::layer::TrackBodiesService). If it is dropped before it is ready, the
-    /// request is recorded as cancelled.
+    /// [`TrackBodiesService`](crate::layer::TrackBodiesService). If it is dropped before it is
+    /// ready, the request is recorded as cancelled.
     #[derive(Debug)]
     #[must_use = "futures do nothing unless polled"]
     pub struct TrackBodyFuture<F> {

@@ -222,8 +222,8 @@ impl MonitoringLayer {
     /// read and for how its reading ended. A classifier gets the latter as
     /// [`Outcome::request_body`](crate::classify::Outcome::request_body).
     ///
-    /// The inner service must accept requests with a [`RequestBody`](crate::layer::RequestBody), as axum's
-    /// router does. Costs one allocation, and one more if a router boxes the body.
+    /// The inner service must accept requests with a [`RequestBody`](crate::layer::RequestBody), as
+    /// axum's router does. Costs one allocation, and one more if a router boxes the body.
     pub fn track_bodies(self) -> TrackBodiesLayer {
         TrackBodiesLayer { config: self.with(|config| config.track_body = true).config }
     }

@@ -16,8 +16,8 @@ use pin_project_lite::pin_project;
 use super::body_ending::RequestBodyEnding;
 
 pin_project! {
-    /// The body of a request that passed a [`TrackBodiesLayer`](crate::layer::TrackBodiesLayer). Counts
-    /// the bytes that are read.
+    /// The body of a request that passed a [`TrackBodiesLayer`](crate::layer::TrackBodiesLayer).
+    /// Counts the bytes that are read.
     #[derive(Debug)]
     pub struct RequestBody<B> {
         #[pin]
