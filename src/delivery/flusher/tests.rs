@@ -25,7 +25,7 @@ mod progress;
 mod refusals;
 mod searches;
 mod spooling;
-mod support;
+pub(super) mod support;
 mod times;
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,15 @@
 use std::time::{Duration, SystemTime};
 
 use super::*;
-use crate::{delivery::batch::Batch, stats::Blocked};
+use crate::{
+    delivery::{
+        batch::Batch,
+        buffer::Pushed,
+        flusher::tests::support::{drained, idle_worker},
+    },
+    settings::Overflow,
+    stats::Blocked,
+};
 
 /// Delivers lines of this size in a search. The server answers with this error unless a body has at
 /// most two lines, and no other batch succeeds meanwhile. Returns how many lines were written after
@@ -63,4 +71,25 @@ fn a_single_line_without_an_answer_waits_behind_the_others() {
         search_failed(&mut search, &error, true, Successes { writes, probes: 0 }, &mut cache);
     }
     assert!(search.take_rejected().is_empty());
+}
+
+/// The rate of answers is what the destination takes only while more could be sent.
+#[tokio::test(start_paused = true)]
+async fn writes_in_flight_grow_while_a_batch_worth_waits_in_the_buffer() {
+    for (waits, limit) in [(false, 4), (true, 5)] {
+        let mut worker = idle_worker(1 << 24, Overflow::DropNewest, None);
+        let sent = Sent { at: Instant::now(), epoch: 0 };
+        for _ in 0..3 {
+            let pending = drained(&worker, 1);
+            worker.in_flight.start(Job::Write { pending, sent }, Box::pin(std::future::pending()));
+        }
+        let full = worker.scheduler.body_bounds(&worker.conditions()).1;
+        while waits && worker.shared.buffer.sealed_bytes() < full {
+            assert_eq!(worker.shared.buffer.push(b"x v=1 1\n", 1, false), Pushed::Accepted);
+        }
+        let pending = drained(&worker, 1);
+        let written = JobResult::Written(Ok(Written::new(1)));
+        worker.handle_result(Job::Write { pending, sent }, written);
+        assert_eq!(worker.scheduler.pace.write_limit(&worker.conditions()), limit, "{waits}");
+    }
 }

@@ -1,63 +1,22 @@
 //! Tests what the worker counts as held, and what leaves the memory first, without a loop.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime},
-};
+use std::time::Duration;
 
 use super::*;
-use crate::{
-    delivery::{
-        batch::Batch,
-        buffer::Buffer,
-        flusher::{
-            destination::{Destination, SinkHandle},
-            in_flight::{Job, JobResult, Sent},
-            pending::{History, PendingBatch},
-            shared::Shared,
-        },
-        sink::none::NoSink,
-        spool::Spool,
-    },
-    settings::{Settings, SpoolSettings},
-    stats::{RecorderCounters, ledger::Ledger},
+use crate::delivery::flusher::{
+    in_flight::{Job, JobResult, Sent},
+    pending::{History, PendingBatch},
+    tests::support::{batch_of, drained, idle_worker},
 };
 
-/// Returns a worker with this memory limit, which does nothing by itself.
-fn worker(buffer_size: usize, overflow: Overflow, spool: Option<&std::path::Path>) -> Worker {
-    let mut settings = Settings::new("test");
-    (settings.buffer_size, settings.overflow) = (buffer_size, overflow);
-    let ledger = Arc::new(Ledger::default());
-    let spool = spool.map(|directory| {
-        let spool = Spool::open(&SpoolSettings::new(directory), "nowhere", Arc::clone(&ledger));
-        Arc::new(spool.expect("opens"))
-    });
-    let destination = Destination { sink: SinkHandle(Arc::new(NoSink)), spool, rejected: None };
-    let buffer = Arc::new(Buffer::new(buffer_size, overflow));
-    let recorder = Arc::new(RecorderCounters::default());
-    let shared = Shared::new(buffer, ledger, recorder, &destination, Duration::from_secs(1));
-    let (_, commands) = tokio::sync::mpsc::unbounded_channel();
-    Worker::new(Arc::new(shared), destination, (&settings).into(), commands)
-}
-
-/// Returns a batch of this many lines that the worker has drained.
-fn drained(worker: &Worker, lines: usize) -> PendingBatch {
-    worker.shared.ledger.lock().take_off(lines);
-    PendingBatch::live(batch(lines), History::new(Instant::now(), Duration::ZERO))
-}
-
-fn batch(lines: usize) -> Batch {
-    Batch::new("x v=1 1\n".repeat(lines).into(), lines, 1, SystemTime::UNIX_EPOCH)
-}
-
-/// Returns the memory that was reported to the buffer.
-fn reported(worker: &Worker) -> usize {
+/// What the buffer was told of.
+fn told(worker: &Worker) -> usize {
     worker.shared.buffer.snapshot(&worker.shared.ledger).1.bytes
 }
 
 #[tokio::test(start_paused = true)]
-async fn reserved_and_held_memory_fit_together_and_are_reported_to_the_buffer() {
-    let mut worker = worker(1 << 20, Overflow::DropNewest, None);
+async fn what_is_reserved_fits_beside_what_is_held_and_the_buffer_knows() {
+    let mut worker = idle_worker(1 << 20, Overflow::DropNewest, None);
     for held in [0, 100] {
         if held > 0 {
             let pending = drained(&worker, held);
@@ -77,10 +36,10 @@ async fn reserved_and_held_memory_fit_together_and_are_reported_to_the_buffer() 
 
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 #[tokio::test(start_paused = true)]
-async fn memory_is_reserved_for_batches_that_are_decompressed_to_be_sent() {
-    let mut worker = worker(1 << 20, Overflow::DropNewest, None);
+async fn what_is_decompressed_to_be_sent_has_room_set_aside() {
+    let mut worker = idle_worker(1 << 20, Overflow::DropNewest, None);
     let mut pending = drained(&worker, 1_000);
-    let compressed = crate::delivery::flusher::compressed::CompressedBatch::new(&batch(1_000));
+    let compressed = crate::delivery::flusher::compressed::CompressedBatch::new(&batch_of(1_000));
     pending.compress(compressed.expect("it gets smaller"));
     let waiting = pending.memory();
     assert!(pending.batch().is_some() && pending.memory() > waiting, "decompressed");
@@ -94,7 +53,7 @@ async fn memory_is_reserved_for_batches_that_are_decompressed_to_be_sent() {
 async fn a_drain_needs_room_or_a_batch_that_may_be_dropped_wherever_it_waits() {
     for overflow in [Overflow::DropNewest, Overflow::DropOldest] {
         let drops = overflow == Overflow::DropOldest;
-        let mut worker = worker(64 * 1024, overflow, None);
+        let mut worker = idle_worker(64 * 1024, overflow, None);
         let small = drained(&worker, 1);
         worker.scheduler.queue.fresh.push_back(small);
         assert!(worker.may_drain(), "there is room");
@@ -118,7 +77,7 @@ async fn a_drain_needs_room_or_a_batch_that_may_be_dropped_wherever_it_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn room_is_made_by_dropping_the_oldest_until_the_rest_fits() {
-    let mut worker = worker(64 * 1024, Overflow::DropOldest, None);
+    let mut worker = idle_worker(64 * 1024, Overflow::DropOldest, None);
     let most = worker.memory_use().bound.waiting;
     for _ in 0..8 {
         let pending = drained(&worker, most / 4 / 8);
@@ -144,11 +103,11 @@ async fn room_is_made_by_dropping_the_oldest_until_the_rest_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_beyond_their_share_of_memory_go_to_disk() {
-    let each = PendingBatch::live(batch(100), History::new(Instant::now(), Duration::ZERO)).memory();
+async fn more_than_its_share_of_memory_goes_to_the_disk() {
+    let each = PendingBatch::live(batch_of(100), History::new(Instant::now(), Duration::ZERO)).memory();
     for (buffer_size, left) in [(8 * each, 2), (8 * each - 8, 1), (4 * each - 8, 0)] {
         let directory = tempfile::tempdir().expect("a directory");
-        let mut worker = worker(buffer_size, Overflow::DropNewest, Some(directory.path()));
+        let mut worker = idle_worker(buffer_size, Overflow::DropNewest, Some(directory.path()));
         for _ in 0..2 {
             let pending = drained(&worker, 100);
             worker.scheduler.queue.fresh.push_back(pending);

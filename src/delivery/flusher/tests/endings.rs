@@ -108,19 +108,24 @@ fn a_shutdown_waits_for_refused_lines_on_their_way_to_their_files() {
             |_| Err(WriteError::refused("400 Bad Request")),
         );
         rig.push(0..1);
+        let ended = std::cell::Cell::new(false);
+        let shutdown = async {
+            let start = tokio::time::Instant::now();
+            let report = rig.flusher.shutdown(Duration::from_secs(5)).await;
+            assert!(start.elapsed() < Duration::from_secs(1), "it ends when the file is there");
+            ended.set(true);
+            report
+        };
         let (go_on, busy) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || _ = busy.recv());
         let waits = async {
             for _ in 0..1_000 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!(
-                std::fs::read_dir(directory.path()).expect("lists").flatten().filter(is_file).count(),
-                0
-            );
+            assert!(!ended.get(), "the file is not there yet");
             go_on.send(()).expect("it is busy");
         };
-        let (report, ()) = tokio::join!(rig.flusher.shutdown(Duration::from_secs(5)), waits);
+        let (report, ()) = tokio::join!(shutdown, waits);
         assert_eq!((report.rejected, report.in_time), (1, true));
         assert_eq!(std::fs::read_dir(directory.path()).expect("lists").flatten().filter(is_file).count(), 1);
         busy.await.expect("it ends");

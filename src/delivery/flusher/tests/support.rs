@@ -5,6 +5,7 @@ use std::{
     fmt,
     ops::Range,
     sync::{Arc, OnceLock},
+    time::{Duration, SystemTime},
 };
 
 use parking_lot::Mutex;
@@ -14,12 +15,18 @@ use crate::{
     delivery::{
         batch::Batch,
         buffer::{Buffer, Pushed},
-        flusher::{Flusher, FlusherParts},
-        sink::{Sink, SinkFuture, WriteError, Written, rejected::RejectedFiles},
+        flusher::{
+            Flusher, FlusherParts,
+            destination::{Destination, SinkHandle},
+            pending::{History, PendingBatch},
+            shared::Shared,
+            worker::Worker,
+        },
+        sink::{Sink, SinkFuture, WriteError, Written, none::NoSink, rejected::RejectedFiles},
         spool::Spool,
         thread::DeliveryRuntime,
     },
-    settings::{Overflow, Settings},
+    settings::{Overflow, Settings, SpoolSettings},
     stats::{RecorderCounters, ledger::Ledger},
 };
 
@@ -274,4 +281,35 @@ pub(super) fn small(settings: &mut Settings) {
     settings.buffer_size = 1024 * 1024;
     settings.batch_bytes = 64 * 1024;
     settings.overflow = Overflow::DropOldest;
+}
+
+/// A worker with so much memory, which does nothing by itself.
+pub(in crate::delivery::flusher) fn idle_worker(
+    buffer_size: usize,
+    overflow: Overflow,
+    spool: Option<&std::path::Path>,
+) -> Worker {
+    let mut settings = Settings::new("test");
+    (settings.buffer_size, settings.overflow) = (buffer_size, overflow);
+    let ledger = Arc::new(Ledger::default());
+    let spool = spool.map(|directory| {
+        let spool = Spool::open(&SpoolSettings::new(directory), "nowhere", Arc::clone(&ledger));
+        Arc::new(spool.expect("opens"))
+    });
+    let destination = Destination { sink: SinkHandle(Arc::new(NoSink)), spool, rejected: None };
+    let buffer = Arc::new(Buffer::new(buffer_size, overflow));
+    let recorder = Arc::new(RecorderCounters::default());
+    let shared = Shared::new(buffer, ledger, recorder, &destination, Duration::from_secs(1));
+    let (_, commands) = tokio::sync::mpsc::unbounded_channel();
+    Worker::new(Arc::new(shared), destination, (&settings).into(), commands)
+}
+
+/// A batch of so many lines that the worker has drained.
+pub(in crate::delivery::flusher) fn drained(worker: &Worker, lines: usize) -> PendingBatch {
+    worker.shared.ledger.lock().take_off(lines);
+    PendingBatch::live(batch_of(lines), History::new(tokio::time::Instant::now(), Duration::ZERO))
+}
+
+pub(in crate::delivery::flusher) fn batch_of(lines: usize) -> Batch {
+    Batch::new("x v=1 1\n".repeat(lines).into(), lines, 1, SystemTime::UNIX_EPOCH)
 }
