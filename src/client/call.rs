@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::{self, MonotonicInstant},
     point::{error_code::ErrorCode, schema},
-    request::{self, RequestId, catch_panic::catch_panic, current, head::RequestHead},
+    request::{self, RequestId, current, head::RequestHead},
 };
 
 /// A call under way. If it is dropped before its end, it counts as cancelled.
@@ -43,7 +43,7 @@ impl Call {
         let named = config
             .route
             .as_ref()
-            .and_then(|route| catch_panic(|| route(&RequestHead::of(request))).flatten());
+            .and_then(|route| config.catch_panic(|| route(&RequestHead::of(request))).flatten());
         let route =
             named.map_or_else(|| method.to_owned(), |name: Cow<'_, str>| [method, ":", &name].concat());
         let request_id = current::with(|current| current.request_id()).unwrap_or_default();
@@ -77,7 +77,8 @@ impl Call {
     pub(super) fn respond(&mut self, status: StatusCode, headers: &HeaderMap) {
         let after = self.start.elapsed();
         let classify = self.config.classify_response.as_ref();
-        let error_code = classify.and_then(|classify| catch_panic(|| classify(status, headers)).flatten());
+        let error_code =
+            classify.and_then(|classify| self.config.catch_panic(|| classify(status, headers)).flatten());
         self.head = Some(Head { status, after, error_code });
     }
 

@@ -5,7 +5,10 @@ use std::{any::Any, borrow::Cow, error::Error, fmt, sync::Arc};
 use http::{HeaderMap, HeaderName, StatusCode};
 
 use crate::{
-    point::error_code::ErrorCode, record::recorder::Recorder, request::RouteFunction, stats::TargetCounters,
+    point::error_code::ErrorCode,
+    record::recorder::Recorder,
+    request::{RouteFunction, catch_panic::catch_panic},
+    stats::TargetCounters,
 };
 
 /// The configuration of a layer, shared by its services and calls.
@@ -25,6 +28,13 @@ pub(super) struct ClientConfig {
 pub(super) type ResponseFunction = Arc<dyn Fn(StatusCode, &HeaderMap) -> Option<ErrorCode> + Send + Sync>;
 pub(super) type ErrorFunction = Arc<dyn Fn(&dyn Any) -> Option<ErrorCode> + Send + Sync>;
 pub(super) type AsError = for<'e> fn(&'e dyn Any) -> Option<&'e (dyn Error + 'static)>;
+
+impl ClientConfig {
+    /// Calls a function of the application; `None` if it panics, which is counted.
+    pub(super) fn catch_panic<R>(&self, run: impl FnOnce() -> R) -> Option<R> {
+        catch_panic(&self.recorder.counters, run)
+    }
+}
 
 impl fmt::Debug for ClientConfig {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -3,7 +3,7 @@
 use std::{any::Any, error::Error, io};
 
 use super::config::ClientConfig;
-use crate::{error::BoxError, point::error_code::ErrorCode, request::catch_panic::catch_panic};
+use crate::{error::BoxError, point::error_code::ErrorCode};
 
 pub(super) const CONNECT: ErrorCode = ErrorCode::from_static("connect");
 pub(super) const TIMEOUT: ErrorCode = ErrorCode::from_static("timeout");
@@ -16,12 +16,15 @@ pub(super) const CLIENT_ERROR: ErrorCode = ErrorCode::from_static("client_error"
 impl ClientConfig {
     pub(super) fn error_code(&self, error: &dyn Any) -> ErrorCode {
         for classify in &self.classify {
-            if let Some(code) = catch_panic(|| classify(error)).flatten() {
+            if let Some(code) = self.catch_panic(|| classify(error)).flatten() {
                 return code;
             }
         }
         let registered = self.as_error.iter().find_map(|as_error| as_error(error));
-        registered.or_else(|| known(error)).map_or(CLIENT_ERROR, by_sources)
+        // What an error says of itself is the application's own code, too.
+        let code =
+            registered.or_else(|| known(error)).and_then(|error| self.catch_panic(|| by_sources(error)));
+        code.unwrap_or(CLIENT_ERROR)
     }
 }
 

@@ -149,11 +149,11 @@ impl Recorder {
     #[inline(always)]
     fn record_inlined(&self, request: &FinishedRequest<'_>, mut extras: Option<&mut Extras>) {
         let Resource { name, head, is_named } = request.resource;
-        if request.skip || self.is_filtered(request.method, name) {
-            return match &self.counter {
-                Some(counter) => counter.rollup.leave_out(request.started),
-                None => self.buffer.request_ended(),
-            };
+        if request.skip {
+            return self.skip(request.started);
+        }
+        if self.is_filtered(request.method, name) {
+            return self.leave_out(request.started);
         }
         // Separate, so that a request without rollups pays only one check. The buffer is not told
         // of this end: it reads the number of requests without points from the rollups.
@@ -188,6 +188,23 @@ impl Recorder {
         }
         self.push(&lines, 1 + usize::from(request.failed), true);
         keep_scratch(lines);
+    }
+
+    /// Leaves out a request that its handler has skipped.
+    #[cold]
+    #[inline(never)]
+    fn skip(&self, started: u32) {
+        self.counters.skipped.add(1);
+        self.leave_out(started);
+    }
+
+    /// Ends a request that gets no point, and is in no line of rollups.
+    #[inline]
+    fn leave_out(&self, started: u32) {
+        match &self.counter {
+            Some(counter) => counter.rollup.leave_out(started),
+            None => self.buffer.request_ended(),
+        }
     }
 
     /// Counts a request that has ended. Returns whether it gets a point of its own.

@@ -83,11 +83,9 @@ impl LayerExtras {
         data: &MonitoringData,
         counters: &RecorderCounters,
     ) -> Option<TraceId> {
-        let trace_id = self.trace_id.call(request);
-        if let Some(function) = &self.on_request
-            && catch_panic(|| function(request, data)).is_none()
-        {
-            counters.callback_panics.add(1);
+        let trace_id = self.trace_id.call(request, counters);
+        if let Some(function) = &self.on_request {
+            catch_panic(counters, || function(request, data));
         }
         trace_id
     }
@@ -99,10 +97,8 @@ impl LayerExtras {
         data: &MonitoringData,
         counters: &RecorderCounters,
     ) {
-        if let Some(function) = &self.on_response
-            && catch_panic(|| function(response, data)).is_none()
-        {
-            counters.callback_panics.add(1);
+        if let Some(function) = &self.on_response {
+            catch_panic(counters, || function(response, data));
         }
     }
 }

@@ -83,7 +83,8 @@ impl LayerConfig {
     pub(crate) fn classify(&self, outcome: &Outcome<'_>) -> Classification {
         match &self.classifier {
             None => StatusClassifier.classify(outcome),
-            Some(classifier) => catch_panic(|| classifier.classify(outcome))
+            Some(classifier) => self
+                .call(|| classifier.classify(outcome))
                 .unwrap_or_else(|| StatusClassifier.classify(outcome)),
         }
     }
@@ -91,9 +92,17 @@ impl LayerConfig {
     pub(crate) fn classify_body(&self, head: Classification, body: &BodyOutcome<'_>) -> Classification {
         match &self.classifier {
             None => StatusClassifier.classify_body(head, body),
-            Some(classifier) => catch_panic(|| classifier.classify_body(head.clone(), body))
+            Some(classifier) => self
+                .call(|| classifier.classify_body(head.clone(), body))
                 .unwrap_or_else(|| StatusClassifier.classify_body(head, body)),
         }
+    }
+
+    /// Calls a function of the application. `None` if it panics, and for a disabled monitor, which
+    /// has no requests to ask about.
+    #[inline]
+    fn call<R>(&self, run: impl FnOnce() -> R) -> Option<R> {
+        self.recorder.as_ref().and_then(|recorder| catch_panic(&recorder.counters, run))
     }
 }
 

@@ -94,6 +94,7 @@ impl MonitoringData {
 
     /// Excludes this request: it gets no point in `requests` and `errors`, and rollups do not count
     /// it. The effect is that of a [filter](crate::settings::FilterSettings) that names its route.
+    /// Counted as [`skipped`](crate::stats::RecorderStats::skipped).
     pub fn skip(&self) {
         self.request_data.lock().skip = true;
     }

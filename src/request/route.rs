@@ -95,7 +95,7 @@ impl Route {
     ) -> Self {
         // A function may name only a few paths, such as those below a nested service. The others
         // must keep their matched routes.
-        catch_panic(|| function(&RequestHead::of(request)))
+        catch_panic(&recorder.counters, || function(&RequestHead::of(request)))
             .flatten()
             .map_or_else(|| Self::matched(request.extensions(), method, recorder), Self::Named)
     }

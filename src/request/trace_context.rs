@@ -66,9 +66,9 @@ impl TraceIdSource {
     }
 
     /// Calls the function for the trace id.
-    pub(crate) fn call(&self, request: &RequestHead<'_>) -> Option<TraceId> {
+    pub(crate) fn call(&self, request: &RequestHead<'_>, counters: &RecorderCounters) -> Option<TraceId> {
         let Self::Function(function) = self else { return None };
-        catch_panic(|| function(request)).flatten().filter(|id| *id != 0).map(text_of)
+        catch_panic(counters, || function(request)).flatten().filter(|id| *id != 0).map(text_of)
     }
 }
 

@@ -43,6 +43,7 @@ impl RecorderCounters {
             overflowed_tags: self.overflowed_tags.count(),
             detached: DETACHED.count(),
             filtered: self.filtered.count(),
+            skipped: self.skipped.count(),
             ..RecorderStats::default()
         }
     }
@@ -82,7 +83,7 @@ pub(crate) struct RecorderCounters {
     pub(crate) late_extras: Counter,
     /// Invalid `traceparent` headers.
     pub(crate) invalid_traces: Counter,
-    /// Panics of functions given to `on_request` and `on_response`.
+    /// Panics of the application's functions that layers call.
     pub(crate) callback_panics: Counter,
     /// Tags and fields left out because the measurement has another type or kind under that name.
     pub(crate) type_conflicts: Counter,
@@ -90,6 +91,8 @@ pub(crate) struct RecorderCounters {
     pub(crate) overflowed_tags: Counter,
     /// Requests that the filter left out.
     pub(crate) filtered: Counter,
+    /// Requests that their handlers skipped.
+    pub(crate) skipped: Counter,
 }
 
 #[cfg(test)]

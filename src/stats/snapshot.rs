@@ -93,8 +93,10 @@ pub struct RecorderStats {
     pub late_extras: u64,
     /// Invalid headers `traceparent`, counted only while trace ids are read from this header.
     pub invalid_traces: u64,
-    /// Panics of functions that were passed to [`on_request`](crate::MonitoringLayer::on_request)
-    /// and [`on_response`](crate::MonitoringLayer::on_response).
+    /// Panics of functions of the application that a [layer](crate::MonitoringLayer) or a [client
+    /// layer](crate::client::ClientLayer) calls: callbacks, classifiers, functions for routes and
+    /// trace ids, and `Display` of a client's errors. The request is recorded without the values of
+    /// that function.
     pub callback_panics: u64,
     /// Tags and fields that were left out because the name has another type in the measurement. A
     /// name that is a tag in one point and a field in another counts, too.
@@ -104,9 +106,10 @@ pub struct RecorderStats {
     /// Uses of [`MonitoringData`](crate::MonitoringData) outside of a monitored request, in the
     /// whole process.
     pub detached: u64,
-    /// Requests that [`filter`](crate::settings::FilterSettings) excluded. Requests of
-    /// [`MonitoringData::skip`](crate::MonitoringData::skip) do not count.
+    /// Requests that [`filter`](crate::settings::FilterSettings) excluded.
     pub filtered: u64,
+    /// Requests that [`MonitoringData::skip`](crate::MonitoringData::skip) excluded.
+    pub skipped: u64,
 }
 
 /// The state of delivery, and counters since the start.

@@ -29,6 +29,7 @@ mod live_page;
 mod migrating;
 mod nested;
 mod operations;
+mod panics;
 mod process;
 mod prometheus;
 mod quick_start;
