@@ -49,6 +49,11 @@ pub(crate) const REQUEST_BYTES: &str = "request_bytes";
 /// The length of the response's body, if sizes are enabled.
 pub(crate) const RESPONSE_BYTES: &str = "response_bytes";
 
+/// Bytes of the request's body that were read, where bodies of requests are tracked.
+pub(crate) const REQUEST_BODY_BYTES: &str = "request_body_bytes";
+/// How the request's body ended, where bodies of requests are tracked.
+pub(crate) const REQUEST_BODY_END: &str = "request_body_end";
+
 /// Bytes of the response's body that were sent, if bodies are tracked.
 pub(crate) const BODY_BYTES: &str = "body_bytes";
 /// How the response's body ended, if bodies are tracked: one of the values below.
@@ -94,6 +99,38 @@ pub(crate) const RESERVED_BY_REQUESTS: [&str; 10] = [
     RESPONSE_TIME,
 ];
 
+/// Fields that layers add to requests and errors where they are asked to.
+pub(crate) const ADDED_FIELDS: [&str; 5] =
+    [TRACE_ID, REQUEST_BYTES, RESPONSE_BYTES, REQUEST_BODY_BYTES, REQUEST_BODY_END];
+
+/// The fields of rollups, but for those of the histogram.
+const ROLLUP_FIELDS: [&str; 11] = [
+    "count",
+    "example_trace_id",
+    "execution_time_max",
+    "execution_time_min",
+    "execution_time_p50",
+    "execution_time_p95",
+    "execution_time_p99",
+    "execution_time_sum",
+    "interval",
+    "kept",
+    "running",
+];
+/// What the names of a histogram's fields begin with. The end of the bucket follows, a number or
+/// `inf`.
+pub(crate) const ROLLUP_BUCKET: &str = "bucket_";
+
+/// Returns whether rollups have a field of this name, whatever their boundaries are.
+pub(crate) fn is_rollup_field(name: &str) -> bool {
+    let is_end = |end: &str| {
+        end == "inf" || !end.is_empty() && end.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+    };
+    ROLLUP_FIELDS.contains(&name) || name.strip_prefix(ROLLUP_BUCKET).is_some_and(is_end)
+}
+
+/// Returns whether InfluxDB keeps the key to itself. The list above, in the form that compiles to
+/// the fewest comparisons.
 /// Returns whether InfluxDB reserves the key. It contains the list above in the form that compiles
 /// to the fewest comparisons.
 pub(crate) fn is_reserved_by_influxdb(key: &[u8]) -> bool {
@@ -195,6 +232,18 @@ mod tests {
         }
         for key in ["", "times", "tim", "tenant", "Route"] {
             assert!(!is_reserved(key.as_bytes()), "{key}");
+        }
+    }
+
+    #[test]
+    fn fields_of_rollups_are_told_from_names_like_theirs() {
+        for name in ["count", "running", "bucket_1", "bucket_0.00025", "bucket_inf"] {
+            assert!(is_rollup_field(name), "{name}");
+        }
+        for name in
+            ["counts", "bucket", "bucket_", "bucket_name", "bucket_1s", "bucket_nan", "execution_time"]
+        {
+            assert!(!is_rollup_field(name), "{name}");
         }
     }
 }

@@ -7,7 +7,11 @@ use parking_lot::{Mutex, MutexGuard};
 use super::{request_body::RequestBodyProgress, route::Route, spare::Spare};
 use crate::{
     line_protocol::{Changes, Extras, RequestIdText},
-    point::{TraceId, Value, error_code::ErrorCode},
+    point::{
+        TraceId, Value,
+        error_code::ErrorCode,
+        schema::{REQUEST_BODY_BYTES, REQUEST_BODY_END},
+    },
     record::recorder::{FinishedRequest, Recorder},
     request::RequestId,
     settings::Limits,
@@ -339,8 +343,5 @@ impl DataOwner {
         Self { monitor: *number, limits: *limits, counters: Arc::clone(counters) }
     }
 }
-
-const REQUEST_BODY_BYTES: &str = "request_body_bytes";
-const REQUEST_BODY_END: &str = "request_body_end";
 
 thread_local!(static SPARE: Spare<Arc<RequestData>> = const { Spare::new() });

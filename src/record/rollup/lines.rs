@@ -102,10 +102,10 @@ impl LineTemplate {
 
 /// Returns the name of a bucket's field, which contains its end in seconds.
 pub(crate) fn bucket_name(end: Option<u64>) -> String {
-    let Some(end) = end else { return "bucket_inf".to_owned() };
+    let Some(end) = end else { return [schema::ROLLUP_BUCKET, "inf"].concat() };
     let (seconds, nanoseconds) = (end / BILLION, end % BILLION);
     let digits = format!("{seconds}.{nanoseconds:09}");
-    format!("bucket_{}", digits.trim_end_matches('0').trim_end_matches('.'))
+    format!("{}{}", schema::ROLLUP_BUCKET, digits.trim_end_matches('0').trim_end_matches('.'))
 }
 
 struct RollupFields<'a> {
@@ -115,6 +115,8 @@ struct RollupFields<'a> {
 
 impl RollupFields<'_> {
     fn name(&mut self, name: &str) {
+        // A tag by the name of a field makes InfluxDB 3 refuse every line, so settings refuse it.
+        debug_assert!(schema::is_rollup_field(name), "{name} is missing in the list");
         self.out.push(self.separator);
         self.separator = b',';
         self.out.extend_from_slice(name.as_bytes());

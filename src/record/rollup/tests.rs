@@ -1,9 +1,16 @@
 //! Counts are exact, whatever counts, reads and takes them at the same time.
 
-use std::{collections::BTreeMap, thread};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    thread,
+    time::Duration,
+};
 
 use super::*;
-use crate::line_protocol::{StaticTags, parse};
+use crate::{
+    line_protocol::{StaticTags, parse},
+    settings::Settings,
+};
 
 mod exact;
 
@@ -70,6 +77,44 @@ fn a_line_has_all_counts_of_its_interval() {
     assert!(fields[10].starts_with("interval=0.0") && fields[11] == "kept=3i", "{fields:?}");
     parse(lines[0].trim_end().as_bytes()).expect("our own parser reads it");
     assert!(super::tests::lines(&rollup).is_empty(), "nothing happened since");
+}
+
+/// Whatever a line has, its own tags and fields: no tag of a handler may have the name, or InfluxDB
+/// 3 refuses the line.
+#[test]
+fn no_column_of_a_line_can_be_the_name_of_a_tag() {
+    let rollup = rollup(10);
+    let _running = request(&rollup, "/slow", 200, 1);
+    for bucket in 0..rollup.boundaries().buckets() {
+        let nanoseconds = rollup.boundaries().end(bucket).unwrap_or(u64::MAX);
+        let trace = Some([b'1'; 32]);
+        rollup.end(&EndedRequest { trace, ..request(&rollup, "/a", 500, nanoseconds) });
+    }
+    let tags = StaticTags::new("shop", Some("one"), &BTreeMap::new());
+    let template = LineTemplate::new(tags, Some(rollup.boundaries()), rollup.boundaries());
+    let mut columns = BTreeSet::new();
+    rollup.write_interval(&template, &mut |line, _| {
+        let line = str::from_utf8(line).expect("text");
+        let (head, rest) = line.split_once(' ').expect("fields");
+        let pairs = head
+            .split(',')
+            .skip(1)
+            .chain(rest.split(' ').next().into_iter().flat_map(|fields| fields.split(',')));
+        columns.extend(pairs.map(|pair| pair.split('=').next().expect("a name").to_owned()));
+        true
+    });
+    assert_eq!(columns.len(), 5 + 11 + rollup.boundaries().buckets(), "{columns:?}");
+    for column in columns {
+        let mut settings = Settings::new("shop");
+        settings.rollup.interval = Some(Duration::from_secs(10));
+        let mut as_static = settings.clone();
+        as_static.tags.insert(column.clone(), "a".to_owned());
+        let error = as_static.check().expect_err(&column).to_string();
+        assert!(error.starts_with(&format!("setting `tags.{column}`: ")), "{error}");
+        settings.rollup.tags = vec![column.clone()];
+        let error = settings.check().expect_err(&column).to_string();
+        assert!(error.starts_with(&format!("setting `rollup.tags` is `{column}`: ")), "{error}");
+    }
 }
 
 #[test]

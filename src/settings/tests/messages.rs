@@ -177,6 +177,30 @@ fn ranges() {
                 "rollup.tags = 'route'",
                 "setting `rollup.tags` is `route`: every rollup has the standard tags already; name extra tags of handlers",
             ),
+            (
+                "rollup.tags = 'count'",
+                "setting `rollup.tags` is `count`: every rollup has a field of this name; give the tag of handlers another one",
+            ),
+            (
+                "rollup.tags = 'bucket_0.5'",
+                "setting `rollup.tags` is `bucket_0.5`: every rollup has a field of this name; give the tag of handlers another one",
+            ),
+            (
+                "rollup.tags = 'trace_id'",
+                "setting `rollup.tags` is `trace_id`: layers add a field of this name to requests; give the tag of handlers another one",
+            ),
+            (
+                "rollup.tags = [\"a\\nb\"]",
+                "setting `rollup.tags` is `a\\nb`: the name holds a control character; remove it",
+            ),
+            (
+                "rollup.interval = 10\ntags = { kept = 'a' }",
+                "setting `tags.kept`: every rollup has a field of this name; choose another one",
+            ),
+            (
+                "tags = { trace_id = 'a' }",
+                "setting `tags.trace_id`: layers add a field of this name to requests; choose another one",
+            ),
             ("rollup.tags = 'a, a'", "setting `rollup.tags` is `a`: given twice; leave one of them out"),
             (
                 "tags = { region = 'eu' }\nrollup.tags = 'region'",

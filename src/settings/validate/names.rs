@@ -13,7 +13,7 @@ pub(super) fn validate(settings: &Settings) -> Result<(), Error> {
         validate_value("instance", instance)?;
     }
     for (key, value) in &settings.tags {
-        validate_key(key)?;
+        validate_key(key, settings)?;
         validate_value(&format!("tags.{}", shown(key)), value)?;
     }
     validate_together(settings)?;
@@ -38,7 +38,7 @@ fn validate_value(name: &str, value: &str) -> Result<(), Error> {
     Ok(())
 }
 
-fn validate_key(key: &str) -> Result<(), Error> {
+fn validate_key(key: &str, settings: &Settings) -> Result<(), Error> {
     let refuse = |remedy: &str| Err(Error::setting_without_value(&format!("tags.{}", shown(key)), remedy));
     if key.is_empty() {
         return refuse("the name is empty; give the tag a name");
@@ -55,6 +55,12 @@ fn validate_key(key: &str) -> Result<(), Error> {
     match key {
         schema::SERVICE => refuse("a standard tag; set the key `service`, outside of `tags`"),
         schema::INSTANCE => refuse("a standard tag; set the key `instance`, outside of `tags`"),
+        _ if schema::ADDED_FIELDS.contains(&key) => {
+            refuse("layers add a field of this name to requests; choose another one")
+        }
+        _ if settings.rollup.interval.is_some() && schema::is_rollup_field(key) => {
+            refuse("every rollup has a field of this name; choose another one")
+        }
         // Not only where it is a tag: InfluxDB 3 accepts no tag with the name of a field.
         _ if schema::COLUMNS.iter().any(|(_, column, _)| *column == key) => {
             refuse("the points have a tag or field of this name already; choose another one")
@@ -149,6 +155,6 @@ fn validate_route(name: &str, entry: &str) -> Result<(), Error> {
 const UNMATCHED: &str = "unmatched";
 const METHODS: [&str; 10] =
     ["GET", "POST", "PUT", "DELETE", "HEAD", "OPTIONS", "PATCH", "CONNECT", "TRACE", "OTHER"];
-const MAX_KEY: usize = 256;
+pub(super) const MAX_KEY: usize = 256;
 const MAX_VALUE: usize = 1024;
 const MAX_TOGETHER: usize = 6 * 1024;

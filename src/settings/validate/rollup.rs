@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{super::Settings, HOUR, durations, numbers};
+use super::{super::Settings, HOUR, durations, names::MAX_KEY, numbers};
 use crate::{
     error::Error,
     point::schema,
@@ -33,6 +33,21 @@ fn validate_tags(settings: &Settings) -> Result<(), Error> {
         let refuse = |remedy: &str| Err(Error::setting("rollup.tags", shown(tag), remedy));
         if tag.is_empty() {
             return refuse("a tag needs a name");
+        }
+        if tag.len() > MAX_KEY {
+            return refuse("the name has more than 256 bytes; write a shorter one");
+        }
+        if tag.chars().any(char::is_control) {
+            return refuse("the name holds a control character; remove it");
+        }
+        // InfluxDB 3 refuses every line with a tag that has a field's name.
+        if schema::is_rollup_field(tag) {
+            return refuse("every rollup has a field of this name; give the tag of handlers another one");
+        }
+        if schema::ADDED_FIELDS.contains(&tag.as_str()) {
+            return refuse(
+                "layers add a field of this name to requests; give the tag of handlers another one",
+            );
         }
         if schema::is_reserved(tag.as_bytes()) {
             return refuse("every rollup has the standard tags already; name extra tags of handlers");
