@@ -19,6 +19,8 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt:
         ("points_invalid", "Points that could not be stored", recorder.invalid),
         ("points_refused", "Points not accepted: memory full, or monitor shut down", refused(stats)),
         ("requests_filtered", "Requests excluded by the filter", recorder.filtered),
+        ("requests_skipped", "Requests excluded by their handlers", recorder.skipped),
+        ("callback_panics", "Panics of application functions that layers call", recorder.callback_panics),
         ("points_resent", "Points sent again", delivery.resent),
     ];
     for (name, help, count) in counters {
@@ -74,4 +76,4 @@ fn refused(stats: &Stats) -> u64 {
     stats.recorder.refused_full + stats.recorder.refused_closed
 }
 
-const PREFIX: &str = "tower_influx_";
+pub(super) const PREFIX: &str = "tower_influx_";

@@ -5,7 +5,9 @@
 //! registry.
 
 mod collector;
+mod labels;
 mod ledger;
+mod named;
 #[cfg(feature = "process")]
 mod process;
 mod requests;
@@ -21,15 +23,19 @@ impl Monitor {
     /// Returns a collector of this monitor's metrics, for a `Registry` of the crate
     /// `prometheus_client`. For a disabled monitor it has no metrics.
     ///
-    /// The collector is a handle to the monitor, as its layers are. Register it once in each
-    /// registry. Two monitors in one registry would write the same names twice, which Prometheus
-    /// rejects. Register each of them in a sub-registry with its own prefix.
+    /// The collector keeps the monitor, as its layers do. Register one for each registry: two in one
+    /// registry write the same names twice, and Prometheus rejects the whole scrape. A registry does
+    /// not tell a collector what else it has, so this is no error here; but a warning is logged
+    /// while another collector exists. Give each a registry with a prefix, such as
+    /// `registry.sub_registry_with_prefix("admin")`.
     ///
     /// # Errors
     ///
     /// The setting `metrics.names` is missing ([`Error::is_setting`]).
     pub fn collector(&self) -> Result<MonitorCollector, Error> {
-        MonitorCollector::new(self)
+        let collector = MonitorCollector::new(self)?;
+        collector.warn_of_others();
+        Ok(collector)
     }
 
     /// Returns a route for an application without its own registry, to be added at `/metrics`. It
@@ -42,6 +48,7 @@ impl Monitor {
     ///
     /// The errors of [`collector`](Self::collector).
     pub fn metrics_route(&self) -> Result<MethodRouter, Error> {
-        self.collector().map(route::route)
+        // Its registry is its own, so that there is nothing to warn of.
+        MonitorCollector::new(self).map(route::route)
     }
 }

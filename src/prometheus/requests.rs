@@ -8,13 +8,14 @@ use prometheus_client::{
     registry::Unit,
 };
 
+use super::labels::{
+    ERROR_CODE, ERROR_TYPE, HTTP_ROUTE, HTTP_STATUS, Labels, METHOD, PATH, ROUTE, SERVICE, STATUS_CODE,
+    TagLabels,
+};
 use crate::{
     settings::MetricNames,
     stats::{RollupRow, RollupSnapshot},
 };
-
-/// Sorted by name, each name once.
-type Labels = Vec<(String, String)>;
 
 #[derive(Default)]
 struct Durations {
@@ -23,51 +24,49 @@ struct Durations {
     buckets: BTreeMap<Duration, u64>,
 }
 
-pub(super) fn opentelemetry(encoder: &mut DescriptorEncoder<'_>, requests: &RollupSnapshot) -> fmt::Result {
-    let labels = |row: &RollupRow| {
+pub(super) fn opentelemetry(
+    encoder: &mut DescriptorEncoder<'_>,
+    requests: &RollupSnapshot,
+    tags: &TagLabels,
+) -> fmt::Result {
+    let durations = durations(requests, |row| {
         let mut labels = route_labels(&row.route);
-        add(&mut labels, "http_response_status_code", row.status_code.to_string());
-        if let Some(code) = &row.error_code {
-            add(&mut labels, "error_type", code.clone());
-        }
-        with_tags(labels, row)
-    };
-    let durations = durations(requests, labels);
+        labels.push((HTTP_STATUS.to_owned(), row.status_code.to_string()));
+        labels.extend(row.error_code.clone().map(|code| (ERROR_TYPE.to_owned(), code)));
+        tags.add(&mut labels, &row.tags);
+        labels
+    });
     let name = "http_server_request_duration";
     let help = "Duration of HTTP server requests";
     write_durations(encoder, name, Some(&Unit::Seconds), help, MetricNames::OpenTelemetry, &durations)?;
-    write_running(encoder, requests, route_labels)
+    write_running(encoder, requests)
 }
 
 pub(super) fn luna(
     encoder: &mut DescriptorEncoder<'_>,
     requests: &RollupSnapshot,
     service: &str,
+    tags: &TagLabels,
 ) -> fmt::Result {
-    let labels = |first: (&str, String), second: (&str, String)| {
-        let mut labels = Labels::new();
-        add(&mut labels, first.0, first.1);
-        add(&mut labels, second.0, second.1);
-        add(&mut labels, "service", service.to_owned());
+    let labels = |row: &RollupRow, first: (&str, String), second: (&str, String)| {
+        let all = [first, second, (SERVICE, service.to_owned())];
+        let mut labels: Labels = all.map(|(name, value)| (name.to_owned(), value)).into();
+        tags.add(&mut labels, &row.tags);
         labels
     };
-    let counted = counts(requests.rows.iter().map(|row| {
-        let status = ("status_code", row.status_code.to_string());
-        (with_tags(labels(status, ("path", path(&row.route))), row), row.count)
-    }));
+    let status = |row: &RollupRow| (STATUS_CODE, row.status_code.to_string());
+    let path = |row: &RollupRow| (PATH, path(&row.route));
+    let counted = counts(requests.rows.iter().map(|row| (labels(row, status(row), path(row)), row.count)));
     write_counts(encoder, "request_count", "Requests that ended", &counted)?;
     let failed = counts(requests.rows.iter().filter_map(|row| {
-        let code = ("error_code", row.error_code.clone()?);
-        Some((with_tags(labels(code, ("path", path(&row.route))), row), row.count))
+        let code = (ERROR_CODE, row.error_code.clone()?);
+        Some((labels(row, code, path(row)), row.count))
     }));
     write_counts(encoder, "errors_count", "Requests that failed", &failed)?;
-    let durations = durations(requests, |row| {
-        let status = ("status_code", row.status_code.to_string());
-        with_tags(labels(status, ("route", row.route.clone())), row)
-    });
+    let durations = durations(requests, |row| labels(row, status(row), (ROUTE, row.route.clone())));
     let help = "Execution time of requests in seconds";
     write_durations(encoder, "requests", None, help, MetricNames::Luna, &durations)?;
-    write_running(encoder, requests, route_labels)
+    write_running(encoder, requests)
 }
 
 fn durations(
@@ -117,18 +116,14 @@ fn write_durations(
     Ok(())
 }
 
-fn write_running(
-    encoder: &mut DescriptorEncoder<'_>,
-    requests: &RollupSnapshot,
-    labels: impl Fn(&str) -> Labels,
-) -> fmt::Result {
+fn write_running(encoder: &mut DescriptorEncoder<'_>, requests: &RollupSnapshot) -> fmt::Result {
     let help = "Number of active HTTP server requests";
     let name = "http_server_active_requests";
     let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     // Routes that were in use remain, with zero: a gauge that disappears keeps its last value for
     // five minutes.
-    let idle = requests.rows.iter().map(|row| (labels(&row.route), 0));
-    let running = requests.running.iter().map(|(route, running)| (labels(route), *running));
+    let idle = requests.rows.iter().map(|row| (route_labels(&row.route), 0));
+    let running = requests.running.iter().map(|(route, running)| (route_labels(route), *running));
     for (labels, running) in &counts(idle.chain(running)) {
         metric.encode_family(labels)?.encode_gauge(running)?;
     }
@@ -158,36 +153,9 @@ fn write_counts(
 
 fn route_labels(route: &str) -> Labels {
     let (method, resource) = route.split_once(':').unwrap_or((route, ""));
-    let mut labels = Labels::new();
-    add(&mut labels, "http_request_method", method.to_owned());
-    add(&mut labels, "http_route", resource.to_owned());
-    labels
+    [(METHOD, method), (HTTP_ROUTE, resource)].map(|(name, value)| (name.to_owned(), value.to_owned())).into()
 }
 
 fn path(route: &str) -> String {
     route.split_once(':').map_or(route, |(_, resource)| resource).to_owned()
-}
-
-fn with_tags(mut labels: Labels, row: &RollupRow) -> Labels {
-    for (name, value) in &row.tags {
-        add(&mut labels, &label_name(name), value.clone());
-    }
-    labels
-}
-
-/// Adds a label. A duplicate name gets an underscore: two labels of the same name make a scrape
-/// fail.
-fn add(labels: &mut Labels, name: &str, value: String) {
-    let mut name = name.to_owned();
-    while labels.iter().any(|(other, _)| *other == name) {
-        name.push('_');
-    }
-    labels.push((name, value));
-}
-
-/// Returns a valid name: letters, digits and underscores, without a leading digit.
-fn label_name(name: &str) -> String {
-    let allowed = |letter: char| if letter.is_ascii_alphanumeric() { letter } else { '_' };
-    let name: String = name.chars().map(allowed).collect();
-    if name.starts_with(|first: char| first.is_ascii_digit()) { format!("_{name}") } else { name }
 }

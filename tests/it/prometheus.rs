@@ -18,6 +18,10 @@ use crate::support::{
     prometheus::{Prometheus, complaints},
 };
 
+mod hostile_tags;
+mod named;
+mod two_monitors;
+
 fn monitor(names: MetricNames) -> Monitor {
     let mut settings = Settings::new("shop");
     settings.storage = Storage::None;
