@@ -1,17 +1,24 @@
 //! The layer does what it is configured for, and nothing else.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Extension, Router,
     body::{Body, HttpBody},
-    extract::Request,
+    extract::{ConnectInfo, Request},
     response::Response,
     routing::get,
 };
 use http::{HeaderMap, Method, StatusCode};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
 use tower::{ServiceExt, service_fn};
 use tower_influx::{
     MonitoringData, Point, Settings,
@@ -50,6 +57,51 @@ async fn an_id_that_the_handler_has_put_into_the_response_is_kept() {
     let response = answer(&app, Request::get("/").header("x-request-id", "of-the-client")).await;
     let ids: Vec<_> = response.headers().get_all("x-request-id").iter().collect();
     assert_eq!(ids, ["of-the-handler"]);
+}
+
+/// The address of the client, which axum puts into the extensions of the request.
+#[tokio::test]
+async fn a_function_for_requests_knows_the_address_of_the_client() {
+    let (monitor, sink) = monitor(Settings::new("asked"));
+    let layer = monitor.layer().on_request(|request, data| {
+        let client = request.extensions.get::<ConnectInfo<SocketAddr>>();
+        data.field("client", client.map(|ConnectInfo(address)| address.to_string()));
+    });
+    let app = Router::new().route("/", get(|| async { "body" })).layer(layer);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let address = listener.local_addr().expect("a bound socket");
+    let service = app.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move { axum::serve(listener, service).await });
+    let mut client = TcpStream::connect(address).await.expect("it listens");
+    let own = client.local_addr().expect("a bound socket").to_string();
+    let request = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    client.write_all(request).await.expect("it reads");
+    let mut answer = String::new();
+    client.read_to_string(&mut answer).await.expect("it answers");
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    let points = points(&monitor, &sink, "requests").await;
+    assert_eq!(points[0].field("client").and_then(Value::as_str), Some(own.as_str()));
+}
+
+#[tokio::test]
+async fn a_request_that_its_handler_skips_is_counted_with_and_without_rollups() {
+    let mut counted_elsewhere = Settings::new("asked");
+    counted_elsewhere.rollup.interval = Some(Duration::from_secs(10));
+    for settings in [Settings::new("asked"), counted_elsewhere] {
+        let (monitor, sink) = monitor(settings);
+        let app = Router::new()
+            .route("/skipped", get(|data: MonitoringData| async move { data.skip() }))
+            .route("/", get(|| async { "body" }))
+            .layer(monitor.layer());
+        for path in ["/skipped", "/", "/skipped"] {
+            answer(&app, Request::get(path)).await;
+        }
+        assert_eq!(points(&monitor, &sink, "requests").await.len(), 1);
+        let stats = monitor.stats();
+        assert!(stats.balances(), "{stats}");
+        assert_eq!((stats.recorder.skipped, stats.recorder.filtered), (2, 0));
+        assert_eq!(stats.rollup.map_or(2, |rollup| rollup.filtered), 2);
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -247,6 +247,25 @@ async fn invalid_input_causes_no_panic() {
     assert_eq!(of(&found, "client_errors")[0].tag("error_code"), Some("panic"));
 }
 
+/// A route function that returns paths makes at most `limits.tag_values` of them series.
+#[tokio::test]
+async fn routes_that_are_paths_are_capped() {
+    let (monitor, sink) = monitor(Settings::new("shop"));
+    let service = service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(String::new())));
+    let layer = monitor.client_layer("payments");
+    let mut client = layer.route(|request| Some(request.uri.path().to_owned().into())).layer(service);
+    for number in 0..1_500 {
+        let request = Request::get(format!("/invoices/{number}")).body(String::new()).expect("a request");
+        client.call(request).await.expect("answers");
+    }
+    let found = points(&monitor, &sink).await;
+    let routes: Vec<_> = found.iter().filter_map(|point| point.tag("route")).collect();
+    let distinct: std::collections::BTreeSet<_> = routes.iter().collect();
+    assert_eq!((routes.len(), distinct.len()), (1_500, 1_001));
+    assert_eq!(routes.iter().filter(|route| **route == "other").count(), 500);
+    assert_eq!(monitor.stats().recorder.overflowed_tags, 500);
+}
+
 #[tokio::test]
 async fn a_custom_error_is_classified_by_its_type() {
     #[derive(Debug)]

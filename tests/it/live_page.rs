@@ -23,6 +23,8 @@ use crate::support::{
     live::{self, CHROMIUM},
 };
 
+mod named;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_service_has_a_page() {
     let Some(mut service) = Service::start("an_empty_service_has_a_page", Router::new()).await else {
