@@ -23,11 +23,11 @@ impl Monitor {
     /// Returns a collector of this monitor's metrics, for a `Registry` of the crate
     /// `prometheus_client`. For a disabled monitor it has no metrics.
     ///
-    /// The collector keeps the monitor, as its layers do. Register one for each registry: two in one
-    /// registry write the same names twice, and Prometheus rejects the whole scrape. A registry does
-    /// not tell a collector what else it has, so this is no error here; but a warning is logged
-    /// while another collector exists. Give each a registry with a prefix, such as
-    /// `registry.sub_registry_with_prefix("admin")`.
+    /// The collector is a handle to the monitor, as its layers are. Register it once in each
+    /// registry. Two collectors in one registry write the same names twice, and Prometheus rejects
+    /// the whole scrape. A collector cannot know what else a registry has, so this is no error
+    /// here, but a warning is logged while another collector exists. Register each of them in a
+    /// sub-registry with its own prefix.
     ///
     /// # Errors
     ///

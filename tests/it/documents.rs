@@ -34,7 +34,7 @@ fn every_block_of_code_is_checked() {
                 let script = File::read(".ci/sql.py").text;
                 assert!(document.starts_with("docs/") && script.contains("```sql datafusion"), "{document}");
             }
-            // The function has its range as an argument; the parser's types do not know its package.
+            // `influxdb.cardinality` has its range as an argument.
             "flux" => assert!(
                 document.starts_with("docs/")
                     && (text.contains("|> range(") || text.contains("influxdb.cardinality(")),
