@@ -8,6 +8,8 @@
 //! - `-- --license FILE` sets another path of the licence.
 //!
 //! Environment variables `MONITORING__…` override the file, for example `MONITORING__TOKEN=…`.
+//! With the feature `prometheus` it serves `/metrics`, with the names of OpenTelemetry or those of
+//! `monitoring.metrics.names`.
 //!
 //! The first start creates a licence for demonstrations. Replace it while the service runs, for
 //! example by a licence that has ended. `/items` then answers 403 until there is a valid licence:
@@ -112,12 +114,9 @@ async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
         .layer(monitor.layer()); // after the routes, so that it is around all of them
     // Outside of the layer, so that requests of the live page are not recorded.
     let app = Router::new().nest_service("/monitoring", page.router()).merge(monitored);
-    // Metrics for Prometheus, if the settings have `metrics.names`.
+    // Outside of the layer for the same reason.
     #[cfg(feature = "prometheus")]
-    let app = match monitor.metrics_route() {
-        Ok(metrics) => app.route("/metrics", metrics),
-        Err(_) => app,
-    };
+    let app = app.route("/metrics", monitor.metrics_route()?);
 
     let listener = TcpListener::bind(&arguments.listen).await.map_err(|error| {
         format!("cannot listen on {}: {error}; choose another by --listen", arguments.listen)
@@ -231,6 +230,10 @@ const PRODUCT: &str = "luna-licenses";
 /// environment.
 fn read_settings(file: Option<PathBuf>) -> Result<Settings, ConfigError> {
     let mut builder = Config::builder().set_default("monitoring.service", PRODUCT)?;
+    #[cfg(feature = "prometheus")]
+    {
+        builder = builder.set_default("monitoring.metrics.names", "opentelemetry")?;
+    }
     if let Some(file) = file {
         builder = builder.add_source(File::from(file).format(FileFormat::Toml));
     }
@@ -248,6 +251,8 @@ fn greet(address: &str) {
     println!("  curl {address}/items/0                 a failed one, with error code 11009");
     println!("  curl {address}/licenses                the state of the licence");
     println!("  curl {address}/monitoring/stats        the ledger of the monitoring");
+    #[cfg(feature = "prometheus")]
+    println!("  curl {address}/metrics                 the metrics for Prometheus");
     println!("and open {address}/monitoring in a browser to see it all.");
     println!(
         "Ctrl-C ends it; the points are then in monitoring-data/*.lp, unless a --config says otherwise."

@@ -7,7 +7,8 @@ use crate::{
     support::{
         example::{Example, LastLine},
         http::Http,
-        live::{self, INFLUXD, NGINX, VICTORIA_METRICS},
+        live::{self, INFLUXD, NGINX, PROMTOOL, VICTORIA_METRICS},
+        prometheus::complaints,
         service::{Planned, drive, expected},
         victoria::Victoria,
     },
@@ -134,6 +135,43 @@ async fn the_environment_wins_over_the_file_of_the_example() {
     example.terminate().await;
     let point = &example.points()["requests"][0];
     assert_eq!(["service", "instance", "Zone"].map(|key| point.tag(key)), ["luna-licenses", "b", "A"]);
+}
+
+#[tokio::test]
+async fn the_example_serves_metrics_by_the_chosen_names() {
+    let count = "http_server_request_duration_seconds_count{http_request_method=\"GET\",http_route=\"/version\",http_response_status_code=\"200\"} 1\n";
+    let luna = "request_count_total{status_code=\"200\",path=\"/version\",service=\"luna-licenses\"} 1\n";
+    let file = "[monitoring.metrics]\nnames = \"luna\"\n";
+    // The second has a section of its own that does not name metrics.
+    for (configuration, expected) in
+        [(None, count), (Some("[monitoring]\ninstance = \"a\"\n"), count), (Some(file), luna)]
+    {
+        let (mut example, url) = start(configuration).await;
+        let http = Http::new();
+        assert_eq!(http.get(&format!("{url}/version")).await.expect("an answer").status, 200);
+        let scrape = http.get(&format!("{url}/metrics")).await.expect("an answer");
+        assert_eq!(scrape.status, 200, "{configuration:?}");
+        assert!(scrape.text().contains(expected), "{configuration:?}: {}", scrape.text());
+        if live::ready("the_example_serves_metrics_by_the_chosen_names", &[PROMTOOL]) {
+            assert_eq!(complaints(&scrape.text()), "");
+        }
+        let last = example.terminate().await;
+        // The request and the licence: scrapes are not recorded.
+        assert_eq!(last, LastLine::all_written(2), "{configuration:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_example_does_not_start_with_metrics_by_unknown_names() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let mut example = Example::start_in("luna_licenses", directory, |command| {
+        command.args(["--listen", "127.0.0.1:0"]).env("MONITORING__METRICS__NAMES", "statsd");
+    });
+    assert!(!example.ended().await.success());
+    let output = example.output();
+    for part in ["metrics.names", "statsd", "opentelemetry", "luna"] {
+        assert!(output.contains(part), "{part}: {output}");
+    }
 }
 
 /// Returns settings with the names of the reference beside our own.
