@@ -109,10 +109,10 @@ fn no_column_of_a_line_can_be_the_name_of_a_tag() {
         settings.rollup.interval = Some(Duration::from_secs(10));
         let mut as_static = settings.clone();
         as_static.tags.insert(column.clone(), "a".to_owned());
-        let error = as_static.check().expect_err(&column).to_string();
+        let error = as_static.validate().expect_err(&column).to_string();
         assert!(error.starts_with(&format!("setting `tags.{column}`: ")), "{error}");
         settings.rollup.tags = vec![column.clone()];
-        let error = settings.check().expect_err(&column).to_string();
+        let error = settings.validate().expect_err(&column).to_string();
         assert!(error.starts_with(&format!("setting `rollup.tags` is `{column}`: ")), "{error}");
     }
 }

@@ -9,13 +9,13 @@ use crate::delivery::flusher::{
     tests::support::{batch_of, drained, idle_worker},
 };
 
-/// What the buffer was told of.
-fn told(worker: &Worker) -> usize {
+/// Returns the memory that was reported to the buffer.
+fn reported(worker: &Worker) -> usize {
     worker.shared.buffer.snapshot(&worker.shared.ledger).1.bytes
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_reserved_fits_beside_what_is_held_and_the_buffer_knows() {
+async fn reserved_and_held_memory_fit_together_and_are_reported_to_the_buffer() {
     let mut worker = idle_worker(1 << 20, Overflow::DropNewest, None);
     for held in [0, 100] {
         if held > 0 {
@@ -36,7 +36,7 @@ async fn what_is_reserved_fits_beside_what_is_held_and_the_buffer_knows() {
 
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 #[tokio::test(start_paused = true)]
-async fn what_is_decompressed_to_be_sent_has_room_set_aside() {
+async fn memory_is_reserved_for_batches_that_are_decompressed_to_be_sent() {
     let mut worker = idle_worker(1 << 20, Overflow::DropNewest, None);
     let mut pending = drained(&worker, 1_000);
     let compressed = crate::delivery::flusher::compressed::CompressedBatch::new(&batch_of(1_000));
@@ -103,7 +103,7 @@ async fn room_is_made_by_dropping_the_oldest_until_the_rest_fits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_its_share_of_memory_goes_to_the_disk() {
+async fn batches_beyond_their_share_of_memory_go_to_disk() {
     let each = PendingBatch::live(batch_of(100), History::new(Instant::now(), Duration::ZERO)).memory();
     for (buffer_size, left) in [(8 * each, 2), (8 * each - 8, 1), (4 * each - 8, 0)] {
         let directory = tempfile::tempdir().expect("a directory");
