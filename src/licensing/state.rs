@@ -96,7 +96,8 @@ impl LicenseState {
         self
     }
 
-    /// Adds a field to the point. The same names as for a [`with_tag`](Self::with_tag) are left out.
+    /// Adds a field to the point. The same names as for a [`with_tag`](Self::with_tag) are left
+    /// out.
     #[must_use]
     pub fn with_field(mut self, key: impl Into<Cow<'static, str>>, value: impl Into<Value<'static>>) -> Self {
         self.fields.push((key.into(), value.into()));

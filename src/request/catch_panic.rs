@@ -5,8 +5,8 @@ use std::panic::{self, AssertUnwindSafe};
 use crate::stats::RecorderCounters;
 
 /// Runs a function of the application. Returns `None` if it panics, which is counted. If a request
-/// ends while its handler's panic unwinds, a second panic would abort the process. Anywhere else the
-/// request would not be counted.
+/// ends while its handler's panic unwinds, a second panic would abort the process. Anywhere else
+/// the request would not be counted.
 #[inline]
 pub(crate) fn catch_panic<R>(counters: &RecorderCounters, run: impl FnOnce() -> R) -> Option<R> {
     match panic::catch_unwind(AssertUnwindSafe(run)) {
