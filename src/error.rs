@@ -78,7 +78,7 @@ impl Error {
     }
 
     pub(crate) fn closed() -> Self {
-        Self::new(Kind::Closed, "the monitor is shut down and takes no more points".to_owned())
+        Self::new(Kind::Closed, "the monitor is shut down and accepts no more points".to_owned())
     }
 
     /// Creates an error for a key. It is not printed, since it may be a private one by mistake.

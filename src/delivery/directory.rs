@@ -51,9 +51,9 @@ pub(crate) fn unusable(setting: &str, path: &Path, error: io::Error) -> Error {
         }
         // Only `create` returns this kind: no file system operation does.
         io::ErrorKind::InvalidInput => {
-            "name a directory of this user alone; one inside it that does not exist yet is created so"
+            "name a directory that only this user may write to; a directory that does not exist yet is created with these permissions"
         }
-        _ => "name a directory that this user can write, or make it so",
+        _ => "name a directory that this user may write to, or change its permissions",
     };
     let what = format!("setting `{setting}` is `{}`, which cannot be used: {remedy}", path.display());
     Error::io(what, error)

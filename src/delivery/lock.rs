@@ -92,7 +92,7 @@ fn open(path: &Path) -> io::Result<File> {
     match fs::symlink_metadata(path) {
         // Opening a pipe waits until something reads it, and a link may lead anywhere.
         Ok(found) if !found.is_file() => {
-            let what = "something else than a regular file has the name of a lock file";
+            let what = "the lock file is not a regular file";
             Err(io::Error::new(io::ErrorKind::InvalidData, what))
         }
         Ok(_) => OpenOptions::new().read(true).write(true).open(path),

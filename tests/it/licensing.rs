@@ -208,7 +208,7 @@ async fn licences_of_every_state_are_points_in_influxdb() {
     let text = |index: usize, field: &str| points[index].fields[field].as_str().expect("a string").to_owned();
     assert_eq!((text(0, "warnings"), text(0, "errors")), (String::new(), String::new()));
     assert!(text(1, "warnings").ends_with(", in 9 days") && text(1, "errors").is_empty());
-    assert!(text(2, "errors").starts_with("the licence is over since ") && text(2, "warnings").is_empty());
+    assert!(text(2, "errors").starts_with("the licence expired at ") && text(2, "warnings").is_empty());
     assert_eq!(text(3, "errors"), format!("there is no licence file `{}`", path.display()));
     assert_eq!(text(0, "license_subject"), "Acme");
     let expected = [

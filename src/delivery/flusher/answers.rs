@@ -264,7 +264,7 @@ fn written(result: JobResult) -> Result<Written, WriteError> {
 fn checked(result: JobResult) -> Result<(), WriteError> {
     match result {
         JobResult::Checked(result) => result,
-        _ => Err(WriteError::transient("the sink panicked while it was asked")),
+        _ => Err(WriteError::transient("the sink panicked in its probe")),
     }
 }
 

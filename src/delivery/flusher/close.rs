@@ -130,7 +130,7 @@ impl Worker {
         let mut searches = std::mem::take(&mut self.scheduler.queue.searches);
         for search in &mut searches {
             search.reject_refused();
-            self.reject_found(search, "refused alone before the shutdown");
+            self.reject_found(search, "refused by the server before the shutdown");
         }
         let rest = searches.into_iter().filter_map(Search::into_rest);
         rest.chain(self.scheduler.queue.take_batches()).collect()

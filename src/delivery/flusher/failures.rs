@@ -139,7 +139,8 @@ pub(super) fn nothing_is_accepted(error: &WriteError) -> WriteError {
 }
 
 /// The text reported for lines that are refused because of an earlier answer.
-pub(super) const EARLIER_ANSWER: &str = "refused by an earlier answer for the same shape";
+pub(super) const EARLIER_ANSWER: &str =
+    "refused, like earlier lines with the same measurement, tags and field types";
 pub(super) const FAILURES_BEFORE_OTHERS: u32 = 3;
 const FAILURES_BEFORE_SEARCH: u32 = 5;
 const TIMEOUTS_BEFORE_HALVING: u32 = 2;

@@ -130,8 +130,11 @@ impl<T: Transport> ServerSink<T> {
 
     async fn plain(&self, connection: &SinkConnection<T>, lines: &Bytes) -> Result<Written, WriteError> {
         let written = self.exchange(connection, lines.clone(), false).await?;
-        written
-            .ok_or_else(|| WriteError::transient("the server says that it cannot decompress a body that was plain: look at what stands before it"))
+        written.ok_or_else(|| {
+            WriteError::transient(
+                "the server cannot decompress a body that was not compressed: check the proxies before it",
+            )
+        })
     }
 
     /// Sends one body. Returns `None` if the server did not decompress it.

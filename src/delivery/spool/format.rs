@@ -104,7 +104,7 @@ pub(super) fn read_header(path: &Path, target: u64) -> io::Result<(Found, File)>
     fs_ext::faults::check(fs_ext::faults::Operation::Read, path)?;
     // Opening a pipe would block until something writes to it.
     if !std::fs::symlink_metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is not a regular file"));
     }
     let file = File::open(path)?;
     let length = file.metadata()?.len();

@@ -22,7 +22,7 @@ impl PublicKey {
     /// The bytes are not an Ed25519 key, or are a weak key ([`Error::is_setting`]).
     pub fn from_bytes(bytes: &[u8; 32]) -> Result<Self, Error> {
         let key = VerifyingKey::from_bytes(bytes)
-            .map_err(|_| Error::license_key("its bytes are no Ed25519 key"))?;
+            .map_err(|_| Error::license_key("its bytes are not an Ed25519 key"))?;
         Self::checked(key)
     }
 
@@ -53,7 +53,7 @@ impl PublicKey {
         }
         let key = VerifyingKey::from_public_key_pem(text.trim());
         Self::checked(
-            key.map_err(|error| Error::license_key(format!("it is no Ed25519 key in PEM: {error}")))?,
+            key.map_err(|error| Error::license_key(format!("it is not an Ed25519 key in PEM: {error}")))?,
         )
     }
 

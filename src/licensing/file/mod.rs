@@ -103,7 +103,7 @@ impl LicenseFile {
         let warning_days = self.warning_days.unwrap_or(LicensingSettings::default().warning_days);
         let mut state = LicenseState::new(days_left).with_field("license_subject", license.subject);
         if now >= license.expires {
-            state = state.with_error(format!("the licence is over since {}", license.expires));
+            state = state.with_error(format!("the licence expired at {}", license.expires));
         } else if seconds_left <= warning_days.saturating_mul(SECONDS_A_DAY) {
             state = state.with_warning(format!(
                 "the licence ends at {}, {}",

@@ -51,16 +51,16 @@ impl License {
             return Err(malformed("a licence is three parts of base64 with dots between them"));
         };
 
-        let header_json = decode(header).ok_or_else(|| malformed("its first part is no base64"))?;
+        let header_json = decode(header).ok_or_else(|| malformed("its first part is not base64"))?;
         let header_read: JoseHeader = serde_json::from_slice(&header_json)
-            .map_err(|_| malformed("its first part is no header of a JSON Web Token"))?;
+            .map_err(|_| malformed("its first part is not a header of a JSON Web Token"))?;
         if !ALGORITHMS.contains(&&*header_read.alg) {
             return Err(LicenseFault::Algorithm(header_read.alg.chars().take(SHOWN_ALGORITHM).collect()));
         }
         if header_read.crit.is_some() {
             return Err(malformed("it demands extensions (`crit`) that are not known here"));
         }
-        let signature = decode(signature).ok_or_else(|| malformed("its signature is no base64"))?;
+        let signature = decode(signature).ok_or_else(|| malformed("its signature is not base64"))?;
         let signature = <&[u8; 64]>::try_from(signature.as_slice())
             .map_err(|_| malformed("its signature has not the length of an Ed25519 signature"))?;
         let message = &token[..header.len() + 1 + claims.len()];
@@ -68,7 +68,7 @@ impl License {
             return Err(LicenseFault::Signature);
         }
 
-        let claims = decode(claims).ok_or_else(|| malformed("its second part is no base64"))?;
+        let claims = decode(claims).ok_or_else(|| malformed("its second part is not base64"))?;
         let claims: Claims = serde_json::from_slice(&claims).map_err(|error| {
             LicenseFault::Malformed(format!("its claims are not those of a licence: {error}"))
         })?;
@@ -147,13 +147,13 @@ impl TryFrom<Claims> for License {
 fn time(claim: &str, seconds: f64) -> Result<Timestamp, LicenseFault> {
     // The conversion saturates, and a saturated value is out of range for a time.
     let time = Timestamp::from_second(seconds.floor() as i64);
-    time.map_err(|_| LicenseFault::Malformed(format!("its claim `{claim}` is no time in seconds")))
+    time.map_err(|_| LicenseFault::Malformed(format!("its claim `{claim}` is not a time in seconds")))
 }
 
 impl fmt::Display for LicenseFault {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Malformed(what) => write!(formatter, "is no licence: {what}"),
+            Self::Malformed(what) => write!(formatter, "is not a licence: {what}"),
             Self::Algorithm(name) => {
                 write!(formatter, "is signed with `{}`; only `EdDSA` is accepted", name.escape_debug())
             }

@@ -208,7 +208,7 @@ fn ranges() {
             ),
             (
                 "requests.keep = 'failed'",
-                "setting `requests.keep` is `failed`: without rollups the other requests would be counted nowhere; set `rollup.interval`, for instance to `10s`",
+                "setting `requests.keep` is `failed`: the other requests would not be counted; set `rollup.interval`, for instance to `10s`, or `metrics.names`",
             ),
             (
                 "rollup.interval = 10\nrequests.keep = 'slow'",

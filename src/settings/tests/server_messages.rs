@@ -7,7 +7,7 @@ use super::{assert_messages, parsed, refused};
 
 #[test]
 fn urls() {
-    let queries = "no `?` and no `#` can stand here; bucket and credentials have keys of their own";
+    let queries = "must not contain `?` or `#`; bucket and credentials have keys of their own";
     let path = "client `influxdb2` drops the path and would write somewhere else; set `client = \"reqwest\"` (feature `reqwest`), \
                 which serves base paths, or leave the path out";
     let user = "holds a user or a password, which would appear in logs; write `token` or `token_file`, or `username` and \
@@ -27,7 +27,7 @@ fn urls() {
             ("url = '127.0.0.1'", "setting `url` is `127.0.0.1`: no scheme; write `http://127.0.0.1`"),
             (
                 "url = 'ftp://a'",
-                "setting `url` is `ftp://a`: only `http://`, `https://` and `unix://` are spoken; write one of them",
+                "setting `url` is `ftp://a`: only `http://`, `https://` and `unix://` are supported; write one of them",
             ),
             (
                 "url = 'http://'",
@@ -41,7 +41,7 @@ fn urls() {
             ("url = 'http://me:hunter2@a'", &format!("setting `url` is `[redacted]`: {user}")),
             (
                 "url = 'me:hunter2@a'",
-                "setting `url` is `[redacted]`: only `http://`, `https://` and `unix://` are spoken; write one of them",
+                "setting `url` is `[redacted]`: only `http://`, `https://` and `unix://` are supported; write one of them",
             ),
             ("url = 'http://a?u=me&p=hunter2'", &format!("setting `url` is `http://a…`: {queries}")),
             ("url = 'http://a#b'", &format!("setting `url` is `http://a…`: {queries}")),
@@ -66,10 +66,10 @@ fn urls() {
 fn sockets() {
     let most = if cfg!(target_os = "macos") { 103 } else { 107 };
     let long = format!("unix:///{}", "x".repeat(most));
-    let path = "no absolute path of a socket follows; write `unix:///run/telegraf.sock`, for instance";
+    let path = "the path of the socket must be absolute; write `unix:///run/telegraf.sock`, for instance";
     let other =
-        "client `influxdb2` knows no sockets; set `client = \"reqwest\"` (feature `reqwest`), which does";
-    let queries = "no `?` and no `#` can stand here; bucket and credentials have keys of their own";
+        "client `influxdb2` does not support Unix sockets; set `client = \"reqwest\"` (feature `reqwest`)";
+    let queries = "must not contain `?` or `#`; bucket and credentials have keys of their own";
     assert_messages(
         "service = 'shop'\nbucket = 'b'\nclient = 'reqwest'",
         &[
@@ -148,11 +148,11 @@ fn clients_and_endpoints() {
             ),
             (
                 "bucket = 'b'\naccept_partial = false",
-                "setting `accept_partial` is `false`: only `api = \"v3\"` knows it, and `api` is `auto`; leave it out",
+                "setting `accept_partial` is `false`: only `api = \"v3\"` supports it, and `api` is `auto`; leave it out",
             ),
             (
                 "bucket = 'b'\nno_sync = true",
-                "setting `no_sync` is `true`: only `api = \"v3\"` knows it, and `api` is `auto`; leave it out",
+                "setting `no_sync` is `true`: only `api = \"v3\"` supports it, and `api` is `auto`; leave it out",
             ),
             ("bucket = 'b'\nconnect_timeout = 0", "setting `connect_timeout` is `0s`: write 10ms to 1h"),
             ("bucket = 'b'\ntimeout = '2h'", "setting `timeout` is `2h`: write 10ms to 1h"),
@@ -221,7 +221,7 @@ fn credentials() {
             ),
             (
                 "username = 'm:e'",
-                "setting `username`: holds a colon or a control character, which no user's name can; copy it anew",
+                "setting `username`: contains a colon or a control character, which a user name cannot have; copy it again",
             ),
         ],
     );

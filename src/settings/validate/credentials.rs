@@ -103,7 +103,7 @@ impl InfluxSettings {
         if self.username.contains(|letter: char| letter == ':' || letter.is_control()) {
             return refuse(
                 "username",
-                "holds a colon or a control character, which no user's name can; copy it anew",
+                "contains a colon or a control character, which a user name cannot have; copy it again",
             );
         }
         Ok(())

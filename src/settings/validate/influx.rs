@@ -83,7 +83,7 @@ impl InfluxSettings {
             return Err(Error::setting("retention_policy", shown(policy), remedy));
         }
         if self.api != InfluxApi::V3 {
-            let remedy = format!("only `api = \"v3\"` knows it, and `api` is `{api}`; leave it out");
+            let remedy = format!("only `api = \"v3\"` supports it, and `api` is `{api}`; leave it out");
             if !self.accept_partial {
                 return Err(Error::setting("accept_partial", false, remedy));
             }

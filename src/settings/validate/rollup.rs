@@ -105,7 +105,7 @@ fn validate_requests(settings: &Settings) -> Result<(), Error> {
     {
         return Ok(());
     }
-    let remedy = "without rollups the other requests would be counted nowhere; set `rollup.interval`, for instance to `10s`";
+    let remedy = "the other requests would not be counted; set `rollup.interval`, for instance to `10s`, or `metrics.names`";
     Err(Error::setting("requests.keep", word, remedy))
 }
 

@@ -33,9 +33,7 @@ impl InfluxSettings {
             return Err(refuse(remedy));
         }
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(refuse(
-                "no `?` and no `#` can stand here; bucket and credentials have keys of their own",
-            ));
+            return Err(refuse("must not contain `?` or `#`; bucket and credentials have keys of their own"));
         }
         if url.scheme() == UNIX {
             return self.validate_socket(&url).map(|()| url);
@@ -58,7 +56,7 @@ impl InfluxSettings {
         }
         match Url::parse(&self.url) {
             Ok(_) => {
-                refuse(&self.url, "only `http://`, `https://` and `unix://` are spoken; write one of them")
+                refuse(&self.url, "only `http://`, `https://` and `unix://` are supported; write one of them")
             }
             Err(error) => refuse(
                 &self.url,
@@ -72,7 +70,7 @@ impl InfluxSettings {
         let refuse = |remedy: &str| Err(refuse(&self.url, remedy));
         if self.client != InfluxClient::Reqwest {
             return refuse(
-                "client `influxdb2` knows no sockets; set `client = \"reqwest\"` (feature `reqwest`), which does",
+                "client `influxdb2` does not support Unix sockets; set `client = \"reqwest\"` (feature `reqwest`)",
             );
         }
         if !cfg!(unix) {
@@ -83,7 +81,7 @@ impl InfluxSettings {
             || url.path().ends_with('/')
         {
             return refuse(
-                "no absolute path of a socket follows; write `unix:///run/telegraf.sock`, for instance",
+                "the path of the socket must be absolute; write `unix:///run/telegraf.sock`, for instance",
             );
         }
         match socket_path(url) {

@@ -46,7 +46,7 @@ async fn a_check_that_panics_is_a_failure() {
     // The first check of the flusher itself follows after half a minute.
     sleep(Duration::from_secs(34)).await;
     let last = rig.flusher.stats().delivery.last_error;
-    assert_eq!(last.as_deref(), Some("the sink panicked while it was asked"));
+    assert_eq!(last.as_deref(), Some("the sink panicked in its probe"));
 }
 
 #[tokio::test(start_paused = true)]

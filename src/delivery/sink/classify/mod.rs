@@ -170,7 +170,7 @@ impl Case<'_> {
             501 | 505 | 511 => self.blocked(Blocked::Configuration, "something other than InfluxDB answers at `url`"),
             500.. => WriteError::transient(self.message("")),
             // No InfluxDB uses this status. It says nothing about the points, so they are kept.
-            _ => self.blocked(Blocked::Configuration, "InfluxDB does not answer so: check `url` and what stands before it"),
+            _ => self.blocked(Blocked::Configuration, "InfluxDB does not use this status: check `url` and the proxies before it"),
         }
     }
 
@@ -253,11 +253,11 @@ impl Case<'_> {
         match self.answer.api {
             InfluxApi::V1 => "no `/write` at this address: check the path of `url`, or take `api = \"v2\"`",
             InfluxApi::V2 | InfluxApi::Auto => {
-                "no `/api/v2/write` at this address: InfluxDB before 1.8 takes `client = \"reqwest\"` and `api = \"v1\"`, a path \
-                 in `url` takes `client = \"reqwest\"`"
+                "no `/api/v2/write` at this address: InfluxDB before 1.8 needs `client = \"reqwest\"` and `api = \"v1\"`, a path \
+                 in `url` needs `client = \"reqwest\"`"
             }
             InfluxApi::V3 => {
-                "no `/api/v3/write_lp` at this address: InfluxDB 1.x takes `api = \"v1\"`, 2.x takes `api = \"v2\"`"
+                "no `/api/v3/write_lp` at this address: InfluxDB 1.x needs `api = \"v1\"`, 2.x needs `api = \"v2\"`"
             }
         }
     }

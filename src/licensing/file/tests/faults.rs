@@ -50,11 +50,11 @@ async fn a_text_that_is_not_a_licence() {
         ("\n".to_owned(), "it is empty"),
         ("license".to_owned(), "a licence is three parts of base64 with dots between them"),
         ("a.b.c.d".to_owned(), "a licence is three parts of base64 with dots between them"),
-        ("a b.c.d".to_owned(), "its first part is no base64"),
-        ("ä.c.d".to_owned(), "its first part is no base64"),
-        (format!("{}.c.d", encode(b"{}")), "its first part is no header of a JSON Web Token"),
-        (format!("{}.c.d", encode(b"\xff")), "its first part is no header of a JSON Web Token"),
-        (format!("{header}.{body}.=="), "its signature is no base64"),
+        ("a b.c.d".to_owned(), "its first part is not base64"),
+        ("ä.c.d".to_owned(), "its first part is not base64"),
+        (format!("{}.c.d", encode(b"{}")), "its first part is not a header of a JSON Web Token"),
+        (format!("{}.c.d", encode(b"\xff")), "its first part is not a header of a JSON Web Token"),
+        (format!("{header}.{body}.=="), "its signature is not base64"),
         (format!("{header}.{body}."), "its signature has not the length of an Ed25519 signature"),
         (
             format!("{header}.{body}.{}", encode(&[0; 65])),
@@ -67,7 +67,7 @@ async fn a_text_that_is_not_a_licence() {
     ] {
         assert_eq!(
             error_of(&content).await,
-            format!("the licence file `PATH` is no licence: {expected}"),
+            format!("the licence file `PATH` is not a licence: {expected}"),
             "{content:?}"
         );
     }
@@ -75,7 +75,7 @@ async fn a_text_that_is_not_a_licence() {
 
 #[tokio::test]
 async fn claims_that_are_not_those_of_a_licence() {
-    let no_claims = "the licence file `PATH` is no licence: its claims are not those of a licence: ";
+    let no_claims = "the licence file `PATH` is not a licence: its claims are not those of a licence: ";
     for name in ["sub", "aud", "exp"] {
         let error = error_of_claims(|claims| drop(claims.as_object_mut().expect("a map").remove(name))).await;
         assert!(error.starts_with(&format!("{no_claims}missing field `{name}`")), "{error}");
@@ -96,11 +96,14 @@ async fn claims_that_are_not_those_of_a_licence() {
     assert!(error_of(sign_bytes(br#"{"alg":"EdDSA"}"#, b"[1,2")).await.starts_with(no_claims));
     for end in [json!(1e300), json!(-1e300), json!(i64::MAX)] {
         let error = error_of_claims(|claims| claims["exp"] = end).await;
-        assert_eq!(error, "the licence file `PATH` is no licence: its claim `exp` is no time in seconds");
+        assert_eq!(
+            error,
+            "the licence file `PATH` is not a licence: its claim `exp` is not a time in seconds"
+        );
     }
     let limits: serde_json::Map<_, _> = (0..33).map(|number| (number.to_string(), json!(1))).collect();
     let error = error_of_claims(|claims| claims["limits"] = limits.into()).await;
-    assert_eq!(error, "the licence file `PATH` is no licence: it has more than 32 limits");
+    assert_eq!(error, "the licence file `PATH` is not a licence: it has more than 32 limits");
 }
 
 #[tokio::test]
@@ -171,7 +174,7 @@ async fn a_licence_for_another_product_or_another_time() {
     let error = error_of_claims(|claims| claims["nbf"] = json!(super::seconds("2026-08-01T00:00:00Z"))).await;
     assert_eq!(error, "the licence is not valid before 2026-08-01T00:00:00Z");
     let error = error_of_claims(|claims| claims["exp"] = json!(super::seconds("2026-06-01T00:00:00Z"))).await;
-    assert_eq!(error, "the licence is over since 2026-06-01T00:00:00Z");
+    assert_eq!(error, "the licence expired at 2026-06-01T00:00:00Z");
 }
 
 #[test]

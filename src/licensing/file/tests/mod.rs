@@ -112,9 +112,9 @@ async fn an_ending_licence_is_a_warning_and_an_ended_one_an_error() {
         ("2026-12-18T00:00:01Z", 13, warned("in 13 days"), vec![]),
         ("2026-12-30T12:00:00Z", 1, warned("in 1 day"), vec![]),
         ("2026-12-31T23:59:59Z", 0, warned("within a day"), vec![]),
-        ("2027-01-01T00:00:00Z", 0, vec![], vec!["the licence is over since 2027-01-01T00:00:00Z"]),
-        ("2027-01-01T00:00:01Z", -1, vec![], vec!["the licence is over since 2027-01-01T00:00:00Z"]),
-        ("2027-01-11T00:00:00Z", -10, vec![], vec!["the licence is over since 2027-01-01T00:00:00Z"]),
+        ("2027-01-01T00:00:00Z", 0, vec![], vec!["the licence expired at 2027-01-01T00:00:00Z"]),
+        ("2027-01-01T00:00:01Z", -1, vec![], vec!["the licence expired at 2027-01-01T00:00:00Z"]),
+        ("2027-01-11T00:00:00Z", -10, vec![], vec!["the licence expired at 2027-01-01T00:00:00Z"]),
     ] {
         let state = fixture.check(now).await;
         assert_eq!(state.days_left(), Some(days_left), "{now}");

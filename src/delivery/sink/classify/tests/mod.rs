@@ -223,7 +223,7 @@ fn servers_other_than_influxdb_are_reported_with_a_remedy() {
     for (status, remedy) in [
         (200, "something other than InfluxDB answers at `url`"),
         (302, "redirects are not followed"),
-        (418, "InfluxDB does not answer so"),
+        (418, "InfluxDB does not use this status"),
         (501, "something other than InfluxDB answers at `url`"),
     ] {
         let error = error(status, "hello");
