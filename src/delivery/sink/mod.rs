@@ -93,7 +93,7 @@ pub trait Sink: Send + Sync + 'static {
     /// Checks whether the destination would accept points, without writing any. The default
     /// implementation returns `Ok`.
     ///
-    /// Called at start and by [`Monitor::check`](crate::Monitor::check). While delivery is blocked,
+    /// Called at start and by [`Monitor::probe`](crate::Monitor::probe). While delivery is blocked,
     /// it is called every 30 seconds to 5 minutes, instead of sending a whole batch.
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async { Ok(()) })
