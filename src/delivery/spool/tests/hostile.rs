@@ -49,7 +49,7 @@ fn a_directory_that_others_may_write_is_refused_or_skipped() {
         let error = Spool::open(&SpoolSettings::new(path), TARGET, Arc::default()).expect_err("refused");
         let text = format!("{error:#}");
         assert!(error.is_io() && text.contains("`spool.directory`") && text.contains(why), "{text}");
-        assert!(text.contains("name a directory of this user alone"), "{text}");
+        assert!(text.contains("name a directory that only this user may write to"), "{text}");
     }
     // A process directory that others may write is not used.
     let own = root.path().join("own");
