@@ -136,17 +136,11 @@ impl TagCardinality {
             // Nothing is inserted any more, so that values beyond the limit take no memory. But
             // another thread may have inserted this value, as the last one, since the caller's
             // lookup.
-            found.or_else(|| self.decided.find(hash)).is_some_and(|entry| decision(&entry))
+            found.or_else(|| self.decided.find(hash)).is_some_and(|entry| self.decision(key, &entry))
         } else {
             match self.decided.find_or_insert(hash, UNDECIDED) {
-                Some(entry) if entry.inserted => {
-                    let one_more = |count| (count < self.limit).then_some(count + 1);
-                    let admitted =
-                        key.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
-                    entry.set_mark(if admitted { ADMITTED } else { REFUSED });
-                    admitted
-                }
-                Some(entry) => decision(&entry),
+                Some(entry) if entry.inserted => self.settle(key, &entry),
+                Some(entry) => self.decision(key, &entry),
                 None => false,
             }
         };
@@ -163,6 +157,38 @@ impl TagCardinality {
         admitted
     }
 
+    /// Returns the decision. Another thread decides two steps after its insertion. If it was
+    /// interrupted right there, this thread decides instead: a point must not lose a value that is
+    /// admitted.
+    fn decision(&self, key: &KeyCardinality, entry: &HashSetEntry<'_>) -> bool {
+        for _ in 0..SPINS {
+            match entry.mark() {
+                UNDECIDED => hint::spin_loop(),
+                mark => return mark & DECISION == ADMITTED,
+            }
+        }
+        self.settle(key, entry)
+    }
+
+    /// Decides on a value, unless another thread does at the same time. All threads return the same
+    /// decision.
+    fn settle(&self, key: &KeyCardinality, entry: &HashSetEntry<'_>) -> bool {
+        if entry.mark() != UNDECIDED {
+            return entry.mark() & DECISION == ADMITTED;
+        }
+        let one_more = |count| (count < self.limit).then_some(count + 1);
+        let has_room = key.admitted.fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more).is_ok();
+        match entry.replace_mark(UNDECIDED, if has_room { ADMITTED } else { REFUSED }) {
+            Ok(()) => has_room,
+            Err(mark) => {
+                if has_room {
+                    key.admitted.fetch_sub(1, Ordering::AcqRel);
+                }
+                mark & DECISION == ADMITTED
+            }
+        }
+    }
+
     fn key(&self, name: &[u8]) -> &KeyCardinality {
         let hash = atomic_hash_set::hash_names(self.seed, name);
         for step in 0..PROBES {
@@ -175,18 +201,6 @@ impl TagCardinality {
         }
         &self.shared
     }
-}
-
-/// Returns the decision. Another thread decides two steps after its insertion. If it was
-/// interrupted right there, this one point loses the value, since waiting could take long.
-fn decision(entry: &HashSetEntry<'_>) -> bool {
-    for _ in 0..SPINS {
-        match entry.mark() {
-            UNDECIDED => hint::spin_loop(),
-            mark => return mark & DECISION == ADMITTED,
-        }
-    }
-    false
 }
 
 const UNDECIDED: u8 = 1;

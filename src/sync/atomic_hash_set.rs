@@ -86,10 +86,13 @@ impl HashSetEntry<'_> {
         (self.slot.load(Ordering::Acquire) & MARK) as u8
     }
 
-    /// Sets the owner's four bits. Only the thread that inserted the entry may call it.
-    pub(crate) fn set_mark(&self, mark: u8) {
-        let word = self.slot.load(Ordering::Relaxed);
-        self.slot.store(word & HASH | u64::from(mark) & MARK, Ordering::Release);
+    /// Replaces the owner's four bits if they are `before`. Otherwise returns what they are.
+    pub(crate) fn replace_mark(&self, before: u8, mark: u8) -> Result<(), u8> {
+        let hash = self.slot.load(Ordering::Relaxed) & HASH;
+        let word = |mark: u8| hash | u64::from(mark) & MARK;
+        let replaced =
+            self.slot.compare_exchange(word(before), word(mark), Ordering::AcqRel, Ordering::Acquire);
+        replaced.map(drop).map_err(|other| (other & MARK) as u8)
     }
 
     /// Sets some of the owner's four bits, and returns their previous value.
@@ -204,7 +207,8 @@ mod tests {
     fn marks_change_beside_the_hash() {
         let set = AtomicHashSet::new(1);
         let entry = set.find_or_insert(hash(1), 1).expect("room");
-        entry.set_mark(2);
+        assert_eq!(entry.replace_mark(3, 2), Err(1));
+        assert_eq!(entry.replace_mark(1, 2), Ok(()));
         assert_eq!((entry.add_to_mark(8), entry.mark()), (2, 10));
         assert_eq!(set.find(hash(1)).expect("inserted").mark(), 10);
     }
