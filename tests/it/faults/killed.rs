@@ -109,8 +109,8 @@ fn script(directory: &Path, url: &str, first: i64) -> serde_json::Value {
         "progress": directory.join("progress"),
         "monitoring": {
             "service": "child",
-            // Four children run at a time. Without instances, one could overwrite a point of another
-            // that has the same stamp, which happened once.
+            // Four children run at a time. Without instances, one could overwrite a point of
+            // another that has the same stamp, which happened once.
             "instance": directory.file_name().expect("a lane's directory").to_string_lossy(),
             "storage": "influx",
             "url": url,
