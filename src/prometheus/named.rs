@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt};
 
 use prometheus_client::{
-    encoding::{DescriptorEncoder, MetricEncoder, NoLabelSet},
+    encoding::{DescriptorEncoder, NoLabelSet},
     metrics::MetricType,
 };
 
@@ -12,43 +12,20 @@ use crate::stats::{ConnectionStats, Stats, TargetStats};
 
 pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
     let Stats { targets, connections, .. } = stats;
-    let calls = |target: &TargetStats| target.calls;
-    counter(encoder, "client_requests", "Outgoing calls that ended", "target", targets, calls)?;
-    let errors = |target: &TargetStats| target.errors;
-    counter(encoder, "client_errors", "Outgoing calls that failed", "target", targets, errors)?;
-    let running = |target: &TargetStats| target.running;
+    let mut target = |name, help, kind, value: fn(&TargetStats) -> u64| {
+        family(encoder, (name, help, kind), "target", targets, value)
+    };
+    target("client_requests", "Outgoing calls that ended", MetricType::Counter, |target| target.calls)?;
+    target("client_errors", "Outgoing calls that failed", MetricType::Counter, |target| target.errors)?;
     let help = "Outgoing calls that are running";
-    gauge(encoder, "client_active_requests", help, "target", targets, running)?;
-    let open = |connection: &ConnectionStats| connection.open;
-    gauge(encoder, "connections_open", "Long connections that are open", "connection", connections, open)?;
-    let ended = |connection: &ConnectionStats| connection.ended;
-    counter(encoder, "connections_ended", "Long connections that ended", "connection", connections, ended)
-}
-
-fn counter<S>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    label: &str,
-    values: &BTreeMap<String, S>,
-    value: impl Fn(&S) -> u64,
-) -> fmt::Result {
-    family(encoder, (name, help, MetricType::Counter), label, values, |mut metric, values| {
-        metric.encode_counter::<NoLabelSet, _, u64>(&value(values), None)
-    })
-}
-
-fn gauge<S>(
-    encoder: &mut DescriptorEncoder<'_>,
-    name: &str,
-    help: &str,
-    label: &str,
-    values: &BTreeMap<String, S>,
-    value: impl Fn(&S) -> u64,
-) -> fmt::Result {
-    family(encoder, (name, help, MetricType::Gauge), label, values, |mut metric, values| {
-        metric.encode_gauge(&value(values))
-    })
+    target("client_active_requests", help, MetricType::Gauge, |target| target.running)?;
+    let mut connection = |name, help, kind, value: fn(&ConnectionStats) -> u64| {
+        family(encoder, (name, help, kind), "connection", connections, value)
+    };
+    let help = "Long connections that are open";
+    connection("connections_open", help, MetricType::Gauge, |connection| connection.open)?;
+    let help = "Long connections that ended";
+    connection("connections_ended", help, MetricType::Counter, |connection| connection.ended)
 }
 
 /// Encodes a row for each name. A service without any has no such metric.
@@ -57,7 +34,7 @@ fn family<S>(
     (name, help, kind): (&str, &str, MetricType),
     label: &str,
     values: &BTreeMap<String, S>,
-    encode: impl Fn(MetricEncoder<'_>, &S) -> fmt::Result,
+    value: fn(&S) -> u64,
 ) -> fmt::Result {
     if values.is_empty() {
         return Ok(());
@@ -65,7 +42,12 @@ fn family<S>(
     let name = format!("{PREFIX}{name}");
     let mut metric = encoder.encode_descriptor(&name, help, None, kind)?;
     for (name, values) in values {
-        encode(metric.encode_family(&[(label, name.as_str())])?, values)?;
+        let labels = [(label, name.as_str())];
+        let mut row = metric.encode_family(&labels)?;
+        match kind {
+            MetricType::Counter => row.encode_counter::<NoLabelSet, _, u64>(&value(values), None)?,
+            _ => row.encode_gauge(&value(values))?,
+        }
     }
     Ok(())
 }
