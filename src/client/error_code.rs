@@ -67,7 +67,7 @@ fn is_timeout(error: &(dyn Error + 'static)) -> bool {
     }
     error.is::<tokio::time::error::Elapsed>()
         || error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
-        || error.to_string() == TOWER_TIMEOUT
+        || TIMEOUTS.contains(&error.to_string().as_str())
 }
 
 fn is_connect(error: &(dyn Error + 'static)) -> bool {
@@ -84,13 +84,17 @@ fn is_connect(error: &(dyn Error + 'static)) -> bool {
                 | io::ErrorKind::AddrNotAvailable
         );
     }
-    error.to_string().starts_with(HYPER_CONNECT)
+    // An error to connect displays only its cause.
+    error.to_string().starts_with(HYPER_CONNECT) || format!("{error:?}").starts_with(CONNECT_ERROR)
 }
 
-/// tower's `Elapsed`, whose type requires a feature of tower.
-const TOWER_TIMEOUT: &str = "request timed out";
+/// tower's `Elapsed`, tonic's `TimeoutExpired` and hyper's `TimedOut`. Their types are private or
+/// would require a feature or a dependency.
+const TIMEOUTS: [&str; 3] = ["request timed out", "Timeout expired", "operation timed out"];
 /// hyper-util's legacy client, whose type would require a dependency.
 const HYPER_CONNECT: &str = "client error (Connect)";
+/// The `ConnectError` of tonic and of hyper-util's connector, in the form for debugging.
+const CONNECT_ERROR: &str = "ConnectError(";
 /// A cyclic chain must not block the request.
 const MAX_DEPTH: usize = 32;
 
@@ -106,7 +110,9 @@ mod tests {
             (io(io::ErrorKind::HostUnreachable), CONNECT),
             (io(io::ErrorKind::TimedOut), TIMEOUT),
             (io(io::ErrorKind::ConnectionReset), CLIENT_ERROR),
-            (BoxError::from(TOWER_TIMEOUT), TIMEOUT),
+            (BoxError::from("request timed out"), TIMEOUT),
+            (BoxError::from("Timeout expired"), TIMEOUT),
+            (BoxError::from("operation timed out"), TIMEOUT),
             (BoxError::from(HYPER_CONNECT), CONNECT),
             (BoxError::from("something else"), CLIENT_ERROR),
         ] {

@@ -23,7 +23,7 @@ use crate::labels::monitor;
 
 /// How a faulty server answers its only connection.
 #[derive(Clone, Copy, Debug)]
-enum Fault {
+pub(crate) enum Fault {
     /// The connection is closed before the first byte of the answer.
     NoHead,
     /// The server never answers.
@@ -32,7 +32,7 @@ enum Fault {
     CutBody,
 }
 
-async fn faulty(fault: Fault) -> String {
+pub(crate) async fn faulty(fault: Fault) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("an address");
     tokio::spawn(async move {
@@ -63,12 +63,12 @@ async fn good() -> String {
     format!("http://{address}")
 }
 
-async fn points(monitor: &Monitor, sink: &MemorySink) -> Vec<DataPoint> {
+pub(crate) async fn points(monitor: &Monitor, sink: &MemorySink) -> Vec<DataPoint> {
     monitor.flush().await.expect("the monitor runs");
     sink.points()
 }
 
-fn of<'p>(points: &'p [DataPoint], measurement: &str) -> Vec<&'p DataPoint> {
+pub(crate) fn of<'p>(points: &'p [DataPoint], measurement: &str) -> Vec<&'p DataPoint> {
     use tower_influx::Point;
     points.iter().filter(|point| point.measurement() == measurement).collect()
 }
@@ -78,7 +78,7 @@ fn get_request(uri: &str) -> Request<Body> {
 }
 
 /// Returns the status code and the error code of each point of one call.
-async fn ended(monitor: &Monitor, sink: &MemorySink) -> Vec<(Option<String>, Option<String>)> {
+pub(crate) async fn ended(monitor: &Monitor, sink: &MemorySink) -> Vec<(Option<String>, Option<String>)> {
     let points = points(monitor, sink).await;
     let errors = of(&points, "client_errors");
     of(&points, "client_requests")
@@ -92,7 +92,7 @@ async fn ended(monitor: &Monitor, sink: &MemorySink) -> Vec<(Option<String>, Opt
         .collect()
 }
 
-fn some(status: &str, code: &str) -> (Option<String>, Option<String>) {
+pub(crate) fn some(status: &str, code: &str) -> (Option<String>, Option<String>) {
     let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     (text(status), text(code))
 }
@@ -357,34 +357,4 @@ async fn reqwests_client_is_recorded() {
         }
         assert_eq!(ended(&monitor, &sink).await, [expected], "{uri}");
     }
-}
-
-#[tokio::test]
-async fn a_tonic_channel_is_recorded_with_its_grpc_status() {
-    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("an address");
-    let (_, service) = tonic_health::server::health_reporter();
-    let server = tonic::transport::Server::builder().add_service(service);
-    tokio::spawn(server.serve_with_incoming(tonic::transport::server::TcpIncoming::from(listener)));
-    let (monitor, sink) = monitor(Settings::new("shop"));
-    let channel = tonic::transport::Channel::from_shared(format!("http://{address}"))
-        .expect("an address")
-        .connect_lazy();
-    let layer = monitor
-        .client_layer("health")
-        .error_type::<tonic::transport::Error>()
-        .route(|parts| Some(parts.uri.path().to_owned().into()))
-        .classify_response(|_, headers| {
-            let status = headers.get("grpc-status")?.to_str().ok()?;
-            (status != "0").then(|| status.to_owned().into())
-        });
-    let mut client = HealthClient::new(layer.layer(channel));
-    let asking = |service: &str| HealthCheckRequest { service: service.to_owned() };
-    client.check(asking("")).await.expect("serving");
-    client.check(asking("unknown")).await.expect_err("no such service");
-    assert_eq!(ended(&monitor, &sink).await, [some("200", ""), some("200", "5")]);
-    let calls = points(&monitor, &sink).await;
-    let route = of(&calls, "client_requests")[0].tag("route").map(str::to_owned);
-    assert_eq!(route.as_deref(), Some("POST:/grpc.health.v1.Health/Check"));
 }

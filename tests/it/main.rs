@@ -10,6 +10,7 @@ mod bodies;
 mod bounds;
 mod chaos;
 mod client;
+mod client_grpc;
 mod context;
 mod documents;
 mod endings;
