@@ -6,7 +6,7 @@ use http::{HeaderMap, Request, StatusCode};
 
 use super::{
     config::ClientConfig,
-    error_code::{BODY_ERROR, CANCELED, PANIC},
+    error_code::{BODY_ERROR, CANCELED, CLIENT_ERROR, PANIC},
     point::{BodyEnd, ClientErrorPoint, ClientPoint},
 };
 use crate::{
@@ -105,8 +105,7 @@ impl Call {
         let head = self.head.take();
         let status = head.as_ref().map(|head| head.status);
         let error_code = error_code.or(head.as_ref().and_then(|head| head.error_code.as_ref()));
-        let by_status = status.filter(|status| status.as_u16() >= 400);
-        let failed = error_code.is_some() || by_status.is_some();
+        let failed = error_code.is_some() || status.is_some_and(|status| status.as_u16() >= 400);
         let id =
             if self.config.recorder.stores_request_ids { self.request_id.to_string() } else { String::new() };
         let point = ClientPoint {
@@ -122,10 +121,12 @@ impl Call {
         if !failed {
             return self.config.recorder.record_all(&[&point]);
         }
-        let code = match error_code {
-            Some(code) => code.to_string(),
-            None => by_status.map(|status| status.as_str().to_owned()).unwrap_or_default(),
-        };
+        // An empty code would be no tag at all.
+        let code = error_code.map(ErrorCode::to_string).filter(|code| !code.is_empty());
+        let code = code.unwrap_or_else(|| match status {
+            Some(status) => status.as_str().to_owned(),
+            None => CLIENT_ERROR.to_string(),
+        });
         self.config.recorder.record_all(&[&point, &ClientErrorPoint { call: &point, error_code: &code }]);
     }
 }

@@ -84,7 +84,7 @@ impl ClientLayer {
 
     /// Sets a function that returns the error code of the client's errors of type `E`. If it
     /// returns `None` or panics, the default code is used: `connect`, `timeout` or `client_error`.
-    /// Can be called for several types.
+    /// An empty code becomes `client_error`. Can be called for several types.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();
@@ -103,7 +103,7 @@ impl ClientLayer {
 
     /// Sets a function that returns an error code for a response that failed. Use it for failures
     /// with a status below 400, such as a gRPC status in the head. If it returns `None` or panics,
-    /// a status of 400 and above is a failure.
+    /// a status of 400 and above is a failure. An empty code becomes the status.
     ///
     /// ```
     /// # let monitor = tower_influx::Monitor::disabled();

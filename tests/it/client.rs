@@ -280,6 +280,28 @@ async fn a_custom_error_is_classified_by_its_type() {
     assert_eq!(ended(&monitor, &sink).await, [some("", "4711")]);
 }
 
+/// A point without this tag would be missing from each count by error code.
+#[tokio::test]
+async fn an_empty_error_code_becomes_the_default_one() {
+    let (monitor, sink) = monitor(Settings::new("shop"));
+    let layer = monitor
+        .client_layer("payments")
+        .classify_error(|_: &io::Error| Some("".into()))
+        .classify_response(|_, _| Some("".into()));
+    let call = async |result: Result<u16, io::ErrorKind>| {
+        let client = layer.layer(service_fn(async |_: Request<String>| {
+            let status = result.map_err(io::Error::from)?;
+            Response::builder().status(status).body(String::new()).map_err(io::Error::other)
+        }));
+        let _ = client.oneshot(Request::new(String::new())).await;
+    };
+    for result in [Ok(200), Ok(502), Err(io::ErrorKind::TimedOut)] {
+        call(result).await;
+    }
+    let expected = [some("200", "200"), some("502", "502"), some("", "client_error")];
+    assert_eq!(ended(&monitor, &sink).await, expected);
+}
+
 #[tokio::test]
 async fn a_connection_is_one_point_when_it_ends() {
     let (monitor, sink) = monitor(Settings::new("shop"));

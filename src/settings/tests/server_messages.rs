@@ -78,6 +78,10 @@ fn sockets() {
             ("url = 'unix:run'", &format!("setting `url` is `unix:run`: {path}")),
             ("url = 'unix://'", &format!("setting `url` is `unix://`: {path}")),
             ("url = 'unix:///run/'", &format!("setting `url` is `unix:///run/`: {path}")),
+            (
+                "url = 'unix:///run/a%00b'",
+                "setting `url` is `unix:///run/a%00b`: not the path of a file; write `unix:///run/telegraf.sock`, for instance",
+            ),
             ("url = 'unix:///run/a?b'", &format!("setting `url` is `unix:///run/a…`: {queries}")),
             (
                 &format!("url = '{long}'"),

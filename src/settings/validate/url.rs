@@ -124,8 +124,9 @@ impl InfluxSettings {
 
 /// Returns the path of the socket in a URL, or `None` for other URLs.
 pub(crate) fn socket_path(url: &Url) -> Option<PathBuf> {
-    // The path may contain `%20`.
-    (url.scheme() == UNIX).then(|| url.to_file_path().ok()).flatten()
+    // The path may contain `%20`, and `%00`, which no file has in its name.
+    let path = (url.scheme() == UNIX).then(|| url.to_file_path().ok()).flatten()?;
+    (!path.as_os_str().as_encoded_bytes().contains(&0)).then_some(path)
 }
 
 fn refuse(url: &str, remedy: &str) -> Error {
