@@ -1,5 +1,7 @@
 //! The tags of rollup lines.
 
+use std::borrow::Cow;
+
 use crate::{
     line_protocol::{
         Changes, Extras, NAME_BYTES, STANDARD_BYTES, StaticTags,
@@ -54,6 +56,25 @@ fn encoded_name(name: &str) -> Box<[u8]> {
     let mut encoded = Vec::new();
     escape::text(&mut encoded, name, EscapeContext::TagKey, NAME_BYTES, &mut Changes::default());
     encoded.into()
+}
+
+/// Returns the value of a standard tag as the database stores it. Values that a line cannot
+/// distinguish must be one key: of two lines with the same tags and time, only one is kept.
+pub(crate) fn stored_value(text: &str) -> Cow<'_, str> {
+    if text.is_empty() || escape::is_plain_tag(text.as_bytes(), STANDARD_BYTES) {
+        return Cow::Borrowed(text);
+    }
+    let mut encoded = Vec::new();
+    escape::text(&mut encoded, text, EscapeContext::TagValue, STANDARD_BYTES, &mut Changes::default());
+    Cow::Owned(unescaped(&encoded))
+}
+
+/// Removes the escapes. The encoder writes a backslash before these characters only as an escape.
+fn unescaped(encoded: &[u8]) -> String {
+    let is_escape =
+        |at: usize| encoded[at] == b'\\' && matches!(encoded.get(at + 1), Some(b',' | b' ' | b'='));
+    let kept = (0..encoded.len()).filter(|at| !is_escape(*at)).map(|at| encoded[at]);
+    String::from_utf8_lossy(&kept.collect::<Vec<_>>()).into_owned()
 }
 
 /// Appends the measurement and the sorted tags.
@@ -117,6 +138,25 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+
+    #[test]
+    fn a_stored_value_is_encoded_as_the_value_itself() {
+        let encoded = |text: &str| {
+            let mut out = Vec::new();
+            escape::text(&mut out, text, EscapeContext::TagValue, STANDARD_BYTES, &mut Changes::default());
+            out
+        };
+        let long = ["x".repeat(1_025), "\u{e9}".repeat(513), "a,".repeat(600), "\\ ".repeat(600)];
+        let parts = ["a", "\\", ",", "=", " ", "\n", "\u{e9}", "\"", "\u{7f}"];
+        let pairs = parts.iter().flat_map(|one| parts.map(|other| [one, other].concat()));
+        let triples = pairs.clone().flat_map(|pair| parts.map(|last| [&*pair, last].concat()));
+        for text in pairs.chain(triples).chain(long).chain([String::new()]) {
+            let stored = stored_value(&text);
+            assert_eq!(encoded(&stored), encoded(&text), "{text:?}");
+            assert_eq!(stored_value(&stored), stored, "{text:?}");
+        }
+        assert_eq!(stored_value("a\n, =\\b\\"), "a_, =\\b/");
+    }
 
     #[test]
     fn tags_are_sorted_whatever_their_names() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::StatusCode;
 
 use crate::{
-    line_protocol::{Extras, RollupTagNames},
+    line_protocol::{Extras, RollupTagNames, stored_value},
     point::TraceId,
     record::rollup::{EndedRequest, Rollup, RouteKey},
     settings::Settings,
@@ -54,7 +54,8 @@ impl RequestCounter {
 
     pub(crate) fn end(&self, request: &CountedRequest<'_>) {
         let status = StatusCode::from_u16(request.status);
-        let error_code = match (request.failed, request.error_code) {
+        let stored = stored_value(request.error_code);
+        let error_code = match (request.failed, &*stored) {
             (false, _) => "",
             (true, "") => status.as_ref().map_or("other", StatusCode::as_str),
             (true, code) => code,

@@ -2,11 +2,13 @@
 
 use std::{
     future::{pending, poll_fn},
+    slice,
+    sync::Arc,
     task::Poll,
     time::Duration,
 };
 
-use axum::{Router, routing::get};
+use axum::{Router, extract::Path, routing::get};
 use http::StatusCode;
 use tower_influx::{
     Monitor, MonitoringData, Settings,
@@ -217,4 +219,31 @@ async fn running_requests_are_counted_with_every_rule() {
         monitor.shutdown(Duration::from_secs(5)).await;
         assert!(monitor.stats().balances(), "{keep:?}");
     }
+}
+
+/// Of two lines with the same tags and time, the database keeps the last one.
+#[tokio::test]
+async fn error_codes_that_a_line_cannot_distinguish_are_counted_in_one() {
+    let sink = MemorySink::new();
+    let monitor = Monitor::builder(settings()).sink(sink.clone()).start().expect("starts");
+    let long = ["1", "2"].map(|end| "x".repeat(1_024) + end);
+    let short = ["a\nb", "a\tb", "a_b", "c d", "\\,", "/,"].map(str::to_owned);
+    let codes = Arc::new([short.to_vec(), long.to_vec()].concat());
+    let given = Arc::clone(&codes);
+    let fails = move |data: MonitoringData, Path(number): Path<usize>| async move {
+        data.error_code(given[number].clone());
+        StatusCode::INTERNAL_SERVER_ERROR
+    };
+    let app = Router::new().route("/{number}", get(fails)).layer(monitor.layer());
+    for number in 0..codes.len() {
+        get_path(&app, &format!("/{number}")).await;
+    }
+    monitor.shutdown(Duration::from_secs(5)).await;
+    let lines = sink.measurement("requests_rollup");
+    let mut stored: Vec<_> =
+        lines.iter().map(|line| (line.tag("error_code"), count(slice::from_ref(line), "count"))).collect();
+    stored.sort();
+    let long = "x".repeat(1_024);
+    let expected = [("/,", 2), ("a_b", 3), ("c d", 1), (&*long, 2)];
+    assert_eq!(stored, expected.map(|(code, count)| (Some(code), count)));
 }
