@@ -172,7 +172,8 @@ fn ranges() {
                 "setting `rollup.histogram` is `5ms`: boundaries must increase, and this one follows `5ms`",
             ),
             ("rollup.histogram = [0]", "setting `rollup.histogram` is `0s`: write 1µs to 1d"),
-            ("rollup.histogram = []", "setting `rollup.histogram` is `0`: write 1 to 169"),
+            ("rollup.histogram = []", "setting `rollup.histogram`: 0 boundaries; write 1 to 169, or `off`"),
+            ("rollup.tags = 'a, b, c, d, e, f, g, h, i'", "setting `rollup.tags`: 9 tags; write 8 at most"),
             (
                 "rollup.tags = 'route'",
                 "setting `rollup.tags` is `route`: every rollup has the standard tags already; name extra tags of handlers",

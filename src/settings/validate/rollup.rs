@@ -28,7 +28,10 @@ pub(super) fn validate(settings: &Settings) -> Result<(), Error> {
 
 fn validate_tags(settings: &Settings) -> Result<(), Error> {
     let tags = &settings.rollup.tags;
-    numbers("rollup.tags", tags.len(), 0, MOST_TAGS)?;
+    if tags.len() > MOST_TAGS {
+        let remedy = format!("{} tags; write {MOST_TAGS} at most", tags.len());
+        return Err(Error::setting_without_value("rollup.tags", remedy));
+    }
     for (index, tag) in tags.iter().enumerate() {
         let refuse = |remedy: &str| Err(Error::setting("rollup.tags", shown(tag), remedy));
         if tag.is_empty() {
@@ -63,7 +66,10 @@ fn validate_tags(settings: &Settings) -> Result<(), Error> {
 }
 
 fn validate_boundaries(boundaries: &[Duration]) -> Result<(), Error> {
-    numbers("rollup.histogram", boundaries.len(), 1, MOST_BOUNDARIES)?;
+    if !(1..=MOST_BOUNDARIES).contains(&boundaries.len()) {
+        let remedy = format!("{} boundaries; write 1 to {MOST_BOUNDARIES}, or `off`", boundaries.len());
+        return Err(Error::setting_without_value("rollup.histogram", remedy));
+    }
     for boundary in boundaries {
         durations("rollup.histogram", *boundary, Duration::from_micros(1), 24 * HOUR)?;
     }
