@@ -129,8 +129,6 @@ pub(crate) fn is_rollup_field(name: &str) -> bool {
     ROLLUP_FIELDS.contains(&name) || name.strip_prefix(ROLLUP_BUCKET).is_some_and(is_end)
 }
 
-/// Returns whether InfluxDB keeps the key to itself. The list above, in the form that compiles to
-/// the fewest comparisons.
 /// Returns whether InfluxDB reserves the key. It contains the list above in the form that compiles
 /// to the fewest comparisons.
 pub(crate) fn is_reserved_by_influxdb(key: &[u8]) -> bool {
@@ -233,6 +231,17 @@ mod tests {
         for key in ["", "times", "tim", "tenant", "Route"] {
             assert!(!is_reserved(key.as_bytes()), "{key}");
         }
+    }
+
+    #[test]
+    fn rollups_have_as_many_columns_as_documented() {
+        let is_tag = |column: &&(&str, &str, ColumnType)| column.0 == ERRORS && column.2 == ColumnType::Tag;
+        let tags = COLUMNS.iter().filter(is_tag).count();
+        let fields = ROLLUP_FIELDS.len() + crate::record::rollup::Boundaries::fine().buckets();
+        let all = tags + fields + 1;
+        let text = include_str!("../../docs/rollups.md").replace('\n', " ");
+        let told = format!("at most {all}, that is {fields} fields, {tags} tags and the time");
+        assert!(text.contains(&told), "{told}");
     }
 
     #[test]
