@@ -18,8 +18,8 @@
 //! - *Tags* are sorted by their encoded names, each name once. Empty ones are left out.
 //! - *Fields* are sorted likewise, except that those of the layer come last. Floats are finite,
 //!   with a digit on both sides of a point. Integers end in `i`; unsigned ones saturate. Strings
-//!   escape `"` and `\`. Instead of line breaks they contain `
-//! ` and `\r`, as two characters each.
+//!   escape `"` and `\`. Instead of line breaks they contain
+//!   `\n` and `\r`, as two characters each.
 //! - *The timestamp* is always present, in nanoseconds.
 //! - *Sizes*: a line has at most [`LINE_BYTES`]. Names are cut at [`NAME_BYTES`], standard values
 //!   at [`STANDARD_BYTES`], others at the sizes of the settings. Tags and fields that still exceed
