@@ -223,3 +223,25 @@ const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// The time reserved for sending at shutdown: at least this or a fifth, and at most half.
 const RESERVE: Duration = Duration::from_millis(500);
 const LOOK_INTERVAL: Duration = Duration::from_millis(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::SpoolSettings;
+
+    #[test]
+    fn lines_do_not_expire_and_make_no_room_for_others_whatever_the_settings_are() {
+        let mut settings = Settings::new("shop");
+        settings.max_retry_time = Duration::from_secs(1);
+        settings.overflow = Overflow::DropOldest;
+        let mut spool = SpoolSettings::new("spool");
+        spool.max_age = Duration::from_secs(1);
+        settings.spool = Some(spool);
+        let own = own_settings(&settings);
+        let spool = own.spool.expect("a spool");
+        let year = Duration::from_secs(365 * 24 * 60 * 60);
+        assert!(own.max_retry_time > year && spool.max_age > year);
+        assert_eq!(own.overflow, Overflow::DropNewest);
+        assert_eq!(spool.directory, std::path::Path::new("spool/rollups"));
+    }
+}

@@ -159,3 +159,71 @@ fn route_labels(route: &str) -> Labels {
 fn path(route: &str) -> String {
     route.split_once(':').map_or(route, |(_, resource)| resource).to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use prometheus_client::{collector::Collector, encoding::text::encode, registry::Registry};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct Requests(RollupSnapshot);
+
+    impl Collector for Requests {
+        fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+            let tags = TagLabels::new(MetricNames::OpenTelemetry, &[]);
+            opentelemetry(&mut encoder, &self.0, &tags)
+        }
+    }
+
+    fn exposition(requests: RollupSnapshot) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(Requests(requests)));
+        let mut text = String::new();
+        encode(&mut text, &registry).expect("a string takes everything");
+        text
+    }
+
+    fn row(buckets: &[(Option<Duration>, u64)]) -> RollupRow {
+        RollupRow {
+            route: "GET:/a".to_owned(),
+            status_code: 200,
+            error_code: None,
+            tags: Vec::new(),
+            count: buckets.iter().map(|(_, count)| count).sum(),
+            kept: 0,
+            total: Duration::from_secs(21),
+            min: Duration::ZERO,
+            max: Duration::from_secs(20),
+            p50: Duration::ZERO,
+            p95: Duration::ZERO,
+            p99: Duration::ZERO,
+            buckets: buckets.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_bucket_counts_durations_up_to_and_including_its_bound() {
+        let ends = [4_999, 5_000, 5_001, 10_000_000, 10_000_001];
+        let buckets = ends.map(|microseconds| (Some(Duration::from_micros(microseconds)), 1));
+        let rows = vec![row(&[&buckets[..], &[(None, 1)]].concat())];
+        let text = exposition(RollupSnapshot { rows, running: Vec::new() });
+        for (bound, count) in [("0.005", 2), ("0.01", 3), ("7.5", 3), ("10.0", 4), ("+Inf", 6)] {
+            let (bound, count) = (format!("le=\"{bound}\","), format!("}} {count}"));
+            let mut lines = text.lines().filter(|line| line.contains(&bound));
+            assert!(lines.any(|line| line.ends_with(&count)), "{bound} {count} is missing in {text}");
+        }
+    }
+
+    /// A gauge that disappears keeps its last value for five minutes.
+    #[test]
+    fn a_route_without_running_requests_remains_in_the_gauge() {
+        let rows = vec![row(&[(None, 1)])];
+        let text = exposition(RollupSnapshot { rows, running: vec![("GET:/b".to_owned(), 2)] });
+        for (route, running) in [("/a", 0), ("/b", 2)] {
+            let end = format!("http_route=\"{route}\"}} {running}");
+            let mut gauges = text.lines().filter(|line| line.starts_with("http_server_active_requests{"));
+            assert!(gauges.any(|line| line.ends_with(&end)), "{end} is missing in {text}");
+        }
+    }
+}

@@ -311,3 +311,23 @@ async fn requests_that_outlive_the_shutdown_are_counted_as_open() {
     assert_eq!((rollup.running, rollup.ended, rollup.rolled_up, rollup.open), (0, 2, 1, 1));
     assert!(stats.balances());
 }
+
+/// Points that are older than `max_retry_time` are dropped.
+#[tokio::test(start_paused = true)]
+async fn no_count_is_dropped_because_of_its_age() {
+    let sink = Outage::default();
+    sink.away.store(true, SeqCst);
+    let mut settings = settings();
+    settings.max_retry_time = Duration::from_secs(60);
+    let monitor = Monitor::builder(settings).sink(sink.clone()).on_current_runtime().start().expect("starts");
+    let app = app(&monitor);
+    get_path(&app, "/items/1").await;
+    sleep(Duration::from_secs(2 * 24 * 60 * 60)).await;
+    let dropped = monitor.stats().ledger.dropped_total();
+    assert_eq!(dropped, 1, "the point");
+    sink.away.store(false, SeqCst);
+    sleep(Duration::from_secs(120)).await;
+    monitor.shutdown(Duration::from_secs(5)).await;
+    assert_eq!(count(&sink.memory.measurement("requests_rollup"), "count"), 1);
+    assert!(sink.memory.measurement("requests").is_empty());
+}
