@@ -204,6 +204,10 @@ async fn a_call_inside_a_handler_does_not_change_its_request_and_carries_its_id(
         let item = client.clone().oneshot(get_request(&format!("{good}/items/7"))).await.expect("an answer");
         assert_eq!(item.status(), StatusCode::OK);
         let id = client.clone().oneshot(get_request(&format!("{good}/id"))).await.expect("an answer");
+        let mut own = get_request(&format!("{good}/id"));
+        own.headers_mut().insert("x-request-id", "its own".parse().expect("a value"));
+        let own = client.clone().oneshot(own).await.expect("an answer").into_body().collect().await;
+        assert_eq!(own.expect("a body").to_bytes(), "Some(\"its own\")", "an id of the call is kept");
         let inner = inner.clone().oneshot(get_request("/inner")).await.expect("an answer");
         assert_eq!(inner.status(), StatusCode::OK);
         let id = id.into_body().collect().await.expect("a body").to_bytes();
@@ -222,9 +226,9 @@ async fn a_call_inside_a_handler_does_not_change_its_request_and_carries_its_id(
     assert!(String::from_utf8_lossy(&body).contains(id), "the call carries the id of its request");
     let calls = of(&points, "client_requests");
     let routes: Vec<_> = calls.iter().filter_map(|call| call.tag("route")).collect();
-    assert_eq!(routes, ["GET:/items/{id}", "GET", "GET"]);
+    assert_eq!(routes, ["GET:/items/{id}", "GET", "GET", "GET"]);
     let ids: Vec<_> = calls.iter().filter_map(|call| call.field("request_id")?.as_str()).collect();
-    assert_eq!(ids, [id; 3]);
+    assert_eq!(ids, [id; 4]);
 }
 
 #[tokio::test]
@@ -331,9 +335,12 @@ async fn a_connection_is_one_point_when_it_ends() {
     assert_eq!(monitor.stats().connections["chat"].open, 1);
     socket.close(None).await.expect("closes");
     while socket.next().await.is_some() {}
-    while monitor.stats().connections["chat"].open > 0 {
-        tokio::task::yield_now().await;
-    }
+    let ended = async {
+        while monitor.stats().connections["chat"].open > 0 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), ended).await.expect("the connection ends");
     let kept = monitor.connection("kept");
     let points = points(&monitor, &sink).await;
     let chat = of(&points, "connections");
