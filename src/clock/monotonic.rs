@@ -17,13 +17,13 @@ impl MonotonicInstant {
     #[allow(clippy::useless_conversion, reason = "seconds have 32 bits on some systems")]
     #[inline]
     pub(crate) fn now() -> Self {
-        use nix::time::{ClockId, clock_gettime};
+        use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 
         // This fails only for a missing clock, such as the first one before Linux 2.6.39. Both are
         // read without a system call.
-        let (seconds, nanoseconds) = clock_gettime(ClockId::CLOCK_BOOTTIME)
-            .or_else(|_| clock_gettime(ClockId::CLOCK_MONOTONIC))
-            .map_or((0, 0), |time| (time.tv_sec(), time.tv_nsec()));
+        let (seconds, nanoseconds) = clock_gettime_dynamic(DynamicClockId::Boottime)
+            .or_else(|_| clock_gettime_dynamic(DynamicClockId::Known(ClockId::Monotonic)))
+            .map_or((0, 0), |time| (time.tv_sec, time.tv_nsec));
         // This suffices for 292 years of uptime.
         Self(i64::from(seconds) * 1_000_000_000 + i64::from(nanoseconds))
     }
