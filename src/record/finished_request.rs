@@ -1,6 +1,7 @@
 //! A request as its layer passes it to the recorder.
 
 use crate::{
+    clock::StartedAt,
     line_protocol::{AddedFields, BodyFields, LineHead, RequestIdText},
     point::error_code::ErrorCode,
     record::rollup::RouteKey,
@@ -9,7 +10,7 @@ use crate::{
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishedRequest<'a> {
-    pub(crate) stamp: i64,
+    pub(crate) start: StartedAt,
     pub(crate) method: &'static str,
     pub(crate) resource: Resource<'a>,
     pub(crate) status: u16,
@@ -45,7 +46,7 @@ pub(crate) struct Resource<'a> {
 pub(crate) struct RouteHead {
     pub(super) line: LineHead,
     /// Its number in the rollups, if these are on.
-    pub(super) number: u32,
+    pub(crate) number: u32,
 }
 
 impl RouteHead {

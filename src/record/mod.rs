@@ -3,6 +3,7 @@
 pub(crate) mod filter;
 mod finished_request;
 pub(crate) mod keep_rule;
+pub(crate) mod known_routes;
 pub(crate) mod misplaced;
 mod own_points;
 pub(crate) mod recorder;

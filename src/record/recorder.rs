@@ -21,6 +21,7 @@ use crate::{
     record::{
         filter::Filter,
         keep_rule::KeepRule,
+        known_routes::{KnownRoute, KnownRoutes},
         misplaced::{IgnoredOptions, Unmatched},
         request_counter::{CountedRequest, RequestCounter},
         rollup::{Rollup, RouteKey},
@@ -54,7 +55,10 @@ pub(crate) struct Recorder {
     template: RequestTemplate,
     pub(super) static_tags: StaticTags,
     pub(crate) filter: Option<Filter>,
+    pub(crate) routes: KnownRoutes,
     pub(super) keep: KeepRule,
+    /// Whether requests have points, other than those for which a handler demands it.
+    pub(crate) has_points: bool,
     /// `None` without rollups.
     counter: Option<RequestCounter>,
     pub(super) types: FieldTypes,
@@ -80,6 +84,7 @@ impl Recorder {
             let starts = Arc::clone(&rollup);
             buffer.counted_elsewhere.set(move || rollup.ended_without_point(), move || starts.started());
         }
+        let keep = KeepRule::new(settings);
         Self {
             buffer,
             counters,
@@ -93,7 +98,9 @@ impl Recorder {
             template: RequestTemplate::new(&static_tags, settings.request_id),
             static_tags,
             filter: Filter::new(&settings.filter),
-            keep: KeepRule::new(settings),
+            routes: KnownRoutes::default(),
+            keep,
+            has_points: !keep.is_rare(),
             counter: rollup.map(|rollup| RequestCounter::new(rollup, settings)),
             types: FieldTypes::default(),
             values: TagCardinality::new(settings.limits.tag_values),
@@ -132,6 +139,15 @@ impl Recorder {
         Some(RouteHead { line, number })
     }
 
+    /// Returns the number of a route among the known ones. `None` if it has no
+    /// [`head`](Self::head), or if there are too many routes.
+    pub(crate) fn known_route(&self, method: &'static str, name: &str) -> Option<u16> {
+        self.routes.find(method, name).or_else(|| {
+            let head = self.head(method, name)?;
+            self.routes.add(KnownRoute { monitor: self.number, method, name: name.into(), head })
+        })
+    }
+
     /// Records a request without extras, as [`record_request`](Self::record_request) does. It is
     /// inlined at the usual end of a request, so that constants cost nothing there.
     #[inline(always)]
@@ -165,7 +181,7 @@ impl Recorder {
         let mut lines = take_scratch();
         let resource = if is_named { self.values.admit(ROUTE, name, &self.counters) } else { name };
         let line = RequestLine {
-            stamp: request.stamp,
+            stamp: request.start.stamp(),
             method: request.method,
             resource,
             head: head.map(|head| &head.line),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
 pub use super::body_ending::{BodyEnding, RequestBodyEnding};
-use super::{data::RequestData, head::ResponseHead, route::Route};
+use super::{data::RequestData, head::ResponseHead};
 use crate::point::error_code::ErrorCode;
 
 /// How a request left the layer.
@@ -30,7 +30,7 @@ pub struct Outcome<'a> {
     ending: Ending,
     response: Option<ResponseHead<'a>>,
     method: &'static str,
-    route: &'a Route,
+    route: Option<&'a str>,
     data: Option<&'a Arc<RequestData>>,
 }
 
@@ -38,7 +38,7 @@ impl<'a> Outcome<'a> {
     pub(crate) fn response<B>(
         response: &'a Response<B>,
         method: &'static str,
-        route: &'a Route,
+        route: Option<&'a str>,
         data: Option<&'a Arc<RequestData>>,
     ) -> Self {
         Self { ending: Ending::Response, response: Some(ResponseHead::of(response)), method, route, data }
@@ -47,7 +47,7 @@ impl<'a> Outcome<'a> {
     pub(crate) fn without_response(
         ending: Ending,
         method: &'static str,
-        route: &'a Route,
+        route: Option<&'a str>,
         data: Option<&'a Arc<RequestData>>,
     ) -> Self {
         Self { ending, response: None, method, route, data }
@@ -62,7 +62,7 @@ impl<'a> Outcome<'a> {
     /// `/items/{id}`. `None` for a request without a route. The part of a route that is only known
     /// further inside, below `nest_service`, is missing here.
     pub fn route(&self) -> Option<&'a str> {
-        (!self.route.is_unmatched()).then(|| self.route.as_str())
+        self.route
     }
 
     /// Returns how the request left the layer.

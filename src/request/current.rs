@@ -10,8 +10,8 @@ use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
 use http::{HeaderValue, Request, Response};
 
 use super::{
-    added::Added, config::LayerConfig, data::RequestData, header, identity::Identity, route::Route,
-    trace_context::TraceHeaders,
+    added::Added, config::LayerConfig, data::RequestData, found_route::FoundRoute, header,
+    identity::Identity, route::Route, trace_context::TraceHeaders,
 };
 use crate::{
     record::recorder::Recorder,
@@ -101,7 +101,7 @@ impl Slot {
 pub(crate) fn join<B>(
     new: &mut Current,
     recorder: &Arc<Recorder>,
-    route: &Route,
+    route: &FoundRoute,
     request: &Request<B>,
 ) -> bool {
     CURRENT.with(|slot| {
@@ -172,13 +172,13 @@ impl Current {
         &mut self,
         new: &mut Self,
         recorder: &Arc<Recorder>,
-        route: &Route,
+        route: &FoundRoute,
         request: &Request<B>,
     ) -> bool {
         let is_same = self.identity.is_of(request.uri(), request.headers(), request.extensions());
         match (is_same, self.is_within(recorder)) {
             (true, true) => {
-                self.refine(route);
+                self.refine(&route.to_route(recorder));
                 new.config.warn_of_ignored_options();
                 return true;
             }

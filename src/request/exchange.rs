@@ -10,17 +10,18 @@ use super::{
     config::LayerConfig,
     current::{self, Current},
     data::RequestData,
+    found_route::FoundRoute,
     handed::Handed,
     header,
     identity::Identity,
     request_body::RequestBodyProgress,
-    route::{Route, method_name},
+    route::method_name,
 };
 use crate::{
-    clock::{self, MonotonicInstant},
+    clock::StartedAt,
     line_protocol::{BodyFields, RequestIdText},
     point::error_code::ErrorCode,
-    record::recorder::FinishedRequest,
+    record::recorder::{FinishedRequest, Recorder},
     request::{MonitoringData, RequestId},
     sync::sharded_arc::ShardedArc,
 };
@@ -32,12 +33,11 @@ pub(crate) struct Exchange {
     /// `Some` until the request's points are written. Lent to the thread while the inner service
     /// runs.
     pub(super) current: Option<Current>,
-    start: MonotonicInstant,
-    stamp: i64,
+    start: StartedAt,
     method: &'static str,
     /// See [`Recorder::request_started`](crate::record::recorder::Recorder::request_started).
     started: u32,
-    route: Route,
+    route: FoundRoute,
 }
 
 impl Exchange {
@@ -46,13 +46,10 @@ impl Exchange {
     #[inline]
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let recorder = config.recorder.as_ref()?;
-        let start = MonotonicInstant::now();
+        let start = StartedAt::now(recorder.has_points);
         let method = method_name(request.method());
-        let route = match &config.route {
-            None => Route::matched(request.extensions(), method, recorder),
-            Some(function) => Route::named(function, request, method, recorder),
-        };
-        let identity = Identity::of(request, route.address());
+        let (route, address) = FoundRoute::find(config, recorder, request, method);
+        let identity = Identity::of(request, address);
         let mut current = Current {
             config: config.clone(),
             request_data: None,
@@ -77,8 +74,7 @@ impl Exchange {
             Handed::insert(&mut current, request, recorder);
         }
         let started = recorder.request_started(!route.is_unmatched(), || route.key(method));
-        let stamp = clock::stamp(start);
-        Some(Self { current: Some(current), start, stamp, method, started, route })
+        Some(Self { current: Some(current), start, method, started, route })
     }
 
     /// Makes this exchange the thread's current one until the guard's [`leave`](Entered::leave). If
@@ -100,7 +96,7 @@ impl Exchange {
     /// Ends the request with its response.
     #[inline]
     pub(crate) fn end<B>(&mut self, response: &mut Response<B>) {
-        let nanoseconds = self.start.elapsed_nanoseconds();
+        let nanoseconds = self.start.instant().elapsed_nanoseconds();
         if self.config().is_some_and(|config| !config.is_plain) {
             self.add_of_response(response, None);
         }
@@ -111,7 +107,8 @@ impl Exchange {
         let Some(recorder) = &config.recorder else { return };
         let status = response.status();
         // Built in each branch: in the first one, none of it has to be in memory.
-        let finished = || self.finished(number, nanoseconds, status, classify::is_failure(status));
+        let failed = classify::is_failure(status);
+        let finished = || self.finished(recorder, number, nanoseconds, status, failed);
         if request_data.is_none() && added.is_none() {
             return recorder.record_usual(&finished());
         }
@@ -136,7 +133,7 @@ impl Exchange {
     /// the size that its body reports, if sizes are recorded.
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
-        let nanoseconds = self.start.elapsed_nanoseconds();
+        let nanoseconds = self.start.instant().elapsed_nanoseconds();
         self.add_of_response(response, size);
         self.judge_after(nanoseconds, response)
     }
@@ -144,7 +141,8 @@ impl Exchange {
     #[inline(always)]
     fn judge_after<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) -> Option<Judged> {
         let current = self.current.as_mut()?;
-        let outcome = Outcome::response(response, self.method, &self.route, current.request_data.as_ref());
+        let route = current.config.recorder.as_ref().and_then(|recorder| self.route.name(recorder));
+        let outcome = Outcome::response(response, self.method, route, current.request_data.as_ref());
         let classification = current.config.classify(&outcome);
         let error_code = take_extensions(current, response.extensions());
         if let Some(header) = header::find(response.headers(), &current.config.request_id_header) {
@@ -184,7 +182,7 @@ impl Exchange {
         let Some(recorder) = &config.recorder else { return };
         let classified = judged.classification.error_code.as_ref();
         let Classification { status, failed, keep, .. } = judged.classification;
-        let usual = self.finished(number, judged.nanoseconds, status, failed);
+        let usual = self.finished(recorder, number, judged.nanoseconds, status, failed);
         let (error_code, added_fields) = (judged.error_code.as_ref(), added.fields());
         let mut finished = FinishedRequest { error_code, body, added: added_fields, keep, ..usual };
         match request_data {
@@ -199,17 +197,18 @@ impl Exchange {
 
     /// Returns the record of a request without extras.
     #[inline(always)]
-    fn finished(
-        &self,
+    fn finished<'a>(
+        &'a self,
+        recorder: &'a Recorder,
         number: u64,
         nanoseconds: u64,
         status: StatusCode,
         failed: bool,
-    ) -> FinishedRequest<'_> {
+    ) -> FinishedRequest<'a> {
         FinishedRequest {
-            stamp: self.stamp,
+            start: self.start,
             method: self.method,
-            resource: self.route.own_resource(),
+            resource: self.route.resource(recorder),
             status: status.as_u16(),
             failed,
             nanoseconds,
@@ -227,16 +226,18 @@ impl Exchange {
     pub(crate) fn finish_body(&mut self, mut judged: Judged, body: &BodyOutcome<'_>, bytes: u64) {
         let Some(current) = &self.current else { return };
         judged.classification = current.config.classify_body(judged.classification, body);
-        let fields = BodyFields { response_time: self.start.elapsed(), bytes, end: body.ending.as_str() };
+        let fields =
+            BodyFields { response_time: self.start.instant().elapsed(), bytes, end: body.ending.as_str() };
         self.finish(&judged, Some(&fields));
     }
 
     /// Ends the request without a response.
     #[cold]
     pub(crate) fn finish_without_response(&mut self, ending: Ending) {
-        let nanoseconds = self.start.elapsed_nanoseconds();
+        let nanoseconds = self.start.instant().elapsed_nanoseconds();
         let Some(Current { config, request_data, .. }) = &self.current else { return };
-        let outcome = Outcome::without_response(ending, self.method, &self.route, request_data.as_ref());
+        let route = config.recorder.as_ref().and_then(|recorder| self.route.name(recorder));
+        let outcome = Outcome::without_response(ending, self.method, route, request_data.as_ref());
         let classification = config.classify(&outcome);
         self.finish(&Judged { classification, error_code: None, nanoseconds }, None);
     }

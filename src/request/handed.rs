@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::Request;
 
-use super::{current::Current, data::RequestData, identity::Identity, route::Route};
+use super::{current::Current, data::RequestData, found_route::FoundRoute, identity::Identity};
 use crate::{record::recorder::Recorder, request::MonitoringData};
 
 /// States in the request's extensions which monitors record it already. In another task the
@@ -39,7 +39,7 @@ impl Handed {
     /// Refines the route of this request if an outer layer of this monitor has it. Returns whether
     /// one has.
     #[inline(never)]
-    pub(crate) fn refine<B>(request: &Request<B>, recorder: &Recorder, route: &Route) -> bool {
+    pub(crate) fn refine<B>(request: &Request<B>, recorder: &Recorder, route: &FoundRoute) -> bool {
         let Some(handed) = request
             .extensions()
             .get::<Self>()
@@ -48,7 +48,7 @@ impl Handed {
             return false;
         };
         if !route.is_unmatched() {
-            handed.request_data.lock().refine(route);
+            handed.request_data.lock().refine(&route.to_route(recorder));
         }
         true
     }

@@ -15,6 +15,7 @@ pub(crate) mod data;
 mod exchange;
 #[cfg(feature = "axum")]
 mod extractor;
+mod found_route;
 mod future;
 mod handed;
 pub mod head;

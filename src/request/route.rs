@@ -2,15 +2,12 @@
 
 use std::{borrow::Cow, fmt, sync::Arc};
 
-use http::{Extensions, Method, Request};
+use http::Method;
 
+use super::head::RequestHead;
 #[cfg(feature = "axum")]
-use super::route_cache::{self, CachedRoute};
-use super::{catch_panic::catch_panic, head::RequestHead};
-use crate::record::{
-    recorder::{Recorder, Resource},
-    rollup::RouteKey,
-};
+use crate::record::known_routes::KnownRoute;
+use crate::record::recorder::Resource;
 
 /// The route of a request.
 #[derive(Clone, Default)]
@@ -23,7 +20,7 @@ pub(crate) enum Route {
     Matched(axum::extract::MatchedPath),
     /// Like `Matched`, with what is the same for all of its requests.
     #[cfg(feature = "axum")]
-    Known(Arc<CachedRoute>),
+    Known(Arc<KnownRoute>),
     /// From a route function of the application.
     Named(Cow<'static, str>),
 }
@@ -38,23 +35,9 @@ impl Route {
             #[cfg(feature = "axum")]
             Self::Matched(path) => path.as_str(),
             #[cfg(feature = "axum")]
-            Self::Known(known) => known.path.as_str(),
+            Self::Known(known) => &known.name,
             Self::Named(name) => name,
         }
-    }
-
-    /// Reads the matched route that an outer router has found.
-    #[inline(always)]
-    pub(crate) fn matched(extensions: &Extensions, method: &'static str, recorder: &Recorder) -> Self {
-        #[cfg(feature = "axum")]
-        if let Some(path) = extensions.get::<axum::extract::MatchedPath>() {
-            return match route_cache::find(path, method, recorder) {
-                Some(known) => Self::Known(known),
-                None => Self::Matched(path.clone()),
-            };
-        }
-        let _ = (extensions, method, recorder);
-        Self::Unmatched
     }
 
     /// Returns the route for the recorder, with the start of its lines if this monitor has encoded
@@ -69,58 +52,13 @@ impl Route {
                 None
             }
         };
-        Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
+        Resource { head, ..self.resource_without_head() }
     }
 
-    /// Returns [`resource`](Self::resource) for the monitor and the method with which the route was
-    /// found.
+    /// Returns the route for the recorder, without the start of its lines.
     #[inline]
-    pub(crate) fn own_resource(&self) -> Resource<'_> {
-        let head = match self {
-            #[cfg(feature = "axum")]
-            Self::Known(known) => Some(known.own_head()),
-            _ => None,
-        };
-        Resource { name: self.as_str(), head, is_named: matches!(self, Self::Named(_)) }
-    }
-
-    /// Returns the result of the application's function, or else the matched route. The function
-    /// receives everything of the request except its body.
-    #[inline(never)]
-    pub(crate) fn named<B>(
-        function: &RouteFunction,
-        request: &Request<B>,
-        method: &'static str,
-        recorder: &Recorder,
-    ) -> Self {
-        // A function may name only a few paths, such as those below a nested service. The others
-        // must keep their matched routes.
-        catch_panic(&recorder.counters, || function(&RequestHead::of(request)))
-            .flatten()
-            .map_or_else(|| Self::matched(request.extensions(), method, recorder), Self::Named)
-    }
-
-    /// Returns the key under which rollups count requests of this route and method.
-    #[inline]
-    pub(crate) fn key(&self, method: &'static str) -> RouteKey<'_> {
-        match self {
-            #[cfg(feature = "axum")]
-            Self::Known(known) => known.own_head().key(),
-            _ => RouteKey::Text(method, self.as_str()),
-        }
-    }
-
-    /// Returns the address of a matched route's text, or 0 for other routes. It distinguishes the
-    /// route from the longer one that an inner router may find.
-    #[inline]
-    pub(crate) fn address(&self) -> usize {
-        match self {
-            #[cfg(feature = "axum")]
-            Self::Matched(path) => path.as_str().as_ptr().addr(),
-            #[cfg(feature = "axum")]
-            Self::Known(known) => known.path.as_str().as_ptr().addr(),
-            Self::Unmatched | Self::Named(_) => 0,
-        }
+    pub(crate) fn resource_without_head(&self) -> Resource<'_> {
+        Resource { name: self.as_str(), head: None, is_named: matches!(self, Self::Named(_)) }
     }
 
     /// Returns whether an inner router or layer may refine the route `outer` to this one.

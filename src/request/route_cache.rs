@@ -1,51 +1,22 @@
-//! A cache of the routes that a thread has seen, with the encoded start of their lines.
+//! A cache of the matched paths that a thread has seen, with the numbers of their routes.
 
-use std::{cell::RefCell, ptr, sync::Arc};
+use std::cell::RefCell;
 
 use axum::extract::MatchedPath;
 
-use crate::record::recorder::{Recorder, RouteHead};
+use super::found_route::KnownNumber;
+use crate::record::recorder::Recorder;
 
-/// A method and a matched path as one monitor writes them.
-#[derive(Debug)]
-pub(crate) struct CachedRoute {
-    monitor: u64,
-    method: &'static str,
-    pub(super) path: MatchedPath,
-    head: RouteHead,
-}
-
-impl CachedRoute {
-    #[inline]
-    pub(super) fn own_head(&self) -> &RouteHead {
-        &self.head
-    }
-
-    /// Returns the head if it belongs to this monitor and this method. The route may come from
-    /// another monitor's layer, or a middleware may have changed the method. No method's name
-    /// begins with another one, so their addresses distinguish them.
-    #[inline]
-    pub(super) fn head_for(&self, monitor: u64, method: &'static str) -> Option<&RouteHead> {
-        let is_own = self.monitor == monitor && ptr::addr_eq(self.method.as_ptr(), method.as_ptr());
-        is_own.then_some(&self.head)
-    }
-}
-
-/// Finds the cached entry of a matched path.
+/// Finds the number of a matched path's route.
 ///
 /// Routers own their paths and lend them to each request. So nearly every request has one that this
 /// thread has seen, at the same address. The start of its lines is then encoded already. The
-/// request holds a handle that is counted on this thread alone: all cores would write to the
-/// counter of the path itself.
+/// request keeps only the number: all cores would write to the counter of the path itself.
 #[inline(always)]
-pub(super) fn find(
-    path: &MatchedPath,
-    method: &'static str,
-    recorder: &Recorder,
-) -> Option<Arc<CachedRoute>> {
+pub(super) fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Option<KnownNumber> {
     let key = CacheKey { path: address(path), method: method.as_ptr().addr(), monitor: recorder.number };
     let found = ENTRIES.try_with(|places| match places.borrow().get(key.place()) {
-        Some(CacheEntry { key: other, known: Some(known), .. }) if *other == key => Some(Arc::clone(known)),
+        Some(CacheEntry { key: other, known, .. }) if *other == key => *known,
         _ => None,
     });
     match found {
@@ -64,7 +35,7 @@ fn remember(
     path: &MatchedPath,
     method: &'static str,
     recorder: &Recorder,
-) -> Option<Arc<CachedRoute>> {
+) -> Option<KnownNumber> {
     let known = ENTRIES.try_with(|places| {
         let mut places = places.borrow_mut();
         if places.is_empty() {
@@ -81,16 +52,14 @@ fn remember(
             }
             return None;
         }
-        if place.is_rewritten {
-            return None;
+        if !place.is_unknown {
+            place.known = recorder.known_route(method, path.as_str()).and_then(|route| {
+                let rollup = recorder.routes.get(route)?.head.number;
+                Some(KnownNumber { route, rollup })
+            });
+            place.is_unknown = place.known.is_none();
         }
-        let Some(head) = recorder.head(method, path.as_str()) else {
-            place.is_rewritten = true;
-            return None;
-        };
-        let known = Arc::new(CachedRoute { monitor: key.monitor, method, path: path.clone(), head });
-        place.known = Some(Arc::clone(&known));
-        Some(known)
+        place.known
     });
     known.ok().flatten()
 }
@@ -115,9 +84,9 @@ impl CacheKey {
 struct CacheEntry {
     key: CacheKey,
     path: Option<MatchedPath>,
-    known: Option<Arc<CachedRoute>>,
-    /// There is no head: each line must be counted as changed.
-    is_rewritten: bool,
+    known: Option<KnownNumber>,
+    /// The monitor has no number for it, since each of its lines must be counted as changed.
+    is_unknown: bool,
     challenges: u8,
 }
 
@@ -135,7 +104,7 @@ const CHALLENGES_WHEN_KNOWN: u8 = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     use axum::{Router, body::Body, routing::get};
     use http::Request;
@@ -144,7 +113,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::buffer::Buffer,
-        request::route::Route,
+        request::found_route::FoundRoute,
         settings::{Overflow, Settings},
         stats::RecorderCounters,
     };
@@ -176,14 +145,16 @@ mod tests {
     }
 
     /// Finds a route as the layer does.
-    fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> Route {
-        let mut extensions = http::Extensions::new();
-        extensions.insert(path.clone());
-        Route::matched(&extensions, method, recorder)
+    fn find(path: &MatchedPath, method: &'static str, recorder: &Recorder) -> FoundRoute {
+        let mut request = Request::new(());
+        request.extensions_mut().insert(path.clone());
+        let (route, matched) = FoundRoute::matched(&request, method, recorder);
+        assert_eq!(matched, address(path));
+        route
     }
 
-    fn is_known(route: &Route) -> bool {
-        matches!(route, Route::Known(_))
+    fn is_known(route: &FoundRoute) -> bool {
+        matches!(route, FoundRoute::Known(_))
     }
 
     #[tokio::test]
@@ -193,7 +164,10 @@ mod tests {
         let recorder = recorder("known");
         assert!(!is_known(&find(&paths[0], "GET", &recorder)));
         let route = find(&paths[1], "GET", &recorder);
-        assert!(is_known(&route) && route.as_str() == "/items/{id}");
+        assert!(is_known(&route));
+        let resource = route.resource(&recorder);
+        assert!(resource.name == "/items/{id}" && resource.head.is_some());
+        let route = route.to_route(&recorder);
         assert!(
             route.resource(recorder.number, "GET").head.is_some()
                 && route.resource(recorder.number, "POST").head.is_none()
@@ -210,10 +184,11 @@ mod tests {
         let recorder = recorder("once");
         find(&paths[0], "GET", &recorder);
         let known = [0; 2].map(|_| match find(&paths[0], "GET", &recorder) {
-            Route::Known(known) => known,
+            FoundRoute::Known(known) => known.route,
             other => panic!("{other:?}"),
         });
-        assert!(Arc::ptr_eq(&known[0], &known[1]));
+        assert_eq!((known[0], known[1]), (0, 0));
+        assert!(recorder.routes.get(0).is_some() && recorder.routes.get(1).is_none());
     }
 
     #[tokio::test]
@@ -266,7 +241,7 @@ mod tests {
         // Paths are created one by one, so that one may get the address of another.
         for uri in ["/nested/a", "/nested/b"].into_iter().cycle().take(500) {
             let path = &paths(router, &[uri]).await[0];
-            assert_eq!(find(path, "GET", &recorder).as_str(), uri);
+            assert_eq!(find(path, "GET", &recorder).resource(&recorder).name, uri);
         }
     }
 

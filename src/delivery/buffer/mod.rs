@@ -127,7 +127,7 @@ impl Buffer {
 
     #[inline]
     pub(crate) fn request_started(&self) {
-        self.shards.place(0).started.fetch_add(1, Relaxed);
+        self.shards.count_start();
     }
 
     /// Counts the end of a request that is not recorded. A recorded one ends with its push.
@@ -143,8 +143,7 @@ impl Buffer {
         // All ends are read before all starts: the start of every counted end is then counted, too.
         let told: u64 = self.shards.locked().map(|shard| shard.finished).sum();
         let ended = told + self.counted_elsewhere.ended();
-        let started: u64 = self.shards.iter().map(|place| place.started.load(Relaxed)).sum();
-        (started + self.counted_elsewhere.started()).saturating_sub(ended)
+        (self.shards.started() + self.counted_elsewhere.started()).saturating_sub(ended)
     }
 
     /// Accepts all `points` lines of one request or one custom point, or none of them.

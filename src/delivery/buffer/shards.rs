@@ -2,39 +2,63 @@
 
 use crate::sync::{
     Mutex, MutexGuard,
-    atomic::AtomicU64,
-    shard::{Padded, shard},
+    atomic::{AtomicU64, Ordering::Relaxed},
+    shard::{Padded, add_alone, shard},
 };
 
 use super::shard::Shard;
 
 /// The shards. Their number is a power of two.
 #[derive(Debug)]
-pub(super) struct Shards(Box<[Padded<BufferShard>]>);
+pub(super) struct Shards {
+    places: Box<[Padded<BufferShard>]>,
+    /// Requests that started on threads without a shard of their number. There are more threads
+    /// than shards only where threads block or come and go.
+    started_by_others: Box<[Padded<AtomicU64>]>,
+}
 
 /// A shard on cache lines of its own.
 #[derive(Debug, Default)]
 pub(super) struct BufferShard {
-    /// Requests that started on a thread of this shard. The counter is outside the lock, but on the
-    /// cache line that a push writes anyway.
-    pub(super) started: AtomicU64,
+    /// Requests that started on the thread that has the number of this shard. The counter is outside
+    /// the lock, but on the cache line that a push writes anyway.
+    started: AtomicU64,
     pub(super) shard: Mutex<Shard>,
 }
 
 impl Shards {
     pub(super) fn new(wanted: usize) -> Self {
         let count = wanted.next_power_of_two().clamp(1, MOST_SHARDS);
-        Self((0..count).map(|_| Padded::default()).collect())
+        Self {
+            places: (0..count).map(|_| Padded::default()).collect(),
+            started_by_others: (0..count).map(|_| Padded::default()).collect(),
+        }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.0.len()
+        self.places.len()
+    }
+
+    /// Counts a request that starts on this thread.
+    #[inline]
+    pub(super) fn count_start(&self) {
+        let number = shard();
+        match self.places.get(number) {
+            Some(Padded(place)) => add_alone(&place.started),
+            None => _ = self.started_by_others[number & (self.count() - 1)].0.fetch_add(1, Relaxed),
+        }
+    }
+
+    /// Returns how many requests have started.
+    pub(super) fn started(&self) -> u64 {
+        let others = self.started_by_others.iter().map(|Padded(count)| count.load(Relaxed));
+        self.iter().map(|place| place.started.load(Relaxed)).chain(others).sum()
     }
 
     /// Returns the shard `step` places after this thread's own.
     #[inline]
     pub(super) fn place(&self, step: usize) -> &BufferShard {
-        &self.0[(shard() + step) & (self.0.len() - 1)].0
+        &self.places[(shard() + step) & (self.places.len() - 1)].0
     }
 
     /// Locks the thread's own shard, or the next free one if it is held. Its holder may have been
@@ -57,11 +81,11 @@ impl Shards {
 
     /// Locks each shard, one after the other, never two at once.
     pub(super) fn locked(&self) -> impl Iterator<Item = MutexGuard<'_, Shard>> {
-        self.0.iter().map(|Padded(place)| place.shard.lock())
+        self.places.iter().map(|Padded(place)| place.shard.lock())
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &BufferShard> {
-        self.0.iter().map(|Padded(place)| place)
+        self.places.iter().map(|Padded(place)| place)
     }
 }
 

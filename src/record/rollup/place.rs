@@ -10,7 +10,8 @@ use super::{
 };
 use crate::sync::{
     Mutex,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicU64, Ordering::Relaxed},
+    shard::add_alone,
 };
 
 /// One shard, used by one thread or a few.
@@ -34,40 +35,47 @@ pub(super) struct ShardCounters {
     pub(super) table: Table,
 }
 
-/// The numbers of started requests of one shard. Each request counts twice, and the start is
-/// counted without a lock.
+/// The numbers of started requests of one shard, by route. Each request counts twice, and the start
+/// is counted without a lock.
 ///
 /// The number of running requests is computed by reading the ends first, under their locks. Each
 /// start happens before its end, so no end is seen without its start.
-/// happened before its end, so no end is seen without its start.
 #[derive(Debug)]
-pub(super) struct Starts(Box<[AtomicU64]>);
+pub(super) struct Starts {
+    /// Written by the thread that has the number of the shard, alone.
+    own: Box<[AtomicU64]>,
+    /// Written by all other threads of the shard.
+    others: Box<[AtomicU64]>,
+}
 
 impl Starts {
     /// Creates counters for as many routes as there can be with this many keys.
     pub(super) fn new(keys: usize) -> Self {
-        Self((0..keys + METHODS).map(|_| AtomicU64::new(0)).collect())
+        let counts = || (0..keys + METHODS).map(|_| AtomicU64::new(0)).collect();
+        Self { own: counts(), others: counts() }
     }
 
+    /// Counts a start. `is_owner` tells whether the thread has the number of the shard.
     #[inline]
-    pub(super) fn add(&self, route: u32) {
-        match self.0.get(route as usize) {
-            Some(count) => _ = count.fetch_add(1, Ordering::Relaxed),
-            None => self.add_beyond(),
+    pub(super) fn add(&self, route: u32, is_owner: bool) {
+        match self.own.get(route as usize) {
+            Some(count) if is_owner => add_alone(count),
+            _ => self.add_shared(route),
         }
     }
 
-    /// Counts a route beyond the table, which cannot occur. The number of all requests stays right.
-    #[cold]
-    fn add_beyond(&self) {
-        if let Some(count) = self.0.last() {
-            count.fetch_add(1, Ordering::Relaxed);
+    /// Counts a start on another thread. A route beyond the table cannot occur. If it did, it would
+    /// count as the last one, so that the number of all requests stays right.
+    #[inline(never)]
+    fn add_shared(&self, route: u32) {
+        if let Some(count) = self.others.get(route as usize).or(self.others.last()) {
+            count.fetch_add(1, Relaxed);
         }
     }
 
     /// Returns the counts, by route.
     pub(super) fn counts(&self) -> impl Iterator<Item = u64> {
-        self.0.iter().map(|count| count.load(Ordering::Relaxed))
+        self.own.iter().zip(&self.others).map(|(own, others)| own.load(Relaxed) + others.load(Relaxed))
     }
 }
 
@@ -108,10 +116,10 @@ mod tests {
             // The routes within the limit, and beyond it one for each method: the nine standard
             // ones and all others.
             let routes = keys as u32 + 10;
-            (0..routes).for_each(|route| starts.add(route));
+            (0..routes).for_each(|route| starts.add(route, route % 2 == 0));
             assert!(starts.counts().take(routes as usize).all(|count| count == 1), "{keys}");
             assert!(starts.counts().count() < keys + 50, "{keys}");
-            starts.add(u32::MAX);
+            starts.add(u32::MAX, true);
             assert_eq!(starts.counts().sum::<u64>(), u64::from(routes) + 1, "{keys}");
         }
     }
