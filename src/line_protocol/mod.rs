@@ -58,7 +58,7 @@ pub(crate) use extras::Extras;
 pub(crate) use own_point::{InvalidPoint, encode_point};
 pub(crate) use parse::parse;
 pub(crate) use request::{BodyFields, LineHead, RequestIdText, RequestLine, RequestTemplate};
-pub(crate) use rollup::{RollupTagNames, RollupTags, rollup_end, rollup_head, stored_value};
+pub(crate) use rollup::{RollupTagNames, RollupTags, rollup_end, rollup_head, stored_resource, stored_value};
 pub(crate) use static_tags::StaticTags;
 
 use crate::point::number_format;

@@ -69,6 +69,18 @@ pub(crate) fn stored_value(text: &str) -> Cow<'_, str> {
     Cow::Owned(unescaped(&encoded))
 }
 
+/// Returns the resource of a route as the database stores it after the method and a colon.
+pub(crate) fn stored_resource<'a>(method: &'static str, resource: &'a str) -> Cow<'a, str> {
+    if method.len() + resource.len() < STANDARD_BYTES
+        && escape::is_plain(resource.as_bytes(), EscapeContext::TagValue)
+    {
+        return Cow::Borrowed(resource);
+    }
+    let mut encoded = Vec::new();
+    escape::route(&mut encoded, method, resource, STANDARD_BYTES, &mut Changes::default());
+    Cow::Owned(unescaped(&encoded[method.len() + 1..]))
+}
+
 /// Removes the escapes. The encoder writes a backslash before these characters only as an escape.
 fn unescaped(encoded: &[u8]) -> String {
     let is_escape =

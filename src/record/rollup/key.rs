@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc};
 use foldhash::quality::RandomState;
 
 use crate::{
+    line_protocol::stored_resource,
     point::schema::OVERFLOW,
     sync::{
         Mutex, MutexGuard,
@@ -118,6 +119,9 @@ impl Keys {
     /// Finds the route of this name, or adds a new one. Takes a lock, so the usual request does not
     /// call it.
     pub(crate) fn route(&self, method: &'static str, resource: &str) -> Arc<RouteName> {
+        // Of two lines with the same tags and time, the database keeps one. So names that a line
+        // cannot distinguish are one route.
+        let resource = &*stored_resource(method, resource);
         let mut known = self.lock();
         if let Some(route) = known.find_route(method, resource) {
             return route;
@@ -279,6 +283,19 @@ mod tests {
                 assert!(parts.is_of(key) && !keys.is_beyond(parts.hash()));
             }
         }
+    }
+
+    #[test]
+    fn routes_that_a_line_cannot_distinguish_are_one() {
+        let keys = Keys::new(10);
+        let long = ["1", "2"].map(|end| "x".repeat(1_024) + end);
+        let id = |resource: &str| keys.route("GET", resource).id;
+        assert_eq!(id("/a_b"), id("/a\nb"));
+        assert_eq!(id("/\u{7f} ,"), id("/_ ,"));
+        assert_eq!(id("/\\,"), id("//,"));
+        assert_eq!(id(&long[0]), id(&long[1]));
+        assert_ne!(id("/a b"), id("/a_b"));
+        assert_eq!(keys.routes().len(), 5);
     }
 
     #[test]

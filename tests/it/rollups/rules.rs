@@ -247,3 +247,30 @@ async fn error_codes_that_a_line_cannot_distinguish_are_counted_in_one() {
     let expected = [("/,", 2), ("a_b", 3), ("c d", 1), (&*long, 2)];
     assert_eq!(stored, expected.map(|(code, count)| (Some(code), count)));
 }
+
+/// As with error codes. A function of the application may return any name.
+#[tokio::test]
+async fn routes_that_a_line_cannot_distinguish_are_counted_in_one() {
+    let sink = MemorySink::new();
+    let monitor = Monitor::builder(settings()).sink(sink.clone()).start().expect("starts");
+    let long = ["1", "2"].map(|end| "x".repeat(1_024) + end);
+    let short = ["/a\nb", "/a\tb", "/a_b", "/c d"].map(str::to_owned);
+    let names = [short.to_vec(), long.to_vec()].concat();
+    let count_of_names = names.len();
+    let layer = monitor.layer().route(move |head| {
+        let number: usize = head.uri.path()[1..].parse().expect("a number");
+        Some(names[number].clone().into())
+    });
+    let app = Router::new().fallback(|| async {}).layer(layer);
+    for number in 0..count_of_names {
+        get_path(&app, &format!("/{number}")).await;
+    }
+    monitor.shutdown(Duration::from_secs(5)).await;
+    let lines = sink.measurement("requests_rollup");
+    let mut stored: Vec<_> =
+        lines.iter().map(|line| (line.tag("route"), count(slice::from_ref(line), "count"))).collect();
+    stored.sort();
+    let long = format!("GET:{}", "x".repeat(1_020));
+    let expected = [("GET:/a_b", 3), ("GET:/c d", 1), (&*long, 2)];
+    assert_eq!(stored, expected.map(|(route, count)| (Some(route), count)));
+}
