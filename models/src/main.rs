@@ -20,6 +20,7 @@ fn main() {
         let runs = Arc::new(AtomicUsize::new(0));
         let mut builder = loom::model::Builder::new();
         builder.preemption_bound = Some(PREEMPTIONS);
+        builder.max_branches = MOST_BRANCHES;
         let count = Arc::clone(&runs);
         builder.check(move || {
             count.fetch_add(1, Ordering::Relaxed);
@@ -32,3 +33,5 @@ fn main() {
 /// How often threads may be interrupted where they need not be. Without this the number of orders
 /// explodes; the mistakes that were tried on these models all showed with three.
 const PREEMPTIONS: usize = 3;
+/// A snapshot of the rollups reads the starts of each route, shard and kind of thread.
+const MOST_BRANCHES: usize = 10_000;

@@ -65,7 +65,7 @@ mod tests {
             // Stamps may be off by a millisecond where the clock is slewed.
             let near = before - 5_000_000..after + 5_000_000;
             assert!(stamps.iter().all(|stamp| near.contains(stamp)), "{stamps:?} {near:?}");
-            assert_eq!(stamps.contains(&LATE), false);
+            assert!(!stamps.contains(&LATE));
         }
     }
 }

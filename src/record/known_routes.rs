@@ -14,11 +14,19 @@ use super::finished_request::RouteHead;
 /// counted a handle at its start and its end would take two more atomic operations.
 #[derive(Debug)]
 pub(crate) struct KnownRoutes {
-    chunks: [OnceLock<Chunk>; CHUNKS],
+    chunks: [OnceLock<RouteChunk>; CHUNKS],
     numbers: Mutex<HashMap<(&'static str, Box<str>), u16>>,
 }
 
-type Chunk = Box<[OnceLock<Arc<KnownRoute>>; CHUNK_SIZE]>;
+type RouteChunk = Box<[OnceLock<Arc<KnownRoute>>; CHUNK_SIZE]>;
+
+/// The number of a route, which a request keeps.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownNumber {
+    pub(crate) route: u16,
+    /// Its number in the rollups, if these are on.
+    pub(crate) rollup: u32,
+}
 
 /// A method and a route as one monitor writes them.
 #[derive(Debug)]
@@ -79,3 +87,46 @@ impl KnownRoute {
 /// Together 4,096 routes. Others are encoded for each of their requests.
 const CHUNKS: usize = 64;
 const CHUNK_SIZE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeMap, thread};
+
+    use super::*;
+    use crate::line_protocol::{RequestTemplate, StaticTags};
+
+    fn route(method: &'static str, name: &str) -> KnownRoute {
+        let template = RequestTemplate::new(&StaticTags::new("shop", None, &BTreeMap::new()), true);
+        let line = template.head(method, name).expect("a plain name");
+        KnownRoute { monitor: 1, method, name: name.into(), head: RouteHead { line, number: 0 } }
+    }
+
+    #[test]
+    fn a_route_has_one_number_and_keeps_it() {
+        let routes = KnownRoutes::default();
+        let names: Vec<String> = (0..300).map(|number| format!("/{number}")).collect();
+        let add = || names.iter().map(|name| routes.add(route("GET", name))).collect::<Vec<_>>();
+        let numbers = thread::scope(|scope| {
+            let threads: Vec<_> = (0..4).map(|_| scope.spawn(add)).collect();
+            threads.into_iter().map(|thread| thread.join().expect("no panic")).collect::<Vec<_>>()
+        });
+        assert!(numbers.iter().all(|others| *others == numbers[0]), "the same for each thread");
+        for (name, number) in names.iter().zip(&numbers[0]) {
+            assert_eq!(routes.find("GET", name), *number);
+            assert_eq!(routes.find("POST", name), None);
+            assert_eq!(*routes.get(number.expect("a number")).expect("was added").name, **name);
+        }
+        assert!(routes.get(300).is_none() && routes.get(u16::MAX).is_none());
+    }
+
+    #[test]
+    fn beyond_the_limit_a_route_has_no_number() {
+        let routes = KnownRoutes::default();
+        let most = CHUNKS * CHUNK_SIZE;
+        for number in 0..most + 3 {
+            let expected = (number < most).then_some(number as u16);
+            assert_eq!(routes.add(route("GET", &format!("/{number}"))), expected);
+        }
+        assert_eq!(routes.find("GET", "/0"), Some(0));
+    }
+}

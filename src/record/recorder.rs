@@ -21,7 +21,7 @@ use crate::{
     record::{
         filter::Filter,
         keep_rule::KeepRule,
-        known_routes::{KnownRoute, KnownRoutes},
+        known_routes::{KnownNumber, KnownRoute, KnownRoutes},
         misplaced::{IgnoredOptions, Unmatched},
         request_counter::{CountedRequest, RequestCounter},
         rollup::{Rollup, RouteKey},
@@ -141,11 +141,12 @@ impl Recorder {
 
     /// Returns the number of a route among the known ones. `None` if it has no
     /// [`head`](Self::head), or if there are too many routes.
-    pub(crate) fn known_route(&self, method: &'static str, name: &str) -> Option<u16> {
-        self.routes.find(method, name).or_else(|| {
+    pub(crate) fn known_route(&self, method: &'static str, name: &str) -> Option<KnownNumber> {
+        let route = self.routes.find(method, name).or_else(|| {
             let head = self.head(method, name)?;
             self.routes.add(KnownRoute { monitor: self.number, method, name: name.into(), head })
-        })
+        })?;
+        Some(KnownNumber { route, rollup: self.routes.get(route)?.head.number })
     }
 
     /// Records a request without extras, as [`record_request`](Self::record_request) does. It is

@@ -10,6 +10,8 @@ use super::{
     head::RequestHead,
     route::{Route, RouteFunction},
 };
+#[cfg(feature = "axum")]
+use crate::record::known_routes::KnownNumber;
 use crate::record::{
     recorder::{Recorder, Resource},
     rollup::RouteKey,
@@ -21,15 +23,6 @@ pub(crate) enum FoundRoute {
     #[cfg(feature = "axum")]
     Known(KnownNumber),
     Other(Route),
-}
-
-/// The number of a route among the monitor's
-/// [known routes](crate::record::known_routes::KnownRoutes).
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct KnownNumber {
-    pub(crate) route: u16,
-    /// Its number in the rollups, if these are on.
-    pub(crate) rollup: u32,
 }
 
 impl FoundRoute {
@@ -102,6 +95,7 @@ impl FoundRoute {
     /// Returns the route for the recorder that it was found with.
     #[inline]
     pub(crate) fn resource<'a>(&'a self, recorder: &'a Recorder) -> Resource<'a> {
+        let _ = recorder;
         match self {
             #[cfg(feature = "axum")]
             Self::Known(known) => match recorder.routes.get(known.route) {
@@ -121,6 +115,7 @@ impl FoundRoute {
     /// Returns a route that does not depend on the request.
     #[cold]
     pub(crate) fn to_route(&self, recorder: &Recorder) -> Route {
+        let _ = recorder;
         match self {
             #[cfg(feature = "axum")]
             Self::Known(known) => recorder

@@ -4,8 +4,7 @@ use std::cell::RefCell;
 
 use axum::extract::MatchedPath;
 
-use super::found_route::KnownNumber;
-use crate::record::recorder::Recorder;
+use crate::record::{known_routes::KnownNumber, recorder::Recorder};
 
 /// Finds the number of a matched path's route.
 ///
@@ -53,10 +52,7 @@ fn remember(
             return None;
         }
         if !place.is_unknown {
-            place.known = recorder.known_route(method, path.as_str()).and_then(|route| {
-                let rollup = recorder.routes.get(route)?.head.number;
-                Some(KnownNumber { route, rollup })
-            });
+            place.known = recorder.known_route(method, path.as_str());
             place.is_unknown = place.known.is_none();
         }
         place.known

@@ -9,8 +9,8 @@ use std::{
 use crate::sync;
 
 /// Returns the number of the calling thread. It is assigned round robin at the first use, and never
-/// changes, and no two threads have the same one of the low numbers. Callers mask it to their number
-/// of shards.
+/// changes, and no two threads have the same one of the low numbers. Callers mask it to their
+/// number of shards.
 #[cfg(not(tower_influx_loom))]
 #[inline]
 pub(crate) fn shard() -> usize {

@@ -20,8 +20,8 @@ pub(super) struct Shards {
 /// A shard on cache lines of its own.
 #[derive(Debug, Default)]
 pub(super) struct BufferShard {
-    /// Requests that started on the thread that has the number of this shard. The counter is outside
-    /// the lock, but on the cache line that a push writes anyway.
+    /// Requests that started on the thread that has the number of this shard. The counter is
+    /// outside the lock, but on the cache line that a push writes anyway.
     started: AtomicU64,
     pub(super) shard: Mutex<Shard>,
 }

@@ -23,8 +23,8 @@
 //! Each key in use takes about 0.8 KiB for each shard that has seen it, twice, since one table is
 //! in use while the other is added up. It takes twice 1.4 KiB for the sums. These are the sizes for
 //! the built-in histogram. There are at most `limits.rollup_keys` keys and a few overflow keys. In
-//! addition, each of `limits.rollup_keys` takes 16 bytes for each shard, and 32 bytes for each route
-//! that a shard has seen.
+//! addition, each of `limits.rollup_keys` takes 16 bytes for each shard, and 32 bytes for each
+//! route that a shard has seen.
 
 use std::{fmt, mem, sync::Arc, thread};
 
@@ -93,8 +93,10 @@ impl Rollup {
             RouteKey::Known(number) => number,
             RouteKey::Text(method, resource) => self.start_text(method, resource),
         };
-        let (number, count) = (shard(), self.shards.len());
-        self.shards[number & (count - 1)].0.starts.add(route, number < count);
+        match self.shards.get(shard()) {
+            Some(Padded(place)) => place.starts.add_own(route),
+            None => self.place(0).starts.add_shared(route),
+        }
         route
     }
 

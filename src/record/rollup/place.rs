@@ -55,19 +55,19 @@ impl Starts {
         Self { own: counts(), others: counts() }
     }
 
-    /// Counts a start. `is_owner` tells whether the thread has the number of the shard.
+    /// Counts a start on the thread that has the number of the shard.
     #[inline]
-    pub(super) fn add(&self, route: u32, is_owner: bool) {
+    pub(super) fn add_own(&self, route: u32) {
         match self.own.get(route as usize) {
-            Some(count) if is_owner => add_alone(count),
-            _ => self.add_shared(route),
+            Some(count) => add_alone(count),
+            None => self.add_shared(route),
         }
     }
 
     /// Counts a start on another thread. A route beyond the table cannot occur. If it did, it would
     /// count as the last one, so that the number of all requests stays right.
     #[inline(never)]
-    fn add_shared(&self, route: u32) {
+    pub(super) fn add_shared(&self, route: u32) {
         if let Some(count) = self.others.get(route as usize).or(self.others.last()) {
             count.fetch_add(1, Relaxed);
         }
@@ -116,10 +116,12 @@ mod tests {
             // The routes within the limit, and beyond it one for each method: the nine standard
             // ones and all others.
             let routes = keys as u32 + 10;
-            (0..routes).for_each(|route| starts.add(route, route % 2 == 0));
+            (0..routes).for_each(|route| {
+                if route % 2 == 0 { starts.add_own(route) } else { starts.add_shared(route) }
+            });
             assert!(starts.counts().take(routes as usize).all(|count| count == 1), "{keys}");
             assert!(starts.counts().count() < keys + 50, "{keys}");
-            starts.add(u32::MAX, true);
+            starts.add_own(u32::MAX);
             assert_eq!(starts.counts().sum::<u64>(), u64::from(routes) + 1, "{keys}");
         }
     }
