@@ -23,7 +23,7 @@ pub(super) const ADDED_NAMES: [&str; 3] = [REQUEST_BYTES, RESPONSE_BYTES, TRACE_
 impl AddedFields {
     /// Writes the fields after all others of a line. A handler's field with the same name takes
     /// precedence.
-    #[inline]
+    #[inline(always)]
     pub(super) fn write(&self, line: &mut Vec<u8>, extras: Option<&Extras>) {
         let extras = extras.filter(|extras| !extras.is_empty());
         let is_free = |name: &str| extras.is_none_or(|extras| !extras.entries.has(name.as_bytes()));
@@ -40,7 +40,7 @@ impl AddedFields {
             const NAME: [u8; TRACE_ID.len() + 2] = assignment!(TRACE_ID);
             let mut text = [b'"'; NAME.len() + size_of::<TraceId>() + 2];
             text[..NAME.len()].copy_from_slice(&NAME);
-            text[NAME.len() + 1..=NAME.len() + size_of::<TraceId>()].copy_from_slice(&trace_id);
+            text[NAME.len() + 1..][..size_of::<TraceId>()].copy_from_slice(&trace_id);
             line.extend_from_slice(&text);
         }
     }

@@ -327,8 +327,7 @@ impl RequestIdText<'_> {
         const NAME: [u8; REQUEST_ID.len() + 2] = assignment!(REQUEST_ID);
         let mut text = [b'"'; NAME.len() + GENERATED_ID_BYTES + 2];
         text[..NAME.len()].copy_from_slice(&NAME);
-        text[NAME.len() + 1..=NAME.len() + GENERATED_ID_BYTES]
-            .copy_from_slice(&generated_id::text_of(number));
+        text[NAME.len() + 1..][..GENERATED_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
         out.extend_from_slice(&text);
     }
 
@@ -338,7 +337,7 @@ impl RequestIdText<'_> {
             Self::Own(bytes) => escape::string_of_bytes(out, bytes, STANDARD_BYTES, changes),
             Self::Generated(number) => {
                 let mut quoted = [b'"'; GENERATED_ID_BYTES + 2];
-                quoted[1..=GENERATED_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
+                quoted[1..][..GENERATED_ID_BYTES].copy_from_slice(&generated_id::text_of(number));
                 out.extend_from_slice(&quoted);
             }
         }

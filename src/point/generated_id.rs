@@ -6,7 +6,7 @@ use std::{
 };
 
 /// Returns the text of a generated id.
-#[inline]
+#[inline(always)]
 pub(crate) fn text_of(number: u64) -> [u8; GENERATED_ID_BYTES] {
     static PREFIX: OnceLock<[u8; PREFIX_LENGTH]> = OnceLock::new();
     let prefix = PREFIX.get_or_init(|| {
@@ -35,7 +35,7 @@ fn two_digits(number: u32) -> [u8; 2] {
 }
 
 /// Formats all eight digits at once, one in each byte of a word.
-#[inline]
+#[inline(always)]
 fn hexadecimal(number: u32) -> [u8; 8] {
     let number = u64::from(number);
     let fours = (number | (number << 16)) & 0x0000_ffff_0000_ffff;

@@ -61,8 +61,13 @@ impl Added {
 
 #[inline(never)]
 fn put_back(mut contents: Box<AddedContents>) {
-    contents.fields = AddedFields::default();
-    contents.trace = None;
+    let AddedContents { fields: AddedFields { trace_id, request_bytes, response_bytes }, trace } =
+        &mut *contents;
+    // One by one: written as a whole, the fields would be copied.
+    (*trace_id, *request_bytes, *response_bytes) = (None, None, None);
+    if trace.is_some() {
+        *trace = None;
+    }
     let _ = SPARE.try_with(|spare| spare.put(contents));
 }
 

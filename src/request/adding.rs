@@ -3,111 +3,156 @@
 use http::{HeaderMap, HeaderValue, Request, Response, header::CONTENT_LENGTH};
 
 use super::{
-    callbacks::LayerExtras,
-    config::LayerConfig,
+    config::{LayerConfig, Options},
+    current::{self, Current},
     data::RequestData,
-    exchange::Exchange,
+    exchange::{Entered, Exchange},
     head::{RequestHead, ResponseHead},
-    header,
+    header::{self, FoundHeaders},
     monitoring_data::MonitoringData,
+    trace_context::{self, TraceHeaders},
 };
-use crate::record::recorder::Recorder;
+use crate::{point::TraceId, record::recorder::Recorder};
 
-impl Exchange {
-    /// Adds fields from the request's head, and calls the application's functions. It is separate
-    /// from [`start`](Self::start), since an exchange that is lent there would be copied once more.
-    #[inline(always)]
-    pub(crate) fn add_of_request<B>(&mut self, config: &LayerConfig, request: &Request<B>) {
-        let Some(extras) = config.extras.as_deref() else { return };
-        if extras.sizes
-            && let Some(bytes) = content_length(request.headers())
-            && let Some(current) = &mut self.current
-        {
-            current.added.contents().fields.request_bytes = Some(bytes);
-        }
-        if extras.trace_id.is_header() {
-            self.read_trace(extras, config, request.headers());
-        }
-        if extras.calls_for_requests() {
-            self.call_with_request(config, &RequestHead::of(request));
-        }
-    }
-
-    /// Adds the size from the response's head or from its body, and calls the application's
-    /// function.
-    #[inline(always)]
-    pub(super) fn add_of_response<B>(&mut self, response: &Response<B>, size: Option<u64>) {
-        let Some(current) = &mut self.current else { return };
-        let Some(extras) = current.config.extras.as_deref() else { return };
-        if extras.sizes
-            && let Some(bytes) = content_length(response.headers()).or(size)
-        {
-            current.added.contents().fields.response_bytes = Some(bytes);
-        }
-        if extras.on_response.is_some() {
-            self.call_with_response(&ResponseHead::of(response));
-        }
-    }
-
+impl Current {
+    /// Reads the request's headers for a layer that adds sizes or traces. All headers are found in
+    /// one pass, with the one for the id.
     #[inline(never)]
-    fn read_trace(&mut self, extras: &LayerExtras, config: &LayerConfig, headers: &HeaderMap) {
-        let (Some(current), Some(recorder)) = (&mut self.current, &config.recorder) else { return };
-        if let Some((id, trace)) = extras.trace_id.read(headers, &recorder.counters) {
-            let contents = current.added.contents();
-            contents.fields.trace_id = Some(*id);
-            contents.trace = trace;
-            current.share_trace();
+    pub(crate) fn read_headers(&mut self, recorder: &Recorder, headers: &HeaderMap) {
+        let (options, name) = (self.config.options, &self.config.request_id_header);
+        let FoundHeaders { id, length, trace } =
+            match (options.has(Options::SIZES), options.has(Options::TRACE)) {
+                (true, true) => header::find_all::<true, true>(headers, name),
+                (true, false) => header::find_all::<true, false>(headers, name),
+                _ => header::find_all::<false, true>(headers, name),
+            };
+        if let Some(id) = id {
+            self.take_id(recorder, id);
+        }
+        if let Some(bytes) = length.and_then(number) {
+            self.added.contents().fields.request_bytes = Some(bytes);
+        }
+        if let Some(parent) = trace {
+            self.read_trace(recorder, headers, parent);
         }
     }
 
-    #[inline(never)]
-    fn call_with_request(&mut self, config: &LayerConfig, request: &RequestHead<'_>) {
-        let trace_id = self.call(config, |extras, recorder, data| {
-            extras.call_with_request(request, data, &recorder.counters)
-        });
-        if let (Some(current), Some(trace_id)) = (&mut self.current, trace_id.flatten()) {
-            current.added.contents().fields.trace_id = Some(trace_id);
-            current.share_trace();
-        }
-    }
-
-    #[inline(never)]
-    fn call_with_response(&mut self, response: &ResponseHead<'_>) {
-        let Some(config) = self.current.as_ref().map(|current| current.config.clone()) else { return };
-        self.call(&config, |extras, recorder, data| {
-            extras.call_with_response(response, data, &recorder.counters);
-        });
-    }
-
-    /// Calls a function of the application while this is the thread's current exchange, since the
-    /// function may ask for the request's data, too.
     #[inline(always)]
-    fn call<R>(
-        &mut self,
-        config: &LayerConfig,
-        run: impl FnOnce(&LayerExtras, &Recorder, &MonitoringData) -> R,
-    ) -> Option<R> {
-        let LayerConfig { extras: Some(extras), recorder: Some(recorder), .. } = config else { return None };
-        let current = self.current.as_mut()?;
-        let is_new = current.request_data.is_none();
-        let data = MonitoringData { request_data: current.request_data() };
-        let entered = self.enter();
-        let result = run(extras, recorder, &data);
-        entered.leave();
-        drop(data);
-        // Most functions add nothing to most requests. Those requests then end as others without
-        // data.
-        if let Some(current) = self.current.as_mut().filter(|_| is_new) {
-            current.request_data = current.request_data.take().and_then(RequestData::put_back_unused);
+    fn read_trace(&mut self, recorder: &Recorder, headers: &HeaderMap, parent: &HeaderValue) {
+        let Some(id) = trace_context::read(parent, headers) else {
+            return recorder.counters.invalid_traces.add(1);
+        };
+        let contents = self.added.contents();
+        contents.fields.trace_id = Some(*id);
+        if trace_context::is_passed_on() {
+            contents.trace = Some(TraceHeaders::of(parent, headers));
         }
-        Some(result)
+        if self.request_data.is_some() {
+            self.share_trace();
+        }
     }
 }
 
-/// Returns the size that a message declares, or `None` if it is not a number.
+impl Exchange {
+    /// Enters as [`enter`](Self::enter) does, and calls the application's functions for the
+    /// request. They run inside, since they may ask for the request's data, too.
+    #[inline(always)]
+    pub(crate) fn enter_with<B>(&mut self, config: &LayerConfig, request: &Request<B>) -> Entered<'_> {
+        if self.options.has(Options::ON_REQUEST) {
+            self.enter_and_call(config, &RequestHead::of(request))
+        } else {
+            self.enter()
+        }
+    }
+
+    #[inline(never)]
+    fn enter_and_call(&mut self, config: &LayerConfig, request: &RequestHead<'_>) -> Entered<'_> {
+        let data = self.current.as_mut().map(Current::lend_data);
+        let entered = self.enter();
+        if let LayerConfig { extras: Some(extras), recorder: Some(recorder), .. } = config
+            && let Some(data) = data
+        {
+            if let Some(trace_id) = extras.call_with_request(request, &data, &recorder.counters) {
+                add_trace(trace_id);
+            }
+            take_back(data);
+        }
+        entered
+    }
+
+    /// Ends the request of a layer that adds sizes, or that judges by more than the status.
+    #[inline(always)]
+    pub(super) fn end_with_options<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
+        let Some(current) = &mut self.current else { return };
+        let name = &current.config.request_id_header;
+        let is_judged = self.options.has(Options::JUDGED) || !response.extensions().is_empty();
+        if is_judged || header::may_have_length_or(response.headers(), name) {
+            return self.end_with_headers(nanoseconds, response);
+        }
+        self.end_by_status(nanoseconds, response.status());
+    }
+
+    #[inline(never)]
+    fn end_with_headers<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
+        let Some(current) = &mut self.current else { return };
+        let headers = response.headers();
+        let FoundHeaders { id, length, .. } =
+            header::find_all::<true, false>(headers, &current.config.request_id_header);
+        if let Some(bytes) = length.filter(|_| self.options.has(Options::SIZES)).and_then(number) {
+            current.added.contents().fields.response_bytes = Some(bytes);
+        }
+        if self.options.has(Options::JUDGED) || id.is_some() || !response.extensions().is_empty() {
+            return self.end_judged(nanoseconds, response);
+        }
+        self.end_by_status(nanoseconds, response.status());
+    }
+
+    /// Adds the size that the response declares, or else the one that its body reports.
+    pub(super) fn add_size_of_response(&mut self, headers: &HeaderMap, size: Option<u64>) {
+        if self.options.has(Options::SIZES)
+            && let Some(bytes) = header::find(headers, &CONTENT_LENGTH).and_then(number).or(size)
+            && let Some(current) = &mut self.current
+        {
+            current.added.contents().fields.response_bytes = Some(bytes);
+        }
+    }
+}
+
+impl Entered<'_> {
+    /// Calls the application's function with the head of the response, if the layer has one.
+    #[inline(always)]
+    pub(crate) fn call_with_response<B>(&self, response: &Response<B>) {
+        if self.options().has(Options::ON_RESPONSE) {
+            call_with_response(&ResponseHead::of(response));
+        }
+    }
+}
+
+#[inline(never)]
+fn call_with_response(response: &ResponseHead<'_>) {
+    let current = current::with(|current| (current.config.clone(), current.lend_data()));
+    let Some((config, data)) = current else { return };
+    if let LayerConfig { extras: Some(extras), recorder: Some(recorder), .. } = &*config {
+        extras.call_with_response(response, &data, &recorder.counters);
+    }
+    take_back(data);
+}
+
+/// Adds the trace that the application's function has returned to the thread's current request.
+#[inline(never)]
+fn add_trace(trace_id: TraceId) {
+    current::with(|current| {
+        current.added.contents().fields.trace_id = Some(trace_id);
+        current.share_trace();
+    });
+}
+
+/// Takes back the data that was lent to a function of the application.
 #[inline(always)]
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    header::find(headers, &CONTENT_LENGTH).and_then(number)
+fn take_back(data: MonitoringData) {
+    if let Some(changed) = RequestData::put_back_unused(data.request_data) {
+        current::with(|current| current.take_over(changed));
+    }
 }
 
 #[inline(never)]

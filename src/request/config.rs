@@ -29,8 +29,34 @@ pub(crate) struct LayerConfig {
     /// `None` means [`StatusClassifier`], without a dynamic call.
     pub(crate) classifier: Option<Arc<dyn Classifier>>,
     pub(crate) route: Option<RouteFunction>,
-    /// Whether only the status of a response matters: one check instead of four.
-    pub(crate) is_plain: bool,
+    /// What of the above is set: one check at each place instead of four.
+    pub(crate) options: Options,
+}
+
+/// The options of a layer that change the path of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Options(u8);
+
+impl Options {
+    pub(crate) const SIZES: Self = Self(1);
+    /// The trace comes from the header.
+    pub(crate) const TRACE: Self = Self(2);
+    /// The application has a function for requests.
+    pub(crate) const ON_REQUEST: Self = Self(4);
+    pub(crate) const ON_RESPONSE: Self = Self(8);
+    /// Not only the status of a response matters: the layer has a classifier, or passes the id on.
+    pub(crate) const JUDGED: Self = Self(16);
+
+    /// Returns whether any of the others is set here.
+    #[inline(always)]
+    pub(crate) fn has(self, others: Self) -> bool {
+        self.0 & others.0 != 0
+    }
+
+    /// Returns both together.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
 }
 
 impl LayerConfig {
@@ -46,14 +72,24 @@ impl LayerConfig {
             extras: extras.map(Arc::new),
             classifier: None,
             route: None,
-            is_plain: false,
+            options: Options::default(),
         }
         .settled()
     }
 
     /// Updates the derived options. Must be called after each change.
     pub(crate) fn settled(self) -> Self {
-        Self { is_plain: self.extras.is_none() && self.judges_by_status(), ..self }
+        let mut set = vec![(Options::JUDGED, self.classifier.is_some() || self.propagate_request_id)];
+        if let Some(extras) = &self.extras {
+            set.extend([
+                (Options::SIZES, extras.sizes),
+                (Options::TRACE, extras.trace_id.is_header()),
+                (Options::ON_REQUEST, extras.calls_for_requests()),
+                (Options::ON_RESPONSE, extras.on_response.is_some()),
+            ]);
+        }
+        let set = set.into_iter().filter(|(_, is_set)| *is_set);
+        Self { options: Options(set.fold(0, |bits, (option, _)| bits | option.0)), ..self }
     }
 
     /// Returns the configuration for a request that another monitor records already.
@@ -71,12 +107,6 @@ impl LayerConfig {
         {
             recorder.ignored_options.warn();
         }
-    }
-
-    /// Returns whether the layer needs only the status of a response.
-    #[inline]
-    pub(crate) fn judges_by_status(&self) -> bool {
-        self.classifier.is_none() && !self.propagate_request_id
     }
 
     #[inline(always)]

@@ -124,7 +124,12 @@ impl MonitoringData {
     /// This is what the extractor uses. Call it before `tokio::spawn`, and move the result into the
     /// task: a spawned task is polled outside of its request.
     pub fn current() -> Option<Self> {
-        with(|current| Self { request_data: current.request_data() })
+        with(Self::of)
+    }
+
+    #[inline(always)]
+    pub(super) fn of(current: &mut Current) -> Self {
+        Self { request_data: current.request_data() }
     }
 }
 
@@ -147,6 +152,29 @@ impl Current {
         request_data
     }
 
+    /// Lends the request's data to a function of the application. If there is none, the data does
+    /// not become the request's yet: most functions add nothing to most requests.
+    #[inline(always)]
+    pub(crate) fn lend_data(&mut self) -> MonitoringData {
+        let request_data = match &self.config.recorder {
+            Some(recorder) if self.request_data.is_none() && self.added.is_none() => {
+                RequestData::take(recorder, RequestId::generated(self.number))
+            }
+            _ => self.request_data(),
+        };
+        MonitoringData { request_data }
+    }
+
+    /// Takes over data that was lent to a function which has changed or kept it.
+    #[inline(never)]
+    pub(crate) fn take_over(&mut self, request_data: Arc<RequestData>) {
+        match &self.request_data {
+            None => self.request_data = Some(request_data),
+            // The function has asked for the current request's data, too.
+            Some(_) => self.merge(&request_data),
+        }
+    }
+
     /// Tells the request data the trace that the layer has read, for handlers.
     #[inline(never)]
     pub(crate) fn share_trace(&self) {
@@ -156,12 +184,11 @@ impl Current {
         }
     }
 
-    /// Returns whether nothing of this response but its status, and what the layer itself adds, has
-    /// a part in the request's points.
+    /// Returns whether nothing of this response but its status has a part in the request's points.
+    /// It is not asked for a layer that has a classifier or passes the id on.
     #[inline]
     pub(crate) fn is_judged_by_status<B>(&self, response: &Response<B>) -> bool {
-        (self.config.is_plain || self.config.judges_by_status())
-            && response.extensions().is_empty()
+        response.extensions().is_empty()
             && header::find(response.headers(), &self.config.request_id_header).is_none()
     }
 

@@ -1,10 +1,16 @@
 //! The request data, which holds what a request's handlers add.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use parking_lot::{Mutex, MutexGuard};
 
-use super::{request_body::RequestBodyProgress, route::Route, spare::Spare};
+use super::{request_body::RequestBodyProgress, route::Route};
 use crate::{
     line_protocol::{Changes, Extras, RequestIdText},
     point::{
@@ -20,7 +26,11 @@ use crate::{
 
 /// Collects the extras of one request. It is sealed when the request's points are written.
 #[derive(Debug, Default)]
-pub(crate) struct RequestData(AssertUnwindSafe<Mutex<DataContents>>);
+pub(crate) struct RequestData {
+    pub(super) contents: AssertUnwindSafe<Mutex<DataContents>>,
+    /// Whether anybody has locked the contents since the data was taken. If not, nothing was added.
+    pub(super) was_locked: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct DataContents {
@@ -39,33 +49,20 @@ pub(crate) struct DataContents {
     /// The data of the request whose handler makes this one, if another monitor records that.
     caller: Option<Arc<RequestData>>,
     /// The outermost monitor of the request. `None` for request data that an application created.
-    owner: Option<DataOwner>,
+    pub(super) owner: Option<DataOwner>,
     sealed: bool,
 }
 
 /// What request data must know of a monitor. Not a handle to it: spare request data keeps its
 /// owner, and would keep the monitor alive.
 #[derive(Clone, Debug)]
-struct DataOwner {
-    monitor: u64,
+pub(super) struct DataOwner {
+    pub(super) monitor: u64,
     limits: Limits,
     counters: Arc<RecorderCounters>,
 }
 
 impl RequestData {
-    /// Takes spare request data or creates new data, for a request of this monitor.
-    #[inline(always)]
-    pub(crate) fn take(recorder: &Recorder, request_id: RequestId) -> Arc<Self> {
-        let mut request_data = Self::empty();
-        if let Some(contents) = Self::contents(&mut request_data) {
-            contents.request_id = request_id;
-            if contents.owner.as_ref().is_none_or(|owner| owner.monitor != recorder.number) {
-                contents.owner = Some(DataOwner::of(recorder));
-            }
-        }
-        request_data
-    }
-
     /// Creates the data of a request that a handler of another one makes. It has the id of that
     /// one.
     pub(crate) fn of_call(recorder: &Recorder, caller: Arc<Self>) -> Arc<Self> {
@@ -85,11 +82,6 @@ impl RequestData {
             contents.request_id = RequestId::default();
         }
         request_data
-    }
-
-    #[inline(always)]
-    fn empty() -> Arc<Self> {
-        SPARE.try_with(Spare::take).ok().flatten().unwrap_or_default()
     }
 
     /// Writes the points of a request with the collected extras. Keeps the request data for the
@@ -129,29 +121,10 @@ impl RequestData {
         contents.sealed |= contents.is_last(recorder);
     }
 
-    /// Keeps the request data for the next request, unless it holds more than a generated id, or is
-    /// shared.
-    #[inline]
-    pub(crate) fn put_back_unused(mut request_data: Arc<Self>) -> Option<Arc<Self>> {
-        match Self::contents(&mut request_data) {
-            Some(contents) if contents.is_unused() => {
-                contents.trace_id = None;
-                Self::put_back(request_data);
-                None
-            }
-            _ => Some(request_data),
-        }
-    }
-
-    #[inline]
-    fn put_back(request_data: Arc<Self>) {
-        let _ = SPARE.try_with(|spare| spare.put(request_data));
-    }
-
     /// Returns the contents of request data that is not shared.
     #[inline]
-    fn contents(request_data: &mut Arc<Self>) -> Option<&mut DataContents> {
-        Arc::get_mut(request_data).map(|only| only.0.get_mut())
+    pub(super) fn contents(request_data: &mut Arc<Self>) -> Option<&mut DataContents> {
+        Arc::get_mut(request_data).map(|only| only.contents.get_mut())
     }
 
     pub(crate) fn tag(&self, key: &'static str, value: Value<'_>) {
@@ -177,7 +150,8 @@ impl RequestData {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, DataContents> {
         // A panic under this lock is harmless: no code leaves an entry incomplete.
-        self.0.lock()
+        self.was_locked.store(true, Relaxed);
+        self.contents.lock()
     }
 }
 
@@ -279,7 +253,7 @@ impl DataContents {
     }
 
     /// Returns whether a request with these contents ends as one without any.
-    fn is_unused(&self) -> bool {
+    pub(super) fn is_unused(&self) -> bool {
         let Self {
             extras,
             error_code,
@@ -338,10 +312,8 @@ impl DataContents {
 
 impl DataOwner {
     #[cold]
-    fn of(recorder: &Recorder) -> Self {
+    pub(super) fn of(recorder: &Recorder) -> Self {
         let Recorder { number, limits, counters, .. } = recorder;
         Self { monitor: *number, limits: *limits, counters: Arc::clone(counters) }
     }
 }
-
-thread_local!(static SPARE: Spare<Arc<RequestData>> = const { Spare::new() });

@@ -7,7 +7,7 @@ use http::{Extensions, Request, Response, StatusCode};
 use super::{
     added::Added,
     classify::{self, BodyOutcome, Classification, Ending, Outcome},
-    config::LayerConfig,
+    config::{LayerConfig, Options},
     current::{self, Current},
     data::RequestData,
     found_route::FoundRoute,
@@ -37,6 +37,7 @@ pub(crate) struct Exchange {
     method: &'static str,
     /// See [`Recorder::request_started`](crate::record::recorder::Recorder::request_started).
     started: u32,
+    pub(super) options: Options,
     route: FoundRoute,
 }
 
@@ -67,14 +68,21 @@ impl Exchange {
             }
             current.adopt(recorder, &data.request_data);
         }
-        if let Some(header) = header::find(request.headers(), &config.request_id_header) {
+        let options = config.options;
+        if options.has(Options::TRACE.or(Options::SIZES)) {
+            if options.has(Options::TRACE)
+                || header::may_have_length_or(request.headers(), &config.request_id_header)
+            {
+                current.read_headers(recorder, request.headers());
+            }
+        } else if let Some(header) = header::find(request.headers(), &config.request_id_header) {
             current.take_id(recorder, header);
         }
         if config.insert_data {
             Handed::insert(&mut current, request, recorder);
         }
         let started = recorder.request_started(!route.is_unmatched(), || route.key(method));
-        Some(Self { current: Some(current), start, method, started, route })
+        Some(Self { current: Some(current), start, method, started, options, route })
     }
 
     /// Makes this exchange the thread's current one until the guard's [`leave`](Entered::leave). If
@@ -97,24 +105,26 @@ impl Exchange {
     #[inline]
     pub(crate) fn end<B>(&mut self, response: &mut Response<B>) {
         let nanoseconds = self.start.instant().elapsed_nanoseconds();
-        if self.config().is_some_and(|config| !config.is_plain) {
-            self.add_of_response(response, None);
+        if self.options.has(Options::SIZES.or(Options::JUDGED)) {
+            return self.end_with_options(nanoseconds, response);
         }
         if !self.current.as_ref().is_some_and(|current| current.is_judged_by_status(response)) {
             return self.end_judged(nanoseconds, response);
         }
+        self.end_by_status(nanoseconds, response.status());
+    }
+
+    /// Ends the request with a response of which only the status matters. It is compiled once, not
+    /// for each service: the encoder is inlined here, as compilers do only if it is called once.
+    #[inline(never)]
+    pub(super) fn end_by_status(&mut self, nanoseconds: u64, status: StatusCode) {
         let Some(Current { config, request_data, added, number, .. }) = self.current.take() else { return };
         let Some(recorder) = &config.recorder else { return };
-        let status = response.status();
-        // Built in each branch: in the first one, none of it has to be in memory.
         let failed = classify::is_failure(status);
-        let finished = || self.finished(recorder, number, nanoseconds, status, failed);
-        if request_data.is_none() && added.is_none() {
-            return recorder.record_usual(&finished());
-        }
-        let finished = FinishedRequest { added: added.fields(), ..finished() };
+        let finished = self.finished(recorder, number, nanoseconds, status, failed);
+        let finished = FinishedRequest { added: added.fields(), ..finished };
         match request_data {
-            None => recorder.record_request(&finished, None),
+            None => recorder.record_usual(&finished),
             Some(request_data) => RequestData::finish(request_data, recorder, finished, None),
         }
         added.put_back();
@@ -123,7 +133,7 @@ impl Exchange {
     /// Separate and cold, so that the usual end above uses constants only.
     #[cold]
     #[inline(never)]
-    fn end_judged<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
+    pub(super) fn end_judged<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
         if let Some(judged) = self.judge_after(nanoseconds, response) {
             self.finish(&judged, None);
         }
@@ -134,7 +144,7 @@ impl Exchange {
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
         let nanoseconds = self.start.instant().elapsed_nanoseconds();
-        self.add_of_response(response, size);
+        self.add_size_of_response(response.headers(), size);
         self.judge_after(nanoseconds, response)
     }
 
@@ -273,6 +283,11 @@ pub(crate) struct Entered<'a> {
 }
 
 impl Entered<'_> {
+    #[inline(always)]
+    pub(super) fn options(&self) -> Options {
+        self.exchange.options
+    }
+
     #[inline]
     pub(crate) fn leave(mut self) {
         self.left = true;

@@ -48,6 +48,9 @@ where
         let entered = this.exchange.as_mut().map(Exchange::enter);
         // Read in place: a response has 128 bytes, and each move of it would cost 20 instructions.
         let mut polled = this.inner.poll(context);
+        if let (Some(entered), Poll::Ready(Ok(response))) = (&entered, &polled) {
+            entered.call_with_response(response);
+        }
         Entered::leave_any(entered);
         if let Some(exchange) = this.exchange {
             match &mut polled {
@@ -96,6 +99,9 @@ where
         };
         let entered = exchange.enter();
         let polled = this.inner.poll(context);
+        if let Poll::Ready(Ok(response)) = &polled {
+            entered.call_with_response(response);
+        }
         entered.leave();
         let result = ready!(polled);
         let exchange = this.exchange.take();

@@ -12,6 +12,7 @@ mod config;
 mod connection;
 pub(crate) mod current;
 pub(crate) mod data;
+mod data_reuse;
 mod exchange;
 #[cfg(feature = "axum")]
 mod extractor;

@@ -49,8 +49,7 @@ where
         let Some(running) = &mut exchange else {
             return ResponseFuture::new(self.inner.call(request), exchange);
         };
-        running.add_of_request(&self.config, &request);
-        let entered = running.enter();
+        let entered = running.enter_with(&self.config, &request);
         let future = self.inner.call(request);
         entered.leave();
         ResponseFuture::new(future, exchange)
@@ -123,10 +122,9 @@ where
         let future = match &mut exchange {
             None => self.inner.call(request.map(RequestBody::untracked)),
             Some(running) => {
-                running.add_of_request(&self.config, &request);
                 let progress = running.track_request_body(request.body().size_hint().exact());
                 let request = request.map(|body| RequestBody::new(body, progress));
-                let entered = running.enter();
+                let entered = running.enter_with(&self.config, &request);
                 let future = self.inner.call(request);
                 entered.leave();
                 future

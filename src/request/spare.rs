@@ -18,13 +18,15 @@ impl<T> Spare<T> {
         self.last.take().or_else(|| self.others.borrow_mut().pop())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn put(&self, value: T) {
         if let Some(other) = self.last.replace(Some(value)) {
             self.put_behind(other);
         }
     }
 
+    #[cold]
+    #[inline(never)]
     fn put_behind(&self, other: T) {
         let mut others = self.others.borrow_mut();
         if others.len() + 1 < MAX_SPARE {

@@ -10,7 +10,11 @@ use std::{
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::{catch_panic::catch_panic, head::RequestHead, header};
+use super::{
+    catch_panic::catch_panic,
+    head::RequestHead,
+    header::{self, TRACEPARENT},
+};
 use crate::{point::TraceId, stats::RecorderCounters};
 
 /// The source of a request's trace id.
@@ -45,26 +49,6 @@ impl TraceIdSource {
         matches!(self, Self::Header)
     }
 
-    /// Returns the trace id of the header. Also returns the headers, if an outgoing client passes
-    /// them on.
-    #[inline]
-    pub(crate) fn read<'h>(
-        &self,
-        headers: &'h HeaderMap,
-        counters: &RecorderCounters,
-    ) -> Option<(&'h TraceId, Option<TraceHeaders>)> {
-        match find(headers)? {
-            Err(InvalidTraceparent) => {
-                counters.invalid_traces.add(1);
-                None
-            }
-            Ok((id, parent)) => {
-                let is_passed_on = PASSED_ON.load(Ordering::Relaxed);
-                Some((id, is_passed_on.then(|| TraceHeaders::of(parent, headers))))
-            }
-        }
-    }
-
     /// Calls the function for the trace id.
     pub(crate) fn call(&self, request: &RequestHead<'_>, counters: &RecorderCounters) -> Option<TraceId> {
         let Self::Function(function) = self else { return None };
@@ -77,17 +61,23 @@ pub(crate) fn keep_headers() {
     PASSED_ON.store(true, Ordering::Relaxed);
 }
 
-/// Finds the trace id of a `traceparent`. Returns `None` without that header.
-#[inline]
-fn find(headers: &HeaderMap) -> Option<Result<(&TraceId, &HeaderValue), InvalidTraceparent>> {
-    let parent = header::value(headers, &TRACEPARENT)?;
+/// Reads the trace id of a `traceparent`. Returns `None` if it is invalid, or if the request has
+/// two.
+#[inline(always)]
+pub(crate) fn read<'h>(parent: &'h HeaderValue, headers: &HeaderMap) -> Option<&'h TraceId> {
     // With two of these headers, neither can be trusted.
-    let id = parse(parent.as_bytes()).filter(|_| !header::is_repeated(headers, &TRACEPARENT));
-    Some(id.map(|id| (id, parent)).ok_or(InvalidTraceparent))
+    parse(parent.as_bytes()).filter(|_| !header::is_repeated(headers, &TRACEPARENT))
+}
+
+/// Returns whether a client of this process passes traces on.
+#[inline]
+pub(crate) fn is_passed_on() -> bool {
+    PASSED_ON.load(Ordering::Relaxed)
 }
 
 impl TraceHeaders {
-    fn of(parent: &HeaderValue, headers: &HeaderMap) -> Self {
+    #[inline(never)]
+    pub(crate) fn of(parent: &HeaderValue, headers: &HeaderMap) -> Self {
         // Several would have to be joined.
         let state = headers.get(&TRACESTATE).filter(|_| !header::is_repeated(headers, &TRACESTATE));
         Self { parent: parent.clone(), state: state.cloned() }
@@ -106,10 +96,6 @@ impl TraceHeaders {
         };
     }
 }
-
-/// The error for an invalid `traceparent`.
-#[derive(Debug)]
-struct InvalidTraceparent;
 
 impl fmt::Debug for TraceIdSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,8 +126,13 @@ fn parse(value: &[u8]) -> Option<&TraceId> {
     digits[16..32].copy_from_slice(parent);
     digits[32..].copy_from_slice(trace);
     let are_digits = are_hexadecimal(&digits);
-    let are_set = *trace != [b'0'; 32] && *parent != [b'0'; 16];
-    (fits && are_digits && are_set).then_some(trace)
+    let are_set = is_set(trace) & is_set(parent);
+    (fits & are_digits & are_set).then_some(trace)
+}
+
+/// Returns whether not all are zero.
+fn is_set<const N: usize>(digits: &[u8; N]) -> bool {
+    digits.iter().fold(0, |others, digit| others | (digit ^ b'0')) != 0
 }
 
 /// Returns whether all are hexadecimal digits. It has no branches, so that many digits are compared
@@ -163,7 +154,6 @@ fn digit(value: u8) -> u8 {
     if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
-static TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 static TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// Whether a client of this process passes traces on. Keeping the headers without need would cost
 /// each request up to four atomic counters that all cores write to.
@@ -222,7 +212,8 @@ mod tests {
             let states = states.iter().map(|state| (&TRACESTATE, *state));
             let pairs: Vec<_> = [(&TRACEPARENT, parent.as_str())].into_iter().chain(states).collect();
             let headers = with(&pairs);
-            let (_, parent) = find(&headers).expect("there").expect("valid");
+            let parent = &headers[&TRACEPARENT];
+            assert!(read(parent, &headers).is_some());
             TraceHeaders::of(parent, &headers)
         };
         for (states, own, expected) in [
@@ -250,7 +241,8 @@ mod tests {
             let headers: HeaderMap = headers.into_iter().collect();
             // They are passed on as received, without a copy of their content.
             let held = allocation_counter::measure(|| {
-                let (_, parent) = find(&headers).expect("there").expect("valid");
+                let parent = headers.get(&TRACEPARENT).expect("there");
+                assert!(read(parent, &headers).is_some());
                 drop(TraceHeaders::of(parent, &headers));
             });
             assert!(held.bytes_total <= 128, "{held:?}");

@@ -24,6 +24,7 @@ mod hostile;
 mod http2;
 mod in_process;
 mod labels;
+mod lent_data;
 mod licensing;
 mod life;
 mod live_page;
