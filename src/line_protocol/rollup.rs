@@ -60,13 +60,20 @@ fn encoded_name(name: &str) -> Box<[u8]> {
 
 /// Returns the value of a standard tag as the database stores it. Values that a line cannot
 /// distinguish must be one key: of two lines with the same tags and time, only one is kept.
+#[inline(always)]
 pub(crate) fn stored_value(text: &str) -> Cow<'_, str> {
     if text.is_empty() || escape::is_plain_tag(text.as_bytes(), STANDARD_BYTES) {
         return Cow::Borrowed(text);
     }
+    Cow::Owned(rewritten_value(text))
+}
+
+#[cold]
+#[inline(never)]
+fn rewritten_value(text: &str) -> String {
     let mut encoded = Vec::new();
     escape::text(&mut encoded, text, EscapeContext::TagValue, STANDARD_BYTES, &mut Changes::default());
-    Cow::Owned(unescaped(&encoded))
+    unescaped(&encoded)
 }
 
 /// Returns the resource of a route as the database stores it after the method and a colon.

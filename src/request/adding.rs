@@ -155,7 +155,32 @@ fn take_back(data: MonitoringData) {
     }
 }
 
+/// Returns the value of a `content-length`, which has digits only.
 #[inline(never)]
 fn number(value: &HeaderValue) -> Option<u64> {
-    value.to_str().ok()?.parse().ok()
+    // A sign is all else that the standard library reads.
+    value.to_str().ok().filter(|text| !text.starts_with('+'))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_has_digits_only() {
+        let most = u64::MAX.to_string();
+        for (value, expected) in [
+            ("7", Some(7)),
+            ("007", Some(7)),
+            ("+7", None),
+            ("-1", None),
+            ("", None),
+            (" 7", None),
+            ("7, 7", None),
+            (&*most, Some(u64::MAX)),
+            ("18446744073709551616", None),
+        ] {
+            assert_eq!(number(&HeaderValue::from_str(value).expect("a value")), expected, "{value}");
+        }
+    }
 }

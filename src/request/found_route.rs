@@ -108,6 +108,7 @@ impl FoundRoute {
     }
 
     /// Returns the name of the route, or `None` if no route is known.
+    #[inline(always)]
     pub(crate) fn name<'a>(&'a self, recorder: &'a Recorder) -> Option<&'a str> {
         (!self.is_unmatched()).then(|| self.resource(recorder).name)
     }

@@ -179,6 +179,40 @@ pub(super) fn queries(dashboard: &Value) -> Vec<(&str, &str)> {
     targets.collect()
 }
 
+/// Collects the URLs of all links of a dashboard.
+fn urls<'a>(value: &'a Value, found: &mut Vec<&'a str>) {
+    match value {
+        Value::Object(object) => {
+            found.extend(object.get("url").and_then(Value::as_str));
+            object.values().for_each(|value| urls(value, found));
+        }
+        Value::Array(values) => values.iter().for_each(|value| urls(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn each_dashboard_links_a_trace_to_the_query_that_the_page_names() {
+    let page = include_str!("../../docs/requests.md");
+    let shown =
+        page.split_once("`/explore?").expect("the row of Tempo").1.split_once('`').expect("its end").0;
+    // The page shows it for readers, not encoded.
+    let (_, shown) = shown.split_once("panes=").expect("the panes");
+    let shown: Value = serde_json::from_str(shown).expect("JSON");
+    let query = &shown["t"]["queries"][0];
+    assert_eq!((&query["queryType"], &query["query"]), (&"traceql".into(), &"${__value.raw}".into()));
+    for dashboard in [DASHBOARD, FLUX_DASHBOARD, rollups::DASHBOARD, rollups::FLUX_DASHBOARD] {
+        let dashboard: Value = serde_json::from_str(dashboard).expect("JSON");
+        let mut all = Vec::new();
+        urls(&dashboard, &mut all);
+        let traces: Vec<_> = all.iter().filter_map(|url| url.strip_prefix("/explore?")).collect();
+        assert_eq!(traces.len(), 1, "{all:?}");
+        let pairs: BTreeMap<_, _> = url::form_urlencoded::parse(traces[0].as_bytes()).collect();
+        assert_eq!(pairs["schemaVersion"], "1");
+        assert_eq!(serde_json::from_str::<Value>(&pairs["panes"]).expect("JSON"), shown);
+    }
+}
+
 fn rules(alerts: &Value) -> Vec<(&str, &str)> {
     let rules = alerts["groups"][0]["rules"].as_array().expect("rules").iter();
     let queries = rules.flat_map(|rule| {
