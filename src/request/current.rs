@@ -5,7 +5,11 @@
 //! instead would cost every request two or three allocations, whether or not a handler uses the
 //! data.
 
-use std::{cell::Cell, mem::ManuallyDrop, sync::Arc};
+use std::{
+    cell::Cell,
+    mem::{self, ManuallyDrop},
+    sync::Arc,
+};
 
 use http::{HeaderValue, Request, Response};
 
@@ -167,11 +171,19 @@ impl Current {
 
     /// Takes over data that was lent to a function which has changed or kept it.
     #[inline(never)]
-    pub(crate) fn take_over(&mut self, request_data: Arc<RequestData>) {
-        match &self.request_data {
-            None => self.request_data = Some(request_data),
-            // The function has asked for the current request's data, too.
-            Some(_) => self.merge(&request_data),
+    pub(crate) fn take_over(&mut self, mut lent: Arc<RequestData>) {
+        match &mut self.request_data {
+            None => self.request_data = Some(lent),
+            Some(own) if Arc::ptr_eq(own, &lent) => {}
+            // The function has asked for the current request's data, too. The one that somebody
+            // has kept stays, since more may be added to it.
+            Some(own) => {
+                if Arc::strong_count(own) == 1 {
+                    mem::swap(own, &mut lent);
+                }
+                self.merge(&lent);
+                lent.lock().seal();
+            }
         }
     }
 

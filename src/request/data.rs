@@ -220,6 +220,11 @@ impl DataContents {
         }
     }
 
+    /// Counts what is added from now on as late.
+    pub(super) fn seal(&mut self) {
+        self.sealed = true;
+    }
+
     /// Returns whether this monitor is the outermost one of the request data, and so the last to
     /// write its points.
     pub(crate) fn is_last(&self, recorder: &Recorder) -> bool {

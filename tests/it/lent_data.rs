@@ -34,7 +34,7 @@ fn later(kept: &Kept, tag: &'static str) {
     }
 }
 
-const USES: [Use; 9] = [
+const USES: [Use; 11] = [
     Use { name: "nothing", function: |_, _| {}, handler: |_| {}, tags: ["", ""] },
     Use { name: "only read", function: |data, _| _ = data.trace_id(), handler: |_| {}, tags: ["", ""] },
     Use { name: "its own", function: |data, _| data.tag("a", "1"), handler: |_| {}, tags: ["a", "a"] },
@@ -70,6 +70,26 @@ const USES: [Use; 9] = [
         handler: |kept| later(kept, "d"),
         // After the response, no handler runs.
         tags: ["d", ""],
+    },
+    Use {
+        name: "a clone is used later, and the current one was asked for",
+        function: |data, kept| {
+            current("b");
+            keep(data, kept);
+        },
+        handler: |kept| later(kept, "d"),
+        tags: ["bd", "b"],
+    },
+    Use {
+        name: "a clone is used later, and one of the current one is held",
+        function: |data, kept| {
+            current("b");
+            std::mem::forget(MonitoringData::current());
+            keep(data, kept);
+        },
+        // Without a trace the two differ, and what is added to the other one is counted as late.
+        handler: |_| {},
+        tags: ["b", "b"],
     },
 ];
 
@@ -122,7 +142,7 @@ async fn what_a_function_does_with_its_data_belongs_to_its_request_alone() {
                 }
                 let stats = monitor.stats();
                 assert!(stats.balances() && stats.recorder.callback_panics == 0, "{what}: {stats:?}");
-                let keeps = used.name == "a clone is used later";
+                let keeps = used.name.starts_with("a clone is used later");
                 assert_eq!(stats.recorder.late_extras, if keeps { 2 } else { 0 }, "{what}");
             }
         }
