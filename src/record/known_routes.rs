@@ -10,8 +10,8 @@ use parking_lot::Mutex;
 
 use super::finished_request::RouteHead;
 
-/// Routes that requests refer to by number. They are added and never removed: a request that
-/// counted a handle at its start and its end would take two more atomic operations.
+/// Routes that requests refer to by number. They are added and never removed. Cloning and dropping
+/// a handle would take a request two more atomic operations.
 #[derive(Debug)]
 pub(crate) struct KnownRoutes {
     chunks: [OnceLock<RouteChunk>; CHUNKS],

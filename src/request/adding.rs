@@ -157,7 +157,7 @@ fn take_back(data: MonitoringData) {
 
 /// Returns the value of a `content-length`, which has digits only.
 #[inline(never)]
-fn number(value: &HeaderValue) -> Option<u64> {
+pub(super) fn number(value: &HeaderValue) -> Option<u64> {
     // A sign is all else that the standard library reads.
     value.to_str().ok().filter(|text| !text.starts_with('+'))?.parse().ok()
 }

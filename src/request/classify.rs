@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-/// The inner service returned a response.
 use http::{Extensions, HeaderMap, Response, StatusCode};
 
 pub use super::body_ending::{BodyEnding, RequestBodyEnding};

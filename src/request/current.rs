@@ -185,6 +185,8 @@ impl Current {
                 lent.lock().seal();
             }
         }
+        // The function for the trace was called before.
+        self.share_trace();
     }
 
     /// Tells the request data the trace that the layer has read, for handlers.

@@ -32,12 +32,15 @@ impl RequestData {
     /// Keeps the request data for the next request. Returns it if it holds more than a generated
     /// id, or is shared.
     #[inline(always)]
-    pub(crate) fn put_back_unused(request_data: Arc<Self>) -> Option<Arc<Self>> {
-        if !request_data.was_locked.load(Relaxed) && Arc::strong_count(&request_data) == 1 {
-            Self::put_back(request_data);
-            return None;
+    pub(crate) fn put_back_unused(mut request_data: Arc<Self>) -> Option<Arc<Self>> {
+        // In this order: another thread may lock the data until it drops its handle.
+        match Arc::get_mut(&mut request_data) {
+            Some(only) if !only.was_locked.load(Relaxed) => {
+                Self::put_back(request_data);
+                None
+            }
+            _ => Self::put_back_unchanged(request_data),
         }
-        Self::put_back_unchanged(request_data)
     }
 
     #[inline(never)]

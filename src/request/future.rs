@@ -10,6 +10,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 
 use super::{
+    adding::number,
     body::ResponseBody,
     classify::Ending,
     exchange::{Entered, Exchange},
@@ -117,8 +118,7 @@ where
                 let bodiless = *this.head_only
                     || response.status().is_informational()
                     || matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-                let length = response.headers().get(CONTENT_LENGTH);
-                let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+                let length = response.headers().get(CONTENT_LENGTH).and_then(number);
                 Ok(response.map(|body| ResponseBody::new(body, tracked, bodiless, length)))
             }
             Err(error) => {

@@ -1,4 +1,4 @@
-//! Lookup of one header.
+//! Lookups of headers.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_LENGTH};
 

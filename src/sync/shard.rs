@@ -8,8 +8,8 @@ use std::{
 
 use crate::sync;
 
-/// Returns the number of the calling thread. It is assigned round robin at the first use, and never
-/// changes, and no two threads have the same one of the low numbers. Callers mask it to their
+/// Returns the number of the calling thread. It is assigned in rising order at the first use, and
+/// never changes, and no two threads have the same one of the low numbers. Callers mask it to their
 /// number of shards.
 #[cfg(not(tower_influx_loom))]
 #[inline]
@@ -58,8 +58,8 @@ loom::thread_local! {
     static MODEL_SHARD: Cell<usize> = Cell::new(0);
 }
 
-/// Returns the number that [`take_shard`] set, or 0: numbers assigned round robin would differ from
-/// run to run.
+/// Returns the number that [`take_shard`] set, or 0: numbers in the order of first use would differ
+/// from run to run.
 #[cfg(tower_influx_loom)]
 pub(crate) fn shard() -> usize {
     MODEL_SHARD.with(Cell::get)

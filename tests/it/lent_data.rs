@@ -173,3 +173,21 @@ async fn functions_of_requests_that_run_inside_each_other_have_data_of_their_own
     all.sort();
     assert_eq!(all, ["ac", "b"]);
 }
+
+/// A handler finds the trace of the application's function in its data, whatever else the functions
+/// have done with it.
+#[tokio::test]
+async fn the_trace_of_a_function_is_in_the_data_that_another_one_has_changed_or_kept() {
+    for used in USES {
+        let (monitor, _) = monitor(Settings::new("lent"));
+        let kept = Kept::default();
+        let function = used.function;
+        let layer = monitor.layer().trace_id_from(|_| Some(7));
+        let layer = layer.on_request(move |_, data| function(data, &kept));
+        let handler = async |data: MonitoringData| format!("{:?}", data.trace_id().is_some());
+        let app: Router = Router::new().route("/", get(handler)).layer(layer);
+        let response = app.oneshot(Request::new(Body::empty())).await.expect("axum never fails");
+        let body = axum::body::to_bytes(response.into_body(), 100).await.expect("a body");
+        assert_eq!(body, "true", "{}", used.name);
+    }
+}
