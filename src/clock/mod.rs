@@ -37,11 +37,9 @@ use std::{
 };
 
 mod monotonic;
-mod started_at;
 pub(crate) mod timers;
 
 pub(crate) use monotonic::MonotonicInstant;
-pub(crate) use started_at::StartedAt;
 
 use crate::sync::shard::{self, Padded};
 

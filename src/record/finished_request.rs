@@ -1,7 +1,6 @@
 //! A request as its layer passes it to the recorder.
 
 use crate::{
-    clock::StartedAt,
     line_protocol::{AddedFields, BodyFields, LineHead, RequestIdText},
     point::error_code::ErrorCode,
     record::rollup::RouteKey,
@@ -10,7 +9,7 @@ use crate::{
 /// A request that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct FinishedRequest<'a> {
-    pub(crate) start: StartedAt,
+    pub(crate) stamp: i64,
     pub(crate) method: &'static str,
     pub(crate) resource: Resource<'a>,
     pub(crate) status: u16,

@@ -33,12 +33,6 @@ impl KeepRule {
         (nanoseconds >= self.slow) | (failed & self.failed) | (asked & self.asked)
     }
 
-    /// Returns whether only those requests are kept for which a handler or the classifier demands
-    /// it, if any.
-    pub(crate) fn is_rare(self) -> bool {
-        self.slow == u64::MAX && !self.failed
-    }
-
     /// Returns whether no point is ever recorded.
     pub(crate) fn is_never(self) -> bool {
         !self.asked
@@ -79,7 +73,6 @@ mod tests {
             ];
             assert_eq!(kept, expected, "{rule:?}");
             assert_eq!(rule.is_never(), expected == [false; 4], "{rule:?}");
-            assert_eq!(rule.is_rare(), expected[..3] == [false; 3], "{rule:?}");
         }
     }
 }

@@ -57,8 +57,6 @@ pub(crate) struct Recorder {
     pub(crate) filter: Option<Filter>,
     pub(crate) routes: KnownRoutes,
     pub(super) keep: KeepRule,
-    /// Whether requests have points, other than those for which a handler demands it.
-    pub(crate) has_points: bool,
     /// `None` without rollups.
     counter: Option<RequestCounter>,
     pub(super) types: FieldTypes,
@@ -84,7 +82,6 @@ impl Recorder {
             let starts = Arc::clone(&rollup);
             buffer.counted_elsewhere.set(move || rollup.ended_without_point(), move || starts.started());
         }
-        let keep = KeepRule::new(settings);
         Self {
             buffer,
             counters,
@@ -99,8 +96,7 @@ impl Recorder {
             static_tags,
             filter: Filter::new(&settings.filter),
             routes: KnownRoutes::default(),
-            keep,
-            has_points: !keep.is_rare(),
+            keep: KeepRule::new(settings),
             counter: rollup.map(|rollup| RequestCounter::new(rollup, settings)),
             types: FieldTypes::default(),
             values: TagCardinality::new(settings.limits.tag_values),
@@ -182,7 +178,7 @@ impl Recorder {
         let mut lines = take_scratch();
         let resource = if is_named { self.values.admit(ROUTE, name, &self.counters) } else { name };
         let line = RequestLine {
-            stamp: request.start.stamp(),
+            stamp: request.stamp,
             method: request.method,
             resource,
             head: head.map(|head| &head.line),

@@ -18,7 +18,7 @@ use super::{
     route::method_name,
 };
 use crate::{
-    clock::StartedAt,
+    clock::{self, MonotonicInstant},
     line_protocol::{BodyFields, RequestIdText},
     point::error_code::ErrorCode,
     record::recorder::{FinishedRequest, Recorder},
@@ -33,7 +33,8 @@ pub(crate) struct Exchange {
     /// `Some` until the request's points are written. Lent to the thread while the inner service
     /// runs.
     pub(super) current: Option<Current>,
-    start: StartedAt,
+    start: MonotonicInstant,
+    stamp: i64,
     method: &'static str,
     /// See [`Recorder::request_started`](crate::record::recorder::Recorder::request_started).
     started: u32,
@@ -47,7 +48,7 @@ impl Exchange {
     #[inline]
     pub(crate) fn start<B>(config: &ShardedArc<LayerConfig>, request: &mut Request<B>) -> Option<Self> {
         let recorder = config.recorder.as_ref()?;
-        let start = StartedAt::now(recorder.has_points);
+        let start = MonotonicInstant::now();
         let method = method_name(request.method());
         let (route, address) = FoundRoute::find(config, recorder, request, method);
         let identity = Identity::of(request, address);
@@ -82,7 +83,8 @@ impl Exchange {
             Handed::insert(&mut current, request, recorder);
         }
         let started = recorder.request_started(!route.is_unmatched(), || route.key(method));
-        Some(Self { current: Some(current), start, method, started, options, route })
+        let stamp = clock::stamp(start);
+        Some(Self { current: Some(current), start, stamp, method, started, options, route })
     }
 
     /// Makes this exchange the thread's current one until the guard's [`leave`](Entered::leave). If
@@ -104,7 +106,7 @@ impl Exchange {
     /// Ends the request with its response.
     #[inline]
     pub(crate) fn end<B>(&mut self, response: &mut Response<B>) {
-        let nanoseconds = self.start.instant().elapsed_nanoseconds();
+        let nanoseconds = self.start.elapsed_nanoseconds();
         if self.options.has(Options::SIZES.or(Options::JUDGED)) {
             return self.end_with_options(nanoseconds, response);
         }
@@ -143,7 +145,7 @@ impl Exchange {
     /// the size that its body reports, if sizes are recorded.
     #[inline]
     pub(crate) fn judge<B>(&mut self, response: &mut Response<B>, size: Option<u64>) -> Option<Judged> {
-        let nanoseconds = self.start.instant().elapsed_nanoseconds();
+        let nanoseconds = self.start.elapsed_nanoseconds();
         self.add_size_of_response(response.headers(), size);
         self.judge_after(nanoseconds, response)
     }
@@ -216,7 +218,7 @@ impl Exchange {
         failed: bool,
     ) -> FinishedRequest<'a> {
         FinishedRequest {
-            start: self.start,
+            stamp: self.stamp,
             method: self.method,
             resource: self.route.resource(recorder),
             status: status.as_u16(),
@@ -236,15 +238,14 @@ impl Exchange {
     pub(crate) fn finish_body(&mut self, mut judged: Judged, body: &BodyOutcome<'_>, bytes: u64) {
         let Some(current) = &self.current else { return };
         judged.classification = current.config.classify_body(judged.classification, body);
-        let fields =
-            BodyFields { response_time: self.start.instant().elapsed(), bytes, end: body.ending.as_str() };
+        let fields = BodyFields { response_time: self.start.elapsed(), bytes, end: body.ending.as_str() };
         self.finish(&judged, Some(&fields));
     }
 
     /// Ends the request without a response.
     #[cold]
     pub(crate) fn finish_without_response(&mut self, ending: Ending) {
-        let nanoseconds = self.start.instant().elapsed_nanoseconds();
+        let nanoseconds = self.start.elapsed_nanoseconds();
         let Some(Current { config, request_data, .. }) = &self.current else { return };
         let route = config.recorder.as_ref().and_then(|recorder| self.route.name(recorder));
         let outcome = Outcome::without_response(ending, self.method, route, request_data.as_ref());

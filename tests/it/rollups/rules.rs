@@ -5,13 +5,13 @@ use std::{
     slice,
     sync::Arc,
     task::Poll,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use axum::{Router, extract::Path, routing::get};
 use http::StatusCode;
 use tower_influx::{
-    Monitor, MonitoringData, Settings,
+    DataPoint, Monitor, MonitoringData, Point, Settings,
     classify::{Classification, Outcome},
     settings::{KeepRequests, Storage},
     sink::MemorySink,
@@ -273,4 +273,34 @@ async fn routes_that_a_line_cannot_distinguish_are_counted_in_one() {
     let long = format!("GET:{}", "x".repeat(1_020));
     let expected = [("GET:/a_b", 3), ("GET:/c d", 1), (&*long, 2)];
     assert_eq!(stored, expected.map(|(route, count)| (Some(route), count)));
+}
+
+/// Timestamps are those of the start, whatever the rule, and whatever other threads have recorded
+/// until the request ends.
+#[tokio::test]
+async fn a_point_has_the_time_of_its_requests_start_under_each_rule() {
+    const TAKES: Duration = Duration::from_millis(100);
+    for keep in [KeepRequests::All, KeepRequests::Slow, KeepRequests::Failed, KeepRequests::None] {
+        let (sink, mut settings) = (MemorySink::new(), settings());
+        settings.requests.keep = keep;
+        settings.requests.slow = (keep == KeepRequests::Slow).then_some(Duration::from_secs(60));
+        let monitor = Monitor::builder(settings).sink(sink.clone()).start().expect("starts");
+        let others = monitor.clone();
+        let handler = async move |data: MonitoringData| {
+            data.keep();
+            tokio::time::sleep(TAKES).await;
+            // More threads than there are sequences of timestamps.
+            let record = || _ = others.record(&DataPoint::new("jobs").with_field("number", 1));
+            std::thread::scope(|scope| (0..64).for_each(|_| _ = scope.spawn(record)));
+        };
+        let app = Router::new().route("/", get(handler)).layer(monitor.layer()).with_state(());
+        let before = SystemTime::now();
+        get_path(&app, "/").await;
+        monitor.shutdown(Duration::from_secs(5)).await;
+        let points = sink.measurement("requests");
+        let time = points[0].time().expect("a time").as_nanos();
+        let before = before.duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+        let late = i128::from(time) - i128::from(before);
+        assert!(late < TAKES.as_nanos() as i128 / 2, "{keep:?}: {late} ns after the start");
+    }
 }
