@@ -290,8 +290,12 @@ async fn a_point_has_the_time_of_its_requests_start_under_each_rule() {
             data.keep();
             tokio::time::sleep(TAKES).await;
             // More threads than there are sequences of timestamps.
-            let record = || _ = others.record(&DataPoint::new("jobs").with_field("number", 1));
-            std::thread::scope(|scope| (0..64).for_each(|_| _ = scope.spawn(record)));
+            let point = DataPoint::new("jobs").with_field("number", 1);
+            std::thread::scope(|scope| {
+                for _ in 0..64 {
+                    scope.spawn(|| others.record(&point));
+                }
+            });
         };
         let app = Router::new().route("/", get(handler)).layer(monitor.layer()).with_state(());
         let before = SystemTime::now();
