@@ -83,6 +83,9 @@ impl Exchange {
     /// Ends the request of a layer that adds sizes, or that judges by more than the status.
     #[inline(always)]
     pub(super) fn end_with_options<B>(&mut self, nanoseconds: u64, response: &mut Response<B>) {
+        if !self.options.has(Options::SIZES) {
+            return self.end_judged(nanoseconds, response);
+        }
         let Some(current) = &mut self.current else { return };
         let name = &current.config.request_id_header;
         let is_judged = self.options.has(Options::JUDGED) || !response.extensions().is_empty();
@@ -98,7 +101,7 @@ impl Exchange {
         let headers = response.headers();
         let FoundHeaders { id, length, .. } =
             header::find_all::<true, false>(headers, &current.config.request_id_header);
-        if let Some(bytes) = length.filter(|_| self.options.has(Options::SIZES)).and_then(number) {
+        if let Some(bytes) = length.and_then(number) {
             current.added.contents().fields.response_bytes = Some(bytes);
         }
         if self.options.has(Options::JUDGED) || id.is_some() || !response.extensions().is_empty() {

@@ -81,7 +81,8 @@ struct CacheEntry {
     key: CacheKey,
     path: Option<MatchedPath>,
     known: Option<KnownNumber>,
-    /// The monitor has no number for it, since each of its lines must be counted as changed.
+    /// The monitor has no number for it: each of its lines must be counted as changed, or there are
+    /// too many routes.
     is_unknown: bool,
     challenges: u8,
 }
