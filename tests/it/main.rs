@@ -38,6 +38,7 @@ mod quick_start;
 mod recipes;
 mod reload;
 mod request_bodies;
+mod restart;
 mod rollups;
 mod servers;
 mod shutdown_bodies;

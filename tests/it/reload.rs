@@ -16,6 +16,8 @@ use tower_influx::{
     sink::{Batch, Sink, SinkFuture, WriteError, Written},
 };
 
+use crate::support::locks;
+
 /// A sink that accepts points unless it is unavailable.
 #[derive(Clone, Default)]
 struct Server(Arc<AtomicBool>);
@@ -196,7 +198,9 @@ async fn a_spool_that_is_configured_again_is_the_earlier_one() {
     monitor.probe().await.expect("it is back");
     wait_for(&monitor, "all of both", |stats| stats.ledger.written == 40).await;
     monitor.reload(settings(&first)).await.expect("as it is");
-    // Nothing is left in the other directory: a new process gets the first one there.
+    // Nothing is left in the other directory: a new process gets the first one there, as soon as
+    // the last file is deleted in the background.
+    locks::wait_until_free(&directories(&second)[0]).await;
     let other = start(&settings(&second), &server);
     assert_eq!(directories(&second).len(), 1);
     other.shutdown(Duration::from_secs(5)).await;

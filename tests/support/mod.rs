@@ -13,6 +13,7 @@ pub(crate) mod http;
 pub(crate) mod influx;
 pub(crate) mod influx2;
 pub(crate) mod live;
+pub(crate) mod locks;
 pub(crate) mod log;
 pub(crate) mod nginx;
 pub(crate) mod numbered;

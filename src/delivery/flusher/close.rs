@@ -169,6 +169,8 @@ impl Worker {
             std::thread::panicking() || self.shared.ledger.lock().in_flight == 0,
             "points are in nobody's hands"
         );
+        self.feeder.release();
+        self.shared.release_spools();
         self.shared.report.send_replace(Some(Ended { report, orderly }));
         tracing::info!(target: "tower_influx", %report, "monitoring has shut down");
     }

@@ -44,6 +44,8 @@ struct CurrentDestination {
     write_timeout: Duration,
     /// Spools of earlier destinations that still contain files.
     retired: Vec<Arc<Spool>>,
+    /// The counts of the spools at the end.
+    last_spools: Option<SpoolStats>,
 }
 
 /// How the flusher has ended.
@@ -68,6 +70,7 @@ impl Shared {
             destination: destination.clone(),
             write_timeout,
             retired: Vec::new(),
+            last_spools: None,
         });
         let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
         Self {
@@ -85,12 +88,24 @@ impl Shared {
 
     pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration, retired: &[Arc<Spool>]) {
         self.delivery.lock().sink = destination.sink.0.describe();
-        let retired = retired.to_vec();
-        *self.current() = CurrentDestination { destination: destination.clone(), write_timeout, retired };
+        let (destination, retired) = (destination.clone(), retired.to_vec());
+        *self.current() = CurrentDestination { destination, write_timeout, retired, last_spools: None };
     }
 
     pub(super) fn set_retired(&self, retired: &[Arc<Spool>]) {
         self.current().retired = retired.to_vec();
+    }
+
+    /// Keeps the counts of the spools, and not their directories. Handles outlive the end, and the
+    /// next monitor of this process would otherwise find the directories in use.
+    pub(super) fn release_spools(&self) {
+        let last = self.spool_stats();
+        let mut current = self.current();
+        let spools = (current.destination.spool.take(), std::mem::take(&mut current.retired));
+        current.last_spools = last;
+        // The last owner writes the time into the lock file.
+        drop(current);
+        drop(spools);
     }
 
     fn current(&self) -> MutexGuard<'_, CurrentDestination> {
@@ -149,14 +164,18 @@ impl Shared {
             refused_closed: buffer.refused_closed,
             ..self.recorder.snapshot()
         };
-        let spools = self.spools().into_iter().map(|spool| spool_stats(&spool.counts()));
         Stats {
             ledger,
             recorder,
             delivery: self.delivery_stats(buffer.bytes),
-            spool: spools.reduce(|all, spool| all.add(&spool)),
+            spool: self.spool_stats(),
             ..Stats::default()
         }
+    }
+
+    fn spool_stats(&self) -> Option<SpoolStats> {
+        let spools = self.spools().into_iter().map(|spool| spool_stats(&spool.counts()));
+        spools.reduce(|all, spool| all.add(&spool)).or_else(|| self.current().last_spools.clone())
     }
 
     /// Builds the report from the current ledger.

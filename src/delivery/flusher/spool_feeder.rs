@@ -194,6 +194,11 @@ impl SpoolFeeder {
         self.parked.memory() + self.to_store.iter().map(PendingBatch::memory).sum::<usize>()
     }
 
+    /// Drops all spools, at the end.
+    pub(super) fn release(&mut self) {
+        (self.spool, self.retired, self.parked) = (None, Vec::new(), Parked::default());
+    }
+
     /// Drops the spools of earlier destinations that are empty. Returns whether there was one.
     pub(super) fn release_retired(&mut self) -> bool {
         let before = self.retired.len();

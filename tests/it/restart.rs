@@ -1,0 +1,127 @@
+//! A monitor that starts where another one of the same process has ended continues with its spool.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use tokio::runtime::{Builder, Runtime};
+use tower_influx::{
+    DataPoint, Monitor, Settings,
+    settings::SpoolSettings,
+    sink::{Batch, Sink, SinkFuture, WriteError, Written},
+};
+
+use crate::support::locks;
+
+struct Away;
+
+impl Sink for Away {
+    fn write<'a>(&'a self, _: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        Box::pin(async { Err(WriteError::transient("away")) })
+    }
+
+    fn describe(&self) -> String {
+        "away".to_owned()
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Runs {
+    InAThread,
+    OnTheRuntime,
+}
+
+fn start(spool: &Path, runs: Runs) -> Monitor {
+    let mut settings = Settings::new("restart");
+    settings.spool = Some(SpoolSettings::new(spool));
+    settings.rollup.interval = Some(Duration::from_secs(3_600));
+    let builder = Monitor::builder(settings).sink(Away).add_sink("archive", Away);
+    match runs {
+        Runs::InAThread => builder,
+        Runs::OnTheRuntime => builder.on_current_runtime(),
+    }
+    .start()
+    .expect("starts")
+}
+
+/// The directories of all processes, below the spool of each destination.
+fn directories(spool: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(spool).expect("a directory") {
+        let path = entry.expect("readable").path();
+        if path.join("lock").exists() {
+            found.push(path.display().to_string());
+        } else if path.is_dir() {
+            found.extend(directories(&path));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn runtimes() -> [(&'static str, Runtime); 2] {
+    [
+        ("one thread", Builder::new_current_thread().enable_all().build().expect("builds")),
+        ("two threads", Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("builds")),
+    ]
+}
+
+/// How the monitor before ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ends {
+    /// A handle outlives it, for example in a router.
+    ShutDown,
+    Dropped,
+}
+
+async fn restart(spool: PathBuf, runs: Runs, ends: Ends) {
+    let (mut handles, mut first, mut expected) = (Vec::new(), Vec::new(), 0);
+    for round in 0..10 {
+        let monitor = start(&spool, runs);
+        let (recovered, found) = (monitor.stats().ledger.recovered, directories(&spool));
+        if round == 0 {
+            first.clone_from(&found);
+        }
+        assert_eq!(found, first, "{runs:?}, {ends:?}, {round}");
+        assert!(recovered >= expected, "{runs:?}, {ends:?}, {round}: {recovered} of {expected}");
+        monitor.record(&DataPoint::new("jobs").with_field("number", 1));
+        expected = recovered + 2;
+        if ends == Ends::ShutDown {
+            let report = monitor.shutdown(Duration::from_secs(5)).await;
+            assert!(report.spooled >= expected, "{report}");
+            let stats = monitor.stats();
+            assert_eq!(
+                (stats.ledger.spooled, stats.spool.map(|spool| spool.files > 0)),
+                (report.spooled, Some(true))
+            );
+            handles.push(monitor);
+        } else {
+            drop(monitor);
+        }
+        for directory in &first {
+            locks::wait_until_free(Path::new(directory)).await;
+        }
+    }
+    assert_eq!(first.len(), 3, "of points, rollups and the archive: {first:?}");
+}
+
+#[test]
+fn a_monitor_has_the_directories_of_the_one_that_ended_before() {
+    // On a runtime of the application, the task ends at some time after the last handle.
+    let members = [
+        (Runs::InAThread, Ends::ShutDown),
+        (Runs::InAThread, Ends::Dropped),
+        (Runs::OnTheRuntime, Ends::ShutDown),
+    ];
+    for (name, runtime) in runtimes() {
+        for (runs, ends) in members {
+            let spools = [(); 2].map(|()| tempfile::tempdir().expect("a directory"));
+            let [main, task] = spools.each_ref().map(|spool| restart(spool.path().to_owned(), runs, ends));
+            runtime.block_on(main);
+            let task = runtime.spawn(task);
+            runtime.block_on(task).unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+}
