@@ -139,9 +139,9 @@ impl MonitorBuilder {
         if on_current_runtime && sink.is_none() && settings.storage == Storage::Influx {
             delivery.check_io()?;
         }
-        let own_sink = sink;
-        let sink = match &own_sink {
-            Some(sink) => Arc::clone(sink),
+        let own_sink = sink.is_some();
+        let sink = match sink {
+            Some(sink) => sink,
             None => make_sink(&settings)?,
         };
         let ledger = Arc::new(Ledger::default());

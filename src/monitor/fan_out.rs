@@ -38,7 +38,6 @@ pub(super) struct FanOut(Arc<[FurtherDestination]>);
 
 struct FurtherDestination {
     name: String,
-    sink: Arc<dyn Sink>,
     flusher: Flusher,
     buffer: Arc<Buffer>,
 }
@@ -63,13 +62,13 @@ impl FanOut {
                     buffer: Arc::clone(&buffer),
                     ledger,
                     recorder: Arc::new(RecorderCounters::default()),
-                    sink: Arc::clone(&sink),
+                    sink,
                     spool,
                     rejected: rejected.cloned(),
                     settings: (&own).into(),
                 },
             );
-            Ok(FurtherDestination { name, sink, flusher, buffer })
+            Ok(FurtherDestination { name, flusher, buffer })
         };
         sinks.into_iter().map(start).collect::<Result<_, Error>>().map(Self)
     }
@@ -100,8 +99,9 @@ impl FanOut {
 
     /// Opens the spools for new settings. This is the only part of a reload that can fail.
     pub(super) fn open_spools(&self, settings: &Settings) -> Result<Vec<OpenedSpool>, Error> {
-        let open = |FurtherDestination { name, sink, flusher, .. }: &FurtherDestination| {
-            reopen_spool(&Present::of(flusher), &own_settings(settings, name), &**sink)
+        let open = |FurtherDestination { name, flusher, .. }: &FurtherDestination| {
+            let sink = flusher.sink()?;
+            reopen_spool(&Present::of(flusher), &own_settings(settings, name), &*sink)
         };
         self.0.iter().map(open).collect()
     }
@@ -113,9 +113,9 @@ impl FanOut {
         spools: Vec<OpenedSpool>,
         rejected: Option<&Arc<RejectedFiles>>,
     ) -> Result<(), Error> {
-        for (FurtherDestination { name, sink, flusher, .. }, spool) in self.0.iter().zip(spools) {
+        for (FurtherDestination { name, flusher, .. }, spool) in self.0.iter().zip(spools) {
             let own = own_settings(settings, name);
-            flusher.reload(Arc::clone(sink), spool.clone(), rejected.cloned(), (&own).into()).await?;
+            flusher.reload(flusher.sink()?, spool.clone(), rejected.cloned(), (&own).into()).await?;
             configure_spool(spool.as_ref(), &own);
         }
         Ok(())

@@ -7,10 +7,7 @@ use tokio::runtime::Handle;
 
 use super::{fan_out::FanOut, rollups::Rollups};
 use crate::{
-    delivery::{
-        flusher::{FlushReport, Flusher, ShutdownReport},
-        sink::Sink,
-    },
+    delivery::flusher::{FlushReport, Flusher, ShutdownReport},
     error::Error,
     record::recorder::Recorder,
     settings::Settings,
@@ -23,8 +20,8 @@ pub(super) struct Inner {
     pub(super) rollups: Option<Rollups>,
     pub(super) fan_out: FanOut,
     pub(super) settings: Mutex<Settings>,
-    /// The application's own sink, which no settings replace.
-    pub(super) own_sink: Option<Arc<dyn Sink>>,
+    /// Whether the application passed the sink, which no settings replace then.
+    pub(super) own_sink: bool,
     /// The runtime on which the monitor was started, or that of delivery if there was none.
     pub(super) application: Handle,
     /// Held while the settings are changed.

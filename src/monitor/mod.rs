@@ -7,10 +7,7 @@ use tokio::runtime::Handle;
 
 use crate::{
     client::ClientLayer,
-    delivery::{
-        flusher::{FlushReport, Flusher, ShutdownReport},
-        sink::Sink,
-    },
+    delivery::flusher::{FlushReport, Flusher, ShutdownReport},
     error::Error,
     point::Point,
     record::recorder::Recorder,
@@ -109,7 +106,7 @@ impl Monitor {
         rollups: Option<Rollups>,
         fan_out: FanOut,
         settings: Settings,
-        own_sink: Option<Arc<dyn Sink>>,
+        own_sink: bool,
         application: Option<Handle>,
     ) -> Self {
         let own_points = settings.own_points;

@@ -42,7 +42,8 @@ async fn change(inner: Arc<Inner>, settings: Settings) -> Result<(), Error> {
     refuse_fixed(&old, &settings)?;
     let own = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
     let (points, rollups) = (Present::of(&inner.flusher), own.map(|own| Present::of(&own.flusher)));
-    let (sink, fan_out, new) = (inner.own_sink.clone(), inner.fan_out.clone(), settings.clone());
+    let sink = inner.own_sink.then(|| inner.flusher.sink()).transpose()?;
+    let (fan_out, new) = (inner.fan_out.clone(), settings.clone());
     let opening = move || Opened::open(&new, sink, &points, rollups.as_ref(), &fan_out);
     // Not on a thread of the application, since it reads files and locks directories.
     let opened = inner.flusher.runtime().spawn_blocking(opening).await;

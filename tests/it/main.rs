@@ -39,6 +39,7 @@ mod recipes;
 mod reload;
 mod request_bodies;
 mod restart;
+mod restart_files;
 mod rollups;
 mod servers;
 mod shutdown_bodies;

@@ -1,6 +1,6 @@
 //! Functions of the application that panic: each costs what it would have given, and is counted.
 
-use std::{convert::Infallible, error::Error, fmt};
+use std::{convert::Infallible, error::Error, fmt, time::Duration};
 
 use axum::{Router, body::Body, routing::get};
 use futures_util::FutureExt;
@@ -8,10 +8,10 @@ use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_influx::{
-    Monitor, MonitoringLayer, Settings,
+    DataPoint, Monitor, MonitoringLayer, Settings,
     classify::{BodyOutcome, Classification, Classifier, Outcome},
     client::ClientLayer,
-    sink::MemorySink,
+    sink::{Batch, MemorySink, Sink, SinkFuture, WriteError, Written},
 };
 
 use crate::labels::{monitor, points};
@@ -73,6 +73,43 @@ async fn a_classifier_that_panics_for_a_request_without_a_response_is_counted() 
     drop(call);
     assert_eq!(points(&monitor, &sink, "errors").await.len(), 1);
     assert_eq!(monitor.stats().recorder.callback_panics, 1);
+}
+
+/// A sink that panics when it is dropped, as one with a runtime of its own does on the thread of
+/// another one.
+struct PanicsAtTheEnd(MemorySink);
+
+impl Sink for PanicsAtTheEnd {
+    fn write<'a>(&'a self, batch: &'a Batch) -> SinkFuture<'a, Result<Written, WriteError>> {
+        self.0.write(batch)
+    }
+
+    fn describe(&self) -> String {
+        "panics at the end".to_owned()
+    }
+}
+
+impl Drop for PanicsAtTheEnd {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_panics_when_it_is_dropped_delays_no_end() {
+    for on_current_runtime in [false, true] {
+        let sink = MemorySink::new();
+        let builder = Monitor::builder(Settings::new("panics")).sink(PanicsAtTheEnd(sink.clone()));
+        let builder = builder.add_sink("second", PanicsAtTheEnd(sink.clone()));
+        let builder = if on_current_runtime { builder.on_current_runtime() } else { builder };
+        let monitor = builder.start().expect("starts");
+        monitor.record(&DataPoint::new("jobs").with_field("number", 1));
+        let report = monitor.shutdown(Duration::from_secs(5)).await;
+        assert_eq!((report.written, report.dropped, report.in_time), (2, 0, true), "{report}");
+        assert_eq!((sink.len(), monitor.stats().delivery.restarts), (2, 0));
+        // The last handle does not drop the sink, and does not wait for long.
+        drop(monitor);
+    }
 }
 
 /// An error whose own functions panic.

@@ -1,12 +1,21 @@
 //! The end: by a shutdown, or because no handle is left to request one.
 
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
 use tokio::time::Instant;
 
-use crate::stats::{DeliveryState, DropReason};
+use crate::{
+    delivery::sink::none::NoSink,
+    stats::{DeliveryState, DropReason},
+};
 
 use super::{
     bisect::Search,
     closing::{ClosingStep, Situation},
+    destination::SinkHandle,
     in_flight::Job,
     pending::{Origin, PendingBatch},
     shared::Ended,
@@ -169,10 +178,23 @@ impl Worker {
             std::thread::panicking() || self.shared.ledger.lock().in_flight == 0,
             "points are in nobody's hands"
         );
-        self.feeder.release();
-        self.shared.release_spools();
+        self.release_destination();
         self.shared.report.send_replace(Some(Ended { report, orderly }));
         tracing::info!(target: "tower_influx", %report, "monitoring has shut down");
+    }
+}
+
+impl Worker {
+    /// Drops everything that holds locks, so that whoever waits for the end can start another
+    /// monitor on the same directories.
+    fn release_destination(&mut self) {
+        drop(self.in_flight.cancel(|_| true));
+        self.feeder.release();
+        self.accounting.rejected = None;
+        let sink = std::mem::replace(&mut self.sink, SinkHandle(Arc::new(NoSink)));
+        let released = self.shared.release();
+        // If the application's sink panicked here, the end would never be reported.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop((sink, released))));
     }
 }
 

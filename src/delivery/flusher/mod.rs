@@ -192,7 +192,7 @@ impl Flusher {
 
     /// Probes the sink. A success ends a pause.
     pub(crate) async fn probe(&self) -> Result<(), Error> {
-        let (sink, patience) = self.shared.sink();
+        let Some((sink, patience)) = self.shared.sink() else { return Err(self.ended()) };
         let name = self.shared.delivery.lock().sink.clone();
         let asked =
             self.runtime.handle.spawn(async move { in_flight::within(patience, sink.0.probe()).await });
@@ -227,6 +227,15 @@ impl Flusher {
 
     pub(crate) fn ledger(&self) -> Arc<Ledger> {
         Arc::clone(&self.shared.ledger)
+    }
+
+    /// Returns the sink.
+    ///
+    /// # Errors
+    ///
+    /// Fails after the end.
+    pub(crate) fn sink(&self) -> Result<Arc<dyn Sink>, Error> {
+        self.shared.sink().map(|(sink, _)| sink.0).ok_or_else(|| self.ended())
     }
 
     /// Returns the spool of the destination, and those of earlier ones that still contain files.

@@ -40,13 +40,17 @@ pub(super) struct Shared {
 
 #[derive(Clone, Debug)]
 struct CurrentDestination {
-    destination: Destination,
+    /// `None` after the end.
+    destination: Option<Destination>,
     write_timeout: Duration,
     /// Spools of earlier destinations that still contain files.
     retired: Vec<Arc<Spool>>,
     /// The counts of the spools at the end.
     last_spools: Option<SpoolStats>,
 }
+
+/// The destination, and the spools of earlier ones, that are no longer in use.
+type Released = (Option<Destination>, Vec<Arc<Spool>>);
 
 /// How the flusher has ended.
 #[derive(Clone, Copy, Debug)]
@@ -66,12 +70,7 @@ impl Shared {
     ) -> Self {
         let delivery = Delivery::default();
         delivery.lock().sink = destination.sink.0.describe();
-        let current = Mutex::new(CurrentDestination {
-            destination: destination.clone(),
-            write_timeout,
-            retired: Vec::new(),
-            last_spools: None,
-        });
+        let current = Mutex::new(CurrentDestination::new(destination, write_timeout, &[]));
         let (batches, report) = (broadcast::Sender::new(OBSERVED_BATCHES), watch::Sender::new(None));
         Self {
             buffer,
@@ -88,39 +87,40 @@ impl Shared {
 
     pub(super) fn replace(&self, destination: &Destination, write_timeout: Duration, retired: &[Arc<Spool>]) {
         self.delivery.lock().sink = destination.sink.0.describe();
-        let (destination, retired) = (destination.clone(), retired.to_vec());
-        *self.current() = CurrentDestination { destination, write_timeout, retired, last_spools: None };
+        let new = CurrentDestination::new(destination, write_timeout, retired);
+        let old = std::mem::replace(&mut *self.current(), new);
+        // Not under the lock: the last owner closes files.
+        drop(old);
     }
 
     pub(super) fn set_retired(&self, retired: &[Arc<Spool>]) {
-        self.current().retired = retired.to_vec();
+        let old = std::mem::replace(&mut self.current().retired, retired.to_vec());
+        drop(old);
     }
 
-    /// Keeps the counts of the spools, and not their directories. Handles outlive the end, and the
-    /// next monitor of this process would otherwise find the directories in use.
-    pub(super) fn release_spools(&self) {
-        let last = self.spool_stats();
+    /// Keeps the counts of the spools, and returns everything that holds locks. Handles outlive the
+    /// end, and the next monitor of this process would otherwise find directories and labels in
+    /// use.
+    pub(super) fn release(&self) -> Released {
         let mut current = self.current();
-        let spools = (current.destination.spool.take(), std::mem::take(&mut current.retired));
-        current.last_spools = last;
-        // The last owner writes the time into the lock file.
-        drop(current);
-        drop(spools);
+        current.last_spools = current.spool_stats();
+        (current.destination.take(), std::mem::take(&mut current.retired))
     }
 
     fn current(&self) -> MutexGuard<'_, CurrentDestination> {
         self.current.lock()
     }
 
-    pub(super) fn sink(&self) -> (SinkHandle, Duration) {
+    /// Returns the sink and how long a write may take, or `None` after the end.
+    pub(super) fn sink(&self) -> Option<(SinkHandle, Duration)> {
         let current = self.current();
-        (current.destination.sink.clone(), current.write_timeout)
+        let sink = current.destination.as_ref().map(|destination| destination.sink.clone())?;
+        Some((sink, current.write_timeout))
     }
 
     /// Returns the spool of the destination, and those of earlier ones.
     pub(super) fn spools(&self) -> Vec<Arc<Spool>> {
-        let current = self.current();
-        current.destination.spool.iter().chain(&current.retired).cloned().collect()
+        self.current().spools().cloned().collect()
     }
 
     /// Waits for the end.
@@ -168,14 +168,9 @@ impl Shared {
             ledger,
             recorder,
             delivery: self.delivery_stats(buffer.bytes),
-            spool: self.spool_stats(),
+            spool: self.current().spool_stats(),
             ..Stats::default()
         }
-    }
-
-    fn spool_stats(&self) -> Option<SpoolStats> {
-        let spools = self.spools().into_iter().map(|spool| spool_stats(&spool.counts()));
-        spools.reduce(|all, spool| all.add(&spool)).or_else(|| self.current().last_spools.clone())
     }
 
     /// Builds the report from the current ledger.
@@ -214,6 +209,24 @@ impl Shared {
             server_reported_dropped: progress.server_reported_dropped,
             series: progress.series,
         }
+    }
+}
+
+impl CurrentDestination {
+    fn new(destination: &Destination, write_timeout: Duration, retired: &[Arc<Spool>]) -> Self {
+        let (destination, retired) = (Some(destination.clone()), retired.to_vec());
+        Self { destination, write_timeout, retired, last_spools: None }
+    }
+
+    fn spools(&self) -> impl Iterator<Item = &Arc<Spool>> {
+        let spool = self.destination.as_ref().and_then(|destination| destination.spool.as_ref());
+        spool.into_iter().chain(&self.retired)
+    }
+
+    /// Counts under the lock. A clone of a spool would hold its directory beyond the end.
+    fn spool_stats(&self) -> Option<SpoolStats> {
+        let spools = self.spools().map(|spool| spool_stats(&spool.counts()));
+        spools.reduce(|all, spool| all.add(&spool)).or_else(|| self.last_spools.clone())
     }
 }
 
@@ -283,7 +296,8 @@ mod tests {
         let memory = destination(SinkHandle(Arc::new(MemorySink::new())), None);
         shared.replace(&memory, Duration::from_secs(7), &[Arc::clone(&spool)]);
         assert_eq!(shared.stats().delivery.sink, "memory");
-        assert_eq!((shared.sink().1, shared.spools().len()), (Duration::from_secs(7), 1));
+        let patience = shared.sink().expect("not ended").1;
+        assert_eq!((patience, shared.spools().len()), (Duration::from_secs(7), 1));
         shared.set_retired(&[]);
         assert!(shared.spools().is_empty());
         shared.replace(&destination(memory.sink, Some(spool)), Duration::ZERO, &[]);

@@ -34,12 +34,13 @@ use crate::{
 ///
 /// # Rotation
 ///
-/// A new file is started when the process starts, when the UTC day changes, and before a file would
-/// become larger than `max_file_size`. Only a single batch above that size makes a larger file.
+/// A new file is started when the sink is created, when the UTC day changes, and before a file
+/// would become larger than `max_file_size`. Only a single batch above that size makes a larger
+/// file. The sink is created at the start and at each [reload](crate::Monitor::reload).
 ///
 /// Before a file is started, the oldest files are deleted until it fits into `max_total_size`. A
-/// file counts as at least 4 KiB. Only files of this process, and of ended processes of the same
-/// service, are counted and deleted.
+/// file counts as at least 4 KiB. Only files of this sink, and of earlier ones of the same service
+/// that were dropped or whose process has ended, are counted and deleted.
 ///
 /// # Durability
 ///

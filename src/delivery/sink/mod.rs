@@ -53,6 +53,12 @@ pub type SinkFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// The future of `write` can be dropped at any await: at shutdown, or when the write takes longer
 /// than the flusher waits. The batch then counts as not written, and is written again.
 ///
+/// # End
+///
+/// A monitor drops its sinks at the end of a shutdown, before it reports that end, on the thread or
+/// runtime of delivery. So files and locks of a sink are free for the next monitor, even if handles
+/// of the monitor are still alive.
+///
 /// # Panics
 ///
 /// A sink that panics loses no point: the batch is sent again. A sink that blocks its thread delays
