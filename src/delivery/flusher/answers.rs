@@ -16,16 +16,26 @@ use super::{
     bisect::{Accepted, RefusalCache, Search},
     conditions::Conditions,
     failures::{Others, Remedy, is_timeout, judge, may_reject, nothing_is_accepted},
-    in_flight::{Job, JobResult, Sent},
+    in_flight::{EndedJob, Job, JobResult, Sent},
     pending::{Backing, History, Origin, PendingBatch},
     scheduler::Scheduler,
+    start::is_too_long,
     successes::Successes,
     worker::Worker,
 };
 
 impl Worker {
     /// Handles the result of a job that has ended.
-    pub(super) fn handle_result(&mut self, job: Job, result: JobResult) {
+    pub(super) fn handle_ended(&mut self, EndedJob { job, result, former }: EndedJob) {
+        match job {
+            Job::Write { pending, sent } if former => self.formerly_written(pending, written(result), sent),
+            Job::Search { search, sent } if former => self.formerly_searched(*search, written(result), sent),
+            Job::Probe { .. } if former => {}
+            job => self.handle_result(job, result),
+        }
+    }
+
+    fn handle_result(&mut self, job: Job, result: JobResult) {
         match (job, result) {
             (Job::Write { mut pending, sent }, result) => match written(result) {
                 Ok(written) => {
@@ -54,7 +64,7 @@ impl Worker {
             }
             (Job::Store { pending }, result) => self.stored(pending, result),
             (Job::Load { .. }, result) => self.loaded(result),
-            (Job::Acknowledge | Job::Maintain, _) => {}
+            (Job::Acknowledge | Job::Maintain { .. }, _) => {}
         }
     }
 
@@ -193,11 +203,22 @@ impl Worker {
                 }
             }
             JobResult::Stored(_, false, Ok(_)) => self.accounting.spooled(&pending),
-            result => {
-                self.feeder.rest(Instant::now());
-                if let JobResult::Stored(_, _, Err(StoreError::Io(error))) = result {
+            JobResult::Stored(spool, _, Err(error)) => {
+                if let StoreError::Io(error) = error {
                     self.accounting.set_last_error(format!("the spool could not store a batch: {error}"));
                 }
+                let (now, current) = (Instant::now(), self.feeder.is_at(&spool));
+                if self.feeder.is_usable(now) && (!current || is_too_long(&pending, &spool)) {
+                    // After a reload, to another spool or with lower bounds. It is split then.
+                    return self.feeder.push(pending);
+                }
+                if current {
+                    self.feeder.rest(now);
+                }
+                self.store_failed(pending);
+            }
+            _ => {
+                self.feeder.rest(Instant::now());
                 self.store_failed(pending);
             }
         }

@@ -62,6 +62,12 @@ impl CircuitBreaker {
         self.throttle_cap = throttle_cap(self.cap);
     }
 
+    /// Continues with another destination, of which nothing is known. The next attempt is due now.
+    pub(super) fn replace_destination(&mut self) {
+        (self.failures, self.successes_at_failure) = (0, self.successes.writes);
+        self.attempt();
+    }
+
     pub(super) fn state(&self) -> BreakerState {
         self.state
     }

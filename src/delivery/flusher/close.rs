@@ -8,7 +8,7 @@ use std::{
 use tokio::time::Instant;
 
 use crate::{
-    delivery::sink::none::NoSink,
+    delivery::{sink::none::NoSink, spool::Spool},
     stats::{DeliveryState, DropReason},
 };
 
@@ -19,6 +19,7 @@ use super::{
     in_flight::Job,
     pending::{Origin, PendingBatch},
     shared::Ended,
+    start::is_too_long,
     worker::Worker,
 };
 
@@ -64,10 +65,12 @@ impl Worker {
         self.close_recorder();
         let mut stored = 0;
         let mut lost = 0;
-        for mut pending in self.take_everything() {
+        let spool = self.feeder.spool().cloned();
+        for mut pending in
+            self.take_everything().into_iter().flat_map(|pending| split(pending, spool.as_deref()))
+        {
             let points = pending.points();
-            let spool = self.feeder.spool().cloned();
-            let on_disk = match (pending.batch(), &pending.origin, spool) {
+            let on_disk = match (pending.batch(), &pending.origin, &spool) {
                 (_, Origin::Spool(_), _) => true,
                 (Some(batch), Origin::Memory, Some(spool)) => spool.store_blocking(&batch).is_ok(),
                 _ => false,
@@ -80,6 +83,8 @@ impl Worker {
                 self.accounting.drop_points(&pending, points, DropReason::Shutdown);
             }
         }
+        // Its directory must be free once the end is known.
+        drop(spool);
         if stored + lost > 0 {
             tracing::warn!(
                 target: "tower_influx", spooled = stored, dropped = lost,
@@ -91,7 +96,7 @@ impl Worker {
 
     fn close_recorder(&mut self) {
         self.shared.buffer.close();
-        self.in_flight.cancel(|job| matches!(job, Job::Load { .. } | Job::Maintain));
+        self.in_flight.cancel(|job| matches!(job, Job::Load { .. } | Job::Maintain { .. }));
         for pending in std::mem::take(&mut self.scheduler.queue.loaded) {
             self.back_to_spool(pending);
         }
@@ -130,7 +135,7 @@ impl Worker {
                     self.scheduler.queue.wait(pending)
                 }
                 Job::Search { search, .. } => self.scheduler.queue.searches.push_back(*search),
-                Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Maintain => {}
+                Job::Probe { .. } | Job::Load { .. } | Job::Acknowledge | Job::Maintain { .. } => {}
             }
         }
     }
@@ -195,6 +200,17 @@ impl Worker {
         let released = self.shared.release();
         // If the application's sink panicked here, the end would never be reported.
         let _ = catch_unwind(AssertUnwindSafe(|| drop((sink, released))));
+    }
+}
+
+/// Splits a batch that is too long for the spool.
+fn split(mut pending: PendingBatch, spool: Option<&Spool>) -> Vec<PendingBatch> {
+    match (spool, &pending.origin) {
+        (Some(spool), Origin::Memory) if is_too_long(&pending, spool) => match pending.batch() {
+            Some(batch) => pending.split(&batch, spool.most_bytes()),
+            None => vec![pending],
+        },
+        _ => vec![pending],
     }
 }
 

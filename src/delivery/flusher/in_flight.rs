@@ -33,6 +33,19 @@ pub(super) struct InFlight(Vec<RunningJob>);
 struct RunningJob {
     job: Job,
     work: Work,
+    /// The spools whose files it reads or writes.
+    spools: Vec<Arc<Spool>>,
+    /// Whether it began before the last reload.
+    former: bool,
+}
+
+/// A job that has ended.
+#[derive(Debug)]
+pub(super) struct EndedJob {
+    pub(super) job: Job,
+    pub(super) result: JobResult,
+    /// Whether it began before the last reload. Its answer is one of the former destination.
+    pub(super) former: bool,
 }
 
 /// The future of a job. Dropping it cancels the job.
@@ -63,7 +76,10 @@ pub(super) enum Job {
         bytes: usize,
     },
     Acknowledge,
-    Maintain,
+    /// Maintains the spool, or those of earlier destinations.
+    Maintain {
+        retired: bool,
+    },
 }
 
 /// When it was sent, and the epoch of the circuit breaker at that time.
@@ -73,17 +89,22 @@ pub(super) struct Sent {
     pub(super) epoch: u64,
 }
 
-/// The running jobs, as far as decisions depend on them.
+/// The running jobs, as far as decisions depend on them. Jobs from before a reload are not counted:
+/// a server or a disk that hangs must not keep the next one from being used. Exceptions say so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct InFlightCounts {
     /// Writes and probes, which occupy the sink.
     pub(super) sends: usize,
-    /// The memory of their batches.
+    /// Writes and probes of former destinations.
+    pub(super) former_sends: usize,
+    /// The memory of the batches of both.
     pub(super) bytes: usize,
     pub(super) stores: usize,
     pub(super) probing: bool,
     pub(super) loading: bool,
     pub(super) maintaining: bool,
+    /// Also of the spool from before the reload, which is retired since.
+    pub(super) maintaining_retired: bool,
     /// Whether something is being sent that may itself be the cause of failures.
     pub(super) suspect: bool,
     /// Whether points from the disk are being sent.
@@ -105,16 +126,32 @@ pub(super) enum JobResult {
 
 impl InFlight {
     pub(super) fn start(&mut self, job: Job, work: Work) {
-        self.0.push(RunningJob { job, work });
+        self.start_with(Vec::new(), job, work);
+    }
+
+    /// Starts a job that uses these spools.
+    pub(super) fn start_with(&mut self, spools: Vec<Arc<Spool>>, job: Job, work: Work) {
+        self.0.push(RunningJob { job, work, spools, former: false });
+    }
+
+    /// Records that what runs now began before a reload.
+    pub(super) fn replace_destination(&mut self) {
+        self.0.iter_mut().for_each(|running| running.former = true);
+    }
+
+    /// Returns whether a job uses this spool. It may then get a file that it does not list yet.
+    pub(super) fn uses(&self, spool: &Arc<Spool>) -> bool {
+        self.0.iter().flat_map(|running| &running.spools).any(|used| Arc::ptr_eq(used, spool))
     }
 
     /// Waits for the next job that ends, or for ever if there is none. Dropping the future loses
     /// nothing.
-    pub(super) async fn next(&mut self) -> (Job, JobResult) {
+    pub(super) async fn next(&mut self) -> EndedJob {
         poll_fn(|context| {
             for index in 0..self.0.len() {
                 if let Poll::Ready(result) = poll_guarded(&mut self.0[index].work, context) {
-                    return Poll::Ready((self.0.remove(index).job, result));
+                    let RunningJob { job, former, .. } = self.0.remove(index);
+                    return Poll::Ready(EndedJob { job, result, former });
                 }
             }
             Poll::Pending
@@ -134,13 +171,18 @@ impl InFlight {
     /// Counts the jobs, by kind.
     pub(super) fn counts(&self) -> InFlightCounts {
         let mut counts = InFlightCounts::default();
-        for job in self.jobs() {
-            counts.sends += usize::from(job.is_send());
+        for RunningJob { job, former, .. } in &self.0 {
             counts.bytes += if job.is_send() { job.memory() } else { 0 };
+            counts.maintaining_retired |= matches!(job, Job::Maintain { retired } if *former || *retired);
+            if *former {
+                counts.former_sends += usize::from(job.is_send());
+                continue;
+            }
+            counts.sends += usize::from(job.is_send());
             counts.stores += usize::from(matches!(job, Job::Store { .. }));
             counts.probing |= matches!(job, Job::Probe { .. });
             counts.loading |= matches!(job, Job::Load { .. });
-            counts.maintaining |= matches!(job, Job::Maintain);
+            counts.maintaining |= matches!(job, Job::Maintain { retired: false });
             counts.suspect |= job.is_suspect();
             counts.spooled_write |= job.is_spooled_write();
         }

@@ -52,6 +52,7 @@ mod conditions;
 mod destination;
 mod failures;
 mod flush_waiters;
+mod former;
 mod in_flight;
 mod in_flight_limit;
 mod join;

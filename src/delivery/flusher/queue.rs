@@ -152,6 +152,12 @@ impl SendQueue {
         self.searches.remove(index).map(|search| Next::Search(Box::new(search)))
     }
 
+    /// Clears the failures of all batches, which were those of another destination.
+    pub(super) fn acquit(&mut self) {
+        let batches = self.fresh.iter_mut().chain(&mut self.waiting).chain(&mut self.loaded);
+        batches.for_each(|pending| pending.history.acquit());
+    }
+
     /// Notes a flush command: each batch is sent once more for it.
     pub(super) fn ask_for_flush(&mut self) {
         for pending in self.fresh.iter_mut().chain(&mut self.waiting) {

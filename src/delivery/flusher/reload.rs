@@ -35,9 +35,10 @@ impl Worker {
         }
     }
 
-    /// Replaces the destination and the settings. Jobs in flight end as they began; everything else
-    /// follows the new settings. Batches in a spool for another destination stay there for a later
-    /// process or reload with that destination.
+    /// Replaces the destination and the settings. Jobs in flight end as they began, and their
+    /// answers say nothing about the new destination; everything else follows the new settings.
+    /// Batches in a spool for another destination stay there for a later process or reload with
+    /// that destination.
     fn reload(&mut self, destination: Destination, settings: FlushSettings) {
         let replaced = destination.clone();
         let Destination { sink, spool, rejected } = destination;
@@ -49,12 +50,19 @@ impl Worker {
         }
         self.shared.replace(&replaced, settings.write_timeout, self.feeder.retired());
         (self.sink, self.accounting.rejected) = (sink, rejected);
+        self.in_flight.replace_destination();
+        for search in std::mem::take(&mut self.scheduler.queue.searches) {
+            self.end_search(search);
+        }
         self.scheduler.replace_destination(RefusalCache::new(settings.strip_refused_extras));
-        self.feeder.unpark(&mut self.scheduler.queue);
+        // Nothing more is sent at the end of a shutdown, which would wait for the pieces for ever.
+        if !self.conditions().sending_over {
+            self.feeder.unpark(&mut self.scheduler.queue);
+        }
         self.breaker.configure(&settings);
         self.settings = settings;
         self.set_interval(settings.flush_interval);
-        self.breaker.attempt();
+        self.breaker.replace_destination();
     }
 
     fn set_interval(&mut self, interval: Duration) {

@@ -65,6 +65,7 @@ impl Scheduler {
     /// Forgets what was known of the destination.
     pub(super) fn replace_destination(&mut self, cache: RefusalCache) {
         (self.pace, self.cache) = (Pace::default(), cache);
+        self.queue.acquit();
     }
 
     /// Decides what is sent next to `target`.

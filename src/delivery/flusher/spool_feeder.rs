@@ -14,6 +14,7 @@ use super::{
     batch_ref::BatchRef,
     circuit_breaker::BreakerState,
     conditions::Conditions,
+    in_flight::InFlight,
     parked::Parked,
     pending::{Origin, PendingBatch},
     queue::{Next, SendQueue},
@@ -84,7 +85,6 @@ impl SpoolFeeder {
             self.retired.retain(|old| spool.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
             (self.rests_until, self.next_adoption) = (None, now);
         }
-        self.retired.retain(|spool| !spool.is_done());
         (self.spool, self.target) = (spool, target);
         !same
     }
@@ -99,6 +99,10 @@ impl SpoolFeeder {
 
     pub(super) fn retired(&self) -> &[Arc<Spool>] {
         &self.retired
+    }
+
+    pub(super) fn is_at(&self, spool: &Arc<Spool>) -> bool {
+        self.spool.as_ref().is_some_and(|current| Arc::ptr_eq(current, spool))
     }
 
     /// Returns the spool, unless there is none or its disk has just failed.
@@ -120,6 +124,11 @@ impl SpoolFeeder {
     /// Queues a batch to be stored.
     pub(super) fn push(&mut self, pending: PendingBatch) {
         self.to_store.push_back(pending);
+    }
+
+    /// Queues the pieces of the batch that was to be stored now.
+    pub(super) fn push_pieces(&mut self, pieces: Vec<PendingBatch>) {
+        pieces.into_iter().rev().for_each(|piece| self.to_store.push_front(piece));
     }
 
     /// Takes back the next batch to be stored.
@@ -199,10 +208,11 @@ impl SpoolFeeder {
         (self.spool, self.retired, self.parked) = (None, Vec::new(), Parked::default());
     }
 
-    /// Drops the spools of earlier destinations that are empty. Returns whether there was one.
-    pub(super) fn release_retired(&mut self) -> bool {
+    /// Drops the spools of earlier destinations that are empty and stay so. Returns whether there
+    /// was one.
+    pub(super) fn release_retired(&mut self, in_flight: &InFlight) -> bool {
         let before = self.retired.len();
-        self.retired.retain(|spool| !spool.is_done());
+        self.retired.retain(|spool| !spool.is_done() || in_flight.uses(spool));
         self.retired.len() < before
     }
 
@@ -213,7 +223,8 @@ impl SpoolFeeder {
             return None;
         }
         let adoption = self.spool.as_ref().map(|_| self.next_adoption);
-        let spools = self.spool.iter().chain(&self.retired).filter_map(|spool| spool.next_maintenance());
+        let retired = if conditions.in_flight.maintaining_retired { &[][..] } else { &self.retired };
+        let spools = self.spool.iter().chain(retired).filter_map(|spool| spool.next_maintenance());
         let in_memory = queue.all().filter_map(|batch| match batch.origin() {
             Origin::Spool(backing) => backing.spool.expiry(&backing.entry),
             Origin::Memory => None,
@@ -221,15 +232,13 @@ impl SpoolFeeder {
         adoption.into_iter().chain(spools).chain(in_memory).min()
     }
 
-    /// Returns the spools to maintain now, and for each whether it also searches for batches of
-    /// dead processes.
-    pub(super) fn maintain(&mut self, now: Instant) -> Vec<(Arc<Spool>, bool)> {
-        let adopt = self.next_adoption <= now;
-        if adopt {
+    /// Returns whether the maintenance that begins now also searches for batches of dead processes.
+    pub(super) fn adopts(&mut self, now: Instant) -> bool {
+        let adopts = self.next_adoption <= now;
+        if adopts {
             self.next_adoption = now + ADOPTION_INTERVAL;
         }
-        let own = self.spool.iter().map(|spool| (Arc::clone(spool), adopt));
-        own.chain(self.retired.iter().map(|spool| (Arc::clone(spool), false))).collect()
+        adopts
     }
 }
 

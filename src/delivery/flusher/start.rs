@@ -26,6 +26,11 @@ use super::{
     worker::Worker,
 };
 
+/// Returns whether the batch must be split before this spool can store it.
+pub(super) fn is_too_long(pending: &PendingBatch, spool: &Spool) -> bool {
+    pending.points() > 1 && pending.raw_bytes() > spool.most_bytes()
+}
+
 impl Worker {
     pub(super) fn start_write(&mut self, mut pending: PendingBatch) {
         let Some(batch) = pending.batch() else {
@@ -99,6 +104,10 @@ impl Worker {
 
     fn start_store(&mut self, mut pending: PendingBatch, spool: Arc<Spool>, sends_it_now: bool) {
         let Some(batch) = pending.batch() else { return self.discard(pending, DropReason::Internal) };
+        if is_too_long(&pending, &spool) {
+            return self.feeder.push_pieces(pending.split(&batch, spool.most_bytes()));
+        }
+        let used = Arc::clone(&spool);
         let work = async move {
             let stored = match sends_it_now {
                 true => spool.store_taken(&batch).await,
@@ -106,7 +115,7 @@ impl Worker {
             };
             JobResult::Stored(spool, sends_it_now, stored)
         };
-        self.in_flight.start(Job::Store { pending }, Box::pin(work));
+        self.in_flight.start_with(vec![used], Job::Store { pending }, Box::pin(work));
     }
 
     pub(super) fn start_load(&mut self) {
@@ -117,11 +126,12 @@ impl Worker {
         let Some((spool, entry)) = self.feeder.take_stored() else { return };
         #[cfg(test)]
         self.shared.loads.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let used = Arc::clone(&spool);
         let work = async move {
             let loaded = spool.load(&entry).await;
             JobResult::Loaded(Backing { spool, entry }, loaded)
         };
-        self.in_flight.start(Job::Load { bytes }, Box::pin(work));
+        self.in_flight.start_with(vec![used], Job::Load { bytes }, Box::pin(work));
     }
 
     /// Releases an origin whose points are all settled. With its last piece the file is deleted.
@@ -134,21 +144,28 @@ impl Worker {
     }
 
     fn start_acknowledgement(&mut self, spool: Arc<Spool>, entry: SpoolEntry) {
+        let used = Arc::clone(&spool);
         let work = async move {
             spool.acknowledge(entry).await;
             JobResult::Done
         };
-        self.in_flight.start(Job::Acknowledge, Box::pin(work));
+        self.in_flight.start_with(vec![used], Job::Acknowledge, Box::pin(work));
     }
 
-    pub(super) fn start_maintenance(&mut self, spools: Vec<(Arc<Spool>, bool)>) {
+    /// Maintains the spool, or those of earlier destinations. These are two jobs, since the disk of
+    /// an earlier one may hang.
+    pub(super) fn start_maintenance(&mut self, spools: Vec<Arc<Spool>>, adopt: bool, retired: bool) {
+        if spools.is_empty() {
+            return;
+        }
+        let used = spools.clone();
         let work = async move {
-            for (spool, adopt) in spools {
+            for spool in spools {
                 spool.maintain(adopt).await;
             }
             JobResult::Done
         };
-        self.in_flight.start(Job::Maintain, Box::pin(work));
+        self.in_flight.start_with(used, Job::Maintain { retired }, Box::pin(work));
     }
 
     /// Waits for refused lines that are being written to their files.

@@ -23,6 +23,8 @@ mod poison;
 mod progress;
 #[cfg(any(feature = "influxdb2", feature = "reqwest"))]
 mod refusals;
+mod reload;
+mod reload_worker;
 mod searches;
 mod spooling;
 pub(super) mod support;

@@ -92,7 +92,7 @@ impl Worker {
     /// Drops batches that have waited in a spool for too long, retries deletions, and searches for
     /// batches of dead processes.
     pub(super) fn maintain_spools(&mut self) {
-        if self.feeder.release_retired() {
+        if self.feeder.release_retired(&self.in_flight) {
             self.shared.set_retired(self.feeder.retired());
         }
         let next = self.feeder.next_maintenance(&self.conditions(), &self.scheduler.queue);
@@ -105,8 +105,11 @@ impl Worker {
         for next in self.scheduler.queue.take(is_expired) {
             self.drop_batch(next, DropReason::SpoolExpired);
         }
-        let spools = self.feeder.maintain(now);
-        self.start_maintenance(spools);
+        let adopt = self.feeder.adopts(now);
+        self.start_maintenance(self.feeder.spool().cloned().into_iter().collect(), adopt, false);
+        if !self.in_flight.counts().maintaining_retired {
+            self.start_maintenance(self.feeder.retired().to_vec(), false, true);
+        }
     }
 
     /// Sends everything in the buffer and in memory now, even during a pause: the caller of a flush

@@ -23,7 +23,7 @@ use super::{
     command::Command,
     conditions::Conditions,
     destination::{Destination, SinkHandle},
-    in_flight::{InFlight, Job, JobResult},
+    in_flight::{EndedJob, InFlight},
     queue::Next,
     scheduler::{Action, Drain, Placement, Scheduler},
     settings::FlushSettings,
@@ -55,7 +55,7 @@ pub(super) struct Worker {
 #[expect(clippy::large_enum_variant, reason = "one at a time, and it is taken apart at once")]
 enum WorkerEvent {
     Command(Option<Command>),
-    Ended(Job, JobResult),
+    Ended(EndedJob),
     /// The buffer is no longer empty.
     Points,
     /// The buffer contains a full batch.
@@ -108,7 +108,7 @@ impl Worker {
                     self.abandon("the last handle of the monitor was dropped without a shutdown");
                     return;
                 }
-                WorkerEvent::Ended(job, result) => self.handle_result(job, result),
+                WorkerEvent::Ended(ended) => self.handle_ended(ended),
                 WorkerEvent::Points => self.batcher.timing.arm(self.settings.flush_interval),
                 WorkerEvent::Full => self.collect(false),
                 WorkerEvent::Timer => self.tick(),
@@ -126,7 +126,7 @@ impl Worker {
         tokio::select! {
             biased;
             command = next_command(&mut self.commands) => WorkerEvent::Command(command),
-            (job, result) = self.in_flight.next() => WorkerEvent::Ended(job, result),
+            ended = self.in_flight.next() => WorkerEvent::Ended(ended),
             () = sleep_until(deadline.unwrap_or(conditions.now)), if deadline.is_some() => WorkerEvent::Timer,
             () = buffer.wait_for_points(), if idle => WorkerEvent::Points,
             () = buffer.wait_until_full(full), if may_drain && !idle => WorkerEvent::Full,
@@ -153,7 +153,8 @@ impl Worker {
                 Action::Probe => self.start_probe(),
                 // One write is always allowed, since memory is reserved for it.
                 Action::Write(pending)
-                    if conditions.in_flight.sends > 0 && !self.reserve(pending.bytes_to_decompress()) =>
+                    if conditions.in_flight.sends + conditions.in_flight.former_sends > 0
+                        && !self.reserve(pending.bytes_to_decompress()) =>
                 {
                     return self.scheduler.queue.put_back_front(Next::Batch(pending));
                 }

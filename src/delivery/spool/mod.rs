@@ -214,6 +214,11 @@ impl Spool {
         self.delete_off_thread(dropped);
     }
 
+    /// Returns how long the lines of a batch may be. A longer one would evict all others.
+    pub(crate) fn most_bytes(&self) -> usize {
+        usize::try_from(self.state().bounds.max_size / 2).unwrap_or(usize::MAX)
+    }
+
     /// Returns whether this spool uses this directory.
     pub(crate) fn is_at(&self, directory: &Path) -> bool {
         self.root == directory

@@ -89,7 +89,7 @@ async fn writes_in_flight_grow_while_a_batch_worth_waits_in_the_buffer() {
         }
         let pending = drained(&worker, 1);
         let written = JobResult::Written(Ok(Written::new(1)));
-        worker.handle_result(Job::Write { pending, sent }, written);
+        worker.handle_ended(EndedJob { job: Job::Write { pending, sent }, result: written, former: false });
         assert_eq!(worker.scheduler.pace.write_limit(&worker.conditions()), limit, "{waits}");
     }
 }

@@ -278,6 +278,32 @@ fn a_reload_changes_the_bounds() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn nothing_is_known_of_another_destination() {
+    let now = Instant::now();
+    for (name, mut breaker) in in_every_state(now) {
+        breaker.write_succeeded();
+        for _ in 0..5 {
+            fail(&mut breaker, &BLOCKED, now);
+        }
+        breaker.write_succeeded();
+        fail(&mut breaker, &BLOCKED, now);
+        breaker.probe_succeeded();
+        for _ in 0..5 {
+            fail(&mut breaker, &BLOCKED, now);
+        }
+        breaker.replace_destination();
+        assert_eq!(breaker.state().write_limit(4), 1, "{name}: an attempt is due");
+        assert!(!breaker.is_proven(), "{name}");
+        let first = fail(&mut breaker, &BLOCKED, now);
+        assert!(first >= PROBE_FIRST && first <= PROBE_FIRST.mul_f64(1.1), "{name}: {first:?}");
+    }
+    let mut breaker = breaker(1);
+    breaker.write_succeeded();
+    breaker.replace_destination();
+    assert_eq!((breaker.state(), breaker.is_proven()), (BreakerState::Closed, false));
+}
+
 #[test]
 fn only_an_open_breaker_has_a_deadline_and_only_if_something_waits() {
     let now = Instant::now();

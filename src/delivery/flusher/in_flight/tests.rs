@@ -73,7 +73,7 @@ async fn each_kind_of_work_counts_for_the_resources_that_it_uses() {
         (Job::Compress { pending: live(1) }, bytes, none),
         (Job::Load { bytes: 77 }, 77, InFlightCounts { loading: true, ..none }),
         (Job::Acknowledge, 0, none),
-        (Job::Maintain, 0, InFlightCounts { maintaining: true, ..none }),
+        (Job::Maintain { retired: false }, 0, InFlightCounts { maintaining: true, ..none }),
     ] {
         let mut in_flight = InFlight::default();
         let case = format!("{job:?}");
@@ -99,7 +99,7 @@ async fn two_jobs_of_a_kind_use_the_same_resources_as_one() {
             Job::Search { search, sent: sent() },
             Job::Probe { sent: sent() },
             Job::Load { bytes: 1 },
-            Job::Maintain,
+            Job::Maintain { retired: false },
         ] {
             in_flight.start(job, ended(JobResult::Done));
         }
@@ -114,9 +114,9 @@ async fn a_finished_job_is_returned_once_with_its_batch_and_the_others_stay() {
     in_flight.start(store(1), Box::pin(forever()));
     in_flight.start(store(2), ended(JobResult::Done));
     in_flight.start(store(3), ended(JobResult::Compressed(None)));
-    let (job, result) = in_flight.next().await;
+    let EndedJob { job, result, former: false } = in_flight.next().await else { panic!("no reload") };
     assert!(matches!((sequences([&job]).as_slice(), result), ([2], JobResult::Done)));
-    let (job, result) = in_flight.next().await;
+    let EndedJob { job, result, former: false } = in_flight.next().await else { panic!("no reload") };
     assert!(matches!((sequences([&job]).as_slice(), result), ([3], JobResult::Compressed(None))));
     // Waiting without a result loses nothing.
     assert!(tokio::time::timeout(Duration::ZERO, in_flight.next()).await.is_err());
@@ -130,9 +130,9 @@ async fn a_panic_ends_the_work_and_returns_its_batch() {
     let mut in_flight = InFlight::default();
     in_flight.start(store(1), Box::pin(async { panic!("on purpose") }));
     in_flight.start(store(2), ended(JobResult::Done));
-    let (job, result) = in_flight.next().await;
+    let EndedJob { job, result, former: false } = in_flight.next().await else { panic!("no reload") };
     assert!(matches!((sequences([&job]).as_slice(), result), ([1], JobResult::Panicked)));
-    assert_eq!(sequences([&in_flight.next().await.0]), [2]);
+    assert_eq!(sequences([&in_flight.next().await.job]), [2]);
     assert!(in_flight.is_empty());
 }
 

@@ -44,6 +44,7 @@ pub(super) struct Script {
     name: &'static str,
     behaviour: Mutex<SinkBehaviour>,
     probe: Mutex<Box<dyn FnMut() -> Result<(), WriteError> + Send>>,
+    probe_time: Mutex<Duration>,
     log: Mutex<SinkLog>,
     ledger: OnceLock<(Arc<Buffer>, Arc<Ledger>)>,
 }
@@ -148,6 +149,7 @@ impl Script {
             name,
             behaviour: Mutex::new(Box::new(move |batch| behaviour(batch).into())),
             probe: Mutex::new(Box::new(|| Ok(()))),
+            probe_time: Mutex::default(),
             log: Mutex::default(),
             ledger: OnceLock::new(),
         })
@@ -159,6 +161,16 @@ impl Script {
 
     pub(super) fn probe_says(&self, probe: impl FnMut() -> Result<(), WriteError> + Send + 'static) {
         *self.probe.lock() = Box::new(probe);
+    }
+
+    /// Each probe takes so long, and then returns this.
+    pub(super) fn probe_takes(
+        &self,
+        time: Duration,
+        probe: impl FnMut() -> Result<(), WriteError> + Send + 'static,
+    ) {
+        *self.probe_time.lock() = time;
+        self.probe_says(probe);
     }
 
     pub(super) fn stored(&self) -> BTreeSet<String> {
@@ -235,6 +247,10 @@ impl Sink for Script {
     fn probe(&self) -> SinkFuture<'_, Result<(), WriteError>> {
         Box::pin(async {
             self.log.lock().probes += 1;
+            let time = *self.probe_time.lock();
+            if time > Duration::ZERO {
+                tokio::time::sleep(time).await;
+            }
             self.probe.lock()()
         })
     }

@@ -1,6 +1,6 @@
 //! Tests the spools of the present and of earlier destinations, which contain batches.
 
-use std::{path::Path, time::SystemTime};
+use std::{future::pending, path::Path, time::SystemTime};
 
 use super::*;
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
         batch::Batch,
         flusher::{
             bisect::Search,
+            in_flight::Job,
             pending::{Backing, History},
         },
     },
@@ -89,17 +90,21 @@ async fn an_earlier_spool_stays_until_it_is_empty_and_is_reused_unchanged() {
     assert_eq!((names(feeder.retired()), feeder.has_stored()), (vec![HERE], false));
     // Its batches are for this sink again, with or without a spool in the settings.
     assert!(feeder.replace(None, HERE.to_owned(), now));
-    assert_eq!((names(feeder.retired()), feeder.has_stored()), (vec![HERE], true), "the other is empty");
-    assert!(!feeder.is_usable(now) && !feeder.release_retired());
+    let mut in_flight = InFlight::default();
+    in_flight.start_with(vec![Arc::clone(&rig.there)], Job::Acknowledge, Box::pin(pending()));
+    assert!(!feeder.release_retired(&in_flight), "a job still uses the empty one");
+    assert_eq!((names(feeder.retired()), feeder.has_stored()), (vec![HERE, THERE], true));
+    assert!(!feeder.is_usable(now) && feeder.release_retired(&InFlight::default()));
+    assert_eq!(names(feeder.retired()), [HERE], "the other is empty");
     assert!(feeder.replace(Some(Arc::clone(&rig.here)), HERE.to_owned(), now));
     assert_eq!(names(feeder.retired()), [""; 0]);
 
     feeder.replace(None, HERE.to_owned(), now);
     let (spool, entry) = feeder.take_stored().expect("it lies there");
-    assert!(!feeder.release_retired(), "its batch is on its way");
+    assert!(!feeder.release_retired(&InFlight::default()), "its batch is on its way");
     spool.acknowledge(entry).await;
-    assert!(feeder.release_retired() && feeder.retired().is_empty());
-    assert!(!feeder.release_retired());
+    assert!(feeder.release_retired(&InFlight::default()) && feeder.retired().is_empty());
+    assert!(!feeder.release_retired(&InFlight::default()));
 }
 
 #[tokio::test]
