@@ -44,10 +44,14 @@ impl Spool {
         }
         let (spool, copy) = (Arc::clone(self), batch.clone());
         // If this future is dropped meanwhile, nobody receives the file, and its drop removes it.
-        let (file, stored) = match task::spawn_blocking(move || spool.write(&copy)).await {
-            Ok(written) => written.map_err(|error| self.failed(error))?,
+        // The spool is dropped after that. Otherwise another process could claim the directory and
+        // count the file.
+        let write = move || (spool.write(&copy), spool);
+        let (written, _spool) = match task::spawn_blocking(write).await {
+            Ok(written) => written,
             Err(ended) => return Err(StoreError::Io(io::Error::other(ended))),
         };
+        let (file, stored) = written.map_err(|error| self.failed(error))?;
         // There must be no await from here on: if the future were dropped after the commit, its
         // caller would count the points a second time.
         let (entry, dropped) = self.commit(file, stored, taken);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 
 use super::*;
-use crate::clock::MonotonicInstant;
+use crate::{clock::MonotonicInstant, fs_ext::faults};
 
 mod age;
 mod bounds;
@@ -256,6 +256,32 @@ fn a_store_whose_future_is_dropped_leaves_no_file() {
     drop(runtime);
     assert_eq!((fixture.ledger().in_flight, fixture.spool.counts().files), (1, 0));
     assert_eq!(fixture.restart().ledger().recovered, 0);
+}
+
+#[tokio::test]
+async fn a_directory_is_free_only_when_no_file_of_a_dropped_future_is_left_in_it() {
+    let root = tempfile::tempdir().expect("a directory");
+    let mut fixture = Fixture::new(root.path());
+    let directory = fixture.spool.process_directory().directory();
+    let (sync, removal) = [faults::Operation::Sync, faults::Operation::Remove]
+        .map(|operation| faults::hold(&directory, operation))
+        .into();
+    let batch = fixture.batch(1, 1);
+    let stored = fixture.spool.store(&batch).now_or_never();
+    assert!(stored.is_none(), "the thread still writes");
+    drop(fixture);
+    drop(sync);
+    removal.wait();
+    assert_eq!(files(&directory).len(), 1, "the whole batch, which no other process must count");
+    let open = fs::File::open(&directory).expect("opens");
+    assert!(open.try_lock().is_err(), "another process may take the directory");
+    drop(removal);
+    let until = std::time::Instant::now() + Duration::from_secs(30);
+    while open.try_lock().is_err() {
+        assert!(std::time::Instant::now() < until, "it is never released");
+        std::thread::yield_now();
+    }
+    assert_eq!(files(&directory), [PathBuf::new(); 0]);
 }
 
 #[tokio::test]
