@@ -20,6 +20,7 @@ mod faults;
 mod filters;
 mod grafana;
 mod grpc;
+mod handover;
 mod hostile;
 mod http2;
 mod in_process;

@@ -247,6 +247,8 @@ const OBSERVED_BATCHES: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
     use super::*;
     use crate::{
         delivery::sink::{MemorySink, none::NoSink},
@@ -281,6 +283,34 @@ mod tests {
         assert!(dropped > 0);
         let stats = shared.stats().ledger.dropped.into_iter().collect::<Vec<_>>();
         assert_eq!(stats, [(DropReason::BufferFull, 2 + dropped), (DropReason::Expired, 1)]);
+    }
+
+    #[test]
+    fn statistics_that_are_read_at_the_end_hold_no_spool() {
+        let directory = tempfile::tempdir().expect("a directory");
+        for round in 0..100 {
+            let spool = Spool::open(&SpoolSettings::new(directory.path()), "none", Arc::default());
+            let spool = Arc::new(spool.expect("opens"));
+            let held = Arc::downgrade(&spool);
+            let sink = SinkHandle(Arc::new(NoSink));
+            let shared = shared(Buffer::new(1 << 20, Overflow::DropNewest), &destination(sink, Some(spool)));
+            let (reads, ended) = (AtomicUsize::new(0), AtomicBool::new(false));
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !ended.load(Ordering::Relaxed) {
+                        reads.fetch_add(1, Ordering::Relaxed);
+                        assert!(shared.stats().spool.is_some(), "the last counts stay");
+                    }
+                });
+                while reads.load(Ordering::Relaxed) <= round {
+                    std::thread::yield_now();
+                }
+                drop(shared.release());
+                let held = held.strong_count();
+                ended.store(true, Ordering::Relaxed);
+                assert_eq!(held, 0, "{round}");
+            });
+        }
     }
 
     #[tokio::test]

@@ -35,6 +35,8 @@ pub(super) struct SpoolFeeder {
     rests_until: Option<Instant>,
     /// When batches of dead processes are searched for next.
     next_adoption: Instant,
+    /// The pauses before the searches after that, as long as they are not [`ADOPTION_INTERVAL`].
+    early_adoptions: std::slice::Iter<'static, Duration>,
     /// Pieces of batches in a spool for another destination.
     parked: Parked,
 }
@@ -68,6 +70,7 @@ impl SpoolFeeder {
             to_store: VecDeque::new(),
             rests_until: None,
             next_adoption: Instant::now(),
+            early_adoptions: EARLY_ADOPTIONS.iter(),
             parked: Parked::default(),
         }
     }
@@ -84,6 +87,7 @@ impl SpoolFeeder {
             // A spool that is configured again is taken out of the retired ones.
             self.retired.retain(|old| spool.as_ref().is_none_or(|new| !Arc::ptr_eq(old, new)));
             (self.rests_until, self.next_adoption) = (None, now);
+            self.early_adoptions = EARLY_ADOPTIONS.iter();
         }
         (self.spool, self.target) = (spool, target);
         !same
@@ -216,8 +220,7 @@ impl SpoolFeeder {
         self.retired.len() < before
     }
 
-    /// Returns when [`maintain`](Self::maintain) is due. Returns `None` while maintenance is
-    /// running, and without a spool.
+    /// Returns when maintenance is due. Returns `None` while it is running, and without a spool.
     pub(super) fn next_maintenance(&self, conditions: &Conditions, queue: &SendQueue) -> Option<Instant> {
         if conditions.closing || conditions.in_flight.maintaining {
             return None;
@@ -236,7 +239,7 @@ impl SpoolFeeder {
     pub(super) fn adopts(&mut self, now: Instant) -> bool {
         let adopts = self.next_adoption <= now;
         if adopts {
-            self.next_adoption = now + ADOPTION_INTERVAL;
+            self.next_adoption = now + *self.early_adoptions.next().unwrap_or(&ADOPTION_INTERVAL);
         }
         adopts
     }
@@ -316,6 +319,10 @@ impl Waiting {
 const LOADED: usize = 4;
 const CLOSING_STORES: usize = 4;
 const REST: Duration = Duration::from_secs(60);
+/// Until 1, 10 and 60 seconds after the start. In a deployment the process before often ends just
+/// after the next one has started, and what it leaves should not wait for ten minutes.
+const EARLY_ADOPTIONS: [Duration; 3] =
+    [Duration::from_secs(1), Duration::from_secs(9), Duration::from_secs(50)];
 const ADOPTION_INTERVAL: Duration = Duration::from_secs(10 * 60);
 
 #[cfg(test)]

@@ -231,3 +231,24 @@ async fn a_few_stored_batches_that_failed_stay_in_memory_and_all_pieces_do() {
     give_back(whole, &mut queue);
     assert_eq!((queue.loaded.len(), rig.here.take_oldest().is_some()), (5, true));
 }
+
+#[tokio::test(start_paused = true)]
+async fn batches_of_dead_processes_are_searched_for_soon_after_a_start_and_then_every_ten_minutes() {
+    let rig = FeederRig::new().await;
+    let queue = SendQueue::default();
+    let mut feeder = SpoolFeeder::new(Some(Arc::clone(&rig.here)), HERE.to_owned());
+    for spool in [&rig.here, &rig.there] {
+        let began = Instant::now();
+        feeder.replace(Some(Arc::clone(spool)), HERE.to_owned(), began);
+        let mut searches = Vec::new();
+        while searches.len() < 6 {
+            let next = feeder.next_maintenance(&conditions(), &queue).expect("there is a spool");
+            tokio::time::sleep_until(next).await;
+            let now = Instant::now();
+            let adopts = feeder.adopts(now);
+            // Whole seconds, since the timer has a resolution of a millisecond.
+            searches.extend(adopts.then(|| (now - began).as_secs()));
+        }
+        assert_eq!(searches, [0, 1, 10, 60, 660, 1_260]);
+    }
+}
