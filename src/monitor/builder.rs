@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use tokio::runtime::Handle;
 
-use super::{Monitor, fan_out::FanOut, rollups::Rollups, spools::open_spool};
+use super::{
+    Monitor, fan_out::FanOut, rollup_delivery::RollupDelivery, rollups::Rollups, sources::Sources,
+    spools::open_spool,
+};
 use crate::{
     clock::timers,
     delivery::{
@@ -148,7 +151,8 @@ impl MonitorBuilder {
         let counters = Arc::new(RecorderCounters::default());
         let spool = open_spool(&settings, &*sink, &ledger)?;
         let rejected = open_rejected(&settings)?;
-        let fan_out = FanOut::start(&delivery, &settings, added, rejected.as_ref())?;
+        let sources = Sources::default();
+        let fan_out = FanOut::start(&delivery, &settings, added, rejected.as_ref(), &sources)?;
         let buffer = Buffer::new(settings.buffer_size, settings.overflow).copy_to(fan_out.buffers());
         let buffer = Arc::new(buffer);
         let parts = FlusherParts {
@@ -161,10 +165,11 @@ impl MonitorBuilder {
             settings: (&settings).into(),
         };
         let rollups = Rollups::start(&delivery, &settings, &parts, fan_out.buffers())?;
+        let own = rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
+        sources.set(&buffer, own.map(RollupDelivery::buffer));
         let flusher = Flusher::spawn(&delivery, parts);
         if let Some(thread) = thread {
             let points = flusher.has_ended();
-            let own = rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
             let own = own.map(|delivery| delivery.flusher.has_ended());
             let added = fan_out.have_ended();
             thread.run(async move {

@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, sleep, timeout_at},
 };
 
-use super::spools::{Present, configure_spool, open_spool, reopen_spool};
+use super::{
+    sources::Sources,
+    spools::{Present, configure_spool, open_spool, reopen_spool},
+};
 use crate::{
     delivery::{
         buffer::Buffer,
@@ -43,17 +46,20 @@ struct FurtherDestination {
 }
 
 impl FanOut {
-    /// Opens the spools, and starts the flushers.
+    /// Opens the spools, and starts the flushers. Lines are copied from `sources`.
     pub(super) fn start(
         runtime: &DeliveryRuntime,
         settings: &Settings,
         sinks: Vec<(String, Arc<dyn Sink>)>,
         rejected: Option<&Arc<RejectedFiles>>,
+        sources: &Sources,
     ) -> Result<Self, Error> {
         check_names(&sinks)?;
         let start = |(name, sink): (String, Arc<dyn Sink>)| {
             let own = own_settings(settings, &name);
-            let buffer = Arc::new(Buffer::new(own.buffer_size, own.overflow));
+            let sources = sources.clone();
+            let buffer = Buffer::new(own.buffer_size, own.overflow);
+            let buffer = Arc::new(buffer.before_close(move |_| sources.push_last()));
             let ledger = Arc::new(Ledger::default());
             let spool = open_spool(&own, &*sink, &ledger)?;
             let flusher = Flusher::spawn(

@@ -30,6 +30,7 @@ mod process_points;
 mod reload;
 mod rollup_delivery;
 mod rollups;
+mod sources;
 mod spools;
 mod unused_patterns;
 

@@ -71,17 +71,24 @@ impl RollupDelivery {
         settings: &Settings,
         rollup: &Arc<Rollup>,
         template: LineTemplate,
-        (sink, rejected): (Arc<dyn Sink>, Option<Arc<RejectedFiles>>),
+        points: &FlusherParts,
         copies: Vec<Arc<Buffer>>,
     ) -> Result<Self, Error> {
+        let (sink, rejected) = (Arc::clone(&points.sink), points.rejected.clone());
         let own = own_settings(settings);
         let ledger = Arc::new(Ledger::default());
         let spool = open_spool(&own, &*sink, &ledger)?;
         let writer = Arc::new(Writer { rollup: Arc::clone(rollup), template, copies });
         let last = Arc::clone(&writer);
+        let requests = Arc::downgrade(&points.buffer);
         // However the buffer is closed, the counts until then are written.
-        let buffer =
-            Buffer::new(own.buffer_size, own.overflow).before_close(move |buffer| last.end_interval(buffer));
+        let buffer = Buffer::new(own.buffer_size, own.overflow).before_close(move |buffer| {
+            if let Some(requests) = requests.upgrade() {
+                // Bodies that are still open count in this interval, since no other one follows.
+                requests.end_open();
+            }
+            last.end_interval(buffer);
+        });
         let buffer = Arc::new(buffer);
         let room = Arc::new(Backlog {
             buffer: Arc::clone(&buffer),
@@ -112,6 +119,11 @@ impl RollupDelivery {
         if self.room.is_there() {
             self.writer.end_interval(&self.room.buffer);
         }
+    }
+
+    /// Returns the buffer, which copies its lines to further destinations.
+    pub(super) fn buffer(&self) -> &Arc<Buffer> {
+        &self.room.buffer
     }
 
     pub(super) fn is_closed(&self) -> bool {

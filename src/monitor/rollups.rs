@@ -51,8 +51,7 @@ impl Rollups {
         let tags = StaticTags::new(&settings.service, settings.instance.as_deref(), &settings.tags);
         let template =
             LineTemplate::new(tags, with_histogram.then_some(&line_boundaries), counts.boundaries());
-        let (sink, rejected) = (Arc::clone(&points.sink), points.rejected.clone());
-        let delivery = RollupDelivery::start(runtime, settings, &counts, template, (sink, rejected), copies)?;
+        let delivery = RollupDelivery::start(runtime, settings, &counts, template, points, copies)?;
         Ok(Some(Self { counts, delivery: Some(delivery) }))
     }
 

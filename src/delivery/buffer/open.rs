@@ -2,7 +2,7 @@
 
 use std::{fmt, mem, sync::Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, ReentrantMutex};
 
 use crate::sync::shard::{Padded, shard};
 
@@ -17,7 +17,11 @@ pub(crate) trait Open: Send + Sync {
 /// Entries that have ended stay in the list until its length has doubled, so an end has no cost
 /// here. Every tracked body is added, so each thread has its own list: cores must not contend for
 /// one lock.
-pub(super) struct OpenList(Box<[Padded<Mutex<OpenEntries>>]>);
+pub(super) struct OpenList {
+    shards: Box<[Padded<Mutex<OpenEntries>>]>,
+    /// Held while entries are ended. Reentrant, since ending one runs code of the application.
+    ending: ReentrantMutex<()>,
+}
 
 #[derive(Default)]
 struct OpenEntries {
@@ -28,13 +32,13 @@ struct OpenEntries {
 
 impl Default for OpenList {
     fn default() -> Self {
-        Self((0..SHARDS).map(|_| Padded::default()).collect())
+        Self { shards: (0..SHARDS).map(|_| Padded::default()).collect(), ending: ReentrantMutex::default() }
     }
 }
 
 impl OpenList {
     pub(super) fn add(&self, open: Weak<dyn Open>) {
-        let Padded(entries) = &self.0[shard() % SHARDS];
+        let Padded(entries) = &self.shards[shard() % SHARDS];
         let mut entries = entries.lock();
         if entries.all.len() >= entries.sweep_at.max(LEAST) {
             entries.all.retain(|entry| entry.strong_count() > 0);
@@ -43,10 +47,12 @@ impl OpenList {
         entries.all.push(open);
     }
 
-    /// Ends everything that is open. Nothing can be added again by that.
+    /// Ends everything that is open. Nothing can be added again by that. Returns only when
+    /// concurrent calls have ended their entries, too: the caller closes what these push to.
     pub(super) fn end_all(&self) {
-        // Called without the lock, since ending something runs code of the application.
-        for Padded(entries) in &self.0 {
+        let _one_thread_at_a_time = self.ending.lock();
+        // Called without a list's lock, since ending something runs code of the application.
+        for Padded(entries) in &self.shards {
             let all = mem::take(&mut entries.lock().all);
             for open in all.iter().filter_map(Weak::upgrade) {
                 open.end();
@@ -87,7 +93,7 @@ mod tests {
     }
 
     fn lengths(list: &OpenList) -> Vec<usize> {
-        list.0.iter().map(|Padded(entries)| entries.lock().all.len()).collect()
+        list.shards.iter().map(|Padded(entries)| entries.lock().all.len()).collect()
     }
 
     /// A sweep visits every entry. One at each addition would make additions linear in the length
