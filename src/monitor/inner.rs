@@ -1,6 +1,9 @@
 //! The state that all handles of a monitor share.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -26,6 +29,8 @@ pub(super) struct Inner {
     pub(super) application: Handle,
     /// Held while the settings are changed.
     pub(super) reloading: tokio::sync::Mutex<()>,
+    /// The timeout of the first shutdown, which all others wait for.
+    pub(super) shutdown_timeout: OnceLock<Duration>,
 }
 
 impl Inner {
@@ -50,7 +55,19 @@ impl Inner {
         self.fan_out.probe(main).await
     }
 
+    /// Sets the interval of all deliveries. Called with the lock of the settings, so that all have
+    /// the one that is stored.
+    pub(super) fn set_flush_interval(&self, interval: Duration) {
+        self.flusher.set_flush_interval(interval);
+        if let Some(delivery) = self.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
+            delivery.flusher.set_flush_interval(interval);
+        }
+        self.fan_out.set_flush_interval(interval);
+    }
+
     pub(super) async fn shutdown(&self, timeout: Duration) -> ShutdownReport {
+        // Every delivery ends by the first timeout, and so does every wait for the end.
+        let timeout = *self.shutdown_timeout.get_or_init(|| timeout);
         let (buffer, rollups) = (Arc::clone(&self.recorder.buffer), self.rollups.clone());
         let main = async {
             match &self.rollups {

@@ -122,6 +122,7 @@ impl Monitor {
             own_sink,
             application: runtime,
             reloading: tokio::sync::Mutex::default(),
+            shutdown_timeout: std::sync::OnceLock::new(),
         });
         if let Some(application) = application {
             last_flush::spawn(&application, &inner);
@@ -223,17 +224,14 @@ impl Monitor {
         let Some(inner) = &self.inner else { return Ok(()) };
         validate_flush_interval(interval)?;
         let mut settings = inner.settings.lock();
-        inner.flusher.set_flush_interval(interval);
-        if let Some(delivery) = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref()) {
-            delivery.flusher.set_flush_interval(interval);
-        }
-        inner.fan_out.set_flush_interval(interval);
+        inner.set_flush_interval(interval);
         settings.flush_interval = interval;
         Ok(())
     }
 
     /// Changes the settings of delivery while the monitor runs: server, token, bucket, storage,
-    /// intervals, bounds, spool. No point is lost.
+    /// intervals, bounds, spool. `docs/settings.md` lists what a reload applies, and what lower
+    /// bounds drop. No other point is lost.
     ///
     /// Waiting points are sent to the new destination. Points in the spool stay there for the old
     /// destination. A sink that was passed to the [builder](Self::builder) is kept.
@@ -253,9 +251,11 @@ impl Monitor {
     ///   ([`Error::is_setting`]): `enabled`, `service`, `instance`, `tags`, `request_id`,
     ///   `trace_id`, `limits`, `filter`, `metrics`, `process`, `requests`, `rollup`, `own_points`,
     ///   or `storage` from or to `none`.
-    /// - The monitor is shut down ([`Error::is_closed`]).
+    /// - The monitor is shut down, or a shutdown has begun ([`Error::is_closed`]).
+    /// - The runtime of the monitor has ended, or cannot use sockets ([`Error::is_runtime`]).
     ///
-    /// With the first two errors, nothing has changed.
+    /// With the first two errors, or without sockets, nothing has changed. Neither has it if the
+    /// shutdown began before the call.
     ///
     /// # Cancel safety
     ///
@@ -272,8 +272,8 @@ impl Monitor {
 
     /// Waits for running requests, sends the remaining points, and ends delivery. Points that
     /// cannot be sent in time are stored in the spool, if there is one. Returns within `timeout`,
-    /// and at most 2 seconds later if a sink blocks its thread. A second call returns the report of
-    /// the first one.
+    /// and at most 2 seconds later if a sink blocks its thread. A second call, also a concurrent
+    /// one, waits for the end of the first one, within the timeout of that, for the same report.
     ///
     /// Call it when the server no longer accepts requests. Points that are recorded later are
     /// counted as refused. 5 seconds suit most services. An orchestrator must wait longer than

@@ -38,8 +38,15 @@ pub(super) async fn reload(inner: &Arc<Inner>, settings: Settings) -> Result<(),
 async fn change(inner: Arc<Inner>, settings: Settings) -> Result<(), Error> {
     // Two at once would each open what the other one opens.
     let _one_at_a_time = inner.reloading.lock().await;
+    // The directories may already belong to the next monitor.
+    if inner.shutdown_timeout.get().is_some() {
+        return Err(Error::closed());
+    }
     let old = inner.settings.lock().clone();
     refuse_fixed(&old, &settings)?;
+    if !inner.own_sink && settings.storage == Storage::Influx && !inner.flusher.has_thread() {
+        inner.flusher.check_io()?;
+    }
     let own = inner.rollups.as_ref().and_then(|rollups| rollups.delivery.as_ref());
     let (points, rollups) = (Present::of(&inner.flusher), own.map(|own| Present::of(&own.flusher)));
     let sink = inner.own_sink.then(|| inner.flusher.sink()).transpose()?;
@@ -59,7 +66,10 @@ async fn change(inner: Arc<Inner>, settings: Settings) -> Result<(), Error> {
     }
     configure_spool(points.as_ref(), &settings);
     inner.fan_out.reload(&settings, added, rejected.as_ref()).await?;
-    *inner.settings.lock() = settings;
+    let mut current = inner.settings.lock();
+    // It may have been set while the destinations changed, one after the other.
+    inner.set_flush_interval(settings.flush_interval);
+    *current = settings;
     Ok(())
 }
 
@@ -88,27 +98,127 @@ impl Opened {
 
 /// Refuses changes to settings that every request reads without a lock.
 fn refuse_fixed(old: &Settings, new: &Settings) -> Result<(), Error> {
-    let refuse = |name: &str| {
-        Err(Error::setting_without_value(
-            name,
-            "it cannot change while the monitor runs: restart the service",
-        ))
-    };
-    match () {
-        () if new.enabled != old.enabled => refuse("enabled"),
-        () if new.service != old.service => refuse("service"),
-        () if new.instance != old.instance => refuse("instance"),
-        () if new.tags != old.tags => refuse("tags"),
-        () if new.request_id != old.request_id => refuse("request_id"),
-        () if new.trace_id != old.trace_id => refuse("trace_id"),
-        () if new.limits != old.limits => refuse("limits"),
-        () if new.filter != old.filter => refuse("filter"),
-        () if new.requests != old.requests => refuse("requests"),
-        () if new.metrics != old.metrics => refuse("metrics"),
-        () if new.process != old.process => refuse("process"),
-        () if new.rollup != old.rollup => refuse("rollup"),
-        () if (new.storage == Storage::None) != (old.storage == Storage::None) => refuse("storage"),
-        () if new.own_points != old.own_points => refuse("own_points"),
-        () => Ok(()),
+    // Without `..`: a new setting does not compile until it is in one of the two groups.
+    let Settings {
+        // Fixed.
+        enabled,
+        service,
+        instance,
+        tags,
+        request_id,
+        trace_id,
+        limits,
+        filter,
+        requests,
+        metrics,
+        process,
+        rollup,
+        own_points,
+        // Only from and to `none`.
+        storage,
+        // Read when the licence checks start.
+        licensing: _,
+        // Applied.
+        influx: _,
+        file: _,
+        flush_interval: _,
+        batch_size: _,
+        batch_bytes: _,
+        buffer_size: _,
+        overflow: _,
+        retry_interval: _,
+        max_retry_interval: _,
+        max_retry_time: _,
+        max_in_flight: _,
+        strip_refused_extras: _,
+        rejected_directory: _,
+        spool: _,
+    } = new;
+    let changed = [
+        ("enabled", *enabled != old.enabled),
+        ("service", *service != old.service),
+        ("instance", *instance != old.instance),
+        ("tags", *tags != old.tags),
+        ("request_id", *request_id != old.request_id),
+        ("trace_id", *trace_id != old.trace_id),
+        ("limits", *limits != old.limits),
+        ("filter", *filter != old.filter),
+        ("requests", *requests != old.requests),
+        ("metrics", *metrics != old.metrics),
+        ("process", *process != old.process),
+        ("rollup", *rollup != old.rollup),
+        ("storage", (*storage == Storage::None) != (old.storage == Storage::None)),
+        ("own_points", *own_points != old.own_points),
+    ];
+    match changed.into_iter().find(|(_, changed)| *changed) {
+        Some((name, _)) => {
+            let remedy = "it cannot change while the monitor runs: restart the service";
+            Err(Error::setting_without_value(name, remedy))
+        }
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::settings::{KeepRequests, Overflow, SpoolSettings};
+
+    type Change = fn(&mut Settings);
+
+    const FIXED: [(&str, Change); 15] = [
+        ("enabled", |settings| settings.enabled = false),
+        ("service", |settings| settings.service.push('x')),
+        ("instance", |settings| settings.instance = Some("other".to_owned())),
+        ("tags", |settings| _ = settings.tags.insert("site".to_owned(), "north".to_owned())),
+        ("request_id", |settings| settings.request_id ^= true),
+        ("trace_id", |settings| settings.trace_id ^= true),
+        ("limits", |settings| settings.limits.extras += 1),
+        ("filter", |settings| settings.filter.ignore.push("/health".to_owned())),
+        ("requests", |settings| settings.requests.keep = KeepRequests::None),
+        ("requests", |settings| settings.requests.slow = Some(Duration::from_secs(9))),
+        ("metrics", |settings| settings.metrics.names = Some(crate::settings::MetricNames::Luna)),
+        ("process", |settings| settings.process.interval = Some(Duration::from_secs(9))),
+        ("rollup", |settings| settings.rollup.interval = Some(Duration::from_secs(9))),
+        ("storage", |settings| settings.storage = Storage::None),
+        ("own_points", |settings| settings.own_points ^= true),
+    ];
+    const APPLIED: [Change; 17] = [
+        |settings| settings.storage = Storage::Influx,
+        |settings| settings.influx.bucket = "other".to_owned(),
+        |settings| settings.file.directory = "other".into(),
+        |settings| settings.flush_interval *= 2,
+        |settings| settings.batch_size += 1,
+        |settings| settings.batch_bytes += 1,
+        |settings| settings.buffer_size += 1,
+        |settings| settings.overflow = Overflow::DropNewest,
+        |settings| settings.retry_interval *= 2,
+        |settings| settings.max_retry_interval *= 2,
+        |settings| settings.max_retry_time *= 2,
+        |settings| settings.max_in_flight += 1,
+        |settings| settings.strip_refused_extras ^= true,
+        |settings| settings.rejected_directory = Some("rejected".into()),
+        |settings| settings.spool = Some(SpoolSettings::new("spool")),
+        |settings| settings.licensing.warning_days += 1,
+        |_| {},
+    ];
+
+    #[test]
+    fn every_setting_is_either_refused_by_its_name_or_applied() {
+        let old = Settings::new("shop");
+        for (name, change) in FIXED {
+            let mut new = old.clone();
+            change(&mut new);
+            let refused = refuse_fixed(&old, &new).expect_err(name).to_string();
+            assert!(refused.contains(&format!("`{name}`")), "{refused}");
+            assert!(refuse_fixed(&new, &old).is_err(), "{name} back");
+        }
+        for (number, change) in APPLIED.into_iter().enumerate() {
+            let mut new = old.clone();
+            change(&mut new);
+            refuse_fixed(&old, &new).unwrap_or_else(|error| panic!("{number}: {error}"));
+        }
     }
 }

@@ -11,6 +11,7 @@ mod bounds;
 mod chaos;
 mod client;
 mod client_grpc;
+mod closing;
 mod context;
 mod documents;
 mod endings;

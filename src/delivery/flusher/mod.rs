@@ -168,6 +168,11 @@ impl Flusher {
         self.wait_for_end(timeout).await
     }
 
+    /// Checks that the runtime can use sockets.
+    pub(crate) fn check_io(&self) -> Result<(), Error> {
+        self.runtime.check_io()
+    }
+
     /// Waits for the end of a shutdown with this timeout. The flusher respects the timeout itself.
     /// The alarm is for a sink that blocks the flusher's thread.
     pub(crate) async fn wait_for_end(&self, timeout: Duration) -> ShutdownReport {
