@@ -39,6 +39,7 @@ mod prometheus;
 mod quick_start;
 mod recipes;
 mod reload;
+mod reload_bounds;
 mod request_bodies;
 mod restart;
 mod restart_files;
