@@ -3,10 +3,10 @@
 use std::{
     fs::File,
     io::{Read, Seek},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
 
-use tracing::{Subscriber, instrument::WithSubscriber};
+use tracing::{Dispatch, Level, Subscriber, instrument::WithSubscriber};
 
 /// Runs a function, and returns the lines that it logs on this thread.
 pub(crate) fn logged(run: impl FnOnce()) -> String {
@@ -23,10 +23,20 @@ pub(crate) async fn logged_by(future: impl Future<Output = ()>) -> String {
 }
 
 fn subscriber() -> (Arc<File>, impl Subscriber + Send + Sync) {
+    LazyLock::force(&INTERESTED);
     let log = Arc::new(tempfile::tempfile().expect("a temporary file"));
     let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::clone(&log));
     (log, subscriber.finish())
 }
+
+/// With fewer than two subscribers, `tracing` asks only that of the thread that reaches a log line
+/// first. If a test without one does, the line would be off in the whole process.
+static INTERESTED: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
+    [(); 2].map(|()| {
+        let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(std::io::sink);
+        Dispatch::new(subscriber.finish())
+    })
+});
 
 fn text(mut log: &File) -> String {
     let mut text = String::new();

@@ -2,10 +2,10 @@
 
 use std::{
     io,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, LazyLock, Mutex, PoisonError},
 };
 
-use tracing::{Level, subscriber::DefaultGuard};
+use tracing::{Dispatch, Level, subscriber::DefaultGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
 /// The log of this thread, captured until this is dropped.
@@ -14,11 +14,21 @@ pub(crate) struct Log {
     _guard: DefaultGuard,
 }
 
+/// With fewer than two subscribers, `tracing` asks only that of the thread that reaches a log line
+/// first. If a test without one does, the line would be off in the whole process.
+static INTERESTED: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
+    [(); 2].map(|()| {
+        let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_writer(io::sink);
+        Dispatch::new(subscriber.finish())
+    })
+});
+
 #[derive(Clone, Default)]
 pub(crate) struct LogText(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     pub(crate) fn capture() -> Self {
+        LazyLock::force(&INTERESTED);
         let text = LogText::default();
         let subscriber = tracing_subscriber::fmt()
             .with_max_level(Level::WARN)
