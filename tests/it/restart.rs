@@ -1,7 +1,6 @@
 //! A monitor that starts where another one of the same process has ended continues with its spool.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -46,21 +45,6 @@ fn start(spool: &Path, runs: Runs) -> Monitor {
     .expect("starts")
 }
 
-/// The directories of all processes, below the spool of each destination.
-fn directories(spool: &Path) -> Vec<String> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(spool).expect("a directory") {
-        let path = entry.expect("readable").path();
-        if path.join("lock").exists() {
-            found.push(path.display().to_string());
-        } else if path.is_dir() {
-            found.extend(directories(&path));
-        }
-    }
-    found.sort();
-    found
-}
-
 fn runtimes() -> [(&'static str, Runtime); 2] {
     [
         ("one thread", Builder::new_current_thread().enable_all().build().expect("builds")),
@@ -80,7 +64,7 @@ async fn restart(spool: PathBuf, runs: Runs, ends: Ends) {
     let (mut handles, mut first, mut expected) = (Vec::new(), Vec::new(), 0);
     for round in 0..10 {
         let monitor = start(&spool, runs);
-        let (recovered, found) = (monitor.stats().ledger.recovered, directories(&spool));
+        let (recovered, found) = (monitor.stats().ledger.recovered, locks::directories(&spool));
         if round == 0 {
             first.clone_from(&found);
         }
@@ -102,7 +86,7 @@ async fn restart(spool: PathBuf, runs: Runs, ends: Ends) {
             drop(monitor);
         }
         for directory in &first {
-            locks::wait_until_free(Path::new(directory)).await;
+            locks::wait_until_free(directory).await;
         }
     }
     assert_eq!(first.len(), 3, "of points, rollups and the archive: {first:?}");

@@ -17,7 +17,10 @@ use tower_influx::{
     sink::{Batch, MemorySink, Sink, SinkFuture, WriteError, Written},
 };
 
-use crate::support::child::{self, Child};
+use crate::support::{
+    child::{self, Child},
+    locks,
+};
 
 /// More than a busy machine adds, and less than would be noticed.
 const TIME: Duration = Duration::from_secs(3);
@@ -213,6 +216,12 @@ fn the_last_handle_waits_until_what_is_left_is_in_the_spool() {
     record(&monitor, 10);
     drop(monitor);
     // At once: the process may end next.
+    let [left] = &locks::directories(directory.path())[..] else { panic!("one directory") };
+    let files = std::fs::read_dir(left).expect("lists").map(|file| file.expect("readable").path());
+    assert_eq!(files.filter(|file| file.extension().is_some_and(|ending| ending == "lp")).count(), 1);
+    // A search in it that began with the monitor may still end in the background.
+    let runtime = Builder::new_current_thread().enable_time().build().expect("builds");
+    runtime.block_on(locks::wait_until_free(left));
     let monitor = Monitor::builder(settings).sink(MemorySink::new()).start().expect("starts");
     let report = block_on(monitor.shutdown(TIME));
     assert_eq!((report.recovered, report.written + report.spooled), (10, 10), "{report}");

@@ -1,6 +1,25 @@
 //! The locks of directories in a spool.
 
-use std::{fs::File, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// Returns the directories of all processes, below the spool of each destination.
+pub(crate) fn directories(spool: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(spool).expect("a directory") {
+        let path = entry.expect("readable").path();
+        if path.join("lock").exists() {
+            found.push(path);
+        } else if path.is_dir() {
+            found.extend(directories(&path));
+        }
+    }
+    found.sort();
+    found
+}
 
 /// Waits until no monitor has this directory. After the end of one, files may still be deleted and
 /// searched in the background.

@@ -54,8 +54,20 @@ impl Prometheus {
         answer["data"]["result"].as_array().expect("a vector").clone()
     }
 
-    /// Returns the only number of an instant query, or `None` without a row.
+    /// Returns the only number of an instant query. A scrape that a busy machine did not answer in
+    /// time hides all numbers until the next one, so it waits for a row. `None` if there is never
+    /// one.
     pub(crate) async fn number(&self, expression: &str) -> Option<f64> {
+        for _ in 0..200 {
+            if let Some(number) = self.number_now(expression).await {
+                return Some(number);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        None
+    }
+
+    async fn number_now(&self, expression: &str) -> Option<f64> {
         let rows = self.rows(expression).await;
         assert!(rows.len() <= 1, "{expression}: {rows:?}");
         rows.first()?["value"][1].as_str()?.parse().ok()
@@ -64,7 +76,7 @@ impl Prometheus {
     /// Waits until a query returns this number.
     pub(crate) async fn wait_for(&self, expression: &str, expected: f64) {
         for _ in 0..200 {
-            if self.number(expression).await == Some(expected) {
+            if self.number_now(expression).await == Some(expected) {
                 return;
             }
             sleep(Duration::from_millis(50)).await;

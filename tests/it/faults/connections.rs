@@ -18,7 +18,7 @@ use tower_influx::{
     stats::{DeliveryState, RejectReason},
 };
 
-use super::{Auditor, wait_for};
+use super::{Auditor, probe_until_well, wait_for};
 use crate::{
     stored,
     support::{
@@ -88,7 +88,7 @@ async fn connections_that_break_anywhere_lose_nothing() {
             sleep(Duration::from_millis(10)).await;
         }
         heal.store(true, Ordering::Relaxed);
-        monitor.probe().await.expect("all is well again");
+        probe_until_well(&monitor).await;
         wait_for(&monitor, "delivery", PATIENCE, |stats| stats.ledger.written == all as u64).await;
         auditor.stop().await;
         let report = monitor.shutdown(PATIENCE).await;

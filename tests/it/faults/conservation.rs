@@ -8,7 +8,7 @@ use tower_influx::{
     settings::{SpoolMode, SpoolSettings},
 };
 
-use super::{Auditor, BUCKET, wait_for};
+use super::{Auditor, BUCKET, probe_until_well, wait_for};
 use crate::{
     stored::{Way, influx_behind_nginx},
     support::{
@@ -77,7 +77,7 @@ async fn after_a_minute_of_faults_everything_accepted_is_stored() {
     for ((monitor, measurement), recorded) in monitors.iter().zip(measurement).zip(recorded) {
         let healed = Instant::now();
         // Ends the pause, which may be as long as a minute after several 503 in a row.
-        monitor.probe().await.expect("all is well again");
+        probe_until_well(monitor).await;
         wait_for(
             monitor,
             &format!("{measurement}: the end of the backlog"),

@@ -56,6 +56,15 @@ impl Auditor {
     }
 }
 
+/// Probes until the server answers in time. It may be busy with the backlog.
+async fn probe_until_well(monitor: &Monitor) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while let Err(error) = monitor.probe().await {
+        assert!(Instant::now() < deadline, "{error}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// Waits until the statistics satisfy `reached`, or fails the test.
 async fn wait_for(monitor: &Monitor, what: &str, within: Duration, reached: impl Fn(&Stats) -> bool) {
     let deadline = Instant::now() + within;

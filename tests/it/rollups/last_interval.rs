@@ -21,6 +21,7 @@ use tower_influx::{
 };
 
 use super::exact::{count, settings};
+use crate::support::locks;
 
 /// What still runs when the monitor ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -211,6 +212,9 @@ fn end(end: End, added: usize, running: Running, directory: &Path, sinks: &[Used
 async fn again(added: usize, directory: &Path, sinks: &[Used]) {
     let is_used = || sinks.iter().any(|sink| Arc::strong_count(&sink.users) > 1);
     wait_until(|| !is_used()).await;
+    for spool in locks::directories(directory) {
+        locks::wait_until_free(&spool).await;
+    }
     let monitor = start(added, Some(directory), true, sinks).expect("starts");
     wait_until(|| monitor.stats().ledger.spooled == 0).await;
     monitor.shutdown(Duration::from_secs(5)).await;
