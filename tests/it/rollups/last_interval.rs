@@ -79,6 +79,8 @@ fn start(
     sinks: &[Used],
 ) -> Result<Monitor, tower_influx::Error> {
     let mut settings = settings();
+    // Only the end of the monitor ends it.
+    settings.rollup.interval = Some(Duration::from_secs(3_600));
     settings.spool = spool.map(SpoolSettings::new);
     let mut builder = Monitor::builder(settings).sink(sinks[0].clone());
     for (number, sink) in sinks.iter().enumerate().take(added + 1).skip(1) {
